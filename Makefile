@@ -1,0 +1,30 @@
+# make demo      installs into .venv, makes the box dataset, trains a Kalman VAE, imputes and draws
+# make test      the test suite;  make test-all adds the slow tests;  make lint checks the style
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+
+.PHONY: demo test test-all lint clean
+
+$(VENV)/.installed: setup.py
+	$(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet --upgrade pip
+	$(PY) -m pip install --quiet --editable ".[test,dev]"
+	touch $@
+
+demo: $(VENV)/.installed
+	$(PY) examples/run_kvae.py --preset=demo --run_name=demo --overwrite
+
+test: $(VENV)/.installed
+	$(PY) -m pytest -m "not slow"
+
+test-all: $(VENV)/.installed
+	$(PY) -m pytest
+
+lint: $(VENV)/.installed
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+
+clean:
+	rm -rf build *.egg-info .pytest_cache .ruff_cache

@@ -1,0 +1,178 @@
+"""Checks of what a user hands to the Kalman VAE. Every message: which argument, what was expected, what came, the cure."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+ACTIVATIONS = ("relu", "tanh", "elu", "linear")
+OUT_DISTRS = ("bernoulli", "gaussian")
+BOUNDS = ("marginal", "sampled")
+
+
+def check_choice(name: str, value: str, choices: Sequence[str]) -> str:
+    """`value` in lower case, if it is one of `choices`."""
+    if str(value).lower() not in choices:
+        raise ValueError(f"{name}: expected one of {', '.join(choices)}, got {value!r}.")
+    return str(value).lower()
+
+
+def check_config(config: dict) -> None:
+    """Raises ValueError for a size that is not a positive integer, a variance that is not positive, and so on."""
+    sizes = (
+        "filter_size",
+        "vae_num_units",
+        "num_layers",
+        "dim_a",
+        "dim_z",
+        "dim_u",
+        "K",
+        "alpha_units",
+        "alpha_layers",
+        "fifo_size",
+    )
+    for name in sizes:
+        if not (isinstance(config[name], int | np.integer) and config[name] >= 1):
+            raise ValueError(f"{name}: expected an integer of at least 1, got {config[name]!r}.")
+    for name in ("noise_pixel_var", "noise_emission", "noise_transition", "init_cov"):
+        if not config[name] > 0:
+            raise ValueError(f"{name}: expected a positive variance, got {config[name]!r}.")
+    for name in ("init_kf_matrices", "scale_reconstruction"):
+        if not config[name] >= 0:
+            raise ValueError(f"{name}: expected a number of at least 0, got {config[name]!r}.")
+    if not 0 < config["ll_keep_prob"] <= 1:
+        raise ValueError(f"ll_keep_prob: expected a probability in (0, 1], got {config['ll_keep_prob']!r}.")
+
+
+def check_filters(num_filters) -> tuple[int, ...]:
+    """(32, 32, 32) from itself, a list, or the flag's "32,32,32"."""
+    try:
+        parts = num_filters.split(",") if isinstance(num_filters, str) else num_filters
+        filters = tuple(int(f) for f in parts)
+    except (TypeError, ValueError):
+        filters = ()
+    if not filters or min(filters) < 1:
+        raise ValueError(
+            f"num_filters: expected positive integers, one for each conv layer, such as (32, 32, 32) or '32,32,32', "
+            f"got {num_filters!r}."
+        )
+    return filters
+
+
+def check_image_shape(image_shape, conv_layers: int) -> tuple[int, int, int]:
+    """(H, W, C) from (H, W) or (H, W, C); H and W must halve `conv_layers` times."""
+    shape = tuple(int(n) for n in image_shape)
+    if len(shape) not in (2, 3) or min(shape) < 1:
+        raise ValueError(f"image_shape: expected (H, W) or (H, W, C) in pixels, got {image_shape!r}.")
+    height, width, channels = (*shape, 1)[:3]
+    factor = 2**conv_layers
+    if height % factor or width % factor:
+        raise ValueError(
+            f"image_shape: {height}x{width} pixels cannot be halved {conv_layers} times, once for each of num_filters. "
+            f"Crop or resize the frames to multiples of {factor}, use fewer num_filters, or conv=False."
+        )
+    return height, width, channels
+
+
+def check_frames(frames, image_shape: tuple[int, ...], mask) -> tf.Tensor:
+    """frames as a tensor [B, T, *image_shape] of uint8 or floats; in eager mode also their values, where observed."""
+    frames = _tensor("frames", frames)
+    if frames.shape.rank != 2 + len(image_shape) or tuple(frames.shape[2:]) != image_shape:
+        wanted = ", ".join(map(str, image_shape))
+        raise ValueError(
+            f"frames: expected the shape [B, T, {wanted}] (sequences, frames, image_shape), got {_shape(frames)}. "
+            "Add a sequence axis to a single video: frames[None]."
+        )
+    _check_not_empty("frames", frames)
+    if frames.dtype not in (tf.uint8, tf.bool) and not frames.dtype.is_floating:
+        raise ValueError(f"frames: expected uint8, bool, or floats in [0, 1], got {frames.dtype.name}.")
+    if tf.executing_eagerly() and frames.dtype.is_floating:
+        values = frames.numpy()
+        seen = values if mask is None else values[np.asarray(mask) > 0.5]
+        if np.isnan(seen).any():
+            raise ValueError("frames: NaN in an observed frame. Pass a mask that is 0 where a frame is missing.")
+        if seen.size and (seen.min() < 0 or seen.max() > 1):
+            raise ValueError(
+                f"frames: expected values in [0, 1], got {seen.min():g} to {seen.max():g}. Divide by the largest value "
+                "or pass uint8."
+            )
+    return frames
+
+
+def check_codes(a, dim_a: int, dtype: str, name: str = "a") -> tf.Tensor:
+    """a as a tensor [B, T, dim_a]."""
+    a = tf.cast(_tensor(name, a), dtype)
+    if a.shape.rank != 3 or a.shape[-1] != dim_a:
+        raise ValueError(f"{name}: expected the shape [B, T, {dim_a}], got {_shape(a)}.")
+    _check_not_empty(name, a)
+    return a
+
+
+def check_mask(mask, like: tf.Tensor, dtype: str) -> tf.Tensor | None:
+    """mask as a float tensor [B, T] that fits `like` [B, T, ...]; None stays None."""
+    if mask is None:
+        return None
+    mask = tf.cast(_tensor("mask", mask), dtype)
+    if not mask.shape.is_compatible_with(like.shape[:2]):
+        raise ValueError(
+            f"mask: expected the shape {_shape(like)[:2]} (1 = observed, 0 = missing, one for each frame), "
+            f"got {_shape(mask)}."
+        )
+    if tf.executing_eagerly():
+        if not np.isin(mask, (0, 1)).all():
+            raise ValueError("mask: expected 1 (observed) and 0 (missing) only.")
+        if not np.any(mask):
+            raise ValueError("mask: no frame is observed. 1 means observed, 0 missing (TFP's masks say the opposite).")
+    return mask
+
+
+def check_controls(controls, like: tf.Tensor, dim_u: int, dtype: str) -> tf.Tensor:
+    """controls as a tensor [B, T, dim_u] that fits `like` [B, T, ...]; zeros for None."""
+    if controls is None:
+        return tf.zeros(tf.concat([tf.shape(like)[:2], [dim_u]], 0), dtype)
+    controls = tf.cast(_tensor("controls", controls), dtype)
+    if not controls.shape.is_compatible_with([*like.shape[:2], dim_u]):
+        raise ValueError(
+            f"controls: expected the shape {[*_shape(like)[:2], dim_u]} (dim_u={dim_u} numbers for each frame, acting on "
+            f"the step into it), got {_shape(controls)}."
+        )
+    return controls
+
+
+def check_finite(verb: str, result) -> None:
+    """Raises FloatingPointError that names the tensor and the step if a field of a NamedTuple [B, T, ...] is not finite."""
+    if not tf.executing_eagerly():
+        return
+    for name, value in result._asdict().items():
+        finite = np.isfinite(value.numpy())
+        if finite.all():
+            continue
+        where = "" if finite.ndim < 2 else _first_step(finite)
+        raise FloatingPointError(
+            f"KVAE.{verb}: {name} is not finite{where}. A covariance may have lost its positive definiteness: check the "
+            "weights, use larger noise_transition and noise_emission, or dtype='float64'."
+        )
+
+
+def _first_step(finite: np.ndarray) -> str:
+    bad = ~finite.reshape(*finite.shape[:2], -1).all(-1)
+    step = int(np.argmax(bad.any(0)))
+    return f" at time step {step} of sequence {int(np.argmax(bad[:, step]))}"
+
+
+def _tensor(name: str, value) -> tf.Tensor:
+    try:
+        return tf.convert_to_tensor(value)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"{name}: expected an array or tensor of numbers, got {type(value).__name__} ({error})."
+        ) from None
+
+
+def _check_not_empty(name: str, value: tf.Tensor) -> None:
+    if 0 in value.shape[:2]:
+        raise ValueError(f"{name}: expected at least one sequence of one frame, got the shape {_shape(value)}.")
+
+
+def _shape(value: tf.Tensor) -> list:
+    return value.shape.as_list() if value.shape.rank is not None else ["unknown"]

@@ -1,0 +1,97 @@
+"""The variational auto-encoder of single frames (paper, section 3): what turns x_t into a_t and back."""
+
+import keras
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from kvae import arguments, networks
+from seqvae.randomness import fold
+
+tfd = tfp.distributions
+_LOGIT_LIMIT = 13.815510  # log((1 - 1e-6) / 1e-6): the original clips probabilities to [1e-6, 1 - 1e-6]
+
+
+class FrameVAE(keras.layers.Layer):
+    """Encoder q(a_t | x_t), decoder p(x_t | a_t), and their log-probabilities. Arguments as for `KVAE`.
+
+    Convolutions run in the compute type of `dtype`; codes, pixels and log-probabilities are in its variable type.
+    """
+
+    def __init__(
+        self, image_shape, *, out_distr, conv, activation, filter_size, num_filters, vae_num_units, num_layers,
+        noise_pixel_var, use_vae, dim_a, noise_emission, dtype, name,
+    ):  # fmt: skip
+        super().__init__(dtype=dtype, name=name)
+        self.image_shape, self.dim_a = image_shape, dim_a
+        self._gaussian, self._pixel_var = out_distr == "gaussian", noise_pixel_var
+        self._variational, self._max_variance = use_vae, noise_emission
+        image = arguments.check_image_shape(image_shape, len(num_filters) if conv else 0)
+        options = dict(dim_a=dim_a, activation=activation, dtype=self.dtype_policy)
+        if conv:
+            options |= dict(num_filters=num_filters, filter_size=filter_size)
+            self.encoder = networks.conv_encoder(image, with_variance=use_vae, **options)
+            self.decoder = networks.conv_decoder(image, **options)
+        else:
+            options |= dict(num_layers=num_layers, num_units=vae_num_units)
+            self.encoder = networks.mlp_encoder(image, with_variance=use_vae, **options)
+            self.decoder = networks.mlp_decoder(image, **options)
+        self.built = True  # functional models have their weights from the start
+
+    def encode(self, frames: tf.Tensor, mask: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+        """mean and variance of q(a_t | x_t), [B, T, dim_a] each.
+
+        The variance is noise_emission * sigmoid(.), 0 for the plain auto-encoder. Missing frames are read as black.
+        """
+        pixels = tf.cast(self._seen(frames, mask), self.compute_dtype)
+        outputs = self.encoder(tf.reshape(pixels, [-1, *self.encoder.input_shape[1:]]))
+        outputs = outputs if isinstance(outputs, list) else [outputs]
+        shape = tf.concat([tf.shape(frames)[:2], [self.dim_a]], 0)
+        mean, *raw = (tf.reshape(tf.cast(value, self.variable_dtype), shape) for value in outputs)
+        return mean, self._max_variance * tf.sigmoid(raw[0]) if raw else tf.zeros_like(mean)
+
+    def decode(self, a: tf.Tensor) -> tf.Tensor:
+        """Logits (clipped as the original clips probabilities) or means of the frames [B, T, *image_shape]."""
+        pixels = self.decoder(tf.cast(tf.reshape(a, [-1, self.dim_a]), self.compute_dtype))
+        pixels = tf.cast(tf.reshape(pixels, tf.concat([tf.shape(a)[:2], self.image_shape], 0)), self.variable_dtype)
+        return pixels if self._gaussian else tf.clip_by_value(pixels, -_LOGIT_LIMIT, _LOGIT_LIMIT)
+
+    def code_distribution(self, mean: tf.Tensor, variance: tf.Tensor) -> tfd.Distribution:
+        """q(a_t | x_t): batch [B, T], event [dim_a]; a point mass for the plain auto-encoder."""
+        return (
+            tfd.MultivariateNormalDiag(mean, tf.sqrt(variance)) if self._variational else tfd.VectorDeterministic(mean)
+        )
+
+    def frame_distribution(self, pixels: tf.Tensor) -> tfd.Distribution:
+        """p(x_t | a_t) for the decoder's output: batch [B, T], event image_shape."""
+        if self._gaussian:
+            each = tfd.Normal(pixels, tf.cast(self._pixel_var, pixels.dtype) ** 0.5)
+        else:
+            each = tfd.Bernoulli(logits=pixels, dtype=self.variable_dtype)
+        return tfd.Independent(each, len(self.image_shape))
+
+    def draw_codes(self, frames: tf.Tensor, mask: tf.Tensor | None, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """A reparameterised a_t [B, T, dim_a] and log q(a_t | x_t) [B, T]; the mean and 0 for the plain auto-encoder."""
+        mean, variance = self.encode(frames, mask)
+        if not self._variational:
+            return mean, tf.zeros_like(mean[..., 0])
+        a = mean + tf.sqrt(variance) * tf.random.stateless_normal(tf.shape(mean), fold(seed, 0), dtype=mean.dtype)
+        return a, self.code_distribution(mean, variance).log_prob(a)
+
+    def log_px(
+        self, frames: tf.Tensor, mask: tf.Tensor | None, a: tf.Tensor, keep: float, seed: tf.Tensor
+    ) -> tf.Tensor:
+        """log p(x_t | a_t) [B, T]; with probability 1 - keep a frame's is 0, else it is divided by keep."""
+        log_px = self.frame_distribution(self.decode(a)).log_prob(self._seen(frames, mask))
+        if keep == 1.0:
+            return log_px
+        kept = tf.random.stateless_uniform(tf.shape(log_px), seed, dtype=log_px.dtype) < keep
+        return tf.where(kept, log_px / keep, 0.0)
+
+    def _seen(self, frames: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
+        """Frames as floats in [0, 1]; missing ones, NaN or not, become black, so that no NaN reaches a gradient."""
+        floats = tf.cast(frames, self.variable_dtype)
+        floats = floats / 255.0 if frames.dtype == tf.uint8 else floats
+        if mask is None:
+            return floats
+        seen = tf.reshape(mask > 0.5, tf.concat([tf.shape(mask), [1] * len(self.image_shape)], 0))
+        return tf.where(seen, floats, 0.0)

@@ -1,0 +1,356 @@
+"""`KVAE`: the Kalman variational auto-encoder as a Keras model."""
+
+import keras
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from kvae import arguments, lgssm
+from kvae.dynamics import DynamicsNetwork
+from kvae.frame_vae import FrameVAE
+from kvae.results import Elbo, Filtered, Generated, Imputed, LgssmBound, LossTerms, Mixed, Smoothed
+from kvae.scan import Matrices, filter_with_gaps, generate_states, mix
+from seqvae.randomness import fold, stateless_seed
+from seqvae.training.gradient_step import gradient_step
+
+tfd = tfp.distributions
+
+
+@keras.saving.register_keras_serializable(package="kvae")
+class KVAE(keras.Model):
+    """The Kalman variational auto-encoder (Fraccaro et al. 2017, arXiv:1710.05741).
+
+        a_t | x_t ~ N(mu(x_t), diag var(x_t))                     q, encoder (eq. 5)
+        alpha_t = f(a_0, ..., a_{t-1})                            dynamics network (section 3.1)
+        z_1 ~ N(0, init_cov I), z_t = A_t z_{t-1} + B_t u_t + N(0, noise_transition I)      (eq. 1, 2)
+        a_t = C_t z_t + N(0, noise_emission I)                    (eq. 1)
+        x_t | a_t ~ Bernoulli or N(., noise_pixel_var)            decoder (eq. 3)
+
+    with A_t = sum_k alpha_t[k] A[k], and so B_t and C_t (eq. 10). Frames are uint8, bool, or floats in [0, 1], of the
+    shape [B, T, *image_shape]; masks [B, T] say 1 for observed and 0 for missing; controls are [B, T, dim_u], u_t acting
+    on the step into frame t (zero where None). Verbs are compiled on their first call for a kind of input.
+
+    Args:
+        image_shape: (H, W) or (H, W, C); H and W multiples of 2 ** len(num_filters) with `conv`.
+        out_distr: "bernoulli" or "gaussian" (variance `noise_pixel_var`).
+        conv, activation, filter_size, num_filters: the conv encoder and decoder; `vae_num_units` units in each of
+            `num_layers` dense layers where conv is False. activation: relu, tanh, elu or linear.
+        use_vae: False makes a plain auto-encoder, a_t = mu(x_t).
+        ll_keep_prob: in training, a frame's log p(x|a) is kept with this probability (and scaled by its inverse).
+        dim_a, dim_z, dim_u, K: sizes of the code, the state, the controls, and the number of mixed matrices.
+        noise_emission, noise_transition, init_cov: the fixed variances R, Q and of z_1.
+        alpha_rnn: True: an LSTM of `alpha_units`; False: `alpha_layers` dense layers of `alpha_units` and
+            `alpha_activation` on the last `fifo_size` codes.
+        learn_u: the dynamics network also gives the controls.
+        init_kf_matrices: standard deviation of the first B and C; the first A is the identity.
+        scale_reconstruction: weight of log p(x|a) in the objective; the reported terms are unweighted.
+        sample_z: decode C_t E[z_t | a_{1:T}] instead of the encoder's a_t.
+        bound: the LGSSM's part of the objective, "marginal" (log p(a), exact) or "sampled" (the original's).
+        seed: of the noise where a call gives none.
+    """
+
+    def __init__(
+        self, image_shape, *, out_distr="bernoulli", conv=True, activation="relu", filter_size=3,
+        num_filters=(32, 32, 32), vae_num_units=25, num_layers=2, noise_pixel_var=0.1, ll_keep_prob=1.0, use_vae=True,
+        dim_a=2, dim_z=4, dim_u=1, K=3, noise_emission=0.03, noise_transition=0.08, init_cov=20.0, alpha_rnn=True,
+        alpha_units=50, alpha_layers=2, alpha_activation="relu", fifo_size=1, learn_u=False, init_kf_matrices=0.05,
+        scale_reconstruction=0.3, sample_z=False, bound="marginal", seed=None, dtype=None, name="kvae",
+    ):  # fmt: skip
+        config = {k: v for k, v in locals().items() if k not in ("self", "dtype", "name", "__class__")}
+        super().__init__(name=name, dtype=dtype)
+        config["num_filters"] = arguments.check_filters(num_filters)
+        config["image_shape"] = tuple(int(n) for n in image_shape)
+        for option, choices in (("out_distr", arguments.OUT_DISTRS), ("bound", arguments.BOUNDS),
+                                ("activation", arguments.ACTIVATIONS), ("alpha_activation", arguments.ACTIVATIONS)):  # fmt: skip
+            config[option] = arguments.check_choice(option, config[option], choices)
+        arguments.check_config(config)
+        self._config = config
+        self.image_shape, self.bound = config["image_shape"], config["bound"]
+        self.dim_a, self.dim_z, self.dim_u, self.K = dim_a, dim_z, dim_u, K
+        self._noise = lgssm.Noise(noise_transition, noise_emission, init_cov)
+        self._seeds = keras.random.SeedGenerator(seed)
+        options = ("out_distr", "conv", "activation", "filter_size", "num_filters", "vae_num_units", "num_layers",
+                   "noise_pixel_var", "use_vae", "dim_a", "noise_emission")  # fmt: skip
+        self.frame_vae = FrameVAE(
+            self.image_shape, **{n: config[n] for n in options}, dtype=self.dtype_policy, name="vae"
+        )
+        self.dynamics = DynamicsNetwork(
+            dim_a=dim_a, dim_u=dim_u, K=K, alpha_rnn=alpha_rnn, alpha_units=alpha_units, alpha_layers=alpha_layers,
+            alpha_activation=config["alpha_activation"], fifo_size=fifo_size, learn_u=learn_u,
+            dtype=self.variable_dtype, name="dynamics",
+        )  # fmt: skip
+        self._compiled = {}
+        self._trackers = {n: keras.metrics.Mean(n) for n in ("loss", "elbo", *LossTerms._fields)}
+        self.build()
+
+    def build(self, input_shape=None):
+        """Makes every weight; the constructor calls it, no data is needed."""
+        if self.built:
+            return
+        normal = keras.initializers.RandomNormal(stddev=self._config["init_kf_matrices"])
+        weight = dict(dtype=self.variable_dtype)
+        self.A = self.add_weight(shape=(self.K, self.dim_z, self.dim_z), initializer=_identities, name="A", **weight)
+        self.B = self.add_weight(shape=(self.K, self.dim_z, self.dim_u), initializer=normal, name="B", **weight)
+        self.C = self.add_weight(shape=(self.K, self.dim_a, self.dim_z), initializer=normal.clone(), name="C", **weight)
+        self.a_0 = self.add_weight(shape=(self.dim_a,), initializer="zeros", name="a_0", **weight)
+        self.dynamics.build()
+        self.built = True
+
+    def get_config(self):
+        base = super().get_config()
+        return {name: base[name] for name in ("name", "dtype")} | self._config
+
+    def _run(self, method, *args):
+        """Calls a private method through its tf.function: TFP's filter takes seconds a call when run eagerly."""
+        name = method.__name__
+        if name not in self._compiled:
+            self._compiled[name] = tf.function(method, autograph=False, reduce_retracing=True)
+        return self._compiled[name](*args)
+
+    @property
+    def variable_groups(self) -> dict[str, list]:
+        """Trainable variables by part: `vae` (encoder and decoder), `lgssm` (A, B, C, a_0), `dynamics`."""
+        return {
+            "vae": self.frame_vae.trainable_variables,
+            "lgssm": [self.A, self.B, self.C, self.a_0],
+            "dynamics": self.dynamics.trainable_variables,
+        }
+
+    # --- frames and codes ---
+
+    def encode(self, frames) -> tfd.Distribution:
+        """q(a_t | x_t) for each frame (eq. 5): batch [B, T], event [dim_a]; a point mass for the plain auto-encoder."""
+        frames = arguments.check_frames(frames, self.image_shape, None)
+        return self.frame_vae.code_distribution(*self._run(self.frame_vae.encode, frames))
+
+    def decode(self, a) -> tfd.Distribution:
+        """p(x_t | a_t) for codes a [B, T, dim_a] (eq. 3): batch [B, T], event image_shape."""
+        a = arguments.check_codes(a, self.dim_a, self.variable_dtype)
+        return self.frame_vae.frame_distribution(self._run(self.frame_vae.decode, a))
+
+    # --- states ---
+
+    def filter(self, a, mask=None, controls=None) -> Filtered:
+        """The Kalman filter over codes a [B, T, dim_a] (appendix A): p(z_t | a_{1:t}), p(z_t | a_{1:t-1}).
+
+        A missing a_t is never read, NaN is fine there; the dynamics network then hears C_t mu_{t|t-1} in its place.
+
+        Raises:
+            ValueError: a wrong shape, or a mask without an observed frame.
+            FloatingPointError: a result is not finite; the message names the tensor and the time step.
+        """
+        result = self._run(self._filter, *self._state_arguments(a, mask, controls))[0]
+        arguments.check_finite("filter", result)
+        return result
+
+    def smooth(self, a, mask=None, controls=None) -> Smoothed:
+        """The Rauch-Tung-Striebel smoother (appendix A): p(z_t | a_{1:T}). Arguments and errors as for `filter`."""
+        result = self._run(self._smooth, *self._state_arguments(a, mask, controls))[1]
+        arguments.check_finite("smooth", result)
+        return result
+
+    def lgssm_bound(self, a, mask=None, controls=None, *, kind=None, z=None, seed=None) -> LgssmBound:
+        """The LGSSM's part of the ELBO for codes a [B, T, dim_a] (eq. 7, 8), per observed frame.
+
+        Args:
+            kind: "marginal" or "sampled"; None takes the model's `bound`.
+            z: [B, T, dim_z], the states at which `sampled` is taken; None draws them from the smoothed marginals.
+        """
+        kind = arguments.check_choice("kind", kind or self.bound, arguments.BOUNDS)
+        if z is not None:
+            z = arguments.check_codes(z, self.dim_z, self.variable_dtype, "z")
+        seed = stateless_seed(seed, self._seeds)
+        result = self._run(self._bound, *self._state_arguments(a, mask, controls), kind, z, seed)
+        arguments.check_finite("lgssm_bound", result)
+        return result
+
+    def _state_arguments(self, a, mask, controls):
+        a = arguments.check_codes(a, self.dim_a, self.variable_dtype)
+        mask = arguments.check_mask(mask, a, self.variable_dtype)
+        return a, mask, arguments.check_controls(controls, a, self.dim_u, self.variable_dtype)
+
+    def _filter(self, a, mask, controls) -> tuple[Filtered, Mixed]:
+        if mask is not None:
+            return filter_with_gaps(a, mask, controls, self._matrices(), self.dynamics, self._noise)
+        mixed = self._mixed(a, controls)
+        return lgssm.filter_states(a, None, mixed, self._noise), mixed
+
+    def _smooth(self, a, mask, controls) -> tuple[Filtered, Smoothed, Mixed]:
+        filtered, mixed = self._filter(a, mask, controls)
+        return filtered, lgssm.smooth_states(filtered, mixed, self._noise), mixed
+
+    def _bound(self, a, mask, controls, kind, z, seed) -> LgssmBound:
+        filtered, smoothed, mixed = self._smooth(a, mask, controls)
+        mask = tf.ones_like(a[..., 0]) if mask is None else mask
+        a = tf.where(mask[..., None] > 0.5, a, 0.0)
+        if kind == "marginal":
+            return lgssm.marginal_bound(a, mask, mixed, self._noise, filtered, smoothed)
+        if z is None:
+            z = lgssm.smoothed_marginals(smoothed).sample(seed=seed)
+        return lgssm.sampled_bound(a, mask, mixed, self._noise, smoothed, z)
+
+    def _matrices(self) -> Matrices:
+        return Matrices(*(tf.convert_to_tensor(weight) for weight in (self.A, self.B, self.C, self.a_0)))
+
+    def _mixed(self, a, controls) -> Mixed:
+        """The matrices where every a_t is known: one pass of the dynamics network over a_0, ..., a_{T-1}."""
+        weights = self._matrices()
+        first = tf.broadcast_to(weights.a_0, tf.shape(a[:, :1]))
+        alpha, u = self.dynamics(tf.concat([first, a[:, :-1]], 1))
+        return Mixed(alpha, *(mix(alpha, m) for m in weights[:3]), controls if u is None else u)
+
+    # --- sequences ---
+
+    def impute(self, frames, mask, controls=None) -> Imputed:
+        """Fills missing frames from those before and after (section 5.1). Arguments and errors as for `filter`."""
+        result = self._run(self._impute, *self._frame_arguments(frames, mask, controls))
+        arguments.check_finite("impute", result)
+        return result
+
+    def generate(self, num_steps: int, *, states, stochastic=False, controls=None, seed=None) -> Generated:
+        """Rolls the model forward from given states (section 5.1).
+
+        Args:
+            num_steps: frames to make, the held ones counted in.
+            states: [B, t0, dim_z], the first t0 states are held to them, such as `smooth(...).mean`.
+            stochastic: add the transition and emission noise; without, every step is its mean.
+            controls: [B, num_steps, dim_u].
+        """
+        if num_steps < 1:
+            raise ValueError(f"num_steps: expected an integer of at least 1, got {num_steps!r}.")
+        states = arguments.check_codes(states, self.dim_z, self.variable_dtype, "states")
+        like = tf.zeros([states.shape[0], num_steps])
+        controls = arguments.check_controls(controls, like, self.dim_u, self.variable_dtype)
+        seed = stateless_seed(seed, self._seeds)
+        result = self._run(self._generate, states, controls, tf.cast(stochastic, self.variable_dtype), seed)
+        arguments.check_finite("generate", result)
+        return result
+
+    def elbo(self, frames, mask=None, controls=None, *, kind=None, seed=None) -> Elbo:
+        """The evidence lower bound (eq. 6), per observed frame, with one sample of a; `kind` as in `lgssm_bound`."""
+        kind = arguments.check_choice("kind", kind or self.bound, arguments.BOUNDS)
+        result = self._run(
+            self._elbo, *self._frame_arguments(frames, mask, controls), kind, stateless_seed(seed, self._seeds)
+        )
+        arguments.check_finite("elbo", result)
+        return result
+
+    def _frame_arguments(self, frames, mask, controls):
+        frames = arguments.check_frames(frames, self.image_shape, mask)
+        mask = arguments.check_mask(mask, frames, self.variable_dtype)
+        return frames, mask, arguments.check_controls(controls, frames, self.dim_u, self.variable_dtype)
+
+    def _impute(self, frames, mask, controls) -> Imputed:
+        mean, _ = self.frame_vae.encode(frames, mask)
+        filtered, smoothed, mixed = self._smooth(mean, mask, controls)
+        a_filtered, a_smoothed = (tf.linalg.matvec(mixed.C, states.mean) for states in (filtered, smoothed))
+        known = mean if mask is None else tf.where(mask[..., None] > 0.5, mean, a_smoothed)
+        images = [self._mean_frames(a) for a in (a_smoothed, a_filtered, known)]
+        return Imputed(*images, mean, a_smoothed, a_filtered, smoothed.mean, filtered.mean, mixed.alpha)
+
+    def _generate(self, states, controls, noise_scale, seed) -> Generated:
+        shape = tf.shape(controls)[:2]
+
+        def noise(size, variance, purpose):
+            draw = tf.random.stateless_normal(
+                tf.concat([shape, [size]], 0), fold(seed, purpose), dtype=self.variable_dtype
+            )
+            return noise_scale * variance**0.5 * draw
+
+        step_noise, code_noise = (
+            noise(self.dim_z, self._noise.transition, 0),
+            noise(self.dim_a, self._noise.emission, 1),
+        )
+        z, a, alpha = generate_states(states, controls, step_noise, code_noise, self._matrices(), self.dynamics)
+        return Generated(self._mean_frames(a), a, z, alpha)
+
+    def _elbo(self, frames, mask, controls, kind, seed) -> Elbo:
+        a, log_qa = self.frame_vae.draw_codes(frames, mask, seed)
+        bound = self._bound(a, mask, controls, kind, None, fold(seed, 1))
+        log_px = self.frame_vae.log_px(frames, mask, self._decoded_codes(a, mask, controls), 1.0, seed)
+        log_px, log_qa = _per_frame(log_px, mask), _per_frame(log_qa, mask)
+        return Elbo(log_px - log_qa + bound.total, log_px, log_qa, *bound)
+
+    # --- training ---
+
+    def call(self, inputs) -> Imputed:
+        """`impute` of frames, or of a dict of `frames`, `mask` and `controls`."""
+        batch = _as_batch(inputs)
+        frames, mask, controls = self._frame_arguments(batch["frames"], batch.get("mask"), batch.get("controls"))
+        return self._impute(frames, mask, controls)
+
+    def loss_terms(self, batch, *, seed=None, training=True) -> LossTerms:
+        """The unweighted terms for a dict of `frames`, and where there are any `mask` and `controls`."""
+        frames, mask, controls = self._frame_arguments(batch["frames"], batch.get("mask"), batch.get("controls"))
+        seed = stateless_seed(seed, self._seeds)
+        a, log_qa = self.frame_vae.draw_codes(frames, mask, seed)
+        if self.bound == "sampled":
+            bound = self._bound(a, mask, controls, "sampled", None, fold(seed, 1)).total
+        elif mask is None:
+            bound = _per_frame(lgssm.log_likelihood(a, None, self._mixed(a, controls), self._noise) / _steps(a), None)
+        else:
+            bound = _per_frame(self._filter(a, mask, controls)[0].log_likelihood, mask)
+        keep = self._config["ll_keep_prob"] if training else 1.0
+        log_px = self.frame_vae.log_px(frames, mask, self._decoded_codes(a, mask, controls), keep, fold(seed, 2))
+        return LossTerms(_per_frame(log_px, mask), _per_frame(log_qa, mask), bound)
+
+    def objective(self, terms: LossTerms) -> tf.Tensor:
+        """The loss: -(scale_reconstruction * log_px - log_qa + lgssm). The one place where terms are weighted."""
+        return -(self._config["scale_reconstruction"] * terms.log_px - terms.log_qa + terms.lgssm)
+
+    def count(self, batch) -> tf.Tensor:
+        """Observed frames in a batch: the weight of its terms in an average over batches."""
+        mask = batch.get("mask")
+        return tf.cast(
+            tf.reduce_prod(tf.shape(batch["frames"])[:2]) if mask is None else tf.reduce_sum(mask), tf.float32
+        )
+
+    def train_step(self, data):
+        batch = _as_batch(*keras.utils.unpack_x_y_sample_weight(data)[:2])
+        taken = gradient_step(
+            self, batch, self.trainable_variables, self.optimizer, seed=stateless_seed(None, self._seeds)
+        )
+        return self._track(batch, taken.loss, taken.terms)
+
+    def test_step(self, data):
+        batch = _as_batch(*keras.utils.unpack_x_y_sample_weight(data)[:2])
+        terms = self.loss_terms(batch, training=False)
+        return self._track(batch, self.objective(terms), terms)
+
+    def _track(self, batch, loss, terms: LossTerms):
+        values = dict(loss=loss, elbo=terms.log_px - terms.log_qa + terms.lgssm, **terms._asdict())
+        for name, value in values.items():
+            self._trackers[name].update_state(value, sample_weight=self.count(batch))
+        return {name: tracker.result() for name, tracker in self._trackers.items()}
+
+    @property
+    def metrics(self):
+        return list(self._trackers.values())
+
+    def _mean_frames(self, a):
+        return self.frame_vae.frame_distribution(self.frame_vae.decode(a)).mean()
+
+    def _decoded_codes(self, a, mask, controls):
+        if not self._config["sample_z"]:
+            return a
+        _, smoothed, mixed = self._smooth(a, mask, controls)
+        return tf.linalg.matvec(mixed.C, smoothed.mean)
+
+
+def _identities(shape, dtype=None):
+    return tf.eye(shape[-1], batch_shape=shape[:1], dtype=dtype)
+
+
+def _per_frame(value: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
+    """The mean of value [B, T] (or [B]) over the observed frames."""
+    return tf.reduce_mean(value) if mask is None else tf.reduce_sum(mask * value) / tf.reduce_sum(mask)
+
+
+def _steps(a: tf.Tensor) -> tf.Tensor:
+    return tf.cast(tf.shape(a)[1], a.dtype)
+
+
+def _as_batch(frames, mask=None) -> dict:
+    """fit's and predict's input as a batch: frames, (frames, mask), or the dict itself."""
+    if isinstance(frames, dict):
+        return frames
+    return {"frames": frames} if mask is None else {"frames": frames, "mask": mask}

@@ -1,0 +1,95 @@
+"""The encoder and the decoder of single frames, as functional Keras models: conv or MLP, any frame size."""
+
+import math
+
+import keras
+import tensorflow as tf
+
+
+@keras.saving.register_keras_serializable(package="kvae")
+class DepthToSpace(keras.layers.Layer):
+    """[N, H, W, 4 C] -> [N, 2 H, 2 W, C]: sub-pixel up-sampling by 2 (Shi et al. 2016), in TensorFlow's channel order."""
+
+    def call(self, inputs):
+        return tf.nn.depth_to_space(inputs, 2)
+
+    def compute_output_shape(self, input_shape):
+        batch, height, width, channels = input_shape
+        return batch, 2 * height, 2 * width, channels // 4
+
+
+def conv_encoder(
+    image: tuple[int, int, int],
+    *,
+    dim_a: int,
+    num_filters,
+    filter_size: int,
+    activation: str,
+    with_variance: bool,
+    dtype,
+) -> keras.Model:
+    """Frames [N, H, W, C] -> mean, and raw variance where asked for, [N, dim_a] each."""
+    inputs = hidden = keras.Input(image, name="frames")
+    for i, filters in enumerate(num_filters, 1):
+        hidden = keras.layers.Conv2D(
+            filters, filter_size, strides=2, padding="same", activation=activation, name=f"conv_{i}", dtype=dtype
+        )(hidden)
+    hidden = keras.layers.Flatten(name="flat", dtype=dtype)(hidden)
+    return keras.Model(inputs, _heads(hidden, dim_a, with_variance, dtype), name="encoder")
+
+
+def mlp_encoder(
+    image: tuple[int, int, int],
+    *,
+    dim_a: int,
+    num_layers: int,
+    num_units: int,
+    activation: str,
+    with_variance: bool,
+    dtype,
+) -> keras.Model:
+    """As `conv_encoder`, with dense layers."""
+    inputs = keras.Input(image, name="frames")
+    hidden = keras.layers.Flatten(name="flat", dtype=dtype)(inputs)
+    hidden = _dense_stack(hidden, num_layers, num_units, activation, dtype)
+    return keras.Model(inputs, _heads(hidden, dim_a, with_variance, dtype), name="encoder")
+
+
+def conv_decoder(
+    image: tuple[int, int, int], *, dim_a: int, num_filters, filter_size: int, activation: str, dtype
+) -> keras.Model:
+    """Codes [N, dim_a] -> logits or means of the frames [N, H, W, C]."""
+    height, width, channels = image
+    factor = 2 ** len(num_filters)
+    small = (height // factor, width // factor, num_filters[-1])
+    inputs = keras.Input((dim_a,), name="a")
+    hidden = keras.layers.Dense(math.prod(small), name="dense", dtype=dtype)(inputs)
+    hidden = keras.layers.Reshape(small, name="image", dtype=dtype)(hidden)
+    for i, filters in enumerate(reversed(num_filters), 1):
+        hidden = keras.layers.Conv2D(
+            4 * filters, filter_size, padding="same", activation=activation, name=f"conv_{i}", dtype=dtype
+        )(hidden)
+        hidden = DepthToSpace(name=f"subpixel_{i}", dtype=dtype)(hidden)
+    outputs = keras.layers.Conv2D(channels, 1, name="pixels", dtype=dtype)(hidden)
+    return keras.Model(inputs, outputs, name="decoder")
+
+
+def mlp_decoder(
+    image: tuple[int, int, int], *, dim_a: int, num_layers: int, num_units: int, activation: str, dtype
+) -> keras.Model:
+    """As `conv_decoder`, with dense layers."""
+    inputs = keras.Input((dim_a,), name="a")
+    hidden = _dense_stack(inputs, num_layers, num_units, activation, dtype)
+    hidden = keras.layers.Dense(math.prod(image), name="pixels", dtype=dtype)(hidden)
+    return keras.Model(inputs, keras.layers.Reshape(image, name="image", dtype=dtype)(hidden), name="decoder")
+
+
+def _dense_stack(hidden, num_layers: int, num_units: int, activation: str, dtype):
+    for i in range(1, num_layers + 1):
+        hidden = keras.layers.Dense(num_units, activation=activation, name=f"dense_{i}", dtype=dtype)(hidden)
+    return hidden
+
+
+def _heads(hidden, dim_a: int, with_variance: bool, dtype):
+    names = ("mean", "variance") if with_variance else ("mean",)
+    return [keras.layers.Dense(dim_a, name=name, dtype=dtype)(hidden) for name in names]

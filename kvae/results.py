@@ -1,0 +1,129 @@
+"""What the verbs of the Kalman VAE return. Letters: GLOSSARY.md. Every field is always filled."""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+
+class Mixed(NamedTuple):
+    """The mixture's matrices at every step (paper, eq. 10): A_t = sum_k alpha_t[k] A[k], and so B_t and C_t.
+
+    alpha: [B, T, K], softmax of the dynamics network on a_0, ..., a_{t-1}.
+    A: [B, T, dim_z, dim_z], carries z_{t-1} to z_t. The first is not used: z_1 comes from the prior.
+    B: [B, T, dim_z, dim_u]; C: [B, T, dim_a, dim_z].
+    u: [B, T, dim_u], the controls given, or learned (`learn_u`), or zero.
+    """
+
+    alpha: tf.Tensor
+    A: tf.Tensor
+    B: tf.Tensor
+    C: tf.Tensor
+    u: tf.Tensor
+
+
+class Filtered(NamedTuple):
+    """p(z_t | a_{1:t}), the frames observed so far.
+
+    mean: [B, T, dim_z]; cov: [B, T, dim_z, dim_z].
+    predicted_mean, predicted_cov: the same of p(z_t | a_{1:t-1}).
+    log_likelihood: [B, T], log p(a_t | a_{1:t-1}) = log N(a_t; C_t mu_{t|t-1}, S_t), 0 where the frame is missing.
+    alpha, A, B, C: as in `Mixed`.
+    """
+
+    mean: tf.Tensor
+    cov: tf.Tensor
+    predicted_mean: tf.Tensor
+    predicted_cov: tf.Tensor
+    log_likelihood: tf.Tensor
+    alpha: tf.Tensor
+    A: tf.Tensor
+    B: tf.Tensor
+    C: tf.Tensor
+
+
+class Smoothed(NamedTuple):
+    """p(z_t | a_{1:T}), all observed frames.
+
+    mean: [B, T, dim_z]; cov: [B, T, dim_z, dim_z]; alpha, A, B, C: as in `Mixed`.
+    """
+
+    mean: tf.Tensor
+    cov: tf.Tensor
+    alpha: tf.Tensor
+    A: tf.Tensor
+    B: tf.Tensor
+    C: tf.Tensor
+
+
+class LgssmBound(NamedTuple):
+    """The LGSSM's part of the ELBO (paper, eq. 7 and 8), each a scalar in nats per observed frame.
+
+    total = transition + emission + initial + entropy. With q(z) the exact posterior given a,
+    transition: E_q sum_{t>1} log p(z_t | z_{t-1}, u_t); emission: E_q sum_{t observed} log p(a_t | z_t);
+    initial: E_q log p(z_1); entropy: -E_q log q(z).
+    `marginal`: exact expectations, so the total is log p(a_{1:T} | u_{1:T}).
+    `sampled`: one z_t drawn from each smoothed marginal, entropy of the product of the marginals.
+    """
+
+    total: tf.Tensor
+    transition: tf.Tensor
+    emission: tf.Tensor
+    initial: tf.Tensor
+    entropy: tf.Tensor
+
+
+class Elbo(NamedTuple):
+    """The evidence lower bound (paper, eq. 6), each a scalar in nats per observed frame.
+
+    total = log_px - log_qa + lgssm; log_px: log p(x|a); log_qa: log q(a|x) (0 for the plain auto-encoder);
+    lgssm and the four after it: as in `LgssmBound`.
+    """
+
+    total: tf.Tensor
+    log_px: tf.Tensor
+    log_qa: tf.Tensor
+    lgssm: tf.Tensor
+    transition: tf.Tensor
+    emission: tf.Tensor
+    initial: tf.Tensor
+    entropy: tf.Tensor
+
+
+class LossTerms(NamedTuple):
+    """The unweighted terms of the objective: log_px - log_qa + lgssm is the ELBO; each in nats per observed frame."""
+
+    log_px: tf.Tensor
+    log_qa: tf.Tensor
+    lgssm: tf.Tensor
+
+
+class Imputed(NamedTuple):
+    """Frames and codes with the gaps filled.
+
+    smoothed: [B, T, *image_shape], means of the frames decoded from C_t E[z_t | a_{1:T}], the frames after the gap used;
+    filtered: the same from C_t E[z_t | a_{1:t}], only frames before; reconstructed: from the encoder's own a_t, which
+    where a frame is missing is the smoothed one.
+    a_encoded [B, T, dim_a]: the encoder's means (at missing frames, of whatever stood there, NaN read as 0);
+    a_smoothed, a_filtered: the codes of `smoothed` and `filtered`.
+    z_smoothed, z_filtered: [B, T, dim_z], the states' means; alpha: [B, T, K].
+    """
+
+    smoothed: tf.Tensor
+    filtered: tf.Tensor
+    reconstructed: tf.Tensor
+    a_encoded: tf.Tensor
+    a_smoothed: tf.Tensor
+    a_filtered: tf.Tensor
+    z_smoothed: tf.Tensor
+    z_filtered: tf.Tensor
+    alpha: tf.Tensor
+
+
+class Generated(NamedTuple):
+    """A generated sequence: frames [B, num_steps, *image_shape] (the decoder's means), a [B, num_steps, dim_a],
+    z [B, num_steps, dim_z], alpha [B, num_steps, K]."""
+
+    frames: tf.Tensor
+    a: tf.Tensor
+    z: tf.Tensor
+    alpha: tf.Tensor

@@ -1,0 +1,194 @@
+"""Sequences of frames in memory, and their `.npz` files: checked when they are read, whole when they are written."""
+
+import zipfile
+import zlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from seqvae.files import whole_file
+
+
+class DataError(ValueError):
+    """A data file or array that cannot be used; the message says what is wrong with it and what to do."""
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """N sequences of T frames.
+
+    images: [N, T, H, W] or [N, T, H, W, C], uint8 (0 to 255), bool, or floats in [0, 1].
+    mask: [N, T], 1 = observed, 0 = missing; None if nothing is missing. A missing frame may hold NaN.
+    controls: [N, T, dim_u] float32, what acted on the step into each frame; None without.
+    state: [N, T, S] float32, the simulator's own; None without. No model sees it.
+    source: where it came from, for messages.
+    """
+
+    images: np.ndarray
+    mask: np.ndarray | None = None
+    controls: np.ndarray | None = None
+    state: np.ndarray | None = None
+    source: str = "the given arrays"
+
+    def __post_init__(self):
+        _check(self)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def steps(self) -> int:
+        return self.images.shape[1]
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """(H, W) or (H, W, C)."""
+        return self.images.shape[2:]
+
+    def take(self, indices) -> "Sequences":
+        """The sequences at `indices` (a slice, or an array of integers)."""
+        fields = {name: value[indices] for name, value in self.arrays().items()}
+        return replace(self, **fields)
+
+    def with_mask(self, mask: np.ndarray) -> "Sequences":
+        """The same frames, observed only where they were and `mask` [N, T] is 1."""
+        return replace(self, mask=np.asarray(mask, np.float32) * (1.0 if self.mask is None else self.mask))
+
+    def split(self, test_fraction: float, seed: int) -> tuple["Sequences", "Sequences"]:
+        """Training and test sequences, drawn apart at random; at least one of each."""
+        if len(self) < 2:
+            raise DataError(
+                f"{self.source}: one sequence cannot be split into training and test data. Cut it into several, or "
+                "give a separate test file (NAME_test.npz beside NAME.npz)."
+            )
+        order = np.random.default_rng([seed, len(self)]).permutation(len(self))
+        test = min(max(1, round(test_fraction * len(self))), len(self) - 1)
+        return self.take(np.sort(order[test:])), self.take(np.sort(order[:test]))
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The arrays that are there, by name."""
+        named = {name: getattr(self, name) for name in ("images", "mask", "controls", "state")}
+        return {name: value for name, value in named.items() if value is not None}
+
+
+def save(path: str | Path, arrays: dict[str, np.ndarray]) -> None:
+    """Writes a compressed `.npz`, whole or not at all. The same arrays give the same bytes."""
+    with whole_file(path) as part, open(part, "wb") as file:
+        np.savez_compressed(file, **arrays)
+
+
+def shard_path(path: str | Path, shard: int, shards: int) -> Path:
+    """DIR/box.npz -> DIR/box-00002-of-00008.npz."""
+    path = Path(path)
+    return path.with_name(f"{path.stem}-{shard:05d}-of-{shards:05d}{path.suffix}")
+
+
+def load(path: str | Path) -> Sequences:
+    """Reads `path`, or its shards `NAME-00000-of-0000N.npz` ... where it has been written in shards.
+
+    Raises:
+        FileNotFoundError: neither the file nor a full set of shards is there.
+        DataError: the file is truncated, no `.npz`, without `images`, or holds what no model can use.
+    """
+    path = Path(path)
+    if path.is_file():
+        return Sequences(**_read(path), source=str(path))
+    found = sorted(path.parent.glob(f"{path.stem}-?????-of-?????.npz"))
+    if not found:
+        raise FileNotFoundError(f"{path}: no such file, and no shards {path.stem}-00000-of-*.npz beside it.")
+    shards = int(found[0].stem[-5:])
+    missing = [p.name for i in range(shards) if (p := shard_path(path, i, shards)) not in found]
+    if missing or len(found) != shards:
+        raise DataError(
+            f"{path}: expected exactly the {shards} shards of one set, missing {missing or 'none'}, "
+            f"found {[p.name for p in found]}. Make the missing ones or remove those of another set."
+        )
+    parts = [_read(shard) for shard in found]
+    if len({tuple(sorted(part)) for part in parts}) > 1:
+        raise DataError(f"{path}: the shards do not hold the same arrays: {[sorted(part) for part in parts]}.")
+    return Sequences(**{name: np.concatenate([p[name] for p in parts]) for name in parts[0]}, source=str(path))
+
+
+def _read(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            if not isinstance(file, np.lib.npyio.NpzFile):
+                raise DataError(f"{path}: a single .npy array, expected a .npz with the array `images`.")
+            names = set(file.files)
+            if "images" not in names:
+                raise DataError(
+                    f"{path}: no array `images` in it, only {sorted(names)}. Save the frames with "
+                    "np.savez_compressed(path, images=frames), frames [N, T, H, W] or [N, T, H, W, C]."
+                )
+            return {name: file[name] for name in ("images", "mask", "controls", "state") if name in names}
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, TypeError) as error:
+        raise DataError(f"{path}: not a readable .npz file, it may be truncated ({error}). Write it again.") from error
+    except ValueError as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{path}: not a .npz of plain arrays ({error}). Save it with np.savez_compressed.") from error
+
+
+def _check(data: Sequences) -> None:
+    images, where = data.images, data.source
+    if images.ndim not in (4, 5):
+        raise DataError(
+            f"{where}: images has the shape {images.shape}, expected [N, T, H, W] or [N, T, H, W, C]: sequences, "
+            "frames, rows, columns, channels."
+        )
+    if 0 in images.shape:
+        raise DataError(
+            f"{where}: images has the shape {images.shape}: empty. Give at least one sequence of one frame."
+        )
+    count = images.shape[:2]
+    if data.mask is not None:
+        _check_mask(data, count)
+    for name in ("controls", "state"):
+        value = getattr(data, name)
+        if value is not None and (value.ndim != 3 or value.shape[:2] != count):
+            raise DataError(f"{where}: {name} has the shape {value.shape}, expected {[*count, 'size']} to fit images.")
+        if value is not None and not np.isfinite(value).all():
+            raise DataError(f"{where}: {name} holds NaN or infinity; every value must be finite.")
+    _check_values(images, data.mask, where)
+
+
+def _check_mask(data: Sequences, count: tuple[int, int]) -> None:
+    mask = data.mask
+    if mask.shape != count:
+        raise DataError(f"{data.source}: mask has the shape {mask.shape}, expected {list(count)} to fit images.")
+    if not np.isin(mask, (0, 1)).all():
+        raise DataError(f"{data.source}: mask must hold 1 (observed) and 0 (missing) only.")
+    blind = np.flatnonzero(~(mask > 0).any(axis=1))
+    if len(blind):
+        raise DataError(
+            f"{data.source}: mask has no observed frame in {len(blind)} sequences, the first is {blind[0]}. "
+            "1 means observed, 0 missing; leave out sequences that were never observed."
+        )
+
+
+def _check_values(images: np.ndarray, mask: np.ndarray | None, where: str) -> None:
+    if images.dtype == bool:
+        return
+    if images.dtype == np.uint8:
+        if images.max() == 1:
+            raise DataError(
+                f"{where}: images are uint8 with no value above 1; uint8 is read as 0 to 255. Save one-bit frames as "
+                "bool, or multiply by 255."
+            )
+        return
+    if not np.issubdtype(images.dtype, np.floating):
+        raise DataError(f"{where}: images are {images.dtype}, expected uint8, bool, or floats in [0, 1].")
+    for first in range(0, len(images), 256):  # in slices: a mask of the whole array would double the memory
+        part = images[first : first + 256]
+        seen = part if mask is None else part[mask[first : first + 256] > 0]
+        if np.isnan(seen).any():
+            raise DataError(
+                f"{where}: NaN in an observed frame (sequences {first} to {first + len(part) - 1}). Set the mask to 0 "
+                "where a frame is missing."
+            )
+        if seen.size and (seen.min() < 0 or seen.max() > 1):
+            raise DataError(
+                f"{where}: observed frames hold values from {seen.min():g} to {seen.max():g}, expected [0, 1]. Divide "
+                "by the largest value, or save uint8."
+            )

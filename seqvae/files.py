@@ -1,0 +1,40 @@
+"""Files are written whole or not at all."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def whole_file(path: str | Path) -> Iterator[Path]:
+    """Yields a temporary path beside `path`; moves it there when the block ends well, removes it when it does not.
+
+    The move is atomic: a reader, or a run killed at any moment, finds the old file or the new one.
+
+    Raises:
+        OSError: the folder cannot be made or written, or the disk is full; the message names `path`.
+    """
+    path = Path(path)
+    part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield part
+        with open(part, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"cannot write {path}: {error.strerror or error}. Nothing was changed there; free some space or choose "
+            "another, writable folder",
+        ) from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_json(path: str | Path, value) -> None:
+    """Writes `value` as indented JSON, whole or not at all."""
+    with whole_file(path) as part:
+        part.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n", encoding="utf-8")

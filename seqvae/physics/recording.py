@@ -1,0 +1,78 @@
+"""Many sequences of a world, by as many processes as wanted: each depends on the seed and its own index alone."""
+
+import multiprocessing
+from collections.abc import Callable
+from enum import IntEnum
+
+import numpy as np
+
+from seqvae.physics.drawing import Painter
+from seqvae.physics.simulation import simulate
+from seqvae.physics.worlds import World
+
+_CHUNK = 100
+
+
+class Split(IntEnum):
+    """Training and test sequences of one seed are different streams; the value enters the random generator."""
+
+    TRAIN = 0
+    TEST = 1
+
+
+def record(
+    world: World,
+    *,
+    sequences: int,
+    steps: int = 20,
+    seed: int = 1234,
+    split: Split = Split.TRAIN,
+    first: int = 0,
+    workers: int = 1,
+    progress: Callable[[int], None] = lambda done: None,
+) -> dict[str, np.ndarray]:
+    """Simulates and draws the sequences `first` to `first + sequences - 1` of a split.
+
+    Sequence i comes from `np.random.default_rng([seed, split, i])`: the arrays are the same, bit for bit, whatever
+    the number of workers and however the range is cut into shards.
+
+    Args:
+        progress: called with the number of sequences just finished.
+
+    Returns:
+        `images`: [sequences, steps, H, W] or [..., 3] uint8; `state`: [sequences, steps, state_size] float32.
+    """
+    for name, value, least in (
+        ("sequences", sequences, 1), ("steps", steps, 1), ("workers", workers, 1), ("seed", seed, 0), ("first", first, 0)
+    ):  # fmt: skip
+        if value < least:
+            raise ValueError(f"{name}: expected an integer of at least {least}, got {value!r}.")
+    images = np.empty((sequences, steps, *world.frame_shape), np.uint8)
+    state = np.empty((sequences, steps, world.state_size), np.float32)
+    jobs = [
+        (world, steps, seed, split, range(start, min(start + _CHUNK, first + sequences)))
+        for start in range(first, first + sequences, _CHUNK)
+    ]
+    done = 0
+    for chunk_images, chunk_state in _results(jobs, workers):
+        images[done : done + len(chunk_images)] = chunk_images
+        state[done : done + len(chunk_images)] = chunk_state
+        done += len(chunk_images)
+        progress(len(chunk_images))
+    return {"images": images, "state": state}
+
+
+def _results(jobs, workers: int):
+    if min(workers, len(jobs)) == 1:
+        yield from map(_record_chunk, jobs)
+        return
+    # spawn: a fork of a process that has TensorFlow's threads may hang.
+    with multiprocessing.get_context("spawn").Pool(min(workers, len(jobs))) as pool:
+        yield from pool.imap(_record_chunk, jobs)
+
+
+def _record_chunk(job) -> tuple[np.ndarray, np.ndarray]:
+    world, steps, seed, split, indices = job
+    painter = Painter(world, steps)
+    motions = [simulate(world, steps, np.random.default_rng([seed, split, i])) for i in indices]
+    return np.stack([painter.frames(m) for m in motions]), np.stack([m.state for m in motions])

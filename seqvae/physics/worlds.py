@@ -1,0 +1,136 @@
+"""The worlds of Fraccaro et al. 2017 as values: everything that sets one apart from another is a field."""
+
+from dataclasses import dataclass, field, replace
+
+Point = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Paddles:
+    """Two vertical paddles that follow the first ball (pong).
+
+    Lengths in pixels; `speed` in pixels per frame, as in the original.
+    """
+
+    left_x: float = 0.0
+    right_x: float = 30.0
+    half_length: float = 3.0
+    thickness: float = 1.0
+    speed: float = 2.0
+    elasticity: float = 0.99
+
+
+@dataclass(frozen=True)
+class World:
+    """A box of walls with balls in it. Lengths in pixels, y up; time in the simulator's units.
+
+    Args:
+        name: what files and messages call it.
+        size: width and height of a frame.
+        walls: wall segments, each a pair of points.
+        start: mean of a ball's first position; `start_spread` is its standard deviation in x and y. Positions are
+            clipped to stay `radius + 3` pixels (times the scale) inside the frame.
+        speed_limits, angle_limits: the first velocity's uniform ranges, pixels per time unit and degrees.
+        dt: time units from one frame to the next, also the physics step.
+        balls: number of balls, all alike.
+        colour: draw each ball in its own colour and record [H, W, 3]; otherwise frames are one-bit grey [H, W].
+    """
+
+    name: str
+    walls: tuple[tuple[Point, Point], ...]
+    size: tuple[int, int] = (32, 32)
+    start: Point = (16.0, 16.0)
+    start_spread: float = 10.0
+    speed_limits: tuple[float, float] = (10.0, 15.0)
+    angle_limits: tuple[float, float] = (0.0, 360.0)
+    gravity: Point = (0.0, 0.0)
+    dt: float = 0.2
+    radius: float = 3.0
+    ball_elasticity: float = 1.0
+    wall_elasticity: float = 1.0
+    paddles: Paddles | None = None
+    balls: int = 1
+    colour: bool = False
+    margin: float = field(default=3.0, repr=False)
+
+    def __post_init__(self):
+        checks = {
+            "radius": self.radius > 0,
+            "dt": self.dt > 0,
+            "balls": self.balls >= 1,
+            "start_spread": self.start_spread >= 0,
+            "speed_limits": 0 <= self.speed_limits[0] <= self.speed_limits[1],
+            "angle_limits": self.angle_limits[0] <= self.angle_limits[1],
+            "size": min(self.size) >= 1,
+        }
+        for name, fine in checks.items():
+            if not fine:
+                raise ValueError(
+                    f"World {self.name!r}: {name}={getattr(self, name)!r} is out of range. Lengths, dt and the number "
+                    "of balls must be positive, spreads and speeds at least zero, limits given as low, high."
+                )
+        room = min(self.size) - 2 * (self.radius + self.margin)
+        if room < 0:
+            raise ValueError(
+                f"World {self.name!r}: a ball of radius {self.radius:g} does not fit into a frame of "
+                f"{self.size[0]}x{self.size[1]} pixels. Use a smaller radius or a larger scale."
+            )
+
+    @property
+    def state_size(self) -> int:
+        """Numbers recorded per frame: x, y, vx, vy of each ball, then the paddles' heights (left, right)."""
+        return 4 * self.balls + (2 if self.paddles else 0)
+
+    @property
+    def frame_shape(self) -> tuple[int, ...]:
+        """(H, W), or (H, W, 3) in colour."""
+        width, height = self.size
+        return (height, width, 3) if self.colour else (height, width)
+
+    def scaled(self, scale: int) -> "World":
+        """The same world drawn `scale` times larger: every length, speed and acceleration grows, time does not."""
+        if scale < 1 or scale != int(scale):
+            raise ValueError(f"scale: expected an integer of at least 1, got {scale!r}.")
+
+        def grow(value):
+            return tuple(grow(v) for v in value) if isinstance(value, tuple) else value * scale
+
+        paddles = self.paddles and replace(
+            self.paddles,
+            **{
+                name: grow(getattr(self.paddles, name))
+                for name in ("left_x", "right_x", "half_length", "thickness", "speed")
+            },
+        )
+        lengths = ("walls", "size", "start", "start_spread", "speed_limits", "gravity", "radius", "margin")
+        return replace(self, paddles=paddles, **{name: grow(getattr(self, name)) for name in lengths})
+
+
+def _closed(*points: Point) -> tuple[tuple[Point, Point], ...]:
+    return tuple(zip(points, (*points[1:], points[0]), strict=True))
+
+
+_SQUARE = _closed((2.0, 2.0), (2.0, 30.0), (30.0, 30.0), (30.0, 2.0))
+
+WORLDS: dict[str, World] = {
+    world.name: world
+    for world in (
+        World("box", walls=_SQUARE),
+        World("box_gravity", walls=_SQUARE, gravity=(0.0, -5.0), speed_limits=(5.0, 10.0), start_spread=8.0),
+        World(
+            "polygon",
+            walls=_closed((3.0, 1.0), (1.0, 15.0), (8.0, 30.0), (25.0, 30.0), (30.0, 8.0), (15.0, 1.0)),
+            start_spread=2.5,
+        ),
+        World(
+            "pong",
+            walls=(((0.0, 1.0), (32.0, 1.0)), ((0.0, 32.0), (32.0, 32.0))),
+            speed_limits=(10.0, 10.0),
+            start_spread=3.0,
+            ball_elasticity=0.9,
+            wall_elasticity=0.99,
+            paddles=Paddles(),
+        ),
+    )
+}
+"""The four worlds of the original's data scripts, by name, with its parameters at 32x32 pixels."""

@@ -1,0 +1,44 @@
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+setup(
+    name="seqvae",
+    version="0.1.0",
+    description="Generative models of sequences with latent variables, in TensorFlow and Keras 3",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    python_requires=">=3.11,<3.14",
+    # An explicit list: tests, examples and datasets/ are never installed.
+    packages=find_packages(include=["seqvae", "seqvae.*", "kvae", "kvae.*"]),
+    install_requires=[
+        "tensorflow>=2.21,<2.22",
+        "keras>=3.15.1,<4",
+        "tensorflow-probability>=0.25,<0.26",
+        # TensorFlow Probability 0.25 cannot be imported without tf-keras.
+        "tf-keras>=2.21,<2.22",
+        "numpy>=2.0,<3",
+        "absl-py>=2.1",
+        "pymunk>=7.3,<8",
+        # pygame-ce, not pygame: both own the module `pygame`.
+        "pygame-ce>=2.5.8,<3",
+        "matplotlib>=3.10,<4",
+        "imageio>=2.37,<3",
+        "imageio-ffmpeg>=0.6",
+        "rich>=14,<16",
+    ],
+    extras_require={
+        "tensorboard": ["tensorboard>=2.20"],
+        "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
+        "test": ["pytest>=8.4", "hypothesis>=6.140", "setuptools>=65", "wheel>=0.45"],
+        "dev": ["ruff>=0.14"],
+    },
+    classifiers=[
+        "License :: OSI Approved :: MIT License",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
+)
