@@ -13,11 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from absl import app, flags
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from seqvae.data.sequences import save, shard_path
-from seqvae.files import whole_file
-from seqvae.physics import WORLDS, Split, World, record
+from seqvae.data import load
+from seqvae.physics import WORLDS, World, write_dataset
 
 _HERE = Path(__file__).resolve().parent
 
@@ -54,53 +52,14 @@ def world_from_flags(name: str, values: dict) -> World:
     return replace(WORLDS[name], **given).scaled(values["scale"])
 
 
-def generate(
-    world: World,
-    out: Path,
-    *,
-    sequences: int = 5000,
-    test_sequences: int = 1000,
-    steps: int = 20,
-    seed: int = 1234,
-    workers: int = 1,
-    shards: int = 1,
-    shard: int | None = None,
-    preview: bool = False,
-) -> list[Path]:
-    """Writes WORLD.npz and WORLD_test.npz (or the shards asked for) into `out`; returns the paths."""
-    if shards < 1 or (shard is not None and not 0 <= shard < shards):
-        raise ValueError(f"shard={shard}, shards={shards}: expected 0 <= shard < shards.")
-    written = []
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns) as bar:
-        for split, count in ((Split.TRAIN, sequences), (Split.TEST, test_sequences)):
-            if count == 0:
-                continue
-            path = out / f"{world.name}{'_test' if split is Split.TEST else ''}.npz"
-            task = bar.add_task(path.name, total=count)
-            for i in range(shards) if shard is None else [shard]:
-                first, last = count * i // shards, count * (i + 1) // shards
-                if first == last:
-                    raise ValueError(f"shards={shards}: more shards than the {count} sequences of {path.name}.")
-                arrays = record(
-                    world, sequences=last - first, first=first, steps=steps, seed=seed, split=split, workers=workers,
-                    progress=lambda done, task=task: bar.advance(task, done),
-                )  # fmt: skip
-                target = path if shards == 1 else shard_path(path, i, shards)
-                save(target, arrays)
-                written.append(target)
-                if preview and split is Split.TRAIN and i == (shard or 0):
-                    written += _preview(arrays["images"], path)
-    return written
-
-
-def _preview(images, path: Path) -> list[Path]:
+def preview(path: Path) -> list[Path]:
+    """Writes a GIF and a contact sheet of the first sequences beside a dataset file."""
     from seqvae.plotting import contact_sheet, save_figure, save_video, tile_videos
 
+    images = load(path).images
     movie, sheet = path.with_suffix(".gif"), path.with_suffix(".png")
-    save_video(movie, tile_videos(images[:12], columns=4))
-    with whole_file(sheet) as part:
-        save_figure(part, contact_sheet(images[:8, :10], title=f"{path.stem}: eight sequences, their first frames"))
+    save_video(movie, tile_videos(images[:12]))
+    save_figure(sheet, contact_sheet(images[:8, :10], title=f"{path.stem}: eight sequences, their first ten frames"))
     return [movie, sheet]
 
 
@@ -118,8 +77,9 @@ def main(argv: list[str]) -> None:
         raise app.UsageError(f"give one world: {', '.join(WORLDS)}")
     try:
         world = world_from_flags(argv[1], values)
-        options = ("sequences", "test_sequences", "steps", "seed", "workers", "shards", "shard", "preview")
-        paths = generate(world, Path(values["out"]), **{name: values[name] for name in options})
+        options = ("sequences", "test_sequences", "steps", "seed", "workers", "shards", "shard")
+        paths = write_dataset(world, values["out"], **{name: values[name] for name in options})
+        paths += preview(paths[0]) if values["preview"] else []
     except (ValueError, OSError) as error:
         raise SystemExit(f"generate.py: {error}") from None
     for path in paths:

@@ -272,6 +272,8 @@ class KVAE(keras.Model):
 
     # --- training ---
 
+    term_names = LossTerms._fields
+
     def call(self, inputs) -> Imputed:
         """`impute` of frames, or of a dict of `frames`, `mask` and `controls`."""
         batch = _as_batch(inputs)

@@ -1,7 +1,9 @@
-"""Sequences on disk and in memory, masks of what was observed, and batches of them for training."""
+"""Sequences on disk and in memory, and masks of what was observed. Batches for training: `seqvae.data.batches`.
 
-from seqvae.data.batches import Batches
+Nothing here imports TensorFlow, so that the simulators start at once.
+"""
+
 from seqvae.data.masks import block_mask, random_mask
 from seqvae.data.sequences import DataError, Sequences, load, save, shard_path
 
-__all__ = ["Batches", "DataError", "Sequences", "block_mask", "load", "random_mask", "save", "shard_path"]
+__all__ = ["DataError", "Sequences", "block_mask", "load", "random_mask", "save", "shard_path"]

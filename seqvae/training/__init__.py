@@ -1,0 +1,19 @@
+"""The GradientTape loop: stages, decay, clipping, checkpoints and resume, a run log, a progress bar."""
+
+from seqvae.training.checkpoints import CheckpointError, Checkpoints
+from seqvae.training.gradient_step import Step, gradient_step
+from seqvae.training.loop import Interrupted, NonFiniteError, Stage, Trainer, exponential_decay
+from seqvae.training.run_log import RunLog
+
+__all__ = [
+    "CheckpointError",
+    "Checkpoints",
+    "Interrupted",
+    "NonFiniteError",
+    "RunLog",
+    "Stage",
+    "Step",
+    "Trainer",
+    "exponential_decay",
+    "gradient_step",
+]

@@ -1,0 +1,296 @@
+"""Trains a Kalman variational auto-encoder, with the flags of the original program.
+
+    python examples/run_kvae.py --gpu=0                        # the original's configuration on bouncing balls
+    python examples/run_kvae.py --preset=demo                  # minutes, not hours
+    python examples/run_kvae.py --dataset=videos.npz           # images [N, T, H, W] or [N, T, H, W, C]
+    python examples/run_kvae.py --run_name=mine --resume       # goes on where the run stopped
+
+A run leaves logs/<run>_kvae/: config.json, metrics.jsonl, checkpoints/, model.keras, videos, plots, imputation.json.
+"""
+
+import json
+import os
+import shutil
+import sys
+import time
+import zlib
+from pathlib import Path
+
+from absl import app, flags
+
+_ROOT = Path(__file__).resolve().parent.parent
+
+# The encoder and decoder
+flags.DEFINE_string("dataset", "box", "box, box_gravity, polygon, pong (made where missing), or the path of an .npz")
+flags.DEFINE_enum("out_distr", "bernoulli", ["bernoulli", "gaussian"], "distribution of the pixels")
+flags.DEFINE_boolean("conv", True, "convolutional encoder and decoder; --noconv: dense layers")
+flags.DEFINE_string("activation", "relu", "of the encoder and decoder: relu, tanh, elu, linear")
+flags.DEFINE_integer("filter_size", 3, "width of the filters")
+flags.DEFINE_string("num_filters", "32,32,32", "filters of each conv layer")
+flags.DEFINE_integer("vae_num_units", 25, "units of each dense layer (--noconv)")
+flags.DEFINE_integer("num_layers", 2, "dense layers (--noconv)")
+flags.DEFINE_float("noise_pixel_var", 0.1, "variance of a pixel (gaussian)")
+flags.DEFINE_float("ll_keep_prob", 1.0, "probability with which a frame's log p(x|a) is kept in training")
+flags.DEFINE_boolean("use_vae", True, "--nouse_vae: a plain auto-encoder")
+# The state-space model
+flags.DEFINE_integer("dim_a", 2, "size of the code a")
+flags.DEFINE_integer("dim_z", 4, "size of the state z")
+flags.DEFINE_integer("dim_u", 1, "size of the controls u; taken from the dataset where it has controls")
+flags.DEFINE_integer("K", 3, "matrices that are mixed")
+flags.DEFINE_float("noise_emission", 0.03, "variance R of a given z")
+flags.DEFINE_float("noise_transition", 0.08, "variance Q of a step of z")
+flags.DEFINE_float("init_cov", 20.0, "variance of the first z")
+# The dynamics network
+flags.DEFINE_boolean("alpha_rnn", True, "an LSTM; --noalpha_rnn: dense layers on the last fifo_size codes")
+flags.DEFINE_integer("alpha_units", 50, "units of the dynamics network")
+flags.DEFINE_integer("alpha_layers", 2, "its dense layers (--noalpha_rnn)")
+flags.DEFINE_string("alpha_activation", "relu", "their activation (--noalpha_rnn)")
+flags.DEFINE_integer("fifo_size", 1, "codes it remembers (--noalpha_rnn)")
+flags.DEFINE_boolean("learn_u", False, "the dynamics network gives the controls too")
+# Training
+flags.DEFINE_integer("batch_size", 32, "sequences in a batch")
+flags.DEFINE_float("init_lr", 0.007, "first learning rate")
+flags.DEFINE_float("init_kf_matrices", 0.05, "standard deviation of the first B and C")
+flags.DEFINE_float("max_grad_norm", 150.0, "the gradients' global norm is clipped to it")
+flags.DEFINE_float("scale_reconstruction", 0.3, "weight of log p(x|a) in the objective")
+flags.DEFINE_integer("only_vae_epochs", 0, "epochs that train the encoder and decoder alone")
+flags.DEFINE_integer("kf_update_steps", 10, "epochs after those that train A, B, C and a_0 too")
+flags.DEFINE_float("decay_rate", 0.85, "factor on the learning rate")
+flags.DEFINE_integer("decay_steps", 20, "epochs between two such factors")
+flags.DEFINE_boolean("sample_z", False, "decode the smoothed states' codes instead of the encoder's")
+flags.DEFINE_integer("num_epochs", 80, "epochs in all")
+flags.DEFINE_float("train_miss_prob", 0.0, "probability that a training frame is missing, the same in every epoch")
+flags.DEFINE_integer("t_init_train_miss", 3, "frames observed at the beginning all the same")
+flags.DEFINE_enum(
+    "bound", "marginal", ["marginal", "sampled"], "the LGSSM's part of the objective; sampled: the original's"
+)
+flags.DEFINE_boolean("shuffle", True, "a new order of the sequences every epoch")
+flags.DEFINE_integer("seed", 0, "of weights, order, noise and masks")
+flags.DEFINE_boolean("deterministic", False, "the same numbers, bit for bit, on the same machine; slower")
+flags.DEFINE_string("preset", "", "named settings: paper, demo; flags given beside it win")
+# Files
+flags.DEFINE_string("gpu", "", "GPUs to use, with commas between; -1: none")
+flags.DEFINE_string(
+    "reload_model", "", "start from these weights: a model.keras of ours, or the original's .../model.ckpt"
+)
+flags.DEFINE_string("run_name", "", "name of the run; default: the time")
+flags.DEFINE_string("log_dir", "logs", "folder of the run folders", allow_override=True)  # absl has one of this name
+flags.DEFINE_string("data_dir", str(_ROOT / "datasets"), "folder of the datasets")
+flags.DEFINE_boolean("resume", False, "go on with the run run_name (default: the newest in log_dir)")
+flags.DEFINE_boolean("overwrite", False, "remove an earlier run of the same name")
+# Pictures
+flags.DEFINE_integer("display_step", 1, "epochs between two printed lines")
+flags.DEFINE_integer("generate_step", 20, "epochs between two sets of pictures; also after the first and the last")
+flags.DEFINE_integer("n_steps_gen", 80, "frames of a generated video")
+flags.DEFINE_integer("t_init_mask", 4, "frames seen before the gap that is imputed")
+flags.DEFINE_integer("t_steps_mask", 12, "missing frames of that gap")
+
+_MODEL = (
+    "out_distr", "conv", "activation", "filter_size", "num_filters", "vae_num_units", "num_layers", "noise_pixel_var",
+    "ll_keep_prob", "use_vae", "dim_a", "dim_z", "dim_u", "K", "noise_emission", "noise_transition", "init_cov",
+    "alpha_rnn", "alpha_units", "alpha_layers", "alpha_activation", "fifo_size", "learn_u", "init_kf_matrices",
+    "scale_reconstruction", "sample_z", "bound",
+)  # fmt: skip
+_TRAINING = (
+    "batch_size", "init_lr", "max_grad_norm", "only_vae_epochs", "kf_update_steps", "decay_rate", "decay_steps",
+    "train_miss_prob", "t_init_train_miss", "shuffle", "seed", "deterministic",
+)  # fmt: skip
+_OTHER = (
+    "dataset", "num_epochs", "preset", "gpu", "reload_model", "run_name", "log_dir", "data_dir", "display_step",
+    "generate_step", "n_steps_gen", "t_init_mask", "t_steps_mask",
+)  # fmt: skip
+_ERROR = 2
+
+
+def main(argv: list[str]) -> None:
+    if len(argv) > 1:
+        raise app.UsageError(f"flags begin with --, got {argv[1:]}")
+    given = {name: flags.FLAGS[name].value for name in (*_MODEL, *_TRAINING, *_OTHER) if flags.FLAGS[name].present}
+    defaults = {name: flags.FLAGS[name].default for name in (*_MODEL, *_TRAINING, *_OTHER)}
+    gpu = given.get("gpu", "")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    if gpu:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu
+    try:
+        folder, config = _configure(defaults, given)
+        _run(folder, config)
+    except KeyboardInterrupt as stop:
+        print(f"\n{stop or 'stopped'}. Go on with: python {sys.argv[0]} --log_dir={folder.parent} "
+              f"--run_name={config['run_name']} --resume")  # fmt: skip
+        sys.exit(130)
+    except (ValueError, OSError, RuntimeError, ArithmeticError) as error:
+        print(f"run_kvae.py: {error}", file=sys.stderr)
+        sys.exit(_ERROR)
+
+
+def _configure(defaults: dict, given: dict) -> tuple[Path, dict]:
+    """The run's folder and flags: defaults, then the preset's (or the resumed run's), then what was given."""
+    from kvae.training import PRESETS
+
+    if flags.FLAGS.resume:
+        folder = _folder_to_resume(given.get("log_dir", defaults["log_dir"]), given.get("run_name", ""))
+        saved = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        return folder, defaults | saved | given | {"run_name": folder.name.removesuffix("_kvae")}
+    preset = given.get("preset", "")
+    if preset not in PRESETS:
+        raise ValueError(f"--preset: expected one of {', '.join(name for name in PRESETS if name)}, got {preset!r}.")
+    config = defaults | PRESETS[preset] | given
+    config["run_name"] = config["run_name"] or time.strftime("%Y%m%d%H%M%S")
+    return Path(config["log_dir"]) / f"{config['run_name']}_kvae", config
+
+
+def _folder_to_resume(log_dir: str, run_name: str) -> Path:
+    pattern = f"{run_name or '*'}_kvae/config.json"
+    found = sorted(Path(log_dir).glob(pattern), key=lambda path: path.stat().st_mtime)
+    if not found:
+        raise ValueError(
+            f"--resume: no run {pattern.removesuffix('/config.json')} in {log_dir}. Check --log_dir and --run_name."
+        )
+    return found[-1].parent
+
+
+def _run(folder: Path, config: dict) -> None:
+    train, test = _data(config)
+    config = config | ({} if train.controls is None else {"dim_u": train.controls.shape[-1]})
+    import keras
+    import tensorflow as tf
+
+    from kvae.evaluation import evaluate_elbo
+    from kvae.report import Report
+    from kvae.training import stages
+    from seqvae.data.batches import Batches
+    from seqvae.files import write_json
+    from seqvae.training import Checkpoints, Trainer, exponential_decay
+
+    for device in tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.set_memory_growth(device, True)
+    keras.utils.set_random_seed(config["seed"])
+    if config["deterministic"]:
+        tf.config.experimental.enable_op_determinism()
+    model = _model(config, train.image_shape)
+    signature = (
+        {n: model.get_config()[n] for n in _MODEL} | {n: config[n] for n in _TRAINING} | {"data": _fingerprint(train)}
+    )
+    report = Report(
+        model,
+        test,
+        folder,
+        seed=config["seed"],
+        **{n: config[n] for n in ("t_init_mask", "t_steps_mask", "n_steps_gen")},
+    )
+
+    def after_epoch(epoch, log):
+        _print_epoch(log.read()[-1], config)
+        if epoch == 0 or (epoch + 1) % config["generate_step"] == 0:
+            report.pictures(epoch)
+
+    _claim(folder)
+    trainer = Trainer(
+        model,
+        Batches(train, config["batch_size"], seed=config["seed"], shuffle=config["shuffle"]),
+        stages(model, **{name: config[name] for name in ("num_epochs", "only_vae_epochs", "kf_update_steps")}),
+        checkpoints=Checkpoints(folder / "checkpoints", signature),
+        log_folder=folder,
+        learning_rate=exponential_decay(config["init_lr"], config["decay_rate"], config["decay_steps"]),
+        clip_norm=config["max_grad_norm"],
+        seed=config["seed"],
+        evaluate=lambda: evaluate_elbo(model, test, seed=config["seed"]),
+        after_epoch=after_epoch,
+    )
+    if flags.FLAGS.resume and not trainer.resume():
+        print("no checkpoint yet: the run starts again from its seed")
+    write_json(folder / "config.json", config)
+    print(f"{len(train)} training and {len(test)} test sequences of {train.steps} frames {train.image_shape}, "
+          f"{model.count_params()} weights -> {folder}")  # fmt: skip
+    log = trainer.run()
+    model.save(folder / "model.keras")
+    report.pictures(trainer.epochs - 1)
+    report.training_curves(log.read())
+    print("\n".join(report.summary(report.final())))
+
+
+def _data(config: dict):
+    """Training and test sequences; a dataset of ours is made where it is missing."""
+    from seqvae.data import load, random_mask
+    from seqvae.physics import WORLDS, write_dataset
+
+    name = config["dataset"]
+    path = Path(config["data_dir"]) / f"{name}.npz" if name in WORLDS else Path(name)
+    if path.suffix != ".npz":
+        raise ValueError(f"--dataset: expected one of {', '.join(WORLDS)}, or the path of an .npz file, got {name!r}.")
+    if name in WORLDS and not path.exists() and not list(path.parent.glob(f"{name}-?????-of-?????.npz")):
+        print(f"{path} is not there: making it, 5000 training and 1000 test sequences of the world {name}")
+        write_dataset(WORLDS[name], path.parent, workers=os.cpu_count() or 1)
+    train, beside = load(path), path.with_name(f"{path.stem}_test.npz")
+    if beside.exists():
+        test = load(beside)
+        if (test.image_shape, test.steps) != (train.image_shape, train.steps):
+            raise ValueError(
+                f"{beside}: {test.steps} frames {test.image_shape} a sequence, {path} has {train.steps} frames "
+                f"{train.image_shape}; training and test data must be alike."
+            )
+    else:
+        train, test = train.split(0.1, config["seed"])
+        print(f"no {beside.name} beside {path.name}: {len(test)} of its sequences are kept for the test")
+    if config["train_miss_prob"] > 0:
+        options = dict(start=config["t_init_train_miss"], drop_prob=config["train_miss_prob"], seed=config["seed"])
+        train = train.with_mask(random_mask(len(train), train.steps, **options))
+    return train, test
+
+
+def _model(config: dict, image_shape: tuple[int, ...]):
+    """A new model, or the one in --reload_model."""
+    import keras
+
+    import kvae
+
+    source = config["reload_model"]
+    if source.endswith(".keras"):
+        model = keras.models.load_model(source)
+        if not isinstance(model, kvae.KVAE) or model.image_shape != image_shape:
+            raise ValueError(f"--reload_model: {source} is not a Kalman VAE for frames {image_shape}.")
+        return model
+    if not source:
+        return kvae.KVAE(image_shape, **{name: config[name] for name in _MODEL})
+    beside = Path(source).parent / "config.json"
+    if not beside.exists():
+        raise ValueError(f"--reload_model: no {beside}, the configuration of the run that {source} comes from.")
+    model = kvae.original.build(beside, image_shape)
+    kvae.original.load(model, source)
+    return model
+
+
+def _claim(folder: Path) -> None:
+    """Makes the run's folder; an earlier run in it is never written over unasked."""
+    if (folder / "config.json").exists() and not flags.FLAGS.resume:
+        if not flags.FLAGS.overwrite:
+            raise ValueError(
+                f"{folder}: a run of this name is there. Add --resume or --overwrite, or choose another --run_name."
+            )
+        shutil.rmtree(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(
+            f"--log_dir: cannot make the folder {folder} ({error.strerror}). Choose a writable folder."
+        ) from error
+
+
+def _fingerprint(data) -> str:
+    """Tells one dataset from another."""
+    checksum = 0
+    for name, value in sorted(data.arrays().items()):
+        checksum = zlib.crc32(value.tobytes(), zlib.crc32(name.encode(), checksum))
+    return f"{list(data.images.shape)} {checksum:08x}"
+
+
+def _print_epoch(line: dict, config: dict) -> None:
+    if (line["epoch"] + 1) % config["display_step"]:
+        return
+    terms = "  ".join(f"{name} {line['test_' + name]:.2f}" for name in ("log_px", "log_qa", "lgssm"))
+    print(f"epoch {line['epoch'] + 1}/{config['num_epochs']}  {line['stage']}  {line['seconds']:.1f} s  "
+          f"loss {line['train_loss']:.2f}  test ELBO {line['test_elbo']:.2f}  ({terms})", flush=True)  # fmt: skip
+
+
+if __name__ == "__main__":
+    app.run(main)

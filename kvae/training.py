@@ -1,0 +1,39 @@
+"""How the Kalman VAE is trained: its stages, and named settings of the flags."""
+
+from kvae.model import KVAE
+from seqvae.training import Stage
+
+PRESETS: dict[str, dict] = {
+    "": {},
+    "paper": {"bound": "sampled"},
+    "demo": {
+        "num_epochs": 12, "num_filters": "16,16,16", "batch_size": 32, "kf_update_steps": 2, "decay_steps": 4,
+        "decay_rate": 0.5, "generate_step": 100,
+    },
+}  # fmt: skip
+"""Flags by preset. "" is the original's flags with the bound of our choice, "paper" the original throughout."""
+
+
+def stages(model: KVAE, *, num_epochs: int, only_vae_epochs: int, kf_update_steps: int) -> list[Stage]:
+    """The original's stages: the VAE alone, then with A, B, C and a_0, then with the dynamics network too.
+
+    `kf_update_steps` counts epochs, whatever its name says.
+    """
+    if num_epochs < 1 or only_vae_epochs < 0 or kf_update_steps < 0:
+        raise ValueError(
+            f"num_epochs={num_epochs}, only_vae_epochs={only_vae_epochs}, kf_update_steps={kf_update_steps}: expected at "
+            "least one epoch, and no negative number of them."
+        )
+    groups = model.variable_groups
+    parts = (
+        ("vae", only_vae_epochs, ("vae",)),
+        ("vae+lgssm", kf_update_steps, ("vae", "lgssm")),
+        ("all", num_epochs, ("vae", "lgssm", "dynamics")),
+    )
+    made, left = [], num_epochs
+    for name, epochs, members in parts:
+        epochs = min(epochs, left)
+        left -= epochs
+        if epochs:
+            made.append(Stage(name, epochs, tuple(variable for member in members for variable in groups[member])))
+    return made

@@ -1,0 +1,50 @@
+"""The files of a world: WORLD.npz and WORLD_test.npz, or shards of them."""
+
+from pathlib import Path
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from seqvae.data import save, shard_path
+from seqvae.physics.recording import Split, record
+from seqvae.physics.worlds import World
+
+
+def write_dataset(
+    world: World,
+    out: str | Path,
+    *,
+    sequences: int = 5000,
+    test_sequences: int = 1000,
+    steps: int = 20,
+    seed: int = 1234,
+    workers: int = 1,
+    shards: int = 1,
+    shard: int | None = None,
+) -> list[Path]:
+    """Records the training and the test sequences of a world, with a progress bar; returns the paths written.
+
+    Args:
+        test_sequences: 0 writes no test file.
+        shards: cut each set into this many files, `shard` (None: all) the ones to make here.
+    """
+    if shards < 1 or (shard is not None and not 0 <= shard < shards):
+        raise ValueError(f"shard={shard}, shards={shards}: expected 0 <= shard < shards.")
+    sets = [(Split.TRAIN, sequences, f"{world.name}.npz"), (Split.TEST, test_sequences, f"{world.name}_test.npz")]
+    written = []
+    with Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()) as bar:
+        for split, count, name in sets:
+            if split is Split.TEST and count == 0:
+                continue
+            if shards > count:
+                raise ValueError(f"shards={shards}: more shards than the {count} sequences of {name}.")
+            for i in range(shards) if shard is None else [shard]:
+                first, last = count * i // shards, count * (i + 1) // shards
+                path = Path(out) / name if shards == 1 else shard_path(Path(out) / name, i, shards)
+                task = bar.add_task(path.name, total=last - first)
+                arrays = record(
+                    world, sequences=last - first, first=first, steps=steps, seed=seed, split=split, workers=workers,
+                    progress=lambda done, task=task: bar.advance(task, done),
+                )  # fmt: skip
+                save(path, arrays)
+                written.append(path)
+    return written

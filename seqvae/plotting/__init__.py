@@ -1,0 +1,22 @@
+"""Arrays in, pictures and videos out. The only place that imports matplotlib; colours are Okabe and Ito's."""
+
+from seqvae.plotting.curves import metric_curves, published_curves
+from seqvae.plotting.frames import as_pixels, contact_sheet, film_strips
+from seqvae.plotting.latents import alpha_over_time, trajectories
+from seqvae.plotting.saving import save_figure, save_video
+from seqvae.plotting.videos import labelled_rows, overlay, tile_videos
+
+__all__ = [
+    "alpha_over_time",
+    "as_pixels",
+    "contact_sheet",
+    "film_strips",
+    "labelled_rows",
+    "metric_curves",
+    "overlay",
+    "published_curves",
+    "save_figure",
+    "save_video",
+    "tile_videos",
+    "trajectories",
+]

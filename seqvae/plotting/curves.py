@@ -1,0 +1,50 @@
+"""Curves of figures: over epochs, and beside published ones."""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from seqvae.plotting.colours import BLACK, LINES
+
+
+def metric_curves(lines: list[dict], panels: dict[str, tuple[str, ...]], *, title: str) -> Figure:
+    """The lines of a metrics.jsonl over their `epoch`: a panel for each title, in it the named figures."""
+    figure = Figure(figsize=(3.6 * len(panels), 3.3))
+    axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    epochs = [line["epoch"] + 1 for line in lines]
+    for axis, (panel, names) in zip(axes, panels.items(), strict=True):
+        for i, name in enumerate(names):
+            values = [line.get(name, np.nan) for line in lines]
+            axis.plot(epochs, values, color=LINES[i], ls=("-", "--", ":")[i % 3], marker=".", label=name)
+        axis.set_title(panel, fontsize=10)
+        axis.set_xlabel("epoch")
+        axis.grid(alpha=0.25)
+        axis.legend(fontsize=8, frameon=False)
+    figure.suptitle(title, fontsize=10)
+    figure.tight_layout()
+    return figure
+
+
+def published_curves(panels: dict[str, dict], *, y_label: str, title: str) -> Figure:
+    """Our curves (coloured, filled marks) beside published ones (grey, open marks) and a baseline (dashed).
+
+    panels: x label -> {"ours": {name: (x, y)}, "published": {name: (x, y)}, "baseline": {name: (x, y)}}.
+    """
+    figure = Figure(figsize=(5.6 * len(panels), 4.4))
+    axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
+    for axis, (x_label, curves) in zip(axes, panels.items(), strict=True):
+        for i, (name, (x, y)) in enumerate(curves["ours"].items()):
+            axis.plot(x, y, color=LINES[i], marker="os^D"[i % 4], ms=5, lw=2, label=name)
+        for i, (name, (x, y)) in enumerate(curves["published"].items()):
+            axis.plot(
+                x, y, color="0.5", ls=("-", "--")[i % 2], marker="os"[i % 2], mfc="white", ms=5, lw=1.2, label=name
+            )
+        for name, (x, y) in curves["baseline"].items():
+            axis.plot(x, y, color=BLACK, ls=":", lw=1.5, label=name)
+        axis.set_xlabel(x_label)
+        axis.set_ylim(bottom=0)
+        axis.grid(alpha=0.25)
+    axes[0].set_ylabel(y_label)
+    axes[0].legend(fontsize=8, frameon=False)
+    figure.suptitle(title, fontsize=11)
+    figure.tight_layout()
+    return figure

@@ -1,0 +1,68 @@
+"""Codes and mixture weights over time."""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from seqvae.plotting.colours import BLUE, GREEN, LINES, ORANGE
+
+
+def alpha_over_time(alpha: np.ndarray, *, title: str, missing: np.ndarray | None = None) -> Figure:
+    """Mixture weights [n, T, K] of n sequences, a panel each; `missing` [n, T] steps are shaded."""
+    count, steps, size = alpha.shape
+    figure = Figure(figsize=(8, 1.0 + 1.1 * count))
+    axes = figure.subplots(count, 1, sharex=True, squeeze=False)[:, 0]
+    time = np.arange(1, steps + 1)
+    for i, axis in enumerate(axes):
+        for k in range(size):
+            axis.plot(
+                time,
+                alpha[i, :, k],
+                color=LINES[k % len(LINES)],
+                ls=("-", "--", ":", "-.")[k % 4],
+                lw=1.8,
+                label=f"k = {k + 1}",
+            )
+        if missing is not None:
+            for t in np.flatnonzero(missing[i]):
+                axis.axvspan(t + 0.5, t + 1.5, color=ORANGE, alpha=0.18, lw=0)
+        axis.set_ylim(-0.03, 1.03)
+        axis.set_xlim(0.5, steps + 0.5)
+        axis.set_ylabel(rf"$\alpha$, sequence {i + 1}", fontsize=8)
+    axes[-1].set_xlabel("frame" + ("; shaded: missing" if missing is not None else ""))
+    axes[0].legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8, frameon=False)
+    figure.suptitle(title, fontsize=10)
+    return figure
+
+
+def trajectories(
+    encoded: np.ndarray, smoothed: np.ndarray, generated: np.ndarray, *, missing: np.ndarray, title: str
+) -> Figure:
+    """Codes [n, T, dim_a] of n sequences: encoded, smoothed over the gap and generated, first two dimensions in the plane
+    (over time where dim_a is 1)."""
+    count, steps, size = encoded.shape
+    columns = min(count, 3)
+    rows = -(-count // columns)
+    figure = Figure(figsize=(4.0 * columns, 3.6 * rows + 0.6))
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    lines = (
+        (encoded, "encoded", BLUE, "o-"),
+        (smoothed, "smoothed", ORANGE, "s--"),
+        (generated, "generated", GREEN, "^:"),
+    )
+    for i, axis in enumerate(axes[:count]):
+        for codes, name, colour, style in lines:
+            x, y = (np.arange(1, steps + 1), codes[i, :, 0]) if size == 1 else (codes[i, :, 0], codes[i, :, 1])
+            axis.plot(x, y, style, color=colour, ms=3.5, lw=1.2, label=name, alpha=0.9)
+        x, y = (np.arange(1, steps + 1), encoded[i, :, 0]) if size == 1 else (encoded[i, :, 0], encoded[i, :, 1])
+        gap = missing[i] > 0.5
+        axis.plot(x[gap], y[gap], "o", mfc="none", mec=BLUE, ms=9, label="missing frames")
+        axis.set_title(f"sequence {i + 1}", fontsize=9)
+        axis.set_xlabel("frame" if size == 1 else "$a_1$")
+        axis.set_ylabel("$a_1$" if size == 1 else "$a_2$")
+    for axis in axes[count:]:
+        axis.set_visible(False)
+    figure.suptitle(title, fontsize=10)
+    figure.tight_layout()
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=4, fontsize=9, frameon=False)
+    return figure

@@ -1,0 +1,33 @@
+"""Figures and videos to files, whole or not at all."""
+
+from pathlib import Path
+
+import imageio.v2 as imageio
+import numpy as np
+from matplotlib.figure import Figure
+
+from seqvae.files import whole_file
+
+
+def save_figure(path: str | Path, figure: Figure, dpi: int = 120) -> None:
+    """Writes a figure in the format of the path's ending."""
+    with whole_file(path) as part:
+        figure.savefig(part, dpi=dpi, bbox_inches="tight")
+
+
+def save_video(path: str | Path, frames: np.ndarray, fps: int = 8) -> None:
+    """Writes frames [T, H, W] or [T, H, W, 3] uint8 as .mp4 (H.264, plays in browsers) or .gif (loops).
+
+    mp4 needs even sizes: an odd one gets a black row or column.
+    """
+    path = Path(path)
+    if path.suffix not in (".mp4", ".gif"):
+        raise ValueError(f"path: expected a name that ends in .mp4 or .gif, got {path.name!r}.")
+    if frames.ndim == 3:
+        frames = np.repeat(frames[..., None], 3, axis=-1)
+    with whole_file(path) as part:
+        if path.suffix == ".gif":
+            imageio.mimwrite(part, list(frames), duration=1000 / fps, loop=0)
+        else:
+            even = np.pad(frames, [(0, 0), (0, frames.shape[1] % 2), (0, frames.shape[2] % 2), (0, 0)])
+            imageio.mimwrite(part, even, fps=fps, codec="libx264", quality=8, macro_block_size=1)

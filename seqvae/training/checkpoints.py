@@ -1,0 +1,107 @@
+"""Checkpoints: one `.npz` of plain arrays each, written whole or not at all."""
+
+import json
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from seqvae.files import whole_file
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint that cannot be read, or that belongs to another configuration."""
+
+
+class Checkpoints:
+    """The checkpoints of one run, newest last, the last `keep` of them kept.
+
+    A checkpoint holds named arrays and a small `position` (JSON: where the run stood). `signature` says what the run
+    computes; a checkpoint of another signature is refused.
+    """
+
+    def __init__(self, folder: str | Path, signature: dict, keep: int = 2):
+        self.folder = Path(folder)
+        self._signature = json.loads(json.dumps(signature))
+        self._keep = keep
+
+    def save(self, step: int, arrays: dict[str, np.ndarray], position: dict) -> Path:
+        """Writes the checkpoint of global step `step`, then removes the old ones."""
+        meta = json.dumps({"signature": self._signature, "position": position})
+        path = self.folder / f"step-{step:09d}.npz"
+        with whole_file(path) as part, open(part, "wb") as file:
+            np.savez(file, **arrays, __meta__=np.array(meta))
+        for old in self._paths()[: -self._keep]:
+            old.unlink()
+        return path
+
+    def load_latest(self, warn=print) -> tuple[dict[str, np.ndarray], dict] | None:
+        """Arrays and position of the newest checkpoint that can be read; None where there is none.
+
+        Raises:
+            CheckpointError: none of the checkpoints there can be read, or the newest is of another configuration.
+        """
+        paths = self._paths()
+        for path in reversed(paths):
+            try:
+                return self.load(path)
+            except _Damaged as error:
+                warn(f"{error} Trying the one before it.")
+        if paths:
+            raise CheckpointError(f"{self.folder}: none of the {len(paths)} checkpoints can be read. Start a new run.")
+        return None
+
+    def load(self, path: Path) -> tuple[dict[str, np.ndarray], dict]:
+        """Arrays and position of one checkpoint."""
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                arrays = {name: file[name] for name in file.files}
+            meta = json.loads(str(arrays.pop("__meta__")))
+        except (
+            OSError,
+            EOFError,
+            KeyError,
+            ValueError,
+            TypeError,
+            AttributeError,
+            zipfile.BadZipFile,
+            zlib.error,
+        ) as error:
+            raise _Damaged(f"{path}: damaged or no checkpoint ({error}).") from error
+        differ = [
+            f"{name}: {meta['signature'].get(name)!r} there, {self._signature.get(name)!r} here"
+            for name in sorted(meta["signature"].keys() | self._signature.keys())
+            if meta["signature"].get(name) != self._signature.get(name)
+        ]
+        if differ:
+            raise CheckpointError(
+                f"{path}: a checkpoint of another configuration ({'; '.join(differ)}). Resume with the flags the run "
+                "was started with, or choose another run_name."
+            )
+        return arrays, meta["position"]
+
+    def _paths(self) -> list[Path]:
+        return sorted(self.folder.glob("step-*.npz"))
+
+
+class _Damaged(CheckpointError):
+    pass
+
+
+def gather(variables, prefix: str) -> dict[str, np.ndarray]:
+    """The values of Keras variables as named arrays."""
+    return {f"{prefix}/{i:04d}/{variable.path}": variable.numpy() for i, variable in enumerate(variables)}
+
+
+def restore(variables, prefix: str, arrays: dict[str, np.ndarray]) -> None:
+    """Gives Keras variables the values that `gather` took, all or none."""
+    saved = [arrays[name] for name in sorted(arrays) if name.startswith(f"{prefix}/")]
+    shapes, wanted = [value.shape for value in saved], [tuple(variable.shape) for variable in variables]
+    if shapes != wanted:
+        raise CheckpointError(
+            f"{prefix}: the checkpoint's {len(shapes)} arrays do not fit the {len(wanted)} variables here. It belongs to "
+            "another model."
+        )
+    for variable, value in zip(variables, saved, strict=True):
+        variable.assign(value)

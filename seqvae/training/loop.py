@@ -1,0 +1,212 @@
+"""The training loop: a run is a sequence of stages, an epoch at a time, to be killed and resumed at any moment."""
+
+import signal
+import time
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from seqvae.data.batches import Batches
+from seqvae.randomness import fold
+from seqvae.training.checkpoints import Checkpoints, gather, restore
+from seqvae.training.gradient_step import gradient_step
+from seqvae.training.progress import EpochBar
+from seqvae.training.run_log import RunLog
+
+
+class NonFiniteError(FloatingPointError):
+    """The loss, one of its terms or a gradient stopped being finite; the weights are those before that step."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C was pressed; the step was finished and a checkpoint written."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Epochs that train some of the variables, with an optimiser of their own.
+
+    epochs: how many; variables: which, in a fixed order; name: for the log.
+    """
+
+    name: str
+    epochs: int
+    variables: tuple
+
+
+def exponential_decay(start: float, rate: float, every: int) -> Callable[[int], float]:
+    """The learning rate of an epoch: start * rate ** floor(epoch / every).
+
+    >>> exponential_decay(0.008, 0.5, 20)(45)
+    0.002
+    """
+    if start <= 0 or rate <= 0 or every < 1:
+        raise ValueError(
+            f"exponential_decay: expected start > 0, rate > 0 and every >= 1, got start={start}, rate={rate}, every={every}."
+        )
+    return lambda epoch: start * rate ** (epoch // every)
+
+
+class Trainer:
+    """Trains a model that gives `loss_terms(batch, seed=...)`, `objective(terms)` and `count(batch)`.
+
+    After every epoch: `evaluate()` where given, a line of the log, a checkpoint, then `after_epoch(epoch, log)`.
+    A resumed run draws the same batches and the same noise as one that was never stopped.
+
+    Args:
+        learning_rate: of an epoch, counted over all stages.
+        clip_norm: the gradients' global norm is clipped to it.
+        evaluate: gives named test figures.
+        quiet: no progress bar.
+    """
+
+    def __init__(
+        self, model, batches: Batches, stages: list[Stage], *, checkpoints: Checkpoints, log_folder,
+        learning_rate: Callable[[int], float], clip_norm: float | None = None, seed: int = 0,
+        evaluate: Callable[[], dict[str, float]] = dict, after_epoch: Callable[[int, RunLog], None] = lambda epoch, log: None,
+        quiet: bool = False,
+    ):  # fmt: skip
+        self.model, self.batches, self.stages = model, batches, stages
+        self._checkpoints, self._log_folder = checkpoints, log_folder
+        self._learning_rate, self._clip_norm = learning_rate, clip_norm
+        self._seed = tf.constant([seed, 0], tf.int32)
+        self._evaluate, self._after_epoch, self._quiet = evaluate, after_epoch, quiet
+        self._position = {"epoch": 0, "step": 0, "sums": [], "weight": 0.0, "seconds": 0.0}
+        self._optimizer = self._stage = self._take_step = None
+        self._stop = False
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of all stages together."""
+        return sum(stage.epochs for stage in self.stages)
+
+    def resume(self) -> bool:
+        """Goes back to where the newest checkpoint stood; False if there is none."""
+        found = self._checkpoints.load_latest()
+        if found is None:
+            return False
+        arrays, position = found
+        restore(self.model.trainable_variables, "model", arrays)
+        if position["stage"] is not None:
+            self._enter(next(stage for stage in self.stages if stage.name == position["stage"]))
+            restore(self._optimizer.variables, "optimizer", arrays)
+        self._position = {name: position[name] for name in self._position}
+        return True
+
+    def run(self) -> RunLog:
+        """Trains to the end of the last stage.
+
+        Raises:
+            NonFiniteError: names the epoch, the step and the term.
+            Interrupted: after Ctrl-C.
+        """
+        log = RunLog(self._log_folder, self._position["epoch"])
+        with self._interruptible():
+            while self._position["epoch"] < self.epochs:
+                self._run_epoch(log)
+        return log
+
+    def _run_epoch(self, log: RunLog) -> None:
+        epoch = self._position["epoch"]
+        stage = self._stage_of(epoch)
+        if self._stage != stage.name:
+            self._enter(stage)
+        rate = self._learning_rate(epoch)
+        self._optimizer.learning_rate.assign(rate)
+        began = time.perf_counter() - self._position["seconds"]
+        with EpochBar(epoch, self.epochs, len(self.batches), self._position["step"], self._quiet) as bar:
+            for batch in self.batches.epoch(epoch, skip=self._position["step"]):
+                self._run_step(batch, bar)
+                self._position["seconds"] = time.perf_counter() - began
+                if self._stop:
+                    self._save()
+                    raise Interrupted(f"stopped in epoch {epoch}, after step {self._position['step']}")
+        self._end_epoch(log, {"epoch": epoch, "stage": stage.name, "learning_rate": float(rate)})
+
+    def _run_step(self, batch, bar: EpochBar) -> None:
+        position = self._position
+        number = position["epoch"] * len(self.batches) + position["step"]
+        values, weight, finite = self._take_step(batch, fold(self._seed, number))
+        if not finite:
+            self._raise_non_finite(batch, number)
+        values, weight = values.numpy().astype(np.float64), float(weight)
+        sums = np.array(position["sums"] or np.zeros_like(values)) + weight * values
+        position |= {"step": position["step"] + 1, "sums": sums.tolist(), "weight": position["weight"] + weight}
+        bar.advance(self._means())
+
+    def _end_epoch(self, log: RunLog, line: dict) -> None:
+        train = {f"train_{name}": value for name, value in self._means().items()}
+        test = {f"test_{name}": float(value) for name, value in self._evaluate().items()}
+        line |= {"seconds": round(self._position["seconds"], 3)} | train | test
+        self._position = {"epoch": line["epoch"] + 1, "step": 0, "sums": [], "weight": 0.0, "seconds": 0.0}
+        log.write(line)
+        self._save()
+        self._after_epoch(line["epoch"], log)
+
+    def _enter(self, stage: Stage) -> None:
+        """A new optimiser for the stage, as the original has it, and the step compiled for its variables, once."""
+        self._stage = stage.name
+        variables = list(stage.variables)
+        optimizer = keras.optimizers.Adam(epsilon=1e-8)
+        optimizer.build(variables)
+
+        def take_step(batch, seed):
+            step = gradient_step(self.model, batch, variables, optimizer, seed=seed, clip_norm=self._clip_norm)
+            values = tf.stack([tf.cast(v, tf.float32) for v in (step.loss, *step.terms, step.gradient_norm)])
+            return values, self.model.count(batch), tf.reduce_all(tf.math.is_finite(values))
+
+        spec = self.batches.epoch(0).element_spec
+        self._optimizer = optimizer
+        self._take_step = tf.function(take_step, autograph=False, input_signature=[spec, tf.TensorSpec([2], tf.int32)])
+
+    def _stage_of(self, epoch: int) -> Stage:
+        for stage in self.stages:
+            if epoch < stage.epochs:
+                return stage
+            epoch -= stage.epochs
+        raise IndexError("epoch past the last stage")
+
+    def _means(self) -> dict[str, float]:
+        """Averages over the epoch so far, each batch weighted by its observed frames."""
+        names = ("loss", *self.model.term_names, "gradient_norm")
+        means = np.array(self._position["sums"]) / self._position["weight"]
+        return dict(zip(names, means.tolist(), strict=True))
+
+    def _raise_non_finite(self, batch, number: int) -> None:
+        values, _, _ = self._take_step(batch, fold(self._seed, number))  # the bad step changed nothing: take it again
+        names = ("loss", *self.model.term_names, "gradient_norm")
+        bad = [name for name, value in zip(names, values.numpy(), strict=True) if not np.isfinite(value)]
+        self._save()
+        raise NonFiniteError(
+            f"epoch {self._position['epoch']}, step {self._position['step']}: {', '.join(bad)} is not finite. The weights "
+            f"before that step are kept in {self._checkpoints.folder}. Use a smaller learning rate or max_grad_norm, or "
+            "larger noise variances."
+        )
+
+    def _save(self) -> None:
+        arrays = gather(self.model.trainable_variables, "model") | gather(self._optimizer.variables, "optimizer")
+        position = self._position | {"stage": self._stage}
+        self._checkpoints.save(self._position["epoch"] * len(self.batches) + self._position["step"], arrays, position)
+
+    @contextmanager
+    def _interruptible(self):
+        """Ctrl-C ends the run after the step it falls into; a second one ends it at once."""
+
+        def stop(signum, frame):
+            if self._stop:
+                raise KeyboardInterrupt
+            self._stop = True
+
+        try:
+            before = signal.signal(signal.SIGINT, stop)
+        except ValueError:  # not the main thread: no handler, Ctrl-C is not ours
+            yield
+            return
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)

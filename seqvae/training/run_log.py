@@ -1,0 +1,51 @@
+"""The log of a run: one JSON line an epoch, always; TensorBoard's files where it is installed."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+from seqvae.files import whole_file
+
+
+class RunLog:
+    """`metrics.jsonl` in a folder: one object per epoch, with the key `epoch`.
+
+    Args:
+        epoch: lines of this epoch and later, left by a run that went on past its last checkpoint, are dropped.
+    """
+
+    def __init__(self, folder: str | Path, epoch: int = 0):
+        self.path = Path(folder) / "metrics.jsonl"
+        kept = [line for line in self.read() if line["epoch"] < epoch]
+        with whole_file(self.path) as part:
+            part.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+        self._board = _board(self.path.parent / "tensorboard")
+
+    def read(self) -> list[dict]:
+        """All whole lines; one cut short by a kill is dropped."""
+        if not self.path.exists():
+            return []
+        lines = self.path.read_text(encoding="utf-8").split("\n")[:-1]
+        return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
+
+    def write(self, line: dict) -> None:
+        """Adds an epoch's line."""
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        if self._board is not None:
+            import tensorflow as tf
+
+            with self._board.as_default(step=line["epoch"]):
+                for name, value in line.items():
+                    if isinstance(value, float):
+                        tf.summary.scalar(name, value)
+            self._board.flush()
+
+
+def _board(folder: Path):
+    """A TensorBoard writer; None where TensorBoard is not installed (TensorFlow 2.21 does not bring it)."""
+    if importlib.util.find_spec("tensorboard") is None:
+        return None
+    import tensorflow as tf
+
+    return tf.summary.create_file_writer(str(folder))
