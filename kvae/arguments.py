@@ -74,8 +74,8 @@ def check_image_shape(image_shape, conv_layers: int) -> tuple[int, int, int]:
     return height, width, channels
 
 
-def check_frames(frames, image_shape: tuple[int, ...], mask) -> tf.Tensor:
-    """frames as a tensor [B, T, *image_shape] of uint8 or floats; in eager mode also their values, where observed."""
+def check_frames(frames, image_shape: tuple[int, ...]) -> tf.Tensor:
+    """frames as a tensor [B, T, *image_shape] of uint8, bool or floats."""
     frames = _tensor("frames", frames)
     if frames.shape.rank != 2 + len(image_shape) or tuple(frames.shape[2:]) != image_shape:
         wanted = ", ".join(map(str, image_shape))
@@ -86,17 +86,21 @@ def check_frames(frames, image_shape: tuple[int, ...], mask) -> tf.Tensor:
     _check_not_empty("frames", frames)
     if frames.dtype not in (tf.uint8, tf.bool) and not frames.dtype.is_floating:
         raise ValueError(f"frames: expected uint8, bool, or floats in [0, 1], got {frames.dtype.name}.")
-    if tf.executing_eagerly() and frames.dtype.is_floating:
-        values = frames.numpy()
-        seen = values if mask is None else values[np.asarray(mask) > 0.5]
-        if np.isnan(seen).any():
-            raise ValueError("frames: NaN in an observed frame. Pass a mask that is 0 where a frame is missing.")
-        if seen.size and (seen.min() < 0 or seen.max() > 1):
-            raise ValueError(
-                f"frames: expected values in [0, 1], got {seen.min():g} to {seen.max():g}. Divide by the largest value "
-                "or pass uint8."
-            )
     return frames
+
+
+def check_pixels(frames: tf.Tensor, mask: tf.Tensor | None) -> None:
+    """Raises ValueError if an observed frame holds NaN or values outside [0, 1]; in eager mode only."""
+    if not (tf.executing_eagerly() and frames.dtype.is_floating):
+        return
+    seen = frames.numpy() if mask is None else frames.numpy()[mask.numpy() > 0.5]
+    if np.isnan(seen).any():
+        raise ValueError("frames: NaN in an observed frame. Pass a mask that is 0 where a frame is missing.")
+    if seen.size and (seen.min() < 0 or seen.max() > 1):
+        raise ValueError(
+            f"frames: expected values in [0, 1], got {seen.min():g} to {seen.max():g}. Divide by the largest value "
+            "or pass uint8."
+        )
 
 
 def check_codes(a, dim_a: int, dtype: str, name: str = "a") -> tf.Tensor:

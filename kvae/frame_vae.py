@@ -64,7 +64,7 @@ class FrameVAE(keras.layers.Layer):
     def frame_distribution(self, pixels: tf.Tensor) -> tfd.Distribution:
         """p(x_t | a_t) for the decoder's output: batch [B, T], event image_shape."""
         if self._gaussian:
-            each = tfd.Normal(pixels, tf.cast(self._pixel_var, pixels.dtype) ** 0.5)
+            each = tfd.Normal(pixels, tf.constant(self._pixel_var, pixels.dtype) ** 0.5)
         else:
             each = tfd.Bernoulli(logits=pixels, dtype=self.variable_dtype)
         return tfd.Independent(each, len(self.image_shape))

@@ -103,7 +103,7 @@ def _model(mixed: Mixed, noise: Noise) -> tfd.LinearGaussianStateSpaceModel:
     dtype = mixed.A.dtype
 
     def scale(variance, size):
-        return tf.fill([size], tf.cast(variance, dtype) ** 0.5)
+        return tf.fill([size], tf.constant(variance, dtype) ** 0.5)
 
     return tfd.LinearGaussianStateSpaceModel(
         num_timesteps=tf.shape(mixed.A)[1],
@@ -139,7 +139,7 @@ def _initial(z: tf.Tensor, noise: Noise) -> tf.Tensor:
 
 def _log_normal(residual: tf.Tensor, variance: float) -> tf.Tensor:
     """log N(residual; 0, variance * I) over the last axis."""
-    scale = tf.fill([residual.shape[-1]], tf.cast(variance, residual.dtype) ** 0.5)
+    scale = tf.fill([residual.shape[-1]], tf.constant(variance, residual.dtype) ** 0.5)
     return tfd.MultivariateNormalDiag(scale_diag=scale).log_prob(residual)
 
 
@@ -158,4 +158,4 @@ def _symmetric(cov: tf.Tensor) -> tf.Tensor:
 
 
 def _eye_like(cov: tf.Tensor, variance: float) -> tf.Tensor:
-    return tf.zeros_like(cov) + tf.cast(variance, cov.dtype) * tf.eye(cov.shape[-1], dtype=cov.dtype)
+    return tf.zeros_like(cov) + tf.constant(variance, cov.dtype) * tf.eye(cov.shape[-1], dtype=cov.dtype)

@@ -119,7 +119,8 @@ class KVAE(keras.Model):
 
     def encode(self, frames) -> tfd.Distribution:
         """q(a_t | x_t) for each frame (eq. 5): batch [B, T], event [dim_a]; a point mass for the plain auto-encoder."""
-        frames = arguments.check_frames(frames, self.image_shape, None)
+        frames = arguments.check_frames(frames, self.image_shape)
+        arguments.check_pixels(frames, None)
         return self.frame_vae.code_distribution(*self._run(self.frame_vae.encode, frames))
 
     def decode(self, a) -> tfd.Distribution:
@@ -221,7 +222,7 @@ class KVAE(keras.Model):
         like = tf.zeros([states.shape[0], num_steps])
         controls = arguments.check_controls(controls, like, self.dim_u, self.variable_dtype)
         seed = stateless_seed(seed, self._seeds)
-        result = self._run(self._generate, states, controls, tf.cast(stochastic, self.variable_dtype), seed)
+        result = self._run(self._generate, states, controls, tf.constant(float(stochastic), self.variable_dtype), seed)
         arguments.check_finite("generate", result)
         return result
 
@@ -235,8 +236,9 @@ class KVAE(keras.Model):
         return result
 
     def _frame_arguments(self, frames, mask, controls):
-        frames = arguments.check_frames(frames, self.image_shape, mask)
+        frames = arguments.check_frames(frames, self.image_shape)
         mask = arguments.check_mask(mask, frames, self.variable_dtype)
+        arguments.check_pixels(frames, mask)
         return frames, mask, arguments.check_controls(controls, frames, self.dim_u, self.variable_dtype)
 
     def _impute(self, frames, mask, controls) -> Imputed:

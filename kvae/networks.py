@@ -29,7 +29,7 @@ def conv_encoder(
     dtype,
 ) -> keras.Model:
     """Frames [N, H, W, C] -> mean, and raw variance where asked for, [N, dim_a] each."""
-    inputs = hidden = keras.Input(image, name="frames")
+    inputs = hidden = keras.Input(image, name="frames", dtype=dtype.compute_dtype)
     for i, filters in enumerate(num_filters, 1):
         hidden = keras.layers.Conv2D(
             filters, filter_size, strides=2, padding="same", activation=activation, name=f"conv_{i}", dtype=dtype
@@ -49,7 +49,7 @@ def mlp_encoder(
     dtype,
 ) -> keras.Model:
     """As `conv_encoder`, with dense layers."""
-    inputs = keras.Input(image, name="frames")
+    inputs = keras.Input(image, name="frames", dtype=dtype.compute_dtype)
     hidden = keras.layers.Flatten(name="flat", dtype=dtype)(inputs)
     hidden = _dense_stack(hidden, num_layers, num_units, activation, dtype)
     return keras.Model(inputs, _heads(hidden, dim_a, with_variance, dtype), name="encoder")
@@ -62,7 +62,7 @@ def conv_decoder(
     height, width, channels = image
     factor = 2 ** len(num_filters)
     small = (height // factor, width // factor, num_filters[-1])
-    inputs = keras.Input((dim_a,), name="a")
+    inputs = keras.Input((dim_a,), name="a", dtype=dtype.compute_dtype)
     hidden = keras.layers.Dense(math.prod(small), name="dense", dtype=dtype)(inputs)
     hidden = keras.layers.Reshape(small, name="image", dtype=dtype)(hidden)
     for i, filters in enumerate(reversed(num_filters), 1):
@@ -78,7 +78,7 @@ def mlp_decoder(
     image: tuple[int, int, int], *, dim_a: int, num_layers: int, num_units: int, activation: str, dtype
 ) -> keras.Model:
     """As `conv_decoder`, with dense layers."""
-    inputs = keras.Input((dim_a,), name="a")
+    inputs = keras.Input((dim_a,), name="a", dtype=dtype.compute_dtype)
     hidden = _dense_stack(inputs, num_layers, num_units, activation, dtype)
     hidden = keras.layers.Dense(math.prod(image), name="pixels", dtype=dtype)(hidden)
     return keras.Model(inputs, keras.layers.Reshape(image, name="image", dtype=dtype)(hidden), name="decoder")

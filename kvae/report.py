@@ -48,7 +48,13 @@ class Report:
         start = self._model.smooth(imputed.a_encoded[:, : self._t_init], mask[:, : self._t_init], first).mean
         generated = self._model.generate(shown.steps, states=start, controls=shown.controls)
         imputed, generated = (type(r)(*(field.numpy() for field in r)) for r in (imputed, generated))
+        known = np.nan_to_num(shown.images) if shown.images.dtype.kind == "f" else shown.images
         self._imputation(f"{epoch:05d}", shown, mask, imputed, generated)
+        paths = plotting.trajectories(
+            self._model.encode(known).mean().numpy(), imputed.a_smoothed, generated.a, missing=mask < 0.5,
+            title="Codes a of test sequences; the encoder saw all frames, the smoother not the missing ones",
+        )  # fmt: skip
+        plotting.save_figure(self._folder / f"trajectories_{epoch:05d}.png", paths)
         self._generation(f"{epoch:05d}", start)
 
     def _imputation(self, tag: str, shown: Sequences, mask, imputed, generated) -> None:
@@ -71,10 +77,6 @@ class Report:
         self._video(f"imputation_{tag}", plotting.labelled_rows(rows, missing, zoom=3))
         alpha = plotting.alpha_over_time(imputed.alpha[:3], missing=missing[:3], title="Weights of the K dynamics")
         plotting.save_figure(self._folder / f"alpha_{tag}.png", alpha)
-        paths = plotting.trajectories(
-            imputed.a_encoded, imputed.a_smoothed, generated.a, missing=missing, title="Codes a of six test sequences"
-        )
-        plotting.save_figure(self._folder / f"trajectories_{tag}.png", paths)
 
     def _generation(self, tag: str, start) -> None:
         rows = {

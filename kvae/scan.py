@@ -46,7 +46,7 @@ def kalman_update(mean, cov, a, observed, C, emission: float):
     cov = keep @ tf.matmul(cov, keep, transpose_b=True) + emission * tf.matmul(gain_t, gain_t, transpose_a=True)
     white = tf.linalg.triangular_solve(S_root, residual[..., None])[..., 0]
     log_det = 2.0 * tf.reduce_sum(tf.math.log(tf.linalg.diag_part(S_root)), -1)
-    log_2pi = tf.cast(1.8378770664093453, C.dtype)
+    log_2pi = tf.constant(1.8378770664093453, C.dtype)
     log_likelihood = -0.5 * (tf.reduce_sum(white**2, -1) + log_det + C.shape[-2] * log_2pi)
     return mean, 0.5 * (cov + tf.linalg.matrix_transpose(cov)), observed * log_likelihood
 

@@ -112,9 +112,10 @@ def load(path: str | Path) -> Sequences:
 
 def _read(path: Path) -> dict[str, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            if not isinstance(file, np.lib.npyio.NpzFile):
-                raise DataError(f"{path}: a single .npy array, expected a .npz with the array `images`.")
+        file = np.load(path, allow_pickle=False)
+        if not isinstance(file, np.lib.npyio.NpzFile):
+            raise DataError(f"{path}: a single .npy array, expected a .npz with the array `images`.")
+        with file:
             names = set(file.files)
             if "images" not in names:
                 raise DataError(

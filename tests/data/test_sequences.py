@@ -1,0 +1,137 @@
+"""Reading and writing sequences; every fault of a file has its message."""
+
+import pickle
+
+import numpy as np
+import pytest
+
+from seqvae.data import DataError, Sequences, load, save, shard_path
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (4, 3, 6, 5), dtype=np.uint8)
+
+
+def test_a_round_trip_keeps_every_array_and_the_same_arrays_give_the_same_bytes(tmp_path):
+    arrays = {
+        "images": IMAGES, "mask": np.array([[1, 0, 1]] * 4, np.float32),
+        "controls": np.ones((4, 3, 2), np.float32), "state": np.ones((4, 3, 4), np.float32),
+    }  # fmt: skip
+    save(tmp_path / "a.npz", arrays)
+    save(tmp_path / "b.npz", arrays)
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+    data = load(tmp_path / "a.npz")
+    for name, value in arrays.items():
+        np.testing.assert_array_equal(getattr(data, name), value)
+    assert (len(data), data.steps, data.image_shape) == (4, 3, (6, 5))
+
+
+def test_shards_are_read_as_one(tmp_path):
+    for i in range(2):
+        save(shard_path(tmp_path / "big.npz", i, 2), {"images": IMAGES[2 * i : 2 * i + 2]})
+    np.testing.assert_array_equal(load(tmp_path / "big.npz").images, IMAGES)
+    shard_path(tmp_path / "big.npz", 1, 2).unlink()
+    with pytest.raises(DataError, match=r"expected exactly the 2 shards.*missing \['big-00001-of-00002.npz'\]"):
+        load(tmp_path / "big.npz")
+    save(shard_path(tmp_path / "big.npz", 1, 2), {"images": IMAGES, "mask": np.ones((4, 3))})
+    with pytest.raises(DataError, match="shards do not hold the same arrays"):
+        load(tmp_path / "big.npz")
+
+
+def test_a_missing_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match="none.npz: no such file, and no shards"):
+        load(tmp_path / "none.npz")
+
+
+def whole_npz(path):
+    save(path, {"images": IMAGES})
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("cut", [0, 1, 40, 0.5, 0.95])
+def test_a_truncated_file(tmp_path, cut):
+    content = whole_npz(tmp_path / "t.npz")
+    (tmp_path / "t.npz").write_bytes(content[: int(cut * len(content)) if isinstance(cut, float) else cut])
+    with pytest.raises(DataError, match=r"t.npz: not a (readable )?\.npz"):
+        load(tmp_path / "t.npz")
+
+
+def test_a_corrupted_file(tmp_path):
+    content = bytearray(whole_npz(tmp_path / "t.npz"))
+    content[len(content) // 2] ^= 0xFF
+    (tmp_path / "t.npz").write_bytes(content)
+    with pytest.raises(DataError, match=r"t.npz: not a readable \.npz"):
+        load(tmp_path / "t.npz")
+
+
+def test_foreign_files(tmp_path):
+    (tmp_path / "text.npz").write_text("images")
+    with pytest.raises(DataError, match="text.npz: not a .npz of plain arrays"):
+        load(tmp_path / "text.npz")
+    (tmp_path / "pickled.npz").write_bytes(pickle.dumps({"images": 1}))
+    with pytest.raises(DataError, match="pickled.npz: not a .npz of plain arrays"):
+        load(tmp_path / "pickled.npz")
+    np.savez(tmp_path / "objects.npz", images=np.array([{}], dtype=object))
+    with pytest.raises(DataError, match="objects.npz: not a .npz of plain arrays"):
+        load(tmp_path / "objects.npz")
+    np.savez(tmp_path / "other.npz", frames=IMAGES)
+    with pytest.raises(DataError, match=r"no array `images` in it, only \['frames'\].*savez_compressed"):
+        load(tmp_path / "other.npz")
+    with open(tmp_path / "single.npz", "wb") as file:
+        np.save(file, IMAGES)
+    with pytest.raises(DataError, match="a single .npy array, expected a .npz"):
+        load(tmp_path / "single.npz")
+
+
+FLOATS = np.full((2, 3, 4, 4), 0.5, np.float32)
+NAN = FLOATS.copy()
+NAN[1, 2] = np.nan
+FAULTS = [
+    (dict(images=IMAGES[0]), r"images has the shape \(3, 6, 5\), expected \[N, T, H, W\]"),
+    (dict(images=IMAGES[:0]), r"images has the shape \(0, 3, 6, 5\): empty"),
+    (dict(images=IMAGES[:, :0]), r"images has the shape \(4, 0, 6, 5\): empty"),
+    (dict(images=IMAGES.astype(int)), "images are int64, expected uint8, bool, or floats"),
+    (dict(images=FLOATS * 4), r"values from 2 to 2, expected \[0, 1\].*Divide by the largest"),
+    (dict(images=-FLOATS), "values from -0.5 to -0.5"),
+    (dict(images=NAN), r"NaN in an observed frame \(sequences 0 to 1\).*Set the mask to 0"),
+    (dict(images=np.minimum(IMAGES, 1)), "uint8 with no value above 1.*bool, or multiply by 255"),
+    (dict(images=FLOATS, mask=np.ones((2, 2))), r"mask has the shape \(2, 2\), expected \[2, 3\]"),
+    (dict(images=FLOATS, mask=np.full((2, 3), 0.5)), "mask must hold 1"),
+    (dict(images=FLOATS, mask=np.array([[1, 1, 1], [0, 0, 0]])), "no observed frame in 1 sequences, the first is 1"),
+    (dict(images=FLOATS, controls=np.ones((2, 3))), r"controls has the shape \(2, 3\), expected \[2, 3, 'size'\]"),
+    (dict(images=FLOATS, controls=np.full((2, 3, 1), np.inf)), "controls holds NaN or infinity"),
+]
+
+
+@pytest.mark.parametrize(("arrays", "message"), FAULTS, ids=range(len(FAULTS)))
+def test_arrays_no_model_can_use(arrays, message):
+    with pytest.raises(DataError, match=message):
+        Sequences(**arrays)
+
+
+def test_nan_in_a_missing_frame_is_fine():
+    mask = np.ones((2, 3))
+    mask[1, 2] = 0
+    assert len(Sequences(NAN, mask=mask)) == 2
+
+
+def test_split_takes_every_sequence_once_and_follows_its_seed():
+    data = Sequences(IMAGES, state=np.arange(12, dtype=np.float32).reshape(4, 3, 1))
+    train, test = data.split(0.25, seed=1)
+    assert (len(train), len(test)) == (3, 1)
+    assert sorted([*train.state[:, 0, 0], *test.state[:, 0, 0]]) == [0, 3, 6, 9]
+    np.testing.assert_array_equal(test.images, data.split(0.25, seed=1)[1].images)
+    with pytest.raises(DataError, match="one sequence cannot be split"):
+        data.take(slice(0, 1)).split(0.5, seed=0)
+
+
+def test_masks_multiply():
+    first = np.array([[1, 0, 1]] * 4, np.float32)
+    data = Sequences(IMAGES).with_mask(first).with_mask(np.array([[1, 1, 0]] * 4))
+    np.testing.assert_array_equal(data.mask, [[1, 0, 0]] * 4)
+
+
+def test_a_full_disk_leaves_the_old_file(tmp_path, full_disk):
+    before = whole_npz(tmp_path / "a.npz")
+    with full_disk(100), pytest.raises(OSError, match="cannot write .*a.npz"):
+        save(tmp_path / "a.npz", {"images": IMAGES})
+    assert (tmp_path / "a.npz").read_bytes() == before
+    assert len(list(tmp_path.iterdir())) == 1

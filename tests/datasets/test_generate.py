@@ -1,0 +1,83 @@
+"""datasets/generate.py as a user runs it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from seqvae.data import load
+
+SCRIPT = Path(__file__).parents[2] / "datasets" / "generate.py"
+
+
+def run(*arguments):
+    return subprocess.run([sys.executable, SCRIPT, *map(str, arguments)], capture_output=True, text=True, timeout=120)
+
+
+def test_files_do_not_depend_on_the_workers_and_are_small(tmp_path):
+    for workers in (1, 2):
+        done = run(
+            "box", "--sequences=220", "--test_sequences=110", f"--workers={workers}", f"--out={tmp_path / str(workers)}"
+        )
+        assert done.returncode == 0, done.stderr
+    for name in ("box.npz", "box_test.npz"):
+        one, two = ((tmp_path / folder / name).read_bytes() for folder in "12")
+        assert one == two
+    assert "box_test.npz" in done.stdout
+    size = (tmp_path / "1" / "box.npz").stat().st_size / 220
+    assert size < 82_000 / 50  # the original's float32 frames take 82 KB a sequence
+    data = load(tmp_path / "1" / "box.npz")
+    assert (len(data), data.steps, data.image_shape, data.state.shape) == (220, 20, (32, 32), (220, 20, 4))
+
+
+def test_shards_made_apart_are_the_set_made_at_once(tmp_path):
+    common = ("polygon", "--sequences=9", "--test_sequences=0", "--steps=3", "--workers=1")
+    assert run(*common, f"--out={tmp_path / 'whole'}").returncode == 0
+    for shard in (1, 0):
+        assert run(*common, "--shards=2", f"--shard={shard}", f"--out={tmp_path / 'shards'}").returncode == 0
+    whole, shards = (load(tmp_path / name / "polygon.npz") for name in ("whole", "shards"))
+    np.testing.assert_array_equal(whole.images, shards.images)
+    np.testing.assert_array_equal(whole.state, shards.state)
+    assert not (tmp_path / "whole" / "polygon_test.npz").exists()
+
+
+def test_every_flag_of_the_world(tmp_path):
+    done = run(
+        "box_gravity", "--sequences=3", "--test_sequences=1", "--steps=4", "--scale=2", "--dt=0.1", "--radius=2",
+        "--speed_limits=0,0", "--angle_limits=0,90", "--gravity=0,-10", "--start_spread=0", "--balls=1", "--colour",
+        "--seed=7", "--workers=1", f"--out={tmp_path}", "--preview",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    data = load(tmp_path / "box_gravity.npz")
+    assert data.images.shape == (3, 4, 64, 64, 3)
+    np.testing.assert_allclose(data.state[:, 0], [[32, 32, 0, 0]] * 3)
+    np.testing.assert_allclose(data.state[:, 3, 3], -3 * 20 * 0.1, rtol=1e-5)
+    assert (tmp_path / "box_gravity.gif").read_bytes()[:4] == b"GIF8"
+    assert (tmp_path / "box_gravity.png").read_bytes()[1:4] == b"PNG"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("moon",), "unknown world 'moon'; choose one of box, box_gravity, polygon, pong"),
+        ((), "give one world"),
+        (("box", "--gravity=1"), "--gravity: expected two numbers"),
+        (("box", "--sequences=0"), "more shards than the 0 sequences"),
+        (("box", "--radius=40"), "does not fit into a frame"),
+    ],
+)
+def test_bad_flags(tmp_path, arguments, message):
+    done = run(*arguments, f"--out={tmp_path}")
+    assert done.returncode != 0
+    assert message in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_unwritable_folder(tmp_path):
+    (tmp_path / "file").write_text("")
+    done = run("box", "--sequences=1", "--test_sequences=0", "--steps=1", "--workers=1", f"--out={tmp_path / 'file'}")
+    assert done.returncode != 0
+    assert "cannot write" in done.stderr

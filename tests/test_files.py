@@ -1,0 +1,32 @@
+"""Files are written whole or not at all."""
+
+import json
+
+import numpy as np
+import pytest
+
+from seqvae.files import whole_file, write_json
+
+
+def test_the_old_file_stays_until_the_new_one_is_whole(tmp_path):
+    path = tmp_path / "a.json"
+    write_json(path, {"x": 1})
+    with pytest.raises(RuntimeError), whole_file(path) as part:
+        part.write_text("half")
+        raise RuntimeError
+    assert json.loads(path.read_text()) == {"x": 1}
+    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_a_full_disk_is_an_error_that_names_the_file_and_leaves_nothing(tmp_path, full_disk):
+    path = tmp_path / "big.npy"
+    with full_disk(1000), pytest.raises(OSError, match=r"cannot write .*big.npy: .*free some space"):
+        with whole_file(path) as part, open(part, "wb") as file:
+            np.save(file, np.zeros(1000))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_cannot_be_made_is_an_error_that_names_the_file(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match=r"cannot write .*file/a.json: .*writable folder"):
+        write_json(tmp_path / "file" / "a.json", {})

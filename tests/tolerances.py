@@ -1,0 +1,25 @@
+"""Every tolerance of the tests, with its reason."""
+
+# The original's golden arrays, float32 on another machine and TensorFlow: outputs agree to 1e-4 absolute,
+# covariances and the bound to 1e-3 relative (its own run-to-run figures are of that size).
+GOLDEN = dict(rtol=0, atol=1e-4)
+GOLDEN_COVARIANCE = dict(rtol=1e-3, atol=1e-4)
+GOLDEN_BOUND = dict(rtol=1e-3, atol=1e-3)
+
+# Two float64 algorithms for the same quantity: rounding, amplified by the condition of the covariances (about 1e3).
+FLOAT64 = dict(rtol=1e-8, atol=1e-8)
+
+# Two float32 algorithms for the same quantity: 2**-23 times the largest covariance (20) times the condition.
+FLOAT32 = dict(rtol=1e-3, atol=1e-3)
+
+# Central differences in float64 with a step of 1e-5: truncation 1e-10 and rounding 1e-11, relative to terms of size 1e2.
+FINITE_DIFFERENCES = dict(rtol=1e-5, atol=1e-6)
+
+# A mean of Monte-Carlo samples: within 6 standard errors, which a right program exceeds once in 5e8 runs.
+STANDARD_ERRORS = 6.0
+
+# The same operations in another order (batches, compiled or not): a few units in the last place of float32.
+SAME_FLOAT32 = dict(rtol=2e-5, atol=2e-5)
+
+# pymunk integrates in float64; the state is recorded in float32.
+PHYSICS = dict(rtol=1e-5, atol=1e-4)

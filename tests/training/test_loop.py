@@ -1,0 +1,217 @@
+"""The loop on a model small enough to check by hand."""
+
+import json
+import os
+import signal
+import threading
+from typing import NamedTuple
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from seqvae.data import Sequences
+from seqvae.data.batches import Batches
+from seqvae.training import Checkpoints, Interrupted, NonFiniteError, RunLog, Stage, Trainer, exponential_decay
+
+
+class Terms(NamedTuple):
+    fit: tf.Tensor
+    size: tf.Tensor
+
+
+class Toy(keras.Model):
+    """A pixel-wise mean with noise, so that order, seeds and slots all leave their mark."""
+
+    term_names = Terms._fields
+
+    def __init__(self):
+        super().__init__()
+        self.mean = self.add_weight(shape=(2, 2), initializer="zeros", name="mean")
+        self.scale = self.add_weight(shape=(), initializer="ones", name="scale")
+        self.fail_at = None
+
+    def loss_terms(self, batch, *, seed):
+        noise = tf.random.stateless_normal([2, 2], seed)
+        x = tf.cast(batch["frames"], tf.float32) / 255.0
+        fit = tf.reduce_mean((x - self.scale * self.mean - 0.1 * noise) ** 2)
+        if self.fail_at is not None:
+            fit += tf.where(tf.reduce_any(batch["frames"] == self.fail_at), np.nan, 0.0)
+        return Terms(fit, tf.reduce_sum(self.mean**2))
+
+    def objective(self, terms):
+        return terms.fit + 0.01 * terms.size
+
+    def count(self, batch):
+        return tf.cast(tf.shape(batch["frames"])[0], tf.float32)
+
+
+IMAGES = np.random.default_rng(0).integers(2, 250, (10, 2, 2, 2), dtype=np.uint8)
+
+
+def trainer(folder, *, model=None, epochs=(2, 3), images=IMAGES, **options):
+    model = model or Toy()
+    stages = [Stage("mean", epochs[0], (model.mean,)), Stage("all", epochs[1], (model.mean, model.scale))]
+    return Trainer(
+        model, Batches(Sequences(images), 4, seed=1), stages, checkpoints=Checkpoints(folder / "checkpoints", {"toy": 1}),
+        log_folder=folder, learning_rate=exponential_decay(0.1, 0.5, 2), clip_norm=1.0, seed=3, quiet=True, **options,
+    )  # fmt: skip
+
+
+def weights(a_trainer):
+    return [v.numpy() for v in a_trainer.model.trainable_variables]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run that was never stopped."""
+    folder = tmp_path_factory.mktemp("whole")
+    run = trainer(folder)
+    run.run()
+    return weights(run), [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+class Stop(Exception):
+    pass
+
+
+def without_time(lines):
+    return [{k: v for k, v in line.items() if k != "seconds"} for line in lines]
+
+
+@pytest.mark.parametrize("steps", [0, 1, 3, 5, 8, 14])
+def test_a_run_killed_after_any_step_resumes_to_the_same_weights_and_log(tmp_path, whole, steps):
+    killed = trainer(tmp_path)
+    run_step, taken = killed._run_step, []
+
+    def dying_step(batch, bar):
+        if len(taken) == steps:
+            raise Stop
+        taken.append(1)
+        run_step(batch, bar)
+
+    killed._run_step = dying_step
+    with pytest.raises(Stop):
+        killed.run()
+    again = trainer(tmp_path)
+    assert again.resume() == (steps >= 3)  # three steps make an epoch, and an epoch a checkpoint
+    log = again.run()
+    for ours, theirs in zip(weights(again), whole[0], strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert without_time(log.read()) == without_time(whole[1])
+
+
+def test_ctrl_c_ends_after_the_step_with_a_checkpoint_that_resumes_to_the_same_weights(tmp_path, whole):
+    interrupted = trainer(tmp_path)
+    run_step = interrupted._run_step
+
+    def step_with_ctrl_c(batch, bar):
+        run_step(batch, bar)
+        if interrupted._position["epoch"] == 2 and interrupted._position["step"] == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    interrupted._run_step = step_with_ctrl_c
+    with pytest.raises(Interrupted, match="stopped in epoch 2, after step 2"):
+        interrupted.run()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    again = trainer(tmp_path)
+    assert again.resume()
+    assert again._position["step"] == 2
+    log = again.run()
+    for ours, theirs in zip(weights(again), whole[0], strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert without_time(log.read()) == without_time(whole[1])
+
+
+def test_stages_train_their_variables_only(tmp_path):
+    run = trainer(tmp_path, epochs=(2, 0))
+    run.run()
+    mean, scale = weights(run)
+    assert np.abs(mean).max() > 0
+    assert scale == 1.0
+
+
+def test_one_epoch_equals_adam_written_out(tmp_path):
+    """Clipping by global norm, Adam with epsilon 1e-8, the rate of the epoch, the partial batch: in NumPy."""
+    model = Toy()
+    run = trainer(tmp_path, model=model, epochs=(0, 1))
+    run.run()
+    batches = [b["frames"].numpy() for b in Batches(Sequences(IMAGES), 4, seed=1).epoch(0)]
+    values = [np.zeros((2, 2)), np.array(1.0)]
+    m, v = [0.0, 0.0], [0.0, 0.0]
+    reference = Toy()
+    for step, frames in enumerate(batches):
+        for weight, value in zip(reference.trainable_variables, values, strict=True):
+            weight.assign(value)
+        with tf.GradientTape() as tape:
+            loss = reference.objective(
+                reference.loss_terms({"frames": tf.constant(frames)}, seed=tf.random.fold_in([3, 0], step))
+            )
+        gradients = [g.numpy() for g in tape.gradient(loss, reference.trainable_variables)]
+        norm = np.sqrt(sum((g**2).sum() for g in gradients))
+        for i, g in enumerate(gradients):
+            g = g * min(1.0, 1.0 / norm)
+            m[i], v[i] = 0.9 * m[i] + 0.1 * g, 0.999 * v[i] + 0.001 * g**2
+            correction = np.sqrt(1 - 0.999 ** (step + 1)) / (1 - 0.9 ** (step + 1))
+            values[i] = values[i] - 0.1 * correction * m[i] / (np.sqrt(v[i]) + 1e-8)
+    for ours, theirs in zip(weights(run), values, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
+
+
+def test_the_log_has_a_line_per_epoch_with_the_terms_rate_and_tests(tmp_path):
+    seen = []
+    run = trainer(tmp_path, evaluate=lambda: {"elbo": -1.5}, after_epoch=lambda epoch, log: seen.append(epoch))
+    lines = run.run().read()
+    assert [line["epoch"] for line in lines] == seen == [0, 1, 2, 3, 4]
+    assert [line["learning_rate"] for line in lines] == [0.1, 0.1, 0.05, 0.05, 0.025]
+    assert [line["stage"] for line in lines] == ["mean"] * 2 + ["all"] * 3
+    assert lines[0]["test_elbo"] == -1.5
+    assert {"train_loss", "train_fit", "train_size", "train_gradient_norm", "seconds"} <= set(lines[0])
+    assert lines[-1]["train_loss"] < lines[0]["train_loss"]
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_names_the_place_and_keeps_the_weights(tmp_path):
+    order = np.random.default_rng([1, 0]).permutation(10)
+    images = IMAGES.copy()
+    images[order[9]] = 255  # alone in the last, partial batch of the first epoch: steps 0 and 1 are fine
+    model = Toy()
+    model.fail_at = 255
+    run = trainer(tmp_path, model=model, epochs=(0, 3), images=images)
+    with pytest.raises(NonFiniteError, match="epoch 0, step 2: loss, fit is not finite.*smaller learning rate"):
+        run.run()
+    kept = weights(run)
+    assert all(np.isfinite(w).all() for w in kept)
+    assert np.abs(kept[0]).max() > 0
+    arrays, position = Checkpoints(tmp_path / "checkpoints", {"toy": 1}).load_latest()
+    np.testing.assert_array_equal(arrays["model/0000/" + model.mean.path], kept[0])
+    assert (position["epoch"], position["step"]) == (0, 2)
+
+
+def test_a_thread_can_run_it(tmp_path):
+    errors = []
+
+    def target():
+        try:
+            trainer(tmp_path, epochs=(1, 0)).run()
+        except Exception as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=target)
+    thread.start()
+    thread.join()
+    assert not errors
+
+
+def test_decay_is_a_staircase_and_checks_its_arguments():
+    rate = exponential_decay(0.008, 0.5, 20)
+    assert [rate(e) for e in (0, 19, 20, 45)] == [0.008, 0.008, 0.004, 0.002]
+    for wrong in ((0, 0.5, 1), (1, 0, 1), (1, 0.5, 0)):
+        with pytest.raises(ValueError, match="exponential_decay: expected start > 0"):
+            exponential_decay(*wrong)
+
+
+def test_a_line_cut_short_is_dropped(tmp_path):
+    (tmp_path / "metrics.jsonl").write_text('{"epoch": 0}\n{"epoch": 1}\n{"epo')
+    assert RunLog(tmp_path, epoch=5).read() == [{"epoch": 0}, {"epoch": 1}]
+    assert RunLog(tmp_path, epoch=1).read() == [{"epoch": 0}]
