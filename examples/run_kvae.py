@@ -99,7 +99,7 @@ _OTHER = (
     "dataset", "num_epochs", "preset", "gpu", "reload_model", "run_name", "log_dir", "data_dir", "display_step",
     "generate_step", "n_steps_gen", "t_init_mask", "t_steps_mask",
 )  # fmt: skip
-_ERROR = 2
+_ERROR, _INTERRUPTED = 2, 130
 
 
 def main(argv: list[str]) -> None:
@@ -113,14 +113,21 @@ def main(argv: list[str]) -> None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
     try:
         folder, config = _configure(defaults, given)
-        _run(folder, config)
-    except KeyboardInterrupt as stop:
-        print(f"\n{stop or 'stopped'}. Go on with: python {sys.argv[0]} --log_dir={folder.parent} "
-              f"--run_name={config['run_name']} --resume")  # fmt: skip
-        sys.exit(130)
+        _run_until_interrupted(folder, config)
     except (ValueError, OSError, RuntimeError, ArithmeticError) as error:
         print(f"run_kvae.py: {error}", file=sys.stderr)
         sys.exit(_ERROR)
+
+
+def _run_until_interrupted(folder: Path, config: dict) -> None:
+    try:
+        _run(folder, config)
+    except KeyboardInterrupt as stop:
+        print(
+            f"\n{stop or 'stopped'}. Go on with:\n"
+            f"  python {sys.argv[0]} --log_dir={folder.parent} --run_name={config['run_name']} --resume"
+        )
+        sys.exit(_INTERRUPTED)
 
 
 def _configure(defaults: dict, given: dict) -> tuple[Path, dict]:

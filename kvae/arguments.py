@@ -5,9 +5,14 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-ACTIVATIONS = ("relu", "tanh", "elu", "linear")
-OUT_DISTRS = ("bernoulli", "gaussian")
 BOUNDS = ("marginal", "sampled")
+_ACTIVATIONS = ("relu", "tanh", "elu", "linear")
+CHOICES = {
+    "out_distr": ("bernoulli", "gaussian"),
+    "bound": BOUNDS,
+    "activation": _ACTIVATIONS,
+    "alpha_activation": _ACTIVATIONS,
+}
 
 
 def check_choice(name: str, value: str, choices: Sequence[str]) -> str:

@@ -44,6 +44,11 @@ class Imputer:
         self._background = self._truth[self._known].mean(axis=0) > 0.5
         self._encoded = np.concatenate([self._encode(part) for part in self._parts()])
         self._generated = np.concatenate([self._generate(part, t_init) for part in self._parts()])
+        # Whether a frame is missing or not changes nothing in these two: once for all masks.
+        self._wrong_generated = self._wrong(self._generated, np.ones(self._known.shape, bool)).reshape(
+            self._known.shape
+        )
+        self._wrong_no_ball = _fraction(self._truth != self._background, 2)
 
     def errors(self, mask: np.ndarray) -> ImputationErrors:
         """The errors where `mask` [N, T] is 0 and the truth is known.
@@ -58,12 +63,10 @@ class Imputer:
             np.concatenate(codes)
             for codes in zip(*(self._states(part, mask[part]) for part in self._parts()), strict=True)
         )
-        truth = self._truth[asked]
-        codes = [values[asked] for values in (smoothed, filtered, self._generated)]
-        wrong = [float((self._decode(a) != truth).mean()) for a in codes]
-        rmse = [_normalised_rmse(a, self._encoded[asked]) for a in codes]
-        no_ball = float((truth != self._background).mean())
-        return ImputationErrors(*wrong, no_ball, _original_baseline(self._truth[0]), *rmse)
+        wrong = [self._wrong(codes, asked) for codes in (smoothed, filtered)]
+        wrong += [self._wrong_generated[asked], self._wrong_no_ball[asked]]
+        rmse = [_normalised_rmse(a[asked], self._encoded[asked]) for a in (smoothed, filtered, self._generated)]
+        return ImputationErrors(*(float(w.mean()) for w in wrong), _original_baseline(self._truth[0]), *rmse)
 
     def _parts(self) -> list[slice]:
         return [slice(i, i + self._size) for i in range(0, len(self._data), self._size)]
@@ -92,10 +95,14 @@ class Imputer:
         smoothed, filtered = self._model.smooth(*arguments), self._model.filter(*arguments)
         return tuple(tf.linalg.matvec(states.C, states.mean).numpy() for states in (smoothed, filtered))
 
-    def _decode(self, a: np.ndarray) -> np.ndarray:
-        chunk = 20 * self._size
-        parts = [self._model.decode(a[None, i : i + chunk]).mean()[0].numpy() > 0.5 for i in range(0, len(a), chunk)]
-        return np.concatenate(parts)
+    def _wrong(self, a: np.ndarray, where: np.ndarray) -> np.ndarray:
+        """The fraction of wrong pixels of each frame at `where` [N, T], decoded from a [N, T, dim_a]."""
+        codes, truth, chunk = a[where], self._truth[where], 20 * self._size
+        found = []
+        for i in range(0, len(codes), chunk):
+            frames = self._model.decode(codes[None, i : i + chunk]).mean()[0].numpy()
+            found.append(_fraction((frames > 0.5) != truth[i : i + chunk], 1))
+        return np.concatenate(found)
 
 
 def imputation_curves(
@@ -140,6 +147,11 @@ def _on(images: np.ndarray) -> np.ndarray:
     if images.dtype == np.uint8:
         return images > 127
     return images if images.dtype == bool else np.nan_to_num(images) > 0.5
+
+
+def _fraction(wrong: np.ndarray, lead: int) -> np.ndarray:
+    """The mean over all but the first `lead` axes."""
+    return wrong.reshape(*wrong.shape[:lead], -1).mean(axis=-1)
 
 
 def _original_baseline(sequence: np.ndarray) -> float:

@@ -8,15 +8,15 @@ from kvae import arguments, lgssm
 from kvae.dynamics import DynamicsNetwork
 from kvae.frame_vae import FrameVAE
 from kvae.results import Elbo, Filtered, Generated, Imputed, LgssmBound, LossTerms, Mixed, Smoothed
-from kvae.scan import Matrices, filter_with_gaps, generate_states, mix
+from kvae.scan import Matrices, draw_noise, filter_with_gaps, generate_states, mix
 from seqvae.randomness import fold, stateless_seed
-from seqvae.training.gradient_step import gradient_step
+from seqvae.training.sequence_model import SequenceModel, as_batch
 
 tfd = tfp.distributions
 
 
 @keras.saving.register_keras_serializable(package="kvae")
-class KVAE(keras.Model):
+class KVAE(SequenceModel):
     """The Kalman variational auto-encoder (Fraccaro et al. 2017, arXiv:1710.05741).
 
         a_t | x_t ~ N(mu(x_t), diag var(x_t))                     q, encoder (eq. 5)
@@ -48,6 +48,8 @@ class KVAE(keras.Model):
         seed: of the noise where a call gives none.
     """
 
+    term_names = LossTerms._fields
+
     def __init__(
         self, image_shape, *, out_distr="bernoulli", conv=True, activation="relu", filter_size=3,
         num_filters=(32, 32, 32), vae_num_units=25, num_layers=2, noise_pixel_var=0.1, ll_keep_prob=1.0, use_vae=True,
@@ -56,18 +58,16 @@ class KVAE(keras.Model):
         scale_reconstruction=0.3, sample_z=False, bound="marginal", seed=None, dtype=None, name="kvae",
     ):  # fmt: skip
         config = {k: v for k, v in locals().items() if k not in ("self", "dtype", "name", "__class__")}
-        super().__init__(name=name, dtype=dtype)
+        super().__init__(name=name, dtype=dtype, seed=seed)
         config["num_filters"] = arguments.check_filters(num_filters)
         config["image_shape"] = tuple(int(n) for n in image_shape)
-        for option, choices in (("out_distr", arguments.OUT_DISTRS), ("bound", arguments.BOUNDS),
-                                ("activation", arguments.ACTIVATIONS), ("alpha_activation", arguments.ACTIVATIONS)):  # fmt: skip
+        for option, choices in arguments.CHOICES.items():
             config[option] = arguments.check_choice(option, config[option], choices)
         arguments.check_config(config)
         self._config = config
         self.image_shape, self.bound = config["image_shape"], config["bound"]
         self.dim_a, self.dim_z, self.dim_u, self.K = dim_a, dim_z, dim_u, K
         self._noise = lgssm.Noise(noise_transition, noise_emission, init_cov)
-        self._seeds = keras.random.SeedGenerator(seed)
         options = ("out_distr", "conv", "activation", "filter_size", "num_filters", "vae_num_units", "num_layers",
                    "noise_pixel_var", "use_vae", "dim_a", "noise_emission")  # fmt: skip
         self.frame_vae = FrameVAE(
@@ -78,8 +78,6 @@ class KVAE(keras.Model):
             alpha_activation=config["alpha_activation"], fifo_size=fifo_size, learn_u=learn_u,
             dtype=self.variable_dtype, name="dynamics",
         )  # fmt: skip
-        self._compiled = {}
-        self._trackers = {n: keras.metrics.Mean(n) for n in ("loss", "elbo", *LossTerms._fields)}
         self.build()
 
     def build(self, input_shape=None):
@@ -98,13 +96,6 @@ class KVAE(keras.Model):
     def get_config(self):
         base = super().get_config()
         return {name: base[name] for name in ("name", "dtype")} | self._config
-
-    def _run(self, method, *args):
-        """Calls a private method through its tf.function: TFP's filter takes seconds a call when run eagerly."""
-        name = method.__name__
-        if name not in self._compiled:
-            self._compiled[name] = tf.function(method, autograph=False, reduce_retracing=True)
-        return self._compiled[name](*args)
 
     @property
     def variable_groups(self) -> dict[str, list]:
@@ -250,19 +241,8 @@ class KVAE(keras.Model):
         return Imputed(*images, mean, a_smoothed, a_filtered, smoothed.mean, filtered.mean, mixed.alpha)
 
     def _generate(self, states, controls, noise_scale, seed) -> Generated:
-        shape = tf.shape(controls)[:2]
-
-        def noise(size, variance, purpose):
-            draw = tf.random.stateless_normal(
-                tf.concat([shape, [size]], 0), fold(seed, purpose), dtype=self.variable_dtype
-            )
-            return noise_scale * variance**0.5 * draw
-
-        step_noise, code_noise = (
-            noise(self.dim_z, self._noise.transition, 0),
-            noise(self.dim_a, self._noise.emission, 1),
-        )
-        z, a, alpha = generate_states(states, controls, step_noise, code_noise, self._matrices(), self.dynamics)
+        noise = draw_noise(controls, self.dim_z, self.dim_a, self._noise, noise_scale, seed)
+        z, a, alpha = generate_states(states, controls, *noise, self._matrices(), self.dynamics)
         return Generated(self._mean_frames(a), a, z, alpha)
 
     def _elbo(self, frames, mask, controls, kind, seed) -> Elbo:
@@ -274,11 +254,9 @@ class KVAE(keras.Model):
 
     # --- training ---
 
-    term_names = LossTerms._fields
-
     def call(self, inputs) -> Imputed:
         """`impute` of frames, or of a dict of `frames`, `mask` and `controls`."""
-        batch = _as_batch(inputs)
+        batch = as_batch(inputs)
         frames, mask, controls = self._frame_arguments(batch["frames"], batch.get("mask"), batch.get("controls"))
         return self._impute(frames, mask, controls)
 
@@ -290,12 +268,14 @@ class KVAE(keras.Model):
         if self.bound == "sampled":
             bound = self._bound(a, mask, controls, "sampled", None, fold(seed, 1)).total
         elif mask is None:
-            bound = _per_frame(lgssm.log_likelihood(a, None, self._mixed(a, controls), self._noise) / _steps(a), None)
+            log_pa = lgssm.log_likelihood(a, None, self._mixed(a, controls), self._noise)
+            bound = tf.reduce_sum(log_pa) / tf.cast(tf.size(a[..., 0]), a.dtype)
         else:
             bound = _per_frame(self._filter(a, mask, controls)[0].log_likelihood, mask)
         keep = self._config["ll_keep_prob"] if training else 1.0
         log_px = self.frame_vae.log_px(frames, mask, self._decoded_codes(a, mask, controls), keep, fold(seed, 2))
-        return LossTerms(_per_frame(log_px, mask), _per_frame(log_qa, mask), bound)
+        log_px, log_qa = _per_frame(log_px, mask), _per_frame(log_qa, mask)
+        return LossTerms(log_px - log_qa + bound, log_px, log_qa, bound)
 
     def objective(self, terms: LossTerms) -> tf.Tensor:
         """The loss: -(scale_reconstruction * log_px - log_qa + lgssm). The one place where terms are weighted."""
@@ -307,28 +287,6 @@ class KVAE(keras.Model):
         return tf.cast(
             tf.reduce_prod(tf.shape(batch["frames"])[:2]) if mask is None else tf.reduce_sum(mask), tf.float32
         )
-
-    def train_step(self, data):
-        batch = _as_batch(*keras.utils.unpack_x_y_sample_weight(data)[:2])
-        taken = gradient_step(
-            self, batch, self.trainable_variables, self.optimizer, seed=stateless_seed(None, self._seeds)
-        )
-        return self._track(batch, taken.loss, taken.terms)
-
-    def test_step(self, data):
-        batch = _as_batch(*keras.utils.unpack_x_y_sample_weight(data)[:2])
-        terms = self.loss_terms(batch, training=False)
-        return self._track(batch, self.objective(terms), terms)
-
-    def _track(self, batch, loss, terms: LossTerms):
-        values = dict(loss=loss, elbo=terms.log_px - terms.log_qa + terms.lgssm, **terms._asdict())
-        for name, value in values.items():
-            self._trackers[name].update_state(value, sample_weight=self.count(batch))
-        return {name: tracker.result() for name, tracker in self._trackers.items()}
-
-    @property
-    def metrics(self):
-        return list(self._trackers.values())
 
     def _mean_frames(self, a):
         return self.frame_vae.frame_distribution(self.frame_vae.decode(a)).mean()
@@ -345,16 +303,5 @@ def _identities(shape, dtype=None):
 
 
 def _per_frame(value: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
-    """The mean of value [B, T] (or [B]) over the observed frames."""
+    """The mean of value [B, T] over the observed frames."""
     return tf.reduce_mean(value) if mask is None else tf.reduce_sum(mask * value) / tf.reduce_sum(mask)
-
-
-def _steps(a: tf.Tensor) -> tf.Tensor:
-    return tf.cast(tf.shape(a)[1], a.dtype)
-
-
-def _as_batch(frames, mask=None) -> dict:
-    """fit's and predict's input as a batch: frames, (frames, mask), or the dict itself."""
-    if isinstance(frames, dict):
-        return frames
-    return {"frames": frames} if mask is None else {"frames": frames, "mask": mask}

@@ -63,7 +63,7 @@ class Report:
         seen = truth.copy()
         seen[missing] = 0
         rows = {
-            "true": truth, "seen by the model": seen, "reconstructed": imputed.reconstructed,
+            "true": truth, "observed": seen, "reconstructed": imputed.reconstructed,
             "filtered": imputed.filtered, "smoothed": imputed.smoothed, "generated": generated.frames,
         }  # fmt: skip
         figure = plotting.film_strips(
@@ -73,7 +73,7 @@ class Report:
         )
         plotting.save_figure(self._folder / f"frames_{tag}.png", figure)
         if truth.ndim == 4:
-            rows["smoothed on true"] = plotting.overlay(truth, imputed.smoothed)
+            rows["true (blue) and\nsmoothed (orange)"] = plotting.overlay(truth, imputed.smoothed)
         self._video(f"imputation_{tag}", plotting.labelled_rows(rows, missing, zoom=3))
         alpha = plotting.alpha_over_time(imputed.alpha[:3], missing=missing[:3], title="Weights of the K dynamics")
         plotting.save_figure(self._folder / f"alpha_{tag}.png", alpha)
@@ -98,9 +98,6 @@ class Report:
             "log p(x|a)": ("train_log_px", "test_log_px"),
             "log q(a|x), LGSSM": ("test_log_qa", "test_lgssm"),
         }
-        lines = [
-            line | {"train_elbo": line["train_log_px"] - line["train_log_qa"] + line["train_lgssm"]} for line in lines
-        ]
         figure = plotting.metric_curves(lines, panels, title="Training, in nats per observed frame")
         plotting.save_figure(self._folder / "training_curves.png", figure)
 

@@ -90,8 +90,9 @@ class Elbo(NamedTuple):
 
 
 class LossTerms(NamedTuple):
-    """The unweighted terms of the objective: log_px - log_qa + lgssm is the ELBO; each in nats per observed frame."""
+    """The ELBO and its unweighted terms, elbo = log_px - log_qa + lgssm, each in nats per observed frame."""
 
+    elbo: tf.Tensor
     log_px: tf.Tensor
     log_qa: tf.Tensor
     lgssm: tf.Tensor

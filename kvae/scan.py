@@ -11,6 +11,7 @@ import tensorflow as tf
 from kvae.dynamics import DynamicsNetwork
 from kvae.lgssm import Noise
 from kvae.results import Filtered, Mixed
+from seqvae.randomness import fold
 
 
 class Matrices(NamedTuple):
@@ -124,6 +125,19 @@ class _GenerateCarry(NamedTuple):
     alpha: tf.Tensor
     network: tuple[tf.Tensor, ...]
     made: _Held
+
+
+def draw_noise(
+    controls: tf.Tensor, dim_z: int, dim_a: int, noise: Noise, scale: tf.Tensor, seed: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Transition noise [B, T, dim_z] and emission noise [B, T, dim_a] for `generate_states`, times `scale` (0 or 1)."""
+    steps = tf.shape(controls)[:2]
+
+    def draw(size, variance, purpose):
+        shape = tf.concat([steps, [size]], 0)
+        return scale * variance**0.5 * tf.random.stateless_normal(shape, fold(seed, purpose), dtype=controls.dtype)
+
+    return draw(dim_z, noise.transition, 0), draw(dim_a, noise.emission, 1)
 
 
 def generate_states(

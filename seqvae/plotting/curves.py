@@ -2,6 +2,7 @@
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from seqvae.plotting.colours import BLACK, LINES
 
@@ -15,6 +16,8 @@ def metric_curves(lines: list[dict], panels: dict[str, tuple[str, ...]], *, titl
         for i, name in enumerate(names):
             values = [line.get(name, np.nan) for line in lines]
             axis.plot(epochs, values, color=LINES[i], ls=("-", "--", ":")[i % 3], marker=".", label=name)
+        _cut_the_start(axis)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.set_title(panel, fontsize=10)
         axis.set_xlabel("epoch")
         axis.grid(alpha=0.25)
@@ -22,6 +25,16 @@ def metric_curves(lines: list[dict], panels: dict[str, tuple[str, ...]], *, titl
     figure.suptitle(title, fontsize=10)
     figure.tight_layout()
     return figure
+
+
+def _cut_the_start(axis) -> None:
+    """Limits y to what follows the first tenth of the epochs: the first ones are off by orders of magnitude."""
+    curves = [np.asarray(line.get_ydata(), float) for line in axis.lines]
+    later = np.concatenate([y[max(1, len(y) // 10) :] for y in curves])
+    later = later[np.isfinite(later)]
+    if later.size:
+        margin = 0.08 * (np.ptp(later) or 1.0)
+        axis.set_ylim(later.min() - margin, later.max() + margin)
 
 
 def published_curves(panels: dict[str, dict], *, y_label: str, title: str) -> Figure:

@@ -2,6 +2,7 @@
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from seqvae.plotting.colours import BLUE, GREEN, LINES, ORANGE
 
@@ -28,6 +29,7 @@ def alpha_over_time(alpha: np.ndarray, *, title: str, missing: np.ndarray | None
         axis.set_ylim(-0.03, 1.03)
         axis.set_xlim(0.5, steps + 0.5)
         axis.set_ylabel(rf"$\alpha$, sequence {i + 1}", fontsize=8)
+    axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
     axes[-1].set_xlabel("frame" + ("; shaded: missing" if missing is not None else ""))
     axes[0].legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8, frameon=False)
     figure.suptitle(title, fontsize=10)

@@ -9,6 +9,7 @@ from seqvae.plotting.frames import as_pixels
 
 _BORDER = 3
 _GREY = 70
+_LABEL_WIDTH = 150
 
 
 def tile_videos(images: np.ndarray, columns: int = 4, zoom: int = 4) -> np.ndarray:
@@ -30,7 +31,7 @@ def labelled_rows(rows: dict[str, np.ndarray], missing: np.ndarray | None = None
         marks = [None] * len(sequences) if missing is None else missing
         tiles = [_framed(as_pixels(s), zoom, mark) for s, mark in zip(sequences, marks, strict=True)]
         band = np.concatenate(tiles, axis=2)
-        label = np.broadcast_to(_label(name, band.shape[1]), (len(band), band.shape[1], 130, 3))
+        label = np.broadcast_to(_label(name, band.shape[1]), (len(band), band.shape[1], _LABEL_WIDTH, 3))
         bands.append(np.concatenate([label, band], axis=2))
     return np.concatenate(bands, axis=1)
 
@@ -53,7 +54,7 @@ def _framed(sequence: np.ndarray, zoom: int, missing: np.ndarray | None) -> np.n
     return framed
 
 
-def _label(text: str, height: int, width: int = 130) -> np.ndarray:
+def _label(text: str, height: int, width: int = _LABEL_WIDTH) -> np.ndarray:
     """[height, width, 3] uint8: white text on black."""
     figure = Figure(figsize=(width / 100, height / 100), dpi=100, facecolor="black")
     canvas = FigureCanvasAgg(figure)

@@ -4,6 +4,7 @@ from seqvae.training.checkpoints import CheckpointError, Checkpoints
 from seqvae.training.gradient_step import Step, gradient_step
 from seqvae.training.loop import Interrupted, NonFiniteError, Stage, Trainer, exponential_decay
 from seqvae.training.run_log import RunLog
+from seqvae.training.sequence_model import SequenceModel
 
 __all__ = [
     "CheckpointError",
@@ -11,6 +12,7 @@ __all__ = [
     "Interrupted",
     "NonFiniteError",
     "RunLog",
+    "SequenceModel",
     "Stage",
     "Step",
     "Trainer",

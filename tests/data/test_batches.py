@@ -1,5 +1,7 @@
 """The order of training: by seed and epoch alone."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -18,7 +20,7 @@ def test_every_sequence_once_an_epoch_the_partial_batch_too():
     assert len(batches) == 3
     seen = order(batches, 0)
     assert [len(b) for b in seen] == [3, 3, 1]
-    assert sorted(sum(seen, [])) == IMAGES[:, 0, 0, 0].tolist()
+    assert sorted(itertools.chain(*seen)) == IMAGES[:, 0, 0, 0].tolist()
 
 
 def test_the_order_depends_on_seed_and_epoch_and_skipping_continues_it():

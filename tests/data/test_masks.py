@@ -31,5 +31,5 @@ def test_random_masks_drop_as_asked_after_the_start():
 def test_random_mask_arguments():
     with pytest.raises(ValueError, match=r"drop_prob: expected a probability in \[0, 1\], got 1.5"):
         random_mask(1, 5, start=1, drop_prob=1.5, seed=0)
-    with pytest.raises(ValueError, match="start: expected 1 to 5 observed frames.*got 0"):
+    with pytest.raises(ValueError, match=r"start: expected 1 to 5 observed frames.*got 0"):
         random_mask(1, 5, start=0, drop_prob=0.5, seed=0)

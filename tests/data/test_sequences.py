@@ -37,7 +37,7 @@ def test_shards_are_read_as_one(tmp_path):
 
 
 def test_a_missing_file(tmp_path):
-    with pytest.raises(FileNotFoundError, match="none.npz: no such file, and no shards"):
+    with pytest.raises(FileNotFoundError, match=r"none.npz: no such file, and no shards"):
         load(tmp_path / "none.npz")
 
 
@@ -64,20 +64,20 @@ def test_a_corrupted_file(tmp_path):
 
 def test_foreign_files(tmp_path):
     (tmp_path / "text.npz").write_text("images")
-    with pytest.raises(DataError, match="text.npz: not a .npz of plain arrays"):
+    with pytest.raises(DataError, match=r"text.npz: not a .npz of plain arrays"):
         load(tmp_path / "text.npz")
     (tmp_path / "pickled.npz").write_bytes(pickle.dumps({"images": 1}))
-    with pytest.raises(DataError, match="pickled.npz: not a .npz of plain arrays"):
+    with pytest.raises(DataError, match=r"pickled.npz: not a .npz of plain arrays"):
         load(tmp_path / "pickled.npz")
     np.savez(tmp_path / "objects.npz", images=np.array([{}], dtype=object))
-    with pytest.raises(DataError, match="objects.npz: not a .npz of plain arrays"):
+    with pytest.raises(DataError, match=r"objects.npz: not a .npz of plain arrays"):
         load(tmp_path / "objects.npz")
     np.savez(tmp_path / "other.npz", frames=IMAGES)
     with pytest.raises(DataError, match=r"no array `images` in it, only \['frames'\].*savez_compressed"):
         load(tmp_path / "other.npz")
     with open(tmp_path / "single.npz", "wb") as file:
         np.save(file, IMAGES)
-    with pytest.raises(DataError, match="a single .npy array, expected a .npz"):
+    with pytest.raises(DataError, match=r"a single .npy array, expected a .npz"):
         load(tmp_path / "single.npz")
 
 
@@ -131,7 +131,7 @@ def test_masks_multiply():
 
 def test_a_full_disk_leaves_the_old_file(tmp_path, full_disk):
     before = whole_npz(tmp_path / "a.npz")
-    with full_disk(100), pytest.raises(OSError, match="cannot write .*a.npz"):
+    with full_disk(100), pytest.raises(OSError, match=r"cannot write .*a.npz"):
         save(tmp_path / "a.npz", {"images": IMAGES})
     assert (tmp_path / "a.npz").read_bytes() == before
     assert len(list(tmp_path.iterdir())) == 1

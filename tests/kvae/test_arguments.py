@@ -91,5 +91,7 @@ def test_another_keras_backend_is_refused(monkeypatch):
 
     require_tensorflow()
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
-    with pytest.raises(ImportError, match="TensorFlow backend, Keras was started with 'jax'.*KERAS_BACKEND=tensorflow"):
+    with pytest.raises(
+        ImportError, match=r"TensorFlow backend, Keras was started with 'jax'.*KERAS_BACKEND=tensorflow"
+    ):
         require_tensorflow()

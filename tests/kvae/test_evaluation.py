@@ -18,7 +18,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def data():
-    return Sequences((np.random.default_rng(0).random((5, 12, 8, 8)) > 0.7))
+    return Sequences(np.random.default_rng(0).random((5, 12, 8, 8)) > 0.7)
 
 
 def test_the_errors_are_the_fractions_of_wrong_pixels_on_missing_frames(model, data):

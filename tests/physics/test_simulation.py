@@ -78,5 +78,7 @@ def test_several_balls_start_apart_and_are_all_recorded():
 
 def test_too_many_balls_are_refused():
     world = dataclasses.replace(WORLDS["box"], balls=40)
-    with pytest.raises(ValueError, match="balls=40: that many balls of radius 3 found no free start.*fewer or smaller"):
+    with pytest.raises(
+        ValueError, match=r"balls=40: that many balls of radius 3 found no free start.*fewer or smaller"
+    ):
         simulate(world, 1, np.random.default_rng(0))

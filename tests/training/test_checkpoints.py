@@ -51,7 +51,7 @@ def test_another_configuration_is_refused(tmp_path):
 def test_a_full_disk_keeps_the_checkpoint_before(tmp_path, full_disk):
     checkpoints = Checkpoints(tmp_path, {})
     checkpoints.save(1, arrays(1), {"epoch": 1})
-    with full_disk(300), pytest.raises(OSError, match="cannot write .*step-000000002.npz"):
+    with full_disk(300), pytest.raises(OSError, match=r"cannot write .*step-000000002.npz"):
         checkpoints.save(2, arrays(2), {"epoch": 2})
     assert checkpoints.load_latest()[1] == {"epoch": 1}
     assert len(list(tmp_path.iterdir())) == 1

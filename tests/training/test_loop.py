@@ -178,7 +178,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_names_the_place_and_keeps_the_w
     model = Toy()
     model.fail_at = 255
     run = trainer(tmp_path, model=model, epochs=(0, 3), images=images)
-    with pytest.raises(NonFiniteError, match="epoch 0, step 2: loss, fit is not finite.*smaller learning rate"):
+    with pytest.raises(NonFiniteError, match=r"epoch 0, step 2: loss, fit is not finite.*smaller learning rate"):
         run.run()
     kept = weights(run)
     assert all(np.isfinite(w).all() for w in kept)

@@ -1,0 +1,70 @@
+"""`SequenceModel`: what `compile`, `fit` and `evaluate` need of a model that the GradientTape loop also trains."""
+
+import keras
+import tensorflow as tf
+
+from seqvae.randomness import stateless_seed
+from seqvae.training.gradient_step import gradient_step
+
+
+class SequenceModel(keras.Model):
+    """A Keras model of sequences. A subclass gives its `term_names`, `loss_terms`, `objective` and `count`.
+
+    Args:
+        seed: of the noise where a call gives none.
+    """
+
+    term_names: tuple[str, ...]
+
+    def __init__(self, *, seed: int | None = None, **kwargs):
+        super().__init__(**kwargs)
+        self._seeds = keras.random.SeedGenerator(seed)
+        self._compiled = {}
+        self._trackers = {name: keras.metrics.Mean(name) for name in ("loss", *self.term_names)}
+
+    def loss_terms(self, batch: dict, *, seed=None, training=True):
+        """A NamedTuple of the unweighted terms of the objective, its fields the `term_names`."""
+        raise NotImplementedError
+
+    def objective(self, terms) -> tf.Tensor:
+        """The loss. The one place where terms are weighted."""
+        raise NotImplementedError
+
+    def count(self, batch: dict) -> tf.Tensor:
+        """The weight of a batch's terms in an average over batches."""
+        raise NotImplementedError
+
+    def train_step(self, data):
+        batch = as_batch(data)
+        seed = stateless_seed(None, self._seeds)
+        step = gradient_step(self, batch, self.trainable_variables, self.optimizer, seed=seed)
+        return self._track(batch, step.loss, step.terms)
+
+    def test_step(self, data):
+        batch = as_batch(data)
+        terms = self.loss_terms(batch, training=False)
+        return self._track(batch, self.objective(terms), terms)
+
+    @property
+    def metrics(self):
+        return list(self._trackers.values())
+
+    def _track(self, batch, loss, terms):
+        for name, value in {"loss": loss, **terms._asdict()}.items():
+            self._trackers[name].update_state(value, sample_weight=self.count(batch))
+        return {name: tracker.result() for name, tracker in self._trackers.items()}
+
+    def _run(self, method, *args):
+        """Calls a method through a tf.function of its own: a scan run eagerly takes seconds."""
+        name = method.__name__
+        if name not in self._compiled:
+            self._compiled[name] = tf.function(method, autograph=False, reduce_retracing=True)
+        return self._compiled[name](*args)
+
+
+def as_batch(data) -> dict:
+    """What `fit` hands over, as a batch: frames, (frames, mask), or a dict of `frames`, `mask`, `controls`."""
+    frames, mask, _ = keras.utils.unpack_x_y_sample_weight(data)
+    if isinstance(frames, dict):
+        return frames
+    return {"frames": frames} if mask is None else {"frames": frames, "mask": mask}

@@ -1,0 +1,161 @@
+"""examples/run_kvae.py as a user runs it: whole, interrupted, killed, resumed, and with every wrong input."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import imageio.v2 as imageio
+import keras
+import numpy as np
+import pytest
+
+import kvae  # noqa: F401  (keras.models.load_model needs the class)
+from seqvae.data import save
+from seqvae.physics import WORLDS, record
+
+SCRIPT = Path(__file__).parents[2] / "examples" / "run_kvae.py"
+SMALL = (
+    "--num_filters=2,2", "--alpha_units=3", "--batch_size=4", "--num_epochs=3", "--kf_update_steps=1", "--n_steps_gen=6",
+    "--t_steps_mask=3", "--deterministic", "--seed=5",
+)  # fmt: skip
+
+
+def start(*flags, cwd):
+    environment = os.environ | {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    return subprocess.Popen(
+        [sys.executable, str(SCRIPT), *map(str, flags)], cwd=cwd, env=environment, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+def run(*flags, cwd):
+    process = start(*flags, cwd=cwd)
+    out, err = process.communicate(timeout=240)
+    return process.returncode, out, err
+
+
+def wait_for(path, process, seconds=120):
+    end = time.monotonic() + seconds
+    while not path.exists() or not path.stat().st_size:
+        assert process.poll() is None and time.monotonic() < end, f"{path} did not appear"
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with a user's own dataset: small videos, no test file."""
+    folder = tmp_path_factory.mktemp("runs")
+    images = record(WORLDS["box"], sequences=14, steps=9)["images"][:, :, ::2, ::2]
+    save(folder / "mine.npz", {"images": images})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def whole(folder):
+    code, out, err = run("--dataset=mine.npz", "--run_name=whole", *SMALL, cwd=folder)
+    assert code == 0, err
+    return folder / "logs" / "whole_kvae", out
+
+
+def test_a_run_leaves_what_a_user_looks_for(whole):
+    folder, out = whole
+    names = {path.name for path in folder.iterdir()}
+    assert {
+        "config.json",
+        "metrics.jsonl",
+        "model.keras",
+        "checkpoints",
+        "imputation.json",
+        "training_curves.png",
+    } <= names
+    for epoch in (0, 2):  # after the first and the last
+        for stem, endings in (("imputation", ("mp4", "gif")), ("generation", ("mp4", "gif")),
+                              ("frames", ("png",)), ("alpha", ("png",)), ("trajectories", ("png",))):  # fmt: skip
+            for ending in endings:
+                assert f"{stem}_{epoch:05d}.{ending}" in names
+    assert len(list(imageio.mimread(folder / "generation_00002.mp4"))) == 6
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert [(line["epoch"], line["stage"]) for line in lines] == [(0, "vae+lgssm"), (1, "all"), (2, "all")]
+    assert all(np.isfinite(v) for line in lines for v in line.values() if isinstance(v, float))
+    assert json.loads((folder / "config.json").read_text())["num_filters"] == "2,2"
+    model = keras.models.load_model(folder / "model.keras")
+    assert model.image_shape == (16, 16)
+    figures = json.loads((folder / "imputation.json").read_text())
+    assert set(figures) == {"test_elbo", "headline", "curves"}
+    assert f"smoothing {figures['headline']['smoothing']:.4f}" in out
+    assert "no mine_test.npz beside mine.npz: 1 of its sequences are kept for the test" in out
+    assert "look at logs/whole_kvae/: imputation_00002.gif" in out.splitlines()[-1]
+    assert f"no ball {figures['headline']['no_ball']:.4f}" in out
+
+
+def test_interrupted_then_killed_then_resumed_it_ends_with_the_weights_of_the_run_never_stopped(folder, whole):
+    flags = ("--dataset=mine.npz", "--run_name=stopped", *SMALL)
+    stopped = folder / "logs" / "stopped_kvae"
+    process = start(*flags, cwd=folder)
+    wait_for(stopped / "metrics.jsonl", process)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 130, err
+    assert "--log_dir=logs --run_name=stopped --resume" in out.splitlines()[-1]
+    assert list((stopped / "checkpoints").iterdir())
+
+    process = start("--run_name=stopped", "--resume", cwd=folder)
+    end = time.monotonic() + 120
+    while len((stopped / "metrics.jsonl").read_text().splitlines()) < 2 and process.poll() is None:
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    process.kill()
+    process.communicate()
+
+    code, _, err = run("--run_name=stopped", "--resume", cwd=folder)
+    assert code == 0, err
+    ours, theirs = (keras.models.load_model(path / "model.keras") for path in (stopped, whole[0]))
+    for mine, other in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, other)
+    logs = [
+        [
+            {k: v for k, v in json.loads(line).items() if k != "seconds"}
+            for line in (path / "metrics.jsonl").read_text().splitlines()
+        ]
+        for path in (stopped, whole[0])
+    ]
+    assert logs[0] == logs[1]
+
+
+def test_wrong_inputs_end_with_one_clear_line(folder, whole):
+    (folder / "cut.npz").write_bytes((folder / "mine.npz").read_bytes()[:500])
+    save(folder / "odd.npz", {"images": np.zeros((4, 3, 10, 10), np.uint8)})
+    (folder / "file").write_text("")
+    mine = "--dataset=mine.npz"
+    cases = [
+        (("--dataset=moon",), "--dataset: expected one of box, box_gravity, polygon, pong, or the path of an .npz"),
+        (("--dataset=none.npz",), "none.npz: no such file"),
+        (("--dataset=cut.npz",), "cut.npz: not a readable .npz file, it may be truncated"),
+        (("--dataset=odd.npz",), "image_shape: 10x10 pixels cannot be halved 3 times"),
+        ((mine, "--preset=fast"), "--preset: expected one of paper, demo, got 'fast'"),
+        ((mine, "--activation=sine"), "activation: expected one of relu"),
+        ((mine, "--run_name=whole"), "a run of this name is there. Add --resume or --overwrite"),
+        ((mine, "--run_name=x", "--log_dir=file/logs", *SMALL), "--log_dir: cannot make the folder"),
+        (("--run_name=nothing", "--resume"), "--resume: no run nothing_kvae in logs"),
+        (
+            ("--run_name=whole", "--resume", "--dim_z=5"),
+            "a checkpoint of another configuration (dim_z: 4 there, 5 here)",
+        ),
+        ((mine, "--reload_model=nowhere/model.ckpt"), "--reload_model: no nowhere/config.json"),
+        ((mine, "--train_miss_prob=2"), "drop_prob: expected a probability"),
+    ]
+    for i in range(0, len(cases), 2):  # two cores
+        check([(start(*flags, cwd=folder), message) for flags, message in cases[i : i + 2]])
+    assert {p.name for p in (folder / "logs").iterdir()} <= {"whole_kvae", "stopped_kvae"}
+
+
+def check(running):
+    for process, message in running:
+        _, err = process.communicate(timeout=120)
+        assert process.returncode == 2, (message, err)
+        assert message in err
+        assert "Traceback" not in err

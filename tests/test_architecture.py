@@ -1,0 +1,84 @@
+"""The tree keeps its shape: who imports whom, what no file may hold."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FAMILIES = ("kvae", "worldmodels", "vrae")
+PACKAGES = [p for p in ("seqvae", *FAMILIES) if (ROOT / p).is_dir()]
+MODULES = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
+SOURCES = MODULES + [p for folder in ("examples", "datasets", "benchmarks") for p in (ROOT / folder).rglob("*.py")]
+
+
+def imports(path):
+    """Top-level names of all the modules a file imports, with their full names."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {node.module or ""}
+    return found
+
+
+def test_there_is_something_to_check():
+    assert len(MODULES) > 20
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_knowledge_points_one_way(path):
+    package = path.relative_to(ROOT).parts[0]
+    tops = {name.split(".")[0] for name in imports(path)}
+    forbidden = {"examples", "datasets", "tests", "benchmarks"} | (set(FAMILIES) - {package})
+    assert not tops & forbidden
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_only_plotting_imports_matplotlib_and_no_model_plots(path):
+    relative = path.relative_to(ROOT).as_posix()
+    if not relative.startswith("seqvae/plotting/"):
+        assert not any(name.startswith("matplotlib") for name in imports(path))
+    if relative.startswith("kvae/") and relative != "kvae/report.py":
+        assert not any("plotting" in name for name in imports(path))
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_what_no_file_may_hold(path):
+    assert path.stem not in ("utils", "helpers", "common", "misc")
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.keyword) and node.arg == "allow_pickle":
+            assert node.value.value is False
+        if isinstance(node, ast.Attribute):
+            assert node.attr not in ("Lambda", "experimental_parallelize")
+    assert not {name.split(".")[0] for name in imports(path)} & {"pickle", "dill", "joblib", "tf_keras"}
+
+
+def test_datasets_never_shadows_the_package_of_that_name():
+    assert not (ROOT / "datasets" / "__init__.py").exists()
+
+
+def test_simulators_start_without_tensorflow_and_importing_prints_nothing():
+    code = "import sys, seqvae.physics, seqvae.data; sys.exit('tensorflow' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_help_answers_at_once():
+    done = subprocess.run(
+        [sys.executable, ROOT / "examples" / "run_kvae.py", "--help"], capture_output=True, text=True, timeout=10
+    )
+    flags = (
+        "dataset out_distr conv activation filter_size num_filters vae_num_units num_layers noise_pixel_var ll_keep_prob "
+        "use_vae dim_a dim_z dim_u K noise_emission noise_transition init_cov alpha_rnn alpha_units alpha_layers "
+        "alpha_activation fifo_size learn_u batch_size init_lr init_kf_matrices max_grad_norm scale_reconstruction "
+        "only_vae_epochs kf_update_steps decay_rate decay_steps sample_z num_epochs train_miss_prob t_init_train_miss gpu "
+        "reload_model run_name log_dir display_step generate_step n_steps_gen t_init_mask t_steps_mask bound seed "
+        "deterministic preset resume data_dir"
+    )
+    for flag in flags.split():
+        assert f"  --{flag}:" in done.stdout or f"  --[no]{flag}:" in done.stdout, flag

@@ -1,0 +1,45 @@
+"""The wheel holds the packages and nothing else, and works from an empty folder."""
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_the_wheel_imports_from_an_empty_folder(tmp_path):
+    source, empty = tmp_path / "source", tmp_path / "empty"
+    empty.mkdir()
+    # A copy: building must not leave build/ in the tree.
+    tracked = [p for name in ("seqvae", "kvae", "tests", "datasets") for p in (ROOT / name).rglob("*.py")]
+    for path in [*tracked, *(ROOT / name for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"))]:
+        target = source / path.relative_to(ROOT)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(path.read_bytes())
+    build = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "-w",
+        tmp_path,
+        source,
+    ]
+    done = subprocess.run(build, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (wheel,) = tmp_path.glob("seqvae-*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    tops = {name.split("/")[0] for name in names if ".dist-info" not in name}
+    assert tops == {"seqvae", "kvae"}
+    assert {p.relative_to(ROOT).as_posix() for name in tops for p in (ROOT / name).rglob("*.py")} <= set(names)
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import kvae, seqvae.plotting, seqvae.physics, seqvae.training; "
+        "assert '.whl' in kvae.__file__, kvae.__file__; "
+        "model = kvae.KVAE((8, 8), num_filters=(2,)); print(model.count_params() > 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, wheel], capture_output=True, text=True, cwd=empty)
+    assert done.stdout.strip() == "True", done.stderr
