@@ -183,6 +183,7 @@ def _run(folder: Path, config: dict) -> None:
         test,
         folder,
         seed=config["seed"],
+        beside_paper=config["dataset"] == "box",
         **{n: config[n] for n in ("t_init_mask", "t_steps_mask", "n_steps_gen")},
     )
 

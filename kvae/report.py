@@ -20,6 +20,7 @@ class Report:
     Args:
         t_init_mask, t_steps_mask: the block of missing frames that is shown; it is cut to the sequence's length.
         n_steps_gen: frames of the generated videos.
+        beside_paper: the test sequences are the paper's box, so its curves belong into the picture.
     """
 
     def __init__(
@@ -32,11 +33,12 @@ class Report:
         t_steps_mask: int,
         n_steps_gen: int,
         seed: int,
+        beside_paper: bool,
     ):
         self._model, self._test, self._folder = model, test, Path(folder)
         self._t_init = min(t_init_mask, test.steps)
         self._length = min(t_steps_mask, test.steps - self._t_init)
-        self._n_steps_gen, self._seed = n_steps_gen, seed
+        self._n_steps_gen, self._seed, self._beside_paper = n_steps_gen, seed, beside_paper
 
     def pictures(self, epoch: int) -> None:
         """Videos (mp4 and GIF) and plots of the first test sequences; `epoch` goes into their names."""
@@ -112,7 +114,9 @@ class Report:
             mask = block_mask(len(self._test), self._test.steps, start=self._t_init, length=self._length)
             curves = imputation_curves(imputer, self._test, t_init=self._t_init, seed=self._seed)
             figures |= {"headline": imputer.errors(mask)._asdict(), "curves": curves}
-            plotting.save_figure(self._folder / "imputation_curves.png", _curves_figure(curves, len(self._test)))
+            plotting.save_figure(
+                self._folder / "imputation_curves.png", _curves_figure(curves, len(self._test), self._beside_paper)
+            )
         write_json(self._folder / "imputation.json", figures)
         return figures
 
@@ -136,7 +140,7 @@ class Report:
         return lines
 
 
-def _curves_figure(curves: dict, count: int):
+def _curves_figure(curves: dict, count: int, beside_paper: bool):
     panels = {}
     for kind, label, paper in (
         ("block", "missing frames in a row", published.BLOCK),
@@ -145,8 +149,9 @@ def _curves_figure(curves: dict, count: int):
         x = curves[kind]["x"]
         panels[label] = {
             "ours": {name: (x, curves[kind][name]) for name in ("smoothing", "filtering", "generation")},
-            "published": {name: (list(points), list(points.values())) for name, points in paper.items()},
+            "published": {name: (list(y), list(y.values())) for name, y in paper.items() if beside_paper},
             "baseline": {"no ball": (x, curves[kind]["no_ball"])},
         }
-    title = f"Imputation of missing frames, {count} test sequences (paper: Fraccaro et al. 2017, Figure 3, box)"
+    title = f"Imputation of missing frames, {count} test sequences"
+    title += " (paper: Fraccaro et al. 2017, Figure 3)" if beside_paper else ""
     return plotting.published_curves(panels, y_label="wrong pixels on the missing frames", title=title)

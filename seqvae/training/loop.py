@@ -14,7 +14,7 @@ from seqvae.data.batches import Batches
 from seqvae.randomness import fold
 from seqvae.training.checkpoints import Checkpoints, gather, restore
 from seqvae.training.gradient_step import gradient_step
-from seqvae.training.progress import EpochBar
+from seqvae.training.progress import RunBar
 from seqvae.training.run_log import RunLog
 
 
@@ -105,12 +105,12 @@ class Trainer:
             Interrupted: after Ctrl-C.
         """
         log = RunLog(self._log_folder, self._position["epoch"])
-        with self._interruptible():
+        with self._interruptible(), RunBar(self.epochs, len(self.batches), self._quiet) as bar:
             while self._position["epoch"] < self.epochs:
-                self._run_epoch(log)
+                self._run_epoch(log, bar)
         return log
 
-    def _run_epoch(self, log: RunLog) -> None:
+    def _run_epoch(self, log: RunLog, bar: RunBar) -> None:
         epoch = self._position["epoch"]
         stage = self._stage_of(epoch)
         if self._stage != stage.name:
@@ -118,16 +118,15 @@ class Trainer:
         rate = self._learning_rate(epoch)
         self._optimizer.learning_rate.assign(rate)
         began = time.perf_counter() - self._position["seconds"]
-        with EpochBar(epoch, self.epochs, len(self.batches), self._position["step"], self._quiet) as bar:
-            for batch in self.batches.epoch(epoch, skip=self._position["step"]):
-                self._run_step(batch, bar)
-                self._position["seconds"] = time.perf_counter() - began
-                if self._stop:
-                    self._save()
-                    raise Interrupted(f"stopped in epoch {epoch}, after step {self._position['step']}")
+        for batch in self.batches.epoch(epoch, skip=self._position["step"]):
+            self._run_step(batch, bar)
+            self._position["seconds"] = time.perf_counter() - began
+            if self._stop:
+                self._save()
+                raise Interrupted(f"stopped in epoch {epoch + 1}, after step {self._position['step']}")
         self._end_epoch(log, {"epoch": epoch, "stage": stage.name, "learning_rate": float(rate)})
 
-    def _run_step(self, batch, bar: EpochBar) -> None:
+    def _run_step(self, batch, bar: RunBar) -> None:
         position = self._position
         number = position["epoch"] * len(self.batches) + position["step"]
         values, weight, finite = self._take_step(batch, fold(self._seed, number))
@@ -136,7 +135,7 @@ class Trainer:
         values, weight = values.numpy().astype(np.float64), float(weight)
         sums = np.array(position["sums"] or np.zeros_like(values)) + weight * values
         position |= {"step": position["step"] + 1, "sums": sums.tolist(), "weight": position["weight"] + weight}
-        bar.advance(self._means())
+        bar.show(position["epoch"], position["step"], self._means())
 
     def _end_epoch(self, log: RunLog, line: dict) -> None:
         train = {f"train_{name}": value for name, value in self._means().items()}
@@ -181,10 +180,10 @@ class Trainer:
         names = ("loss", *self.model.term_names, "gradient_norm")
         bad = [name for name, value in zip(names, values.numpy(), strict=True) if not np.isfinite(value)]
         self._save()
+        place = f"epoch {self._position['epoch'] + 1}, step {self._position['step'] + 1}"
         raise NonFiniteError(
-            f"epoch {self._position['epoch']}, step {self._position['step']}: {', '.join(bad)} is not finite. The weights "
-            f"before that step are kept in {self._checkpoints.folder}. Use a smaller learning rate or max_grad_norm, or "
-            "larger noise variances."
+            f"{place}: {', '.join(bad)} is not finite. The weights before that step are kept in "
+            f"{self._checkpoints.folder}. Use a smaller learning rate or max_grad_norm, or larger noise variances."
         )
 
     def _save(self) -> None:

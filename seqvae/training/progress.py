@@ -1,34 +1,39 @@
-"""The progress bar of an epoch: the terms of the bound, and the time left."""
+"""The progress bar of a run: the epoch, the terms of the bound so far in it, and the time the run has left."""
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 
-class EpochBar:
-    """A bar over the steps of an epoch; it shows itself only on a terminal."""
+class RunBar:
+    """A bar over all steps of a run. It shows itself only on a terminal; lines printed meanwhile stay above it."""
 
-    def __init__(self, epoch: int, epochs: int, steps: int, done: int, quiet: bool):
+    def __init__(self, epochs: int, steps: int, quiet: bool):
         console = Console()
+        self._epochs, self._steps = epochs, steps
         self._progress = Progress(
-            TextColumn(f"epoch {epoch + 1}/{epochs}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            TaskProgressColumn(),
             TimeRemainingColumn(),
             TextColumn("{task.fields[terms]}"),
             console=console,
             transient=True,
             disable=quiet or not console.is_terminal,
         )
-        self._task = self._progress.add_task("", total=steps, completed=done, terms="")
+        self._task = self._progress.add_task("", total=epochs * steps, terms="")
 
-    def __enter__(self) -> "EpochBar":
+    def __enter__(self) -> "RunBar":
         self._progress.start()
         return self
 
     def __exit__(self, *error) -> None:
         self._progress.stop()
 
-    def advance(self, terms: dict[str, float]) -> None:
-        """One more step; `terms` are the epoch's means so far."""
-        shown = "  ".join(f"{name} {value:.2f}" for name, value in terms.items() if name != "gradient_norm")
-        self._progress.update(self._task, advance=1, terms=shown)
+    def show(self, epoch: int, step: int, terms: dict[str, float]) -> None:
+        """`step` steps of `epoch` are done; `terms` are the epoch's means so far."""
+        self._progress.update(
+            self._task,
+            description=f"epoch {epoch + 1}/{self._epochs}",
+            completed=epoch * self._steps + step,
+            terms="  ".join(f"{name} {value:.2f}" for name, value in terms.items() if name != "gradient_norm"),
+        )

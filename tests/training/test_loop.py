@@ -112,7 +112,7 @@ def test_ctrl_c_ends_after_the_step_with_a_checkpoint_that_resumes_to_the_same_w
             os.kill(os.getpid(), signal.SIGINT)
 
     interrupted._run_step = step_with_ctrl_c
-    with pytest.raises(Interrupted, match="stopped in epoch 2, after step 2"):
+    with pytest.raises(Interrupted, match="stopped in epoch 3, after step 2"):
         interrupted.run()
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     again = trainer(tmp_path)
@@ -178,7 +178,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_names_the_place_and_keeps_the_w
     model = Toy()
     model.fail_at = 255
     run = trainer(tmp_path, model=model, epochs=(0, 3), images=images)
-    with pytest.raises(NonFiniteError, match=r"epoch 0, step 2: loss, fit is not finite.*smaller learning rate"):
+    with pytest.raises(NonFiniteError, match=r"epoch 1, step 3: loss, fit is not finite.*smaller learning rate"):
         run.run()
     kept = weights(run)
     assert all(np.isfinite(w).all() for w in kept)
@@ -186,6 +186,42 @@ def test_a_loss_that_is_not_finite_stops_the_run_names_the_place_and_keeps_the_w
     arrays, position = Checkpoints(tmp_path / "checkpoints", {"toy": 1}).load_latest()
     np.testing.assert_array_equal(arrays["model/0000/" + model.mean.path], kept[0])
     assert (position["epoch"], position["step"]) == (0, 2)
+
+
+def test_the_bar_shows_the_epoch_the_terms_and_the_time_left(monkeypatch):
+    import io
+
+    from rich.console import Console
+
+    from seqvae.training import progress
+
+    out = io.StringIO()
+    monkeypatch.setattr(progress, "Console", lambda: Console(file=out, force_terminal=True, width=120))
+    with progress.RunBar(epochs=4, steps=10, quiet=False) as bar:
+        bar.show(2, 5, {"loss": 1.5, "elbo": -2.25, "gradient_norm": 9.0})
+    shown = out.getvalue()
+    assert "epoch 3/4" in shown
+    assert "62%" in shown
+    assert "loss 1.50  elbo -2.25" in shown
+    assert "gradient_norm" not in shown
+
+
+def test_tensorboard_gets_the_figures_where_it_is_installed(tmp_path):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    log = RunLog(tmp_path)
+    log.write({"epoch": 3, "train_loss": 1.25})
+    events = accumulator.EventAccumulator(str(tmp_path / "tensorboard"), size_guidance={"tensors": 0}).Reload()
+    (event,) = events.Tensors("train_loss")
+    assert event.step == 3
+    assert tf.make_ndarray(event.tensor_proto) == 1.25
+
+
+def test_without_tensorboard_the_log_is_written_all_the_same(tmp_path, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    log = RunLog(tmp_path)
+    log.write({"epoch": 0, "train_loss": 1.0})
+    assert log.read() == [{"epoch": 0, "train_loss": 1.0}]
+    assert not (tmp_path / "tensorboard").exists()
 
 
 def test_a_thread_can_run_it(tmp_path):

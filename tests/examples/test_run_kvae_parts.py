@@ -1,0 +1,110 @@
+"""The parts of examples/run_kvae.py that can be tried without a run of their own."""
+
+import importlib.util
+import shutil
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+import kvae
+from seqvae.data import save
+from seqvae.physics import WORLDS, record
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = ROOT / "examples" / "run_kvae.py"
+GOLDEN = ROOT / "tests" / "golden" / "kvae"
+
+# The original's flags and defaults (its utils/config.py at 849d631); run_name is the time there and here.
+DEFAULTS = dict(
+    out_distr="bernoulli", conv=True, activation="relu", filter_size=3, num_filters="32,32,32", vae_num_units=25,
+    num_layers=2, noise_pixel_var=0.1, ll_keep_prob=1.0, use_vae=True, dim_a=2, dim_z=4, dim_u=1, K=3,
+    noise_emission=0.03, noise_transition=0.08, init_cov=20.0, alpha_rnn=True, alpha_units=50, alpha_layers=2,
+    alpha_activation="relu", fifo_size=1, learn_u=False, batch_size=32, init_lr=0.007, init_kf_matrices=0.05,
+    max_grad_norm=150.0, scale_reconstruction=0.3, only_vae_epochs=0, kf_update_steps=10, decay_rate=0.85,
+    decay_steps=20, sample_z=False, num_epochs=80, train_miss_prob=0.0, t_init_train_miss=3, gpu="", reload_model="",
+    log_dir="logs", display_step=1, generate_step=20, n_steps_gen=80, t_init_mask=4, t_steps_mask=12,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def script():
+    spec = importlib.util.spec_from_file_location("run_kvae", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_flags_have_the_originals_defaults(script):
+    found = {name: script.flags.FLAGS[name].default for name in DEFAULTS}
+    assert found == DEFAULTS
+
+
+def test_a_dataset_that_is_missing_is_made_with_a_line_that_says_so(script, tmp_path, capsys):
+    config = {"dataset": "box", "data_dir": str(tmp_path), "train_miss_prob": 0.0, "seed": 0}
+    train, test = script._data(config)
+    assert (len(train), len(test)) == (5000, 1000)
+    assert (
+        "box.npz is not there: making it, 5000 training and 1000 test sequences of the world box"
+        in capsys.readouterr().out
+    )
+    stamp = (tmp_path / "box.npz").stat().st_mtime_ns
+    script._data(config)
+    assert (tmp_path / "box.npz").stat().st_mtime_ns == stamp
+    np.testing.assert_array_equal(train.images[:3], record(WORLDS["box"], sequences=3)["images"])
+
+
+def test_masks_in_training_are_the_sequences_own_and_keep_the_start(script, tmp_path):
+    save(tmp_path / "mine.npz", {"images": record(WORLDS["box"], sequences=40)["images"]})
+    config = {
+        "dataset": str(tmp_path / "mine.npz"), "data_dir": "", "train_miss_prob": 0.5, "t_init_train_miss": 3, "seed": 0
+    }  # fmt: skip
+    train, test = script._data(config)
+    assert test.mask is None
+    assert train.mask[:, :3].all()
+    assert 0.3 < train.mask[:, 3:].mean() < 0.7
+    np.testing.assert_array_equal(train.mask, script._data(config)[0].mask)
+
+
+def test_test_data_of_another_shape_is_refused(script, tmp_path):
+    images = record(WORLDS["box"], sequences=3, steps=4)["images"]
+    save(tmp_path / "mine.npz", {"images": images})
+    save(tmp_path / "mine_test.npz", {"images": images[:, :3]})
+    config = {"dataset": str(tmp_path / "mine.npz"), "data_dir": "", "train_miss_prob": 0.0, "seed": 0}
+    with pytest.raises(ValueError, match=r"mine_test.npz: 3 frames \(32, 32\) a sequence.*has 4 frames.*must be alike"):
+        script._data(config)
+
+
+def test_reload_model_takes_ours_and_the_originals(script, tmp_path):
+    arrays = np.load(GOLDEN / "lstm_conv.npz", allow_pickle=False)
+    (tmp_path / "config.json").write_text(str(arrays["config"]))
+    for part in (GOLDEN / "checkpoint").iterdir():
+        shutil.copy(part, tmp_path)
+    theirs = script._model({"reload_model": str(tmp_path / "model.ckpt")}, (16, 16))
+    np.testing.assert_allclose(theirs.A.numpy(), arrays["var_A"])
+    assert theirs.bound == "sampled"
+    theirs.save(tmp_path / "model.keras")
+    ours = script._model({"reload_model": str(tmp_path / "model.keras")}, (16, 16))
+    for mine, other in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, other)
+    with pytest.raises(ValueError, match=r"--reload_model: .*model.keras is not a Kalman VAE for frames \(32, 32\)"):
+        script._model({"reload_model": str(tmp_path / "model.keras")}, (32, 32))
+
+
+def test_stages_are_the_originals():
+    from kvae.training import stages
+
+    keras.utils.set_random_seed(0)
+    model = kvae.KVAE((8, 8), num_filters=(2,), alpha_units=3)
+    made = stages(model, num_epochs=20, only_vae_epochs=3, kf_update_steps=10)
+    assert [(s.name, s.epochs) for s in made] == [("vae", 3), ("vae+lgssm", 10), ("all", 7)]
+    assert {v.path for v in made[1].variables} - {v.path for v in made[0].variables} == {
+        w.path for w in (model.A, model.B, model.C, model.a_0)
+    }
+    assert len(made[2].variables) == len(model.trainable_variables)
+    assert [(s.name, s.epochs) for s in stages(model, num_epochs=2, only_vae_epochs=0, kf_update_steps=10)] == [
+        ("vae+lgssm", 2)
+    ]
+    with pytest.raises(ValueError, match=r"num_epochs=0.*at least one epoch"):
+        stages(model, num_epochs=0, only_vae_epochs=0, kf_update_steps=0)
