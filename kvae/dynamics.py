@@ -1,4 +1,4 @@
-"""The dynamics network (paper, section 3.1): alpha_t = f(a_0, ..., a_{t-1}), and the controls where they are learned."""
+"""The dynamics network (paper, section 3.2): alpha_t = f(a_0, ..., a_{t-1}), and the controls where they are learned."""
 
 import keras
 import tensorflow as tf

@@ -23,7 +23,7 @@ class Noise(NamedTuple):
 
 
 def filter_states(a: tf.Tensor, mask: tf.Tensor | None, mixed: Mixed, noise: Noise) -> Filtered:
-    """The Kalman filter for codes a [B, T, dim_a], mask [B, T] or None (paper, appendix A)."""
+    """The Kalman filter for codes a [B, T, dim_a], mask [B, T] or None (paper, section 2.1)."""
     missing = None if mask is None else mask < 0.5
     log_likelihood, mean, cov, next_mean, next_cov, _, _ = _model(mixed, noise).forward_filter(a, mask=missing)
     first_mean = tf.zeros_like(mean[:, :1])
@@ -45,7 +45,7 @@ def log_likelihood(a: tf.Tensor, mask: tf.Tensor | None, mixed: Mixed, noise: No
 
 
 def smooth_states(filtered: Filtered, mixed: Mixed, noise: Noise) -> Smoothed:
-    """The Rauch-Tung-Striebel smoother on what the filter left (paper, appendix A)."""
+    """The Rauch-Tung-Striebel smoother on what the filter left (paper, section 2.1)."""
     # The prediction past the end multiplies a difference of zero: any positive definite covariance will do.
     next_mean = tf.concat([filtered.predicted_mean[:, 1:], filtered.mean[:, -1:]], 1)
     next_cov = tf.concat([filtered.predicted_cov[:, 1:], filtered.cov[:, -1:]], 1)

@@ -19,13 +19,13 @@ tfd = tfp.distributions
 class KVAE(SequenceModel):
     """The Kalman variational auto-encoder (Fraccaro et al. 2017, arXiv:1710.05741).
 
-        a_t | x_t ~ N(mu(x_t), diag var(x_t))                     q, encoder (eq. 5)
-        alpha_t = f(a_0, ..., a_{t-1})                            dynamics network (section 3.1)
-        z_1 ~ N(0, init_cov I), z_t = A_t z_{t-1} + B_t u_t + N(0, noise_transition I)      (eq. 1, 2)
-        a_t = C_t z_t + N(0, noise_emission I)                    (eq. 1)
-        x_t | a_t ~ Bernoulli or N(., noise_pixel_var)            decoder (eq. 3)
+        a_t | x_t ~ N(mu(x_t), diag var(x_t))                     q, encoder (section 3.1)
+        alpha_t = f(a_0, ..., a_{t-1})                            dynamics network (section 3.2)
+        z_1 ~ N(0, init_cov I), z_t = A_t z_{t-1} + B_t u_t + N(0, noise_transition I)      (section 2.1, eq. 1)
+        a_t = C_t z_t + N(0, noise_emission I)                    (section 2.1, eq. 1)
+        x_t | a_t ~ Bernoulli or N(., noise_pixel_var)            decoder (section 3)
 
-    with A_t = sum_k alpha_t[k] A[k], and so B_t and C_t (eq. 10). Frames are uint8, bool, or floats in [0, 1], of the
+    with A_t = sum_k alpha_t[k] A[k], and so B_t and C_t (section 3.2). Frames are uint8, bool, or floats in [0, 1], of the
     shape [B, T, *image_shape]; masks [B, T] say 1 for observed and 0 for missing; controls are [B, T, dim_u], u_t acting
     on the step into frame t (zero where None). Verbs are compiled on their first call for a kind of input.
 
@@ -109,20 +109,20 @@ class KVAE(SequenceModel):
     # --- frames and codes ---
 
     def encode(self, frames) -> tfd.Distribution:
-        """q(a_t | x_t) for each frame (eq. 5): batch [B, T], event [dim_a]; a point mass for the plain auto-encoder."""
+        """q(a_t | x_t) for each frame (section 3.1): batch [B, T], event [dim_a]; a point mass for the plain auto-encoder."""
         frames = arguments.check_frames(frames, self.image_shape)
         arguments.check_pixels(frames, None)
         return self.frame_vae.code_distribution(*self._run(self.frame_vae.encode, frames))
 
     def decode(self, a) -> tfd.Distribution:
-        """p(x_t | a_t) for codes a [B, T, dim_a] (eq. 3): batch [B, T], event image_shape."""
+        """p(x_t | a_t) for codes a [B, T, dim_a] (section 3): batch [B, T], event image_shape."""
         a = arguments.check_codes(a, self.dim_a, self.variable_dtype)
         return self.frame_vae.frame_distribution(self._run(self.frame_vae.decode, a))
 
     # --- states ---
 
     def filter(self, a, mask=None, controls=None) -> Filtered:
-        """The Kalman filter over codes a [B, T, dim_a] (appendix A): p(z_t | a_{1:t}), p(z_t | a_{1:t-1}).
+        """The Kalman filter over codes a [B, T, dim_a] (section 2.1): p(z_t | a_{1:t}), p(z_t | a_{1:t-1}).
 
         A missing a_t is never read, NaN is fine there; the dynamics network then hears C_t mu_{t|t-1} in its place.
 
@@ -135,13 +135,13 @@ class KVAE(SequenceModel):
         return result
 
     def smooth(self, a, mask=None, controls=None) -> Smoothed:
-        """The Rauch-Tung-Striebel smoother (appendix A): p(z_t | a_{1:T}). Arguments and errors as for `filter`."""
+        """The Rauch-Tung-Striebel smoother (section 2.1): p(z_t | a_{1:T}). Arguments and errors as for `filter`."""
         result = self._run(self._smooth, *self._state_arguments(a, mask, controls))[1]
         arguments.check_finite("smooth", result)
         return result
 
     def lgssm_bound(self, a, mask=None, controls=None, *, kind=None, z=None, seed=None) -> LgssmBound:
-        """The LGSSM's part of the ELBO for codes a [B, T, dim_a] (eq. 7, 8), per observed frame.
+        """The LGSSM's part of the ELBO for codes a [B, T, dim_a] (section 3.1), per observed frame.
 
         Args:
             kind: "marginal" or "sampled"; None takes the model's `bound`.
@@ -193,7 +193,7 @@ class KVAE(SequenceModel):
     # --- sequences ---
 
     def impute(self, frames, mask, controls=None) -> Imputed:
-        """Fills missing frames from those before and after (section 5.1). Arguments and errors as for `filter`."""
+        """Fills missing frames from those before and after (section 4). Arguments and errors as for `filter`."""
         result = self._run(self._impute, *self._frame_arguments(frames, mask, controls))
         arguments.check_finite("impute", result)
         return result
@@ -218,7 +218,7 @@ class KVAE(SequenceModel):
         return result
 
     def elbo(self, frames, mask=None, controls=None, *, kind=None, seed=None) -> Elbo:
-        """The evidence lower bound (eq. 6), per observed frame, with one sample of a; `kind` as in `lgssm_bound`."""
+        """The evidence lower bound (section 3.1), per observed frame, with one sample of a; `kind` as in `lgssm_bound`."""
         kind = arguments.check_choice("kind", kind or self.bound, arguments.BOUNDS)
         result = self._run(
             self._elbo, *self._frame_arguments(frames, mask, controls), kind, stateless_seed(seed, self._seeds)

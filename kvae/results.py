@@ -6,7 +6,7 @@ import tensorflow as tf
 
 
 class Mixed(NamedTuple):
-    """The mixture's matrices at every step (paper, eq. 10): A_t = sum_k alpha_t[k] A[k], and so B_t and C_t.
+    """The mixture's matrices at every step (paper, section 3.2): A_t = sum_k alpha_t[k] A[k], and so B_t and C_t.
 
     alpha: [B, T, K], softmax of the dynamics network on a_0, ..., a_{t-1}.
     A: [B, T, dim_z, dim_z], carries z_{t-1} to z_t. The first is not used: z_1 comes from the prior.
@@ -56,7 +56,7 @@ class Smoothed(NamedTuple):
 
 
 class LgssmBound(NamedTuple):
-    """The LGSSM's part of the ELBO (paper, eq. 7 and 8), each a scalar in nats per observed frame.
+    """The LGSSM's part of the ELBO (paper, section 3.1), each a scalar in nats per observed frame.
 
     total = transition + emission + initial + entropy. With q(z) the exact posterior given a,
     transition: E_q sum_{t>1} log p(z_t | z_{t-1}, u_t); emission: E_q sum_{t observed} log p(a_t | z_t);
@@ -73,7 +73,7 @@ class LgssmBound(NamedTuple):
 
 
 class Elbo(NamedTuple):
-    """The evidence lower bound (paper, eq. 6), each a scalar in nats per observed frame.
+    """The evidence lower bound (paper, section 3.1), each a scalar in nats per observed frame.
 
     total = log_px - log_qa + lgssm; log_px: log p(x|a); log_qa: log q(a|x) (0 for the plain auto-encoder);
     lgssm and the four after it: as in `LgssmBound`.

@@ -24,7 +24,7 @@ class Matrices(NamedTuple):
 
 
 def mix(alpha: tf.Tensor, matrices: tf.Tensor) -> tf.Tensor:
-    """sum_k alpha[..., k] matrices[k]: [..., K], [K, n, m] -> [..., n, m] (paper, eq. 10)."""
+    """sum_k alpha[..., k] matrices[k]: [..., K], [K, n, m] -> [..., n, m] (paper, section 3.2)."""
     return tf.einsum("...k,knm->...nm", alpha, matrices)
 
 

@@ -31,7 +31,7 @@ def film_strips(rows: dict[str, np.ndarray], *, title: str, missing: np.ndarray 
     figure = Figure(figsize=(1.4 + 0.62 * steps, 0.7 + 0.66 * len(strips) * height / width))
     axes = figure.subplots(len(strips), 1, squeeze=False)[:, 0]
     for axis, (name, strip) in zip(axes, strips.items(), strict=True):
-        film = np.full((height, steps * (width + gap) - gap, 3), 255, np.uint8)
+        film = np.full((height, steps * (width + gap) - gap, 3), 150, np.uint8)
         for t, frame in enumerate(strip):
             film[:, t * (width + gap) : t * (width + gap) + width] = frame
         axis.imshow(film, interpolation="nearest", aspect="equal")

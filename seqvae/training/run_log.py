@@ -29,9 +29,18 @@ class RunLog:
         return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
 
     def write(self, line: dict) -> None:
-        """Adds an epoch's line."""
-        with open(self.path, "a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        """Adds an epoch's line.
+
+        Raises:
+            OSError: it cannot be written; the message names the file.
+        """
+        try:
+            with open(self.path, "a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+        except OSError as error:
+            raise OSError(
+                error.errno, f"cannot write {self.path}: {error.strerror}. The last checkpoint is whole"
+            ) from error
         if self._board is not None:
             import tensorflow as tf
 

@@ -247,6 +247,14 @@ def test_decay_is_a_staircase_and_checks_its_arguments():
             exponential_decay(*wrong)
 
 
+def test_a_log_that_cannot_be_written_names_its_file(tmp_path, full_disk):
+    log = RunLog(tmp_path)
+    log.write({"epoch": 0})
+    with full_disk(20), pytest.raises(OSError, match=r"cannot write .*metrics.jsonl: .*last checkpoint is whole"):
+        log.write({"epoch": 1, "train_loss": 1.0})
+    assert log.read() == [{"epoch": 0}]
+
+
 def test_a_line_cut_short_is_dropped(tmp_path):
     (tmp_path / "metrics.jsonl").write_text('{"epoch": 0}\n{"epoch": 1}\n{"epo')
     assert RunLog(tmp_path, epoch=5).read() == [{"epoch": 0}, {"epoch": 1}]

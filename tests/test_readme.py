@@ -1,0 +1,36 @@
+"""The README says only what works."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from seqvae.physics import WORLDS, write_dataset
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_python_example_runs_as_printed(tmp_path, monkeypatch):
+    write_dataset(WORLDS["box"], tmp_path / "datasets", sequences=8, test_sequences=2)
+    monkeypatch.chdir(tmp_path)
+    (code,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    names = {}
+    exec(compile(code, "README.md", "exec"), names)
+    assert names["imputed"].smoothed.shape == (1, 20, 32, 32)
+    assert names["future"].frames.shape == (1, 60, 32, 32)
+    assert (tmp_path / "box.keras").exists()
+
+
+@pytest.mark.parametrize("document", ["README.md", "datasets/README.md", "benchmarks/README.md", "CONTRIBUTING.md"])
+def test_links_and_flags_exist(document):
+    text = (ROOT / document).read_text(encoding="utf-8")
+    for target in re.findall(r"\]\((?!http)([^)#]+)\)", text):
+        assert ((ROOT / document).parent / target).exists(), target
+    sources = "".join(
+        p.read_text(encoding="utf-8") for f in ("examples", "datasets", "benchmarks") for p in (ROOT / f).glob("*.py")
+    )
+    for flag in set(re.findall(r"--(\w+)", text)):
+        assert f'"{flag.removeprefix("no")}"' in sources or f'"{flag}"' in sources, flag
+    for target in set(re.findall(r"make ([a-z-]+)\b", text)) & {"demo", "test", "test-all", "lint"}:
+        assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)
