@@ -30,7 +30,7 @@ flags.DEFINE_string("num_filters", "32,32,32", "filters of each conv layer")
 flags.DEFINE_integer("vae_num_units", 25, "units of each dense layer (--noconv)")
 flags.DEFINE_integer("num_layers", 2, "dense layers (--noconv)")
 flags.DEFINE_float("noise_pixel_var", 0.1, "variance of a pixel (gaussian)")
-flags.DEFINE_float("ll_keep_prob", 1.0, "probability with which a frame's log p(x|a) is kept in training")
+flags.DEFINE_float("ll_keep_prob", 1.0, "share of the frames that a training step decodes: below 1 it is faster")
 flags.DEFINE_boolean("use_vae", True, "--nouse_vae: a plain auto-encoder")
 # The state-space model
 flags.DEFINE_integer("dim_a", 2, "size of the code a")

@@ -80,12 +80,20 @@ class FrameVAE(keras.layers.Layer):
     def log_px(
         self, frames: tf.Tensor, mask: tf.Tensor | None, a: tf.Tensor, keep: float, seed: tf.Tensor
     ) -> tf.Tensor:
-        """log p(x_t | a_t) [B, T]; with probability 1 - keep a frame's is 0, else it is divided by keep."""
-        log_px = self.frame_distribution(self.decode(a)).log_prob(self._seen(frames, mask))
+        """log p(x_t | a_t) [B, T]. With keep < 1 only that share of the frames, drawn at random, is decoded: theirs is
+        divided by the share, the others' is 0, so that the expectation stays and the decoder's time falls."""
         if keep == 1.0:
-            return log_px
-        kept = tf.random.stateless_uniform(tf.shape(log_px), seed, dtype=log_px.dtype) < keep
-        return tf.where(kept, log_px / keep, 0.0)
+            return self.frame_distribution(self.decode(a)).log_prob(self._seen(frames, mask))
+        shape = tf.shape(a)[:2]
+        count = tf.reduce_prod(shape)
+        kept = tf.maximum(1, tf.cast(tf.math.ceil(keep * tf.cast(count, tf.float32)), tf.int32))
+        chosen = tf.argsort(tf.random.stateless_uniform([count], seed))[:kept]
+        codes = tf.gather(tf.reshape(a, [count, self.dim_a]), chosen)
+        pixels = tf.gather(tf.reshape(frames, tf.concat([[count], self.image_shape], 0)), chosen)
+        observed = None if mask is None else tf.gather(tf.reshape(mask, [count]), chosen)[None]
+        log_px = self.frame_distribution(self.decode(codes[None])).log_prob(self._seen(pixels[None], observed))[0]
+        log_px *= tf.cast(count, log_px.dtype) / tf.cast(kept, log_px.dtype)
+        return tf.reshape(tf.scatter_nd(chosen[:, None], log_px, [count]), shape)
 
     def _seen(self, frames: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
         """Frames as floats in [0, 1]; missing ones, NaN or not, become black, so that no NaN reaches a gradient."""

@@ -35,7 +35,8 @@ class KVAE(SequenceModel):
         conv, activation, filter_size, num_filters: the conv encoder and decoder; `vae_num_units` units in each of
             `num_layers` dense layers where conv is False. activation: relu, tanh, elu or linear.
         use_vae: False makes a plain auto-encoder, a_t = mu(x_t).
-        ll_keep_prob: in training, a frame's log p(x|a) is kept with this probability (and scaled by its inverse).
+        ll_keep_prob: in training, the share of the frames, drawn at random, that are decoded; their log p(x|a) is
+            divided by it. Below 1 a step is faster and its gradient noisier.
         dim_a, dim_z, dim_u, K: sizes of the code, the state, the controls, and the number of mixed matrices.
         noise_emission, noise_transition, init_cov: the fixed variances R, Q and of z_1.
         alpha_rnn: True: an LSTM of `alpha_units`; False: `alpha_layers` dense layers of `alpha_units` and
