@@ -108,7 +108,7 @@ def main(argv: list[str]) -> None:
     given = {name: flags.FLAGS[name].value for name in (*_MODEL, *_TRAINING, *_OTHER) if flags.FLAGS[name].present}
     defaults = {name: flags.FLAGS[name].default for name in (*_MODEL, *_TRAINING, *_OTHER)}
     gpu = given.get("gpu", "")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow reports every missing CUDA library
     if gpu:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
     try:

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from seqvae.data.batches import Batches
 from seqvae.randomness import fold
-from seqvae.training.checkpoints import Checkpoints, gather, restore
+from seqvae.training.checkpoints import CheckpointError, Checkpoints, gather, restore
 from seqvae.training.gradient_step import gradient_step
 from seqvae.training.progress import RunBar
 from seqvae.training.run_log import RunLog
@@ -92,7 +92,7 @@ class Trainer:
         arrays, position = found
         restore(self.model.trainable_variables, "model", arrays)
         if position["stage"] is not None:
-            self._enter(next(stage for stage in self.stages if stage.name == position["stage"]))
+            self._enter(self._stage_called(position["stage"]))
             restore(self._optimizer.variables, "optimizer", arrays)
         self._position = {name: position[name] for name in self._position}
         return True
@@ -161,6 +161,14 @@ class Trainer:
         spec = self.batches.epoch(0).element_spec
         self._optimizer = optimizer
         self._take_step = tf.function(take_step, autograph=False, input_signature=[spec, tf.TensorSpec([2], tf.int32)])
+
+    def _stage_called(self, name: str) -> Stage:
+        for stage in self.stages:
+            if stage.name == name:
+                return stage
+        raise CheckpointError(
+            f"the checkpoint is in the stage {name!r}, which this run has not: it asks for fewer epochs."
+        )
 
     def _stage_of(self, epoch: int) -> Stage:
         for stage in self.stages:

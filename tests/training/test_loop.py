@@ -13,7 +13,16 @@ import tensorflow as tf
 
 from seqvae.data import Sequences
 from seqvae.data.batches import Batches
-from seqvae.training import Checkpoints, Interrupted, NonFiniteError, RunLog, Stage, Trainer, exponential_decay
+from seqvae.training import (
+    CheckpointError,
+    Checkpoints,
+    Interrupted,
+    NonFiniteError,
+    RunLog,
+    Stage,
+    Trainer,
+    exponential_decay,
+)
 
 
 class Terms(NamedTuple):
@@ -237,6 +246,19 @@ def test_a_thread_can_run_it(tmp_path):
     thread.start()
     thread.join()
     assert not errors
+
+
+def test_a_run_can_be_made_longer_but_not_so_short_that_its_stage_is_gone(tmp_path, whole):
+    trainer(tmp_path, epochs=(2, 1)).run()
+    longer = trainer(tmp_path, epochs=(2, 3))
+    assert longer.resume()
+    longer.run()
+    for ours, theirs in zip(weights(longer), whole[0], strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    shorter = trainer(tmp_path, epochs=(2, 0))
+    shorter.stages = shorter.stages[:1]
+    with pytest.raises(CheckpointError, match="in the stage 'all', which this run has not"):
+        shorter.resume()
 
 
 def test_decay_is_a_staircase_and_checks_its_arguments():
