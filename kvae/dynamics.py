@@ -47,15 +47,13 @@ class DynamicsNetwork(keras.layers.Layer):
             return
         if self.lstm is not None:
             self.lstm.build((None, None, self._dim_a))
-            last = self._width
-        else:
-            last = self._dim_a * self._fifo
-            for layer in self.hidden:
-                layer.build((None, last))
-                last = self._width
-        self.mix.build((None, min(last, self._units)))
+        for layer, size in zip(
+            self.hidden, (self._dim_a * self._fifo, *[self._width] * len(self.hidden)), strict=False
+        ):
+            layer.build((None, size))
+        self.mix.build((None, self._units))
         if self.control is not None:
-            self.control.build((None, last - self._units))
+            self.control.build((None, self._width - self._units))
         self.built = True
 
     def initial_state(self, batch: tf.Tensor) -> tuple[tf.Tensor, ...]:

@@ -1,0 +1,25 @@
+"""`make demo` keeps its promise."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.slow
+def test_the_demo_beats_no_ball_clearly_within_six_minutes(tmp_path):
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, ROOT / "examples" / "run_kvae.py", "--preset=demo", "--run_name=demo", f"--data_dir={tmp_path}"],
+        cwd=tmp_path, capture_output=True, text=True,
+    )  # fmt: skip
+    seconds = time.monotonic() - began
+    assert done.returncode == 0, done.stderr
+    figures = json.loads((tmp_path / "logs" / "demo_kvae" / "imputation.json").read_text())["headline"]
+    assert figures["smoothing"] < 0.8 * figures["no_ball"], figures
+    assert seconds < 360, seconds
