@@ -74,8 +74,10 @@ def marginal_bound(
         _emission(a, z, mask, mixed, noise) - 0.5 * tf.reduce_sum(mask * tf.linalg.trace(C_spread), -1) / noise.emission
     )
     initial = _initial(z, noise) - 0.5 * tf.linalg.trace(P[:, 0]) / noise.initial
-    # The chain z_T, then z_{t-1} given z_t, whose covariance is P_{t-1|t-1} - G P_{t|t-1} G'.
-    backward = filtered.cov[:, :-1] - tf.matmul(gain_t, filtered.predicted_cov[:, 1:] @ gain_t, transpose_a=True)
+    # The chain z_T, then z_{t-1} given z_t, whose covariance is P_{t-1|t-1} - G P_{t|t-1} G', here in Joseph's form.
+    keep = tf.eye(A.shape[-1], dtype=A.dtype) - tf.matmul(gain_t, A, transpose_a=True)
+    backward = keep @ tf.matmul(filtered.cov[:, :-1], keep, transpose_b=True)
+    backward += noise.transition * tf.matmul(gain_t, gain_t, transpose_a=True)
     entropy = _entropy(P[:, -1]) + tf.reduce_sum(_entropy(_symmetric(backward)), -1)
     return _per_frame(mask, transition, emission, initial, entropy)
 
