@@ -34,3 +34,16 @@ def test_links_and_flags_exist(document):
         assert f'"{flag.removeprefix("no")}"' in sources or f'"{flag}"' in sources, flag
     for target in set(re.findall(r"make ([a-z-]+)\b", text)) & {"demo", "test", "test-all", "lint"}:
         assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)
+
+
+def test_every_row_of_the_differences_names_tests_that_exist():
+    rows = [
+        line
+        for line in (ROOT / "docs" / "kvae_differences.md").read_text(encoding="utf-8").splitlines()
+        if "| `test_" in line
+    ]
+    sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+    assert len(rows) >= 15
+    for row in rows:
+        for name in re.findall(r"`(test_\w+)`", row.split("|")[-2]):
+            assert f"def {name}(" in sources, name
