@@ -198,13 +198,7 @@ def _run(folder: Path, config: dict) -> None:
     trainer = Trainer(
         model,
         Batches(train, config["batch_size"], seed=config["seed"], shuffle=config["shuffle"]),
-        stages(
-            model,
-            **{
-                name: config[name]
-                for name in ("num_epochs", "only_vae_epochs", "kf_update_steps", "only_dynamics_epochs")
-            },
-        ),
+        stages(model, **{name: config[name] for name in _STAGES}),
         checkpoints=Checkpoints(folder / "checkpoints", signature),
         log_folder=folder,
         learning_rate=exponential_decay(config["init_lr"], config["decay_rate"], config["decay_steps"]),
