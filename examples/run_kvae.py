@@ -13,7 +13,6 @@ import os
 import shutil
 import sys
 import time
-import zlib
 from pathlib import Path
 
 from absl import app, flags
@@ -178,7 +177,7 @@ def _run(folder: Path, config: dict) -> None:
         tf.config.experimental.enable_op_determinism()
     model = _model(config, train.image_shape)
     signature = (
-        {n: model.get_config()[n] for n in _MODEL} | {n: config[n] for n in _TRAINING} | {"data": _fingerprint(train)}
+        {n: model.get_config()[n] for n in _MODEL} | {n: config[n] for n in _TRAINING} | {"data": train.fingerprint()}
     )
     report = Report(
         model,
@@ -284,14 +283,6 @@ def _claim(folder: Path) -> None:
         raise OSError(
             f"--log_dir: cannot make the folder {folder} ({error.strerror}). Choose a writable folder."
         ) from error
-
-
-def _fingerprint(data) -> str:
-    """Tells one dataset from another."""
-    checksum = 0
-    for name, value in sorted(data.arrays().items()):
-        checksum = zlib.crc32(value.tobytes(), zlib.crc32(name.encode(), checksum))
-    return f"{list(data.images.shape)} {checksum:08x}"
 
 
 def _print_epoch(line: dict, config: dict) -> None:

@@ -282,13 +282,6 @@ class KVAE(SequenceModel):
         """The loss: -(scale_reconstruction * log_px - log_qa + lgssm). The one place where terms are weighted."""
         return -(self._config["scale_reconstruction"] * terms.log_px - terms.log_qa + terms.lgssm)
 
-    def count(self, batch) -> tf.Tensor:
-        """Observed frames in a batch: the weight of its terms in an average over batches."""
-        mask = batch.get("mask")
-        return tf.cast(
-            tf.reduce_prod(tf.shape(batch["frames"])[:2]) if mask is None else tf.reduce_sum(mask), tf.float32
-        )
-
     def _mean_frames(self, a):
         return self.frame_vae.frame_distribution(self.frame_vae.decode(a)).mean()
 

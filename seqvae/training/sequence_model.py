@@ -8,7 +8,7 @@ from seqvae.training.gradient_step import gradient_step
 
 
 class SequenceModel(keras.Model):
-    """A Keras model of sequences. A subclass gives its `term_names`, `loss_terms`, `objective` and `count`.
+    """A Keras model of sequences. A subclass gives its `term_names`, `loss_terms` and `objective`.
 
     Args:
         seed: of the noise where a call gives none.
@@ -31,8 +31,10 @@ class SequenceModel(keras.Model):
         raise NotImplementedError
 
     def count(self, batch: dict) -> tf.Tensor:
-        """The weight of a batch's terms in an average over batches."""
-        raise NotImplementedError
+        """The observed frames in a batch: the weight of its terms in an average over batches."""
+        if "mask" in batch:
+            return tf.cast(tf.reduce_sum(batch["mask"]), tf.float32)
+        return tf.cast(tf.reduce_prod(tf.shape(batch["frames"])[:2]), tf.float32)
 
     def train_step(self, data):
         batch = as_batch(data)

@@ -123,6 +123,14 @@ def test_split_takes_every_sequence_once_and_follows_its_seed():
         data.take(slice(0, 1)).split(0.5, seed=0)
 
 
+def test_a_fingerprint_tells_other_data_apart():
+    data = Sequences(IMAGES)
+    assert data.fingerprint() == Sequences(IMAGES.copy()).fingerprint()
+    assert data.fingerprint() != Sequences(IMAGES + 1).fingerprint()
+    assert data.fingerprint() != data.take(slice(0, 3)).fingerprint()
+    assert data.fingerprint() != data.with_mask(np.ones((4, 3))).fingerprint()
+
+
 def test_masks_multiply():
     first = np.array([[1, 0, 1]] * 4, np.float32)
     data = Sequences(IMAGES).with_mask(first).with_mask(np.array([[1, 1, 0]] * 4))
