@@ -2,7 +2,7 @@
 
 import keras
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import distributions as tfd
 
 from kvae import arguments, lgssm
 from kvae.dynamics import DynamicsNetwork
@@ -11,8 +11,6 @@ from kvae.results import Elbo, Filtered, Generated, Imputed, LgssmBound, LossTer
 from kvae.scan import Matrices, draw_noise, filter_with_gaps, generate_states, mix
 from seqvae.randomness import fold, stateless_seed
 from seqvae.training.sequence_model import SequenceModel, as_batch
-
-tfd = tfp.distributions
 
 
 @keras.saving.register_keras_serializable(package="kvae")
