@@ -54,7 +54,6 @@ flags.DEFINE_float("max_grad_norm", 150.0, "the gradients' global norm is clippe
 flags.DEFINE_float("scale_reconstruction", 0.3, "weight of log p(x|a) in the objective")
 flags.DEFINE_integer("only_vae_epochs", 0, "epochs that train the encoder and decoder alone")
 flags.DEFINE_integer("kf_update_steps", 10, "epochs after those that train A, B, C and a_0 too")
-flags.DEFINE_integer("only_dynamics_epochs", 0, "of all epochs, the last ones, which train the dynamics alone")
 flags.DEFINE_float("decay_rate", 0.85, "factor on the learning rate")
 flags.DEFINE_integer("decay_steps", 20, "epochs between two such factors")
 flags.DEFINE_boolean("sample_z", False, "decode the smoothed states' codes instead of the encoder's")
@@ -92,10 +91,10 @@ _MODEL = (
     "scale_reconstruction", "sample_z", "bound",
 )  # fmt: skip
 _TRAINING = (
-    "batch_size", "init_lr", "max_grad_norm", "only_vae_epochs", "kf_update_steps", "only_dynamics_epochs",
+    "batch_size", "init_lr", "max_grad_norm", "only_vae_epochs", "kf_update_steps",
     "decay_rate", "decay_steps", "train_miss_prob", "t_init_train_miss", "shuffle", "seed", "deterministic",
 )  # fmt: skip
-_STAGES = ("num_epochs", "only_vae_epochs", "kf_update_steps", "only_dynamics_epochs")
+_STAGES = ("num_epochs", "only_vae_epochs", "kf_update_steps")
 _OTHER = (
     "dataset", "num_epochs", "preset", "gpu", "reload_model", "run_name", "log_dir", "data_dir", "display_step",
     "generate_step", "n_steps_gen", "t_init_mask", "t_steps_mask",

@@ -7,51 +7,37 @@ PRESETS: dict[str, dict] = {
     "": {},
     "paper": {"bound": "sampled"},
     "demo": {
-        "num_epochs": 11,
-        "only_dynamics_epochs": 4,
+        "num_epochs": 10,
         "num_filters": "16,16,16",
         "kf_update_steps": 1,
-        "decay_rate": 0.6,
-        "decay_steps": 2,
+        "decay_rate": 0.5,
+        "decay_steps": 3,
         "generate_step": 100,
     },
 }
 """Flags by preset. "" is the original's flags with the bound of our choice, "paper" the original throughout."""
 
 
-def stages(
-    model: KVAE, *, num_epochs: int, only_vae_epochs: int, kf_update_steps: int, only_dynamics_epochs: int = 0
-) -> list[Stage]:
+def stages(model: KVAE, *, num_epochs: int, only_vae_epochs: int, kf_update_steps: int) -> list[Stage]:
     """The original's stages: the VAE alone, then with A, B, C and a_0, then with the dynamics network too.
 
-    `kf_update_steps` counts epochs, whatever its name says. `only_dynamics_epochs`, ours: that many of the epochs, the
-    last ones, train A, B, C, a_0 and the dynamics network alone, the learning rate starting anew: the codes stand
-    still, the dynamics catch up.
+    `kf_update_steps` counts epochs, whatever its name says.
     """
-    counts = dict(
-        num_epochs=num_epochs,
-        only_vae_epochs=only_vae_epochs,
-        kf_update_steps=kf_update_steps,
-        only_dynamics_epochs=only_dynamics_epochs,
-    )
-    if num_epochs < 1 or min(counts.values()) < 0 or only_dynamics_epochs > num_epochs:
-        given = ", ".join(f"{name}={value}" for name, value in counts.items())
+    if num_epochs < 1 or only_vae_epochs < 0 or kf_update_steps < 0:
         raise ValueError(
-            f"{given}: expected at least one epoch, no negative number of them, and no more than num_epochs for the "
-            "dynamics alone."
+            f"num_epochs={num_epochs}, only_vae_epochs={only_vae_epochs}, kf_update_steps={kf_update_steps}: expected at "
+            "least one epoch, and no negative number of them."
         )
-    joint = num_epochs - only_dynamics_epochs
-    vae = min(only_vae_epochs, joint)
-    vae_lgssm = min(kf_update_steps, joint - vae)
+    vae = min(only_vae_epochs, num_epochs)
+    vae_lgssm = min(kf_update_steps, num_epochs - vae)
     parts = (
         ("vae", vae, ("vae",)),
         ("vae+lgssm", vae_lgssm, ("vae", "lgssm")),
-        ("all", joint - vae - vae_lgssm, ("vae", "lgssm", "dynamics")),
-        ("dynamics", only_dynamics_epochs, ("lgssm", "dynamics")),
+        ("all", num_epochs - vae - vae_lgssm, ("vae", "lgssm", "dynamics")),
     )
     groups = model.variable_groups
     return [
-        Stage(name, epochs, tuple(v for part in members for v in groups[part]), restart_decay=name == "dynamics")
+        Stage(name, epochs, tuple(variable for part in members for variable in groups[part]))
         for name, epochs, members in parts
         if epochs
     ]

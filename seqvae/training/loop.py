@@ -30,14 +30,12 @@ class Interrupted(KeyboardInterrupt):
 class Stage:
     """Epochs that train some of the variables, with an optimiser of their own.
 
-    epochs: how many; variables: which, in a fixed order; name: for the log. restart_decay: the learning rate is that of
-    the stage's own epoch, not of the run's.
+    epochs: how many; variables: which, in a fixed order; name: for the log.
     """
 
     name: str
     epochs: int
     variables: tuple
-    restart_decay: bool = False
 
 
 def exponential_decay(start: float, rate: float, every: int) -> Callable[[int], float]:
@@ -114,10 +112,10 @@ class Trainer:
 
     def _run_epoch(self, log: RunLog, bar: RunBar) -> None:
         epoch = self._position["epoch"]
-        stage, first = self._stage_of(epoch)
+        stage = self._stage_of(epoch)
         if self._stage != stage.name:
             self._enter(stage)
-        rate = self._learning_rate(epoch - first if stage.restart_decay else epoch)
+        rate = self._learning_rate(epoch)
         self._optimizer.learning_rate.assign(rate)
         began = time.perf_counter() - self._position["seconds"]
         for batch in self.batches.epoch(epoch, skip=self._position["step"]):
@@ -172,13 +170,11 @@ class Trainer:
             f"the checkpoint is in the stage {name!r}, which this run has not: it asks for fewer epochs."
         )
 
-    def _stage_of(self, epoch: int) -> tuple[Stage, int]:
-        """The stage of an epoch, and the stage's first."""
-        first = 0
+    def _stage_of(self, epoch: int) -> Stage:
         for stage in self.stages:
-            if epoch < first + stage.epochs:
-                return stage, first
-            first += stage.epochs
+            if epoch < stage.epochs:
+                return stage
+            epoch -= stage.epochs
         raise IndexError("epoch past the last stage")
 
     def _means(self) -> dict[str, float]:

@@ -106,14 +106,5 @@ def test_stages_are_the_originals():
     assert [(s.name, s.epochs) for s in stages(model, num_epochs=2, only_vae_epochs=0, kf_update_steps=10)] == [
         ("vae+lgssm", 2)
     ]
-    last = stages(model, num_epochs=5, only_vae_epochs=0, kf_update_steps=1, only_dynamics_epochs=2)
-    assert [(s.name, s.epochs, s.restart_decay) for s in last] == [
-        ("vae+lgssm", 1, False), ("all", 2, False), ("dynamics", 2, True)
-    ]  # fmt: skip
-    assert {v.path for v in last[2].variables} == {v.path for v in made[2].variables} - {
-        v.path for v in made[0].variables
-    }
-    with pytest.raises(ValueError, match=r"only_dynamics_epochs=3.*no more than num_epochs"):
-        stages(model, num_epochs=2, only_vae_epochs=0, kf_update_steps=0, only_dynamics_epochs=3)
     with pytest.raises(ValueError, match=r"num_epochs=0.*at least one epoch"):
         stages(model, num_epochs=0, only_vae_epochs=0, kf_update_steps=0)

@@ -133,12 +133,6 @@ def test_ctrl_c_ends_after_the_step_with_a_checkpoint_that_resumes_to_the_same_w
     assert without_time(log.read()) == without_time(whole[1])
 
 
-def test_a_stage_may_start_its_own_decay(tmp_path):
-    run = trainer(tmp_path, epochs=(3, 0))
-    run.stages = [run.stages[0], Stage("again", 3, (run.model.mean,), restart_decay=True)]
-    assert [line["learning_rate"] for line in run.run().read()] == [0.1, 0.1, 0.05, 0.1, 0.1, 0.05]
-
-
 def test_stages_train_their_variables_only(tmp_path):
     run = trainer(tmp_path, epochs=(2, 0))
     run.run()
