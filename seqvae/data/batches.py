@@ -37,7 +37,11 @@ class Batches:
         if self._shuffle:
             order = np.random.default_rng([self._seed, epoch]).permutation(self._count)
         indices = tf.data.Dataset.from_tensor_slices(order[skip * self._size :]).batch(self._size)
-        return indices.map(self._gather, num_parallel_calls=1, deterministic=True).prefetch(2)
+        batches = indices.map(self._gather, num_parallel_calls=1, deterministic=True).prefetch(2)
+        # Nothing is left to tune, and the tuner's thread holds up the end of every epoch by seconds.
+        options = tf.data.Options()
+        options.autotune.enabled = False
+        return batches.with_options(options)
 
     def _gather(self, indices: tf.Tensor) -> dict[str, tf.Tensor]:
         return {name: tf.gather(tensor, indices) for name, tensor in self._tensors.items()}
