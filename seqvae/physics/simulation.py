@@ -37,14 +37,15 @@ def simulate(world: World, steps: int, rng: np.random.Generator) -> Motion:
     paddles = _add_paddles(space, world)
 
     path = np.empty((steps, len(balls), 4))
-    heights = np.empty((steps, len(paddles)))
+    heights = np.full((steps, len(paddles)), world.size[1] / 2)
     for t in range(steps):
         for i, ball in enumerate(balls):
             path[t, i] = *ball.position, *ball.velocity
-        for i, paddle in enumerate(paddles):
-            heights[t, i] = (paddle.a.y + paddle.b.y) / 2
-        for paddle in paddles:
-            _follow(paddle, balls[0].position.y, world)
+        if paddles:
+            moved = _follow(float(heights[t, 0]), path[t, 0, 1], world)
+            if moved != heights[t, 0]:
+                _place(paddles, moved, world.paddles)
+            heights[t + 1 :] = moved
         space.step(world.dt)
     return Motion(path, heights)
 
@@ -93,29 +94,29 @@ def _add_ball(space: pymunk.Space, world: World, start: np.ndarray, rng: np.rand
 
 
 def _add_paddles(space: pymunk.Space, world: World) -> list[pymunk.Segment]:
+    """The left and the right paddle, at half the height. Both follow the same ball by the same rule: they move alike."""
     if world.paddles is None:
         return []
-    middle = world.size[1] / 2
-    return [_add_paddle(space, world.paddles, x, middle) for x in (world.paddles.left_x, world.paddles.right_x)]
+    ends = [(0.0, world.paddles.half_length), (0.0, -world.paddles.half_length)]
+    made = [pymunk.Segment(space.static_body, *ends, world.paddles.thickness) for _ in range(2)]
+    for paddle in made:
+        paddle.elasticity = world.paddles.elasticity
+        space.add(paddle)
+    _place(made, world.size[1] / 2, world.paddles)
+    return made
 
 
-def _add_paddle(space: pymunk.Space, paddles: Paddles, x: float, middle: float) -> pymunk.Segment:
-    ends = (x, middle + paddles.half_length), (x, middle - paddles.half_length)
-    paddle = pymunk.Segment(space.static_body, *ends, paddles.thickness)
-    paddle.elasticity = paddles.elasticity
-    space.add(paddle)
-    return paddle
+def _place(paddles: list[pymunk.Segment], height: float, shape: Paddles) -> None:
+    for paddle, x in zip(paddles, (shape.left_x, shape.right_x), strict=True):
+        paddle.unsafe_set_endpoints((x, height + shape.half_length), (x, height - shape.half_length))
+        paddle.space.reindex_shape(paddle)
 
 
-def _follow(paddle: pymunk.Segment, target: float, world: World) -> None:
-    """Moves a paddle towards the height `target`, at most its speed, without leaving the frame."""
-    top, bottom, speed = paddle.a, paddle.b, world.paddles.speed
-    centre = (top.y + bottom.y) / 2
-    if target < centre - speed / 2:
-        move = -min(bottom.y, speed)
-    elif target > centre + speed / 2:
-        move = min(world.size[1] - top.y, speed)
-    else:
-        return
-    paddle.unsafe_set_endpoints((top.x, top.y + move), (bottom.x, bottom.y + move))
-    paddle.space.reindex_shape(paddle)
+def _follow(height: float, target: float, world: World) -> float:
+    """A paddle's next height: towards `target`, at most its speed, without leaving the frame."""
+    reach, speed = world.paddles.half_length, world.paddles.speed
+    if target < height - speed / 2:
+        return height - min(height - reach, speed)
+    if target > height + speed / 2:
+        return height + min(world.size[1] - height - reach, speed)
+    return height
