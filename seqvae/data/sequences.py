@@ -100,7 +100,7 @@ def load(path: str | Path) -> Sequences:
     """
     path = Path(path)
     if path.is_file():
-        return Sequences(**_read(path), source=str(path))
+        return _whole_set(_read(path), path)
     found = sorted(path.parent.glob(f"{path.stem}-?????-of-?????.npz"))
     if not found:
         raise FileNotFoundError(f"{path}: no such file, and no shards {path.stem}-00000-of-*.npz beside it.")
@@ -114,7 +114,17 @@ def load(path: str | Path) -> Sequences:
     parts = [_read(shard) for shard in found]
     if len({tuple(sorted(part)) for part in parts}) > 1:
         raise DataError(f"{path}: the shards do not hold the same arrays: {[sorted(part) for part in parts]}.")
-    return Sequences(**{name: np.concatenate([p[name] for p in parts]) for name in parts[0]}, source=str(path))
+    return _whole_set({name: np.concatenate([p[name] for p in parts]) for name in parts[0]}, path)
+
+
+def _whole_set(arrays: dict[str, np.ndarray], path: Path) -> Sequences:
+    images = arrays["images"]
+    if images.dtype == np.uint8 and images.size and images.max() == 1:
+        raise DataError(
+            f"{path}: images are uint8 with no value above 1; uint8 is read as 0 to 255. Save one-bit frames as bool, "
+            "or multiply by 255."
+        )
+    return Sequences(**arrays, source=str(path))
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:
@@ -176,14 +186,7 @@ def _check_mask(data: Sequences, count: tuple[int, int]) -> None:
 
 
 def _check_values(images: np.ndarray, mask: np.ndarray | None, where: str) -> None:
-    if images.dtype == bool:
-        return
-    if images.dtype == np.uint8:
-        if images.max() == 1:
-            raise DataError(
-                f"{where}: images are uint8 with no value above 1; uint8 is read as 0 to 255. Save one-bit frames as "
-                "bool, or multiply by 255."
-            )
+    if images.dtype in (bool, np.uint8):
         return
     if not np.issubdtype(images.dtype, np.floating):
         raise DataError(f"{where}: images are {images.dtype}, expected uint8, bool, or floats in [0, 1].")

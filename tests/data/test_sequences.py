@@ -92,7 +92,6 @@ FAULTS = [
     (dict(images=FLOATS * 4), r"values from 2 to 2, expected \[0, 1\].*Divide by the largest"),
     (dict(images=-FLOATS), "values from -0.5 to -0.5"),
     (dict(images=NAN), r"NaN in an observed frame \(sequences 0 to 1\).*Set the mask to 0"),
-    (dict(images=np.minimum(IMAGES, 1)), "uint8 with no value above 1.*bool, or multiply by 255"),
     (dict(images=FLOATS, mask=np.ones((2, 2))), r"mask has the shape \(2, 2\), expected \[2, 3\]"),
     (dict(images=FLOATS, mask=np.full((2, 3), 0.5)), "mask must hold 1"),
     (dict(images=FLOATS, mask=np.array([[1, 1, 1], [0, 0, 0]])), "no observed frame in 1 sequences, the first is 1"),
@@ -105,6 +104,14 @@ FAULTS = [
 def test_arrays_no_model_can_use(arrays, message):
     with pytest.raises(DataError, match=message):
         Sequences(**arrays)
+
+
+def test_one_bit_frames_saved_as_uint8_are_refused_but_a_dark_part_of_a_video_is_not(tmp_path):
+    save(tmp_path / "bits.npz", {"images": np.minimum(IMAGES, 1)})
+    with pytest.raises(DataError, match=r"bits.npz: images are uint8 with no value above 1.*bool, or multiply by 255"):
+        load(tmp_path / "bits.npz")
+    dark = np.concatenate([np.minimum(IMAGES, 1), IMAGES])
+    assert len(Sequences(dark).take(slice(0, 4))) == 4
 
 
 def test_nan_in_a_missing_frame_is_fine():
