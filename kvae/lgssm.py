@@ -121,11 +121,11 @@ def _model(mixed: Mixed, noise: Noise) -> tfd.LinearGaussianStateSpaceModel:
 
 def _transition(z: tf.Tensor, mixed: Mixed, noise: Noise) -> tf.Tensor:
     """[B]: sum_{t>1} log N(z_t; A_t z_{t-1} + B_t u_t, Q)."""
-    step = tf.linalg.matvec(mixed.A, z_before(z)) + tf.linalg.matvec(mixed.B, mixed.u)
+    step = tf.linalg.matvec(mixed.A, _before(z)) + tf.linalg.matvec(mixed.B, mixed.u)
     return tf.reduce_sum(_log_normal(z - step, noise.transition)[:, 1:], -1)
 
 
-def z_before(z: tf.Tensor) -> tf.Tensor:
+def _before(z: tf.Tensor) -> tf.Tensor:
     """z_{t-1} at index t; the first is z_1 itself, a placeholder nobody reads."""
     return tf.concat([z[:, :1], z[:, :-1]], 1)
 
