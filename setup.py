@@ -26,6 +26,7 @@ setup(
         "matplotlib>=3.10,<4",
         "imageio>=2.37,<3",
         "imageio-ffmpeg>=0.6",
+        "pillow>=11",
         "rich>=14,<16",
     ],
     extras_require={

@@ -5,7 +5,7 @@
     python datasets/generate.py box --shards=8 --shard=3  # one eighth of a large set, on any machine
     python datasets/generate.py polygon --preview         # adds a GIF and a contact sheet
 
-Worlds: box, box_gravity, polygon, pong. Sequence i depends on the seed and on i alone.
+Worlds: box, box_gravity, polygon, pong, box_push. Sequence i depends on the seed and on i alone.
 """
 
 import os
@@ -30,6 +30,7 @@ flags.DEFINE_list("angle_limits", None, "low,high of the first direction in degr
 flags.DEFINE_list("gravity", None, "x,y of the acceleration, y up, before scaling")
 flags.DEFINE_float("start_spread", None, "standard deviation of the first position in pixels, before scaling")
 flags.DEFINE_integer("balls", None, "number of balls")
+flags.DEFINE_float("push", None, "standard deviation of the recorded random force, pixels per frame, before scaling")
 flags.DEFINE_boolean("colour", None, "draw each ball in its own colour, frames [H, W, 3]")
 flags.DEFINE_integer("seed", 1234, "seed of every random draw")
 flags.DEFINE_integer("workers", os.cpu_count() or 1, "processes; the files do not depend on it")
@@ -38,7 +39,7 @@ flags.DEFINE_integer("shards", 1, "cut each set into this many files")
 flags.DEFINE_integer("shard", None, "make only this shard (0 to shards - 1)")
 flags.DEFINE_boolean("preview", False, "also write WORLD.gif and WORLD.png, the first sequences to look at")
 
-_FIELDS = ("dt", "radius", "speed_limits", "angle_limits", "gravity", "start_spread", "balls", "colour")
+_FIELDS = ("dt", "radius", "speed_limits", "angle_limits", "gravity", "start_spread", "balls", "push", "colour")
 
 
 def world_from_flags(name: str, values: dict) -> World:

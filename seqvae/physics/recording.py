@@ -40,26 +40,28 @@ def record(
         progress: called with the number of sequences just finished.
 
     Returns:
-        `images`: [sequences, steps, H, W] or [..., 3] uint8; `state`: [sequences, steps, state_size] float32.
+        `images`: [sequences, steps, H, W] or [..., 3] uint8; `state`: [sequences, steps, state_size] float32; in worlds
+        with pushes `controls`: [sequences, steps, 2] float32, what acted on the step into each frame.
     """
     for name, value, least in (
         ("sequences", sequences, 1), ("steps", steps, 1), ("workers", workers, 1), ("seed", seed, 0), ("first", first, 0)
     ):  # fmt: skip
         if value < least:
             raise ValueError(f"{name}: expected an integer of at least {least}, got {value!r}.")
-    images = np.empty((sequences, steps, *world.frame_shape), np.uint8)
-    state = np.empty((sequences, steps, world.state_size), np.float32)
     jobs = [
         (world, steps, seed, split, range(start, min(start + _CHUNK, first + sequences)))
         for start in range(first, first + sequences, _CHUNK)
     ]
-    done = 0
-    for chunk_images, chunk_state in _results(jobs, workers):
-        images[done : done + len(chunk_images)] = chunk_images
-        state[done : done + len(chunk_images)] = chunk_state
-        done += len(chunk_images)
-        progress(len(chunk_images))
-    return {"images": images, "state": state}
+    arrays, done = {}, 0
+    for chunk in _results(jobs, workers):
+        if not arrays:
+            arrays = {name: np.empty((sequences, *part.shape[1:]), part.dtype) for name, part in chunk.items()}
+        count = len(chunk["images"])
+        for name, part in chunk.items():
+            arrays[name][done : done + count] = part
+        done += count
+        progress(count)
+    return arrays
 
 
 def _results(jobs, workers: int):
@@ -71,8 +73,11 @@ def _results(jobs, workers: int):
         yield from pool.imap(_record_chunk, jobs)
 
 
-def _record_chunk(job) -> tuple[np.ndarray, np.ndarray]:
+def _record_chunk(job) -> dict[str, np.ndarray]:
     world, steps, seed, split, indices = job
     painter = Painter(world, steps)
     motions = [simulate(world, steps, np.random.default_rng([seed, split, i])) for i in indices]
-    return np.stack([painter.frames(m) for m in motions]), np.stack([m.state for m in motions])
+    arrays = {"images": np.stack([painter.frames(m) for m in motions]), "state": np.stack([m.state for m in motions])}
+    if world.push:
+        arrays["controls"] = np.stack([m.pushes for m in motions]).astype(np.float32)
+    return arrays

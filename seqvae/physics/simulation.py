@@ -15,10 +15,13 @@ class Motion(NamedTuple):
 
     balls: [T, balls, 4] float64, x, y, vx, vy at the moment the frame is drawn.
     paddles: [T, 2] float64, heights of the centres of the left and right paddle; [T, 0] in worlds without.
+    pushes: [T, 2] float64, by how much a force changed the balls' velocity from the frame before to this one, x and y in
+        pixels per frame (0 in the first; pymunk moves, then pushes: seen in the next frame); [T, 0] in worlds without.
     """
 
     balls: np.ndarray
     paddles: np.ndarray
+    pushes: np.ndarray
 
     @property
     def state(self) -> np.ndarray:
@@ -35,6 +38,7 @@ def simulate(world: World, steps: int, rng: np.random.Generator) -> Motion:
         space.add(_wall(space, world, np.array(a), np.array(b)))
     balls = [_add_ball(space, world, start, rng) for start in _starts(world, rng)]
     paddles = _add_paddles(space, world)
+    pushes = _pushes(world, steps, rng)
 
     path = np.empty((steps, len(balls), 4))
     heights = np.full((steps, len(paddles)), world.size[1] / 2)
@@ -46,8 +50,11 @@ def simulate(world: World, steps: int, rng: np.random.Generator) -> Motion:
             if moved != heights[t, 0]:
                 _place(paddles, moved, world.paddles)
             heights[t + 1 :] = moved
+        if world.push and t + 1 < steps:
+            for ball in balls:
+                ball.force = tuple(map(float, ball.mass * pushes[t + 1] / world.dt**2))
         space.step(world.dt)
-    return Motion(path, heights)
+    return Motion(path, heights, pushes)
 
 
 def _starts(world: World, rng: np.random.Generator) -> np.ndarray:
@@ -63,6 +70,14 @@ def _starts(world: World, rng: np.random.Generator) -> np.ndarray:
         f"balls={world.balls}: that many balls of radius {world.radius:g} found no free start in {_START_TRIES} tries. "
         "Use fewer or smaller balls, a larger start_spread, or a larger scale."
     )
+
+
+def _pushes(world: World, steps: int, rng: np.random.Generator) -> np.ndarray:
+    if not world.push:
+        return np.zeros((steps, 0))
+    pushes = rng.normal(0.0, world.push, size=(steps, 2))
+    pushes[0] = 0.0
+    return pushes
 
 
 def _wall(space: pymunk.Space, world: World, a: np.ndarray, b: np.ndarray) -> pymunk.Segment:

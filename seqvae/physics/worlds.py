@@ -1,4 +1,4 @@
-"""The worlds of Fraccaro et al. 2017 as values: everything that sets one apart from another is a field."""
+"""The worlds of Fraccaro et al. 2017, and one with pushes, as values: everything that sets one apart is a field."""
 
 from dataclasses import dataclass, field, replace
 
@@ -33,6 +33,8 @@ class World:
         speed_limits, angle_limits: the first velocity's uniform ranges, pixels per time unit and degrees.
         dt: time units from one frame to the next, also the physics step.
         balls: number of balls, all alike.
+        push: standard deviation of a random force on all balls, drawn anew for every step and both directions, and recorded
+            as the change of velocity it causes, in pixels per frame. 0: no force.
         colour: draw each ball in its own colour and record [H, W, 3]; otherwise frames are one-bit grey [H, W].
     """
 
@@ -50,6 +52,7 @@ class World:
     wall_elasticity: float = 1.0
     paddles: Paddles | None = None
     balls: int = 1
+    push: float = 0.0
     colour: bool = False
     margin: float = field(default=3.0, repr=False)
 
@@ -59,6 +62,7 @@ class World:
             "dt": self.dt > 0,
             "balls": self.balls >= 1,
             "start_spread": self.start_spread >= 0,
+            "push": self.push >= 0,
             "speed_limits": 0 <= self.speed_limits[0] <= self.speed_limits[1],
             "angle_limits": self.angle_limits[0] <= self.angle_limits[1],
             "size": min(self.size) >= 1,
@@ -102,7 +106,7 @@ class World:
                 for name in ("left_x", "right_x", "half_length", "thickness", "speed")
             },
         )
-        lengths = ("walls", "size", "start", "start_spread", "speed_limits", "gravity", "radius", "margin")
+        lengths = ("walls", "size", "start", "start_spread", "speed_limits", "gravity", "radius", "margin", "push")
         return replace(self, paddles=paddles, **{name: grow(getattr(self, name)) for name in lengths})
 
 
@@ -131,6 +135,7 @@ WORLDS: dict[str, World] = {
             wall_elasticity=0.99,
             paddles=Paddles(),
         ),
+        World("box_push", walls=_SQUARE, speed_limits=(0.0, 10.0), push=0.6),
     )
 }
-"""The four worlds of the original's data scripts, by name, with its parameters at 32x32 pixels."""
+"""By name, at 32x32 pixels: the four worlds of the original's data scripts with its parameters, and box_push."""

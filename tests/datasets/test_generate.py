@@ -43,6 +43,15 @@ def test_shards_made_apart_are_the_set_made_at_once(tmp_path):
     assert not (tmp_path / "whole" / "polygon_test.npz").exists()
 
 
+def test_the_pushes_of_a_pushed_ball_are_its_controls(tmp_path):
+    options = ("--sequences=110", "--test_sequences=2", "--steps=5", "--push=2", f"--out={tmp_path}")
+    assert run("box_push", *options, "--workers=2").returncode == 0
+    data = load(tmp_path / "box_push.npz")
+    assert (data.controls.shape, data.controls.dtype) == ((110, 5, 2), np.float32)
+    assert not data.controls[:, 0].any()
+    np.testing.assert_allclose(data.controls[:, 1:].std(), 2, rtol=0.15)
+
+
 def test_every_flag_of_the_world(tmp_path):
     done = run(
         "box_gravity", "--sequences=3", "--test_sequences=1", "--steps=4", "--scale=2", "--dt=0.1", "--radius=2",
@@ -54,6 +63,7 @@ def test_every_flag_of_the_world(tmp_path):
     assert data.images.shape == (3, 4, 64, 64, 3)
     np.testing.assert_allclose(data.state[:, 0], [[32, 32, 0, 0]] * 3)
     np.testing.assert_allclose(data.state[:, 3, 3], -3 * 20 * 0.1, rtol=1e-5)
+    assert data.controls is None
     assert (tmp_path / "box_gravity.gif").read_bytes()[:4] == b"GIF8"
     assert (tmp_path / "box_gravity.png").read_bytes()[1:4] == b"PNG"
 
@@ -61,7 +71,7 @@ def test_every_flag_of_the_world(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("moon",), "unknown world 'moon'; choose one of box, box_gravity, polygon, pong"),
+        (("moon",), "unknown world 'moon'; choose one of box, box_gravity, polygon, pong, box_push"),
         ((), "give one world"),
         (("box", "--gravity=1"), "--gravity: expected two numbers"),
         (("box", "--sequences=0"), "more shards than the 0 sequences"),

@@ -132,7 +132,10 @@ def test_wrong_inputs_end_with_one_clear_line(folder, whole):
     (folder / "file").write_text("")
     mine = "--dataset=mine.npz"
     cases = [
-        (("--dataset=moon",), "--dataset: expected one of box, box_gravity, polygon, pong, or the path of an .npz"),
+        (
+            ("--dataset=moon",),
+            "--dataset: expected one of box, box_gravity, polygon, pong, box_push, or the path of an .npz",
+        ),
         (("--dataset=none.npz",), "none.npz: no such file"),
         (("--dataset=cut.npz",), "cut.npz: not a readable .npz file, it may be truncated"),
         (("--dataset=odd.npz",), "image_shape: 10x10 pixels cannot be halved 3 times"),

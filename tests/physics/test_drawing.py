@@ -13,7 +13,7 @@ def draw(world, *positions):
     """One frame with balls at the given places."""
     balls = np.array([[(*p, 0.0, 0.0) for p in positions]])
     paddles = np.full((1, 2), 16.0) if world.paddles else np.empty((1, 0))
-    return Painter(world, 1).frames(Motion(balls, paddles))[0]
+    return Painter(world, 1).frames(Motion(balls, paddles, np.empty((1, 0))))[0]
 
 
 def test_the_boxs_walls_are_a_square_of_112_pixels():

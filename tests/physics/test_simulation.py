@@ -34,6 +34,28 @@ def test_free_flight_follows_newton(name):
     assert seen > 100
 
 
+def test_recorded_pushes_explain_the_change_of_velocity():
+    world, seen = WORLDS["box_push"], 0
+    for motion in motions(world):
+        path = motion.balls[:, 0]
+        assert motion.pushes.shape == (20, 2)
+        assert not motion.pushes[0].any()
+        for t in away_from_walls(world, path, margin=1.0):
+            change = (path[t + 1, 2:] - path[t, 2:]) * world.dt
+            np.testing.assert_allclose(change, motion.pushes[t + 1], **PHYSICS)
+            seen += 1
+    assert seen > 100
+    pushes = np.concatenate([motion.pushes[1:] for motion in motions(world)])
+    np.testing.assert_allclose(pushes.std(), world.push, rtol=0.1)  # 1520 draws: 5 standard errors
+
+
+def test_the_same_push_moves_every_ball():
+    world = dataclasses.replace(WORLDS["box_push"], balls=2, radius=1.0, speed_limits=(0.0, 0.0), start_spread=3.0)
+    path = motions(world, count=1, steps=2)[0]
+    np.testing.assert_allclose(path.balls[1, 0, 2:], path.balls[1, 1, 2:], **PHYSICS)
+    np.testing.assert_allclose(path.balls[1, 0, 2:] * world.dt, path.pushes[1], **PHYSICS)
+
+
 def test_an_elastic_box_keeps_the_balls_speed():
     for motion in motions(WORLDS["box"]):
         speed = np.linalg.norm(motion.balls[:, 0, 2:], axis=1)

@@ -8,7 +8,7 @@ from seqvae.physics import WORLDS
 
 
 def test_the_originals_parameters():
-    assert set(WORLDS) == {"box", "box_gravity", "polygon", "pong"}
+    assert set(WORLDS) == {"box", "box_gravity", "polygon", "pong", "box_push"}
     box, gravity, polygon, pong = (WORLDS[name] for name in ("box", "box_gravity", "polygon", "pong"))
     for world in WORLDS.values():
         assert (world.size, world.dt, world.radius, world.start) == ((32, 32), 0.2, 3.0, (16.0, 16.0))
@@ -22,6 +22,7 @@ def test_the_originals_parameters():
         0.99,
     )
     assert pong.paddles is not None
+    assert not any(world.push for world in (box, gravity, polygon, pong))
 
 
 def test_a_scaled_world_is_the_same_picture_in_larger_units():
@@ -32,12 +33,14 @@ def test_a_scaled_world_is_the_same_picture_in_larger_units():
     assert big.paddles.right_x == 60.0
     assert (big.dt, big.ball_elasticity) == (0.2, 0.9)
     assert WORLDS["box_gravity"].scaled(3).gravity == (0.0, -15.0)
+    assert WORLDS["box_push"].scaled(2).push == 2 * WORLDS["box_push"].push > 0
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (dict(radius=-1.0), "World 'box': radius=-1.0 is out of range"),
+        (dict(push=-1.0), "World 'box': push=-1.0 is out of range"),
         (dict(dt=0.0), "dt=0.0 is out of range"),
         (dict(balls=0), "balls=0 is out of range"),
         (dict(start_spread=-1.0), "start_spread=-1.0"),

@@ -1,0 +1,100 @@
+"""Videos from files: cropped, resized, thinned, and cut into sequences."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import imageio.v3 as imageio
+import numpy as np
+from PIL import Image
+
+from seqvae.data.sequences import DataError
+
+ENDINGS = (".mp4", ".gif", ".avi", ".mov", ".mkv", ".webm")
+
+
+@dataclass(frozen=True)
+class VideoFormat:
+    """What becomes of a video's frames.
+
+    size: (height, width) in pixels after cropping; None keeps it.
+    crop: (top, left, height, width) in pixels of the file; None takes the whole frame.
+    frame_step: every frame_step-th frame is kept.
+    colour: frames [H, W, 3] instead of grey [H, W].
+    """
+
+    size: tuple[int, int] | None = None
+    crop: tuple[int, int, int, int] | None = None
+    frame_step: int = 1
+    colour: bool = False
+
+    def __post_init__(self):
+        if self.size is not None and (len(self.size) != 2 or min(self.size) < 1):
+            raise ValueError(f"size: expected height,width of at least one pixel each, got {self.size}.")
+        if self.crop is not None and (len(self.crop) != 4 or min(self.crop[:2]) < 0 or min(self.crop[2:]) < 1):
+            raise ValueError(f"crop: expected top,left,height,width in pixels inside the frame, got {self.crop}.")
+        if self.frame_step < 1:
+            raise ValueError(f"frame_step: expected an integer of at least 1, got {self.frame_step!r}.")
+
+
+def video_files(folder: str | Path) -> list[Path]:
+    """The videos in a folder, by name."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder}: no such folder.")
+    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in ENDINGS)
+    if not found:
+        raise FileNotFoundError(f"{folder}: no video in it. Expected files that end in {', '.join(ENDINGS)}.")
+    return found
+
+
+def read_video(path: str | Path, form: VideoFormat) -> np.ndarray:
+    """The frames of a file, [T, H, W] or [T, H, W, 3] uint8.
+
+    Raises:
+        DataError: the file holds no video that can be read, or the crop leaves its frame.
+    """
+    frames = [_convert(frame, form, path) for i, frame in enumerate(_frames(Path(path))) if i % form.frame_step == 0]
+    if not frames:
+        raise DataError(f"{path}: no frame in it.")
+    return np.stack(frames)
+
+
+def cut(video: np.ndarray, steps: int, stride: int | None = None) -> np.ndarray:
+    """[T, ...] -> [N, steps, ...]: one sequence every `stride` frames (None: one after another); a rest is left out."""
+    stride = steps if stride is None else stride
+    if steps < 1 or stride < 1:
+        raise ValueError(f"steps={steps}, stride={stride}: expected integers of at least 1.")
+    starts = range(0, len(video) - steps + 1, stride)
+    return (
+        np.stack([video[i : i + steps] for i in starts])
+        if starts
+        else np.empty((0, steps, *video.shape[1:]), video.dtype)
+    )
+
+
+def _frames(path: Path) -> Iterator[np.ndarray]:
+    options = dict(plugin="pillow", mode="RGB") if path.suffix.lower() == ".gif" else dict(plugin="FFMPEG")
+    try:
+        yield from imageio.imiter(path, **options)
+    except (OSError, ValueError, RuntimeError, IndexError, StopIteration, SyntaxError, EOFError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+        raise DataError(f"{path}: not a video that can be read; it may be truncated ({reason}).") from error
+
+
+def _convert(frame: np.ndarray, form: VideoFormat, path) -> np.ndarray:
+    if form.crop is not None:
+        top, left, height, width = form.crop
+        if top + height > frame.shape[0] or left + width > frame.shape[1]:
+            raise DataError(f"{path}: crop {form.crop} leaves its frames of {frame.shape[0]}x{frame.shape[1]} pixels.")
+        frame = frame[top : top + height, left : left + width]
+    picture = Image.fromarray(frame).convert("RGB" if form.colour else "L")
+    if form.size is not None:
+        picture = picture.resize(
+            form.size[::-1], Image.Resampling.BOX if _shrinks(frame, form.size) else Image.Resampling.BICUBIC
+        )
+    return np.asarray(picture)
+
+
+def _shrinks(frame: np.ndarray, size: tuple[int, int]) -> bool:
+    return size[0] <= frame.shape[0] and size[1] <= frame.shape[1]
