@@ -20,7 +20,7 @@ from absl import app, flags
 _ROOT = Path(__file__).resolve().parent.parent
 
 # The encoder and decoder
-flags.DEFINE_string("dataset", "box", "box, box_gravity, polygon, pong (made where missing), or the path of an .npz")
+flags.DEFINE_string("dataset", "box", "box, box_gravity, polygon, pong, box_push (made where missing), or an .npz")
 flags.DEFINE_enum("out_distr", "bernoulli", ["bernoulli", "gaussian"], "distribution of the pixels")
 flags.DEFINE_boolean("conv", True, "convolutional encoder and decoder; --noconv: dense layers")
 flags.DEFINE_string("activation", "relu", "of the encoder and decoder: relu, tanh, elu, linear")
@@ -64,6 +64,7 @@ flags.DEFINE_enum(
     "bound", "marginal", ["marginal", "sampled"], "the LGSSM's part of the objective; sampled: the original's"
 )
 flags.DEFINE_boolean("shuffle", True, "a new order of the sequences every epoch")
+flags.DEFINE_boolean("mixed_precision", False, "convolutions in bfloat16, the rest in float32: faster")
 flags.DEFINE_integer("seed", 0, "of weights, order, noise and masks")
 flags.DEFINE_boolean("deterministic", False, "the same numbers, bit for bit, on the same machine; slower")
 flags.DEFINE_string("preset", "", "named settings: paper, demo; flags given beside it win")
@@ -93,6 +94,7 @@ _MODEL = (
 _TRAINING = (
     "batch_size", "init_lr", "max_grad_norm", "only_vae_epochs", "kf_update_steps",
     "decay_rate", "decay_steps", "train_miss_prob", "t_init_train_miss", "shuffle", "seed", "deterministic",
+    "mixed_precision",
 )  # fmt: skip
 _STAGES = ("num_epochs", "only_vae_epochs", "kf_update_steps")
 _OTHER = (
@@ -259,7 +261,8 @@ def _model(config: dict, image_shape: tuple[int, ...]):
             raise ValueError(f"--reload_model: {source} is not a Kalman VAE for frames {image_shape}.")
         return model
     if not source:
-        return kvae.KVAE(image_shape, **{name: config[name] for name in _MODEL})
+        dtype = "mixed_bfloat16" if config["mixed_precision"] else "float32"
+        return kvae.KVAE(image_shape, **{name: config[name] for name in _MODEL}, dtype=dtype)
     beside = Path(source).parent / "config.json"
     if not beside.exists():
         raise ValueError(f"--reload_model: no {beside}, the configuration of the run that {source} comes from.")

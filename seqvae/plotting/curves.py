@@ -40,13 +40,17 @@ def _cut_the_start(axis) -> None:
 def published_curves(panels: dict[str, dict], *, y_label: str, title: str) -> Figure:
     """Our curves (coloured, filled marks) beside published ones (grey, open marks) and a baseline (dashed).
 
-    panels: x label -> {"ours": {name: (x, y)}, "published": {name: (x, y)}, "baseline": {name: (x, y)}}.
+    panels: x label -> {"ours": {name: (x, y)}, "published": {name: (x, y)}, "baseline": {name: (x, y)}}. Where y of ours is
+    [runs, len(x)], the line is the mean over the runs and the band reaches from the least to the greatest.
     """
     figure = Figure(figsize=(5.6 * len(panels), 4.4))
     axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
     for axis, (x_label, curves) in zip(axes, panels.items(), strict=True):
         for i, (name, (x, y)) in enumerate(curves["ours"].items()):
-            axis.plot(x, y, color=LINES[i], marker="os^D"[i % 4], ms=5, lw=2, label=name)
+            runs = np.atleast_2d(y)
+            axis.plot(x, runs.mean(axis=0), color=LINES[i], marker="os^D"[i % 4], ms=5, lw=2, label=name)
+            if len(runs) > 1:
+                axis.fill_between(x, runs.min(axis=0), runs.max(axis=0), color=LINES[i], alpha=0.2, lw=0)
         for i, (name, (x, y)) in enumerate(curves["published"].items()):
             axis.plot(
                 x, y, color="0.5", ls=("-", "--")[i % 2], marker="os"[i % 2], mfc="white", ms=5, lw=1.2, label=name

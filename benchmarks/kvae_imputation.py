@@ -1,0 +1,163 @@
+"""How well the Kalman VAE fills in missing frames: trainings of examples/run_kvae.py over worlds, settings and seeds.
+
+    python benchmarks/kvae_imputation.py                                        # box, the preset "best", three seeds
+    python benchmarks/kvae_imputation.py --worlds=box_gravity,polygon,pong
+    python benchmarks/kvae_imputation.py --settings="demo; demo --bound=sampled" --seeds=0,1,2
+    python benchmarks/kvae_imputation.py --only_collect                         # no training, the runs that are there
+
+A setting is a preset's name (or none) and flags of run_kvae.py. Kill it whenever you like: the same command goes on where it
+stood. It prints a JSON line for each world and setting, adds the runs to benchmarks/results/kvae_imputation.json, and draws
+our curves, mean and range over the seeds, beside the paper's: kvae_imputation_WORLD.png.
+"""
+
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+from absl import app, flags
+
+from kvae import published
+from seqvae import plotting
+from seqvae.files import whole_file
+
+_ROOT = Path(__file__).resolve().parent.parent
+
+flags.DEFINE_list("worlds", ["box"], "box, box_gravity, polygon, pong")
+flags.DEFINE_string("settings", "best", "settings with semicolons between: a preset's name and flags of run_kvae.py")
+flags.DEFINE_list("seeds", ["0", "1", "2"], "seeds")
+flags.DEFINE_string("runs", str(_ROOT / "logs" / "imputation"), "folder of the runs")
+flags.DEFINE_string("out", str(_ROOT / "benchmarks" / "results"), "folder of the results")
+flags.DEFINE_boolean("only_collect", False, "train nothing")
+
+GOALS = {"block": (5, 11, 15), "random": (0.2, 0.5, 0.8, 0.9)}
+_PAPER = {"block": published.BLOCK, "random": published.RANDOM}
+_LABELS = {"block": "missing frames in a row", "random": "probability that a frame is dropped"}
+
+
+def train(folder: Path, world: str, setting: str, seed: str) -> None:
+    """Trains one run to its end, from where it stands."""
+    if (folder / "imputation.json").exists():
+        return
+    preset, *given = setting.split() if setting and not setting.startswith("--") else ["", *setting.split()]
+    name = folder.name.removesuffix("_kvae")
+    command = [
+        sys.executable,
+        str(_ROOT / "examples" / "run_kvae.py"),
+        f"--log_dir={folder.parent}",
+        f"--run_name={name}",
+    ]
+    if (folder / "config.json").exists():
+        command.append("--resume")
+    else:
+        command += [f"--dataset={world}", f"--preset={preset}", f"--seed={seed}", *given]
+    print(" ".join(command[1:]), file=sys.stderr, flush=True)
+    if subprocess.run(command, stdout=sys.stderr).returncode:
+        raise SystemExit(f"{folder}: the run stopped. The same command goes on with it.")
+
+
+def collect(folder: Path, world: str, setting: str, seed: str) -> dict:
+    """What one finished run reached: its curves, test ELBO, epochs and seconds of training."""
+    figures = json.loads((folder / "imputation.json").read_text(encoding="utf-8"))
+    epochs = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    curves = {
+        kind: {name: [round(y, 5) for y in values] for name, values in curve.items() if not name.startswith("rmse")}
+        for kind, curve in figures["curves"].items()
+    }
+    return {
+        "world": world, "setting": setting, "seed": int(seed), "epochs": len(epochs),
+        "seconds": round(sum(line["seconds"] for line in epochs)), "machine": machine(),
+        "test_elbo": round(figures["test_elbo"]["elbo"], 3), "curves": curves,
+    }  # fmt: skip
+
+
+def machine() -> str:
+    """The processor and its cores, as results name it."""
+    names = (
+        re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text()) if os.path.exists("/proc/cpuinfo") else []
+    )
+    return f"{os.cpu_count()} cores of {(names or [platform.processor() or platform.machine()])[0]}"
+
+
+def summary(runs: list[dict]) -> dict:
+    """Mean and range over the seeds at the goal's points; for box also the ratio of the mean to the paper's smoothing."""
+    line = {name: runs[0][name] for name in ("world", "setting", "epochs")}
+    line |= {"seeds": [run["seed"] for run in runs], "test_elbo": [run["test_elbo"] for run in runs]}
+    line["seconds"] = [run["seconds"] for run in runs]
+    for kind, points in GOALS.items():
+        for name in ("smoothing", "filtering"):
+            values = _at(runs, kind, name, points)
+            for i, x in enumerate(points):
+                entry = {"mean": round(values[:, i].mean(), 4), "range": [*map(float, _range(values[:, i]))]}
+                if runs[0]["world"] == "box":
+                    entry["over_paper"] = round(values[:, i].mean() / _PAPER[kind][f"paper, {name}"][x], 2)
+                line[f"{name} {kind} {x:g}"] = entry
+        line[f"no_ball {kind}"] = round(float(_at(runs, kind, "no_ball", points).mean()), 4)
+    return line
+
+
+def _range(values: np.ndarray) -> tuple[float, float]:
+    return round(values.min(), 4), round(values.max(), 4)
+
+
+def _at(runs: list[dict], kind: str, name: str, points) -> np.ndarray:
+    """[runs, points]"""
+    return np.array([[run["curves"][kind][name][run["curves"][kind]["x"].index(x)] for x in points] for run in runs])
+
+
+def picture(world: str, groups: dict[str, list[dict]]):
+    """Our curves beside the paper's: smoothing and filtering of every setting."""
+    panels = {}
+    for kind, label in _LABELS.items():
+        curves = {"ours": {}, "published": {}, "baseline": {}}
+        for setting, runs in groups.items():
+            x = runs[0]["curves"][kind]["x"]
+            for name in ("smoothing", "filtering"):
+                curves["ours"][f"{setting or 'default'}, {name}"] = x, [run["curves"][kind][name] for run in runs]
+            curves["baseline"] = {"no ball": (x, runs[0]["curves"][kind]["no_ball"])}
+        if world == "box":
+            curves["published"] = {name: (list(y), list(y.values())) for name, y in _PAPER[kind].items()}
+        panels[label] = curves
+    title = f"{world}: imputation of missing frames, mean and range over seeds"
+    return plotting.published_curves(panels, y_label="wrong pixels on the missing frames", title=title)
+
+
+def merge(path: Path, runs: list[dict]) -> None:
+    """Adds runs to the results; a run of the same world, setting and seed is replaced."""
+    earlier = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    kept = {(run["world"], run["setting"], run["seed"]): run for run in [*earlier, *runs]}
+    lines = ",\n".join(json.dumps(kept[k]) for k in sorted(kept))
+    with whole_file(path) as part:
+        part.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
+
+
+def main(argv):
+    del argv
+    options = flags.FLAGS
+    out = Path(options.out)
+    settings = [" ".join(setting.split()) for setting in options.settings.split(";")]
+    for world in options.worlds:
+        groups = {}
+        for setting in settings:
+            runs = []
+            for seed in options.seeds:
+                name = re.sub(r"[^\w.,=]+", "-", f"{world}-{setting}").strip("-")
+                folder = Path(options.runs) / f"{name}-{seed}_kvae"
+                if not options.only_collect:
+                    train(folder, world, setting, seed)
+                if (folder / "imputation.json").exists():
+                    runs.append(collect(folder, world, setting, seed))
+                    merge(out / "kvae_imputation.json", runs)
+            if runs:
+                groups[setting] = runs
+                print(json.dumps(summary(runs)), flush=True)
+        if groups:
+            plotting.save_figure(out / f"kvae_imputation_{world}.png", picture(world, groups))
+
+
+if __name__ == "__main__":
+    app.run(main)
