@@ -32,7 +32,7 @@ setup(
     extras_require={
         "tensorboard": ["tensorboard>=2.20"],
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
-        "test": ["pytest>=8.4", "setuptools>=65", "wheel>=0.45", "tensorboard>=2.20"],
+        "test": ["pytest>=8.4", "hypothesis>=6.140", "setuptools>=65", "wheel>=0.45", "tensorboard>=2.20"],
         "dev": ["ruff>=0.14"],
     },
     classifiers=[

@@ -54,6 +54,9 @@ flags.DEFINE_float("max_grad_norm", 150.0, "the gradients' global norm is clippe
 flags.DEFINE_float("scale_reconstruction", 0.3, "weight of log p(x|a) in the objective")
 flags.DEFINE_integer("only_vae_epochs", 0, "epochs that train the encoder and decoder alone")
 flags.DEFINE_integer("kf_update_steps", 10, "epochs after those that train A, B, C and a_0 too")
+flags.DEFINE_integer(
+    "dynamics_epochs", 0, "epochs after num_epochs that train A, B, C and the dynamics network alone: fast"
+)
 flags.DEFINE_float("decay_rate", 0.85, "factor on the learning rate")
 flags.DEFINE_integer("decay_steps", 20, "epochs between two such factors")
 flags.DEFINE_boolean("sample_z", False, "decode the smoothed states' codes instead of the encoder's")
@@ -92,11 +95,11 @@ _MODEL = (
     "scale_reconstruction", "sample_z", "bound",
 )  # fmt: skip
 _TRAINING = (
-    "batch_size", "init_lr", "max_grad_norm", "only_vae_epochs", "kf_update_steps",
+    "batch_size", "init_lr", "max_grad_norm", "only_vae_epochs", "kf_update_steps", "dynamics_epochs",
     "decay_rate", "decay_steps", "train_miss_prob", "t_init_train_miss", "shuffle", "seed", "deterministic",
     "mixed_precision",
 )  # fmt: skip
-_STAGES = ("num_epochs", "only_vae_epochs", "kf_update_steps")
+_STAGES = ("num_epochs", "only_vae_epochs", "kf_update_steps", "dynamics_epochs")
 _OTHER = (
     "dataset", "num_epochs", "preset", "gpu", "reload_model", "run_name", "log_dir", "data_dir", "display_step",
     "generate_step", "n_steps_gen", "t_init_mask", "t_steps_mask",
@@ -166,7 +169,7 @@ def _run(folder: Path, config: dict) -> None:
 
     from kvae.evaluation import evaluate_elbo
     from kvae.report import Report
-    from kvae.training import stages
+    from kvae.training import encoded, stages
     from seqvae.data.batches import Batches
     from seqvae.files import write_json
     from seqvae.training import Checkpoints, Trainer, exponential_decay
@@ -194,11 +197,19 @@ def _run(folder: Path, config: dict) -> None:
         if epoch == 0 or (epoch + 1) % config["generate_step"] == 0:
             report.pictures(epoch)
 
+    def batches(sequences):
+        return Batches(sequences, config["batch_size"], seed=config["seed"], shuffle=config["shuffle"])
+
     _claim(folder)
     trainer = Trainer(
         model,
-        Batches(train, config["batch_size"], seed=config["seed"], shuffle=config["shuffle"]),
-        stages(model, **{name: config[name] for name in _STAGES}),
+        batches(train),
+        stages(
+            model,
+            **{name: config[name] for name in _STAGES},
+            learning_rate=config["init_lr"],
+            codes=lambda: batches(encoded(model, train)),
+        ),
         checkpoints=Checkpoints(folder / "checkpoints", signature),
         log_folder=folder,
         learning_rate=exponential_decay(config["init_lr"], config["decay_rate"], config["decay_steps"]),
@@ -291,7 +302,8 @@ def _print_epoch(line: dict, config: dict) -> None:
     if (line["epoch"] + 1) % config["display_step"]:
         return
     terms = "  ".join(f"{name} {line['test_' + name]:.2f}" for name in ("log_px", "log_qa", "lgssm"))
-    print(f"epoch {line['epoch'] + 1}/{config['num_epochs']}  {line['stage']}  {line['seconds']:.1f} s  "
+    epochs = config["num_epochs"] + config["dynamics_epochs"]
+    print(f"epoch {line['epoch'] + 1}/{epochs}  {line['stage']}  {line['seconds']:.1f} s  "
           f"loss {line['train_loss']:.2f}  test ELBO {line['test_elbo']:.2f}  ({terms})", flush=True)  # fmt: skip
 
 

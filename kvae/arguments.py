@@ -158,8 +158,8 @@ def check_finite(verb: str, result) -> None:
             continue
         where = "" if finite.ndim < 2 else _first_step(finite)
         raise FloatingPointError(
-            f"KVAE.{verb}: {name} is not finite{where}. A covariance may have lost its positive definiteness: check the "
-            "weights, use larger noise_transition and noise_emission, or dtype='float64'."
+            f"KVAE.{verb}: {name} is not finite{where}. The state may have grown beyond the type's range, over a long "
+            "gap or by an unstable A, or a weight or input is not finite: check these, or use dtype='float64'."
         )
 
 

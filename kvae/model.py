@@ -7,8 +7,9 @@ from tensorflow_probability import distributions as tfd
 from kvae import arguments, lgssm
 from kvae.dynamics import DynamicsNetwork
 from kvae.frame_vae import FrameVAE
-from kvae.results import Elbo, Filtered, Generated, Imputed, LgssmBound, LossTerms, Mixed, Smoothed
-from kvae.scan import Matrices, draw_noise, filter_with_gaps, generate_states, mix
+from kvae.results import CodeTerms, Elbo, Filtered, Generated, Imputed, LgssmBound, LossTerms, Smoothed
+from kvae.scan import Matrices, draw_noise, generate_states
+from kvae.state_space import StateSpace
 from seqvae.randomness import fold, stateless_seed
 from seqvae.training.sequence_model import SequenceModel, as_batch
 
@@ -129,13 +130,13 @@ class KVAE(SequenceModel):
             ValueError: a wrong shape, or a mask without an observed frame.
             FloatingPointError: a result is not finite; the message names the tensor and the time step.
         """
-        result = self._run(self._filter, *self._state_arguments(a, mask, controls))[0]
+        result = self._run(self._filter, *self._state_arguments(a, mask, controls))
         arguments.check_finite("filter", result)
         return result
 
     def smooth(self, a, mask=None, controls=None) -> Smoothed:
         """The Rauch-Tung-Striebel smoother (section 2.1): p(z_t | a_{1:T}). Arguments and errors as for `filter`."""
-        result = self._run(self._smooth, *self._state_arguments(a, mask, controls))[1]
+        result = self._run(self._smooth, *self._state_arguments(a, mask, controls))
         arguments.check_finite("smooth", result)
         return result
 
@@ -159,35 +160,19 @@ class KVAE(SequenceModel):
         mask = arguments.check_mask(mask, a, self.variable_dtype)
         return a, mask, arguments.check_controls(controls, a, self.dim_u, self.variable_dtype)
 
-    def _filter(self, a, mask, controls) -> tuple[Filtered, Mixed]:
-        if mask is not None:
-            return filter_with_gaps(a, mask, controls, self._matrices(), self.dynamics, self._noise)
-        mixed = self._mixed(a, controls)
-        return lgssm.filter_states(a, None, mixed, self._noise), mixed
+    @property
+    def _states(self) -> StateSpace:
+        matrices = Matrices(*(tf.convert_to_tensor(weight) for weight in (self.A, self.B, self.C, self.a_0)))
+        return StateSpace(matrices, self.dynamics, self._noise)
 
-    def _smooth(self, a, mask, controls) -> tuple[Filtered, Smoothed, Mixed]:
-        filtered, mixed = self._filter(a, mask, controls)
-        return filtered, lgssm.smooth_states(filtered, mixed, self._noise), mixed
+    def _filter(self, *arguments) -> Filtered:
+        return lgssm.filtered_states(*self._states.filter(*arguments))
 
-    def _bound(self, a, mask, controls, kind, z, seed) -> LgssmBound:
-        filtered, smoothed, mixed = self._smooth(a, mask, controls)
-        mask = tf.ones_like(a[..., 0]) if mask is None else mask
-        a = tf.where(mask[..., None] > 0.5, a, 0.0)
-        if kind == "marginal":
-            return lgssm.marginal_bound(a, mask, mixed, self._noise, filtered, smoothed)
-        if z is None:
-            z = lgssm.smoothed_marginals(smoothed).sample(seed=seed)
-        return lgssm.sampled_bound(a, mask, mixed, self._noise, smoothed, z)
+    def _smooth(self, *arguments) -> Smoothed:
+        return self._states.smooth(*arguments)
 
-    def _matrices(self) -> Matrices:
-        return Matrices(*(tf.convert_to_tensor(weight) for weight in (self.A, self.B, self.C, self.a_0)))
-
-    def _mixed(self, a, controls) -> Mixed:
-        """The matrices where every a_t is known: one pass of the dynamics network over a_0, ..., a_{T-1}."""
-        weights = self._matrices()
-        first = tf.broadcast_to(weights.a_0, tf.shape(a[:, :1]))
-        alpha, u = self.dynamics(tf.concat([first, a[:, :-1]], 1))
-        return Mixed(alpha, *(mix(alpha, m) for m in weights[:3]), controls if u is None else u)
+    def _bound(self, *arguments) -> LgssmBound:
+        return self._states.bound(*arguments)
 
     # --- sequences ---
 
@@ -233,7 +218,9 @@ class KVAE(SequenceModel):
 
     def _impute(self, frames, mask, controls) -> Imputed:
         mean, _ = self.frame_vae.encode(frames, mask)
-        filtered, smoothed, mixed = self._smooth(mean, mask, controls)
+        track, mixed = self._states.filter(mean, mask, controls)
+        filtered = lgssm.filtered_states(track, mixed)
+        smoothed, _ = lgssm.smooth_states(track, mixed, self._noise)
         a_filtered, a_smoothed = (tf.linalg.matvec(mixed.C, states.mean) for states in (filtered, smoothed))
         known = mean if mask is None else tf.where(mask[..., None] > 0.5, mean, a_smoothed)
         images = [self._mean_frames(a) for a in (a_smoothed, a_filtered, known)]
@@ -241,7 +228,7 @@ class KVAE(SequenceModel):
 
     def _generate(self, states, controls, noise_scale, seed) -> Generated:
         noise = draw_noise(controls, self.dim_z, self.dim_a, self._noise, noise_scale, seed)
-        z, a, alpha = generate_states(states, controls, *noise, self._matrices(), self.dynamics)
+        z, a, alpha = generate_states(states, controls, *noise, self._states.matrices, self.dynamics)
         return Generated(self._mean_frames(a), a, z, alpha)
 
     def _elbo(self, frames, mask, controls, kind, seed) -> Elbo:
@@ -259,25 +246,29 @@ class KVAE(SequenceModel):
         frames, mask, controls = self._frame_arguments(batch["frames"], batch.get("mask"), batch.get("controls"))
         return self._impute(frames, mask, controls)
 
-    def loss_terms(self, batch, *, seed=None, training=True) -> LossTerms:
-        """The unweighted terms for a dict of `frames`, and where there are any `mask` and `controls`."""
-        frames, mask, controls = self._frame_arguments(batch["frames"], batch.get("mask"), batch.get("controls"))
+    def loss_terms(self, batch, *, seed=None, training=True) -> LossTerms | CodeTerms:
+        """The unweighted terms for a dict of `frames`, and where there are any `mask` and `controls`.
+
+        A batch of `codes` and `variance` [B, T, dim_a], what `encode` gave for the frames, has the LGSSM's term alone: the
+        state-space model can be trained without the convolutions (`kvae.training.encoded`).
+        """
         seed = stateless_seed(seed, self._seeds)
+        if "codes" in batch:
+            a, mask, controls = self._state_arguments(batch["codes"], batch.get("mask"), batch.get("controls"))
+            a += tf.sqrt(batch["variance"]) * tf.random.stateless_normal(tf.shape(a), seed, dtype=a.dtype)
+            return CodeTerms(self._states.total_bound(a, mask, controls, self.bound, fold(seed, 1)))
+        frames, mask, controls = self._frame_arguments(batch["frames"], batch.get("mask"), batch.get("controls"))
         a, log_qa = self.frame_vae.draw_codes(frames, mask, seed)
-        if self.bound == "sampled":
-            bound = self._bound(a, mask, controls, "sampled", None, fold(seed, 1)).total
-        elif mask is None:
-            log_pa = lgssm.log_likelihood(a, None, self._mixed(a, controls), self._noise)
-            bound = tf.reduce_sum(log_pa) / tf.cast(tf.size(a[..., 0]), a.dtype)
-        else:
-            bound = _per_frame(self._filter(a, mask, controls)[0].log_likelihood, mask)
+        bound = self._states.total_bound(a, mask, controls, self.bound, fold(seed, 1))
         keep = self._config["ll_keep_prob"] if training else 1.0
         log_px = self.frame_vae.log_px(frames, mask, self._decoded_codes(a, mask, controls), keep, fold(seed, 2))
         log_px, log_qa = _per_frame(log_px, mask), _per_frame(log_qa, mask)
         return LossTerms(log_px - log_qa + bound, log_px, log_qa, bound)
 
-    def objective(self, terms: LossTerms) -> tf.Tensor:
+    def objective(self, terms: LossTerms | CodeTerms) -> tf.Tensor:
         """The loss: -(scale_reconstruction * log_px - log_qa + lgssm). The one place where terms are weighted."""
+        if isinstance(terms, CodeTerms):
+            return -terms.lgssm
         return -(self._config["scale_reconstruction"] * terms.log_px - terms.log_qa + terms.lgssm)
 
     def _mean_frames(self, a):
@@ -286,8 +277,8 @@ class KVAE(SequenceModel):
     def _decoded_codes(self, a, mask, controls):
         if not self._config["sample_z"]:
             return a
-        _, smoothed, mixed = self._smooth(a, mask, controls)
-        return tf.linalg.matvec(mixed.C, smoothed.mean)
+        smoothed = self._smooth(a, mask, controls)
+        return tf.linalg.matvec(smoothed.C, smoothed.mean)
 
 
 def _identities(shape, dtype=None):

@@ -89,6 +89,12 @@ class Elbo(NamedTuple):
     entropy: tf.Tensor
 
 
+class CodeTerms(NamedTuple):
+    """What training on codes reports: lgssm, the LGSSM's part of the bound, in nats per observed frame."""
+
+    lgssm: tf.Tensor
+
+
 class LossTerms(NamedTuple):
     """The ELBO and its unweighted terms, elbo = log_px - log_qa + lgssm, each in nats per observed frame."""
 

@@ -1,16 +1,18 @@
 """Time steps that feed on their own predictions: filtering over missing frames, and generation.
 
 Where a frame is missing the dynamics network reads the filter's own prediction C_t mu_{t|t-1} in place of a_t, so its
-weights cannot be known before the filter runs: the one place where TFP's filter does not serve.
+weights cannot be known before the filter runs: network and filter go hand in hand.
 """
 
 from typing import NamedTuple
 
 import tensorflow as tf
 
+from kvae import kalman
 from kvae.dynamics import DynamicsNetwork
-from kvae.lgssm import Noise
-from kvae.results import Filtered, Mixed
+from kvae.kalman import State, batch_last
+from kvae.lgssm import Noise, Track, time_inside
+from kvae.results import Mixed
 from seqvae.randomness import fold
 
 
@@ -28,33 +30,8 @@ def mix(alpha: tf.Tensor, matrices: tf.Tensor) -> tf.Tensor:
     return tf.einsum("...k,knm->...nm", alpha, matrices)
 
 
-def kalman_update(mean, cov, a, observed, C, emission: float):
-    """One measurement update: Cholesky solves, Joseph form, symmetrised.
-
-    Args:
-        mean [B, dim_z], cov [B, dim_z, dim_z]: p(z_t | a_{1:t-1}); a [B, dim_a]; observed [B], 1 or 0; C [B, dim_a, dim_z].
-
-    Returns:
-        mean and cov of p(z_t | a_{1:t}), log p(a_t | a_{1:t-1}) [B]: unchanged and 0 where not observed.
-    """
-    eye_a = tf.eye(C.shape[-2], dtype=C.dtype)
-    residual = a - tf.linalg.matvec(C, mean)
-    CP = C @ cov
-    S_root = tf.linalg.cholesky(tf.matmul(CP, C, transpose_b=True) + emission * eye_a)
-    gain_t = tf.linalg.cholesky_solve(S_root, CP) * observed[:, None, None]
-    mean += tf.linalg.matvec(gain_t, residual, transpose_a=True)
-    keep = tf.eye(C.shape[-1], dtype=C.dtype) - tf.matmul(gain_t, C, transpose_a=True)
-    cov = keep @ tf.matmul(cov, keep, transpose_b=True) + emission * tf.matmul(gain_t, gain_t, transpose_a=True)
-    white = tf.linalg.triangular_solve(S_root, residual[..., None])[..., 0]
-    log_det = 2.0 * tf.reduce_sum(tf.math.log(tf.linalg.diag_part(S_root)), -1)
-    log_2pi = tf.constant(1.8378770664093453, C.dtype)
-    log_likelihood = -0.5 * (tf.reduce_sum(white**2, -1) + log_det + C.shape[-2] * log_2pi)
-    return mean, 0.5 * (cov + tf.linalg.matrix_transpose(cov)), observed * log_likelihood
-
-
 class _FilterCarry(NamedTuple):
-    predicted_mean: tf.Tensor
-    predicted_cov: tf.Tensor
+    predicted: State
     alpha: tf.Tensor
     u: tf.Tensor
     network: tuple[tf.Tensor, ...]
@@ -62,26 +39,20 @@ class _FilterCarry(NamedTuple):
 
 
 class _FilterStep(NamedTuple):
-    mean: tf.Tensor
-    cov: tf.Tensor
-    predicted_mean: tf.Tensor
-    predicted_cov: tf.Tensor
-    log_likelihood: tf.Tensor
+    track: Track
     alpha: tf.Tensor
     u: tf.Tensor
 
 
 def filter_with_gaps(
     a: tf.Tensor, mask: tf.Tensor, controls: tf.Tensor, matrices: Matrices, network: DynamicsNetwork, noise: Noise
-) -> tuple[Filtered, Mixed]:
+) -> tuple[Track, Mixed]:
     """The Kalman filter and the dynamics network, hand in hand over the sequence.
 
     Args:
         a: [B, T, dim_a]; mask: [B, T], 1 = observed; controls: [B, T, dim_u], used unless the network learns its own.
     """
     batch = tf.shape(a)[0]
-    dim_z = matrices.A.shape[-1]
-    eye = tf.eye(dim_z, dtype=a.dtype)
     a = tf.where(mask[..., None] > 0.5, a, 0.0)
 
     def next_alpha(code, state, given_u):
@@ -89,29 +60,30 @@ def filter_with_gaps(
         return alpha, (given_u if u is None else u), state
 
     def step(carry: _FilterCarry, inputs):
-        a_t, observed, next_u = inputs
-        mean, cov = carry.predicted_mean, carry.predicted_cov
-        C = mix(carry.alpha, matrices.C)
-        heard = observed[:, None] * a_t + (1.0 - observed[:, None]) * tf.linalg.matvec(C, mean)
-        new_mean, new_cov, log_likelihood = kalman_update(mean, cov, a_t, observed, C, noise.emission)
-        used = _FilterStep(new_mean, new_cov, mean, cov, log_likelihood, carry.alpha, carry.u)
-        alpha, u, state = next_alpha(heard, carry.network, next_u)
-        A, B = mix(alpha, matrices.A), mix(alpha, matrices.B)
-        next_mean = tf.linalg.matvec(A, new_mean) + tf.linalg.matvec(B, u)
-        next_cov = A @ tf.matmul(new_cov, A, transpose_b=True) + noise.transition * eye
-        return _FilterCarry(next_mean, 0.5 * (next_cov + tf.linalg.matrix_transpose(next_cov)), alpha, u, state, used)
+        a_t, seen, next_u = inputs
+        predicted, C = carry.predicted, _mix_last(carry.alpha, matrices.C)
+        updated, log_likelihood = kalman.observe(predicted, a_t, seen, C, noise.emission)
+        heard = seen * a_t + (1.0 - seen) * kalman.product_vector(C, predicted.mean)
+        alpha, u, state = next_alpha(tf.transpose(heard), carry.network, next_u)
+        push = kalman.product_vector(_mix_last(alpha, matrices.B), tf.transpose(u))
+        moved = kalman.move(updated, _mix_last(alpha, matrices.A), push, noise.transition)
+        used = _FilterStep(Track(updated, predicted, log_likelihood), carry.alpha, carry.u)
+        return _FilterCarry(moved, alpha, u, state, used)
 
     a_0 = tf.broadcast_to(matrices.a_0, [batch, matrices.a_0.shape[0]])
     alpha, u, state = next_alpha(a_0, network.initial_state(batch), controls[:, 0])
-    mean = tf.zeros([batch, dim_z], a.dtype)
-    cov = tf.broadcast_to(noise.initial * eye, [batch, dim_z, dim_z])
-    start = _FilterStep(mean, cov, mean, cov, tf.zeros([batch], a.dtype), alpha, u)
+    first = kalman.first_state(matrices.A.shape[-1], batch, noise.initial, a.dtype)
+    start = _FilterStep(Track(first, first, tf.zeros_like(mask[:, 0])), alpha, u)
     next_controls = tf.concat([controls[:, 1:], controls[:, -1:]], 1)
-    elements = (_time_major(a), _time_major(mask), _time_major(next_controls))
-    steps = tf.scan(step, elements, _FilterCarry(mean, cov, alpha, u, state, start)).used
-    steps = _FilterStep(*map(_time_major, steps))
-    mixed = Mixed(steps.alpha, *(mix(steps.alpha, m) for m in matrices[:3]), steps.u)
-    return Filtered(*steps[:5], *mixed[:4]), mixed
+    elements = (batch_last(a), batch_last(mask), _time_major(next_controls))
+    used = tf.scan(step, elements, _FilterCarry(first, alpha, u, state, start)).used
+    alpha, u = _time_major(used.alpha), _time_major(used.u)
+    return time_inside(used.track), Mixed(alpha, *(mix(alpha, m) for m in matrices[:3]), u)
+
+
+def _mix_last(alpha: tf.Tensor, matrices: tf.Tensor) -> tf.Tensor:
+    """`mix` with the batch last: [B, K], [K, n, m] -> [n, m, B]."""
+    return tf.tensordot(matrices, alpha, [[0], [1]])
 
 
 class _Held(NamedTuple):

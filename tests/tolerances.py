@@ -23,3 +23,6 @@ SAME_FLOAT32 = dict(rtol=2e-5, atol=2e-5)
 
 # pymunk integrates in float64; the state is recorded in float32.
 PHYSICS = dict(rtol=1e-5, atol=1e-4)
+
+# A covariance stored in float32: its rounding alone moves the least eigenvalue by 2**-24 times the greatest, times the size.
+POSITIVE_DEFINITE = 1e-6

@@ -1,5 +1,7 @@
 """Batches for training: the order depends on the seed and the epoch alone, so a resumed run sees the same."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import tensorflow as tf
 
@@ -10,29 +12,30 @@ class Batches:
     """Sequences held once in memory, in the type they were stored in, and handed out in batches.
 
     Args:
+        sequences: `Sequences`, or a mapping of names to arrays [N, T, ...].
         shuffle: a new order every epoch, drawn from (`seed`, epoch). The last batch may be smaller.
     """
 
-    def __init__(self, sequences: Sequences, batch_size: int, *, seed: int = 0, shuffle: bool = True):
+    def __init__(self, sequences: Sequences | Mapping, batch_size: int, *, seed: int = 0, shuffle: bool = True):
         if batch_size < 1:
             raise ValueError(f"batch_size: expected an integer of at least 1, got {batch_size!r}.")
-        self._count = len(sequences)
+        if isinstance(sequences, Sequences):
+            arrays, names = sequences.arrays(), {"images": "frames", "mask": "mask", "controls": "controls"}
+            sequences = {names[name]: value for name, value in arrays.items() if name in names}
+        self._count = len(next(iter(sequences.values())))
         self._size = batch_size
         self._seed = seed
         self._shuffle = shuffle
-        names = {"images": "frames", "mask": "mask", "controls": "controls"}
         with tf.device("CPU"):
-            self._tensors = {
-                names[name]: tf.constant(value) for name, value in sequences.arrays().items() if name in names
-            }
+            self._tensors = {name: tf.constant(value) for name, value in sequences.items()}
 
     def __len__(self) -> int:
         """Batches per epoch."""
         return -(-self._count // self._size)
 
     def epoch(self, epoch: int, skip: int = 0) -> tf.data.Dataset:
-        """The batches of an epoch, less its first `skip`: dicts of `frames` [b, T, H, W(, C)] in the stored type and,
-        where the sequences have them, `mask` [b, T] and `controls` [b, T, dim_u]."""
+        """The batches of an epoch, less its first `skip`: dicts of the mapping's names, or for `Sequences` of `frames`
+        [b, T, H, W(, C)] in the stored type and, where they have them, `mask` [b, T] and `controls` [b, T, dim_u]."""
         order = np.arange(self._count)
         if self._shuffle:
             order = np.random.default_rng([self._seed, epoch]).permutation(self._count)

@@ -2,7 +2,7 @@
 
 from seqvae.training.checkpoints import CheckpointError, Checkpoints
 from seqvae.training.gradient_step import Step, gradient_step
-from seqvae.training.loop import Interrupted, NonFiniteError, Stage, Trainer, exponential_decay
+from seqvae.training.loop import Interrupted, NonFiniteError, Stage, Trainer, cosine_decay, exponential_decay
 from seqvae.training.run_log import RunLog
 from seqvae.training.sequence_model import SequenceModel
 
@@ -16,6 +16,7 @@ __all__ = [
     "Stage",
     "Step",
     "Trainer",
+    "cosine_decay",
     "exponential_decay",
     "gradient_step",
 ]

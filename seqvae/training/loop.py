@@ -1,5 +1,6 @@
 """The training loop: a run is a sequence of stages, an epoch at a time, to be killed and resumed at any moment."""
 
+import math
 import signal
 import time
 from collections.abc import Callable
@@ -31,11 +32,28 @@ class Stage:
     """Epochs that train some of the variables, with an optimiser of their own.
 
     epochs: how many; variables: which, in a fixed order; name: for the log.
+    batches: makes the stage's own batches when it begins; None: those of the run.
+    learning_rate: of an epoch, counted from the stage's first; None: that of the run.
+    jit_compile: compile the step with XLA.
     """
 
     name: str
     epochs: int
     variables: tuple
+    batches: Callable[[], Batches] | None = None
+    learning_rate: Callable[[int], float] | None = None
+    jit_compile: bool = False
+
+
+def cosine_decay(start: float, epochs: int) -> Callable[[int], float]:
+    """The learning rate of an epoch, from `start` down to nearly 0 after `epochs`, along half a cosine.
+
+    >>> round(cosine_decay(0.008, 4)(2), 6)
+    0.004
+    """
+    if start <= 0 or epochs < 1:
+        raise ValueError(f"cosine_decay: expected start > 0 and epochs >= 1, got start={start}, epochs={epochs}.")
+    return lambda epoch: start * 0.5 * (1.0 + math.cos(math.pi * epoch / epochs))
 
 
 def exponential_decay(start: float, rate: float, every: int) -> Callable[[int], float]:
@@ -76,7 +94,7 @@ class Trainer:
         self._seed = tf.constant([seed, 0], tf.int32)
         self._evaluate, self._after_epoch, self._quiet = evaluate, after_epoch, quiet
         self._position = {"epoch": 0, "step": 0, "sums": [], "weight": 0.0, "seconds": 0.0}
-        self._optimizer = self._stage = self._take_step = None
+        self._optimizer = self._stage = self._take_step = self._stage_batches = self._names = None
         self._stop = False
 
     @property
@@ -112,13 +130,13 @@ class Trainer:
 
     def _run_epoch(self, log: RunLog, bar: RunBar) -> None:
         epoch = self._position["epoch"]
-        stage = self._stage_of(epoch)
+        stage, epoch_of_stage = self._stage_of(epoch)
         if self._stage != stage.name:
             self._enter(stage)
-        rate = self._learning_rate(epoch)
+        rate = stage.learning_rate(epoch_of_stage) if stage.learning_rate else self._learning_rate(epoch)
         self._optimizer.learning_rate.assign(rate)
         began = time.perf_counter() - self._position["seconds"]
-        for batch in self.batches.epoch(epoch, skip=self._position["step"]):
+        for batch in self._stage_batches.epoch(epoch, skip=self._position["step"]):
             self._run_step(batch, bar)
             self._position["seconds"] = time.perf_counter() - began
             if self._stop:
@@ -149,18 +167,23 @@ class Trainer:
     def _enter(self, stage: Stage) -> None:
         """A new optimiser for the stage, as the original has it, and the step compiled for its variables, once."""
         self._stage = stage.name
+        self._stage_batches = stage.batches() if stage.batches else self.batches
         variables = list(stage.variables)
         optimizer = keras.optimizers.Adam(epsilon=1e-8)
         optimizer.build(variables)
 
         def take_step(batch, seed):
             step = gradient_step(self.model, batch, variables, optimizer, seed=seed, clip_norm=self._clip_norm)
+            self._names = ("loss", *step.terms._fields, "gradient_norm")
             values = tf.stack([tf.cast(v, tf.float32) for v in (step.loss, *step.terms, step.gradient_norm)])
             return values, self.model.count(batch), tf.reduce_all(tf.math.is_finite(values))
 
-        spec = self.batches.epoch(0).element_spec
+        signature = [self._stage_batches.epoch(0).element_spec, tf.TensorSpec([2], tf.int32)]
         self._optimizer = optimizer
-        self._take_step = tf.function(take_step, autograph=False, input_signature=[spec, tf.TensorSpec([2], tf.int32)])
+        self._take_step = tf.function(
+            take_step, autograph=False, input_signature=signature, jit_compile=stage.jit_compile or None
+        )
+        self._take_step.get_concrete_function()
 
     def _stage_called(self, name: str) -> Stage:
         for stage in self.stages:
@@ -170,23 +193,22 @@ class Trainer:
             f"the checkpoint is in the stage {name!r}, which this run has not: it asks for fewer epochs."
         )
 
-    def _stage_of(self, epoch: int) -> Stage:
+    def _stage_of(self, epoch: int) -> tuple[Stage, int]:
+        """The stage of an epoch of the run, and which of its epochs that is."""
         for stage in self.stages:
             if epoch < stage.epochs:
-                return stage
+                return stage, epoch
             epoch -= stage.epochs
         raise IndexError("epoch past the last stage")
 
     def _means(self) -> dict[str, float]:
         """Averages over the epoch so far, each batch weighted by its observed frames."""
-        names = ("loss", *self.model.term_names, "gradient_norm")
         means = np.array(self._position["sums"]) / self._position["weight"]
-        return dict(zip(names, means.tolist(), strict=True))
+        return dict(zip(self._names, means.tolist(), strict=True))
 
     def _raise_non_finite(self, batch, number: int) -> None:
         values, _, _ = self._take_step(batch, fold(self._seed, number))  # the bad step changed nothing: take it again
-        names = ("loss", *self.model.term_names, "gradient_norm")
-        bad = [name for name, value in zip(names, values.numpy(), strict=True) if not np.isfinite(value)]
+        bad = [name for name, value in zip(self._names, values.numpy(), strict=True) if not np.isfinite(value)]
         self._save()
         place = f"epoch {self._position['epoch'] + 1}, step {self._position['step'] + 1}"
         raise NonFiniteError(

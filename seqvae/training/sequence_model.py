@@ -34,7 +34,8 @@ class SequenceModel(keras.Model):
         """The observed frames in a batch: the weight of its terms in an average over batches."""
         if "mask" in batch:
             return tf.cast(tf.reduce_sum(batch["mask"]), tf.float32)
-        return tf.cast(tf.reduce_prod(tf.shape(batch["frames"])[:2]), tf.float32)
+        any_value = next(iter(batch.values()))
+        return tf.cast(tf.reduce_prod(tf.shape(any_value)[:2]), tf.float32)
 
     def train_step(self, data):
         batch = as_batch(data)

@@ -43,6 +43,15 @@ def test_masks_and_controls_go_along():
         assert batch["mask"].shape == batch["frames"].shape[:2]
 
 
+def test_a_mapping_of_arrays_keeps_its_names():
+    arrays = {"codes": np.arange(14.0).reshape(7, 2, 1), "variance": np.arange(14.0).reshape(7, 2, 1)}
+    found = list(Batches(arrays, 3, seed=1).epoch(0))
+    assert [set(batch) for batch in found] == [{"codes", "variance"}] * 3
+    assert sorted(np.concatenate([b["codes"] for b in found]).ravel()) == list(range(14))
+    for batch in found:
+        np.testing.assert_array_equal(batch["codes"], batch["variance"])
+
+
 def test_the_batch_size_is_checked():
     with pytest.raises(ValueError, match="batch_size: expected an integer of at least 1, got 0"):
         Batches(Sequences(IMAGES), 0)

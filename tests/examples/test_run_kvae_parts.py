@@ -106,5 +106,22 @@ def test_stages_are_the_originals():
     assert [(s.name, s.epochs) for s in stages(model, num_epochs=2, only_vae_epochs=0, kf_update_steps=10)] == [
         ("vae+lgssm", 2)
     ]
+    made = stages(
+        model, num_epochs=2, only_vae_epochs=0, kf_update_steps=0, dynamics_epochs=4, learning_rate=0.1, codes=dict
+    )
+    assert [(s.name, s.epochs) for s in made] == [("all", 2), ("dynamics", 4)]
+    assert {id(v) for v in made[0].variables} - {id(v) for v in made[1].variables} == {
+        id(v) for v in model.variable_groups["vae"]
+    }
+    assert (made[1].batches, made[1].learning_rate(0)) == (dict, 0.1)
     with pytest.raises(ValueError, match=r"num_epochs=0.*at least one epoch"):
         stages(model, num_epochs=0, only_vae_epochs=0, kf_update_steps=0)
+
+
+def test_mixed_precision_makes_the_convolutions_bfloat16_and_nothing_else(script):
+    config = {name: script.flags.FLAGS[name].default for name in script._MODEL} | {"reload_model": ""}
+    model = script._model(config | {"mixed_precision": True, "num_filters": "2"}, (8, 8))
+    assert (model.frame_vae.compute_dtype, model.dynamics.compute_dtype) == ("bfloat16", "float32")
+    assert {w.dtype for w in model.weights if "seed" not in w.path} == {"float32"}
+    plain = script._model(config | {"mixed_precision": False, "num_filters": "2"}, (8, 8))
+    assert plain.frame_vae.compute_dtype == "float32"

@@ -7,6 +7,7 @@ import tensorflow as tf
 from kvae import lgssm
 from kvae.results import Mixed
 from tests.references import dense_gaussian
+from tests.references.tfp_lgssm import filter_and_smooth
 from tests.tolerances import FINITE_DIFFERENCES, FLOAT64, STANDARD_ERRORS
 
 NOISE = lgssm.Noise(transition=0.08, emission=0.03, initial=2.0)
@@ -20,10 +21,15 @@ def system():
 
 @tf.function(autograph=False)
 def everything(a, mask, mixed):
-    filtered = lgssm.filter_states(a, mask, mixed, NOISE)
-    smoothed = lgssm.smooth_states(filtered, mixed, NOISE)
-    bound = lgssm.marginal_bound(a, mask, mixed, NOISE, filtered, smoothed)
-    return filtered, smoothed, bound, lgssm.log_likelihood(a, mask, mixed, NOISE)
+    track = lgssm.filter_states(a, mask, mixed, NOISE)
+    smoothed, backward = lgssm.smooth_states(track, mixed, NOISE)
+    bound = lgssm.marginal_bound(a, mask, mixed, NOISE, track, smoothed, backward)
+    return lgssm.filtered_states(track, mixed), smoothed, bound, lgssm.log_likelihood(a, mask, mixed, NOISE)
+
+
+@tf.function(autograph=False)
+def filtered_states(a, mask, mixed):
+    return lgssm.filtered_states(lgssm.filter_states(a, mask, mixed, NOISE), mixed)
 
 
 def dense(system, b, observed):
@@ -55,11 +61,51 @@ def test_filter_and_smoother_equal_the_dense_joint_gaussian(system):
             np.testing.assert_allclose(filtered.predicted_cov[b, t], cov[t, :, t], **FLOAT64)
 
 
+@pytest.mark.parametrize("masked", [False, True])
+def test_filter_and_smoother_equal_tfps(system, masked):
+    mixed, a, mask = system
+    mask = mask if masked else tf.ones_like(mask)
+    filtered, smoothed, _, log_likelihood = everything(a, mask, mixed)
+    theirs = tf.function(filter_and_smooth, autograph=False)(a, mask, mixed, NOISE)
+    ours = dict(
+        log_likelihood=filtered.log_likelihood, mean=filtered.mean, cov=filtered.cov,
+        predicted_mean=filtered.predicted_mean[:, 1:], predicted_cov=filtered.predicted_cov[:, 1:],
+        smoothed_mean=smoothed.mean, smoothed_cov=smoothed.cov,
+    )  # fmt: skip
+    for name, value in theirs.items():
+        np.testing.assert_allclose(ours[name], value, err_msg=name, **FLOAT64)
+    np.testing.assert_allclose(log_likelihood, tf.reduce_sum(theirs["log_likelihood"], 1), **FLOAT64)
+
+
+def test_the_compiled_log_likelihood_and_its_gradients_are_the_same(system):
+    """By XLA, inside a graph that is not, each sequence weighted differently."""
+    mixed, a, _ = system
+    weights = tf.constant([0.5, -2.0, 3.0], tf.float64)
+
+    @tf.function(autograph=False)
+    def both(compiled):
+        tensors = (a, mixed.A, mixed.B, mixed.C, mixed.u)
+        with tf.GradientTape() as tape:
+            tape.watch(tensors)
+            if compiled:
+                value = lgssm.compiled_log_likelihood(a, mixed, NOISE)
+            else:
+                value = lgssm.log_likelihood(a, None, mixed, NOISE)
+            total = tf.reduce_sum(weights * value)
+        return value, tape.gradient(total, tensors)
+
+    (value, gradients), (plain, plain_gradients) = both(True), both(False)
+    np.testing.assert_allclose(value, plain, **FLOAT64)
+    for ours, theirs in zip(gradients, plain_gradients, strict=True):
+        np.testing.assert_allclose(ours, theirs, **FLOAT64)
+
+
 def test_the_marginal_bound_is_the_log_likelihood_and_its_terms_are_exact(system):
     mixed, a, mask = system
     _, _, bound, log_likelihood = everything(a, mask, mixed)
     frames = mask.numpy().sum()
     np.testing.assert_allclose(bound.total, log_likelihood.numpy().sum() / frames, **FLOAT64)
+    np.testing.assert_allclose(bound.total, tf.add_n(bound[1:]), **FLOAT64)
     entropy = 0.0
     for b in range(3):
         _, cov, _ = dense(system, b, mask.numpy()[b] > 0.5)
@@ -106,7 +152,7 @@ def test_the_sampled_bound_is_below_the_marginal_one_on_average(system):
 def test_a_mask_of_ones_is_no_mask(system):
     mixed, a, _ = system
     with_mask = everything(a, tf.ones_like(a[..., 0]), mixed)
-    filtered = tf.function(lgssm.filter_states, autograph=False)(a, None, mixed, NOISE)
+    filtered = filtered_states(a, None, mixed)
     for ours, theirs in zip(filtered, with_mask[0], strict=True):
         np.testing.assert_allclose(ours, theirs, **FLOAT64)
 

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kvae import KVAE, lgssm
-from kvae.scan import kalman_update
+from kvae import KVAE
+from kvae.results import Filtered
 from tests.references import dense_gaussian
+from tests.references.tfp_lgssm import filter_and_smooth
 from tests.tolerances import FLOAT64
 
 
@@ -29,33 +30,20 @@ def data():
     return rng.normal(size=(3, 7, 2)), mask, rng.normal(size=(3, 7, 2))
 
 
-def test_one_update_equals_tfp_and_leaves_the_unobserved_alone():
-    rng = np.random.default_rng(6)
-    root = rng.normal(size=(2, 4, 4))
-    cov, mean = root @ root.transpose(0, 2, 1) + np.eye(4), rng.normal(size=(2, 4))
-    C, a = rng.normal(size=(2, 2, 4)), rng.normal(size=(2, 2))
-    observed = np.array([1.0, 0.0])
-    new_mean, new_cov, log_likelihood = kalman_update(*map(tf.constant, (mean, cov, a, observed, C)), 0.03)
-    S = C @ cov @ C.transpose(0, 2, 1) + 0.03 * np.eye(2)
-    gain = cov @ C.transpose(0, 2, 1) @ np.linalg.inv(S)
-    residual = a - np.einsum("bij,bj->bi", C, mean)
-    np.testing.assert_allclose(new_mean[0], mean[0] + gain[0] @ residual[0], **FLOAT64)
-    np.testing.assert_allclose(new_cov[0], cov[0] - gain[0] @ C[0] @ cov[0], **FLOAT64)
-    expected = -0.5 * (residual[0] @ np.linalg.solve(S[0], residual[0]) + np.linalg.slogdet(2 * np.pi * S[0])[1])
-    np.testing.assert_allclose(log_likelihood, [expected, 0.0], **FLOAT64)
-    np.testing.assert_allclose(new_mean[1], mean[1], **FLOAT64)
-    np.testing.assert_allclose(new_cov[1], cov[1], **FLOAT64)
-
-
 def test_gaps_equal_tfps_mask_where_the_matrices_do_not_depend_on_the_codes(data):
     """K = 1: alpha is 1 whatever was seen, so TFP's own masked filter is the oracle."""
     a, mask, u = data
     model = make(K=1)
     ours = model.filter(a, mask, u)
-    mixed = model._mixed(tf.constant(a), tf.constant(u))
-    theirs = tf.function(lgssm.filter_states, autograph=False)(tf.constant(a), tf.constant(mask), mixed, model._noise)
-    for name, mine, other in zip(ours._fields, ours, theirs, strict=True):
-        np.testing.assert_allclose(mine, other, err_msg=name, **FLOAT64)
+    mixed = model._states.mixed(tf.constant(a), tf.constant(u))
+    theirs = tf.function(filter_and_smooth, autograph=False)(tf.constant(a), tf.constant(mask), mixed, model._noise)
+    for name in ("log_likelihood", "mean", "cov"):
+        np.testing.assert_allclose(getattr(ours, name), theirs[name], err_msg=name, **FLOAT64)
+    for name in ("predicted_mean", "predicted_cov"):
+        np.testing.assert_allclose(getattr(ours, name)[:, 1:], theirs[name], err_msg=name, **FLOAT64)
+    smoothed = model.smooth(a, mask, u)
+    np.testing.assert_allclose(smoothed.mean, theirs["smoothed_mean"], **FLOAT64)
+    np.testing.assert_allclose(smoothed.cov, theirs["smoothed_cov"], **FLOAT64)
 
 
 @pytest.mark.parametrize("options", [dict(alpha_rnn=True), dict(alpha_rnn=False, fifo_size=3, learn_u=True)])
@@ -92,11 +80,11 @@ def test_the_scan_equals_a_plain_loop(data, options):
     "options", [dict(), dict(alpha_rnn=False, fifo_size=2), dict(alpha_rnn=False, learn_u=True), dict(K=1)]
 )
 def test_a_mask_of_ones_changes_nothing(data, options):
-    """The scan, step by step, against the network over the whole sequence and TFP's filter."""
+    """The scan, step by step, against the network over the whole sequence and the filter after it."""
     a, _, u = data
     model = make(**options)
     for name, ours, theirs in zip(
-        lgssm.Filtered._fields, model.filter(a, np.ones((3, 7)), u), model.filter(a, None, u), strict=True
+        Filtered._fields, model.filter(a, np.ones((3, 7)), u), model.filter(a, None, u), strict=True
     ):
         np.testing.assert_allclose(ours, theirs, err_msg=name, **FLOAT64)
 

@@ -21,6 +21,7 @@ from seqvae.training import (
     RunLog,
     Stage,
     Trainer,
+    cosine_decay,
     exponential_decay,
 )
 
@@ -28,6 +29,10 @@ from seqvae.training import (
 class Terms(NamedTuple):
     fit: tf.Tensor
     size: tf.Tensor
+
+
+class FewTerms(NamedTuple):
+    distance: tf.Tensor
 
 
 class Toy(keras.Model):
@@ -42,6 +47,10 @@ class Toy(keras.Model):
         self.fail_at = None
 
     def loss_terms(self, batch, *, seed):
+        if "codes" in batch:
+            return FewTerms(
+                tf.reduce_mean((batch["codes"] - self.scale + 0.1 * tf.random.stateless_normal([], seed)) ** 2)
+            )
         noise = tf.random.stateless_normal([2, 2], seed)
         x = tf.cast(batch["frames"], tf.float32) / 255.0
         fit = tf.reduce_mean((x - self.scale * self.mean - 0.1 * noise) ** 2)
@@ -50,18 +59,28 @@ class Toy(keras.Model):
         return Terms(fit, tf.reduce_sum(self.mean**2))
 
     def objective(self, terms):
+        if isinstance(terms, FewTerms):
+            return terms.distance
         return terms.fit + 0.01 * terms.size
 
     def count(self, batch):
-        return tf.cast(tf.shape(batch["frames"])[0], tf.float32)
+        return tf.cast(tf.shape(next(iter(batch.values())))[0], tf.float32)
 
 
 IMAGES = np.random.default_rng(0).integers(2, 250, (10, 2, 2, 2), dtype=np.uint8)
 
 
-def trainer(folder, *, model=None, epochs=(2, 3), images=IMAGES, **options):
+def codes_of(model):
+    """Batches of a stage's own, made from the weights at its beginning: two of them."""
+    return Batches({"codes": np.linspace(0, 1, 6, dtype=np.float32) + model.mean.numpy().sum()}, 4, seed=5)
+
+
+def trainer(folder, *, model=None, epochs=(2, 3, 2), images=IMAGES, **options):
     model = model or Toy()
     stages = [Stage("mean", epochs[0], (model.mean,)), Stage("all", epochs[1], (model.mean, model.scale))]
+    if len(epochs) > 2:
+        own = dict(batches=lambda: codes_of(model), learning_rate=cosine_decay(0.2, 2), jit_compile=True)
+        stages.append(Stage("scale", epochs[2], (model.scale,), **own))
     return Trainer(
         model, Batches(Sequences(images), 4, seed=1), stages, checkpoints=Checkpoints(folder / "checkpoints", {"toy": 1}),
         log_folder=folder, learning_rate=exponential_decay(0.1, 0.5, 2), clip_norm=1.0, seed=3, quiet=True, **options,
@@ -89,7 +108,7 @@ def without_time(lines):
     return [{k: v for k, v in line.items() if k != "seconds"} for line in lines]
 
 
-@pytest.mark.parametrize("steps", [0, 1, 3, 5, 8, 14])
+@pytest.mark.parametrize("steps", [0, 1, 3, 5, 8, 14, 15, 16, 17, 18])
 def test_a_run_killed_after_any_step_resumes_to_the_same_weights_and_log(tmp_path, whole, steps):
     killed = trainer(tmp_path)
     run_step, taken = killed._run_step, []
@@ -133,6 +152,16 @@ def test_ctrl_c_ends_after_the_step_with_a_checkpoint_that_resumes_to_the_same_w
     assert without_time(log.read()) == without_time(whole[1])
 
 
+def test_a_stage_has_its_own_batches_rate_and_terms(whole):
+    _, lines = whole
+    assert [line["stage"] for line in lines] == ["mean"] * 2 + ["all"] * 3 + ["scale"] * 2
+    np.testing.assert_allclose([line["learning_rate"] for line in lines[-2:]], [0.2, 0.1])
+    assert {"train_fit", "train_size"} <= lines[4].keys()
+    assert "train_distance" in lines[5]
+    assert "train_fit" not in lines[5]
+    assert lines[6]["train_distance"] < lines[5]["train_distance"]
+
+
 def test_stages_train_their_variables_only(tmp_path):
     run = trainer(tmp_path, epochs=(2, 0))
     run.run()
@@ -170,7 +199,9 @@ def test_one_epoch_equals_adam_written_out(tmp_path):
 
 def test_the_log_has_a_line_per_epoch_with_the_terms_rate_and_tests(tmp_path):
     seen = []
-    run = trainer(tmp_path, evaluate=lambda: {"elbo": -1.5}, after_epoch=lambda epoch, log: seen.append(epoch))
+    run = trainer(
+        tmp_path, epochs=(2, 3), evaluate=lambda: {"elbo": -1.5}, after_epoch=lambda epoch, log: seen.append(epoch)
+    )
     lines = run.run().read()
     assert [line["epoch"] for line in lines] == seen == [0, 1, 2, 3, 4]
     assert [line["learning_rate"] for line in lines] == [0.1, 0.1, 0.05, 0.05, 0.025]
@@ -250,7 +281,7 @@ def test_a_thread_can_run_it(tmp_path):
 
 def test_a_run_can_be_made_longer_but_not_so_short_that_its_stage_is_gone(tmp_path, whole):
     trainer(tmp_path, epochs=(2, 1)).run()
-    longer = trainer(tmp_path, epochs=(2, 3))
+    longer = trainer(tmp_path)
     assert longer.resume()
     longer.run()
     for ours, theirs in zip(weights(longer), whole[0], strict=True):

@@ -1,0 +1,69 @@
+"""One step of the filter, against matrix inverses in NumPy."""
+
+import numpy as np
+import tensorflow as tf
+
+from kvae import kalman
+from tests.tolerances import FLOAT64
+
+
+def random_state(rng, size=4, batch=2):
+    """A state, its mean [batch, size] and covariance [batch, size, size]."""
+    U = np.triu(rng.normal(size=(batch, size, size)), 1) + np.eye(size)
+    D = rng.uniform(0.1, 2.0, size=(batch, size))
+    mean = rng.normal(size=(batch, size))
+    state = kalman.State(*(tf.constant(np.moveaxis(value, 0, -1)) for value in (mean, U, D)))
+    return state, mean, np.einsum("bij,bj,bkj->bik", U, D, U)
+
+
+def last(value):
+    return tf.constant(np.moveaxis(value, 0, -1))
+
+
+def first(value):
+    return np.moveaxis(value.numpy(), -1, 0)
+
+
+def test_the_covariance_of_a_state_and_of_the_first():
+    state, _, cov = random_state(np.random.default_rng(0))
+    np.testing.assert_allclose(first(state.cov), cov, **FLOAT64)
+    start = kalman.first_state(3, 2, 20.0, tf.float64)
+    np.testing.assert_array_equal(first(start.cov), [20 * np.eye(3)] * 2)
+    np.testing.assert_array_equal(start.mean, np.zeros((3, 2)))
+
+
+def test_an_observation_equals_the_gain_by_inversion_and_leaves_the_unobserved_alone():
+    rng = np.random.default_rng(6)
+    state, mean, cov = random_state(rng)
+    C, a = rng.normal(size=(2, 3, 4)), rng.normal(size=(2, 3))
+    found, log_likelihood = kalman.observe(state, last(a), tf.constant([1.0, 0.0], tf.float64), last(C), 0.03)
+    S = C @ cov @ C.transpose(0, 2, 1) + 0.03 * np.eye(3)
+    gain = cov @ C.transpose(0, 2, 1) @ np.linalg.inv(S)
+    residual = a - np.einsum("bij,bj->bi", C, mean)
+    np.testing.assert_allclose(first(found.mean)[0], mean[0] + gain[0] @ residual[0], **FLOAT64)
+    np.testing.assert_allclose(first(found.cov)[0], cov[0] - gain[0] @ C[0] @ cov[0], **FLOAT64)
+    expected = -0.5 * (residual[0] @ np.linalg.solve(S[0], residual[0]) + np.linalg.slogdet(2 * np.pi * S[0])[1])
+    np.testing.assert_allclose(log_likelihood, [expected, 0.0], **FLOAT64)
+    np.testing.assert_allclose(first(found.mean)[1], mean[1], **FLOAT64)
+    np.testing.assert_allclose(first(found.cov)[1], cov[1], **FLOAT64)
+
+
+def test_a_move_and_the_gain_back():
+    rng = np.random.default_rng(7)
+    state, mean, cov = random_state(rng)
+    A, push = rng.normal(size=(2, 4, 4)), rng.normal(size=(2, 4))
+    moved = kalman.move(state, last(A), last(push), 0.08)
+    moved_cov = A @ cov @ A.transpose(0, 2, 1) + 0.08 * np.eye(4)
+    np.testing.assert_allclose(first(moved.mean), np.einsum("bij,bj->bi", A, mean) + push, **FLOAT64)
+    np.testing.assert_allclose(first(moved.cov), moved_cov, **FLOAT64)
+    assert (moved.D.numpy() >= 0.08).all()
+    np.testing.assert_array_equal(first(moved.U), np.triu(first(moved.U)))
+    np.testing.assert_array_equal(np.einsum("bii->bi", first(moved.U)), np.ones((2, 4)))
+    gain, alone = kalman.look_back(state, last(A), moved, 0.08)
+    expected = cov @ A.transpose(0, 2, 1) @ np.linalg.inv(moved_cov)
+    np.testing.assert_allclose(first(gain), expected, **FLOAT64)
+    np.testing.assert_allclose(first(alone), cov - expected @ A @ cov, **FLOAT64)
+    before, after = (kalman.State(*(value[..., None, :] for value in s)) for s in (state, moved))  # with a time axis
+    over_time = kalman.look_back(before, last(A)[..., None, :], after, 0.08)
+    for ours, theirs in zip(over_time, (gain, alone), strict=True):
+        np.testing.assert_allclose(ours[..., 0, :], theirs, **FLOAT64)

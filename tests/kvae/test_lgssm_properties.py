@@ -1,0 +1,97 @@
+"""In float32, whatever the matrices, the noises, the length and the mask: finite, symmetric, positive definite - or named."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import kvae
+from kvae import lgssm
+from kvae.results import Mixed
+from tests.tolerances import POSITIVE_DEFINITE
+
+BATCH = 2
+_SHAPES = ([2], [], [4, 4], [4, 1], [2, 4], [1])  # of a, mask, A, B, C, u at a step
+_SPECS = [*(tf.TensorSpec([None, None, *shape]) for shape in _SHAPES), tf.TensorSpec([3])]
+
+
+@tf.function(autograph=False, input_signature=_SPECS)
+def everything(a, mask, A, B, C, u, variances):
+    noise = lgssm.Noise(*tf.unstack(variances))
+    mixed = Mixed(u, A, B, C, u)
+    with tf.GradientTape() as tape:
+        tape.watch((a, A, C))
+        log_likelihood = lgssm.log_likelihood(a, mask, mixed, noise)
+    gradients = tape.gradient(log_likelihood, (a, A, C))
+    track = lgssm.filter_states(a, mask, mixed, noise)
+    smoothed, _ = lgssm.smooth_states(track, mixed, noise)
+    return log_likelihood, gradients, lgssm.filtered_states(track, mixed), smoothed
+
+
+def system(seed, steps, radius, seen):
+    """Matrices that change at every step, the spectral radius of each `radius`; codes of size 1; a share `seen` of them."""
+    rng = np.random.default_rng(seed)
+    A = rng.normal(size=(BATCH, steps, 4, 4))
+    A *= radius / np.abs(np.linalg.eigvals(A)).max(-1)[..., None, None]
+    B, C = rng.normal(size=(BATCH, steps, 4, 1)), rng.normal(size=(BATCH, steps, 2, 4))
+    a, u = rng.normal(size=(BATCH, steps, 2)), rng.normal(size=(BATCH, steps, 1))
+    mask = rng.random((BATCH, steps)) < seen
+    return (tf.constant(value, tf.float32) for value in (a, mask, A, B, C, u))
+
+
+def check(seed, steps, radius, seen, variances):
+    log_likelihood, gradients, filtered, smoothed = everything(
+        *system(seed, steps, radius, seen), tf.constant(variances, tf.float32)
+    )
+    for value in (log_likelihood, *gradients, *filtered[:5], *smoothed[:2]):
+        assert np.isfinite(value).all()
+    for cov in (filtered.cov, filtered.predicted_cov, smoothed.cov):
+        cov = cov.numpy().astype(np.float64)
+        np.testing.assert_array_equal(cov, np.swapaxes(cov, -1, -2))
+        eigenvalues = np.linalg.eigvalsh(cov)
+        assert (eigenvalues[..., 0] > -POSITIVE_DEFINITE * eigenvalues[..., -1]).all()
+        assert (np.einsum("...ii->...i", cov) > 0).all()
+
+
+variance = st.floats(-6, 3).map(lambda exponent: 10.0**exponent)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(
+    seed=st.integers(0, 2**31), steps=st.sampled_from([1, 2, 9, 60]), radius=st.floats(0.0, 1.3), seen=st.floats(0, 1),
+    variances=st.tuples(variance, variance, variance),
+)  # fmt: skip
+def test_any_system_is_filtered_and_smoothed(seed, steps, radius, seen, variances):
+    check(seed, steps, radius, seen, variances)
+
+
+@pytest.mark.slow
+@settings(max_examples=30, deadline=None, derandomize=True)
+@given(
+    seed=st.integers(0, 2**31), radius=st.floats(0.0, 0.7), seen=st.floats(0, 1),
+    variances=st.tuples(variance, variance, variance),
+)  # fmt: skip
+def test_long_stable_sequences(seed, radius, seen, variances):
+    """Matrices of spectral radius .7, drawn anew at every step, are stable in their product."""
+    check(seed, 2000, radius, seen, variances)
+
+
+@pytest.mark.slow
+@settings(max_examples=20, deadline=None, derandomize=True)
+@given(seed=st.integers(0, 2**31), radius=st.floats(0.9, 1.5), variances=st.tuples(variance, variance, variance))
+def test_long_unstable_sequences_that_are_seen(seed, radius, variances):
+    check(seed, 2000, radius, 1.0, variances)
+
+
+def test_states_that_grow_beyond_float32_are_named():
+    """An unstable A and nothing seen for long: the covariance overflows, and the error says where."""
+    model = kvae.KVAE((4, 4), conv=False, vae_num_units=1, K=1, noise_transition=1e3)
+    model.A.assign(3.0 * model.A)
+    a, mask = np.zeros((2, 120, 2), np.float32), np.ones((2, 120), np.float32)
+    mask[1, 3:] = 0
+    for verb in (model.filter, model.smooth):
+        with pytest.raises(
+            FloatingPointError, match=r"(mean|cov) is not finite at time step \d+ of sequence 1.*float64"
+        ):
+            verb(a, mask)
