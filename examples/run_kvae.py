@@ -57,6 +57,9 @@ flags.DEFINE_integer("kf_update_steps", 10, "epochs after those that train A, B,
 flags.DEFINE_integer(
     "dynamics_epochs", 0, "epochs after num_epochs that train A, B, C and the dynamics network alone: fast"
 )
+flags.DEFINE_integer(
+    "refine_epochs", 0, "epochs after those that train everything again, and dynamics_epochs once more"
+)
 flags.DEFINE_float("decay_rate", 0.85, "factor on the learning rate")
 flags.DEFINE_integer("decay_steps", 20, "epochs between two such factors")
 flags.DEFINE_boolean("sample_z", False, "decode the smoothed states' codes instead of the encoder's")
@@ -70,7 +73,7 @@ flags.DEFINE_boolean("shuffle", True, "a new order of the sequences every epoch"
 flags.DEFINE_boolean("mixed_precision", False, "convolutions in bfloat16, the rest in float32: faster")
 flags.DEFINE_integer("seed", 0, "of weights, order, noise and masks")
 flags.DEFINE_boolean("deterministic", False, "the same numbers, bit for bit, on the same machine; slower")
-flags.DEFINE_string("preset", "", "named settings: paper, demo; flags given beside it win")
+flags.DEFINE_string("preset", "", "named settings: paper, demo, best; flags given beside it win")
 # Files
 flags.DEFINE_string("gpu", "", "GPUs to use, with commas between; -1: none")
 flags.DEFINE_string(
@@ -96,10 +99,11 @@ _MODEL = (
 )  # fmt: skip
 _TRAINING = (
     "batch_size", "init_lr", "max_grad_norm", "only_vae_epochs", "kf_update_steps", "dynamics_epochs",
+    "refine_epochs",
     "decay_rate", "decay_steps", "train_miss_prob", "t_init_train_miss", "shuffle", "seed", "deterministic",
     "mixed_precision",
 )  # fmt: skip
-_STAGES = ("num_epochs", "only_vae_epochs", "kf_update_steps", "dynamics_epochs")
+_STAGES = ("num_epochs", "only_vae_epochs", "kf_update_steps", "dynamics_epochs", "refine_epochs")
 _OTHER = (
     "dataset", "num_epochs", "preset", "gpu", "reload_model", "run_name", "log_dir", "data_dir", "display_step",
     "generate_step", "n_steps_gen", "t_init_mask", "t_steps_mask",
@@ -193,7 +197,7 @@ def _run(folder: Path, config: dict) -> None:
     )
 
     def after_epoch(epoch, log):
-        _print_epoch(log.read()[-1], config)
+        _print_epoch(log.read()[-1], config, trainer.epochs)
         if epoch == 0 or (epoch + 1) % config["generate_step"] == 0:
             report.pictures(epoch)
 
@@ -298,11 +302,10 @@ def _claim(folder: Path) -> None:
         ) from error
 
 
-def _print_epoch(line: dict, config: dict) -> None:
+def _print_epoch(line: dict, config: dict, epochs: int) -> None:
     if (line["epoch"] + 1) % config["display_step"]:
         return
     terms = "  ".join(f"{name} {line['test_' + name]:.2f}" for name in ("log_px", "log_qa", "lgssm"))
-    epochs = config["num_epochs"] + config["dynamics_epochs"]
     print(f"epoch {line['epoch'] + 1}/{epochs}  {line['stage']}  {line['seconds']:.1f} s  "
           f"loss {line['train_loss']:.2f}  test ELBO {line['test_elbo']:.2f}  ({terms})", flush=True)  # fmt: skip
 

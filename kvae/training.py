@@ -9,23 +9,37 @@ from seqvae.data import Sequences
 from seqvae.data.batches import Batches
 from seqvae.training import Stage, cosine_decay
 
+_LARGER_DYNAMICS = {"K": 7, "alpha_units": 128}
+"""K = 3 has no matrix for a ball that meets a wall early or late in a step; see benchmarks/README.md for each change."""
+
 PRESETS: dict[str, dict] = {
     "": {},
     "paper": {"bound": "sampled", "shuffle": False},
-    "demo": {
-        "num_epochs": 10,
+    "demo": _LARGER_DYNAMICS
+    | {
         "num_filters": "16,16,16",
-        "K": 7,
-        "alpha_units": 128,
-        "kf_update_steps": 4,
-        "dynamics_epochs": 10,
+        "num_epochs": 5,
+        "kf_update_steps": 2,
         "decay_rate": 0.5,
         "decay_steps": 3,
+        "dynamics_epochs": 6,
+        "refine_epochs": 5,
         "generate_step": 100,
-        "mixed_precision": True,
+    },
+    "best": _LARGER_DYNAMICS
+    | {
+        "num_filters": "16,16,16",
+        "num_epochs": 12,
+        "kf_update_steps": 4,
+        "decay_rate": 0.5,
+        "decay_steps": 4,
+        "dynamics_epochs": 15,
+        "refine_epochs": 20,
+        "generate_step": 100,
     },
 }
-"""Flags by preset. "" is the original's flags with the bound of our choice, "paper" the original's bound and fixed order."""
+"""Flags by preset. "" is the original's flags with the bound of our choice, "paper" the original's bound and fixed order;
+"demo" takes minutes, "best" imputes best of what was tried."""
 
 
 def stages(
@@ -35,42 +49,48 @@ def stages(
     only_vae_epochs: int,
     kf_update_steps: int,
     dynamics_epochs: int = 0,
+    refine_epochs: int = 0,
     learning_rate: float = 0.007,
     codes: Callable[[], Batches] | None = None,
 ) -> list[Stage]:
-    """The original's stages: the VAE alone, then with A, B, C and a_0, then with the dynamics network too; and one of ours.
+    """The original's stages: the VAE alone, then with A, B, C and a_0, then with the dynamics network too; and two of ours.
 
-    Ours trains A, B, C, a_0 and the dynamics network alone, on the codes that the encoder gives by then. It costs a
-    hundredth of the other epochs, and the dynamics need more steps than the convolutions do.
+    "dynamics" trains A, B, C, a_0 and the dynamics network alone, on the codes that the encoder gives by then: an epoch
+    costs a twentieth of the others, and the dynamics need more steps than the convolutions. "refine" trains everything
+    again, now that the dynamics are good enough to straighten the codes; "dynamics" follows it once more.
 
     Args:
         kf_update_steps: counts epochs, whatever its name says.
-        dynamics_epochs: of our stage, after the `num_epochs` of the others; its rate falls from `learning_rate` along a
-            cosine.
-        codes: makes the batches of our stage, see `encoded`.
+        dynamics_epochs, refine_epochs: of our stages, after the `num_epochs` of the others. Their rates fall to 0 along a
+            cosine, from `learning_rate` and from half of it.
+        codes: makes the batches of "dynamics", see `encoded`.
     """
-    if num_epochs < 1 or min(only_vae_epochs, kf_update_steps, dynamics_epochs) < 0:
+    if num_epochs < 1 or min(only_vae_epochs, kf_update_steps, dynamics_epochs, refine_epochs) < 0:
         raise ValueError(
             f"num_epochs={num_epochs}, only_vae_epochs={only_vae_epochs}, kf_update_steps={kf_update_steps}, "
-            f"dynamics_epochs={dynamics_epochs}: expected at least one epoch, and no negative number of them."
+            f"dynamics_epochs={dynamics_epochs}, refine_epochs={refine_epochs}: expected at least one epoch, and no "
+            "negative number of them."
         )
+    groups = model.variable_groups
+
+    def stage(name, epochs, *parts, **options):
+        return Stage(name, epochs, tuple(variable for part in parts for variable in groups[part]), **options)
+
+    def falling(rate, epochs):
+        return cosine_decay(rate, max(1, epochs))
+
     vae = min(only_vae_epochs, num_epochs)
     vae_lgssm = min(kf_update_steps, num_epochs - vae)
-    parts = (
-        ("vae", vae, ("vae",)),
-        ("vae+lgssm", vae_lgssm, ("vae", "lgssm")),
-        ("all", num_epochs - vae - vae_lgssm, ("vae", "lgssm", "dynamics")),
-        ("dynamics", dynamics_epochs, ("lgssm", "dynamics")),
-    )
-    groups = model.variable_groups
-    made = []
-    for name, epochs, members in parts:
-        own = {}
-        if name == "dynamics" and epochs:
-            own = dict(batches=codes, learning_rate=cosine_decay(learning_rate, epochs), jit_compile=True)
-        if epochs:
-            made.append(Stage(name, epochs, tuple(v for part in members for v in groups[part]), **own))
-    return made
+    alone = dict(batches=codes, learning_rate=falling(learning_rate, dynamics_epochs), jit_compile=True)
+    made = [
+        stage("vae", vae, "vae"),
+        stage("vae+lgssm", vae_lgssm, "vae", "lgssm"),
+        stage("all", num_epochs - vae - vae_lgssm, "vae", "lgssm", "dynamics"),
+        stage("dynamics", dynamics_epochs, "lgssm", "dynamics", **alone),
+        stage("refine", refine_epochs, *groups, learning_rate=falling(0.5 * learning_rate, refine_epochs)),
+        stage("dynamics again", dynamics_epochs if refine_epochs else 0, "lgssm", "dynamics", **alone),
+    ]
+    return [stage for stage in made if stage.epochs]
 
 
 def encoded(model: KVAE, sequences: Sequences, batch_size: int = 256) -> dict[str, np.ndarray]:

@@ -106,14 +106,16 @@ def test_stages_are_the_originals():
     assert [(s.name, s.epochs) for s in stages(model, num_epochs=2, only_vae_epochs=0, kf_update_steps=10)] == [
         ("vae+lgssm", 2)
     ]
-    made = stages(
-        model, num_epochs=2, only_vae_epochs=0, kf_update_steps=0, dynamics_epochs=4, learning_rate=0.1, codes=dict
-    )
-    assert [(s.name, s.epochs) for s in made] == [("all", 2), ("dynamics", 4)]
+    options = dict(num_epochs=2, only_vae_epochs=0, kf_update_steps=0, learning_rate=0.1, codes=dict)
+    made = stages(model, **options, dynamics_epochs=4, refine_epochs=3)
+    assert [(s.name, s.epochs) for s in made] == [("all", 2), ("dynamics", 4), ("refine", 3), ("dynamics again", 4)]
     assert {id(v) for v in made[0].variables} - {id(v) for v in made[1].variables} == {
         id(v) for v in model.variable_groups["vae"]
     }
-    assert (made[1].batches, made[1].learning_rate(0)) == (dict, 0.1)
+    assert len(made[2].variables) == len(made[0].variables)
+    assert (made[0].learning_rate, made[1].learning_rate(0), made[2].learning_rate(0)) == (None, 0.1, 0.05)
+    assert (made[0].batches, made[1].batches, made[2].batches) == (None, dict, None)
+    assert [s.name for s in stages(model, **options, dynamics_epochs=1)] == ["all", "dynamics"]
     with pytest.raises(ValueError, match=r"num_epochs=0.*at least one epoch"):
         stages(model, num_epochs=0, only_vae_epochs=0, kf_update_steps=0)
 

@@ -288,8 +288,16 @@ def test_a_run_can_be_made_longer_but_not_so_short_that_its_stage_is_gone(tmp_pa
         np.testing.assert_array_equal(ours, theirs)
     shorter = trainer(tmp_path, epochs=(2, 0))
     shorter.stages = shorter.stages[:1]
-    with pytest.raises(CheckpointError, match="in the stage 'all', which this run has not"):
+    with pytest.raises(CheckpointError, match="in the stage 'scale', which this run has not"):
         shorter.resume()
+
+
+def test_the_cosine_falls_from_its_start_to_nearly_nothing():
+    rate = cosine_decay(0.008, 4)
+    np.testing.assert_allclose([rate(e) for e in range(4)], 0.004 * (1 + np.cos(np.pi * np.arange(4) / 4)))
+    for wrong in ((0, 4), (0.1, 0)):
+        with pytest.raises(ValueError, match="cosine_decay: expected start > 0 and epochs >= 1"):
+            cosine_decay(*wrong)
 
 
 def test_decay_is_a_staircase_and_checks_its_arguments():
