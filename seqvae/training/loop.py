@@ -169,7 +169,7 @@ class Trainer:
         self._stage = stage.name
         self._stage_batches = stage.batches() if stage.batches else self.batches
         variables = list(stage.variables)
-        optimizer = keras.optimizers.Adam(epsilon=1e-8)
+        optimizer = keras.optimizers.Adam(epsilon=1e-8, name="adam")  # named: checkpoints of any process are alike
         optimizer.build(variables)
 
         def take_step(batch, seed):
