@@ -4,6 +4,7 @@ python benchmarks/data_generation.py [--sequences=6000] [--workers=2]
 """
 
 import json
+import os
 import tempfile
 import time
 from pathlib import Path
@@ -29,7 +30,8 @@ def main(argv):
             size = path.stat().st_size / count
         line = {
             "world": name, "sequences": count, "workers": workers, "seconds": round(seconds, 2),
-            "sequences_per_second": round(count / seconds), "bytes_per_sequence": round(size),
+            "sequences_per_second": round(count / seconds),
+            "sequences_per_second_per_core": round(count / seconds / min(workers, os.cpu_count() or 1)), "bytes_per_sequence": round(size),
             "speed_over_original": round(count / seconds / _ORIGINAL["sequences_per_second"], 2),
             "original_size_over_ours": round(_ORIGINAL["bytes_per_sequence"] / size),
         }  # fmt: skip

@@ -71,6 +71,7 @@ flags.DEFINE_enum(
 )
 flags.DEFINE_boolean("shuffle", True, "a new order of the sequences every epoch")
 flags.DEFINE_boolean("mixed_precision", False, "convolutions in bfloat16, the rest in float32: faster")
+flags.DEFINE_boolean("jit_compile", None, "XLA for the state-space model; default: for sequences of 64 steps or more")
 flags.DEFINE_integer("seed", 0, "of weights, order, noise and masks")
 flags.DEFINE_boolean("deterministic", False, "the same numbers, bit for bit, on the same machine; slower")
 flags.DEFINE_string("preset", "", "named settings: paper, demo, best; flags given beside it win")
@@ -95,7 +96,7 @@ _MODEL = (
     "out_distr", "conv", "activation", "filter_size", "num_filters", "vae_num_units", "num_layers", "noise_pixel_var",
     "ll_keep_prob", "use_vae", "dim_a", "dim_z", "dim_u", "K", "noise_emission", "noise_transition", "init_cov",
     "alpha_rnn", "alpha_units", "alpha_layers", "alpha_activation", "fifo_size", "learn_u", "init_kf_matrices",
-    "scale_reconstruction", "sample_z", "bound",
+    "scale_reconstruction", "sample_z", "bound", "jit_compile",
 )  # fmt: skip
 _TRAINING = (
     "batch_size", "init_lr", "max_grad_norm", "only_vae_epochs", "kf_update_steps", "dynamics_epochs",

@@ -14,11 +14,15 @@ JIT_STEPS = 64
 
 
 class StateSpace(NamedTuple):
-    """The model of the codes at its present weights. Codes a [B, T, dim_a], mask [B, T] or None, controls [B, T, dim_u]."""
+    """The model of the codes at its present weights. Codes a [B, T, dim_a], mask [B, T] or None, controls [B, T, dim_u].
+
+    jit_compile: have XLA compile log p(a) where training asks for it; None: from `JIT_STEPS` steps on.
+    """
 
     matrices: Matrices
     network: DynamicsNetwork
     noise: lgssm.Noise
+    jit_compile: bool | None = None
 
     def mixed(self, a, controls) -> Mixed:
         """The matrices where every a_t is known: one pass of the dynamics network over a_0, ..., a_{T-1}."""
@@ -55,9 +59,9 @@ class StateSpace(NamedTuple):
             return self.bound(a, mask, controls, kind, None, seed).total
         if mask is not None:
             return tf.reduce_sum(self.filter(a, mask, controls)[0].log_likelihood) / tf.reduce_sum(mask)
-        long = a.shape[1] is not None and a.shape[1] >= JIT_STEPS
+        jit, steps = self.jit_compile, a.shape[1]
         mixed = self.mixed(a, controls)
-        if long:
+        if jit if jit is not None else steps is not None and steps >= JIT_STEPS:
             log_pa = lgssm.compiled_log_likelihood(a, mixed, self.noise)
         else:
             log_pa = lgssm.log_likelihood(a, None, mixed, self.noise)

@@ -57,11 +57,13 @@ class SequenceModel(keras.Model):
             self._trackers[name].update_state(value, sample_weight=self.count(batch))
         return {name: tracker.result() for name, tracker in self._trackers.items()}
 
-    def _run(self, method, *args):
+    def _run(self, method, *args, jit_compile: bool | None = None):
         """Calls a method through a tf.function of its own: a scan run eagerly takes seconds."""
         name = method.__name__
         if name not in self._compiled:
-            self._compiled[name] = tf.function(method, autograph=False, reduce_retracing=True)
+            # XLA compiles for one shape; a plain graph serves all.
+            options = dict(jit_compile=True) if jit_compile else dict(reduce_retracing=True)
+            self._compiled[name] = tf.function(method, autograph=False, **options)
         return self._compiled[name](*args)
 
 

@@ -81,3 +81,15 @@ def test_long_sequences_train_by_xla_with_the_same_loss_and_gradients(model, mon
     np.testing.assert_allclose(plain[0], compiled[0], **SAME_FLOAT32)
     for ours, theirs in zip(compiled[1], plain[1], strict=True):
         np.testing.assert_allclose(ours, theirs, **SAME_FLOAT32)
+
+
+def test_verbs_compiled_by_xla_give_the_same(model):
+    compiled = kvae.KVAE.from_config(model.get_config() | {"jit_compile": True})
+    compiled.set_weights(model.get_weights())
+    mask = np.array([[1, 1, 0, 1]] * 5, np.float32)
+    frames = sequences().images
+    for ours, theirs in zip(compiled.impute(frames, mask), model.impute(frames, mask), strict=True):
+        np.testing.assert_allclose(ours, theirs, **SAME_FLOAT32)
+    a = compiled.encode(frames).mean()
+    for ours, theirs in zip(compiled.smooth(a), model.smooth(a), strict=True):
+        np.testing.assert_allclose(ours, theirs, **SAME_FLOAT32)

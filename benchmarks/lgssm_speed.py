@@ -1,0 +1,158 @@
+"""The state-space model alone: ours in a plain graph and by XLA, TensorFlow Probability's, dynamax's on JAX."""
+
+import json
+import subprocess
+import tempfile
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+from timing import first_call, least
+
+from kvae import lgssm
+from kvae.results import Mixed
+
+tfd = tfp.distributions
+_NOISE = lgssm.Noise(transition=0.08, emission=0.03, initial=20.0)
+_OPERATIONS = ("log p(a) and gradients", "smoother", "imputation")
+
+
+def compare(batch: int, steps: int, repeats: int, dynamax: str) -> list[dict]:
+    """A line for each operation; `dynamax` is an interpreter that has it, or empty."""
+    arrays = problem(batch, steps)
+    calls = _ours(arrays) | _tfps(arrays)
+    compiled = {name: first_call(call) for name, call in calls.items()}
+    times = least(calls, repeats) | (_dynamax(arrays, dynamax, repeats) if dynamax else {})
+    lines = []
+    for operation in _OPERATIONS:
+        found = _named(times, operation)
+        others = min(time for name, time in found.items() if not name.startswith("ours"))
+        first = _named(compiled, operation)
+        lines.append(
+            {"part": "lgssm", "operation": operation, "batch": batch, "steps": steps}
+            | {f"{name} ms": time for name, time in found.items()}
+            | {f"{kind}_over_best_other": found[f"ours, {kind}"] / others for kind in ("plain", "xla")}
+            | {f"{name} first call s": seconds for name, (seconds, _) in first.items()}
+            | {f"{name} peak MB": memory for name, (_, memory) in first.items()}
+        )
+    return lines
+
+
+def _named(values: dict, operation: str) -> dict:
+    return {name.split(": ")[1]: value for name, value in values.items() if name.startswith(operation)}
+
+
+def problem(batch: int, steps: int) -> dict[str, np.ndarray]:
+    """Codes, and matrices that change at every step, near what a trained model has."""
+    rng = np.random.default_rng(0)
+    flight = np.eye(4)
+    flight[:2, 2:] = 0.5 * np.eye(2)
+    made = {
+        "a": rng.normal(size=(batch, steps, 2)),
+        "A": 0.99 * flight + 0.02 * rng.normal(size=(batch, steps, 4, 4)),
+        "C": np.eye(4)[:2] + 0.1 * rng.normal(size=(batch, steps, 2, 4)),
+        "mask": np.concatenate([np.ones((batch, 4)), rng.random((batch, steps - 4)) < 0.5], 1),
+    }
+    return {name: value.astype(np.float32) for name, value in made.items()}
+
+
+def _mixed(A, C):
+    zeros = tf.zeros_like(A[..., :1])
+    return Mixed(zeros[..., 0, :], A, zeros, C, zeros[..., 0, :])
+
+
+def _ours(arrays) -> dict:
+    a, A, C, mask = (tf.constant(arrays[name]) for name in ("a", "A", "C", "mask"))
+
+    def gradients(a, A, C):
+        with tf.GradientTape() as tape:
+            tape.watch((a, A, C))
+            value = lgssm.log_likelihood(a, None, _mixed(A, C), _NOISE)
+        return value, tape.gradient(value, (a, A, C))
+
+    def smooth(a, A, C):
+        mixed = _mixed(A, C)
+        return lgssm.smooth_states(lgssm.filter_states(a, None, mixed, _NOISE), mixed, _NOISE)[0]
+
+    def impute(a, A, C):
+        mixed = _mixed(A, C)
+        return lgssm.smooth_states(lgssm.filter_states(a, mask, mixed, _NOISE), mixed, _NOISE)[0]
+
+    calls = {}
+    for kind, jit in (("plain", None), ("xla", True)):
+        for name, function in (("log p(a) and gradients", gradients), ("smoother", smooth), ("imputation", impute)):
+            compiled = tf.function(function, autograph=False, jit_compile=jit)
+            calls[f"{name}: ours, {kind}"] = lambda f=compiled: f(a, A, C)[0].numpy()
+    return calls
+
+
+def _tfps(arrays) -> dict:
+    a, A, C, mask = (tf.constant(arrays[name]) for name in ("a", "A", "C", "mask"))
+
+    def model(A, C):
+        A_next = tf.concat([A[:, 1:], A[:, -1:]], 1)
+        full = tf.linalg.LinearOperatorFullMatrix
+        noise = [
+            tfd.MultivariateNormalDiag(scale_diag=tf.fill([n], v**0.5)) for n, v in ((4, 0.08), (2, 0.03), (4, 20.0))
+        ]
+        return tfd.LinearGaussianStateSpaceModel(
+            A.shape[1], lambda t: full(tf.gather(A_next, t, axis=1)), noise[0],
+            lambda t: full(tf.gather(C, t, axis=1)), noise[1], noise[2],
+        )  # fmt: skip
+
+    def gradients(a, A, C):
+        with tf.GradientTape() as tape:
+            tape.watch((a, A, C))
+            value = model(A, C).log_prob(a)
+        return value, tape.gradient(value, (a, A, C))
+
+    functions = {
+        "log p(a) and gradients": gradients,
+        "smoother": lambda a, A, C: model(A, C).posterior_marginals(a),
+        "imputation": lambda a, A, C: model(A, C).posterior_marginals(a, mask=mask < 0.5),
+    }
+    calls = {}
+    for name, function in functions.items():
+        compiled = tf.function(function, autograph=False)
+        calls[f"{name}: TFP, plain"] = lambda f=compiled: f(a, A, C)[0].numpy()
+    return calls
+
+
+_DYNAMAX = """
+import json, sys, time
+import jax, jax.numpy as jnp, numpy as np
+from dynamax.linear_gaussian_ssm import inference as lib
+with np.load(sys.argv[1]) as file:
+    a, A, C = (jnp.array(file[name]) for name in "aAC")
+A = jnp.concatenate([A[:, 1:], A[:, -1:]], 1)
+def params(A, C):
+    return lib.make_lgssm_params(jnp.zeros(4), 20.0 * jnp.eye(4), A, 0.08 * jnp.eye(4), C, 0.03 * jnp.eye(2))
+def log_p(a, A, C):
+    return jax.vmap(lambda a, A, C: lib.lgssm_filter(params(A, C), a).marginal_loglik)(a, A, C).sum()
+calls = {
+    "log p(a) and gradients": jax.jit(jax.value_and_grad(log_p, (0, 1, 2))),
+    "smoother": jax.jit(jax.vmap(lambda a, A, C: lib.lgssm_smoother(params(A, C), a)[3:5])),
+}
+found = {}
+for name, call in calls.items():
+    jax.block_until_ready(call(a, A, C))
+    times = []
+    for _ in range(int(sys.argv[2])):
+        began = time.perf_counter()
+        jax.block_until_ready(call(a, A, C))
+        times.append(1e3 * (time.perf_counter() - began))
+    found[name + ": dynamax"] = min(times)
+print(json.dumps(found))
+"""
+
+
+def _dynamax(arrays, interpreter: str, repeats: int) -> dict[str, float]:
+    """Times of the same problem, by another interpreter: JAX and TensorFlow need not share an environment."""
+    with tempfile.NamedTemporaryFile(suffix=".npz") as file:
+        np.savez(file, **arrays)
+        file.flush()
+        command = [interpreter, "-c", _DYNAMAX, file.name, str(repeats)]
+        done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"--dynamax: {done.stderr[-1000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
