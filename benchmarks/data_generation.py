@@ -28,11 +28,13 @@ def main(argv):
             (path,) = write_dataset(world, Path(folder), sequences=count, test_sequences=0, workers=workers)
             seconds = time.perf_counter() - began
             size = path.stat().st_size / count
+        rate = count / seconds
         line = {
             "world": name, "sequences": count, "workers": workers, "seconds": round(seconds, 2),
-            "sequences_per_second": round(count / seconds),
-            "sequences_per_second_per_core": round(count / seconds / min(workers, os.cpu_count() or 1)), "bytes_per_sequence": round(size),
-            "speed_over_original": round(count / seconds / _ORIGINAL["sequences_per_second"], 2),
+            "sequences_per_second": round(rate),
+            "sequences_per_second_per_core": round(rate / min(workers, os.cpu_count() or 1)),
+            "bytes_per_sequence": round(size),
+            "speed_over_original": round(rate / _ORIGINAL["sequences_per_second"], 2),
             "original_size_over_ours": round(_ORIGINAL["bytes_per_sequence"] / size),
         }  # fmt: skip
         print(json.dumps(line), flush=True)

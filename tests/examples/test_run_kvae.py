@@ -1,5 +1,6 @@
 """examples/run_kvae.py as a user runs it: whole, interrupted, killed, resumed, and with every wrong input."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -15,7 +16,7 @@ import pytest
 
 import kvae  # noqa: F401  (keras.models.load_model needs the class)
 from seqvae.data import save
-from seqvae.physics import WORLDS, record
+from seqvae.physics import WORLDS, Split, record
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "run_kvae.py"
 SMALL = (
@@ -124,6 +125,28 @@ def test_interrupted_then_killed_then_resumed_it_ends_with_the_weights_of_the_ru
         for path in (stopped, whole[0])
     ]
     assert logs[0] == logs[1]
+
+
+def test_two_pushed_balls_in_colour_at_twice_the_size_through_every_stage(tmp_path):
+    world = dataclasses.replace(WORLDS["box_push"], balls=2, radius=2.0, colour=True).scaled(2)
+    for split, name in ((Split.TRAIN, "push.npz"), (Split.TEST, "push_test.npz")):
+        save(tmp_path / name, record(world, sequences=8, steps=6, split=split))
+    stages = ("--num_epochs=2", "--kf_update_steps=1", "--dynamics_epochs=1", "--refine_epochs=1")
+    code, out, err = run(
+        "--dataset=push.npz", "--run_name=push", *SMALL, *stages, "--K=4", "--dim_a=4", "--dim_z=8", "--t_init_mask=2",
+        cwd=tmp_path,
+    )  # fmt: skip
+    assert code == 0, err
+    folder = tmp_path / "logs" / "push_kvae"
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert [line["stage"] for line in lines] == ["vae+lgssm", "all", "dynamics", "refine", "dynamics again"]
+    assert "train_elbo" not in lines[2]
+    assert np.isfinite([line["test_elbo"] for line in lines]).all()
+    model = keras.models.load_model(folder / "model.keras")
+    assert (model.image_shape, model.dim_u, model.B.shape) == ((64, 64, 3), 2, (4, 8, 2))
+    assert np.abs(model.B.numpy()).max() > 0
+    assert imageio.imread(folder / "frames_00004.png").std() > 0
+    assert "wrong pixels on 3 missing frames after 2 seen" in out
 
 
 def test_wrong_inputs_end_with_one_clear_line(folder, whole):
