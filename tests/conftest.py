@@ -1,10 +1,28 @@
 """Fixtures that several folders need."""
 
 import contextlib
+import importlib.util
 import resource
 import signal
 
 import pytest
+from absl import flags
+
+
+@pytest.fixture(scope="module")
+def load_script():
+    """Imports a script by its path; its absl flags, which another script may have too, go with the test module."""
+    before = set(flags.FLAGS)
+
+    def load(path):
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    yield load
+    for name in set(flags.FLAGS) - before:
+        delattr(flags.FLAGS, name)
 
 
 @pytest.fixture

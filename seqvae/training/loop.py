@@ -147,10 +147,10 @@ class Trainer:
     def _run_step(self, batch, bar: RunBar) -> None:
         position = self._position
         number = position["epoch"] * len(self.batches) + position["step"]
-        values, weight, finite = self._take_step(batch, fold(self._seed, number))
-        if not finite:
-            self._raise_non_finite(batch, number)
-        values, weight = values.numpy().astype(np.float64), float(weight)
+        *values, weight = self._take_step(batch, fold(self._seed, number)).numpy().tolist()  # one transfer a step
+        if not np.isfinite(values).all():
+            self._raise_non_finite(values)
+        values = np.array(values)
         sums = np.array(position["sums"] or np.zeros_like(values)) + weight * values
         position |= {"step": position["step"] + 1, "sums": sums.tolist(), "weight": position["weight"] + weight}
         bar.show(position["epoch"], position["step"], self._means())
@@ -175,8 +175,8 @@ class Trainer:
         def take_step(batch, seed):
             step = gradient_step(self.model, batch, variables, optimizer, seed=seed, clip_norm=self._clip_norm)
             self._names = ("loss", *step.terms._fields, "gradient_norm")
-            values = tf.stack([tf.cast(v, tf.float32) for v in (step.loss, *step.terms, step.gradient_norm)])
-            return values, self.model.count(batch), tf.reduce_all(tf.math.is_finite(values))
+            values = (step.loss, *step.terms, step.gradient_norm, self.model.count(batch))
+            return tf.stack([tf.cast(value, tf.float32) for value in values])
 
         signature = [self._stage_batches.epoch(0).element_spec, tf.TensorSpec([2], tf.int32)]
         self._optimizer = optimizer
@@ -206,9 +206,8 @@ class Trainer:
         means = np.array(self._position["sums"]) / self._position["weight"]
         return dict(zip(self._names, means.tolist(), strict=True))
 
-    def _raise_non_finite(self, batch, number: int) -> None:
-        values, _, _ = self._take_step(batch, fold(self._seed, number))  # the bad step changed nothing: take it again
-        bad = [name for name, value in zip(self._names, values.numpy(), strict=True) if not np.isfinite(value)]
+    def _raise_non_finite(self, values: list[float]) -> None:
+        bad = [name for name, value in zip(self._names, values, strict=True) if not np.isfinite(value)]
         self._save()
         place = f"epoch {self._position['epoch'] + 1}, step {self._position['step'] + 1}"
         raise NonFiniteError(

@@ -1,6 +1,5 @@
 """benchmarks/kvae_imputation.py on finished runs, and on one it has to finish."""
 
-import importlib.util
 import json
 from pathlib import Path
 
@@ -14,11 +13,8 @@ SCRIPT = Path(__file__).parents[2] / "benchmarks" / "kvae_imputation.py"
 
 
 @pytest.fixture(scope="module")
-def script():
-    spec = importlib.util.spec_from_file_location("kvae_imputation", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def script(load_script):
+    return load_script(SCRIPT)
 
 
 def finished_run(folder, factor):

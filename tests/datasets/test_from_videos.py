@@ -1,6 +1,5 @@
 """datasets/from_videos.py as a user runs it."""
 
-import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -21,11 +20,8 @@ def run(*arguments):
 
 
 @pytest.fixture(scope="module")
-def script():
-    spec = importlib.util.spec_from_file_location("from_videos", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def script(load_script):
+    return load_script(SCRIPT)
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """The parts of examples/run_kvae.py that can be tried without a run of their own."""
 
-import importlib.util
 import shutil
 from pathlib import Path
 
@@ -29,11 +28,8 @@ DEFAULTS = dict(
 
 
 @pytest.fixture(scope="module")
-def script():
-    spec = importlib.util.spec_from_file_location("run_kvae", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def script(load_script):
+    return load_script(SCRIPT)
 
 
 def test_flags_have_the_originals_defaults(script):
