@@ -18,11 +18,11 @@ PRESETS: dict[str, dict] = {
     "demo": _LARGER_DYNAMICS
     | {
         "num_filters": "16,16,16",
-        "num_epochs": 5,
+        "num_epochs": 4,
         "kf_update_steps": 2,
         "decay_rate": 0.5,
         "decay_steps": 3,
-        "dynamics_epochs": 6,
+        "dynamics_epochs": 5,
         "refine_epochs": 5,
         "generate_step": 100,
     },

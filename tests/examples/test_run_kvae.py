@@ -133,7 +133,7 @@ def test_two_pushed_balls_in_colour_at_twice_the_size(tmp_path):
         save(tmp_path / name, record(world, sequences=8, steps=6, split=split))
     stages = ("--num_epochs=2", "--kf_update_steps=1", "--dynamics_epochs=1")
     code, out, err = run(
-        "--dataset=push.npz", "--run_name=push", *SMALL, *stages, "--K=4", "--dim_a=4", "--dim_z=8", "--t_init_mask=2",
+        "--dataset=push.npz", "--run_name=push", *SMALL, *stages, "--t_init_mask=2",
         cwd=tmp_path,
     )  # fmt: skip
     assert code == 0, err
@@ -143,7 +143,7 @@ def test_two_pushed_balls_in_colour_at_twice_the_size(tmp_path):
     assert "train_elbo" not in lines[2]
     assert np.isfinite([line["test_elbo"] for line in lines]).all()
     model = keras.models.load_model(folder / "model.keras")
-    assert (model.image_shape, model.dim_u, model.B.shape) == ((64, 64, 3), 2, (4, 8, 2))
+    assert (model.image_shape, model.dim_u, model.B.shape) == ((64, 64, 3), 2, (3, 4, 2))
     assert np.abs(model.B.numpy()).max() > 0
     assert imageio.imread(folder / "frames_00002.png").std() > 0
     assert "wrong pixels on 3 missing frames after 2 seen" in out
