@@ -2,7 +2,7 @@
 
     python benchmarks/kvae_positions.py [--epochs=30] [--K=7] [--alpha_units=128] [--scale=2]
 
-Prints a JSON line: how far, in pixels, the smoothed position is from the true one on the missing frames of box's test set. The
+Prints a JSON line: how far, in pixels, the smoothed position is from the true one, on missing frames of box's test set. The
 matrices start as a ball in free flight; the positions are in units of `scale` pixels: that sets them against the noises.
 """
 

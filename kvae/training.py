@@ -10,7 +10,7 @@ from seqvae.data.batches import Batches
 from seqvae.training import Stage, cosine_decay
 
 _LARGER_DYNAMICS = {"K": 7, "alpha_units": 128}
-"""More matrices than the original's 3 for a ball that meets a wall early or late in a step, and units to choose among them."""
+"""More matrices than 3, for a ball that meets a wall early or late in a step, and units to choose among them."""
 
 PRESETS: dict[str, dict] = {
     "": {},
