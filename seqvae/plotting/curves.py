@@ -43,7 +43,7 @@ def published_curves(panels: dict[str, dict], *, y_label: str, title: str) -> Fi
     panels: x label -> {"ours": {name: (x, y)}, "published": {name: (x, y)}, "baseline": {name: (x, y)}}. Where y of ours is
     [runs, len(x)], the line is the mean over the runs and the band reaches from the least to the greatest.
     """
-    figure = Figure(figsize=(5.6 * len(panels), 4.4))
+    figure = Figure(figsize=(5.6 * len(panels), 4.8), layout="constrained")
     axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
     for axis, (x_label, curves) in zip(axes, panels.items(), strict=True):
         for i, (name, (x, y)) in enumerate(curves["ours"].items()):
@@ -61,7 +61,7 @@ def published_curves(panels: dict[str, dict], *, y_label: str, title: str) -> Fi
         axis.set_ylim(bottom=0)
         axis.grid(alpha=0.25)
     axes[0].set_ylabel(y_label)
-    axes[0].legend(fontsize=8, frameon=False)
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=8, frameon=False)
     figure.suptitle(title, fontsize=11)
-    figure.tight_layout()
     return figure
