@@ -45,7 +45,7 @@ class KVAE(SequenceModel):
         scale_reconstruction: weight of log p(x|a) in the objective; the reported terms are unweighted.
         sample_z: decode C_t E[z_t | a_{1:T}] instead of the encoder's a_t.
         bound: the LGSSM's part of the objective, "marginal" (log p(a), exact) or "sampled" (the original's).
-        jit_compile: XLA for the state-space model, not for the convolutions: seven times faster, after some seconds of
+        jit_compile: XLA for the state-space model, not for the convolutions: several times faster, after some seconds of
             compilation for every new shape. True: always; None: only where sequences of 64 steps or more are trained.
         seed: of the noise where a call gives none.
     """
