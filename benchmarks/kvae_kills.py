@@ -80,7 +80,7 @@ def main(argv):
         save(folder / "balls.npz", {"images": record(WORLDS["box"], sequences=14, steps=9)["images"][:, :, ::2, ::2]})
         began = time.monotonic()
         finish(start(folder, "whole", resume=False))
-        longest = 0.8 * (time.monotonic() - began)
+        longest = 0.5 * (time.monotonic() - began)
         arrays, log = outcome(folder, "whole")
         while kills < options.kills:
             name = f"killed{runs}"
