@@ -35,7 +35,7 @@ def split(counts: list[int], test_fraction: float, seed: int) -> list[int]:
     if len(counts) == 1:
         return [min(max(1, round(wanted)), counts[0] - 1)]
     chosen = [0] * len(counts)
-    for i in np.random.default_rng(seed).permutation(len(counts)):
+    for i in np.random.default_rng(seed).permutation(len(counts))[:-1]:  # one is left for training
         if sum(chosen) + counts[i] / 2 <= wanted:
             chosen[i] = counts[i]
     if not any(chosen):

@@ -24,8 +24,7 @@ class State(NamedTuple):
     @property
     def cov(self) -> tf.Tensor:
         """[dim_z, dim_z, ...], symmetric to the last bit."""
-        cov = product(self.U * self.D[None], transposed(self.U))
-        return 0.5 * (cov + transposed(cov))
+        return symmetric(product(self.U * self.D[None], transposed(self.U)))
 
 
 def first_state(dim_z: int, batch: tf.Tensor, variance, dtype) -> State:
@@ -103,7 +102,7 @@ def look_back(state: State, A: tf.Tensor, predicted: State, variance) -> tuple[t
     gain = transposed(rest)
     left = state.U - product(gain, moved)
     cov = product(left * state.D[None], transposed(left)) + variance * product(gain, rest)
-    return gain, 0.5 * (cov + transposed(cov))
+    return gain, symmetric(cov)
 
 
 def product(left: tf.Tensor, right: tf.Tensor) -> tf.Tensor:
@@ -119,6 +118,11 @@ def product_vector(matrix: tf.Tensor, vector: tf.Tensor) -> tf.Tensor:
 def transposed(matrix: tf.Tensor) -> tf.Tensor:
     """[n, m, ...] -> [m, n, ...]."""
     return tf.transpose(matrix, [1, 0, *range(2, matrix.shape.rank)])
+
+
+def symmetric(matrix: tf.Tensor) -> tf.Tensor:
+    """[n, n, ...], less what rounding made unequal."""
+    return 0.5 * (matrix + transposed(matrix))
 
 
 def batch_last(value: tf.Tensor) -> tf.Tensor:

@@ -112,7 +112,7 @@ def smooth_states(track: Track, mixed: Mixed, noise: Noise) -> tuple[Smoothed, B
         mean, cov = later
         filtered_mean, next_mean, gain, gain_t, alone = inputs
         mean = filtered_mean + kalman.product_vector(gain, mean - next_mean)
-        return mean, _symmetric(alone + kalman.product(kalman.product(gain, cov), gain_t))
+        return mean, kalman.symmetric(alone + kalman.product(kalman.product(gain, cov), gain_t))
 
     elements = tuple(map(_time_first, (track.updated.mean, following.mean, gain, gain_t, alone)))
     last = track.updated.mean[..., -1, :], cov[..., -1, :]
@@ -248,7 +248,3 @@ def _entropy(cov: tf.Tensor) -> tf.Tensor:
 def _per_frame(mask: tf.Tensor, *terms: tf.Tensor) -> list[tf.Tensor]:
     observed = tf.reduce_sum(mask)
     return [tf.reduce_sum(term) / observed for term in terms]
-
-
-def _symmetric(cov: tf.Tensor) -> tf.Tensor:
-    return 0.5 * (cov + kalman.transposed(cov))

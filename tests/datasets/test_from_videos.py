@@ -75,7 +75,15 @@ def test_the_file_is_beside_the_folder_and_one_videos_end_is_the_test(folder, tm
 
 @pytest.mark.parametrize(
     ("counts", "fraction", "tests"),
-    [([10, 10, 10, 10], 0.25, 10), ([100, 3, 5], 0.1, 8), ([50, 40], 0.1, 40), ([7], 0.1, 1), ([5, 5], 0, 0)],
+    [
+        ([10, 10, 10, 10], 0.25, 10),
+        ([100, 3, 5], 0.1, 8),
+        ([50, 40], 0.1, 40),
+        ([7], 0.1, 1),
+        ([5, 5], 0, 0),
+        ([5, 5], 0.9, 5),
+        ([1], 0.5, 0),
+    ],
 )
 def test_whole_videos_are_kept_for_the_test(script, counts, fraction, tests):
     kept = script.split(counts, fraction, seed=3)

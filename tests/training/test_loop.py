@@ -290,33 +290,3 @@ def test_a_run_can_be_made_longer_but_not_so_short_that_its_stage_is_gone(tmp_pa
     shorter.stages = shorter.stages[:1]
     with pytest.raises(CheckpointError, match="in the stage 'scale', which this run has not"):
         shorter.resume()
-
-
-def test_the_cosine_falls_from_its_start_to_nearly_nothing():
-    rate = cosine_decay(0.008, 4)
-    np.testing.assert_allclose([rate(e) for e in range(4)], 0.004 * (1 + np.cos(np.pi * np.arange(4) / 4)))
-    for wrong in ((0, 4), (0.1, 0)):
-        with pytest.raises(ValueError, match="cosine_decay: expected start > 0 and epochs >= 1"):
-            cosine_decay(*wrong)
-
-
-def test_decay_is_a_staircase_and_checks_its_arguments():
-    rate = exponential_decay(0.008, 0.5, 20)
-    assert [rate(e) for e in (0, 19, 20, 45)] == [0.008, 0.008, 0.004, 0.002]
-    for wrong in ((0, 0.5, 1), (1, 0, 1), (1, 0.5, 0)):
-        with pytest.raises(ValueError, match="exponential_decay: expected start > 0"):
-            exponential_decay(*wrong)
-
-
-def test_a_log_that_cannot_be_written_names_its_file(tmp_path, full_disk):
-    log = RunLog(tmp_path)
-    log.write({"epoch": 0})
-    with full_disk(20), pytest.raises(OSError, match=r"cannot write .*metrics.jsonl: .*last checkpoint is whole"):
-        log.write({"epoch": 1, "train_loss": 1.0})
-    assert log.read() == [{"epoch": 0}]
-
-
-def test_a_line_cut_short_is_dropped(tmp_path):
-    (tmp_path / "metrics.jsonl").write_text('{"epoch": 0}\n{"epoch": 1}\n{"epo')
-    assert RunLog(tmp_path, epoch=5).read() == [{"epoch": 0}, {"epoch": 1}]
-    assert RunLog(tmp_path, epoch=1).read() == [{"epoch": 0}]
