@@ -9,6 +9,7 @@ from seqvae.randomness import fold
 
 tfd = tfp.distributions
 _LOGIT_LIMIT = 13.815510  # log((1 - 1e-6) / 1e-6): the original clips probabilities to [1e-6, 1 - 1e-6]
+_LEAST_SLOPE = 0.02  # of `_sigmoid`, on the way back
 
 
 class FrameVAE(keras.layers.Layer):
@@ -47,7 +48,7 @@ class FrameVAE(keras.layers.Layer):
         outputs = outputs if isinstance(outputs, list) else [outputs]
         shape = tf.concat([tf.shape(frames)[:2], [self.dim_a]], 0)
         mean, *raw = (tf.reshape(tf.cast(value, self.variable_dtype), shape) for value in outputs)
-        return mean, self._max_variance * tf.sigmoid(raw[0]) if raw else tf.zeros_like(mean)
+        return mean, self._max_variance * _sigmoid(raw[0]) if raw else tf.zeros_like(mean)
 
     def decode(self, a: tf.Tensor) -> tf.Tensor:
         """Logits (clipped as the original clips probabilities) or means of the frames [B, T, *image_shape]."""
@@ -103,3 +104,17 @@ class FrameVAE(keras.layers.Layer):
             return floats
         seen = tf.reshape(mask > 0.5, tf.concat([tf.shape(mask), [1] * len(self.image_shape)], 0))
         return tf.where(seen, floats, 0.0)
+
+
+@tf.custom_gradient
+def _sigmoid(raw: tf.Tensor):
+    """A sigmoid that saturates but does not stay so: a gradient that leads back to the middle finds a slope of at least
+    `_LEAST_SLOPE`. The first steps can drive every variance to its limit, and a plain sigmoid would keep it there."""
+    value = tf.sigmoid(raw)
+
+    def gradient(upstream: tf.Tensor) -> tf.Tensor:
+        slope = value * (1.0 - value)
+        back = upstream * raw > 0.0  # descent then makes |raw| smaller
+        return upstream * tf.where(back, tf.maximum(slope, tf.constant(_LEAST_SLOPE, slope.dtype)), slope)
+
+    return value, gradient
