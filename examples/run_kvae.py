@@ -8,14 +8,12 @@
 A run leaves logs/<run>_kvae/: config.json, metrics.jsonl, checkpoints/, model.keras, videos, plots, imputation.json.
 """
 
-import json
 import os
-import shutil
-import sys
-import time
 from pathlib import Path
 
 from absl import app, flags
+
+from seqvae import runs
 
 _ROOT = Path(__file__).resolve().parent.parent
 
@@ -72,21 +70,13 @@ flags.DEFINE_enum(
 flags.DEFINE_boolean("shuffle", True, "a new order of the sequences every epoch")
 flags.DEFINE_boolean("mixed_precision", False, "convolutions in bfloat16, the rest in float32: faster")
 flags.DEFINE_boolean("jit_compile", None, "XLA for the state-space model; default: for sequences of 64 steps or more")
-flags.DEFINE_integer("seed", 0, "of weights, order, noise and masks")
-flags.DEFINE_boolean("deterministic", False, "the same numbers, bit for bit, on the same machine; slower")
-flags.DEFINE_string("preset", "", "named settings: paper, demo, best; flags given beside it win")
-# Files
-flags.DEFINE_string("gpu", "", "GPUs to use, with commas between; -1: none")
+# Files, seeds, devices
+runs.define_flags(presets="paper, demo, best")
 flags.DEFINE_string(
     "reload_model", "", "start from these weights: a model.keras of ours, or the original's .../model.ckpt"
 )
-flags.DEFINE_string("run_name", "", "name of the run; default: the time")
-flags.DEFINE_string("log_dir", "logs", "folder of the run folders", allow_override=True)  # absl has one of this name
 flags.DEFINE_string("data_dir", str(_ROOT / "datasets"), "folder of the datasets")
-flags.DEFINE_boolean("resume", False, "go on with the run run_name (default: the newest in log_dir)")
-flags.DEFINE_boolean("overwrite", False, "remove an earlier run of the same name")
 # Pictures
-flags.DEFINE_integer("display_step", 1, "epochs between two printed lines")
 flags.DEFINE_integer("generate_step", 20, "epochs between two sets of pictures; also after the first and the last")
 flags.DEFINE_integer("n_steps_gen", 80, "frames of a generated video")
 flags.DEFINE_integer("t_init_mask", 4, "frames seen before the gap that is imputed")
@@ -109,81 +99,28 @@ _OTHER = (
     "dataset", "num_epochs", "preset", "gpu", "reload_model", "run_name", "log_dir", "data_dir", "display_step",
     "generate_step", "n_steps_gen", "t_init_mask", "t_steps_mask",
 )  # fmt: skip
-_ERROR, _INTERRUPTED = 2, 130
 
 
 def main(argv: list[str]) -> None:
-    if len(argv) > 1:
-        raise app.UsageError(f"flags begin with --, got {argv[1:]}")
-    given = {name: flags.FLAGS[name].value for name in (*_MODEL, *_TRAINING, *_OTHER) if flags.FLAGS[name].present}
-    defaults = {name: flags.FLAGS[name].default for name in (*_MODEL, *_TRAINING, *_OTHER)}
-    gpu = given.get("gpu", "")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow reports every missing CUDA library
-    if gpu:
-        os.environ["CUDA_VISIBLE_DEVICES"] = gpu
-    try:
-        folder, config = _configure(defaults, given)
-        _run_until_interrupted(folder, config)
-    except (ValueError, OSError, RuntimeError, ArithmeticError) as error:
-        print(f"run_kvae.py: {error}", file=sys.stderr)
-        sys.exit(_ERROR)
+    runs.main(argv, (*_MODEL, *_TRAINING, *_OTHER), "kvae", _presets, _run)
 
 
-def _run_until_interrupted(folder: Path, config: dict) -> None:
-    try:
-        _run(folder, config)
-    except KeyboardInterrupt as stop:
-        print(
-            f"\n{stop or 'stopped'}. Go on with:\n"
-            f"  python {sys.argv[0]} --log_dir={folder.parent} --run_name={config['run_name']} --resume"
-        )
-        sys.exit(_INTERRUPTED)
-
-
-def _configure(defaults: dict, given: dict) -> tuple[Path, dict]:
-    """The run's folder and flags: defaults, then the preset's (or the resumed run's), then what was given."""
+def _presets() -> dict:
     from kvae.training import PRESETS
 
-    if flags.FLAGS.resume:
-        folder = _folder_to_resume(given.get("log_dir", defaults["log_dir"]), given.get("run_name", ""))
-        saved = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        return folder, defaults | saved | given | {"run_name": folder.name.removesuffix("_kvae")}
-    preset = given.get("preset", "")
-    if preset not in PRESETS:
-        raise ValueError(f"--preset: expected one of {', '.join(name for name in PRESETS if name)}, got {preset!r}.")
-    config = defaults | PRESETS[preset] | given
-    config["run_name"] = config["run_name"] or time.strftime("%Y%m%d%H%M%S")
-    return Path(config["log_dir"]) / f"{config['run_name']}_kvae", config
-
-
-def _folder_to_resume(log_dir: str, run_name: str) -> Path:
-    pattern = f"{run_name or '*'}_kvae/config.json"
-    found = sorted(Path(log_dir).glob(pattern), key=lambda path: path.stat().st_mtime)
-    if not found:
-        raise ValueError(
-            f"--resume: no run {pattern.removesuffix('/config.json')} in {log_dir}. Check --log_dir and --run_name."
-        )
-    return found[-1].parent
+    return PRESETS
 
 
 def _run(folder: Path, config: dict) -> None:
     train, test = _data(config)
     config = config | ({} if train.controls is None else {"dim_u": train.controls.shape[-1]})
-    import keras
-    import tensorflow as tf
-
     from kvae.evaluation import evaluate_elbo
     from kvae.report import Report
     from kvae.training import encoded, stages
     from seqvae.data.batches import Batches
-    from seqvae.files import write_json
     from seqvae.training import Checkpoints, Trainer, exponential_decay
 
-    for device in tf.config.list_physical_devices("GPU"):
-        tf.config.experimental.set_memory_growth(device, True)
-    keras.utils.set_random_seed(config["seed"])
-    if config["deterministic"]:
-        tf.config.experimental.enable_op_determinism()
+    runs.prepare(config)
     model = _model(config, train.image_shape)
     signature = (
         {n: model.get_config()[n] for n in _MODEL} | {n: config[n] for n in _TRAINING} | {"data": train.fingerprint()}
@@ -205,7 +142,7 @@ def _run(folder: Path, config: dict) -> None:
     def batches(sequences):
         return Batches(sequences, config["batch_size"], seed=config["seed"], shuffle=config["shuffle"])
 
-    _claim(folder)
+    runs.claim(folder)
     trainer = Trainer(
         model,
         batches(train),
@@ -223,9 +160,7 @@ def _run(folder: Path, config: dict) -> None:
         evaluate=lambda: evaluate_elbo(model, test, seed=config["seed"]),
         after_epoch=after_epoch,
     )
-    if flags.FLAGS.resume and not trainer.resume():
-        print("no checkpoint yet: the run starts again from its seed")
-    write_json(folder / "config.json", config)
+    runs.start(trainer, folder, config)
     print(f"{len(train)} training and {len(test)} test sequences of {train.steps} frames {train.image_shape}, "
           f"{model.count_params()} weights -> {folder}")  # fmt: skip
     log = trainer.run()
@@ -285,22 +220,6 @@ def _model(config: dict, image_shape: tuple[int, ...]):
     model = kvae.original.build(beside, image_shape)
     kvae.original.load(model, source)
     return model
-
-
-def _claim(folder: Path) -> None:
-    """Makes the run's folder; an earlier run in it is never written over unasked."""
-    if (folder / "config.json").exists() and not flags.FLAGS.resume:
-        if not flags.FLAGS.overwrite:
-            raise ValueError(
-                f"{folder}: a run of this name is there. Add --resume or --overwrite, or choose another --run_name."
-            )
-        shutil.rmtree(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OSError(
-            f"--log_dir: cannot make the folder {folder} ({error.strerror}). Choose a writable folder."
-        ) from error
 
 
 def _print_epoch(line: dict, config: dict, epochs: int) -> None:

@@ -69,6 +69,10 @@ def exponential_decay(start: float, rate: float, every: int) -> Callable[[int], 
     return lambda epoch: start * rate ** (epoch // every)
 
 
+def _adam() -> keras.optimizers.Optimizer:
+    return keras.optimizers.Adam(epsilon=1e-8, name="adam")  # named: checkpoints of any process are alike
+
+
 class Trainer:
     """Trains a model that gives `loss_terms(batch, seed=...)`, `objective(terms)` and `count(batch)`.
 
@@ -78,19 +82,21 @@ class Trainer:
     Args:
         learning_rate: of an epoch, counted over all stages.
         clip_norm: the gradients' global norm is clipped to it.
+        optimizer: makes a stage's optimiser; by default Adam with epsilon 1e-8.
         evaluate: gives named test figures.
         quiet: no progress bar.
     """
 
     def __init__(
         self, model, batches: Batches, stages: list[Stage], *, checkpoints: Checkpoints, log_folder,
-        learning_rate: Callable[[int], float], clip_norm: float | None = None, seed: int = 0,
+        learning_rate: Callable[[int], float], clip_norm: float | None = None,
+        optimizer: Callable[[], keras.optimizers.Optimizer] | None = None, seed: int = 0,
         evaluate: Callable[[], dict[str, float]] = dict, after_epoch: Callable[[int, RunLog], None] = lambda epoch, log: None,
         quiet: bool = False,
     ):  # fmt: skip
         self.model, self.batches, self.stages = model, batches, stages
         self._checkpoints, self._log_folder = checkpoints, log_folder
-        self._learning_rate, self._clip_norm = learning_rate, clip_norm
+        self._learning_rate, self._clip_norm, self._make_optimizer = learning_rate, clip_norm, optimizer or _adam
         self._seed = tf.constant([seed, 0], tf.int32)
         self._evaluate, self._after_epoch, self._quiet = evaluate, after_epoch, quiet
         self._position = {"epoch": 0, "step": 0, "sums": [], "weight": 0.0, "seconds": 0.0}
@@ -169,7 +175,7 @@ class Trainer:
         self._stage = stage.name
         self._stage_batches = stage.batches() if stage.batches else self.batches
         variables = list(stage.variables)
-        optimizer = keras.optimizers.Adam(epsilon=1e-8, name="adam")  # named: checkpoints of any process are alike
+        optimizer = self._make_optimizer()
         optimizer.build(variables)
 
         def take_step(batch, seed):

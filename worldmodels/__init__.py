@@ -1,0 +1,12 @@
+"""World Models (Ha and Schmidhuber 2018, arXiv:1803.10122): the ConvVAE that sees, and the MDN-RNN that remembers."""
+
+from seqvae.backend import require_tensorflow
+
+require_tensorflow()
+
+from worldmodels import original  # noqa: E402
+from worldmodels.conv_vae import ConvVAE, ConvVAETerms  # noqa: E402
+from worldmodels.course import Latents, RNNData  # noqa: E402
+from worldmodels.mdn_rnn import MDNRNN, Predicted, State  # noqa: E402
+
+__all__ = ["MDNRNN", "ConvVAE", "ConvVAETerms", "Latents", "Predicted", "RNNData", "State", "original"]

@@ -1,0 +1,102 @@
+"""The encoder and the decoder of the ConvVAE, as functional Keras models, and the sizes they need."""
+
+import keras
+import tensorflow as tf
+
+STRIDE = 2
+
+
+def check_sizes(image_shape, filters, kernel_sizes, decoder_filters, decoder_kernel_sizes) -> None:
+    """Whether every layer has something left to look at, and the decoder ends at the frame's size.
+
+    Raises:
+        ValueError: names the layer, and kernel sizes that would fit.
+    """
+    for names, many, kernels in (
+        (("filters", "kernel_sizes"), filters, kernel_sizes),
+        (("decoder_filters", "decoder_kernel_sizes"), (*decoder_filters, image_shape[-1]), decoder_kernel_sizes),
+    ):
+        if len(many) != len(kernels):
+            raise ValueError(
+                f"{names[0]}, {names[1]}: {len(many)} layers of filters (the decoder's last one makes the channels), "
+                f"{len(kernels)} kernel sizes; expected one kernel size a layer."
+            )
+        if min(*many, *kernels) < 1:
+            raise ValueError(f"{names[0]}, {names[1]}: expected integers of at least 1, got {many} and {kernels}.")
+    for side, size in zip(("height", "width"), image_shape[:2], strict=True):
+        _check_encoder(side, size, kernel_sizes)
+    sizes = decoded_sizes(decoder_kernel_sizes)
+    if tuple(image_shape[:2]) != (sizes[-1], sizes[-1]):
+        fitting = fitting_kernels(image_shape[0]) if image_shape[0] == image_shape[1] else None
+        cure = (
+            f"decoder_kernel_sizes={fitting} would make {image_shape[0]}; give {len(fitting) - 1} decoder_filters"
+            if fitting
+            else "frames must be square; crop or pad them"
+        )
+        raise ValueError(
+            f"image_shape: {tuple(image_shape)} is not what the decoder makes, {sizes[-1]}x{sizes[-1]} (from 1: "
+            f"{', '.join(map(str, sizes))}). For these frames {cure}."
+        )
+
+
+def _check_encoder(side: str, size: int, kernel_sizes) -> None:
+    sizes = [size]
+    for i, kernel in enumerate(kernel_sizes, 1):
+        if sizes[-1] < kernel:
+            raise ValueError(
+                f"kernel_sizes: layer enc_conv{i} (kernel {kernel}) finds a {side} of {sizes[-1]} (sizes so far: "
+                f"{', '.join(map(str, sizes))}). Use fewer layers, smaller kernels, or larger frames."
+            )
+        sizes.append((sizes[-1] - kernel) // STRIDE + 1)
+
+
+def decoded_sizes(kernel_sizes) -> list[int]:
+    """Height after every layer of the decoder, which starts at 1."""
+    sizes, size = [], 1
+    for kernel in kernel_sizes:
+        size = STRIDE * (size - 1) + kernel
+        sizes.append(size)
+    return sizes
+
+
+def fitting_kernels(size: int) -> tuple[int, ...]:
+    """Kernel sizes of a decoder that ends at `size`: 5 or 6 a layer, as the original's, whatever remains in the first.
+
+    >>> fitting_kernels(64)
+    (5, 5, 6, 6)
+    """
+    kernels = []
+    while size > 6:
+        kernels.append(6 if size % 2 == 0 else 5)
+        size = (size - kernels[-1]) // STRIDE + 1
+    return (size, *reversed(kernels))
+
+
+def encoder(image_shape, z_size: int, filters, kernel_sizes, dtype) -> keras.Model:
+    """Frames [N, H, W, C] -> mean and log-variance of z, [N, z_size] each."""
+    inputs = hidden = keras.Input(image_shape, name="frames", dtype=dtype.compute_dtype)
+    for i, (count, size) in enumerate(zip(filters, kernel_sizes, strict=True), 1):
+        hidden = keras.layers.Conv2D(
+            count, size, strides=STRIDE, activation="relu", name=f"enc_conv{i}", dtype=dtype
+        )(hidden)  # fmt: skip
+    hidden = keras.layers.Flatten(name="enc_flat", dtype=dtype)(hidden)
+    heads = [keras.layers.Dense(z_size, name=f"enc_fc_{name}", dtype=dtype)(hidden) for name in ("mu", "log_var")]
+    return keras.Model(inputs, heads, name="encoder")
+
+
+def decoder(z_size: int, dense_units: int, channels: int, filters, kernel_sizes, dtype) -> keras.Model:
+    """Codes [N, z_size] -> logits of the frames [N, H, W, C]."""
+    inputs = keras.Input((z_size,), name="z", dtype=dtype.compute_dtype)
+    hidden = keras.layers.Dense(dense_units, name="dec_fc", dtype=dtype)(inputs)
+    hidden = keras.layers.Reshape((1, 1, dense_units), name="dec_seed", dtype=dtype)(hidden)
+    for i, (count, size) in enumerate(zip((*filters, channels), kernel_sizes, strict=True), 1):
+        hidden = keras.layers.Conv2DTranspose(
+            count, size, strides=STRIDE, activation="relu" if i < len(kernel_sizes) else None, name=f"dec_deconv{i}",
+            dtype=dtype,
+        )(hidden)  # fmt: skip
+    return keras.Model(inputs, hidden, name="decoder")
+
+
+def frames_of(outputs: tf.Tensor) -> tf.Tensor:
+    """Frames in (0, 1) from the decoder's outputs."""
+    return tf.sigmoid(outputs)
