@@ -27,9 +27,9 @@ PHYSICS = dict(rtol=1e-5, atol=1e-4)
 # A covariance stored in float32: its rounding alone moves the least eigenvalue by 2**-24 times the greatest, times the size.
 POSITIVE_DEFINITE = 1e-6
 
-# World Models, float32 against the original's float32 on another machine: twice to ten times what float32 against float64
-# showed for each quantity (codes 3e-6, pixels 2e-6, losses 2e-7 relative, outputs and states of the MDN-RNN 9e-6, gradients 4e-6
-# of the largest). After three steps of an optimiser that divides by the gradient's size, a tiny gradient of either sign moves
+# World Models, float32 against the original's float32 on another machine: some times what float32 against float64 showed for
+# each quantity (codes 3e-6, pixels 2e-6, losses 2e-7 relative, outputs and states of the MDN-RNN 9e-6, gradients 4e-6 of the
+# largest). After three steps of an optimiser that divides by the gradient's size, a tiny gradient of either sign moves
 # a weight by up to three learning rates.
 WM_CODES = dict(rtol=0, atol=2e-5)
 WM_PIXELS = dict(rtol=0, atol=1e-5)

@@ -5,8 +5,8 @@ from seqvae.backend import require_tensorflow
 require_tensorflow()
 
 from worldmodels import original  # noqa: E402
-from worldmodels.conv_vae import ConvVAE, ConvVAETerms  # noqa: E402
-from worldmodels.course import Latents, RNNData  # noqa: E402
-from worldmodels.mdn_rnn import MDNRNN, Predicted, State  # noqa: E402
+from worldmodels.conv_vae import ConvVAE  # noqa: E402
+from worldmodels.mdn_rnn import MDNRNN  # noqa: E402
+from worldmodels.results import ConvVAETerms, Dream, Latents, Predicted, RNNData, State  # noqa: E402
 
-__all__ = ["MDNRNN", "ConvVAE", "ConvVAETerms", "Latents", "Predicted", "RNNData", "State", "original"]
+__all__ = ["MDNRNN", "ConvVAE", "ConvVAETerms", "Dream", "Latents", "Predicted", "RNNData", "State", "original"]

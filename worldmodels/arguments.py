@@ -49,8 +49,7 @@ def check_last_axis(name: str, value, size: int, rank: int = 1) -> tf.Tensor:
     """`value` as float32 with at least `rank` axes, the last of `size`."""
     value = tf.cast(tf.convert_to_tensor(value), tf.float32)
     if value.shape.rank is not None and (value.shape.rank < rank or value.shape[-1] not in (size, None)):
-        axes = ", ".join(["..."] + [str(size)])
-        raise ValueError(f"{name}: expected floats of the shape [{axes}], got {tuple(value.shape)}.")
+        raise ValueError(f"{name}: expected floats of the shape [..., {size}], got {tuple(value.shape)}.")
     return value
 
 

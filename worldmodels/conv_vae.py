@@ -1,7 +1,5 @@
 """`ConvVAE`: the vision model of World Models as a Keras model, in its TensorFlow and its course-Keras form."""
 
-from typing import NamedTuple
-
 import keras
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
@@ -11,26 +9,13 @@ from seqvae.randomness import fold, stateless_seed
 from seqvae.training import SequenceModel
 from worldmodels import arguments, networks, original
 from worldmodels.course import CourseMethods, RMSprop
+from worldmodels.results import ConvVAETerms
 
 ARCHITECTURES = {
     "worldmodels": {"filters": (32, 64, 128, 256), "decoder_filters": (128, 64, 32)},
     "course": {"filters": (32, 64, 64, 128), "decoder_filters": (64, 64, 32)},
 }
 _LOGVAR_RANGE = -20.0, 10.0  # standard deviations of 5e-5 to 150: no trained model comes near, exp stays finite
-
-
-class ConvVAETerms(NamedTuple):
-    """The loss of a batch and its parts, scalars.
-
-    worldmodels: reconstruction is the squared error summed over a frame's pixels and channels, [0, 1] each; kl is
-    KL(q(z|x) || N(0, 1)) in nats, no less than kl_tolerance * z_size for any frame; means over the frames.
-    course: reconstruction is 10 times the mean squared error of a pixel; kl is the mean over the z_size dimensions.
-    total: their sum.
-    """
-
-    reconstruction: tf.Tensor
-    kl: tf.Tensor
-    total: tf.Tensor
 
 
 @keras.saving.register_keras_serializable(package="worldmodels")
@@ -71,10 +56,11 @@ class ConvVAE(CourseMethods, SequenceModel):
         super().__init__(name=name, dtype=dtype, seed=seed)
         self.architecture, self.z_size, self.kl_tolerance = architecture, z_size, kl_tolerance
         self.image_shape = arguments.check_image_shape(image_shape)
+        default = ARCHITECTURES[architecture]
         sizes = {
-            "filters": filters or ARCHITECTURES[architecture]["filters"],
+            "filters": default["filters"] if filters is None else filters,
             "kernel_sizes": kernel_sizes,
-            "decoder_filters": decoder_filters or ARCHITECTURES[architecture]["decoder_filters"],
+            "decoder_filters": default["decoder_filters"] if decoder_filters is None else decoder_filters,
             "decoder_kernel_sizes": decoder_kernel_sizes,
         }
         sizes = {key: tuple(map(int, value)) for key, value in sizes.items()}

@@ -4,7 +4,6 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import NamedTuple
 
 import h5py
 import keras
@@ -12,28 +11,7 @@ import numpy as np
 
 from seqvae.files import whole_file
 from worldmodels import original
-
-
-class RNNData(NamedTuple):
-    """What an MDN-RNN learns from: at step t it sees z_t and the action, and predicts z_{t+1}.
-
-    inputs: [N, T - 1, z_size + action_size]; outputs: [N, T - 1, z_size]. Lists of such arrays, one an episode, where the
-    episodes are not equally long.
-    """
-
-    inputs: np.ndarray | list[np.ndarray]
-    outputs: np.ndarray | list[np.ndarray]
-
-
-class Latents(NamedTuple):
-    """q(z | x) of every frame, so that z can be drawn anew whenever it is used.
-
-    mean, logvar: [N, T, z_size]; actions: [N, T, action_size]. Lists where the episodes are not equally long.
-    """
-
-    mean: np.ndarray | list[np.ndarray]
-    logvar: np.ndarray | list[np.ndarray]
-    actions: np.ndarray | list[np.ndarray]
+from worldmodels.results import Latents, RNNData
 
 
 class CourseMethods:
@@ -71,11 +49,13 @@ class CourseMethods:
         path = Path(filepath)
         if not path.exists():
             raise FileNotFoundError(f"{path}: no such file of weights.")
+        before = self.get_weights()
         try:
             arrays = _read_keras_2(path)
             if arrays is None:
                 _load_keras_3(super().load_weights, path)
         except (OSError, KeyError, ValueError) as error:
+            super().set_weights(before)  # Keras loads layer by layer
             raise ValueError(f"{path}: damaged, or weights of another model ({error}).") from error
         if arrays is not None:
             original.load(self, arrays, source=str(path))

@@ -1,8 +1,5 @@
 """`MDNRNN`: the memory model of World Models, an LSTM that ends in mixtures of Gaussians, as a Keras model."""
 
-import math
-from typing import NamedTuple
-
 import keras
 import numpy as np
 import tensorflow as tf
@@ -11,53 +8,11 @@ from seqvae.objectives import bounded
 from seqvae.randomness import fold, stateless_seed
 from seqvae.training import SequenceModel
 from worldmodels import arguments, mixture, original
+from worldmodels.cell import ForgetBias, forget_bias, glorot_of, swap_gates
 from worldmodels.mixture import Mixture
+from worldmodels.results import Dream, MDNRNNTerms, MDNRNNTermsMore, Predicted, PredictedMore, State
 
 _LOGSTD_RANGE = -10.0, 10.0  # standard deviations of 5e-5 to 2e4
-_FORGET_BIAS = 1.0  # added where the original's cell runs; in our bias
-
-
-class State(NamedTuple):
-    """The LSTM's state: output h and cell c, [B, rnn_size] each."""
-
-    h: tf.Tensor
-    c: tf.Tensor
-
-
-class Predicted(NamedTuple):
-    """p(z_{t+1} | z_1..t, a_1..t) at every step, see `Mixture`, and the state after the last step."""
-
-    logmix: tf.Tensor
-    mean: tf.Tensor
-    logstd: tf.Tensor
-    state: State
-
-
-class PredictedMore(NamedTuple):
-    """`Predicted`, and for the next frame: `done`, the logit that the episode ends with it; `reward`, the mean of what it
-    brings; [B, T] each, None where the model has no such head."""
-
-    logmix: tf.Tensor
-    mean: tf.Tensor
-    logstd: tf.Tensor
-    state: State
-    done: tf.Tensor | None
-    reward: tf.Tensor | None
-
-
-class MDNRNNTerms(NamedTuple):
-    """z: negative log-likelihood of z, in nats per dimension and step (negative where the densities are above 1)."""
-
-    z: tf.Tensor
-
-
-class MDNRNNTermsMore(NamedTuple):
-    """z as in `MDNRNNTerms`; done: cross-entropy in nats a step, steps that end weighted by `done_weight`; reward: half the
-    squared error. 0 where the model has no such head."""
-
-    z: tf.Tensor
-    done: tf.Tensor
-    reward: tf.Tensor
 
 
 @keras.saving.register_keras_serializable(package="worldmodels")
@@ -96,13 +51,14 @@ class MDNRNN(SequenceModel):
         options = dict(dtype=self.dtype_policy)
         inputs, outputs = z_size + action_size, 3 * num_mixtures * z_size + int(predict_done) + int(predict_reward)
         # glorot_uniform for everything, biases too, the LSTM's two kernels as one matrix: the original's get_variable
-        kernel = _uniform(inputs + 5 * rnn_size)
+        kernel = glorot_of(inputs + 5 * rnn_size)
         self.lstm = keras.layers.LSTM(
             rnn_size, return_sequences=True, return_state=True, kernel_initializer=kernel,
-            recurrent_initializer=kernel.clone(), bias_initializer=_ForgetBias(8 * rnn_size), unit_forget_bias=False,
+            recurrent_initializer=kernel.clone(), bias_initializer=ForgetBias(8 * rnn_size), unit_forget_bias=False,
             name="lstm", **options,
         )  # fmt: skip
-        self.head = keras.layers.Dense(outputs, bias_initializer=_uniform(2 * outputs), name="head", **options)
+        self.head = keras.layers.Dense(outputs, bias_initializer=glorot_of(2 * outputs), name="head", **options)
+        self.supports_masking = True  # `call` hands its mask to the LSTM
         self.lstm.build((None, None, inputs))
         self.head.build((None, None, rnn_size))
         self.built = True
@@ -134,6 +90,9 @@ class MDNRNN(SequenceModel):
         )
         return self._outputs(hidden, State(tf.cast(h, tf.float32), tf.cast(c, tf.float32)))
 
+    def compute_mask(self, inputs, previous_mask):
+        return None  # what comes out of padding is not marked: the loss has the mask
+
     def step(self, z, action, state: State | None = None) -> Predicted | PredictedMore:
         """One step: z [B, z_size], action [B, action_size] -> `call`'s results without the axis of time."""
         z = arguments.check_last_axis("z", z, self.z_size, rank=2)
@@ -151,6 +110,70 @@ class MDNRNN(SequenceModel):
         parts = Mixture(*(tf.convert_to_tensor(part, tf.float32) for part in (logmix, mean, logstd)))
         u, normal = noise if noise is not None else self._noise(tf.shape(parts.mean)[:-1], seed)
         return mixture.draw(parts, temperature, tf.cast(u, tf.float32), tf.cast(normal, tf.float32))
+
+    def dream(
+        self, z0, *, actions=None, policy=None, steps: int | None = None, temperature: float = 1.0, state=None,
+        vae=None, seed=None, noise=None,
+    ) -> Dream:  # fmt: skip
+        """Rolls the model forward on its own predictions from z0 [B, z_size] (World Models, section "Dream").
+
+        Args:
+            actions: [B, steps, action_size]; or policy: a function of z [B, z_size] and the state's h [B, rnn_size] that
+                gives actions [B, action_size], called `steps` times.
+            temperature: see `sample`.
+            state: the LSTM's before z0; None is zeros.
+            vae: a `ConvVAE`; with it the codes are decoded to frames.
+            noise: (uniform, standard normal) numbers [B, steps, z_size] in place of a seed.
+
+        Raises:
+            ValueError: neither or both of actions and policy, or shapes that do not fit.
+            FloatingPointError: a code is not finite.
+        """
+        _check_temperature(temperature)
+        z0 = arguments.check_last_axis("z0", z0, self.z_size, rank=2)
+        if (actions is None) == (policy is None) or (policy is not None and steps is None):
+            raise ValueError("dream: expected either actions [B, steps, action_size], or policy and steps.")
+        if actions is not None:
+            actions = arguments.check_last_axis("actions", actions, self.action_size, rank=3)
+            if actions.shape[0] != z0.shape[0] or steps not in (None, actions.shape[1]):
+                raise ValueError(
+                    f"actions: expected [{z0.shape[0]}, {steps or 'steps'}, {self.action_size}] to fit z0 and steps, got "
+                    f"{tuple(actions.shape)}."
+                )
+            steps = actions.shape[1]
+        shape = [z0.shape[0], steps, self.z_size]
+        u, normal = self._noise(shape, seed) if noise is None else (tf.cast(n, tf.float32) for n in noise)
+        state = self.initial_state(shape[0]) if state is None else State(*state)
+        temperature = tf.constant(temperature, tf.float32)
+        if policy is None:
+            z = self._run(self._dream, z0, actions, state, temperature, u, normal)
+        else:
+            z, actions = self._dream_with(policy, z0, state, temperature, u, normal)
+        arguments.check_finite("dream", z=z)
+        return Dream(z, actions, None if vae is None else vae.decode(z))
+
+    def _dream(self, z0, actions, state, temperature, u, normal) -> tf.Tensor:
+        def one(carried, now):
+            z, state = carried
+            action, u, normal = now
+            predicted = self._step(z, action, state)
+            return mixture.draw(Mixture(*predicted[:3]), temperature, u, normal), predicted.state
+
+        time_major = tuple(tf.transpose(value, [1, 0, 2]) for value in (actions, u, normal))
+        z, _ = tf.scan(one, time_major, (z0, state))
+        return tf.concat([z0[:, None], tf.transpose(z, [1, 0, 2])], 1)
+
+    def _dream_with(self, policy, z0, state, temperature, u, normal) -> tuple[tf.Tensor, tf.Tensor]:
+        path, taken = [z0], []
+        for t in range(u.shape[1]):
+            taken.append(arguments.check_last_axis("policy", policy(path[-1], state.h), self.action_size, rank=2))
+            z, state = self._run(self._step_and_draw, path[-1], taken[-1], state, temperature, u[:, t], normal[:, t])
+            path.append(z)
+        return tf.stack(path, 1), tf.stack(taken, 1)
+
+    def _step_and_draw(self, z, action, state, temperature, u, normal) -> tuple[tf.Tensor, State]:
+        predicted = self._step(z, action, state)
+        return mixture.draw(Mixture(*predicted[:3]), temperature, u, normal), predicted.state
 
     def _noise(self, shape, seed) -> tuple[tf.Tensor, tf.Tensor]:
         seed = stateless_seed(seed, self._seeds)
@@ -252,51 +275,18 @@ class MDNRNN(SequenceModel):
         """The weights in the original's order and layout, see `worldmodels.original.load`."""
         cell = self.lstm.cell
         kernel = np.concatenate([cell.kernel.numpy(), cell.recurrent_kernel.numpy()])
-        bias = cell.bias.numpy() - self._forget()
-        return [self.head.kernel.numpy(), self.head.bias.numpy(), _swap_gates(kernel), _swap_gates(bias)]
+        bias = cell.bias.numpy() - forget_bias(self.rnn_size)
+        return [self.head.kernel.numpy(), self.head.bias.numpy(), swap_gates(kernel), swap_gates(bias)]
 
     def set_original_arrays(self, arrays: list[np.ndarray]) -> None:
         """Sets the weights from arrays in the original's order and layout."""
         output_w, output_b, kernel, bias = arrays
-        kernel, cell = _swap_gates(kernel), self.lstm.cell
+        kernel, cell = swap_gates(kernel), self.lstm.cell
         self.head.kernel.assign(output_w)
         self.head.bias.assign(output_b)
         cell.kernel.assign(kernel[: -self.rnn_size])
         cell.recurrent_kernel.assign(kernel[-self.rnn_size :])
-        cell.bias.assign(_swap_gates(bias) + self._forget())
-
-    def _forget(self) -> np.ndarray:
-        forget = np.zeros(4 * self.rnn_size, np.float32)
-        forget[self.rnn_size : 2 * self.rnn_size] = _FORGET_BIAS
-        return forget
-
-
-def _swap_gates(columns: np.ndarray) -> np.ndarray:
-    """Columns of the gates i, j, f, o (the original's) <-> i, f, j, o (Keras')."""
-    i, second, third, o = np.split(columns, 4, axis=-1)
-    return np.concatenate([i, third, second, o], axis=-1)
-
-
-def _uniform(fan_in_and_out: int) -> keras.initializers.Initializer:
-    """glorot_uniform of a matrix with that many rows and columns together."""
-    limit = math.sqrt(6.0 / fan_in_and_out)
-    return keras.initializers.RandomUniform(-limit, limit)
-
-
-@keras.saving.register_keras_serializable(package="worldmodels")
-class _ForgetBias(keras.initializers.Initializer):
-    """The original's uniform bias, and 1 for the forget gate."""
-
-    def __init__(self, fan_in_and_out: int):
-        self.fan_in_and_out = fan_in_and_out
-
-    def __call__(self, shape, dtype=None):
-        units = shape[0] // 4
-        forget = tf.concat([tf.zeros([units]), tf.fill([units], _FORGET_BIAS), tf.zeros([2 * units])], 0)
-        return _uniform(self.fan_in_and_out)(shape, dtype) + tf.cast(forget, dtype or tf.float32)
-
-    def get_config(self):
-        return {"fan_in_and_out": self.fan_in_and_out}
+        cell.bias.assign(swap_gates(bias) + forget_bias(self.rnn_size))
 
 
 def _mean(value: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:

@@ -89,7 +89,7 @@ def test_the_conv_vaes_gradients_and_three_steps_of_its_optimiser(convvae):
 
 
 def check_gradient(gradient, arrays, i):
-    total, norm, largest = arrays[f"gradstat/{i}"]
+    _, norm, largest = arrays[f"gradstat/{i}"]
     np.testing.assert_allclose(gradient[arrays[f"idx/{i}"]], arrays[f"grad/{i}"], rtol=0, atol=WM_GRADIENT * largest)
     np.testing.assert_allclose(np.linalg.norm(gradient), norm, rtol=1e-4)
 
