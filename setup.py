@@ -30,9 +30,17 @@ setup(
         "rich>=14,<16",
     ],
     extras_require={
+        "carracing": ["gymnasium[box2d]>=1.1"],
         "tensorboard": ["tensorboard>=2.20"],
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
-        "test": ["pytest>=8.4", "hypothesis>=6.140", "setuptools>=65", "wheel>=0.45", "tensorboard>=2.20"],
+        "test": [
+            "pytest>=8.4",
+            "hypothesis>=6.140",
+            "setuptools>=65",
+            "wheel>=0.45",
+            "tensorboard>=2.20",
+            "gymnasium[box2d]>=1.1",
+        ],
         "dev": ["ruff>=0.14"],
     },
     classifiers=[

@@ -23,8 +23,13 @@ def contact_sheet(images: np.ndarray, title: str) -> Figure:
     return film_strips(rows, title=title)
 
 
-def film_strips(rows: dict[str, np.ndarray], *, title: str, missing: np.ndarray | None = None) -> Figure:
-    """Named sequences [T, H, W(, C)] under each other, time from left to right; `missing` [T] steps are marked."""
+def film_strips(
+    rows: dict[str, np.ndarray], *, title: str, missing: np.ndarray | None = None, x_label: str = "frame",
+    x_ticks: list | None = None,
+) -> Figure:  # fmt: skip
+    """Named sequences [T, H, W(, C)] under each other, time from left to right; `missing` [T] steps are marked.
+
+    x_label, x_ticks: what is from left to right, and [T] names for it, where it is not time."""
     strips = {name: as_pixels(sequence) for name, sequence in rows.items()}
     steps, height, width = next(iter(strips.values())).shape[:3]
     gap = 2
@@ -49,7 +54,9 @@ def film_strips(rows: dict[str, np.ndarray], *, title: str, missing: np.ndarray 
                     lw=3,
                     clip_on=False,
                 )
-    axes[-1].set_xticks([t * (width + gap) + width / 2 for t in range(steps)], range(1, steps + 1), fontsize=8)
-    axes[-1].set_xlabel("frame" + (", orange: missing" if missing is not None else ""), fontsize=9)
+    axes[-1].set_xticks(
+        [t * (width + gap) + width / 2 for t in range(steps)], x_ticks or range(1, steps + 1), fontsize=8
+    )
+    axes[-1].set_xlabel(x_label + (", orange: missing" if missing is not None else ""), fontsize=9)
     figure.suptitle(title, fontsize=10)
     return figure

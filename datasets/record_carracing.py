@@ -1,0 +1,129 @@
+"""Records episodes of CarRacing-v3 as World Models needs them: one compressed .npz an episode.
+
+    pip install ".[carracing]"
+    python datasets/record_carracing.py --episodes=200 --workers=2          # datasets/carracing/episode-00000.npz ...
+    python datasets/record_carracing.py --preprocessing=original --policy=original
+
+Kill it whenever you like: the same command goes on where it stood. Episode i depends on the seed and i alone, whatever the
+number of workers. No screen is needed.
+"""
+
+import multiprocessing
+import os
+from pathlib import Path
+
+import numpy as np
+from absl import app, flags
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from seqvae.data import save
+
+flags.DEFINE_integer("episodes", 200, "episodes (the original recorded 10000)")
+flags.DEFINE_integer(
+    "steps", 1000, "frames of an episode; it is shorter where the car leaves the field or ends its lap"
+)
+flags.DEFINE_enum("preprocessing", "plain", ["plain", "original"], "original: its contrast stretch and wrap-around too")
+flags.DEFINE_enum("policy", "hold", ["hold", "original"], "hold: random actions held 1 to 10 steps; original: its own")
+flags.DEFINE_integer("seed", 0, "of tracks and actions")
+flags.DEFINE_integer("workers", os.cpu_count() or 1, "processes")
+flags.DEFINE_string("out", str(Path(__file__).resolve().parent / "carracing"), "folder of the episodes")
+
+STEERING, GAS, BRAKE = (-1.0, 1.0), (0.0, 1.0), (0.0, 0.5)
+
+
+class Hold:
+    """Actions drawn uniformly and held for 1 to 10 steps; the brake in a quarter of them."""
+
+    def __init__(self, rng: np.random.Generator):
+        self._rng, self._left = rng, 0
+
+    def __call__(self) -> np.ndarray:
+        if not self._left:
+            self._left = self._rng.integers(1, 11)
+            brake = self._rng.uniform(*BRAKE) if self._rng.random() < 0.25 else 0.0
+            self._action = np.array([self._rng.uniform(*STEERING), self._rng.uniform(*GAS), brake], np.float32)
+        self._left -= 1
+        return self._action
+
+
+class Original:
+    """What the original's random controller comes to: it never sees the picture, its code is N(0, 1) noise.
+
+    One matrix an episode, Cauchy numbers of a random width, on the code: tanh(code W + b).
+    """
+
+    def __init__(self, rng: np.random.Generator):
+        width = rng.uniform(0.0, 0.01)
+        self._rng = rng
+        self._matrix, self._bias = rng.standard_cauchy((32, 3)) * width, rng.standard_cauchy(3) * width
+
+    def __call__(self) -> np.ndarray:
+        steer, gas, brake = np.tanh(self._rng.standard_normal(32) @ self._matrix + self._bias)
+        return np.array([steer, (gas + 1.0) / 2.0, np.clip(brake, 0.0, 1.0)], np.float32)
+
+
+POLICIES = {"hold": Hold, "original": Original}
+
+
+def record_episode(job: tuple) -> str:
+    """Plays one episode and writes it; returns the file's name.
+
+    `frames` [T, 64, 64, 3] uint8; `actions` [T, 3] float32 (steering, gas, brake), taken at each frame; `rewards` [T]
+    float32, what came with the frame; `done` [T] float32, 1 where the frame was the last of its game.
+    """
+    path, seed, index, steps, preprocessing, policy = job
+    import gymnasium
+
+    from worldmodels import preprocessing as frames_of
+
+    process = getattr(frames_of, preprocessing)
+    env = gymnasium.make("CarRacing-v3", max_episode_steps=steps + 1)
+    act = POLICIES[policy](np.random.default_rng([seed, index]))
+    picture, _ = env.reset(seed=int(np.random.SeedSequence([seed, index]).generate_state(1)[0]))
+    rows, reward, ended = [], 0.0, False
+    while len(rows) < steps:
+        action = act()
+        rows.append((process(picture), action, np.float32(reward), np.float32(ended)))
+        if ended:
+            break
+        picture, reward, ended, _, _ = env.step(action)
+    env.close()
+    save(path, dict(zip(("frames", "actions", "rewards", "done"), map(np.stack, zip(*rows, strict=True)), strict=True)))
+    return path.name
+
+
+def missing_jobs(values: dict) -> list[tuple]:
+    """The episodes that are not there yet."""
+    options = tuple(values[name] for name in ("steps", "preprocessing", "policy"))
+    paths = [Path(values["out"]) / f"episode-{i:05d}.npz" for i in range(values["episodes"])]
+    return [(path, values["seed"], i, *options) for i, path in enumerate(paths) if not path.exists()]
+
+
+def main(argv: list[str]) -> None:
+    values = flags.FLAGS.flag_values_dict()
+    if len(argv) > 1:
+        raise app.UsageError(f"flags begin with --, got {argv[1:]}")
+    for name in ("episodes", "steps", "workers"):
+        if values[name] < 1:
+            raise app.UsageError(f"--{name}: expected an integer of at least 1, got {values[name]}")
+    try:
+        import Box2D  # noqa: F401
+        import gymnasium  # noqa: F401
+    except ImportError as error:
+        raise SystemExit(f'record_carracing.py: {error}. Install the simulator: pip install ".[carracing]"') from None
+    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # no screen
+    jobs, out = missing_jobs(values), values["out"]
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    try:
+        with Progress(*columns) as bar, multiprocessing.get_context("spawn").Pool(values["workers"]) as pool:
+            task = bar.add_task(str(out), total=values["episodes"], completed=values["episodes"] - len(jobs))
+            for _ in pool.imap_unordered(record_episode, jobs):
+                bar.advance(task)
+    except OSError as error:
+        raise SystemExit(f"record_carracing.py: {error}") from None
+    size = sum(path.stat().st_size for path in Path(out).glob("episode-*.npz"))
+    print(f"{out}: {values['episodes']} episodes, {size / 1e6:.1f} MB")
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,32 @@
+"""The episodes that a command trains on: recorded ones, or pushed balls that are made where they are missing."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from rich.progress import track
+
+from seqvae.data.episodes import Episodes, open_episodes
+from seqvae.physics import WORLDS, write_episode
+
+BALLS = "balls"
+PUSHED_BALLS = replace(WORLDS["box_push"], name=BALLS, colour=True, balls=2).scaled(2)
+"""Two coloured balls in a box, 64x64 pixels, pushed at every frame by a random force, the action."""
+
+
+def episodes_of(config: dict, needed: dict[str, str]) -> tuple[Episodes, Episodes]:
+    """Training and test episodes of a command's flags `dataset`, `data_dir`, `episodes`, `steps`, `test_fraction`, `seed`."""
+    folder = Path(config["dataset"])
+    if config["dataset"] == BALLS:
+        folder = Path(config["data_dir"]) / f"{BALLS}-{config['steps']}"
+        _make_balls(folder, config["episodes"], config["steps"])
+    episodes = open_episodes(folder, needed)
+    if config["dataset"] == BALLS:
+        episodes = episodes.take(range(config["episodes"]))
+    return episodes.split(config["test_fraction"], config["seed"])
+
+
+def _make_balls(folder: Path, episodes: int, steps: int) -> None:
+    paths = [folder / f"episode-{i:05d}.npz" for i in range(episodes)]
+    missing = [(i, path) for i, path in enumerate(paths) if not path.exists()]
+    for i, path in track(missing, f"{folder}: making {len(missing)} episodes", disable=not missing):
+        write_episode(PUSHED_BALLS, path, i, steps=steps)

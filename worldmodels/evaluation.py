@@ -1,0 +1,92 @@
+"""Held-out figures: what the ConvVAE reconstructs, and what the MDN-RNN knows of the next code beside two baselines."""
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+import tensorflow as tf
+
+from seqvae.data.episodes import Episodes
+from seqvae.data.streams import EpisodeBatches
+from seqvae.randomness import fold
+from worldmodels.conv_vae import ConvVAE
+from worldmodels.mdn_rnn import MDNRNN
+
+_BATCH = 100
+_HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
+
+
+def evaluate_vae(vae: ConvVAE, episodes: Episodes, seed: int = 0) -> dict[str, float]:
+    """Means over all frames of the terms of the loss, of the KL without its floor (`kl_nats`, nats a frame), and of the
+    mean squared error of a pixel of `reconstruct` (`pixel_mse`)."""
+    evaluated = tf.function(_vae_figures, autograph=False, reduce_retracing=True)
+    return _averages(
+        (evaluated(vae, batch["frames"], tf.constant([seed, i], tf.int32)), len(batch["frames"]))
+        for i, batch in enumerate(
+            EpisodeBatches(episodes, _BATCH, {"frames": "frames"}, shuffle=False, group=1).epoch(0)
+        )
+    )
+
+
+def _vae_figures(vae: ConvVAE, frames: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
+    q, terms = vae.encode(frames), vae.loss_terms(frames, seed=seed)
+    error = tf.square(vae.reconstruct(frames) - tf.cast(frames, tf.float32) / 255.0)
+    standard = type(q)(tf.zeros_like(q.loc), tf.ones_like(q.loc))
+    return terms._asdict() | {"kl_nats": tf.reduce_mean(q.kl_divergence(standard)), "pixel_mse": tf.reduce_mean(error)}
+
+
+def evaluate_rnn(rnn: MDNRNN, batches, seed: int = 0) -> dict[str, float]:
+    """Means over all predicted steps of the terms of the loss: `z` is the negative log-likelihood in nats per dimension."""
+    evaluated = tf.function(
+        lambda batch, seed: (rnn.loss_terms(batch, seed=seed)._asdict(), rnn.count(batch)),
+        autograph=False,
+        reduce_retracing=True,
+    )
+    seeds = tf.constant([seed, 1], tf.int32)
+    return _averages(evaluated(batch, fold(seeds, i)) for i, batch in enumerate(batches.epoch(0)))
+
+
+def _averages(parts: Iterable[tuple[dict, float]]) -> dict[str, float]:
+    sums, weight = {}, 0.0
+    for figures, count in parts:
+        weight += float(count)
+        for name, value in figures.items():
+            sums[name] = sums.get(name, 0.0) + float(value) * float(count)
+    return {name: value / weight for name, value in sums.items()}
+
+
+def baselines(train: Episodes, test: Episodes, seed: int = 0) -> dict[str, float]:
+    """Negative log-likelihoods of the test episodes' next codes, nats per dimension, of two models that need no network.
+
+    gaussian: z_{t+1} ~ N(mean, variance of the training codes), each dimension its own.
+    last_frame: z_{t+1} ~ N(z_t + mean, variance of the training codes' steps).
+    """
+    mean, variance = _moments(_drawn(train, seed))
+    step_mean, step_variance = _moments(np.diff(codes, axis=0) for codes in _drawn(train, seed))
+    score, count = np.zeros(2), 0
+    for codes in _drawn(test, seed + 1):
+        after, step = codes[1:], np.diff(codes, axis=0)
+        score += _gaussian_nll(after - mean, variance), _gaussian_nll(step - step_mean, step_variance)
+        count += after.size
+    return dict(zip(("gaussian", "last_frame"), (score / count).tolist(), strict=True))
+
+
+def _moments(parts: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and variance per dimension of rows [T, z_size] that come in parts."""
+    count, total, squares = 0, 0.0, 0.0
+    for part in parts:
+        count, total, squares = count + len(part), total + part.sum(0), squares + (part**2).sum(0)
+    mean = total / count
+    return mean, np.maximum(squares / count - mean**2, 1e-12)
+
+
+def _drawn(episodes: Episodes, seed: int) -> Iterable[np.ndarray]:
+    """Each episode's codes [T, z_size] float64, drawn from q(z | x)."""
+    for i in range(len(episodes)):
+        arrays = episodes.read(i, ("mean", "logvar"))
+        mean, logvar = (arrays[name].astype(np.float64) for name in ("mean", "logvar"))
+        yield mean + np.exp(0.5 * logvar) * np.random.default_rng([seed, i]).standard_normal(mean.shape)
+
+
+def _gaussian_nll(difference: np.ndarray, variance: np.ndarray) -> float:
+    return float((0.5 * difference**2 / variance + 0.5 * np.log(variance) + _HALF_LOG_2PI).sum())

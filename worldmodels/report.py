@@ -1,0 +1,165 @@
+"""What a run leaves for a person to look at: pictures, videos and figures of test episodes."""
+
+from pathlib import Path
+
+import numpy as np
+
+from seqvae import plotting
+from seqvae.data.episodes import Episodes
+from seqvae.files import write_json
+from worldmodels.conv_vae import ConvVAE
+from worldmodels.evaluation import baselines, evaluate_rnn, evaluate_vae
+from worldmodels.latents import encode
+from worldmodels.mdn_rnn import MDNRNN
+
+_SHOWN, _TRAVERSED, _LATENTS = 10, 9, 6
+
+
+class VAEReport:
+    """Pictures and figures of a ConvVAE on test episodes, written into `folder`."""
+
+    def __init__(self, vae: ConvVAE, test: Episodes, folder: str | Path, seed: int):
+        self._vae, self._test, self._folder, self._seed = vae, test, Path(folder), seed
+        self._frames = _spread(test, 64)
+
+    def pictures(self, epoch: int) -> None:
+        """Reconstructions, samples and a latent traversal; `epoch` goes into their names."""
+        shown = self._frames[:: len(self._frames) // _SHOWN][:_SHOWN]
+        rows = {"test frames": shown, "reconstructed": self._vae.reconstruct(shown).numpy()}
+        self._save(f"reconstruction_{epoch:05d}", plotting.film_strips(rows, title="Reconstructions of test frames"))
+        samples = self._vae.sample(3 * _SHOWN, seed=self._seed).numpy().reshape(3, _SHOWN, *self._vae.image_shape)
+        rows = {f"{i + 1}": row for i, row in enumerate(samples)}
+        self._save(
+            f"samples_{epoch:05d}", plotting.film_strips(rows, title="Frames decoded from z ~ N(0, 1)", x_label="draw")
+        )
+        self._save(f"traversal_{epoch:05d}", self._traversal(shown[0]))
+
+    def _traversal(self, frame: np.ndarray):
+        """A frame's code with one number changed at a time: those whose means vary most over the test frames."""
+        means, _ = encode(self._vae, self._frames)
+        code, values = encode(self._vae, frame[None])[0][0], np.linspace(-2.5, 2.5, _TRAVERSED)
+        active = np.argsort(-means.var(axis=0))[:_LATENTS]
+        rows = {}
+        for d in active:
+            codes = np.repeat(code[None], _TRAVERSED, axis=0)
+            codes[:, d] = values
+            rows[f"z[{d}]"] = self._vae.decode(codes).numpy()
+        count = int((means.var(axis=0) > 0.01).sum())
+        title = f"One number of z changed at a time ({count} of {len(code)} are in use: their means vary)"
+        return plotting.film_strips(rows, title=title, x_label="its value", x_ticks=[f"{v:.1f}" for v in values])
+
+    def training_curves(self, lines: list[dict]) -> None:
+        """The log's lines as curves."""
+        panels = {
+            "loss": ("train_loss", "test_total"),
+            "reconstruction": ("train_reconstruction", "test_reconstruction"),
+            "KL in the loss": ("train_kl", "test_kl"),
+        }
+        self._save("training_curves", plotting.metric_curves(lines, panels, title="Training of the ConvVAE"))
+
+    def final(self) -> dict:
+        """`evaluation.json`: the figures over all test frames; returns them."""
+        figures = evaluate_vae(self._vae, self._test, self._seed)
+        write_json(self._folder / "evaluation.json", figures)
+        return figures
+
+    def summary(self, figures: dict) -> list[str]:
+        """The last lines a run prints."""
+        height, width, channels = self._vae.image_shape
+        error = figures["pixel_mse"]
+        return [
+            f"{self._test.steps} unseen test frames: squared error {error * height * width * channels:.1f} a frame "
+            f"({error**0.5 * 255:.1f} of 255 a pixel, root mean square), KL {figures['kl_nats']:.1f} nats a frame",
+            f"look at {self._folder}/: " + ", ".join(sorted(path.name for path in self._folder.glob("*.png"))),
+        ]
+
+    def _save(self, name: str, figure) -> None:
+        plotting.save_figure(self._folder / f"{name}.png", figure)
+
+
+class RNNReport:
+    """Pictures and figures of an MDN-RNN on test episodes, written into `folder`.
+
+    Args:
+        vae: decodes the dreams.
+        train, test: episodes of latents; frames: the test episodes' frames, of the same names.
+        seen: steps of the real episode before the dream begins; steps: that are dreamt.
+    """
+
+    def __init__(
+        self, rnn: MDNRNN, vae: ConvVAE, train: Episodes, test: Episodes, frames: Episodes, folder: str | Path, *,
+        seen: int, steps: int, temperature: float, seed: int,
+    ):  # fmt: skip
+        self._rnn, self._vae, self._train, self._test, self._frames = rnn, vae, train, test, frames
+        self._folder, self._temperature, self._seed = Path(folder), temperature, seed
+        longest = max(test.lengths)
+        self._seen = max(1, min(seen, longest - 2))
+        self._steps = min(steps, longest - self._seen - 1)
+        enough = [i for i, length in enumerate(test.lengths) if length > self._seen + self._steps]
+        self._shown = enough[:4]
+
+    def dream(self, epoch: int) -> None:
+        """A video (mp4 and GIF): real test episodes, what the ConvVAE makes of them, and dreams that begin as they do and
+        are given their actions. A border is orange while the model sees nothing."""
+        last = self._seen + self._steps + 1
+        real, codes = [], []
+        for i in self._shown:
+            real.append(self._frames.read(i, ("frames",))["frames"][:last])
+            arrays = self._test.read(i, ("mean", "actions"))
+            codes.append([arrays[name][:last].astype(np.float32) for name in ("mean", "actions")])
+        mean, actions = (np.stack(part) for part in zip(*codes, strict=True))
+        seen, rest = self._seen, actions[:, self._seen : -1]
+        state = self._rnn(np.concatenate([mean, actions], -1)[:, :seen]).state
+        options = dict(actions=rest, temperature=self._temperature, state=state, seed=self._seed)
+        dreamt = self._rnn.dream(mean[:, seen], **options).z.numpy()
+        rows = {
+            "real": np.stack(real),
+            "reconstructed": self._vae.decode(mean).numpy(),
+            f"dreamt, T = {self._temperature:g}": self._vae.decode(np.concatenate([mean[:, :seen], dreamt], 1)).numpy(),
+        }
+        missing = np.zeros(mean.shape[:2], bool)
+        missing[:, seen + 1 :] = True
+        for ending in ("mp4", "gif"):
+            video = plotting.labelled_rows(rows, missing, zoom=2)
+            plotting.save_video(self._folder / f"dream_{epoch:05d}.{ending}", video, fps=12)
+        strip = {name: row[0, seen :: max(1, self._steps // 12)][:13] for name, row in rows.items()}
+        figure = plotting.film_strips(
+            strip, title=f"A test episode, and a dream with its actions from frame {seen + 1} on"
+        )
+        plotting.save_figure(self._folder / f"dream_{epoch:05d}.png", figure)
+
+    def training_curves(self, lines: list[dict]) -> None:
+        """The log's lines as curves."""
+        panels = {"negative log-likelihood, nats per dimension": ("train_z", "test_z")}
+        if "test_done" in lines[-1]:
+            panels |= {"end": ("train_done", "test_done"), "reward": ("train_reward", "test_reward")}
+        figure = plotting.metric_curves(lines, panels, title="Training of the MDN-RNN")
+        plotting.save_figure(self._folder / "training_curves.png", figure)
+
+    def final(self, batches) -> dict:
+        """`evaluation.json`: the terms over all test episodes, and the baselines; returns them."""
+        figures = {"mdn_rnn": evaluate_rnn(self._rnn, batches, self._seed)}
+        figures["baselines"] = baselines(self._train, self._test, self._seed)
+        write_json(self._folder / "evaluation.json", figures)
+        return figures
+
+    def summary(self, figures: dict) -> list[str]:
+        """The last lines a run prints."""
+        base = figures["baselines"]
+        return [
+            f"negative log-likelihood of the next code, nats per dimension ({len(self._test)} unseen test episodes):",
+            f"  MDN-RNN {figures['mdn_rnn']['z']:.3f}   same as the last frame {base['last_frame']:.3f}   "
+            f"one Gaussian {base['gaussian']:.3f}   (lower is better; below 0 is fine)",
+            f"look at {self._folder}/: " + ", ".join(sorted(path.name for path in self._folder.glob("*.gif"))),
+        ]
+
+
+def _spread(episodes: Episodes, count: int) -> np.ndarray:
+    """About `count` frames from all over the episodes, a few of each."""
+    chosen = range(0, len(episodes), max(1, len(episodes) // 16))
+    each = max(1, count // len(chosen))
+    parts = []
+    for i in chosen:
+        frames = episodes.read(i, ("frames",))["frames"]
+        parts.append(frames[np.linspace(0, len(frames) - 1, min(each, len(frames))).astype(int)])
+    return np.concatenate(parts)

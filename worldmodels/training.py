@@ -1,0 +1,14 @@
+"""How the two models are trained: named settings of the commands' flags."""
+
+CONVVAE_PRESETS: dict[str, dict] = {
+    "": {},
+    "course": {"architecture": "course", "batch_size": 32, "learning_rate": 1e-3, "num_epochs": 1},
+    "demo": {"episodes": 200, "steps": 100, "learning_rate": 1e-3, "num_epochs": 6},
+}
+""""": the original's; "course": the course text's; "demo": minutes on a laptop, for the bouncing balls."""
+
+MDNRNN_PRESETS: dict[str, dict] = {
+    "": {},
+    "demo": {"batch_size": 20, "seq_len": 99, "num_epochs": 40, "learning_rate": 3e-3, "decay_rate": 0.93},
+}
+""""": the original's; "demo": minutes on a laptop, for the bouncing balls."""
