@@ -29,6 +29,10 @@ flags.DEFINE_enum(
 )
 flags.DEFINE_integer("z_size", 32, "size of the code z")
 flags.DEFINE_float("kl_tolerance", 0.5, "floor of a frame's KL, nats per dimension of z (worldmodels)")
+flags.DEFINE_string("filters", "", "of each encoder layer; default: the architecture's")
+flags.DEFINE_string("kernel_sizes", "4,4,4,4", "of each encoder layer")
+flags.DEFINE_string("decoder_filters", "", "of each decoder layer but the last; default: the architecture's")
+flags.DEFINE_string("decoder_kernel_sizes", "5,5,6,6", "of each decoder layer; they decide the size of the frames")
 flags.DEFINE_boolean("mixed_precision", False, "convolutions in bfloat16: faster on processors that have it")
 # Training
 flags.DEFINE_integer("batch_size", 100, "frames in a batch")
@@ -39,6 +43,7 @@ flags.DEFINE_string("reload_model", "", "start from these weights: a model.keras
 flags.DEFINE_integer("picture_step", 5, "epochs between two sets of pictures; also after the first and the last")
 runs.define_flags(presets="course, demo")
 
+_LAYERS = ("filters", "kernel_sizes", "decoder_filters", "decoder_kernel_sizes")
 _MODEL = ("architecture", "z_size", "kl_tolerance")
 _TRAINING = ("batch_size", "learning_rate", "shuffle", "seed", "deterministic", "mixed_precision", "test_fraction")
 _OTHER = (
@@ -48,7 +53,7 @@ _OTHER = (
 
 
 def main(argv: list[str]) -> None:
-    runs.main(argv, (*_MODEL, *_TRAINING, *_OTHER), "convvae", _presets, _run)
+    runs.main(argv, (*_MODEL, *_LAYERS, *_TRAINING, *_OTHER), "convvae", _presets, _run)
 
 
 def _presets() -> dict:
@@ -67,7 +72,7 @@ def _run(folder: Path, config: dict) -> None:
     train, test = episodes_of(config, {"frames": "[T, H, W, C] uint8"})
     runs.prepare(config)
     model = _model(config, train.shapes["frames"])
-    signature = {n: model.get_config()[n] for n in _MODEL} | {n: config[n] for n in _TRAINING}
+    signature = {n: model.get_config()[n] for n in (*_MODEL, *_LAYERS)} | {n: config[n] for n in _TRAINING}
     signature["data"] = train.fingerprint()
     report = VAEReport(model, test, folder, config["seed"])
 
@@ -118,7 +123,9 @@ def _model(config: dict, image_shape):
             raise ValueError(f"--reload_model: {source} is not a ConvVAE for frames {tuple(image_shape)}.")
         return model
     dtype = "mixed_bfloat16" if config["mixed_precision"] else "float32"
-    model = worldmodels.ConvVAE(**{n: config[n] for n in _MODEL}, image_shape=image_shape, dtype=dtype)
+    layers = {n: tuple(int(size) for size in config[n].split(",")) for n in _LAYERS if config[n]}
+    options = {n: config[n] for n in _MODEL} | layers
+    model = worldmodels.ConvVAE(**options, image_shape=image_shape, dtype=dtype)
     if source:
         model.load_json(source)
     return model

@@ -18,6 +18,7 @@ _ERROR, _INTERRUPTED = 2, 130
 
 def define_flags(presets: str) -> None:
     """The flags that every command has. presets: their names, for the help."""
+    flags.disclaim_key_flags()  # they belong to the command that calls: its --help lists them
     flags.DEFINE_integer("seed", 0, "of weights, order, noise and masks")
     flags.DEFINE_boolean("deterministic", False, "the same numbers, bit for bit, on the same machine; slower")
     flags.DEFINE_string("preset", "", f"named settings: {presets}; flags given beside it win")

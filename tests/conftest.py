@@ -11,18 +11,23 @@ from absl import flags
 
 @pytest.fixture(scope="module")
 def load_script():
-    """Imports a script by its path; its absl flags, which another script may have too, go with the test module."""
+    """Imports a script by its path; its absl flags, which another script may have too, go with the test module, or when
+    the next script is loaded."""
     before = set(flags.FLAGS)
 
+    def forget():
+        for name in set(flags.FLAGS) - before:
+            delattr(flags.FLAGS, name)
+
     def load(path):
+        forget()
         spec = importlib.util.spec_from_file_location(path.stem, path)
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         return module
 
     yield load
-    for name in set(flags.FLAGS) - before:
-        delattr(flags.FLAGS, name)
+    forget()
 
 
 @pytest.fixture
