@@ -1,11 +1,12 @@
 # make demo      installs into .venv, makes the box dataset, trains a Kalman VAE, imputes and draws
+# make demo-worldmodels   pushed balls, ConvVAE, MDN-RNN, dream: logs/demo_convvae/, logs/demo_mdnrnn/
 # make test      the test suite;  make test-all adds the slow tests;  make lint checks the style
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test test-all lint clean
+.PHONY: demo demo-worldmodels test test-all lint clean
 
 $(VENV)/.installed: setup.py
 	$(PYTHON) -m venv $(VENV)
@@ -15,6 +16,10 @@ $(VENV)/.installed: setup.py
 
 demo: $(VENV)/.installed
 	$(PY) examples/run_kvae.py --preset=demo --run_name=demo --overwrite
+
+demo-worldmodels: $(VENV)/.installed
+	$(PY) examples/run_convvae.py --preset=demo --run_name=demo --overwrite
+	$(PY) examples/run_mdnrnn.py --preset=demo --vae=logs/demo_convvae --run_name=demo --overwrite
 
 test: $(VENV)/.installed
 	$(PY) -m pytest -m "not slow"

@@ -36,6 +36,7 @@ flags.DEFINE_float("min_learning_rate", 0.00001, "where it falls to")
 flags.DEFINE_float("grad_clip", 1.0, "gradients are clipped to plus and minus this, number by number")
 flags.DEFINE_integer("num_epochs", 40, "epochs")
 flags.DEFINE_boolean("shuffle", True, "a new order of the sequences every epoch")
+flags.DEFINE_boolean("mixed_precision", False, "LSTM in bfloat16, loss in float32: faster on processors that have it")
 flags.DEFINE_boolean("jit_compile", False, "XLA for the training step")
 flags.DEFINE_string("reload_model", "", "start from these weights: a model.keras, or the original's rnn.json")
 # Dreams
@@ -47,7 +48,7 @@ runs.define_flags(presets="demo")
 
 _MODEL = ("rnn_size", "num_mixture", "predict_done", "predict_reward")
 _TRAINING = ("batch_size", "seq_len", "learning_rate", "decay_rate", "min_learning_rate", "grad_clip", "shuffle", "seed",
-             "deterministic", "test_fraction")  # fmt: skip
+             "deterministic", "test_fraction", "mixed_precision")  # fmt: skip
 _OTHER = (
     "vae", "dataset", "num_epochs", "preset", "gpu", "reload_model", "run_name", "log_dir", "display_step", "jit_compile",
     "temperature", "seen_steps", "dream_steps", "picture_step",
@@ -202,6 +203,7 @@ def _model(config: dict, z_size: int, action_size: int):
     model = worldmodels.MDNRNN(
         z_size=z_size, action_size=action_size, rnn_size=config["rnn_size"], num_mixtures=config["num_mixture"],
         predict_done=config["predict_done"], predict_reward=config["predict_reward"],
+        dtype="mixed_bfloat16" if config["mixed_precision"] else "float32",
     )  # fmt: skip
     if source:
         model.load_json(source)

@@ -9,7 +9,7 @@ from seqvae.data.episodes import Episodes, open_episodes
 from seqvae.physics import WORLDS, write_episode
 
 BALLS = "balls"
-PUSHED_BALLS = replace(WORLDS["box_push"], name=BALLS, colour=True, balls=2).scaled(2)
+PUSHED_BALLS = replace(WORLDS["box_push"], name=BALLS, colour=True, balls=2, radius=5.0).scaled(2)
 """Two coloured balls in a box, 64x64 pixels, pushed at every frame by a random force, the action."""
 
 

@@ -3,12 +3,12 @@
 CONVVAE_PRESETS: dict[str, dict] = {
     "": {},
     "course": {"architecture": "course", "batch_size": 32, "learning_rate": 1e-3, "num_epochs": 1},
-    "demo": {"episodes": 200, "steps": 100, "learning_rate": 1e-3, "num_epochs": 6},
+    "demo": {"episodes": 200, "steps": 100, "batch_size": 32, "learning_rate": 3e-4, "num_epochs": 6},
 }
 """"": the original's; "course": the course text's; "demo": minutes on a laptop, for the bouncing balls."""
 
 MDNRNN_PRESETS: dict[str, dict] = {
     "": {},
-    "demo": {"batch_size": 20, "seq_len": 99, "num_epochs": 40, "learning_rate": 3e-3, "decay_rate": 0.93},
+    "demo": {"batch_size": 20, "num_epochs": 60, "learning_rate": 3e-3, "decay_rate": 0.95, "dream_steps": 40},
 }
 """"": the original's; "demo": minutes on a laptop, for the bouncing balls."""

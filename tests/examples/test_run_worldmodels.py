@@ -169,7 +169,9 @@ def mdnrnn(load_script):
 
 
 def test_an_mdnrnn_starts_from_given_weights_and_its_rate_falls(mdnrnn, memory):
-    config = dict(reload_model="", rnn_size=6, num_mixture=2, predict_done=True, predict_reward=True)
+    config = dict(
+        reload_model="", rnn_size=6, num_mixture=2, predict_done=True, predict_reward=True, mixed_precision=False
+    )
     trained = keras.models.load_model(memory[0] / "model.keras")
     for name, tolerance in (("model.keras", 0), ("rnn.json", 5.1e-5)):
         model = mdnrnn._model(config | {"reload_model": str(memory[0] / name)}, 3, 2)
