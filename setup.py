@@ -11,7 +11,9 @@ setup(
     license="MIT",
     python_requires=">=3.11,<3.14",
     # An explicit list: tests, examples and datasets/ are never installed.
-    packages=find_packages(include=["seqvae", "seqvae.*", "kvae", "kvae.*", "worldmodels", "worldmodels.*"]),
+    packages=find_packages(
+        include=["seqvae", "seqvae.*", "kvae", "kvae.*", "worldmodels", "worldmodels.*", "vrae", "vrae.*"]
+    ),
     install_requires=[
         "tensorflow>=2.21,<2.22",
         "keras>=3.15.1,<4",

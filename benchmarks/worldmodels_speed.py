@@ -103,8 +103,8 @@ def _rnn():
     actions = rng.standard_normal((BATCH, STEPS + 1, 3)).astype(np.float32)
     batch = {"z": tf.constant(z), "actions": tf.constant(actions)}
     calls = {"the original's": partial(originals.mdn_rnn_step(BATCH, STEPS), z, actions)}
-    for name, dtype, jit in (("ours", "float32", None), ("ours, XLA", "float32", True), ("ours, bfloat16", "mixed_bfloat16", None),
-                             ("ours, bfloat16, XLA", "mixed_bfloat16", True)):  # fmt: skip
+    kinds = ("ours", "float32", None), ("ours, XLA", "float32", True), ("ours, bfloat16", "mixed_bfloat16", None)
+    for name, dtype, jit in kinds:
         adam = keras.optimizers.Adam(1e-3, epsilon=1e-8, clipvalue=1.0)
         calls[name] = partial(_stepper(MDNRNN(dtype=dtype), adam, jit, dynamic=not jit), batch)
     for call in calls.values():

@@ -1,4 +1,4 @@
-"""`make demo` keeps its promise."""
+"""The demos keep their promises."""
 
 import json
 import subprocess
@@ -23,3 +23,19 @@ def test_the_demo_beats_no_ball_clearly_within_six_minutes(tmp_path):
     figures = json.loads((tmp_path / "logs" / "demo_kvae" / "imputation.json").read_text())["headline"]
     assert figures["smoothing"] < 0.8 * figures["no_ball"], figures
     assert seconds < 360, seconds
+
+
+@pytest.mark.slow
+def test_the_world_models_dream_within_eight_minutes(tmp_path):
+    began = time.monotonic()
+    for command, *flags in (["run_convvae", f"--data_dir={tmp_path}"], ["run_mdnrnn"]):
+        flags = ["--preset=demo", "--run_name=demo", *flags]
+        done = subprocess.run(
+            [sys.executable, ROOT / "examples" / f"{command}.py", *flags], cwd=tmp_path, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+    seconds = time.monotonic() - began
+    figures = json.loads((tmp_path / "logs" / "demo_mdnrnn" / "evaluation.json").read_text())
+    best = min(figures["baselines"].values())
+    assert figures["mdn_rnn"]["z"] < best - 0.05, figures
+    assert seconds < 480, seconds

@@ -13,7 +13,9 @@ def test_the_wheel_imports_from_an_empty_folder(tmp_path):
     empty.mkdir()
     # A copy: building must not leave build/ in the tree.
     tracked = [
-        p for name in ("seqvae", "kvae", "worldmodels", "tests", "datasets") for p in (ROOT / name).rglob("*.py")
+        p
+        for name in ("seqvae", "kvae", "worldmodels", "vrae", "tests", "datasets")
+        for p in (ROOT / name).rglob("*.py")
     ]
     for path in [*tracked, *(ROOT / name for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"))]:
         target = source / path.relative_to(ROOT)
@@ -36,10 +38,10 @@ def test_the_wheel_imports_from_an_empty_folder(tmp_path):
     (wheel,) = tmp_path.glob("seqvae-*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.split("/")[0] for name in names if ".dist-info" not in name}
-    assert tops == {"seqvae", "kvae", "worldmodels"}
+    assert tops == {"seqvae", "kvae", "worldmodels", "vrae"}
     assert {p.relative_to(ROOT).as_posix() for name in tops for p in (ROOT / name).rglob("*.py")} <= set(names)
     code = (
-        "import sys; sys.path.insert(0, sys.argv[1]); import kvae, worldmodels; "
+        "import sys; sys.path.insert(0, sys.argv[1]); import kvae, vrae, worldmodels; "
         "import seqvae.plotting, seqvae.physics, seqvae.training; "
         "assert '.whl' in kvae.__file__, kvae.__file__; "
         "model = kvae.KVAE((8, 8), num_filters=(2,)); print(model.count_params() > 0)"

@@ -5,45 +5,51 @@ from pathlib import Path
 
 import pytest
 
-from seqvae.physics import WORLDS, write_dataset
+from seqvae.physics import WORLDS, write_dataset, write_episode
+from worldmodels.data import PUSHED_BALLS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_python_example_runs_as_printed(tmp_path, monkeypatch):
+def test_the_python_examples_run_as_printed(tmp_path, monkeypatch):
     write_dataset(WORLDS["box"], tmp_path / "datasets", sequences=8, test_sequences=2)
+    write_episode(PUSHED_BALLS, tmp_path / "datasets" / "balls-100" / "episode-00000.npz", 0, steps=7)
     monkeypatch.chdir(tmp_path)
-    (code,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
     names = {}
-    exec(compile(code, "README.md", "exec"), names)
+    for code in re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL):
+        exec(compile(code, "README.md", "exec"), names)
+    assert names["dream"].frames.shape == (1, 8, 64, 64, 3)
     assert names["imputed"].smoothed.shape == (1, 20, 32, 32)
     assert names["future"].frames.shape == (1, 60, 32, 32)
     assert (tmp_path / "box.keras").exists()
 
 
-@pytest.mark.parametrize("document", ["README.md", "datasets/README.md", "benchmarks/README.md", "CONTRIBUTING.md"])
+DOCUMENTS = ["README.md", "datasets/README.md", "benchmarks/README.md", "CONTRIBUTING.md"]
+DOCUMENTS += [path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
 def test_links_and_flags_exist(document):
     text = (ROOT / document).read_text(encoding="utf-8")
     for target in re.findall(r"\]\((?!http)([^)#]+)\)", text):
         assert ((ROOT / document).parent / target).exists(), target
     sources = "".join(
-        p.read_text(encoding="utf-8") for f in ("examples", "datasets", "benchmarks") for p in (ROOT / f).glob("*.py")
+        p.read_text(encoding="utf-8")
+        for f in ("examples", "datasets", "benchmarks")
+        for p in [*(ROOT / f).glob("*.py"), ROOT / "seqvae" / "runs.py"]
     )
     for flag in set(re.findall(r"--(\w+)", text)) - {"help"}:
         assert f'"{flag.removeprefix("no")}"' in sources or f'"{flag}"' in sources, flag
-    for target in set(re.findall(r"make ([a-z-]+)\b", text)) & {"demo", "test", "test-all", "lint"}:
+    for target in set(re.findall(r"make ([a-z-]+)\b", text)) & {"demo", "demo-worldmodels", "test", "test-all", "lint"}:
         assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)
 
 
-def test_every_row_of_the_differences_names_tests_that_exist():
-    rows = [
-        line
-        for line in (ROOT / "docs" / "kvae_differences.md").read_text(encoding="utf-8").splitlines()
-        if "| `test_" in line
-    ]
+@pytest.mark.parametrize("document, least", [("kvae_differences.md", 15), ("worldmodels_differences.md", 10)])
+def test_every_row_of_the_differences_names_tests_that_exist(document, least):
+    rows = [line for line in (ROOT / "docs" / document).read_text(encoding="utf-8").splitlines() if "| `test_" in line]
     sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
-    assert len(rows) >= 15
+    assert len(rows) >= least
     for row in rows:
         for name in re.findall(r"`(test_\w+)`", row.split("|")[-2]):
             assert f"def {name}(" in sources, name

@@ -37,3 +37,7 @@ WM_LOSS = dict(rtol=1e-5)
 WM_RNN = dict(rtol=0, atol=5e-5)
 WM_GRADIENT = 1e-4
 WM_WEIGHTS_MOST, WM_WEIGHTS_MAX = 5e-6, 6e-4
+
+# VAME in float64, ours against PyTorch's float64: the same operations in another order. Its train() ran in float32.
+VAME = dict(rtol=1e-10, atol=1e-11)
+VAME_FLOAT32 = dict(rtol=1e-5, atol=2e-5)

@@ -3,7 +3,7 @@
 CONVVAE_PRESETS: dict[str, dict] = {
     "": {},
     "course": {"architecture": "course", "batch_size": 32, "learning_rate": 1e-3, "num_epochs": 1},
-    "demo": {"episodes": 200, "steps": 100, "batch_size": 32, "learning_rate": 3e-4, "num_epochs": 6},
+    "demo": {"episodes": 400, "steps": 100, "batch_size": 32, "learning_rate": 3e-4, "num_epochs": 3},
 }
 """"": the original's; "course": the course text's; "demo": minutes on a laptop, for the bouncing balls."""
 
