@@ -29,6 +29,7 @@ setup(
         "imageio>=2.37,<3",
         "imageio-ffmpeg>=0.6",
         "pillow>=11",
+        "pyyaml>=6",
         "rich>=14,<16",
     ],
     extras_require={

@@ -1,5 +1,19 @@
 """Variational Animal Motion Embedding (Luxem et al. 2022, Communications Biology 5:1267): its RNN-VAE, under its names."""
 
 from vrae.vame import original, rnn_model, rnn_vae
+from vrae.vame.config import Config, read_config, write_config
+from vrae.vame.project import create_training, embed
+from vrae.vame.training import Trained, load_best
 
-__all__ = ["original", "rnn_model", "rnn_vae"]
+__all__ = [
+    "Config",
+    "Trained",
+    "create_training",
+    "embed",
+    "load_best",
+    "original",
+    "read_config",
+    "rnn_model",
+    "rnn_vae",
+    "write_config",
+]

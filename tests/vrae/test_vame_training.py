@@ -1,0 +1,326 @@
+"""From sessions to a trained model and its codes: data, training, resume, and every wrong input."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.tolerances import SAME_FLOAT32
+from vrae import vame
+from vrae.vame import data, epochs, rnn_vae
+from vrae.vame.config import Config, read_config, write_config
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "vame" / "dataset.npz"
+SMALL = Config(
+    num_features=3, time_window=5, batch_size=8, max_epochs=4, kl_start=0, annealtime=2, kmeans_loss=2, zdims=2,
+    prediction_steps=2, hidden_size_layer_1=4, hidden_size_rec=3, hidden_size_pred=3, steps_per_epoch=3, model_snapshot=2,
+)  # fmt: skip
+
+
+def sessions(count=2, frames=150, seed=0):
+    rng = np.random.default_rng(seed)
+    time = np.arange(frames)
+    return {f"s{i}": 5 + 2 * np.sin(time / 5 + rng.uniform(0, 6, (3, 1))) + 0.1 * rng.standard_normal((3, frames))
+            for i in range(count)}  # fmt: skip
+
+
+def project(folder, made=None, **options):
+    """A project's config, its data made."""
+    config = folder / "config.yaml"
+    write_config(config, replace(SMALL, project_path=str(folder), **options))
+    vame.create_training(config, sessions() if made is None else made)
+    return str(config)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole")
+    config = project(folder)
+    return folder, config, rnn_vae.train_model(config, save_logs=True)
+
+
+# --- data ---
+
+
+@pytest.mark.parametrize("mode", ("mode_1", "mode_2"))
+@pytest.mark.parametrize("fraction", ("0.1", "0.25"))
+def test_splits_are_vames(mode, fraction):
+    arrays = np.load(GOLDEN, allow_pickle=False)
+    given = {name: arrays[f"session/{name}"] for name in ("s0", "s1", "s2")}
+    train, test = data.split_sessions(given, float(fraction), mode, seed=42)
+    np.testing.assert_array_equal(np.concatenate(train, 1), arrays[f"split/{mode}/{fraction}/train"])
+    np.testing.assert_array_equal(np.concatenate(test, 1), arrays[f"split/{mode}/{fraction}/test"])
+
+
+def test_normalisation_is_vames():
+    arrays = np.load(GOLDEN, allow_pickle=False)
+    found = data.statistics([arrays["train_raw"].T])
+    np.testing.assert_allclose(found, (arrays["mean"], arrays["std"]), rtol=1e-12)
+    np.testing.assert_array_equal(found.normalise(arrays["train_raw"].T), arrays["train_norm"])
+    np.testing.assert_array_equal(found.normalise(arrays["test_raw"]), arrays["test_norm"])
+
+
+def test_no_window_reaches_over_the_end_of_a_piece_and_every_beginning_is_drawn():
+    pieces = [np.arange(first, first + n)[None].repeat(2, axis=0) for first, n in ((0, 7), (100, 3), (200, 5))]
+    windows = data.Windows(pieces, 4)
+    assert len(windows) == 4 + 2
+    every = np.concatenate(list(windows.every(1, 4)))
+    assert (np.diff(every, axis=2) == 1).all() and every[:, 0, 0].tolist() == [0, 1, 2, 3, 200, 201]
+    drawn = np.concatenate(list(windows.drawn(50, 4, (1, 2))))
+    assert drawn.shape == (200, 2, 4) and set(drawn[:, 0, 0]) == {0, 1, 2, 3, 200, 201}
+    np.testing.assert_array_equal(drawn, np.concatenate(list(windows.drawn(50, 4, (1, 2)))))
+    assert [len(batch) for batch in windows.every(2, 2)] == [2, 1]
+
+
+# --- training ---
+
+
+def test_a_training_leaves_vames_files_and_every_epoch_in_them(whole):
+    folder, _, trained = whole
+    assert trained.epochs == 4 and trained.best_epoch >= 2
+    best = folder / "model" / "best_model"
+    assert {p.name for p in best.iterdir()} == {"VAME_project.npz", "VAME_project.json", "snapshots"}
+    assert {p.name for p in (best / "snapshots").glob("*.npz")} == {
+        "VAME_project_epoch_2.npz",
+        "VAME_project_epoch_4.npz",
+    }
+    losses = {p.stem: np.load(p, allow_pickle=False) for p in (folder / "model" / "model_losses").iterdir()}
+    assert set(losses) == {f"{name}_VAME" for name in (
+        "train_losses", "test_losses", "kmeans_losses", "kl_losses", "weight_values", "mse_train_losses",
+        "mse_test_losses", "fut_losses")}  # fmt: skip
+    assert all(values.shape == (4,) and values.dtype == np.float64 for values in losses.values())
+    np.testing.assert_allclose(losses["weight_values_VAME"], [0.5, 1, 1, 1])
+    lines = [json.loads(line) for line in (folder / "model" / "metrics.jsonl").read_text().splitlines()]
+    assert lines[-1]["train_loss"] < lines[0]["train_loss"]
+    assert trained.best_mse == min(line["test_mse"] for line in lines[1:])
+
+
+def test_a_stopped_training_goes_on_to_the_same_weights(whole, tmp_path, monkeypatch):
+    config, taken, step = project(tmp_path), [], epochs.train
+
+    def dying(*args, **kwargs):
+        if len(taken) == 2:
+            raise KeyboardInterrupt
+        taken.append(1)
+        return step(*args, **kwargs)
+
+    monkeypatch.setattr("vrae.vame.training.train", dying)
+    with pytest.raises(KeyboardInterrupt):
+        rnn_vae.train_model(config, save_logs=True)
+    monkeypatch.undo()
+    assert rnn_vae.train_model(config, save_logs=True)[:3] == whole[2][:3]
+    for name in ("VAME_project.npz", "snapshots/VAME_project_epoch_4.npz"):
+        a, b = (np.load(folder / "model" / "best_model" / name, allow_pickle=False) for folder in (whole[0], tmp_path))
+        for key in a.files:
+            np.testing.assert_array_equal(a[key], b[key])
+    assert rnn_vae.train_model(config, save_logs=True).epochs == 4  # nothing is left to do
+
+
+def test_a_training_of_other_data_is_not_gone_on_with(tmp_path):
+    config = project(tmp_path, max_epochs=1)
+    rnn_vae.train_model(config, save_logs=True)
+    vame.create_training(config, sessions(seed=5))
+    with pytest.raises(RuntimeError, match=r"a checkpoint of another configuration \(data"):
+        rnn_vae.train_model(config, save_logs=True)
+
+
+def test_a_short_training_has_a_best_model_too(tmp_path):
+    config = project(tmp_path, max_epochs=1, kl_start=5, model_convergence=1)
+    assert rnn_vae.train_model(config, save_logs=True).best_epoch == 1
+    assert (tmp_path / "model" / "best_model" / "VAME_project.npz").exists()
+
+
+def test_it_stops_when_nothing_improves(tmp_path):
+    options = dict(max_epochs=12, steps_per_epoch=1, annealtime=1, model_convergence=1)
+    assert rnn_vae.train_model(project(tmp_path, learning_rate=0.9, **options), save_logs=True).epochs < 12
+
+
+def test_missing_values_count_for_nothing(tmp_path):
+    given = sessions()
+    holes = {name: values.copy() for name, values in given.items()}
+    random = np.random.default_rng(1)
+    for values in holes.values():
+        values[random.random(values.shape) < 0.2] = np.nan
+    config = project(tmp_path, holes, missing_values=True, max_epochs=2)
+    trained = rnn_vae.train_model(config, save_logs=True)
+    assert np.isfinite(trained.best_mse)
+    model, statistics, settings = vame.load_best(config)
+    codes = vame.embed(model, statistics, settings, holes["s0"])
+    assert codes.shape == (146, 2) and np.isfinite(codes).all()
+    x, mask = np.ones((2, 3)), np.array([[1.0, 0, 1], [1, 1, 1]])
+    moved = np.where(mask > 0, x + 2, 99.0)
+    np.testing.assert_allclose(rnn_vae.reconstruction_loss(x, moved, "sum", mask), 5 * 4)
+    np.testing.assert_allclose(rnn_vae.reconstruction_loss(x, moved, "mean", mask), 4)
+
+
+def test_codes_are_those_of_normalised_windows_one_by_one(whole, monkeypatch):
+    _, config, _ = whole
+    model, statistics, settings = vame.load_best(config)
+    session, done = sessions(1, 60, seed=9)["s0"], []
+    monkeypatch.setattr("vrae.vame.project._CHUNK", 7)
+    codes = vame.embed(model, statistics, settings, session, done.append)
+    assert codes.shape == (56, 2) and sum(done) == 56
+    for i in (0, 6, 7, 55):
+        window = statistics.normalise(session[:, i : i + 5]).T[None]
+        np.testing.assert_allclose(codes[i], model(window).mu[0], **SAME_FLOAT32)
+
+
+# --- what is refused ---
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ("batch_size: big", "batch_size: expected int, got 'big' .str."),
+        ("learning_rate: [1]", "learning_rate: expected float"),
+        ("softplus: yes please", "softplus: expected bool"),
+        ("max_epochs: true", "max_epochs: expected int, got True"),
+        ("zdims: 0", "zdims: expected an integer of at least 1"),
+        ("beta: -1", "beta: expected at least 0"),
+        ("anneal_function: cosine", "anneal_function: expected one of linear, sigmoid"),
+        ("prediction_steps: 6", "prediction_steps: expected 1 to time_window = 5, got 6"),
+        ("test_fraction: 1.0", "test_fraction: expected above 0 and below 1"),
+        ("- a list", "not readable as YAML"),
+    ],
+)
+def test_configs_that_are_refused(tmp_path, change, message):
+    write_config(tmp_path / "config.yaml", SMALL)
+    with open(tmp_path / "config.yaml", "a", encoding="utf-8") as file:
+        file.write(f"{change}\n")
+    with pytest.raises(ValueError, match=message) as error:
+        read_config(tmp_path / "config.yaml")
+    assert "config.yaml: " in str(error.value)
+
+
+def test_config_files(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no such config file"):
+        read_config(tmp_path / "none.yaml")
+    (tmp_path / "text.yaml").write_text("only words")
+    with pytest.raises(ValueError, match="expected keys and values"):
+        read_config(tmp_path / "text.yaml")
+    (tmp_path / "vames.yaml").write_text("Project: x\nzdims: 4\nproject_path: /not/here\nkeypoints: [nose]\n")
+    found = read_config(tmp_path / "vames.yaml")
+    assert (found.zdims, found.batch_size, found.project_path) == (4, 256, str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda s: s["s0"].__setitem__((0, 3), np.nan), "s0: 1 values are NaN or infinite. Set missing_values: true"),
+        (lambda s: s["s1"].__setitem__((0, 3), np.inf), "s1: 1 values are NaN or infinite"),
+        (lambda s: [v.__setitem__(2, 4.0) for v in s.values()], r"features \[2\] never change"),
+        (lambda s: s.update(s0=s["s0"][:, :9]), "s0: 9 frames, a window and what follows it need 10"),
+        (lambda s: s.update(s0=s["s0"][:2]), "s0: 2 features, num_features is 3"),
+        (lambda s: s.update(s0=s["s0"].T), "It looks transposed"),
+        (lambda s: s.update(s0=np.zeros((3, 0))), r"s0: expected an array \[features, frames\]"),
+        (lambda s: s.clear(), "expected at least one, got none"),
+        (lambda s: s.update({n: v[:, :60] for n, v in s.items()}), "no test piece has 10 frames"),
+    ],
+)
+def test_sessions_that_are_refused(tmp_path, change, message):
+    given = sessions()
+    change(given)
+    with pytest.raises(ValueError, match=message):
+        project(tmp_path, given)
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_feature_that_was_never_seen(tmp_path):
+    given = sessions()
+    for values in given.values():
+        values[1] = np.nan
+    with pytest.raises(ValueError, match=r"features \[1\] are missing in every frame"):
+        project(tmp_path, given, missing_values=True)
+
+
+def test_training_files_that_are_refused(tmp_path):
+    write_config(tmp_path / "config.yaml", replace(SMALL, project_path=str(tmp_path)))
+    config, folder = str(tmp_path / "config.yaml"), tmp_path / "data" / "train"
+    with pytest.raises(FileNotFoundError, match=r"train_seq\.npy: no such file. Make it with"):
+        rnn_vae.train_model(config)
+    with pytest.raises(FileNotFoundError, match="no trained model there"):
+        vame.load_best(config)
+    vame.create_training(config, sessions())
+    for content, message in ((b"", "not a readable .npy file"), (b"\x93NUMPY cut", "not a readable .npy file")):
+        (folder / "train_seq.npy").write_bytes(content)
+        with pytest.raises(ValueError, match=message):
+            rnn_vae.train_model(config)
+    np.save(folder / "train_seq.npy", np.array(["words"]))
+    with pytest.raises(ValueError, match="expected an array of numbers"):
+        rnn_vae.train_model(config)
+
+
+def test_a_best_model_that_is_damaged(whole, tmp_path):
+    import shutil
+
+    shutil.copytree(whole[0], tmp_path / "copy")
+    config = tmp_path / "copy" / "config.yaml"
+    write_config(config, replace(SMALL, project_path=str(tmp_path / "copy")))
+    (tmp_path / "copy" / "model" / "best_model" / "VAME_project.json").write_text("{")
+    with pytest.raises(ValueError, match=r"VAME_project\.json: damaged"):
+        vame.load_best(str(config))
+
+
+@pytest.mark.parametrize(
+    "session, message",
+    [
+        (np.zeros((2, 50)), r"session: expected \[3, frames\]"),
+        (np.zeros((3, 4)), "session: 4 frames, a window has 5"),
+        (np.full((3, 9), np.nan), "trained with missing_values: false"),
+    ],
+)
+def test_sessions_that_cannot_be_embedded(whole, session, message):
+    with pytest.raises(ValueError, match=message):
+        vame.embed(*vame.load_best(whole[1]), session)
+
+
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda: rnn_vae.reconstruction_loss(np.ones(2), np.ones(2), "none"), "reduction: expected one of sum, mean"),
+        (lambda: rnn_vae.cluster_loss(tf.ones([2, 3]), 0, 0.1, 3), "kloss: expected an integer of at least 1"),
+        (lambda: rnn_vae.kl_annealing(1, 0, 0, "linear"), "annealtime: expected an integer of at least 1"),
+        (lambda: rnn_vae.kl_annealing(1, 0, 4, "cosine"), "anneal_function: expected one of linear, sigmoid"),
+        (lambda: rnn_vae.test([], model(), 1, 1, 5, "sum", 2, 0.1, True, 4), "test_loader: no batch in it"),
+        (lambda: rnn_vae.train([], 1, model(), rnn_vae.Adam(), "linear", 1, 0, 1, 5, True, 2, None, "sum", "sum", 2, 0.1, 4,
+                               False), "train_loader: no batch in it"),
+        (lambda: model(TEMPORAL_WINDOW=7), "TEMPORAL_WINDOW: expected twice the steps of a window"),
+        (lambda: model(FUTURE_STEPS=6), "FUTURE_STEPS: expected 1 to 5"),
+        (lambda: model(ZDIMS=0), "ZDIMS: expected an integer of at least 1"),
+        (lambda: model(dropout_encoder=1.0), "dropout_encoder: expected at least 0 and below 1"),
+    ],
+)  # fmt: skip
+def test_arguments_that_are_refused(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def model(**options):
+    return vame.rnn_model.RNN_VAE(**dict(
+        TEMPORAL_WINDOW=10, ZDIMS=2, NUM_FEATURES=3, FUTURE_DECODER=True, FUTURE_STEPS=2, hidden_size_layer_1=4,
+        hidden_size_rec=3, hidden_size_pred=3) | options)  # fmt: skip
+
+
+def test_the_model_saves_takes_any_batch_and_has_vames_size(tmp_path):
+    import keras
+
+    made = model(dropout_encoder=0.3)
+    made.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    x = np.random.default_rng(0).standard_normal((4, 5, 3)).astype(np.float32)
+    np.testing.assert_array_equal(again(x).prediction, made(x).prediction)
+    np.testing.assert_allclose(made(x[:1]).prediction, made(x).prediction[:1], **SAME_FLOAT32)
+    assert np.abs(made(x, training=True, seed=1).mu - made(x, training=True, seed=1).mu).max() > 0  # dropout
+    default = vame.rnn_model.RNN_VAE(60, 30, 12, True, 15)
+    assert default.count_params() == 2_587_732
+    assert vame.rnn_model.RNN_VAE(60, 30, 12, False, 15).count_params() == 2_123_336
+
+
+def test_a_code_of_zeros_has_a_cluster_loss_with_a_finite_gradient():
+    z = tf.Variable(tf.zeros([4, 3]))
+    with tf.GradientTape() as tape:
+        loss = rnn_vae.cluster_loss(tf.transpose(z), 3, 0.1, 4)
+    assert loss == 0 and np.isfinite(tape.gradient(loss, z)).all()

@@ -1,0 +1,140 @@
+"""VAME's config.yaml: the keys that the model and its training read, their defaults, and whether they make sense."""
+
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+
+import yaml
+
+from seqvae.files import whole_file
+
+_CHOICES = {
+    "anneal_function": ("linear", "sigmoid"),
+    "mse_reconstruction_reduction": ("sum", "mean"),
+    "mse_prediction_reduction": ("sum", "mean"),
+    "split_mode": ("mode_1", "mode_2"),
+}
+_AT_LEAST_ONE = (
+    "num_features", "batch_size", "max_epochs", "time_window", "zdims", "hidden_size_layer_1", "hidden_size_rec",
+    "hidden_size_pred", "kmeans_loss", "annealtime", "model_snapshot", "model_convergence", "scheduler_step_size",
+)  # fmt: skip
+_NOT_NEGATIVE = ("beta", "kl_start", "kmeans_lambda", "learning_rate", "dropout_encoder", "prediction_steps")
+
+
+@dataclass(frozen=True)
+class Config:
+    """The keys of VAME's config.yaml that are read, with VAME's defaults; and `missing_values`, `batch_mixing`, ours.
+
+    project_name, project_path, model_name: of the files, see `train_model`.
+    num_features: of a frame. time_window: frames of a window. batch_size: windows. max_epochs: exactly so many.
+    beta, kl_start, annealtime, anneal_function: the KL's weight, and how it grows.
+    kmeans_loss, kmeans_lambda: the cluster term.
+    prediction_decoder, prediction_steps: whether the frames after a window are predicted, and how many.
+    zdims, hidden_size_*, dropout_*, softplus: see `RNN_VAE`. noise: noise on the input.
+    scheduler, scheduler_step_size, scheduler_gamma: lower the rate by `gamma` after `step_size` epochs without progress.
+    model_snapshot: epochs between two snapshots. model_convergence: epochs without a better model that end the training.
+    steps_per_epoch: batches of an epoch; None: one window a frame. project_random_state: seed.
+    test_fraction, split_mode: see `create_training`.
+    missing_values: NaN is a missing value; otherwise it is an error. batch_mixing: see `Decoder`.
+    """
+
+    project_name: str = "project"
+    project_path: str = "."
+    model_name: str = "VAME"
+    num_features: int = 12
+    batch_size: int = 256
+    max_epochs: int = 500
+    time_window: int = 30
+    learning_rate: float = 5e-4
+    beta: float = 1.0
+    kl_start: int = 2
+    annealtime: int = 4
+    anneal_function: str = "linear"
+    kmeans_loss: int = 30
+    kmeans_lambda: float = 0.1
+    prediction_decoder: int = 1
+    prediction_steps: int = 15
+    zdims: int = 30
+    hidden_size_layer_1: int = 256
+    hidden_size_layer_2: int = 256
+    hidden_size_rec: int = 256
+    hidden_size_pred: int = 256
+    dropout_encoder: float = 0.0
+    dropout_rec: float = 0.0
+    dropout_pred: float = 0.0
+    softplus: bool = False
+    noise: bool = False
+    mse_reconstruction_reduction: str = "sum"
+    mse_prediction_reduction: str = "sum"
+    scheduler: int = 1
+    scheduler_step_size: int = 100
+    scheduler_gamma: float = 0.2
+    model_snapshot: int = 50
+    model_convergence: int = 50
+    steps_per_epoch: int | None = None
+    project_random_state: int = 42
+    test_fraction: float = 0.1
+    split_mode: str = "mode_2"
+    missing_values: bool = False
+    batch_mixing: bool = False
+
+    def __post_init__(self):
+        for field in fields(self):
+            _check_type(field.name, getattr(self, field.name), field.type)
+        for name in _AT_LEAST_ONE:
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: expected an integer of at least 1, got {getattr(self, name)!r}.")
+        for name in _NOT_NEGATIVE:
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name}: expected at least 0, got {getattr(self, name)!r}.")
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise ValueError(f"{name}: expected one of {', '.join(choices)}, got {getattr(self, name)!r}.")
+        if self.prediction_decoder and not 1 <= self.prediction_steps <= self.time_window:
+            raise ValueError(
+                f"prediction_steps: expected 1 to time_window = {self.time_window}, got {self.prediction_steps}. Frames "
+                "further ahead are not in a window."
+            )
+        if not 0.0 < self.test_fraction < 1.0:
+            raise ValueError(f"test_fraction: expected above 0 and below 1, got {self.test_fraction!r}.")
+
+
+def read_config(path: str | Path) -> Config:
+    """A config.yaml of VAME's. Keys that neither the model nor its training reads are left alone.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: no YAML mapping, a value of the wrong type or out of range; the message names the file and the key.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such config file.")
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))  # safe: no code in the file is run
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise ValueError(f"{path}: not readable as YAML ({error}).") from error
+    if not isinstance(values, dict):
+        raise ValueError(f"{path}: expected keys and values, as in VAME's config.yaml.")
+    known = {field.name for field in fields(Config)}
+    try:
+        config = Config(**{name: value for name, value in values.items() if name in known})
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    # A project that was moved keeps its old path in the file: the file's own folder is where it is.
+    return config if Path(config.project_path).exists() else replace(config, project_path=str(path.parent))
+
+
+def write_config(path: str | Path, config: Config) -> None:
+    """Writes all keys, whole or not at all."""
+    with whole_file(path) as part:
+        part.write_text(yaml.safe_dump(asdict(config), sort_keys=False), encoding="utf-8")
+
+
+def _check_type(name: str, value, expected) -> None:
+    kinds = {"int": int, "float": (int, float), "str": str, "bool": (bool, int), "int | None": (int, type(None))}
+    wanted = expected if isinstance(expected, str) else getattr(expected, "__name__", str(expected))
+    fine = isinstance(value, kinds[wanted]) and (wanted == "bool" or not isinstance(value, bool) or name in _FLAGS)
+    if not fine:
+        raise ValueError(f"{name}: expected {wanted}, got {value!r} ({type(value).__name__}).")
+
+
+_FLAGS = ("prediction_decoder", "scheduler")  # 0 or 1 in VAME's files; true and false will do

@@ -1,0 +1,151 @@
+"""VAME's training data: sessions split into training and test frames, normalised, and cut into windows."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from seqvae.files import whole_file
+
+
+class Statistics(NamedTuple):
+    """By what data are normalised: two numbers for all features, as VAME has it."""
+
+    mean: float
+    std: float
+
+    def normalise(self, data: np.ndarray) -> np.ndarray:
+        """(data - mean) / std, float32."""
+        return ((data - self.mean) / self.std).astype(np.float32)
+
+
+def split_sessions(
+    sessions: Mapping[str, np.ndarray], test_fraction: float = 0.1, split_mode: str = "mode_2", seed: int = 42
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Training and test pieces [features, frames] of sessions; no piece joins frames that did not follow each other.
+
+    mode_1: the first part of all sessions together is the test; mode_2: of every session one stretch, drawn as VAME draws it.
+    """
+    if split_mode == "mode_1":
+        left = int(sum(data.shape[1] for data in sessions.values()) * test_fraction)
+        train, test = [], []
+        for data in sessions.values():
+            cut = min(left, data.shape[1])
+            left -= cut
+            test.append(data[:, :cut])
+            train.append(data[:, cut:])
+    else:
+        random = np.random.RandomState(seed)  # VAME's own numbers
+        train, test = [], []
+        for data in sessions.values():
+            length = int(data.shape[1] * test_fraction)
+            start = random.randint(0, data.shape[1] - length)
+            test.append(data[:, start : start + length])
+            train += [data[:, :start], data[:, start + length :]]
+    return _not_empty(train), _not_empty(test)
+
+
+def _not_empty(pieces: list[np.ndarray]) -> list[np.ndarray]:
+    return [piece for piece in pieces if piece.shape[1]]
+
+
+def statistics(pieces: list[np.ndarray]) -> Statistics:
+    """Mean and standard deviation of all values that are there."""
+    values = np.concatenate([piece.ravel() for piece in pieces]).astype(np.float64)
+    return Statistics(float(np.nanmean(values)), float(np.nanstd(values)))
+
+
+class Windows:
+    """Windows [features, steps] of pieces [features, frames]; none reaches over the end of a piece."""
+
+    def __init__(self, pieces: list[np.ndarray], steps: int):
+        self.pieces = [
+            np.lib.stride_tricks.sliding_window_view(p, steps, axis=1) for p in pieces if p.shape[1] >= steps
+        ]
+        self._first = np.cumsum([0, *(piece.shape[1] for piece in self.pieces)])
+
+    def __len__(self) -> int:
+        """Windows at every frame at which one can begin."""
+        return int(self._first[-1])
+
+    def take(self, starts: np.ndarray) -> np.ndarray:
+        """Windows by their number, [len(starts), features, steps]."""
+        which = np.searchsorted(self._first, starts, side="right") - 1
+        return np.stack([self.pieces[p][:, i - self._first[p]] for p, i in zip(which, starts, strict=True)])
+
+    def drawn(self, batch_size: int, batches: int, seed: tuple[int, ...]) -> Iterator[np.ndarray]:
+        """Batches of windows drawn at random, each frame as likely a beginning as any other."""
+        random = np.random.default_rng(seed)
+        for _ in range(batches):
+            yield self.take(random.integers(len(self), size=batch_size))
+
+    def every(self, stride: int, batch_size: int) -> Iterator[np.ndarray]:
+        """Batches of the windows at every `stride`-th beginning, always the same; the last may be smaller."""
+        starts = np.arange(0, len(self), stride)
+        for i in range(0, len(starts), batch_size):
+            yield self.take(starts[i : i + batch_size])
+
+
+def check_sessions(
+    sessions: Mapping[str, np.ndarray], *, num_features: int | None, steps: int, missing_values: bool
+) -> None:
+    """Whether sessions [features, frames] can be trained on.
+
+    Raises:
+        ValueError: names the session and what is wrong with it.
+    """
+    if not sessions:
+        raise ValueError("sessions: expected at least one, got none.")
+    for name, data in sessions.items():
+        if data.ndim != 2 or 0 in data.shape:
+            raise ValueError(f"{name}: expected an array [features, frames], got the shape {data.shape}.")
+        if num_features is not None and len(data) != num_features:
+            hint = " It looks transposed." if data.shape[1] == num_features else ""
+            raise ValueError(f"{name}: {len(data)} features, num_features is {num_features}.{hint}")
+        if data.shape[1] < steps:
+            raise ValueError(
+                f"{name}: {data.shape[1]} frames, a window and what follows it need {steps} (twice time_window). Leave the "
+                "session out, or use a smaller time_window."
+            )
+        if np.isinf(data).any() or (np.isnan(data).any() and not missing_values):
+            count = int((~np.isfinite(data)).sum())
+            raise ValueError(
+                f"{name}: {count} values are NaN or infinite. Set missing_values: true in the config to train with NaN as "
+                "missing, or fill them."
+            )
+    _check_variation(sessions)
+
+
+def _check_variation(sessions: Mapping[str, np.ndarray]) -> None:
+    joined = np.concatenate(list(sessions.values()), axis=1)
+    unseen = np.flatnonzero(np.isnan(joined).all(axis=1))
+    if len(unseen):
+        raise ValueError(f"sessions: features {unseen.tolist()} are missing in every frame. Leave them out.")
+    constant = np.flatnonzero(np.nanmax(joined, axis=1) == np.nanmin(joined, axis=1))
+    if len(constant):
+        raise ValueError(f"sessions: features {constant.tolist()} never change. Leave them out.")
+
+
+def save_array(path: str | Path, array: np.ndarray) -> None:
+    """Writes an .npy, whole or not at all."""
+    with whole_file(path) as part, open(part, "wb") as file:
+        np.save(file, array, allow_pickle=False)
+
+
+def load_array(path: str | Path) -> np.ndarray:
+    """Reads an .npy of numbers.
+
+    Raises:
+        FileNotFoundError: there is none. ValueError: it is damaged or holds something else.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such file. Make it with vrae.vame.create_training.")
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (OSError, EOFError, ValueError) as error:
+        raise ValueError(f"{path}: not a readable .npy file, it may be truncated ({error}).") from error
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
+        raise ValueError(f"{path}: expected an array of numbers.")
+    return array

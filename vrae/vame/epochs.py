@@ -1,0 +1,126 @@
+"""An epoch of VAME's training and of its test, with its arguments in its order."""
+
+from functools import partial
+
+import numpy as np
+import tensorflow as tf
+
+from vrae.vame.losses import (
+    cluster_loss,
+    future_reconstruction_loss,
+    gaussian,
+    kl_annealing,
+    kullback_leibler_loss,
+    reconstruction_loss,
+)
+from vrae.vame.rnn_model import RNN_VAE
+
+
+def train(
+    train_loader, epoch, model: RNN_VAE, optimizer, anneal_function, BETA, kl_start, annealtime, seq_len, future_decoder,
+    future_steps, scheduler, mse_red, mse_pred, kloss, klmbda, bsize, noise, *, seed: int = 0, draws=None,
+) -> tuple[float, float, float, float, float, float, int]:  # fmt: skip
+    """An epoch of training.
+
+    Args:
+        train_loader: windows [B, NUM_FEATURES, 2 seq_len], as VAME stores them; NaN is missing.
+        epoch: counted from 1. scheduler: `ReduceLROnPlateau`, or None; it is told the mean loss of the epoch (VAME tells it
+            the last batch's).
+        noise: True adds `gaussian` noise to the input. seed: of z and the noise.
+        draws: [B, ZDIMS] standard normal numbers for each batch in place of drawn ones.
+
+    Returns:
+        The weight of the KL; means over the batches of the loss, the weighted cluster term, the KL and the two squared errors
+        (the second 0 without a future decoder); the number of batches.
+    """
+    weight = kl_annealing(epoch, kl_start, annealtime, anneal_function)
+    step = _train_step(
+        model, optimizer, future_decoder, mse_red, mse_pred, kloss, klmbda, bsize, seq_len, future_steps, noise
+    )
+    sums, count, scalar = np.zeros(5), 0, partial(tf.constant, dtype=model.compute_dtype)
+    for count, windows in enumerate(train_loader, 1):
+        drawn = None if draws is None else tf.convert_to_tensor(draws[count - 1], model.compute_dtype)
+        seeds = tf.constant([seed, epoch * 1_000_003 + count], tf.int32)
+        sums += step(_batch(windows, model), scalar(weight), scalar(BETA), seeds, drawn).numpy()
+    if not count:
+        raise ValueError("train_loader: no batch in it. Fewer windows than a batch? Use a smaller batch_size.")
+    total, cluster, kl, rec, future = sums / count
+    if scheduler is not None:
+        scheduler.step(total)
+    return weight, total, weight * cluster, kl, rec, future, count
+
+
+def test(
+    test_loader, model: RNN_VAE, BETA, kl_weight, seq_len, mse_red, kloss, klmbda, future_decoder, bsize
+) -> tuple[float, float, float]:
+    """Over the batches of windows: the mean squared error, the mean loss without the future's, the weighted sum of the
+    cluster term."""
+    del future_decoder
+    step = _compiled(model, _test_step, (mse_red, kloss, klmbda, bsize, seq_len))
+    sums, count = np.zeros(3), 0
+    for count, windows in enumerate(test_loader, 1):  # noqa: B007
+        weight = tf.constant(kl_weight, model.compute_dtype)
+        sums += step(_batch(windows, model), weight, tf.constant(BETA, model.compute_dtype)).numpy()
+    if not count:
+        raise ValueError("test_loader: no batch in it. Fewer windows than a batch? Use a smaller batch_size.")
+    return sums[0] / count, sums[1] / count, kl_weight * sums[2]
+
+
+def _compiled(model, make, options):
+    """The compiled function `make(model, *options)`, kept by the model for the epochs that follow."""
+    kept = model.__dict__.setdefault("_compiled_steps", {})
+    key = make, options
+    if key not in kept:
+        kept[key] = tf.function(make(model, *options), autograph=False, reduce_retracing=True)
+    return kept[key]
+
+
+def _test_step(model, mse_red, kloss, klmbda, bsize, seq_len):
+    def step(windows, weight, beta):
+        x, mask = _split(windows, 0, seq_len)
+        z, mu, logvar = (outputs := model(x))[-3:]
+        rec = reconstruction_loss(x, outputs.prediction, mse_red, mask)
+        cluster = cluster_loss(tf.transpose(z), kloss, klmbda, bsize)
+        return tf.stack([rec, rec + beta * weight * kullback_leibler_loss(mu, logvar) + weight * cluster, cluster])
+
+    return step
+
+
+def _train_step(
+    model, optimizer, future_decoder, mse_red, mse_pred, kloss, klmbda, bsize, seq_len, future_steps, noise
+):  # fmt: skip
+    variables = model.trainable_variables
+    optimizer.build(variables)
+
+    def step(windows, weight, beta, seed, drawn):
+        x, mask = _split(windows, 0, seq_len)
+        seen = gaussian(x, True, seq_len, seed=tf.random.fold_in(seed, 1)) if noise is True else x
+        with tf.GradientTape() as tape:
+            outputs = model(seen, training=True, noise=drawn, seed=seed)
+            z, mu, logvar = outputs[-3:]
+            rec = reconstruction_loss(x, outputs.prediction, mse_red, mask)
+            future = tf.zeros([], rec.dtype)
+            if future_decoder:
+                target = _split(windows, seq_len, seq_len + future_steps)
+                future = future_reconstruction_loss(target[0], outputs.future, mse_pred, target[1])
+            kl, cluster = kullback_leibler_loss(mu, logvar), cluster_loss(tf.transpose(z), kloss, klmbda, bsize)
+            loss = rec + future + beta * weight * kl + weight * cluster
+        gradients = tape.gradient(
+            loss, [v.value for v in variables], unconnected_gradients=tf.UnconnectedGradients.ZERO
+        )
+        optimizer.apply(gradients, variables)
+        return tf.stack([loss, cluster, kl, rec, future])
+
+    return step
+
+
+def _batch(windows, model) -> tf.Tensor:
+    """[B, F, 2T] -> [B, 2T, F] in the model's type."""
+    return tf.transpose(tf.cast(tf.convert_to_tensor(windows), model.compute_dtype), [0, 2, 1])
+
+
+def _split(windows, first: int, last: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """Steps first to last - 1, missing values as 0, the mean; and 1 where there was a value."""
+    part = windows[:, first:last]
+    missing = tf.math.is_nan(part)
+    return tf.where(missing, tf.zeros_like(part), part), tf.cast(~missing, part.dtype)

@@ -1,0 +1,99 @@
+"""VAME's losses, their annealing, and its noise, with its arguments in its order."""
+
+import math
+
+import numpy as np
+import tensorflow as tf
+
+_REDUCTIONS = ("sum", "mean")
+
+
+def reconstruction_loss(x, x_tilde, reduction: str, mask=None) -> tf.Tensor:
+    """The squared error of x_tilde, summed over batch, time and features, or their mean.
+
+    mask: 1 where x was observed, 0 where it is missing and does not count, of x's shape or one that broadcasts to it.
+    """
+    if reduction not in _REDUCTIONS:
+        raise ValueError(f"reduction: expected one of {', '.join(_REDUCTIONS)}, got {reduction!r}.")
+    error = tf.square(x - x_tilde)
+    if mask is None:
+        return tf.reduce_sum(error) if reduction == "sum" else tf.reduce_mean(error)
+    weight = tf.broadcast_to(tf.cast(mask, error.dtype), tf.shape(error))
+    total = tf.reduce_sum(weight * error)
+    return total if reduction == "sum" else tf.math.divide_no_nan(total, tf.reduce_sum(weight))
+
+
+def future_reconstruction_loss(x, x_tilde, reduction: str, mask=None) -> tf.Tensor:
+    """`reconstruction_loss` of what follows the window."""
+    return reconstruction_loss(x, x_tilde, reduction, mask)
+
+
+def cluster_loss(H, kloss: int, lmbda: float, batch_size: int) -> tf.Tensor:
+    """VAME's k-means term: lmbda times the sum of the roots of the `kloss` largest singular values of H^T H / batch_size.
+
+    Those are the singular values of H over sqrt(batch_size): H [ZDIMS, batch] itself is decomposed, by the eigenvalues of its
+    smaller Gram matrix, which keeps the gradient finite where a singular value is 0.
+
+    Raises:
+        ValueError: kloss is less than 1.
+    """
+    if kloss < 1:
+        raise ValueError(f"kloss: expected an integer of at least 1, got {kloss!r}.")
+    return lmbda / math.sqrt(batch_size) * tf.reduce_sum(_singular_values(H)[: int(kloss)])
+
+
+@tf.custom_gradient
+def _singular_values(H):
+    """Singular values of H [m, n], the greatest first. d s_i / d H = u_i v_i^T, and u_i = H v_i / s_i where s_i is not 0."""
+    wide = tf.transpose(H) if H.shape[0] > (H.shape[1] or H.shape[0] + 1) else H
+    squares, vectors = tf.linalg.eigh(tf.matmul(wide, wide, transpose_b=True))
+    squares, vectors = tf.reverse(squares, [0]), tf.reverse(vectors, [1])
+    values = tf.sqrt(tf.maximum(squares, 0.0))
+    # what rounding leaves of a zero eigenvalue is about the greatest one's times the smallest difference from 1
+    noise = tf.cast(wide.shape[0], H.dtype) * np.finfo(H.dtype.as_numpy_dtype).eps * squares[0]
+
+    def gradient(upstream):
+        inverse = tf.where(squares > noise, tf.math.rsqrt(tf.maximum(squares, noise + 1e-30)), tf.zeros_like(squares))
+        d_wide = tf.matmul(vectors * (upstream * inverse), tf.matmul(vectors, wide, transpose_a=True))
+        return tf.transpose(d_wide) if wide is not H else d_wide
+
+    return tf.where(squares > noise, values, tf.zeros_like(values)), gradient
+
+
+def kullback_leibler_loss(mu, logvar) -> tf.Tensor:
+    """KL(q(z|x) || N(0, 1)), the mean over batch and dimensions, as VAME takes it (Kingma and Welling 2014, appendix B)."""
+    return -0.5 * tf.reduce_mean(1.0 + logvar - tf.square(mu) - tf.exp(logvar))
+
+
+def kl_annealing(epoch: int, kl_start: int, annealtime: int, function: str) -> float:
+    """The weight of the KL and the cluster term in an epoch: 0 up to `kl_start`, then rising to 1.
+
+    linear: in `annealtime` epochs; sigmoid: 1 / (1 + exp(-0.9 (epoch - annealtime))).
+
+    Raises:
+        ValueError: another function, or annealtime is 0.
+    """
+    if function not in ("linear", "sigmoid"):
+        raise ValueError(f"anneal_function: expected one of linear, sigmoid, got {function!r}.")
+    if annealtime < 1:
+        raise ValueError(f"annealtime: expected an integer of at least 1, got {annealtime!r}.")
+    if epoch <= kl_start:
+        return 0.0
+    if function == "linear":
+        return min(1.0, (epoch - kl_start) / annealtime)
+    return 1.0 / (1.0 + math.exp(-0.9 * (epoch - annealtime)))
+
+
+def gaussian(ins, is_training: bool, seq_len: int, std_n: float = 0.8, *, noise=None, seed=(0, 0)) -> tf.Tensor:
+    """ins [B, T, F] with normal noise of `std_n` times each sequence's own deviation over time, a feature at a time.
+
+    noise: [B, T, F] standard normal numbers in place of drawn ones. seq_len: not used, T is that of ins.
+    """
+    del seq_len
+    if not is_training:
+        return ins
+    steps = tf.cast(tf.shape(ins)[1], ins.dtype)
+    deviation = tf.math.reduce_std(ins, axis=1, keepdims=True) * tf.sqrt(steps / (steps - 1.0))
+    if noise is None:
+        noise = tf.random.stateless_normal(tf.shape(ins), seed, dtype=ins.dtype)
+    return ins + tf.cast(noise, ins.dtype) * std_n * deviation

@@ -1,0 +1,55 @@
+"""PyTorch's AMSGrad and its plateau scheduler, as VAME trains with them."""
+
+import math
+
+import keras
+
+
+class ReduceLROnPlateau:
+    """VAME's scheduler: the rate times `factor` when the loss has not fallen for more than `patience` steps.
+
+    Falling means by a thousandth of the best so far. (PyTorch's; Keras' callback has other thresholds and another count.)
+    """
+
+    def __init__(self, optimizer: keras.optimizers.Optimizer, factor: float, patience: int, threshold: float = 1e-3):
+        self._optimizer, self._factor, self._patience, self._threshold = optimizer, factor, patience, threshold
+        self.best, self._bad = math.inf, 0
+
+    @property
+    def state(self) -> list[float]:
+        """Best loss and bad epochs so far, to go on from."""
+        return [self.best, self._bad]
+
+    @state.setter
+    def state(self, value: list[float]) -> None:
+        self.best, self._bad = value
+
+    def step(self, loss: float) -> None:
+        """Tells it the loss of an epoch."""
+        if loss < self.best * (1.0 - self._threshold):
+            self.best, self._bad = loss, 0
+        else:
+            self._bad += 1
+        if self._bad > self._patience:
+            rate = self._optimizer.learning_rate
+            self._optimizer.learning_rate = float(rate) * self._factor
+            self._bad = 0
+
+
+@keras.saving.register_keras_serializable(package="vame")
+class Adam(keras.optimizers.Adam):
+    """AMSGrad as PyTorch computes it: epsilon after the bias correction; Keras has it before, which small gradients feel."""
+
+    def __init__(self, learning_rate=5e-4, epsilon=1e-8, name="adam", **kwargs):
+        super().__init__(learning_rate, epsilon=epsilon, name=name, **({"amsgrad": True} | kwargs))
+
+    def update_step(self, gradient, variable, learning_rate):
+        ops, i = keras.ops, self._get_variable_index(variable)
+        gradient, rate = ops.cast(gradient, variable.dtype), ops.cast(learning_rate, variable.dtype)
+        step = ops.cast(self.iterations + 1, variable.dtype)
+        m, v, most = self._momentums[i], self._velocities[i], self._velocity_hats[i]
+        self.assign(m, self.beta_1 * m + (1.0 - self.beta_1) * gradient)
+        self.assign(v, self.beta_2 * v + (1.0 - self.beta_2) * ops.square(gradient))
+        self.assign(most, ops.maximum(most, v))
+        scale = ops.sqrt(most) / ops.sqrt(1.0 - self.beta_2**step) + self.epsilon
+        self.assign_sub(variable, rate / (1.0 - self.beta_1**step) * m / scale)

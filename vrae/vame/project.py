@@ -1,0 +1,86 @@
+"""A project around the model: sessions to training data, and a trained model's codes of a session."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from vrae.vame.config import Config, read_config
+from vrae.vame.data import Statistics, check_sessions, save_array, split_sessions
+from vrae.vame.rnn_model import RNN_VAE
+
+_CHUNK = 4096  # windows encoded at once: a bound on memory
+
+
+def create_training(config: str | Path, sessions: Mapping[str, np.ndarray]) -> tuple[int, int]:
+    """Splits sessions into training and test frames and writes what `train_model` reads.
+
+    In `<project_path>/data/train`: `train_seq.npy`, `test_seq.npy` [features, frames] as VAME has them, and beside each
+    `*_ends.npy`, where the pieces end that followed each other: no window reaches over such an end.
+
+    Args:
+        config: path of the config.yaml: `num_features`, `time_window`, `test_fraction`, `split_mode`, `missing_values`.
+        sessions: names to arrays [features, frames]; NaN is missing, where the config says so.
+
+    Returns:
+        The training and the test frames.
+
+    Raises:
+        ValueError: a session cannot be used; the message names it and says why.
+    """
+    settings = read_config(config)
+    sessions = {name: np.asarray(data, np.float64) for name, data in sessions.items()}
+    steps = 2 * settings.time_window
+    options = dict(num_features=settings.num_features, steps=steps, missing_values=settings.missing_values)
+    check_sessions(sessions, **options)
+    parts = split_sessions(sessions, settings.test_fraction, settings.split_mode, settings.project_random_state)
+    for name, pieces in zip(("train", "test"), parts, strict=True):
+        if not any(piece.shape[1] >= steps for piece in pieces):
+            raise ValueError(
+                f"sessions: no {name} piece has {steps} frames, twice time_window. Give longer sessions, another "
+                "test_fraction, or a smaller time_window."
+            )
+    folder = Path(settings.project_path) / "data" / "train"
+    for name, pieces in zip(("train", "test"), parts, strict=True):
+        save_array(folder / f"{name}_ends.npy", np.cumsum([piece.shape[1] for piece in pieces]))
+        save_array(folder / f"{name}_seq.npy", np.concatenate(pieces, axis=1))
+    return tuple(sum(piece.shape[1] for piece in pieces) for pieces in parts)
+
+
+def embed(
+    model: RNN_VAE, statistics: Statistics, settings: Config, session: np.ndarray,
+    progress: Callable[[int], None] = lambda done: None,
+) -> np.ndarray:  # fmt: skip
+    """The codes of a session [features, frames]: [frames - time_window + 1, zdims] float32, one a window, by its first frame.
+
+    The session is normalised as the training data were (VAME does not). Memory beside the result does not grow with it.
+
+    Args:
+        model, statistics, settings: what `load_best` gives.
+        progress: called with the number of windows just done.
+
+    Raises:
+        ValueError: the session cannot be used; the message says why.
+    """
+    session, steps = np.asarray(session), settings.time_window
+    if session.ndim != 2 or len(session) != settings.num_features:
+        raise ValueError(f"session: expected [{settings.num_features}, frames], got the shape {session.shape}.")
+    if session.shape[1] < steps:
+        raise ValueError(f"session: {session.shape[1]} frames, a window has {steps}.")
+    if not settings.missing_values and not np.isfinite(session).all():
+        raise ValueError("session: NaN or infinite values, and the model was trained with missing_values: false.")
+    encoder = tf.function(_mean_codes(model), autograph=False, reduce_retracing=True)
+    count = session.shape[1] - steps + 1
+    codes = np.empty((count, settings.zdims), np.float32)
+    for first in range(0, count, _CHUNK):
+        last = min(first + _CHUNK, count)
+        part = statistics.normalise(session[:, first : last + steps - 1])
+        windows = np.lib.stride_tricks.sliding_window_view(np.nan_to_num(part), steps, axis=1)  # [F, n, T]
+        codes[first:last] = encoder(tf.constant(windows.transpose(1, 2, 0))).numpy()
+        progress(last - first)
+    return codes
+
+
+def _mean_codes(model: RNN_VAE):
+    return lambda windows: tf.cast(model.lmbda(model.encoder(windows))[1], tf.float32)

@@ -1,0 +1,228 @@
+"""`train_model`: VAME's training from a config.yaml, which can be killed and goes on."""
+
+import json
+import math
+from dataclasses import asdict
+from pathlib import Path
+from typing import NamedTuple
+
+import keras
+import numpy as np
+
+from seqvae.data import save
+from seqvae.files import write_json
+from seqvae.training import Checkpoints, RunLog
+from seqvae.training.checkpoints import gather, restore
+from seqvae.training.progress import RunBar
+from vrae.vame import original
+from vrae.vame.config import Config, read_config
+from vrae.vame.data import Statistics, Windows, check_sessions, load_array, save_array, statistics
+from vrae.vame.epochs import test, train
+from vrae.vame.optimizers import Adam, ReduceLROnPlateau
+from vrae.vame.rnn_model import RNN_VAE
+
+# VAME's names of the files of losses: the key of the log's line that each holds.
+_LOSS_FILES = {
+    "train_losses": "train_loss", "test_losses": "test_loss", "kmeans_losses": "train_cluster", "kl_losses": "train_kl",
+    "weight_values": "kl_weight", "mse_train_losses": "train_mse", "mse_test_losses": "test_mse",
+    "fut_losses": "train_future",
+}  # fmt: skip
+_FULL_WEIGHT = 0.99  # of the KL; a model before it has another objective and is no candidate for the best
+
+
+class Trained(NamedTuple):
+    """epochs: that were run; best_epoch: of the best model (from 1); best_mse: its squared error on the test windows; folder:
+    `<project_path>/model`."""
+
+    epochs: int
+    best_epoch: int
+    best_mse: float
+    folder: Path
+
+
+def train_model(config: str, save_logs: bool = False) -> Trained:
+    """Trains the model on `<project_path>/data/train/train_seq.npy`, tests it on `test_seq.npy`.
+
+    A training that was stopped at any moment goes on where the last epoch ended; one of another configuration or other data
+    is refused. What it leaves in `<project_path>/model`, under VAME's names: `best_model/<model>_<project>.npz` (weights
+    as `original.load_state_dict` reads them) and `.json` (statistics and config), `best_model/snapshots/`,
+    `model_losses/*.npy`; and `metrics.jsonl`, `checkpoints/`.
+
+    What VAME does otherwise: it runs one epoch less than max_epochs, lowers the rate by the last batch's loss, saves no
+    model in short trainings, tests on new random windows each epoch, keeps the statistics of earlier data, leaves the last
+    epoch out of the files.
+
+    Args:
+        config: path of the config.yaml, see `Config`.
+        save_logs: no progress bar, for output that goes to a file.
+
+    Raises:
+        ValueError: a key or the data cannot be used; the message says which and why.
+    """
+    settings = read_config(config)
+    pieces, test_pieces = _data(settings)
+    return _Training(settings, pieces, test_pieces, quiet=save_logs).run()
+
+
+def build_model(settings: Config, dtype=None) -> RNN_VAE:
+    """The model of a config."""
+    return RNN_VAE(
+        2 * settings.time_window, settings.zdims, settings.num_features, bool(settings.prediction_decoder),
+        settings.prediction_steps, settings.hidden_size_layer_1, settings.hidden_size_layer_2, settings.hidden_size_rec,
+        settings.hidden_size_pred, settings.dropout_encoder, settings.dropout_rec, settings.dropout_pred, settings.softplus,
+        batch_mixing=settings.batch_mixing, dtype=dtype,
+    )  # fmt: skip
+
+
+def _data(settings: Config) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Training and test pieces, not yet normalised."""
+    folder, sets = Path(settings.project_path) / "data" / "train", []
+    for name in ("train", "test"):
+        data = load_array(folder / f"{name}_seq.npy")
+        check_sessions(
+            {f"{name}_seq.npy": data}, num_features=settings.num_features, steps=2 * settings.time_window,
+            missing_values=settings.missing_values,
+        )  # fmt: skip
+        # Where the pieces of sessions end; VAME's own files do not say, and its windows reach over the joins.
+        ends = folder / f"{name}_ends.npy"
+        sets.append(np.split(data, load_array(ends)[:-1], axis=1) if ends.exists() else [data])
+    return sets[0], sets[1]
+
+
+class _Training:
+    """A training between its epochs."""
+
+    def __init__(self, settings: Config, pieces, test_pieces, quiet: bool):
+        self._settings, self._quiet = settings, quiet
+        self._folder = Path(settings.project_path) / "model"
+        self._statistics = statistics(pieces)
+        steps = 2 * settings.time_window
+        self._train, self._test = (
+            Windows([self._statistics.normalise(p) for p in part], steps) for part in (pieces, test_pieces)
+        )
+        for name, windows in (("train_seq.npy", self._train), ("test_seq.npy", self._test)):
+            if not len(windows):
+                raise ValueError(
+                    f"{name}: no piece of {steps} frames, twice time_window, in it. Use a smaller time_window."
+                )
+        self._batches = settings.steps_per_epoch or max(1, sum(p.shape[1] for p in pieces) // settings.batch_size)
+        keras.utils.set_random_seed(settings.project_random_state)
+        self._model = build_model(settings)
+        self._optimizer = Adam(settings.learning_rate)
+        self._optimizer.build(self._model.trainable_variables)
+        factor, patience = (settings.scheduler_gamma, settings.scheduler_step_size) if settings.scheduler else (1.0, 1)
+        self._scheduler = ReduceLROnPlateau(self._optimizer, factor, patience)
+        self._best, self._best_epoch, self._since_best = math.inf, 0, 0
+        data = [round(value, 9) for value in self._statistics] + [len(self._train), len(self._test)]
+        self._checkpoints = Checkpoints(self._folder / "checkpoints", _signature(settings) | {"data": data})
+
+    def run(self) -> Trained:
+        done = self._resume()
+        log = RunLog(self._folder, done)
+        with RunBar(self._settings.max_epochs, 1, self._quiet) as bar:
+            while done < self._settings.max_epochs and self._since_best <= self._settings.model_convergence:
+                line = self._epoch(done + 1)
+                log.write(line)
+                self._after(line, log)
+                done += 1
+                bar.show(done - 1, 1, {name: line[name] for name in ("train_loss", "test_mse")})
+        return Trained(done, self._best_epoch, self._best, self._folder)
+
+    def _epoch(self, epoch: int) -> dict:
+        """Trains and tests; the log's line."""
+        s = self._settings
+        seed = (s.project_random_state, epoch)
+        options = dict(seq_len=s.time_window, mse_red=s.mse_reconstruction_reduction, kloss=min(s.kmeans_loss, s.zdims))
+        weight, loss, cluster, kl, mse, future, _ = train(
+            self._train.drawn(s.batch_size, self._batches, seed), epoch, self._model, self._optimizer, s.anneal_function,
+            s.beta, s.kl_start, s.annealtime, future_decoder=bool(s.prediction_decoder), future_steps=s.prediction_steps,
+            scheduler=self._scheduler, mse_pred=s.mse_prediction_reduction, klmbda=s.kmeans_lambda, bsize=s.batch_size,
+            noise=s.noise, seed=s.project_random_state, **options,
+        )  # fmt: skip
+        test_mse, test_loss, test_cluster = test(
+            self._test.every(s.time_window, s.batch_size), self._model, s.beta, weight, klmbda=s.kmeans_lambda,
+            future_decoder=bool(s.prediction_decoder), bsize=s.batch_size, **options,
+        )  # fmt: skip
+        if not math.isfinite(loss):
+            raise FloatingPointError(f"epoch {epoch}: the loss is not finite. Use a smaller learning_rate.")
+        return {
+            "epoch": epoch - 1, "learning_rate": float(self._optimizer.learning_rate), "kl_weight": weight,
+            "train_loss": loss, "train_mse": mse, "train_future": future, "train_kl": kl, "train_cluster": cluster,
+            "test_loss": test_loss, "test_mse": test_mse, "test_cluster": test_cluster,
+        }  # fmt: skip
+
+    def _after(self, line: dict, log: RunLog) -> None:
+        """Best model, snapshot, VAME's files of losses, checkpoint."""
+        s, epoch = self._settings, line["epoch"] + 1
+        name, best = f"{s.model_name}_{s.project_name}", self._folder / "best_model"
+        full = line["kl_weight"] > _FULL_WEIGHT
+        # A short training never reaches the full weight: its last model is better than none.
+        if (full and line["test_mse"] <= self._best) or (epoch == s.max_epochs and not self._best_epoch):
+            self._best, self._best_epoch, self._since_best = line["test_mse"], epoch, 0
+            self._save_model(best / name)
+        else:
+            self._since_best += int(full)
+        if epoch % s.model_snapshot == 0:
+            self._save_model(best / "snapshots" / f"{name}_epoch_{epoch}")
+        lines = log.read()
+        for file, key in _LOSS_FILES.items():
+            save_array(
+                self._folder / "model_losses" / f"{file}_{s.model_name}.npy", np.array([x[key] for x in lines], float)
+            )
+        self._save(epoch)
+
+    def _save_model(self, path: Path) -> None:
+        save_state(path.with_name(path.name + ".npz"), self._model)
+        about = {"statistics": self._statistics._asdict(), "config": asdict(self._settings)}
+        write_json(path.with_name(path.name + ".json"), about)
+
+    def _save(self, epoch: int) -> None:
+        arrays = gather(self._model.trainable_variables, "model") | gather(self._optimizer.variables, "optimizer")
+        position = {
+            "epoch": epoch, "best": self._best, "best_epoch": self._best_epoch, "since_best": self._since_best,
+            "plateau": self._scheduler.state,
+        }  # fmt: skip
+        self._checkpoints.save(epoch, arrays, position)
+
+    def _resume(self) -> int:
+        """Goes back to the last whole epoch; its number, 0 where there is none."""
+        found = self._checkpoints.load_latest()
+        if found is None:
+            return 0
+        arrays, position = found
+        restore(self._model.trainable_variables, "model", arrays)
+        restore(self._optimizer.variables, "optimizer", arrays)
+        self._best, self._best_epoch = position["best"], position["best_epoch"]
+        self._since_best, self._scheduler.state = position["since_best"], position["plateau"]
+        return position["epoch"]
+
+
+def load_best(config: str) -> tuple[RNN_VAE, Statistics, Config]:
+    """The best model of a training, the statistics its data were normalised by, and its config.
+
+    Raises:
+        FileNotFoundError: there is none yet. ValueError: its files are damaged.
+    """
+    settings = read_config(config)
+    path = Path(settings.project_path) / "model" / "best_model" / f"{settings.model_name}_{settings.project_name}.npz"
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no trained model there. Train one with vrae.vame.rnn_vae.train_model.")
+    try:
+        about = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        found, settings = Statistics(**about["statistics"]), Config(**about["config"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path.with_suffix('.json')}: damaged ({error}). Train the model again.") from error
+    model = build_model(settings)
+    original.load_state_dict(model, path)
+    return model, found, settings
+
+
+def save_state(path: Path, model: RNN_VAE) -> None:
+    """Writes the weights under VAME's names, whole or not at all."""
+    save(path, original.to_state_dict(model))
+
+
+def _signature(settings: Config) -> dict:
+    """What a checkpoint must agree on: everything but where it is, and how long it trains."""
+    free = ("project_path", "max_epochs", "model_snapshot", "model_convergence")
+    return {name: value for name, value in asdict(settings).items() if name not in free}
