@@ -30,6 +30,8 @@ setup(
         "imageio-ffmpeg>=0.6",
         "pillow>=11",
         "pyyaml>=6",
+        "scikit-learn>=1.5",
+        "scipy>=1.13",
         "rich>=14,<16",
     ],
     extras_require={

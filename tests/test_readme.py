@@ -45,7 +45,9 @@ def test_links_and_flags_exist(document):
         assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)
 
 
-@pytest.mark.parametrize("document, least", [("kvae_differences.md", 15), ("worldmodels_differences.md", 10)])
+@pytest.mark.parametrize(
+    "document, least", [("kvae_differences.md", 15), ("worldmodels_differences.md", 10), ("vame_differences.md", 10)]
+)
 def test_every_row_of_the_differences_names_tests_that_exist(document, least):
     rows = [line for line in (ROOT / "docs" / document).read_text(encoding="utf-8").splitlines() if "| `test_" in line]
     sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
