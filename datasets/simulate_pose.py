@@ -1,0 +1,44 @@
+"""Pose series with known motifs, as `vrae.vame` reads them: an .npz a session.
+
+    python datasets/simulate_pose.py --sessions=4 --frames=9000            # datasets/pose/session_0.npz ...
+    python datasets/simulate_pose.py --missing=0.1 --out=/tmp/gaps         # a tenth of the keypoints not seen
+
+A file: `positions` [2 keypoints, frames], x and y of each keypoint, NaN where it was not seen; `motifs` [frames], the motif
+of every frame; `clean`, the positions without noise and gaps.
+"""
+
+from pathlib import Path
+
+from absl import app, flags
+
+from seqvae.data import save
+
+flags.DEFINE_integer("sessions", 4, "sessions")
+flags.DEFINE_integer("frames", 9000, "frames of a session")
+flags.DEFINE_integer("n_motifs", 5, "motifs")
+flags.DEFINE_integer("keypoints", 6, "keypoints, two features each")
+flags.DEFINE_float("noise", 0.05, "standard deviation of a coordinate")
+flags.DEFINE_float("missing", 0.0, "share of frames at which a keypoint is not seen")
+flags.DEFINE_integer("seed", 0, "of the motifs and the sessions")
+flags.DEFINE_string("out", str(Path(__file__).resolve().parent / "pose"), "folder of the sessions")
+
+_OPTIONS = ("n_motifs", "keypoints", "noise", "missing", "seed")
+
+
+def main(argv: list[str]) -> None:
+    from vrae.vame.simulation import simulate_poses
+
+    values = flags.FLAGS.flag_values_dict()
+    if len(argv) > 1:
+        raise app.UsageError(f"flags begin with --, got {argv[1:]}")
+    try:
+        made = simulate_poses(values["sessions"], values["frames"], **{name: values[name] for name in _OPTIONS})
+        for name, session in made.items():
+            save(Path(values["out"]) / f"{name}.npz", session._asdict())
+    except (ValueError, OSError) as error:
+        raise SystemExit(f"simulate_pose.py: {error}") from None
+    print(f"{values['out']}: {len(made)} sessions of {values['frames']} frames")
+
+
+if __name__ == "__main__":
+    app.run(main)

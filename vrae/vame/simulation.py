@@ -1,0 +1,84 @@
+"""Pose series with known motifs: limbs that swing, each motif in its own way, and an animal that switches between them."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class SimulatedSession(NamedTuple):
+    """positions: [2 keypoints, frames] float64, x and y of each keypoint, NaN where it was not seen; motifs: [frames] int,
+    the motif of every frame; clean: positions without noise and gaps."""
+
+    positions: np.ndarray
+    motifs: np.ndarray
+    clean: np.ndarray
+
+
+def simulate_poses(
+    sessions: int, frames: int, *, n_motifs: int = 5, keypoints: int = 6, shortest: int = 30, longest: int = 90,
+    noise: float = 0.05, missing: float = 0.0, seed: int = 0,
+) -> dict[str, SimulatedSession]:  # fmt: skip
+    """Sessions of an animal whose keypoints swing around their places, in body coordinates.
+
+    A motif gives every coordinate an amplitude U(0.2, 1), a phase, and all of them one frequency (0.03 to 0.12 cycles a
+    frame, evenly spaced). It lasts `shortest` to `longest` frames, begins at a random point of its cycle, and is followed by
+    any other with equal probability; over five frames one motion turns into the next.
+
+    Args:
+        noise: standard deviation of each coordinate.
+        missing: share of frames at which a keypoint is not seen, in gaps of 1 to 10 frames.
+        seed: session i depends on the seed and i alone; the motifs on the seed.
+    """
+    for name, value, least in (("sessions", sessions, 1), ("frames", frames, 1), ("n_motifs", n_motifs, 1),
+                               ("keypoints", keypoints, 1), ("shortest", shortest, 1), ("longest", longest, shortest),
+                               ("noise", noise, 0)):  # fmt: skip
+        if value < least:
+            raise ValueError(f"{name}: expected at least {least}, got {value!r}.")
+    if not 0.0 <= missing < 1.0:
+        raise ValueError(f"missing: expected at least 0 and below 1, got {missing!r}.")
+    rng, size = np.random.default_rng([seed, 0]), 2 * keypoints
+    places = rng.normal(0.0, 2.0, size)
+    swings = rng.uniform(0.2, 1.0, (n_motifs, size)), rng.uniform(0.0, 2 * np.pi, (n_motifs, size))
+    frequencies = np.linspace(0.03, 0.12, n_motifs)
+    made = {}
+    for i in range(sessions):
+        rng = np.random.default_rng([seed, 1, i])
+        motifs, phase = _course(rng, frames, n_motifs, (shortest, longest), frequencies)
+        clean = places[:, None] + _swinging(motifs, phase, *swings)
+        seen = clean + noise * rng.standard_normal(clean.shape)
+        seen[np.repeat(_gaps(rng, keypoints, frames, missing), 2, axis=0)] = np.nan
+        made[f"session_{i}"] = SimulatedSession(seen, motifs, clean)
+    return made
+
+
+def _course(rng, frames: int, n_motifs: int, lengths: tuple[int, int], frequencies) -> tuple[np.ndarray, np.ndarray]:
+    """The motif of every frame, and the point of its cycle."""
+    motifs, phase = np.empty(frames, int), np.empty(frames)
+    first, motif = 0, int(rng.integers(n_motifs))
+    while first < frames:
+        last = min(frames, first + int(rng.integers(lengths[0], lengths[1] + 1)))
+        motifs[first:last] = motif
+        phase[first:last] = rng.uniform(0.0, 2 * np.pi) + 2 * np.pi * frequencies[motif] * np.arange(last - first)
+        first, motif = last, int((motif + rng.integers(1, n_motifs)) % n_motifs) if n_motifs > 1 else 0
+    return motifs, phase
+
+
+def _swinging(motifs, phase, amplitudes, phases) -> np.ndarray:
+    """[size, frames], switches smoothed over five frames."""
+    motion = amplitudes[motifs] * np.sin(phase[:, None] + phases[motifs])
+    padded = np.pad(motion, [(2, 2), (0, 0)], mode="edge")
+    smooth = np.mean([padded[i : i + len(motion)] for i in range(5)], axis=0)
+    switches = np.flatnonzero(np.diff(motifs))
+    near = np.zeros(len(motion), bool)
+    for offset in range(-1, 3):
+        near[np.clip(switches + offset, 0, len(motion) - 1)] = True
+    return np.where(near[:, None], smooth, motion).T
+
+
+def _gaps(rng, keypoints: int, frames: int, share: float) -> np.ndarray:
+    """[keypoints, frames], true where a keypoint is missing: about `share` of the frames, in gaps of 1 to 10."""
+    gone = np.zeros((keypoints, frames), bool)
+    for row in gone:
+        for start in np.flatnonzero(rng.random(frames) < share / 5.5 / max(1e-9, 1.0 - share)):
+            row[start : start + int(rng.integers(1, 11))] = True
+    return gone
