@@ -83,6 +83,7 @@ FLAGS = {
         "vae dataset rnn_size num_mixture batch_size seq_len learning_rate decay_rate min_learning_rate grad_clip "
         "num_epochs temperature reload_model"
     ),
+    "run_vame": "dataset time_window zdims batch_size max_epochs learning_rate beta kmeans_loss n_clusters",
 }
 
 

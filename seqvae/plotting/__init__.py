@@ -4,12 +4,14 @@ from seqvae.plotting.curves import metric_curves, published_curves
 from seqvae.plotting.frames import as_pixels, contact_sheet, film_strips
 from seqvae.plotting.latents import alpha_over_time, trajectories
 from seqvae.plotting.saving import save_figure, save_video
+from seqvae.plotting.series import ethogram, scatter, series, usage_and_transitions
 from seqvae.plotting.videos import labelled_rows, overlay, tile_videos
 
 __all__ = [
     "alpha_over_time",
     "as_pixels",
     "contact_sheet",
+    "ethogram",
     "film_strips",
     "labelled_rows",
     "metric_curves",
@@ -17,6 +19,9 @@ __all__ = [
     "published_curves",
     "save_figure",
     "save_video",
+    "scatter",
+    "series",
     "tile_videos",
     "trajectories",
+    "usage_and_transitions",
 ]

@@ -2,6 +2,8 @@
 
 import json
 import math
+import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
@@ -27,6 +29,15 @@ _LOSS_FILES = {
     "weight_values": "kl_weight", "mse_train_losses": "train_mse", "mse_test_losses": "test_mse",
     "fut_losses": "train_future",
 }  # fmt: skip
+PRESETS: dict[str, dict] = {
+    "": {},
+    "demo": {
+        "n_clusters": 5, "zdims": 10, "kmeans_loss": 10, "hidden_size_layer_1": 64, "hidden_size_rec": 64,
+        "hidden_size_pred": 64, "max_epochs": 30, "steps_per_epoch": 60, "learning_rate": 2e-3,
+    },
+}  # fmt: skip
+""""": VAME's defaults; "demo": minutes on a laptop, for the simulated poses."""
+
 _FULL_WEIGHT = 0.99  # of the KL; a model before it has another objective and is no candidate for the best
 
 
@@ -40,7 +51,9 @@ class Trained(NamedTuple):
     folder: Path
 
 
-def train_model(config: str, save_logs: bool = False) -> Trained:
+def train_model(
+    config: str, save_logs: bool = False, *, on_epoch: Callable[[dict], None] = lambda line: None
+) -> Trained:  # fmt: skip
     """Trains the model on `<project_path>/data/train/train_seq.npy`, tests it on `test_seq.npy`.
 
     A training that was stopped at any moment goes on where the last epoch ended; one of another configuration or other data
@@ -55,13 +68,14 @@ def train_model(config: str, save_logs: bool = False) -> Trained:
     Args:
         config: path of the config.yaml, see `Config`.
         save_logs: no progress bar, for output that goes to a file.
+        on_epoch: called with the log's line after every epoch.
 
     Raises:
         ValueError: a key or the data cannot be used; the message says which and why.
     """
     settings = read_config(config)
     pieces, test_pieces = _data(settings)
-    return _Training(settings, pieces, test_pieces, quiet=save_logs).run()
+    return _Training(settings, pieces, test_pieces, quiet=save_logs).run(on_epoch)
 
 
 def build_model(settings: Config, dtype=None) -> RNN_VAE:
@@ -116,14 +130,17 @@ class _Training:
         data = [round(value, 9) for value in self._statistics] + [len(self._train), len(self._test)]
         self._checkpoints = Checkpoints(self._folder / "checkpoints", _signature(settings) | {"data": data})
 
-    def run(self) -> Trained:
+    def run(self, on_epoch: Callable[[dict], None]) -> Trained:
         done = self._resume()
         log = RunLog(self._folder, done)
         with RunBar(self._settings.max_epochs, 1, self._quiet) as bar:
             while done < self._settings.max_epochs and self._since_best <= self._settings.model_convergence:
+                began = time.perf_counter()
                 line = self._epoch(done + 1)
+                line["seconds"] = round(time.perf_counter() - began, 3)
                 log.write(line)
                 self._after(line, log)
+                on_epoch(line)
                 done += 1
                 bar.show(done - 1, 1, {name: line[name] for name in ("train_loss", "test_mse")})
         return Trained(done, self._best_epoch, self._best, self._folder)

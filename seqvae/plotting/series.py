@@ -1,0 +1,59 @@
+"""Numbers over time, labels over time, and points in a plane."""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from seqvae.plotting.colours import LINES
+
+
+def series(panels: dict[str, dict[str, np.ndarray]], *, x_label: str, title: str) -> Figure:
+    """Named series [T] over time, a row for each panel; NaN is a gap."""
+    figure = Figure(figsize=(9, 1.1 * len(panels) + 0.8), layout="constrained")
+    axes = figure.subplots(len(panels), 1, squeeze=False, sharex=True)[:, 0]
+    for axis, (name, lines) in zip(axes, panels.items(), strict=True):
+        for i, (label, values) in enumerate(lines.items()):
+            axis.plot(values, color=LINES[i], ls=("-", "--")[i % 2], lw=1.3, label=label)
+        axis.set_ylabel(name, fontsize=8)
+        axis.grid(alpha=0.25)
+    axes[0].legend(fontsize=8, frameon=False, ncols=4, loc="upper right")
+    axes[-1].set_xlabel(x_label)
+    figure.suptitle(title, fontsize=10)
+    return figure
+
+
+def scatter(points: np.ndarray, labels: dict[str, np.ndarray], *, title: str) -> Figure:
+    """Points [n, 2], a panel for each way of labelling them."""
+    figure = Figure(figsize=(4.4 * len(labels), 4.2), layout="constrained")
+    axes = figure.subplots(1, len(labels), squeeze=False, sharex=True, sharey=True)[0]
+    for axis, (name, values) in zip(axes, labels.items(), strict=True):
+        axis.scatter(points[:, 0], points[:, 1], c=values, cmap="tab20", s=4, lw=0)
+        axis.set_title(name, fontsize=10)
+    figure.suptitle(title, fontsize=10)
+    return figure
+
+
+def ethogram(rows: dict[str, np.ndarray], *, title: str) -> Figure:
+    """Labels [T] over time as coloured bands, a row for each name."""
+    figure = Figure(figsize=(10, 0.7 * len(rows) + 0.9), layout="constrained")
+    axes = figure.subplots(len(rows), 1, squeeze=False, sharex=True)[:, 0]
+    greatest = max(int(values.max()) for values in rows.values())
+    for axis, (name, values) in zip(axes, rows.items(), strict=True):
+        axis.imshow(values[None], aspect="auto", cmap="tab20", interpolation="nearest", vmin=0, vmax=max(1, greatest))
+        axis.set_yticks([0], [name])
+    axes[-1].set_xlabel("window")
+    figure.suptitle(title, fontsize=10)
+    return figure
+
+
+def usage_and_transitions(usage: np.ndarray, transitions: np.ndarray) -> Figure:
+    """How often each label occurs [n], and where it goes [n, n]."""
+    figure = Figure(figsize=(9, 3.8), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    left.bar(np.arange(len(usage)), usage, color=LINES[0])
+    left.set_xlabel("motif")
+    left.set_ylabel("windows")
+    image = right.imshow(transitions, cmap="viridis", vmin=0)
+    right.set_xlabel("next motif")
+    right.set_ylabel("motif")
+    figure.colorbar(image, ax=right, label="probability")
+    return figure

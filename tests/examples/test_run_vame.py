@@ -1,0 +1,74 @@
+"""examples/run_vame.py as a user runs it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from seqvae.data import save
+from vrae.vame.data import Statistics
+from vrae.vame.evaluation import agreement, baselines, of_windows
+from vrae.vame.motifs import Segmenter
+
+SCRIPT = Path(__file__).parents[2] / "examples" / "run_vame.py"
+SMALL = ("--time_window=6", "--zdims=2", "--hidden_size_layer_1=4", "--hidden_size_rec=3", "--hidden_size_pred=3",
+         "--prediction_steps=2", "--kmeans_loss=2", "--batch_size=16", "--steps_per_epoch=2", "--kl_start=0", "--annealtime=1",
+         "--n_clusters=3")  # fmt: skip
+
+
+def run(*flags, cwd):
+    return subprocess.run([sys.executable, SCRIPT, *flags], cwd=cwd, capture_output=True, text=True, timeout=240)
+
+
+def test_a_run_leaves_a_project_and_goes_on(tmp_path):
+    flags = ("--sessions=2", "--frames=200", "--run_name=mine", *SMALL)
+    done = run("--max_epochs=1", *flags, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "logs" / "mine_vame"
+    names = [path.name for path in folder.iterdir()]
+    assert {"config.json", "config.yaml", "data", "model", "results", "evaluation.json", "motifs.png", "latent_space.png",
+            "motif_usage.png", "reconstruction.png", "training_curves.png"} <= set(names)  # fmt: skip
+    figures = json.loads((folder / "evaluation.json").read_text())
+    assert set(figures) == {"vame", "windows", "pca"} and all(0 <= f["nmi"] <= 1 for f in figures.values())
+    with np.load(folder / "results" / "session_1.npz", allow_pickle=False) as file:
+        np.testing.assert_array_equal(
+            Segmenter.load(folder / "results" / "segmenter.npz").apply(file["latent_vectors"]), file["motifs"]
+        )
+        assert file["motifs"].shape == (195,)
+    again = run("--resume", "--run_name=mine", "--max_epochs=2", cwd=tmp_path)
+    assert again.returncode == 0 and "epoch 2/2" in again.stdout and "epoch 1/2" not in again.stdout, again.stderr
+
+
+def test_what_is_refused(tmp_path):
+    (tmp_path / "bad").mkdir()
+    save(tmp_path / "bad" / "s.npz", {"other": np.zeros((3, 9))})
+    for flags, message in (
+        (("--dataset=none",), "--dataset: expected `simulated`, or a folder"),
+        (("--dataset=bad",), "no readable .npz with `positions`"),
+        (("--frames=200", "--missing=0.1", *SMALL), "Set missing_values: true"),
+    ):
+        done = run(*flags, cwd=tmp_path)
+        assert done.returncode == 2 and message in done.stderr, done.stderr
+
+
+def test_agreement_is_one_for_the_truth_by_any_names_and_small_for_chance():
+    truth = np.random.default_rng(0).integers(0, 4, 2000)
+    same = agreement(np.array([3, 0, 2, 1])[truth], truth)
+    assert same["nmi"] == pytest.approx(1) and same["purity"] == 1
+    chance = agreement(np.random.default_rng(1).integers(0, 4, 2000), truth)
+    assert chance["nmi"] < 0.02 and chance["purity"] < 0.35
+    with pytest.raises(ValueError, match="labels: expected the truth's shape"):
+        agreement(truth[:-1], truth)
+
+
+def test_baselines_segment_windows_and_a_windows_motif_is_that_of_its_middle():
+    motifs = np.repeat([0, 1, 0], 60)
+    level = np.repeat([0.0, 5.0, 0.0], 60) + 0.1 * np.random.default_rng(0).standard_normal((2, 180))
+    found = baselines({"a": level}, Statistics(2.0, 2.0), 7, 2, 3)
+    truth = of_windows(motifs, 7)
+    assert len(truth) == 174 and truth[56] == 0 and truth[57] == 1
+    for labels in found.values():
+        assert agreement(labels["a"], truth)["purity"] > 0.97

@@ -1,0 +1,56 @@
+"""How well motifs agree with known ones, and two baselines that need no training."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from sklearn.decomposition import PCA
+from sklearn.metrics import normalized_mutual_info_score
+
+from vrae.vame.data import Statistics
+from vrae.vame.motifs import segment
+
+
+def agreement(labels: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+    """nmi: normalised mutual information, 0 to 1. purity: share of windows whose motif's most frequent truth is theirs."""
+    if labels.shape != truth.shape:
+        raise ValueError(f"labels: expected the truth's shape {truth.shape}, got {labels.shape}.")
+    counts = np.zeros((labels.max() + 1, truth.max() + 1))
+    np.add.at(counts, (labels, truth), 1.0)
+    return {
+        "nmi": float(normalized_mutual_info_score(truth, labels)),
+        "purity": float(counts.max(axis=1).sum() / len(labels)),
+    }
+
+
+def of_windows(motifs: np.ndarray, time_window: int) -> np.ndarray:
+    """The motif in the middle of each window, for motifs [frames]: [frames - time_window + 1]."""
+    middle = time_window // 2
+    return motifs[middle : middle + len(motifs) - time_window + 1]
+
+
+def baselines(
+    sessions: Mapping[str, np.ndarray],
+    statistics: Statistics,
+    time_window: int,
+    n_motifs: int,
+    dims: int,
+    *,
+    seed: int = 42,
+) -> dict[str, dict[str, np.ndarray]]:
+    """Motifs by k-means on the normalised windows themselves (`windows`), and on their first `dims` principal components
+    (`pca`), for sessions [features, frames]; missing values are read as the mean."""
+    windows = {name: _windows(statistics.normalise(data), time_window) for name, data in sessions.items()}
+    pca = PCA(min(dims, next(iter(windows.values())).shape[1]), random_state=seed).fit(
+        np.concatenate(list(windows.values()))
+    )
+    projected = {name: pca.transform(part) for name, part in windows.items()}
+    return {
+        "windows": segment(windows, n_motifs, seed=seed)[1],
+        "pca": segment(projected, n_motifs, seed=seed)[1],
+    }
+
+
+def _windows(data: np.ndarray, steps: int) -> np.ndarray:
+    """[n, features * steps]"""
+    view = np.lib.stride_tricks.sliding_window_view(np.nan_to_num(data), steps, axis=1)  # [F, n, T]
+    return np.ascontiguousarray(view.transpose(1, 0, 2)).reshape(view.shape[1], -1)
