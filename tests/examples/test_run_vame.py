@@ -15,8 +15,8 @@ from vrae.vame.motifs import Segmenter
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "run_vame.py"
 SMALL = ("--time_window=6", "--zdims=2", "--hidden_size_layer_1=4", "--hidden_size_rec=3", "--hidden_size_pred=3",
-         "--prediction_steps=2", "--kmeans_loss=2", "--batch_size=16", "--steps_per_epoch=2", "--kl_start=0", "--annealtime=1",
-         "--n_clusters=3")  # fmt: skip
+         "--prediction_steps=2", "--kmeans_loss=2", "--batch_size=16", "--steps_per_epoch=2", "--kl_start=0",
+         "--annealtime=1", "--n_clusters=3")  # fmt: skip
 
 
 def run(*flags, cwd):
