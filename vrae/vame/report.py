@@ -19,8 +19,8 @@ def pictures(
 ) -> None:  # fmt: skip
     """Reconstructions, the space of codes, motifs over time, their usage and transitions."""
     name = next(iter(sessions))
-    steps, begin = settings.time_window, 0
-    part = statistics.normalise(sessions[name][:, begin : begin + 4 * steps])
+    steps = settings.time_window
+    part = statistics.normalise(sessions[name][:, : 4 * steps])
     seen = np.nan_to_num(part)
     windows = np.stack([seen[:, i * steps : (i + 1) * steps].T for i in range(4)])
     made = np.concatenate(model(windows).prediction.numpy()).T
