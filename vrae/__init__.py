@@ -1,9 +1,11 @@
-"""Variational recurrent auto-encoders. `vrae.vame` is the RNN-VAE of VAME, for animal motion, under VAME's names."""
+"""Variational recurrent auto-encoders: `VRAE`, and in `vrae.vame` the RNN-VAE of VAME, for animal motion."""
 
 from seqvae.backend import require_tensorflow
 
 require_tensorflow()
 
 from vrae import vame  # noqa: E402
+from vrae.model import VRAE  # noqa: E402
+from vrae.results import VRAETerms  # noqa: E402
 
-__all__ = ["vame"]
+__all__ = ["VRAE", "VRAETerms", "vame"]

@@ -1,5 +1,6 @@
-"""Terms of variational objectives: pure functions of tensors."""
+"""Terms of variational objectives, and how their weights change over epochs."""
 
+from seqvae.objectives.annealing import KLAnnealing, cyclical, linear, sigmoid
 from seqvae.objectives.gaussian import bounded, gaussian_kl
 
-__all__ = ["bounded", "gaussian_kl"]
+__all__ = ["KLAnnealing", "bounded", "cyclical", "gaussian_kl", "linear", "sigmoid"]

@@ -1,0 +1,53 @@
+"""Weights of the KL over epochs: it joins the objective slowly, so that the code is used before it is paid for."""
+
+import math
+from collections.abc import Callable
+
+import keras
+
+
+def linear(start: int, epochs: int) -> Callable[[int], float]:
+    """0 before epoch `start` (counted from 0), then rising evenly to 1 in `epochs` epochs (Bowman et al. 2016).
+
+    >>> [linear(1, 4)(epoch) for epoch in range(6)]
+    [0.0, 0.0, 0.25, 0.5, 0.75, 1.0]
+    """
+    _check(start=start, epochs=epochs)
+    return lambda epoch: min(1.0, max(0.0, (epoch - start) / epochs))
+
+
+def sigmoid(middle: int, epochs: int) -> Callable[[int], float]:
+    """A logistic curve through 1/2 at epoch `middle`; from 0.1 to 0.9 in `epochs` epochs."""
+    _check(middle=middle, epochs=epochs)
+    rate = 2.0 * math.log(9.0) / epochs
+    return lambda epoch: 1.0 / (1.0 + math.exp(-rate * (epoch - middle)))
+
+
+def cyclical(period: int, rising: float = 0.5) -> Callable[[int], float]:
+    """From 0 to 1 again and again: rising evenly in the first `rising` share of each `period` (Fu et al. 2019).
+
+    >>> [cyclical(4)(epoch) for epoch in range(6)]
+    [0.0, 0.5, 1.0, 1.0, 0.0, 0.5]
+    """
+    _check(period=period)
+    if not 0.0 < rising <= 1.0:
+        raise ValueError(f"rising: expected above 0 and at most 1, got {rising!r}.")
+    return lambda epoch: min(1.0, (epoch % period) / (period * rising))
+
+
+class KLAnnealing(keras.callbacks.Callback):
+    """Sets the `kl_weight` of a model before every epoch of `fit`."""
+
+    def __init__(self, schedule: Callable[[int], float]):
+        super().__init__()
+        self._schedule = schedule
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.model.kl_weight.assign(self._schedule(epoch))
+
+
+def _check(**values) -> None:
+    for name, value in values.items():
+        least = 1 if name in ("epochs", "period") else 0
+        if value < least:
+            raise ValueError(f"{name}: expected an integer of at least {least}, got {value!r}.")

@@ -1,0 +1,51 @@
+"""KL, bounds and annealing."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from seqvae.objectives import bounded, cyclical, gaussian_kl, linear, sigmoid
+from tests.tolerances import FLOAT32
+
+tfd = tfp.distributions
+
+
+def test_the_kl_is_tfps():
+    mean, logvar = (np.random.default_rng(i).standard_normal((4, 3)).astype(np.float32) for i in range(2))
+    expected = tfd.Normal(mean, np.exp(logvar / 2)).kl_divergence(tfd.Normal(0.0, 1.0))
+    np.testing.assert_allclose(gaussian_kl(mean, logvar), expected, **FLOAT32)
+
+
+def test_a_bound_clips_and_its_gradient_leads_back_only():
+    x = tf.constant([-3.0, -1.0, 0.0, 1.0, 3.0])
+    for sign in (1.0, -1.0):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = bounded(x, -2.0, 2.0)
+        np.testing.assert_array_equal(y, [-2, -1, 0, 1, 2])
+        gradient = tape.gradient(y, x, output_gradients=sign * tf.ones(5))
+        # descent goes against the gradient: at -3 a positive one would lead further out, at 3 a negative one
+        np.testing.assert_array_equal(gradient, sign * np.array([sign < 0, 1, 1, 1, sign > 0]))
+
+
+def test_weights_over_epochs():
+    assert [linear(2, 2)(e) for e in range(6)] == [0, 0, 0, 0.5, 1, 1]
+    curve = [sigmoid(10, 8)(e) for e in range(21)]
+    assert curve[10] == 0.5 and curve[6] == pytest.approx(0.1) and curve[14] == pytest.approx(0.9)
+    assert curve == sorted(curve)
+    assert [cyclical(4, 0.75)(e) for e in range(5)] == [0, pytest.approx(1 / 3), pytest.approx(2 / 3), 1, 0]
+
+
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda: linear(-1, 4), "start: expected an integer of at least 0"),
+        (lambda: linear(0, 0), "epochs: expected an integer of at least 1"),
+        (lambda: cyclical(0), "period: expected an integer of at least 1"),
+        (lambda: cyclical(4, 0.0), "rising: expected above 0"),
+    ],
+)
+def test_what_is_refused(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()

@@ -1,0 +1,105 @@
+"""The decoder: an RNN that writes a sequence from its code, hearing its own last value or not, at once or by segments."""
+
+import keras
+import tensorflow as tf
+
+from vrae.encoder import RNNS
+
+
+class Decoder(keras.layers.Layer):
+    """p(x | z): RNN cells started from a picture of the code, which they hear at every step.
+
+    Args:
+        context_size: of the code and the condition together. likelihood: of `vrae.likelihoods`.
+        autoregressive: the last value is heard too.
+        segment_steps: None: one stretch. Otherwise a conductor RNN writes a code for every segment of so many steps from z,
+            and the cells start anew from each (Roberts et al. 2018).
+    """
+
+    def __init__(
+        self, context_size, likelihood, *, rnn, rnn_size, num_layers, autoregressive, segment_steps, **kwargs
+    ):  # fmt: skip
+        super().__init__(**kwargs)
+        _, cell, states = RNNS[rnn]
+        self._likelihood = likelihood
+        self._sizes = [rnn_size] * (states * num_layers)
+        self._autoregressive, self._segment = autoregressive, segment_steps
+        options = dict(dtype=self.dtype_policy)
+        self.conductor = None
+        if segment_steps is not None:
+            self.conductor = cell(rnn_size, name="conductor", **options)
+            self.conductor.build((None, context_size))
+            self._conductor_states = states
+            self.to_conductor = keras.layers.Dense(states * rnn_size, activation="tanh", name="to_conductor", **options)
+            self.to_conductor.build((None, context_size))
+            context_size += rnn_size
+        self.cells = [cell(rnn_size, name=f"cell_{i}", **options) for i in range(num_layers)]
+        for i, each in enumerate(self.cells):
+            each.build((None, context_size + likelihood.feature_size * autoregressive if i == 0 else rnn_size))
+        self.to_states = keras.layers.Dense(sum(self._sizes), activation="tanh", name="to_states", **options)
+        self.to_states.build((None, context_size))
+        self.to_output = keras.layers.Dense(likelihood.output_size, name="to_output", **options)
+        self.to_output.build((None, rnn_size))
+        self.built = True
+
+    def call(self, context, steps, given=None, forcing=1.0, seed=None):
+        """Outputs of the likelihood [B, steps, output_size], float32.
+
+        Args:
+            context: [B, context_size]. given: [B, steps, feature_size], the true values; None: its own are heard.
+            forcing: probability that a true value is heard in place of its own, drawn for every step and sequence.
+            seed: [2] int32, of those draws.
+        """
+        contexts = self._contexts(context, steps)
+        batch, width = tf.shape(context)[0], self._likelihood.feature_size
+        draws = tf.zeros([steps, batch, 1])
+        if given is not None:
+            draws = tf.random.stateless_uniform([steps, batch, 1], seed) if seed is not None else draws
+            given = tf.transpose(given, [1, 0, 2])
+
+        def step(t, states, value, outputs):
+            now = contexts[t]
+            if self._segment is not None:
+                begins = tf.equal(t % self._segment, 0)
+                states = [tf.where(begins, new, old) for new, old in zip(self._first(now), states, strict=True)]
+            heard = tf.concat([now, tf.cast(value, now.dtype)], -1) if self._autoregressive else now
+            hidden, states = self._cells(heard, states)
+            output = tf.cast(self.to_output(hidden), tf.float32)
+            if self._autoregressive:
+                value = self._likelihood.inputs(self._likelihood.likeliest(output))
+                if given is not None:
+                    value = tf.where(draws[t] < forcing, tf.cast(given[t], value.dtype), value)
+            return t + 1, states, value, outputs.write(t, output)
+
+        loop = tf.while_loop(
+            lambda t, *_: t < steps,
+            step,
+            (0, self._first(contexts[0]), tf.zeros([batch, width]), tf.TensorArray(tf.float32, steps)),
+            parallel_iterations=1,
+        )
+        return tf.transpose(loop[3].stack(), [1, 0, 2])
+
+    def _contexts(self, context, steps) -> tf.Tensor:
+        """What is heard at each step besides the last value: [steps, B, ...]."""
+        context = tf.cast(context, self.compute_dtype)
+        if self._segment is None:
+            return tf.repeat(context[None], steps, axis=0)
+        segments = -(-steps // self._segment)
+        states = tf.split(self.to_conductor(context), self._conductor_states, axis=-1)
+
+        def one(states, _):
+            return self.conductor(context, list(states))[1]
+
+        codes = tf.scan(one, tf.range(segments), list(states))[0]  # [segments, B, rnn_size]
+        per_step = tf.repeat(codes, self._segment, axis=0)[:steps]
+        return tf.concat([tf.repeat(context[None], steps, axis=0), per_step], -1)
+
+    def _first(self, context) -> list[tf.Tensor]:
+        return tf.split(self.to_states(context), self._sizes, axis=-1)
+
+    def _cells(self, heard, states):
+        after, each = [], len(states) // len(self.cells)
+        for i, cell in enumerate(self.cells):
+            heard, now = cell(heard, states[i * each : (i + 1) * each])
+            after += now if isinstance(now, list | tuple) else [now]
+        return heard, after
