@@ -19,17 +19,17 @@ _HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 def evaluate_vae(vae: ConvVAE, episodes: Episodes, seed: int = 0) -> dict[str, float]:
     """Means over all frames of the terms of the loss, of the KL without its floor (`kl_nats`, nats a frame), and of the
     mean squared error of a pixel of `reconstruct` (`pixel_mse`)."""
-    evaluated = tf.function(_vae_figures, autograph=False, reduce_retracing=True)
     return _averages(
-        (evaluated(vae, batch["frames"], tf.constant([seed, i], tf.int32)), len(batch["frames"]))
+        (_vae_figures(vae, batch, tf.constant([seed, i], tf.int32)), len(batch["frames"]))
         for i, batch in enumerate(
             EpisodeBatches(episodes, _BATCH, {"frames": "frames"}, shuffle=False, group=1).epoch(0)
         )
     )
 
 
-def _vae_figures(vae: ConvVAE, frames: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
-    q, terms = vae.encode(frames), vae.loss_terms(frames, seed=seed)
+def _vae_figures(vae: ConvVAE, batch: dict, seed: tf.Tensor) -> dict[str, tf.Tensor]:
+    frames = batch["frames"]
+    q, terms = vae.encode(frames), vae.test_terms(batch, seed)
     error = tf.square(vae.reconstruct(frames) - tf.cast(frames, tf.float32) / 255.0)
     standard = type(q)(tf.zeros_like(q.loc), tf.ones_like(q.loc))
     return terms._asdict() | {"kl_nats": tf.reduce_mean(q.kl_divergence(standard)), "pixel_mse": tf.reduce_mean(error)}
@@ -37,13 +37,10 @@ def _vae_figures(vae: ConvVAE, frames: tf.Tensor, seed: tf.Tensor) -> dict[str, 
 
 def evaluate_rnn(rnn: MDNRNN, batches, seed: int = 0) -> dict[str, float]:
     """Means over all predicted steps of the terms of the loss: `z` is the negative log-likelihood in nats per dimension."""
-    evaluated = tf.function(
-        lambda batch, seed: (rnn.loss_terms(batch, seed=seed)._asdict(), rnn.count(batch)),
-        autograph=False,
-        reduce_retracing=True,
-    )
     seeds = tf.constant([seed, 1], tf.int32)
-    return _averages(evaluated(batch, fold(seeds, i)) for i, batch in enumerate(batches.epoch(0)))
+    return _averages(
+        (rnn.test_terms(batch, fold(seeds, i))._asdict(), rnn.count(batch)) for i, batch in enumerate(batches.epoch(0))
+    )
 
 
 def _averages(parts: Iterable[tuple[dict, float]]) -> dict[str, float]:

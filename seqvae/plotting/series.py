@@ -21,12 +21,32 @@ def series(panels: dict[str, dict[str, np.ndarray]], *, x_label: str, title: str
     return figure
 
 
-def scatter(points: np.ndarray, labels: dict[str, np.ndarray], *, title: str) -> Figure:
-    """Points [n, 2], a panel for each way of labelling them."""
+def paths(rows: dict[str, np.ndarray], *, title: str) -> Figure:
+    """Named sets of sequences [n, T, features] above each other: paths in the plane where there are two features, otherwise
+    the features over time. NaN is a gap."""
+    count = max(len(sequences) for sequences in rows.values())
+    figure = Figure(figsize=(1.8 * count, 1.9 * len(rows) + 0.5), layout="constrained")
+    axes = figure.subplots(len(rows), count, squeeze=False, sharex=True, sharey=True)
+    for band, (name, sequences) in zip(axes, rows.items(), strict=True):
+        band[0].set_ylabel(name)
+        for axis, sequence in zip(band, sequences, strict=False):
+            if sequence.shape[1] == 2:
+                axis.plot(*sequence.T, color=LINES[0], marker=".", ms=3, lw=0.8)
+                axis.plot(*sequence[:1].T, color=LINES[1], marker="o", ms=5)  # where it starts
+            else:
+                for i, values in enumerate(sequence.T):
+                    axis.plot(values, color=LINES[i % len(LINES)], lw=1)
+            axis.tick_params(labelsize=7)
+    figure.suptitle(title, fontsize=10)
+    return figure
+
+
+def scatter(points: np.ndarray, labels: dict[str, np.ndarray], *, title: str, cmap: str = "tab20") -> Figure:
+    """Points [n, 2], a panel for each way of labelling them; cmap: matplotlib's, "tab20" for labels without an order."""
     figure = Figure(figsize=(4.4 * len(labels), 4.2), layout="constrained")
     axes = figure.subplots(1, len(labels), squeeze=False, sharex=True, sharey=True)[0]
     for axis, (name, values) in zip(axes, labels.items(), strict=True):
-        axis.scatter(points[:, 0], points[:, 1], c=values, cmap="tab20", s=4, lw=0)
+        axis.scatter(points[:, 0], points[:, 1], c=values, cmap=cmap, s=4, lw=0)
         axis.set_title(name, fontsize=10)
     figure.suptitle(title, fontsize=10)
     return figure

@@ -83,7 +83,7 @@ class Trainer:
         learning_rate: of an epoch, counted over all stages.
         clip_norm: the gradients' global norm is clipped to it.
         optimizer: makes a stage's optimiser; by default Adam with epsilon 1e-8.
-        evaluate: gives named test figures.
+        evaluate: gives named test figures. before_epoch: called with the epoch's number, also where a run is resumed in it.
         quiet: no progress bar.
     """
 
@@ -91,14 +91,15 @@ class Trainer:
         self, model, batches: Batches, stages: list[Stage], *, checkpoints: Checkpoints, log_folder,
         learning_rate: Callable[[int], float], clip_norm: float | None = None,
         optimizer: Callable[[], keras.optimizers.Optimizer] | None = None, seed: int = 0,
-        evaluate: Callable[[], dict[str, float]] = dict, after_epoch: Callable[[int, RunLog], None] = lambda epoch, log: None,
+        evaluate: Callable[[], dict[str, float]] = dict, before_epoch: Callable[[int], None] = lambda epoch: None,
+        after_epoch: Callable[[int, RunLog], None] = lambda epoch, log: None,
         quiet: bool = False,
     ):  # fmt: skip
         self.model, self.batches, self.stages = model, batches, stages
         self._checkpoints, self._log_folder = checkpoints, log_folder
         self._learning_rate, self._clip_norm, self._make_optimizer = learning_rate, clip_norm, optimizer or _adam
         self._seed = tf.constant([seed, 0], tf.int32)
-        self._evaluate, self._after_epoch, self._quiet = evaluate, after_epoch, quiet
+        self._evaluate, self._before_epoch, self._after_epoch, self._quiet = evaluate, before_epoch, after_epoch, quiet
         self._position = {"epoch": 0, "step": 0, "sums": [], "weight": 0.0, "seconds": 0.0}
         self._optimizer = self._stage = self._take_step = self._stage_batches = self._names = None
         self._stop = False
@@ -141,6 +142,7 @@ class Trainer:
             self._enter(stage)
         rate = stage.learning_rate(epoch_of_stage) if stage.learning_rate else self._learning_rate(epoch)
         self._optimizer.learning_rate.assign(rate)
+        self._before_epoch(epoch)
         began = time.perf_counter() - self._position["seconds"]
         for batch in self._stage_batches.epoch(epoch, skip=self._position["step"]):
             self._run_step(batch, bar)

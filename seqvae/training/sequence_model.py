@@ -1,5 +1,7 @@
 """`SequenceModel`: what `compile`, `fit` and `evaluate` need of a model that the GradientTape loop also trains."""
 
+from typing import NamedTuple
+
 import keras
 import tensorflow as tf
 
@@ -36,6 +38,13 @@ class SequenceModel(keras.Model):
             return tf.cast(tf.reduce_sum(batch["mask"]), tf.float32)
         any_value = next(iter(batch.values()))
         return tf.cast(tf.reduce_prod(tf.shape(any_value)[:2]), tf.float32)
+
+    def test_terms(self, batch: dict, seed) -> NamedTuple:
+        """`loss_terms` outside of training, compiled once for batches of any size; seed: [2] int32."""
+        return self._run(self._test_terms, batch, seed)
+
+    def _test_terms(self, batch, seed):
+        return self.loss_terms(batch, seed=seed, training=False)
 
     def train_step(self, data):
         batch = as_batch(data)
