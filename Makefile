@@ -1,12 +1,13 @@
 # make demo      installs into .venv, makes the box dataset, trains a Kalman VAE, imputes and draws
 # make demo-worldmodels   pushed balls, ConvVAE, MDN-RNN, dream: logs/demo_convvae/, logs/demo_mdnrnn/
+# make demo-vrae, make demo-vame   paths of balls to codes; simulated poses to motifs: logs/demo_vrae/, logs/demo_vame/
 # make test      the test suite;  make test-all adds the slow tests;  make lint checks the style
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo demo-worldmodels test test-all lint clean
+.PHONY: demo demo-worldmodels demo-vrae demo-vame test test-all lint clean
 
 $(VENV)/.installed: setup.py
 	$(PYTHON) -m venv $(VENV)
@@ -20,6 +21,12 @@ demo: $(VENV)/.installed
 demo-worldmodels: $(VENV)/.installed
 	$(PY) examples/run_convvae.py --preset=demo --run_name=demo --overwrite
 	$(PY) examples/run_mdnrnn.py --preset=demo --vae=logs/demo_convvae --run_name=demo --overwrite
+
+demo-vrae: $(VENV)/.installed
+	$(PY) examples/run_vrae.py --preset=demo --run_name=demo --overwrite
+
+demo-vame: $(VENV)/.installed
+	$(PY) examples/run_vame.py --preset=demo --run_name=demo --overwrite
 
 test: $(VENV)/.installed
 	$(PY) -m pytest -m "not slow"
