@@ -8,7 +8,7 @@ from vrae.model import VRAE
 
 PRESETS: dict[str, dict] = {
     "": {},
-    "demo": {"num_epochs": 40, "rnn_size": 64, "annealing_epochs": 10},
+    "demo": {"num_epochs": 40, "rnn_size": 64, "annealing_epochs": 10, "decoder": "latent", "noise_var": 0.02},
 }
 """"": the defaults; "demo": minutes on a laptop, for the balls' paths."""
 
