@@ -1,0 +1,34 @@
+"""Figures of series, labels and codes show the given numbers."""
+
+import numpy as np
+
+from seqvae import plotting
+
+RNG = np.random.default_rng(0)
+
+
+def test_series_paths_and_points():
+    values = RNG.standard_normal((2, 5))
+    figure = plotting.series({"a": {"x": values[0], "y": values[1]}, "b": {"x": values[1]}}, x_label="t", title="t")
+    np.testing.assert_array_equal(figure.axes[0].lines[1].get_ydata(), values[1])
+    paths = RNG.standard_normal((3, 6, 2))
+    figure = plotting.paths({"true": paths, "made": paths[:2]}, title="t")
+    np.testing.assert_array_equal(figure.axes[2].lines[0].get_xydata(), paths[2])
+    assert len(figure.axes) == 6 and not figure.axes[5].lines
+    wide = plotting.paths({"true": RNG.standard_normal((1, 4, 3))}, title="t")
+    assert len(wide.axes[0].lines) == 3
+    points = RNG.standard_normal((7, 2))
+    figure = plotting.scatter(points, {"a": np.arange(7), "b": np.zeros(7)}, title="t")
+    np.testing.assert_array_equal(figure.axes[1].collections[0].get_offsets(), points)
+
+
+def test_labels_over_time_usage_and_transitions(tmp_path):
+    labels = np.array([0, 0, 3, 1])
+    figure = plotting.ethogram({"motifs": labels, "truth": labels[::-1]}, title="t")
+    np.testing.assert_array_equal(figure.axes[1].images[0].get_array(), labels[None, ::-1])
+    matrix = RNG.random((3, 3))
+    figure = plotting.usage_and_transitions(np.array([4, 0, 2]), matrix)
+    assert [bar.get_height() for bar in figure.axes[0].patches] == [4, 0, 2]
+    np.testing.assert_array_equal(figure.axes[1].images[0].get_array(), matrix)
+    plotting.save_figure(tmp_path / "f.png", figure)
+    assert (tmp_path / "f.png").stat().st_size > 1000
