@@ -29,7 +29,7 @@ demo-vame: $(VENV)/.installed
 	$(PY) examples/run_vame.py --preset=demo --run_name=demo --overwrite
 
 test: $(VENV)/.installed
-	$(PY) -m pytest -m "not slow"
+	$(PY) -m pytest -m "not slow" -n 2 --dist loadfile
 
 test-all: $(VENV)/.installed
 	$(PY) -m pytest

@@ -40,6 +40,7 @@ setup(
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
         "test": [
             "pytest>=8.4",
+            "pytest-xdist>=3.6",
             "hypothesis>=6.140",
             "setuptools>=65",
             "wheel>=0.45",

@@ -93,6 +93,7 @@ def test_a_run_leaves_what_a_user_looks_for(whole):
     assert f"no ball {figures['headline']['no_ball']:.4f}" in out
 
 
+@pytest.mark.slow
 def test_interrupted_then_killed_then_resumed_it_ends_with_the_weights_of_the_run_never_stopped(folder, whole):
     flags = ("--dataset=mine.npz", "--run_name=stopped", *SMALL)
     stopped = folder / "logs" / "stopped_kvae"
@@ -127,6 +128,7 @@ def test_interrupted_then_killed_then_resumed_it_ends_with_the_weights_of_the_ru
     assert logs[0] == logs[1]
 
 
+@pytest.mark.slow
 def test_two_pushed_balls_in_colour_at_twice_the_size(tmp_path):
     world = dataclasses.replace(WORLDS["box_push"], balls=2, radius=2.0, colour=True).scaled(2)
     for split, name in ((Split.TRAIN, "push.npz"), (Split.TEST, "push_test.npz")):

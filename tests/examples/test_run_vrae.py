@@ -62,6 +62,7 @@ def test_a_run_leaves_what_a_user_looks_for(whole):
     assert isinstance(model, VRAE) and model.kl_weight == 1.0 and model.teacher_forcing == 0.5
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_goes_on_to_the_same_weights(folder, whole):
     process, killed, end = (
         start("--run_name=killed", *SMALL, cwd=folder),

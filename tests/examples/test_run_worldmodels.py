@@ -106,6 +106,7 @@ def test_an_mdnrnn_run_leaves_what_a_user_looks_for(memory):
     assert (tests, training) == (1, 9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command, flags", [("run_convvae", ("--dataset=mine", *LAYERS)), ("run_mdnrnn", RNN)])
 def test_a_run_that_was_killed_goes_on_to_the_same_weights(folder, vision, memory, command, flags):
     family = command.removeprefix("run_")
