@@ -108,6 +108,7 @@ def _sessions(config: dict):
     """Positions [features, frames] by session, and the true motif of every frame where the files know it."""
     import numpy as np
 
+    from seqvae.files import NPZ_ERRORS
     from vrae.vame.simulation import simulate_poses
 
     if config["dataset"] == "simulated":
@@ -123,7 +124,7 @@ def _sessions(config: dict):
                 sessions[path.stem] = file["positions"]
                 if "motifs" in file.files:
                     truth[path.stem] = file["motifs"]
-        except (OSError, EOFError, KeyError, ValueError) as error:
+        except NPZ_ERRORS as error:
             raise ValueError(f"{path}: no readable .npz with `positions` [features, frames] ({error}).") from error
     return sessions, truth if len(truth) == len(sessions) else None
 

@@ -2,9 +2,16 @@
 
 import json
 import os
+import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+NPZ_ERRORS = (
+    OSError, EOFError, KeyError, ValueError, TypeError, NotImplementedError, zipfile.BadZipFile, zlib.error
+)  # fmt: skip
+"""What numpy raises for an `.npz` that is truncated, altered, of another kind, or lacks an array."""
 
 
 @contextmanager

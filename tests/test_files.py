@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from seqvae.files import whole_file, write_json
+from seqvae.files import NPZ_ERRORS, whole_file, write_json
 
 
 def test_the_old_file_stays_until_the_new_one_is_whole(tmp_path):
@@ -30,3 +30,16 @@ def test_a_folder_that_cannot_be_made_is_an_error_that_names_the_file(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match=r"cannot write .*file/a.json: .*writable folder"):
         write_json(tmp_path / "file" / "a.json", {})
+
+
+@pytest.mark.parametrize("place", range(40, 400, 9))
+def test_an_npz_with_an_altered_byte_is_read_or_raises_one_of_the_named_errors(tmp_path, place):
+    np.savez_compressed(tmp_path / "a.npz", values=np.arange(200.0), more=np.arange(9))
+    altered = bytearray((tmp_path / "a.npz").read_bytes())
+    altered[place % len(altered)] ^= 0xFF
+    (tmp_path / "a.npz").write_bytes(altered)
+    try:
+        with np.load(tmp_path / "a.npz", allow_pickle=False) as file:
+            assert [file[name] for name in ("values", "more")]
+    except NPZ_ERRORS:
+        pass

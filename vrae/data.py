@@ -1,13 +1,14 @@
 """Series of any length as padded arrays: from lists, from CSV and `.npz` files; standardised by Keras' own layer."""
 
 import csv
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import keras
 import numpy as np
+
+from seqvae.files import NPZ_ERRORS
 
 
 class Series(NamedTuple):
@@ -116,7 +117,7 @@ def read_npz(path: str | Path) -> Series:
         raise ValueError(f"{path}: no array `sequences` [N, T, features] in it.") from None
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: no such file.") from None
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
+    except NPZ_ERRORS as error:
         raise ValueError(f"{path}: not a readable .npz file, it may be truncated ({error}).") from error
     mask = arrays.get("mask", np.ones(sequences.shape[:2]))
     if sequences.ndim != 3 or mask.shape != sequences.shape[:2]:

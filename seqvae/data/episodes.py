@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from seqvae.data.sequences import DataError
+from seqvae.files import NPZ_ERRORS
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Episodes:
         try:
             with np.load(path, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in (self.shapes if names is None else names)}
-        except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        except NPZ_ERRORS as error:
             raise DataError(
                 f"{path}: not a readable episode, it may be truncated ({error}). Record it again."
             ) from error
@@ -116,7 +117,7 @@ def _shapes(path: Path) -> dict[str, tuple[int, ...]]:
     try:
         with zipfile.ZipFile(path) as archive:
             return {name.removesuffix(".npy"): _shape(archive, name) for name in archive.namelist()}
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+    except NPZ_ERRORS as error:
         raise DataError(f"{path}: not a readable episode, it may be truncated ({error}). Record it again.") from error
 
 

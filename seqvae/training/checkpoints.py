@@ -1,13 +1,11 @@
 """Checkpoints: one `.npz` of plain arrays each, written whole or not at all."""
 
 import json
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 
-from seqvae.files import whole_file
+from seqvae.files import NPZ_ERRORS, whole_file
 
 
 class CheckpointError(RuntimeError):
@@ -58,16 +56,7 @@ class Checkpoints:
             with np.load(path, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
             meta = json.loads(str(arrays.pop("__meta__")))
-        except (
-            OSError,
-            EOFError,
-            KeyError,
-            ValueError,
-            TypeError,
-            AttributeError,
-            zipfile.BadZipFile,
-            zlib.error,
-        ) as error:
+        except (*NPZ_ERRORS, AttributeError) as error:
             raise _Damaged(f"{path}: damaged or no checkpoint ({error}).") from error
         differ = [
             f"{name}: {meta['signature'].get(name)!r} there, {self._signature.get(name)!r} here"

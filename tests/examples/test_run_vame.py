@@ -45,9 +45,12 @@ def test_a_run_leaves_a_project_and_goes_on(tmp_path):
 def test_what_is_refused(tmp_path):
     (tmp_path / "bad").mkdir()
     save(tmp_path / "bad" / "s.npz", {"other": np.zeros((3, 9))})
+    (tmp_path / "cut").mkdir()
+    (tmp_path / "cut" / "s.npz").write_bytes((tmp_path / "bad" / "s.npz").read_bytes()[:60])
     for flags, message in (
         (("--dataset=none",), "--dataset: expected `simulated`, or a folder"),
         (("--dataset=bad",), "no readable .npz with `positions`"),
+        (("--dataset=cut",), "s.npz: no readable .npz with `positions`"),
         (("--frames=200", "--missing=0.1", *SMALL), "Set missing_values: true"),
     ):
         done = run(*flags, cwd=tmp_path)

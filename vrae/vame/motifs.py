@@ -1,6 +1,5 @@
 """From codes to motifs: a segmenter that is kept, what the motifs do, and how many there are."""
 
-import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +10,7 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 
 from seqvae.data import save
+from seqvae.files import NPZ_ERRORS
 
 
 class Segmenter(NamedTuple):
@@ -43,7 +43,7 @@ class Segmenter(NamedTuple):
                 centres = file["centres"]
         except FileNotFoundError:
             raise FileNotFoundError(f"{path}: no such segmenter.") from None
-        except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        except NPZ_ERRORS as error:
             raise ValueError(f"{path}: not a readable segmenter ({error}).") from error
         if centres.ndim != 2 or not np.isfinite(centres).all():
             raise ValueError(f"{path}: expected finite centres [n_motifs, zdims], got the shape {centres.shape}.")

@@ -1,11 +1,11 @@
 """Weights of VAME itself (PyTorch) in our model, and back."""
 
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
+from seqvae.files import NPZ_ERRORS
 from vrae.vame.rnn_model import RNN_VAE
 
 _GRU = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
@@ -102,7 +102,7 @@ def _read(source) -> Mapping[str, np.ndarray]:
         if path.suffix == ".npz":
             with np.load(path, allow_pickle=False) as file:
                 return {name: file[name] for name in file.files}
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
+    except NPZ_ERRORS as error:
         raise ValueError(f"source: {path} is not a readable .npz file, it may be truncated ({error}).") from error
     return _read_torch(path)
 
