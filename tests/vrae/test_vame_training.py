@@ -98,6 +98,18 @@ def test_a_training_leaves_vames_files_and_every_epoch_in_them(whole):
     assert trained.best_mse == min(line["test_mse"] for line in lines[1:])
 
 
+def test_a_step_is_compiled_once_for_all_epochs(tmp_path, monkeypatch):
+    traced, call = [], vame.rnn_model.Encoder.call
+
+    def counted(self, inputs, training=False):
+        traced.append(training)
+        return call(self, inputs, training)
+
+    monkeypatch.setattr(vame.rnn_model.Encoder, "call", counted)
+    rnn_vae.train_model(project(tmp_path, max_epochs=3, steps_per_epoch=4), save_logs=True)
+    assert traced == [True, False]  # a step of training, a step of testing
+
+
 def test_a_stopped_training_goes_on_to_the_same_weights(whole, tmp_path, monkeypatch):
     config, taken, step = project(tmp_path), [], epochs.train
 

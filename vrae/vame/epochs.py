@@ -34,9 +34,9 @@ def train(
         (the second 0 without a future decoder); the number of batches.
     """
     weight = kl_annealing(epoch, kl_start, annealtime, anneal_function)
-    step = _train_step(
-        model, optimizer, future_decoder, mse_red, mse_pred, kloss, klmbda, bsize, seq_len, future_steps, noise
-    )
+    optimizer.build(model.trainable_variables)
+    options = optimizer, future_decoder, mse_red, mse_pred, kloss, klmbda, bsize, seq_len, future_steps, noise
+    step = _compiled(model, _train_step, options)
     sums, count, scalar = np.zeros(5), 0, partial(tf.constant, dtype=model.compute_dtype)
     for count, windows in enumerate(train_loader, 1):
         drawn = None if draws is None else tf.convert_to_tensor(draws[count - 1], model.compute_dtype)
@@ -90,7 +90,6 @@ def _train_step(
     model, optimizer, future_decoder, mse_red, mse_pred, kloss, klmbda, bsize, seq_len, future_steps, noise
 ):  # fmt: skip
     variables = model.trainable_variables
-    optimizer.build(variables)
 
     def step(windows, weight, beta, seed, drawn):
         x, mask = _split(windows, 0, seq_len)

@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from seqvae.randomness import stateless_seed
+from vrae.vame.gru import BidirectionalGRU
 
 
 class Reconstruction(NamedTuple):
@@ -113,13 +114,14 @@ class _Decoder(keras.layers.Layer):
         self.built = True
 
     def call(self, inputs, z):
-        """inputs: z repeated [B, T, ZDIMS], z: [B, ZDIMS] -> [B, steps, NUM_FEATURES]."""
+        """inputs: z repeated [B, T, ZDIMS], or [B, 1, ZDIMS]; z: [B, ZDIMS] -> [B, steps, NUM_FEATURES]."""
         hidden = self.latent_to_hidden(z)
         if self._mixing:
             states = tf.unstack(tf.reshape(hidden, [2, tf.shape(z)[0], self._hidden]))
         else:
             states = tf.split(hidden, 2, axis=-1)
-        outputs, *_ = self._rnn(inputs[:, : self._steps], initial_state=list(states))
+        steps = self._steps if inputs.shape[1] == 1 else None
+        outputs, *_ = self._rnn(inputs[:, : self._steps], initial_state=list(states), steps=steps)
         return self.hidden_to_output(outputs)
 
 
@@ -205,7 +207,7 @@ class RNN_VAE(keras.Model):
         """seq [B, TEMPORAL_WINDOW / 2, NUM_FEATURES] -> its reconstruction, the future where there is a decoder for it, z,
         mu and logvar. In training z is drawn, with `noise` [B, ZDIMS] or `seed`; otherwise z is mu."""
         z, mu, logvar = self.lmbda(self.encoder(seq, training=training), training=training, noise=noise, seed=seed)
-        inputs = tf.repeat(z[:, None], self.seq_len, axis=1)
+        inputs = z[:, None]  # the same at every step
         prediction = self.decoder(inputs, z)
         if not self.FUTURE_DECODER:
             return Reconstruction(prediction, z, mu, logvar)
@@ -229,7 +231,7 @@ def _check(config: dict) -> None:
         raise ValueError(f"dropout_encoder: expected at least 0 and below 1, got {config['dropout_encoder']!r}.")
 
 
-def _bidirectional(units: int, input_size: int, name: str, dtype) -> keras.layers.Bidirectional:
+def _bidirectional(units: int, input_size: int, name: str, dtype) -> BidirectionalGRU:
     """A GRU in both directions, its first weights drawn as PyTorch draws them: U(-1, 1) / sqrt(units), biases too."""
 
     def gru(direction: str, **options):
@@ -239,9 +241,7 @@ def _bidirectional(units: int, input_size: int, name: str, dtype) -> keras.layer
             recurrent_initializer=initial.clone(), bias_initializer=initial.clone(), name=direction, dtype=dtype, **options,
         )  # fmt: skip
 
-    layer = keras.layers.Bidirectional(
-        gru("forward"), backward_layer=gru("backward", go_backwards=True), name=name, dtype=dtype
-    )
+    layer = BidirectionalGRU(gru("forward"), backward_layer=gru("backward", go_backwards=True), name=name, dtype=dtype)
     layer.build((None, None, input_size))
     return layer
 

@@ -1,0 +1,110 @@
+"""A bidirectional GRU that a CPU computes fast: Keras' layer and weights, another way through time and back.
+
+All inputs are projected in one product before the loop, and the gradients of the weights are one product each after it.
+(Keras takes a product for each step, and adds up gradients as large as the weights.) The two directions are two loops, which
+run side by side. Where there is a GPU, Keras' own call is better: it runs in cuDNN.
+"""
+
+import keras
+import tensorflow as tf
+
+
+@keras.saving.register_keras_serializable(package="vame")
+class BidirectionalGRU(keras.layers.Bidirectional):
+    """`keras.layers.Bidirectional` of two GRUs with `return_sequences` and `return_state`; computes what it computes."""
+
+    def call(self, sequences, initial_state=None, steps=None):
+        """sequences [B, T, F], or [B, 1, F] and the `steps` at which it is heard; initial_state: None (zeros) or [forward,
+        backward], each [B, units].
+
+        Returns:
+            Outputs [B, T, 2 * units], and the last states forward and backward [B, units].
+        """
+        if tf.config.list_physical_devices("GPU"):
+            sequences = sequences if steps is None else tf.repeat(sequences, steps, axis=1)
+            return super().call(sequences, initial_state=initial_state)
+        inputs = tf.transpose(sequences, [1, 0, 2])
+        count = tf.shape(inputs)[0] if steps is None else tf.constant(steps)
+        first = initial_state or (None, None)
+        forward = _states(inputs, count, self.forward_layer.cell, first[0], _scan_forward)
+        backward = _states(inputs, count, self.backward_layer.cell, first[1], _scan_backward)
+        return tf.transpose(tf.concat([forward, backward], -1), [1, 0, 2]), forward[-1], backward[0]
+
+
+def _states(inputs, count, cell: keras.layers.GRUCell, first, scan):
+    """inputs [T or 1, B, F], the state before them [B, units] or None -> the state after each of `count` steps."""
+    kernel, recurrent, bias = (tf.cast(w, inputs.dtype) for w in (cell.kernel, cell.recurrent_kernel, cell.bias))
+    shape = tf.shape(inputs)
+    if first is None:
+        first = tf.zeros([shape[1], cell.units], inputs.dtype)
+    projected = tf.nn.bias_add(tf.matmul(tf.reshape(inputs, [-1, kernel.shape[0]]), kernel), bias[0])
+    return scan(
+        tf.reshape(projected, [inputs.shape[0] or shape[0], shape[1], 3 * cell.units]), count, first, recurrent, bias[1]
+    )
+
+
+@tf.custom_gradient
+def _scan_forward(inputs, count, first, recurrent, bias):
+    return _scan(inputs, count, first, recurrent, bias, lambda i: i)
+
+
+@tf.custom_gradient
+def _scan_backward(inputs, count, first, recurrent, bias):
+    return _scan(inputs, count, first, recurrent, bias, lambda i: count - 1 - i)
+
+
+def _scan(inputs, count, first, recurrent, bias, place):
+    """Projected inputs [T or 1, B, 3 * units] (update, reset, candidate) -> the state after every step [T, B, units].
+
+    place: where in time the i-th step is.
+    """
+    units, constant = recurrent.shape[0], inputs.shape[0] == 1
+    given = None if constant else _read(inputs)
+
+    def step(i, h, *lists):
+        t = place(i)
+        heard = tf.nn.bias_add(tf.matmul(h, recurrent), bias)
+        x = inputs[0] if constant else given.read(t)
+        update, reset = tf.split(tf.sigmoid(x[:, : 2 * units] + heard[:, : 2 * units]), 2, axis=-1)
+        heard = heard[:, 2 * units :]
+        candidate = tf.tanh(x[:, 2 * units :] + reset * heard)
+        after = candidate + update * (h - candidate)
+        values = after, h, update, reset, candidate, heard
+        return i + 1, after, *(kept.write(t, value) for kept, value in zip(lists, values, strict=True))
+
+    lists = [_list(count, inputs.dtype, units) for _ in range(6)]
+    _, _, after, *kept = tf.while_loop(lambda i, *_: i < count, step, (0, first, *lists), parallel_iterations=1)
+
+    def gradient(d_after):
+        d_states = _read(d_after)
+
+        def back(i, d_h, d_inputs, d_heards):
+            t = place(i)
+            h, update, reset, candidate, heard = (x.read(t) for x in kept)
+            d_h += d_states.read(t)
+            d_candidate = d_h * (1.0 - update) * (1.0 - candidate * candidate)
+            d_update = d_h * (h - candidate) * update * (1.0 - update)
+            d_reset = d_candidate * heard * reset * (1.0 - reset)
+            d_heard = tf.concat([d_update, d_reset, d_candidate * reset], -1)
+            d_input = tf.concat([d_update, d_reset, d_candidate], -1)
+            d_h = d_h * update + tf.matmul(d_heard, recurrent, transpose_b=True)
+            d_inputs = d_inputs + d_input if constant else d_inputs.write(t, d_input)
+            return i - 1, d_h, d_inputs, d_heards.write(t, d_heard)
+
+        d_inputs, d_heards = (_list(count, inputs.dtype, 3 * units) for _ in range(2))
+        start = (count - 1, tf.zeros_like(first), tf.zeros_like(inputs[0]) if constant else d_inputs, d_heards)
+        _, d_first, d_inputs, d_heards = tf.while_loop(lambda i, *_: i >= 0, back, start, parallel_iterations=1)
+        d_heards, before = tf.reshape(d_heards.stack(), [-1, 3 * units]), tf.reshape(kept[0].stack(), [-1, units])
+        d_recurrent = tf.matmul(before, d_heards, transpose_a=True)
+        d_inputs = d_inputs[None] if constant else d_inputs.stack()
+        return d_inputs, None, d_first, d_recurrent, tf.reduce_sum(d_heards, 0)
+
+    return after.stack(), gradient
+
+
+def _read(values) -> tf.TensorArray:
+    return tf.TensorArray(values.dtype, tf.shape(values)[0], element_shape=values.shape[1:]).unstack(values)
+
+
+def _list(count, dtype, size: int) -> tf.TensorArray:
+    return tf.TensorArray(dtype, count, element_shape=[None, size], clear_after_read=False)
