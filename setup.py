@@ -31,6 +31,7 @@ setup(
         "pillow>=11",
         "pyyaml>=6",
         "scikit-learn>=1.5",
+        "hmmlearn>=0.3.3,<0.4",
         "scipy>=1.13",
         "rich>=14,<16",
     ],

@@ -2,7 +2,7 @@
 
 from vrae.vame import original, rnn_model, rnn_vae
 from vrae.vame.config import Config, read_config, write_config
-from vrae.vame.project import create_training, embed
+from vrae.vame.project import create_training, embed, read_sessions
 from vrae.vame.training import Trained, load_best
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "load_best",
     "original",
     "read_config",
+    "read_sessions",
     "rnn_model",
     "rnn_vae",
     "write_config",

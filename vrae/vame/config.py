@@ -1,5 +1,6 @@
 """VAME's config.yaml: the keys that the model and its training read, their defaults, and whether they make sense."""
 
+import re
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
@@ -127,6 +128,14 @@ def write_config(path: str | Path, config: Config) -> None:
     """Writes all keys, whole or not at all."""
     with whole_file(path) as part:
         part.write_text(yaml.safe_dump(asdict(config), sort_keys=False), encoding="utf-8")
+
+
+def set_num_features(path: str | Path, value: int) -> None:
+    """Writes `num_features` into a config.yaml and leaves everything else there as it is, comments too."""
+    line, text = f"num_features: {value}", Path(path).read_text(encoding="utf-8")
+    changed, count = re.subn(r"(?m)^num_features[ \t]*:[^#\n]*?([ \t]*#.*)?$", rf"{line}\1", text)
+    with whole_file(path) as part:
+        part.write_text(changed if count else f"{text.rstrip()}\n{line}\n", encoding="utf-8")
 
 
 def _check_type(name: str, value, expected) -> None:

@@ -87,9 +87,7 @@ class Windows:
             yield self.take(starts[i : i + batch_size])
 
 
-def check_sessions(
-    sessions: Mapping[str, np.ndarray], *, num_features: int | None, steps: int, missing_values: bool
-) -> None:
+def check_sessions(sessions: Mapping[str, np.ndarray], *, num_features: int, steps: int, missing_values: bool) -> None:
     """Whether sessions [features, frames] can be trained on.
 
     Raises:
@@ -100,9 +98,10 @@ def check_sessions(
     for name, data in sessions.items():
         if data.ndim != 2 or 0 in data.shape:
             raise ValueError(f"{name}: expected an array [features, frames], got the shape {data.shape}.")
-        if num_features is not None and len(data) != num_features:
-            hint = " It looks transposed." if data.shape[1] == num_features else ""
-            raise ValueError(f"{name}: {len(data)} features, num_features is {num_features}.{hint}")
+        if len(data) > data.shape[1]:
+            raise ValueError(f"{name}: {len(data)} features and only {data.shape[1]} frames. It looks transposed.")
+        if len(data) != num_features:
+            raise ValueError(f"{name}: {len(data)} features, {num_features} were expected.")
         if data.shape[1] < steps:
             raise ValueError(
                 f"{name}: {data.shape[1]} frames, a window and what follows it need {steps} (twice time_window). Leave the "

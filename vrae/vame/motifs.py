@@ -1,76 +1,42 @@
-"""From codes to motifs: a segmenter that is kept, what the motifs do, and how many there are."""
+"""From codes to motifs: which there are, what they do, what belongs together, and how many there should be."""
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
-from sklearn.cluster import KMeans
+from sklearn.cluster import SpectralClustering
 from sklearn.metrics import adjusted_rand_score
 
-from seqvae.data import save
-from seqvae.files import NPZ_ERRORS
-
-
-class Segmenter(NamedTuple):
-    """Motifs as centres of codes [n_motifs, zdims]: a window belongs to the nearest. `apply` it to any session, `save` it."""
-
-    centres: np.ndarray
-
-    def apply(self, codes: np.ndarray) -> np.ndarray:
-        """The motif of each code [n, zdims]: [n] int32."""
-        codes = _checked("codes", codes, self.centres.shape[1])
-        labels = [
-            np.argmin(((part[:, None] - self.centres) ** 2).sum(-1), axis=1)
-            for part in np.array_split(codes, len(codes) // 4096 + 1)
-        ]
-        return np.concatenate(labels).astype(np.int32)
-
-    def save(self, path: str | Path) -> None:
-        """Writes it to an `.npz`, whole or not at all."""
-        save(path, {"centres": self.centres})
-
-    @classmethod
-    def load(cls, path: str | Path) -> "Segmenter":
-        """Reads what `save` wrote.
-
-        Raises:
-            FileNotFoundError: there is no such file. ValueError: it is damaged, or no segmenter.
-        """
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                centres = file["centres"]
-        except FileNotFoundError:
-            raise FileNotFoundError(f"{path}: no such segmenter.") from None
-        except NPZ_ERRORS as error:
-            raise ValueError(f"{path}: not a readable segmenter ({error}).") from error
-        if centres.ndim != 2 or not np.isfinite(centres).all():
-            raise ValueError(f"{path}: expected finite centres [n_motifs, zdims], got the shape {centres.shape}.")
-        return cls(centres)
+from vrae.vame.segmenters import SEGMENTERS, Segmenter, checked_codes
 
 
 def segment(
-    sessions: Mapping[str, np.ndarray], n_motifs: int, *, seed: int = 42
+    sessions: Mapping[str, np.ndarray], n_motifs: int, *, algorithm: str = "kmeans", seed: int = 42
 ) -> tuple[Segmenter, dict[str, np.ndarray]]:
-    """k-means over the codes [n, zdims] of all sessions; motifs are numbered by how often they occur, 0 the most frequent.
+    """Motifs from the codes [n, zdims] of all sessions, numbered by how often they occur, 0 the most frequent.
+
+    Args:
+        algorithm: "kmeans", or "hmm" (hidden Markov model), as in VAME.
 
     Returns:
-        The segmenter, and the motif of every window by session.
+        The segmenter, to `apply` to other sessions and to `save`; and the motif of every window by session.
 
     Raises:
         ValueError: codes of different sizes, NaN, or fewer codes than motifs.
     """
+    if algorithm not in SEGMENTERS:
+        raise ValueError(f"algorithm: expected one of {', '.join(SEGMENTERS)}, got {algorithm!r}.")
     if not sessions:
         raise ValueError("sessions: expected at least one, got none.")
     size = np.asarray(next(iter(sessions.values()))).shape[-1]
-    joined = np.concatenate([_checked(name, codes, size) for name, codes in sessions.items()])
-    if not 1 <= n_motifs <= len(joined):
-        raise ValueError(f"n_motifs: expected 1 to the number of codes, {len(joined)}, got {n_motifs!r}.")
-    fitted = KMeans(n_motifs, n_init=15, random_state=seed).fit(joined)
-    order = np.argsort(-np.bincount(fitted.labels_, minlength=n_motifs), kind="stable")
-    segmenter = Segmenter(fitted.cluster_centers_[order].astype(np.float32))
-    return segmenter, {name: segmenter.apply(codes) for name, codes in sessions.items()}
+    checked = {name: checked_codes(name, codes, size) for name, codes in sessions.items()}
+    total = sum(map(len, checked.values()))
+    if not 1 <= n_motifs <= total:
+        raise ValueError(f"n_motifs: expected 1 to the number of codes, {total}, got {n_motifs!r}.")
+    found = SEGMENTERS[algorithm].fit(list(checked.values()), n_motifs, seed)
+    counts = sum(np.bincount(found.apply(codes), minlength=n_motifs) for codes in checked.values())
+    found = found.reordered(np.argsort(-counts, kind="stable"))
+    return found, {name: found.apply(codes) for name, codes in checked.items()}
 
 
 def usage(labels: np.ndarray, n_motifs: int) -> np.ndarray:
@@ -90,6 +56,44 @@ def transitions(labels: np.ndarray | Iterable[np.ndarray], n_motifs: int) -> np.
     np.fill_diagonal(counts, 0.0)
     total = counts.sum(axis=1, keepdims=True)
     return np.divide(counts, total, out=np.zeros_like(counts), where=total > 0)
+
+
+def communities(
+    labels: np.ndarray | Iterable[np.ndarray], n_motifs: int, n_communities: int, *, seed: int = 42
+) -> np.ndarray:
+    """Motifs that often follow each other, as one behaviour: the community of each motif, [n_motifs] int32.
+
+    A behaviour that repeats itself passes through several motifs, its phases. Communities are scikit-learn's spectral
+    clustering of how often two motifs are neighbours in time (von Luxburg 2007, "A tutorial on spectral clustering"),
+    numbered by how many windows they hold, 0 the most. (VAME cuts a tree of merged motifs.)
+
+    labels: of one session, or of several. A motif that never occurs has the community -1: `communities(...)[labels]` are the
+    labels of behaviours.
+
+    Raises:
+        ValueError: fewer motifs occur than n_communities.
+    """
+    sessions = [labels] if isinstance(labels, np.ndarray) else list(labels)
+    counts = sum(usage(session, n_motifs) for session in sessions)
+    occur = np.flatnonzero(counts)
+    if not 1 <= n_communities <= len(occur):
+        raise ValueError(
+            f"n_communities: expected 1 to the number of motifs that occur, {len(occur)}, got {n_communities!r}."
+        )
+    moves = np.zeros((n_motifs, n_motifs))
+    for session in sessions:
+        np.add.at(moves, (session[:-1], session[1:]), 1.0)
+    np.fill_diagonal(moves, 0.0)
+    # a tiny flow between all: the graph must hang together
+    affinity = (moves + moves.T)[np.ix_(occur, occur)] + 1e-6
+    if n_communities < len(occur):
+        clusters = SpectralClustering(n_communities, affinity="precomputed", random_state=seed).fit_predict(affinity)
+    else:
+        clusters = np.arange(len(occur))
+    order = np.argsort(-np.bincount(clusters, weights=counts[occur], minlength=n_communities), kind="stable")
+    found = np.full(n_motifs, -1, np.int32)
+    found[occur] = np.argsort(order)[clusters]
+    return found
 
 
 def match_labels(labels: np.ndarray, reference: np.ndarray) -> np.ndarray:
@@ -128,15 +132,6 @@ def stability(
         pairs = [(i, j) for i in range(runs) for j in range(i)]
         scores[n_motifs] = float(np.mean([adjusted_rand_score(found[i], found[j]) for i, j in pairs]))
     return scores
-
-
-def _checked(name: str, codes: np.ndarray, size: int) -> np.ndarray:
-    codes = np.asarray(codes)
-    if codes.ndim != 2 or codes.shape[1] != size or not len(codes):
-        raise ValueError(f"{name}: expected codes [n, {size}], got the shape {codes.shape}.")
-    if not np.isfinite(codes).all():
-        raise ValueError(f"{name}: codes hold NaN or infinity.")
-    return codes
 
 
 def _labels(labels: np.ndarray, n_motifs: int) -> np.ndarray:

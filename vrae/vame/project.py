@@ -6,22 +6,28 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from vrae.vame.config import Config, read_config
+from vrae.vame.config import Config, read_config, set_num_features
 from vrae.vame.data import Statistics, check_sessions, save_array, split_sessions
+from vrae.vame.keypoints import egocentric, read_deeplabcut
 from vrae.vame.rnn_model import RNN_VAE
 
 _CHUNK = 4096  # windows encoded at once: a bound on memory
 
 
-def create_training(config: str | Path, sessions: Mapping[str, np.ndarray]) -> tuple[int, int]:
+def create_training(
+    config: str | Path, sessions: Mapping[str, np.ndarray | str | Path], *, centre: str | None = None,
+    ahead: str | None = None, confidence: float = 0.9,
+) -> tuple[int, int]:  # fmt: skip
     """Splits sessions into training and test frames and writes what `train_model` reads.
 
     In `<project_path>/data/train`: `train_seq.npy`, `test_seq.npy` [features, frames] as VAME has them, and beside each
-    `*_ends.npy`, where the pieces end that followed each other: no window reaches over such an end.
+    `*_ends.npy`, where the pieces end that followed each other: no window reaches over such an end. `num_features` in the
+    config becomes that of the data, as in VAME.
 
     Args:
-        config: path of the config.yaml: `num_features`, `time_window`, `test_fraction`, `split_mode`, `missing_values`.
-        sessions: names to arrays [features, frames]; NaN is missing, where the config says so.
+        config: path of the config.yaml: `time_window`, `test_fraction`, `split_mode`, `missing_values`.
+        sessions: names to arrays [features, frames] or to files, see `read_sessions`, which explains centre, ahead and
+            confidence too. NaN is missing, where the config says so.
 
     Returns:
         The training and the test frames.
@@ -30,10 +36,10 @@ def create_training(config: str | Path, sessions: Mapping[str, np.ndarray]) -> t
         ValueError: a session cannot be used; the message names it and says why.
     """
     settings = read_config(config)
-    sessions = {name: np.asarray(data, np.float64) for name, data in sessions.items()}
+    sessions = read_sessions(sessions, centre=centre, ahead=ahead, confidence=confidence)
+    features = next((data.shape[0] for data in sessions.values() if data.ndim), 0)
     steps = 2 * settings.time_window
-    options = dict(num_features=settings.num_features, steps=steps, missing_values=settings.missing_values)
-    check_sessions(sessions, **options)
+    check_sessions(sessions, num_features=features, steps=steps, missing_values=settings.missing_values)
     parts = split_sessions(sessions, settings.test_fraction, settings.split_mode, settings.project_random_state)
     for name, pieces in zip(("train", "test"), parts, strict=True):
         if not any(piece.shape[1] >= steps for piece in pieces):
@@ -41,11 +47,38 @@ def create_training(config: str | Path, sessions: Mapping[str, np.ndarray]) -> t
                 f"sessions: no {name} piece has {steps} frames, twice time_window. Give longer sessions, another "
                 "test_fraction, or a smaller time_window."
             )
+    if features != settings.num_features:
+        set_num_features(config, features)
     folder = Path(settings.project_path) / "data" / "train"
     for name, pieces in zip(("train", "test"), parts, strict=True):
         save_array(folder / f"{name}_ends.npy", np.cumsum([piece.shape[1] for piece in pieces]))
         save_array(folder / f"{name}_seq.npy", np.concatenate(pieces, axis=1))
     return tuple(sum(piece.shape[1] for piece in pieces) for pieces in parts)
+
+
+def read_sessions(
+    sessions: Mapping[str, np.ndarray | str | Path], *, centre: str | None = None, ahead: str | None = None,
+    confidence: float = 0.9,
+) -> dict[str, np.ndarray]:  # fmt: skip
+    """Sessions as arrays [features, frames] float64, as `create_training` and `embed` take them.
+
+    Args:
+        sessions: names to arrays, which stay as they are, or to paths of DeepLabCut's CSV files.
+        centre, ahead: of files: the keypoints to move to 0 and to turn straight up, see `egocentric`; None for both leaves
+            positions as they are.
+        confidence: of files: a keypoint of a lower likelihood is missing in that frame.
+    """
+    if (centre is None) != (ahead is None):
+        raise ValueError(
+            f"centre, ahead: expected the names of two keypoints, or neither, got {centre!r} and {ahead!r}."
+        )
+    made = {}
+    for name, session in sessions.items():
+        if isinstance(session, (str, Path)):
+            pose = read_deeplabcut(session, confidence=confidence)
+            session = pose.positions if centre is None else egocentric(pose, centre, ahead)
+        made[name] = np.asarray(session, np.float64)
+    return made
 
 
 def embed(

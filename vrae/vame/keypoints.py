@@ -1,0 +1,114 @@
+"""Poses from DeepLabCut's files, seen from the animal's own place and direction."""
+
+import csv
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Pose(NamedTuple):
+    """keypoints: K names; positions: [2 K, frames] float64, x and y of each keypoint in pixels, NaN where it was not seen
+    confidently; confidence: [K, frames], 0 to 1."""
+
+    keypoints: tuple[str, ...]
+    positions: np.ndarray
+    confidence: np.ndarray
+
+    def missing(self) -> dict[str, float]:
+        """The share of frames in which each keypoint is missing."""
+        return dict(zip(self.keypoints, np.isnan(self.positions[::2]).mean(axis=1).tolist(), strict=True))
+
+
+def read_deeplabcut(path: str | Path, *, confidence: float = 0.9, individual: str | None = None) -> Pose:
+    """Reads a CSV of DeepLabCut: rows `scorer`, (`individuals`,) `bodyparts`, `coords`, then a row a frame.
+
+    Args:
+        confidence: a keypoint whose likelihood is below it is missing (NaN) in that frame; so is an empty cell.
+        individual: which one, in a file of several animals.
+
+    Raises:
+        FileNotFoundError: there is none. ValueError: not such a file; the message names the line.
+    """
+    path = Path(path)
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            rows = csv.reader(file)
+            header = _header(path, rows)
+            keypoints, columns = _columns(path, header, individual)
+            wanted = columns.ravel()
+            values = np.array([_numbers(path, rows.line_num, row, wanted) for row in rows], np.float64)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path}: no such file.") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path}: not a readable CSV file ({error}).") from error
+    if not len(values):
+        raise ValueError(f"{path}: no frame in it.")
+    x, y, likelihood = values.reshape(-1, len(keypoints), 3).transpose(2, 1, 0)
+    seen = likelihood >= confidence  # NaN is not
+    positions = np.stack([np.where(seen, x, np.nan), np.where(seen, y, np.nan)], axis=1)
+    return Pose(keypoints, positions.reshape(2 * len(keypoints), -1), np.nan_to_num(likelihood))
+
+
+def egocentric(pose: Pose, centre: str, ahead: str) -> np.ndarray:
+    """Positions moved so that `centre` is at 0 and turned so that `ahead` is straight up, as VAME aligns them: [2 K - 3,
+    frames], without the three numbers that are then 0 (both of `centre`, x of `ahead`). Frames without either are NaN.
+
+    Raises:
+        ValueError: no such keypoint, the same for both, or one that is missing in every frame.
+    """
+    for name, keypoint in (("centre", centre), ("ahead", ahead)):
+        if keypoint not in pose.keypoints:
+            raise ValueError(f"{name}: expected one of {', '.join(pose.keypoints)}, got {keypoint!r}.")
+        if pose.missing()[keypoint] == 1.0:
+            raise ValueError(
+                f"{name}: {keypoint} is missing in every frame. Use a lower confidence, or another keypoint."
+            )
+    if centre == ahead:
+        raise ValueError(f"ahead: expected another keypoint than centre, got {ahead!r} for both.")
+    points = pose.positions.reshape(len(pose.keypoints), 2, -1)
+    i, j = pose.keypoints.index(centre), pose.keypoints.index(ahead)
+    points = points - points[i]
+    sine, cosine = points[j] / np.maximum(np.hypot(*points[j]), 1e-12)  # of the angle from straight up
+    x, y = points[:, 0], points[:, 1]
+    turned = np.stack([cosine * x - sine * y, sine * x + cosine * y], axis=1).reshape(len(pose.positions), -1)
+    return np.delete(turned, [2 * i, 2 * i + 1, 2 * j], axis=0)
+
+
+def _header(path: Path, rows) -> dict[str, list[str]]:
+    """The rows before the first frame, by their names."""
+    header = {}
+    for row in rows:
+        header[row[0].strip() if row else ""] = [cell.strip() for cell in row]
+        if "coords" in header or len(header) > 4:
+            break
+    if not {"bodyparts", "coords"} <= set(header):
+        raise ValueError(
+            f"{path}: expected the rows scorer, bodyparts and coords of a DeepLabCut file at its beginning."
+        )
+    return header
+
+
+def _columns(path: Path, header: dict[str, list[str]], individual: str | None) -> tuple[tuple[str, ...], np.ndarray]:
+    """The keypoints' names, and the columns [K, 3] of their x, y and likelihood."""
+    parts, coords = header["bodyparts"], header["coords"]
+    animals = header.get("individuals", [""] * len(parts))
+    if len({len(parts), len(coords), len(animals)}) > 1:
+        raise ValueError(f"{path}: the rows bodyparts and coords do not have the same number of cells.")
+    names = sorted(set(animals[1:]))
+    if len(names) > 1 and individual not in names:
+        raise ValueError(f"individual: {path} holds {', '.join(names)}; expected one of them, got {individual!r}.")
+    own = [k for k in range(1, len(parts)) if len(names) < 2 or animals[k] == individual]
+    keypoints = tuple(dict.fromkeys(parts[k] for k in own))
+    places = {(parts[k], coords[k]): k for k in own}
+    try:
+        return keypoints, np.array([[places[name, c] for c in ("x", "y", "likelihood")] for name in keypoints])
+    except KeyError as error:
+        raise ValueError(f"{path}: no column {error.args[0][1]} of {error.args[0][0]}.") from None
+
+
+def _numbers(path: Path, line: int, row: list[str], columns: np.ndarray) -> list[float]:
+    try:
+        return [float(row[k]) if row[k].strip() else np.nan for k in columns]
+    except (ValueError, IndexError) as error:
+        raise ValueError(f"{path}, line {line}: expected {columns.max() + 1} numbers ({error}).") from error
