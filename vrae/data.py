@@ -1,4 +1,4 @@
-"""Series of any length as padded arrays: from lists, from CSV and `.npz` files; standardised by Keras' own layer."""
+"""Series of any length as padded arrays: from lists, texts, CSV and `.npz`; standardised, tokenised by Keras' layers."""
 
 import csv
 from collections.abc import Sequence
@@ -12,8 +12,8 @@ from seqvae.files import NPZ_ERRORS
 
 
 class Series(NamedTuple):
-    """sequences: [N, T, features] float32, 0 in the padding; mask: [N, T], 1 where a step is; labels: [N] numbers to colour
-    pictures by, None without."""
+    """sequences: [N, T, features] float32, 0 in the padding, or [N, T] tokens; mask: [N, T], 1 where a step is; labels: [N]
+    numbers to colour pictures by, None without."""
 
     sequences: np.ndarray
     mask: np.ndarray
@@ -141,3 +141,36 @@ def standardiser(train: Series) -> keras.layers.Normalization:
 def standardised(series: Series, layer: keras.layers.Normalization) -> Series:
     """The series as the layer sees them, 0 in the padding."""
     return series._replace(sequences=np.asarray(layer(series.sequences)) * series.mask[..., None])
+
+
+def tokeniser(
+    texts: Sequence[str], split: str = "character", max_tokens: int | None = None
+) -> keras.layers.TextVectorization:
+    """Keras' layer that knows the characters of some texts, or their words (`split="whitespace"`), the most frequent
+    `max_tokens`. Token 0 is the end of a text, 1 whatever it does not know; `vocabulary_size()` is the `feature_size` of a
+    `VRAE` with `likelihood="categorical"`.
+
+    Raises:
+        ValueError: no texts, or another `split`.
+    """
+    if split not in ("character", "whitespace"):
+        raise ValueError(f"split: expected character or whitespace, got {split!r}.")
+    if not any(texts):
+        raise ValueError("texts: expected at least one that is not empty.")
+    layer = keras.layers.TextVectorization(max_tokens, standardize=None, split=split)
+    layer.adapt(list(texts))
+    return layer
+
+
+def tokenised(texts: Sequence[str], layer: keras.layers.TextVectorization, labels: np.ndarray | None = None) -> Series:
+    """Texts as tokens [N, T] int32, each with its end, a 0; `T` is the longest with its end."""
+    tokens = np.pad(np.asarray(layer(list(texts)), np.int32), [(0, 0), (0, 1)])
+    lengths = (tokens > 0).sum(axis=1, keepdims=True) + 1
+    return Series(tokens, (np.arange(tokens.shape[1]) < lengths).astype(np.float32), labels)
+
+
+def detokenised(tokens: np.ndarray, layer: keras.layers.TextVectorization) -> list[str]:
+    """Tokens [N, T] as texts, up to the end of each."""
+    words, joint = np.array(layer.get_vocabulary()), "" if layer.get_config()["split"] == "character" else " "
+    rows = (row[: np.argmin(np.append(row, 0))] for row in np.asarray(tokens))
+    return [joint.join(words[row]) for row in rows]

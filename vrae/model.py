@@ -24,7 +24,7 @@ class VRAE(SequenceModel):
         x_t ~ p(x_t | s_t),  s_t = RNN([z, x_{t-1}], s_{t-1}),  s_0 = tanh(W z + b)          decoder
 
     Sequences are [B, T, feature_size] floats, or [B, T] tokens for `categorical`; a mask [B, T] is 1 where a step is, 0 in
-    the padding after the end. A padded sequence gives what it gives alone.
+    the padding after the end. A ragged tensor needs no mask. A padded sequence gives what it gives alone.
 
     Args:
         feature_size: numbers of a step, or the number of tokens.
@@ -153,7 +153,9 @@ class VRAE(SequenceModel):
 
     def count(self, batch: dict) -> tf.Tensor:
         """The sequences of a batch."""
-        return tf.cast(tf.shape(batch["sequences"])[0], tf.float32)
+        sequences = batch["sequences"]
+        ragged = isinstance(sequences, tf.RaggedTensor)
+        return tf.cast(sequences.nrows() if ragged else tf.shape(sequences)[0], tf.float32)
 
     def train_step(self, data):
         return super().train_step(_as_dict(data))
@@ -182,8 +184,10 @@ class VRAE(SequenceModel):
         return tf.where(there, sequences, tf.zeros_like(sequences))
 
     def _arguments(self, sequences, mask, condition) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        sequences = tf.convert_to_tensor(sequences)
         tokens = self._config["likelihood"] == "categorical"
+        if isinstance(sequences, tf.RaggedTensor):
+            sequences, mask = self._padded(sequences, mask)
+        sequences = tf.convert_to_tensor(sequences)
         rank, last = (2, None) if tokens else (3, self.feature_size)
         if sequences.shape.rank not in (rank, None) or (last and sequences.shape[-1] not in (last, None)):
             wanted = "[B, T] tokens" if tokens else f"[B, T, {self.feature_size}]"
@@ -197,6 +201,12 @@ class VRAE(SequenceModel):
         if tf.executing_eagerly():
             self._check_values(sequences, mask, tokens)
         return sequences, mask, self._condition(condition, tf.shape(sequences)[0])
+
+    def _padded(self, ragged: tf.RaggedTensor, mask) -> tuple[tf.Tensor, tf.Tensor]:
+        if mask is not None:
+            raise ValueError("mask: expected None, a ragged tensor says itself where its sequences end.")
+        lengths = ragged.row_lengths()
+        return ragged.to_tensor(), tf.sequence_mask(lengths, tf.reduce_max(lengths))
 
     def _check_values(self, sequences, mask, tokens: bool) -> None:
         there = mask.numpy()

@@ -89,6 +89,25 @@ def test_a_padded_sequence_gives_exactly_what_it_gives_alone(options):
     np.testing.assert_allclose(terms.log_px, total, **FLOAT32)
 
 
+@pytest.mark.parametrize("options", VARIANTS[:3:2], ids=("floats", "tokens"))
+def test_a_ragged_tensor_is_padding_and_its_mask(options):
+    model = VRAE(**SMALL | options)
+    data = batch(model)
+    told = {name: data[name] for name in ("condition",) if name in data}
+    lengths = data["mask"].sum(axis=1).astype(int)
+    steps = np.concatenate([x[:n] for x, n in zip(data["sequences"], lengths, strict=True)])
+    ragged = tf.RaggedTensor.from_row_lengths(steps, lengths)
+    np.testing.assert_array_equal(model.encode(ragged, **told).mean(), model.encode(**data).mean())
+    np.testing.assert_allclose(
+        model.loss_terms({"sequences": ragged} | told, seed=1), model.loss_terms(data, seed=1), **SAME_FLOAT32
+    )
+    model.compile(optimizer="adam")
+    pieces = tf.data.Dataset.from_tensor_slices({"sequences": ragged} | told).ragged_batch(2)
+    assert np.isfinite(model.fit(pieces, verbose=0, shuffle=False).history["loss"]).all()
+    with pytest.raises(ValueError, match="mask: expected None, a ragged tensor"):
+        model.encode(ragged, data["mask"], **told)
+
+
 def keras_outputs(model, z, x):
     """The decoder, taught the true values, by Keras' own RNN over the same cells: [B, T, output_size]."""
     decoder = model.decoder

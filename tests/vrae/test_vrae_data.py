@@ -3,7 +3,17 @@
 import numpy as np
 import pytest
 
-from vrae.data import pad, read_csv, read_npz, standardised, standardiser, windows
+from vrae.data import (
+    detokenised,
+    pad,
+    read_csv,
+    read_npz,
+    standardised,
+    standardiser,
+    tokenised,
+    tokeniser,
+    windows,
+)
 from vrae.trajectories import ball_trajectories
 
 
@@ -105,3 +115,25 @@ def test_balls_paths_depend_on_the_seed_and_their_number_alone():
     np.testing.assert_allclose(np.arctan2(moves[1], moves[0]), many.labels[0], atol=1e-4)
     with pytest.raises(ValueError, match="count=0"):
         ball_trajectories(0)
+
+
+@pytest.mark.parametrize("split", ("character", "whitespace"))
+def test_texts_become_tokens_with_an_end_and_go_back(split):
+    texts = ["to be or not", "be", "to  do"]
+    layer = tokeniser(texts, split)
+    series = tokenised(texts, layer)
+    lengths = [len(t) if split == "character" else len(t.split()) for t in texts]
+    assert (
+        series.mask.sum(axis=1).tolist() == [n + 1 for n in lengths] and series.sequences.shape[1] == max(lengths) + 1
+    )
+    assert (series.sequences[series.mask == 0] == 0).all() and series.sequences.max() < layer.vocabulary_size()
+    assert [int(row[n]) for row, n in zip(series.sequences, lengths, strict=True)] == [0, 0, 0]
+    assert detokenised(series.sequences, layer) == (texts if split == "character" else ["to be or not", "be", "to do"])
+    assert tokenised(["zzz"], layer).sequences[0, 0] == 1  # not known
+
+
+def test_texts_that_are_refused():
+    with pytest.raises(ValueError, match="split: expected character or whitespace, got 'ngrams'"):
+        tokeniser(["a"], "ngrams")
+    with pytest.raises(ValueError, match="texts: expected at least one that is not empty"):
+        tokeniser(["", ""])

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from seqvae.files import whole_file
+from vrae.vame.config import Config
 
 
 class Statistics(NamedTuple):
@@ -124,6 +125,25 @@ def _check_variation(sessions: Mapping[str, np.ndarray]) -> None:
     constant = np.flatnonzero(np.nanmax(joined, axis=1) == np.nanmin(joined, axis=1))
     if len(constant):
         raise ValueError(f"sessions: features {constant.tolist()} never change. Leave them out.")
+
+
+def training_data(settings: Config) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """The training and the test pieces [features, frames] that `create_training` wrote, not normalised.
+
+    Raises:
+        FileNotFoundError, ValueError: there are none, or they cannot be used; the message says why.
+    """
+    folder, sets = Path(settings.project_path) / "data" / "train", []
+    for name in ("train", "test"):
+        data = load_array(folder / f"{name}_seq.npy")
+        check_sessions(
+            {f"{name}_seq.npy": data}, num_features=settings.num_features, steps=2 * settings.time_window,
+            missing_values=settings.missing_values,
+        )  # fmt: skip
+        # Where the pieces of sessions end; VAME's own files do not say, and its windows reach over the joins.
+        ends = folder / f"{name}_ends.npy"
+        sets.append(np.split(data, load_array(ends)[:-1], axis=1) if ends.exists() else [data])
+    return sets[0], sets[1]
 
 
 def save_array(path: str | Path, array: np.ndarray) -> None:

@@ -4,33 +4,46 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
 from sklearn.decomposition import PCA
 
 from seqvae import plotting
-from vrae.vame.config import Config
-from vrae.vame.data import Statistics
+from seqvae.plotting.colours import LINES
 from vrae.vame.motifs import match_labels, transitions, usage
-from vrae.vame.rnn_model import RNN_VAE
+
+
+def reconstructions(truth: np.ndarray, written: np.ndarray, steps: int, features: int = 6) -> Figure:
+    """Windows and what follows them [n, T, F], and what the model wrote; the first `features`, of at most five windows.
+
+    steps: of the window; the future's begin is marked.
+    """
+    count, features = min(5, len(truth)), min(features, truth.shape[2])
+    figure = Figure(figsize=(2.4 * count, 1.1 * features + 0.7), layout="constrained")
+    axes = figure.subplots(features, count, squeeze=False, sharex=True, sharey="row")
+    for k, i in np.ndindex(features, count):
+        axis = axes[k, i]
+        axis.plot(truth[i, :, k], color=LINES[0], lw=1.3, label="truth")
+        axis.plot(written[i, :, k], color=LINES[1], ls="--", lw=1.3, label="model")
+        if steps < truth.shape[1]:
+            axis.axvspan(steps - 0.5, truth.shape[1] - 1, color="0.9", lw=0)
+        axis.tick_params(labelsize=7)
+    for k in range(features):
+        axes[k, 0].set_ylabel(f"feature {k}", fontsize=8)
+    axes[0, 0].legend(fontsize=7, frameon=False)
+    figure.supxlabel("frame of the window", fontsize=8)
+    figure.suptitle("Windows of the test data, normalised; grey: what follows, predicted", fontsize=10)
+    return figure
 
 
 def pictures(
-    folder: Path, model: RNN_VAE, statistics: Statistics, settings: Config, sessions: Mapping[str, np.ndarray],
-    codes: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarray], n_motifs: int, truth: Mapping[str, np.ndarray] | None,
+    folder: Path, codes: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarray],
+    truth: Mapping[str, np.ndarray] | None,
 ) -> None:  # fmt: skip
-    """Reconstructions, the space of codes, motifs over time, their usage and transitions."""
-    name = next(iter(sessions))
-    steps = settings.time_window
-    part = statistics.normalise(sessions[name][:, : 4 * steps])
-    seen = np.nan_to_num(part)
-    windows = np.stack([seen[:, i * steps : (i + 1) * steps].T for i in range(4)])
-    made = np.concatenate(model(windows).prediction.numpy()).T
-    plotting.save_figure(folder / "reconstruction.png", plotting.series(
-        {f"feature {i}": {"truth": part[i], "reconstructed": made[i]} for i in range(min(6, len(part)))},
-        x_label="frame", title=f"{name}: four windows, normalised, and what the model writes",
-    ))  # fmt: skip
+    """The space of codes, and behaviours over time, their usage and transitions; labels: of every window by session."""
+    name, n_labels = next(iter(codes)), 1 + max(int(part.max()) for part in labels.values())
     joined = np.concatenate(list(codes.values()))
     every = slice(None, None, max(1, len(joined) // 4000))
-    plane = PCA(2).fit_transform(joined)[every]
+    plane = PCA(2).fit_transform(np.pad(joined, [(0, 0), (0, max(0, 2 - joined.shape[1]))]))[every]
     colours = {"motifs": np.concatenate(list(labels.values()))[every]}
     if truth is not None:
         colours["truth"] = np.concatenate(list(truth.values()))[every]
@@ -42,7 +55,7 @@ def pictures(
         rows = {"motifs": match_labels(labels[name], truth[name])[shown], "truth": truth[name][shown]}
     plotting.save_figure(folder / "motifs.png", plotting.ethogram(rows, title=f"{name}: motif of each window"))
     figure = plotting.usage_and_transitions(
-        usage(np.concatenate(list(labels.values())), n_motifs), transitions(labels.values(), n_motifs)
+        usage(np.concatenate(list(labels.values())), n_labels), transitions(labels.values(), n_labels)
     )
     plotting.save_figure(folder / "motif_usage.png", figure)
 

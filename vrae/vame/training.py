@@ -18,7 +18,7 @@ from seqvae.training.checkpoints import gather, restore
 from seqvae.training.progress import RunBar
 from vrae.vame import original
 from vrae.vame.config import Config, read_config
-from vrae.vame.data import Statistics, Windows, check_sessions, load_array, save_array, statistics
+from vrae.vame.data import Statistics, Windows, save_array, statistics, training_data
 from vrae.vame.epochs import test, train
 from vrae.vame.optimizers import Adam, ReduceLROnPlateau
 from vrae.vame.rnn_model import RNN_VAE
@@ -74,7 +74,7 @@ def train_model(
         ValueError: a key or the data cannot be used; the message says which and why.
     """
     settings = read_config(config)
-    pieces, test_pieces = _data(settings)
+    pieces, test_pieces = training_data(settings)
     return _Training(settings, pieces, test_pieces, quiet=save_logs).run(on_epoch)
 
 
@@ -86,21 +86,6 @@ def build_model(settings: Config, dtype=None) -> RNN_VAE:
         settings.hidden_size_pred, settings.dropout_encoder, settings.dropout_rec, settings.dropout_pred, settings.softplus,
         batch_mixing=settings.batch_mixing, dtype=dtype,
     )  # fmt: skip
-
-
-def _data(settings: Config) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Training and test pieces, not yet normalised."""
-    folder, sets = Path(settings.project_path) / "data" / "train", []
-    for name in ("train", "test"):
-        data = load_array(folder / f"{name}_seq.npy")
-        check_sessions(
-            {f"{name}_seq.npy": data}, num_features=settings.num_features, steps=2 * settings.time_window,
-            missing_values=settings.missing_values,
-        )  # fmt: skip
-        # Where the pieces of sessions end; VAME's own files do not say, and its windows reach over the joins.
-        ends = folder / f"{name}_ends.npy"
-        sets.append(np.split(data, load_array(ends)[:-1], axis=1) if ends.exists() else [data])
-    return sets[0], sets[1]
 
 
 class _Training:
