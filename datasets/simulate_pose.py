@@ -17,12 +17,14 @@ flags.DEFINE_integer("sessions", 4, "sessions")
 flags.DEFINE_integer("frames", 9000, "frames of a session")
 flags.DEFINE_integer("n_motifs", 5, "motifs")
 flags.DEFINE_integer("keypoints", 6, "keypoints, two features each")
+flags.DEFINE_float("tempo", 0.25, "how much the speed of a motif differs from time to time")
+flags.DEFINE_float("vigour", 0.3, "how much its size differs")
 flags.DEFINE_float("noise", 0.05, "standard deviation of a coordinate")
 flags.DEFINE_float("missing", 0.0, "share of frames at which a keypoint is not seen")
 flags.DEFINE_integer("seed", 0, "of the motifs and the sessions")
 flags.DEFINE_string("out", str(Path(__file__).resolve().parent / "pose"), "folder of the sessions")
 
-_OPTIONS = ("n_motifs", "keypoints", "noise", "missing", "seed")
+_OPTIONS = ("n_motifs", "keypoints", "tempo", "vigour", "noise", "missing", "seed")
 
 
 def main(argv: list[str]) -> None:

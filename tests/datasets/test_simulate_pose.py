@@ -22,7 +22,7 @@ def test_a_session_depends_on_the_seed_and_its_number_alone():
 
 
 def test_motifs_last_as_long_as_they_should_and_swing_at_their_own_frequency():
-    session = simulate_poses(1, 20_000, n_motifs=4, noise=0.0)["session_0"]
+    session = simulate_poses(1, 20_000, n_motifs=4, noise=0.0, tempo=0.0, vigour=0.0)["session_0"]
     ends = np.flatnonzero(np.diff(session.motifs))
     lengths = np.diff(ends)
     assert lengths.min() >= 30 and lengths.max() <= 90 and set(session.motifs) == {0, 1, 2, 3}
@@ -35,6 +35,22 @@ def test_motifs_last_as_long_as_they_should_and_swing_at_their_own_frequency():
         )
         rest = part - waves @ np.linalg.lstsq(waves, part, rcond=None)[0]
         assert np.abs(rest).max() < 1e-9
+
+
+def test_speed_and_size_differ_from_time_to_time_as_much_as_asked_for():
+    session = simulate_poses(1, 60_000, n_motifs=2, noise=0.0, tempo=0.2, vigour=0.4)["session_0"]
+    ends = np.flatnonzero(np.diff(session.motifs))
+    speeds, sizes = [], []
+    for first, last in zip(ends[:-1] + 4, ends[1:] - 3, strict=True):
+        if session.motifs[first] == 1:
+            moves = np.diff(session.clean[:, first:last])  # of a wave: m[t+1] + m[t-1] = 2 cos(w) m[t]
+            cosine = np.sum((moves[:, 2:] + moves[:, :-2]) * moves[:, 1:-1]) / np.sum(2 * moves[:, 1:-1] ** 2)
+            speeds.append(np.arccos(cosine) / (2 * np.pi))
+            sizes.append(np.abs(moves).max() / speeds[-1])
+    assert len(speeds) > 400
+    np.testing.assert_allclose(np.median(speeds), 0.12, rtol=0.05)
+    np.testing.assert_allclose(np.std(np.log(speeds)), 0.2, rtol=0.1)
+    np.testing.assert_allclose(np.std(np.log(sizes)), 0.4, rtol=0.1)
 
 
 def test_noise_and_gaps_are_as_much_as_asked_for():
@@ -51,6 +67,7 @@ def test_noise_and_gaps_are_as_much_as_asked_for():
         (dict(frames=0), "frames: expected at least 1"),
         (dict(longest=5), "longest: expected at least 30"),
         (dict(noise=-1), "noise: expected at least 0"),
+        (dict(tempo=-0.1), "tempo: expected at least 0"),
         (dict(missing=1.0), "missing: expected at least 0 and below 1"),
     ],
 )

@@ -11,12 +11,13 @@ import pytest
 from seqvae.data import save
 from vrae.vame.data import Statistics
 from vrae.vame.evaluation import agreement, baselines, of_windows
-from vrae.vame.motifs import Segmenter
+from vrae.vame.motifs import segment
+from vrae.vame.segmenters import load_segmenter
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "run_vame.py"
 SMALL = ("--time_window=6", "--zdims=2", "--hidden_size_layer_1=4", "--hidden_size_rec=3", "--hidden_size_pred=3",
          "--prediction_steps=2", "--kmeans_loss=2", "--batch_size=16", "--steps_per_epoch=2", "--kl_start=0",
-         "--annealtime=1", "--n_clusters=3")  # fmt: skip
+         "--annealtime=1", "--n_clusters=6")  # fmt: skip
 
 
 def run(*flags, cwd):
@@ -25,21 +26,38 @@ def run(*flags, cwd):
 
 def test_a_run_leaves_a_project_and_goes_on(tmp_path):
     flags = ("--sessions=2", "--frames=200", "--run_name=mine", *SMALL)
-    done = run("--max_epochs=1", *flags, cwd=tmp_path)
+    done = run("--max_epochs=1", "--n_communities=3", "--mixed_precision", *flags, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     folder = tmp_path / "logs" / "mine_vame"
     names = [path.name for path in folder.iterdir()]
     assert {"config.json", "config.yaml", "data", "model", "results", "evaluation.json", "motifs.png", "latent_space.png",
-            "motif_usage.png", "reconstruction.png", "training_curves.png"} <= set(names)  # fmt: skip
+            "motif_usage.png", "training_curves.png"} <= set(names)  # fmt: skip
+    assert (folder / "model" / "evaluate" / "future_reconstruction.png").exists()
     figures = json.loads((folder / "evaluation.json").read_text())
-    assert set(figures) == {"vame", "windows", "pca"} and all(0 <= f["nmi"] <= 1 for f in figures.values())
+    assert set(figures) == {"vame", "windows_kmeans", "pca_kmeans", "pca"}
+    assert all(0 <= f["nmi"] <= 1 for f in figures.values())
     with np.load(folder / "results" / "session_1.npz", allow_pickle=False) as file:
         np.testing.assert_array_equal(
-            Segmenter.load(folder / "results" / "segmenter.npz").apply(file["latent_vectors"]), file["motifs"]
+            load_segmenter(folder / "results" / "segmenter.npz").apply(file["latent_vectors"]), file["motifs"]
         )
-        assert file["motifs"].shape == (195,)
+        assert file["motifs"].shape == (195,) and set(file["behaviours"]) <= {0, 1, 2} and file["motifs"].max() <= 5
     again = run("--resume", "--run_name=mine", "--max_epochs=2", cwd=tmp_path)
     assert again.returncode == 0 and "epoch 2/2" in again.stdout and "epoch 1/2" not in again.stdout, again.stderr
+
+
+def test_deeplabcuts_files_and_their_gaps_by_a_hidden_markov_model(tmp_path):
+    (tmp_path / "mine").mkdir()
+    rng = np.random.default_rng(0)
+    for name in "ab":
+        points = np.cumsum(rng.standard_normal((150, 9)), axis=0)
+        points[:, 2::3] = rng.uniform(0.5, 1.0, (150, 3)) ** 0.2
+        parts = ",".join(part for part in ("nose", "belly", "tail") for _ in range(3))
+        rows = "\n".join(f"{t}," + ",".join(map(str, row)) for t, row in enumerate(points))
+        header = f"scorer{',net' * 9}\nbodyparts,{parts}\ncoords{',x,y,likelihood' * 3}\n"
+        (tmp_path / "mine" / f"{name}.csv").write_text(header + rows)
+    done = run("--dataset=mine", "--centre=belly", "--ahead=nose", "--missing_values", "--segmentation=hmm", "--max_epochs=1",
+               *SMALL, "--n_clusters=2", cwd=tmp_path)  # fmt: skip
+    assert done.returncode == 0 and "2 sessions of 3 features" in done.stdout, done.stderr
 
 
 def test_what_is_refused(tmp_path):
@@ -67,11 +85,13 @@ def test_agreement_is_one_for_the_truth_by_any_names_and_small_for_chance():
         agreement(truth[:-1], truth)
 
 
-def test_baselines_segment_windows_and_a_windows_motif_is_that_of_its_middle():
+def test_baselines_are_windows_and_their_components_and_a_windows_motif_is_that_of_its_middle():
     motifs = np.repeat([0, 1, 0], 60)
     level = np.repeat([0.0, 5.0, 0.0], 60) + 0.1 * np.random.default_rng(0).standard_normal((2, 180))
-    found = baselines({"a": level}, Statistics(2.0, 2.0), 7, 2, 3)
+    windows, components = baselines({"a": level}, Statistics(2.0, 2.0), 7, 3)
+    np.testing.assert_allclose(windows["a"][5], ((level[:, 5:12] - 2) / 2).ravel(), rtol=1e-6)
+    assert components["a"].shape == (174, 3)
     truth = of_windows(motifs, 7)
     assert len(truth) == 174 and truth[56] == 0 and truth[57] == 1
-    for labels in found.values():
-        assert agreement(labels["a"], truth)["purity"] > 0.97
+    for codes in (windows, components):
+        assert agreement(segment(codes, 2)[1]["a"], truth)["purity"] > 0.97

@@ -2,6 +2,7 @@
 
 from vrae.vame import original, rnn_model, rnn_vae
 from vrae.vame.config import Config, read_config, write_config
+from vrae.vame.evaluation import evaluate
 from vrae.vame.project import create_training, embed, read_sessions
 from vrae.vame.training import Trained, load_best
 
@@ -10,6 +11,7 @@ __all__ = [
     "Trained",
     "create_training",
     "embed",
+    "evaluate",
     "load_best",
     "original",
     "read_config",

@@ -23,7 +23,8 @@ _NOT_NEGATIVE = ("beta", "kl_start", "kmeans_lambda", "learning_rate", "dropout_
 
 @dataclass(frozen=True)
 class Config:
-    """The keys of VAME's config.yaml that are read, with VAME's defaults; and `missing_values`, `batch_mixing`, ours.
+    """The keys of VAME's config.yaml that are read, with VAME's defaults; and `missing_values`, `mixed_precision`,
+    `batch_mixing`, ours.
 
     project_name, project_path, model_name: of the files, see `train_model`.
     num_features: of a frame. time_window: frames of a window. batch_size: windows. max_epochs: exactly so many.
@@ -35,7 +36,8 @@ class Config:
     model_snapshot: epochs between two snapshots. model_convergence: epochs without a better model that end the training.
     steps_per_epoch: batches of an epoch; None: one window a frame. project_random_state: seed.
     test_fraction, split_mode: see `create_training`.
-    missing_values: NaN is a missing value; otherwise it is an error. batch_mixing: see `Decoder`.
+    missing_values: NaN is a missing value; otherwise it is an error. mixed_precision: bfloat16 in the recurrent layers.
+    batch_mixing: see `Decoder`.
     """
 
     project_name: str = "project"
@@ -76,6 +78,7 @@ class Config:
     test_fraction: float = 0.1
     split_mode: str = "mode_2"
     missing_values: bool = False
+    mixed_precision: bool = False
     batch_mixing: bool = False
 
     def __post_init__(self):

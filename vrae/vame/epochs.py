@@ -36,10 +36,10 @@ def train(
     weight = kl_annealing(epoch, kl_start, annealtime, anneal_function)
     optimizer.build(model.trainable_variables)
     options = optimizer, future_decoder, mse_red, mse_pred, kloss, klmbda, bsize, seq_len, future_steps, noise
-    step = _compiled(model, _train_step, options)
-    sums, count, scalar = np.zeros(5), 0, partial(tf.constant, dtype=model.compute_dtype)
+    step = compiled(model, _train_step, options)
+    sums, count, scalar = np.zeros(5), 0, partial(tf.constant, dtype=model.variable_dtype)
     for count, windows in enumerate(train_loader, 1):
-        drawn = None if draws is None else tf.convert_to_tensor(draws[count - 1], model.compute_dtype)
+        drawn = None if draws is None else tf.convert_to_tensor(draws[count - 1], model.variable_dtype)
         seeds = tf.constant([seed, epoch * 1_000_003 + count], tf.int32)
         sums += step(_batch(windows, model), scalar(weight), scalar(BETA), seeds, drawn).numpy()
     if not count:
@@ -56,18 +56,18 @@ def test(
     """Over the batches of windows: the mean squared error, the mean loss without the future's, the weighted sum of the
     cluster term."""
     del future_decoder
-    step = _compiled(model, _test_step, (mse_red, kloss, klmbda, bsize, seq_len))
+    step = compiled(model, _test_step, (mse_red, kloss, klmbda, bsize, seq_len))
     sums, count = np.zeros(3), 0
     for count, windows in enumerate(test_loader, 1):  # noqa: B007
-        weight = tf.constant(kl_weight, model.compute_dtype)
-        sums += step(_batch(windows, model), weight, tf.constant(BETA, model.compute_dtype)).numpy()
+        weight = tf.constant(kl_weight, model.variable_dtype)
+        sums += step(_batch(windows, model), weight, tf.constant(BETA, model.variable_dtype)).numpy()
     if not count:
         raise ValueError("test_loader: no batch in it. Fewer windows than a batch? Use a smaller batch_size.")
     return sums[0] / count, sums[1] / count, kl_weight * sums[2]
 
 
-def _compiled(model, make, options):
-    """The compiled function `make(model, *options)`, kept by the model for the epochs that follow."""
+def compiled(model: RNN_VAE, make, options: tuple = ()):
+    """The function `make(model, *options)`, compiled once and kept by the model for the calls that follow."""
     kept = model.__dict__.setdefault("_compiled_steps", {})
     key = make, options
     if key not in kept:
@@ -114,8 +114,8 @@ def _train_step(
 
 
 def _batch(windows, model) -> tf.Tensor:
-    """[B, F, 2T] -> [B, 2T, F] in the model's type."""
-    return tf.transpose(tf.cast(tf.convert_to_tensor(windows), model.compute_dtype), [0, 2, 1])
+    """[B, F, 2T] -> [B, 2T, F] in the type of the model's variables."""
+    return tf.transpose(tf.cast(tf.convert_to_tensor(windows), model.variable_dtype), [0, 2, 1])
 
 
 def _split(windows, first: int, last: int) -> tuple[tf.Tensor, tf.Tensor]:

@@ -10,7 +10,6 @@ from sklearn.metrics import normalized_mutual_info_score
 from seqvae.files import write_json
 from seqvae.plotting import save_figure
 from vrae.vame.data import Statistics, Windows, training_data
-from vrae.vame.motifs import segment
 from vrae.vame.report import reconstructions
 from vrae.vame.training import load_best
 
@@ -67,25 +66,14 @@ def of_windows(motifs: np.ndarray, time_window: int) -> np.ndarray:
 
 
 def baselines(
-    sessions: Mapping[str, np.ndarray],
-    statistics: Statistics,
-    time_window: int,
-    n_motifs: int,
-    dims: int,
-    *,
-    seed: int = 42,
-) -> dict[str, dict[str, np.ndarray]]:
-    """Motifs by k-means on the normalised windows themselves (`windows`), and on their first `dims` principal components
-    (`pca`), for sessions [features, frames]; missing values are read as the mean."""
+    sessions: Mapping[str, np.ndarray], statistics: Statistics, time_window: int, dims: int, *, seed: int = 42
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """What can stand in the place of codes and needs no training, [n, size] by session: the normalised windows themselves,
+    and their first `dims` principal components. For sessions [features, frames]; missing values are read as the mean."""
     windows = {name: _windows(statistics.normalise(data), time_window) for name, data in sessions.items()}
-    pca = PCA(min(dims, next(iter(windows.values())).shape[1]), random_state=seed).fit(
-        np.concatenate(list(windows.values()))
-    )
-    projected = {name: pca.transform(part) for name, part in windows.items()}
-    return {
-        "windows": segment(windows, n_motifs, seed=seed)[1],
-        "pca": segment(projected, n_motifs, seed=seed)[1],
-    }
+    joined = np.concatenate(list(windows.values()))
+    pca = PCA(min(dims, *joined.shape), random_state=seed).fit(joined)
+    return windows, {name: pca.transform(part) for name, part in windows.items()}
 
 
 def _windows(data: np.ndarray, steps: int) -> np.ndarray:

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from vrae.vame.config import Config, read_config, set_num_features
 from vrae.vame.data import Statistics, check_sessions, save_array, split_sessions
+from vrae.vame.epochs import compiled
 from vrae.vame.keypoints import egocentric, read_deeplabcut
 from vrae.vame.rnn_model import RNN_VAE
 
@@ -103,7 +104,7 @@ def embed(
         raise ValueError(f"session: {session.shape[1]} frames, a window has {steps}.")
     if not settings.missing_values and not np.isfinite(session).all():
         raise ValueError("session: NaN or infinite values, and the model was trained with missing_values: false.")
-    encoder = tf.function(_mean_codes(model), autograph=False, reduce_retracing=True)
+    encoder = compiled(model, _mean_codes)
     count = session.shape[1] - steps + 1
     codes = np.empty((count, settings.zdims), np.float32)
     for first in range(0, count, _CHUNK):

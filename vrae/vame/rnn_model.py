@@ -83,7 +83,10 @@ class Lambda(keras.layers.Layer):
 
         noise: [B, ZDIMS] standard normal numbers in place of drawn ones.
         """
-        mu, logvar = self.hidden_to_mean(hidden), self.hidden_to_logvar(hidden)
+        # the code in full precision: a mixed policy is for the recurrent layers
+        mu, logvar = (
+            tf.cast(layer(hidden), self.variable_dtype) for layer in (self.hidden_to_mean, self.hidden_to_logvar)
+        )
         if self._config["softplus"] is True:
             logvar = tf.nn.softplus(logvar)
         if not training:
@@ -208,10 +211,11 @@ class RNN_VAE(keras.Model):
         mu and logvar. In training z is drawn, with `noise` [B, ZDIMS] or `seed`; otherwise z is mu."""
         z, mu, logvar = self.lmbda(self.encoder(seq, training=training), training=training, noise=noise, seed=seed)
         inputs = z[:, None]  # the same at every step
-        prediction = self.decoder(inputs, z)
+        prediction = tf.cast(self.decoder(inputs, z), self.variable_dtype)
         if not self.FUTURE_DECODER:
             return Reconstruction(prediction, z, mu, logvar)
-        return ReconstructionAndFuture(prediction, self.decoder_future(inputs, z), z, mu, logvar)
+        future = tf.cast(self.decoder_future(inputs, z), self.variable_dtype)
+        return ReconstructionAndFuture(prediction, future, z, mu, logvar)
 
     def get_config(self):
         base = super().get_config()

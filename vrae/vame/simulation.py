@@ -16,22 +16,24 @@ class SimulatedSession(NamedTuple):
 
 def simulate_poses(
     sessions: int, frames: int, *, n_motifs: int = 5, keypoints: int = 6, shortest: int = 30, longest: int = 90,
-    noise: float = 0.05, missing: float = 0.0, seed: int = 0,
+    tempo: float = 0.25, vigour: float = 0.3, noise: float = 0.05, missing: float = 0.0, seed: int = 0,
 ) -> dict[str, SimulatedSession]:  # fmt: skip
     """Sessions of an animal whose keypoints swing around their places, in body coordinates.
 
     A motif gives every coordinate an amplitude U(0.2, 1), a phase, and all of them one frequency (0.03 to 0.12 cycles a
     frame, evenly spaced). It lasts `shortest` to `longest` frames, begins at a random point of its cycle, and is followed by
-    any other with equal probability; over five frames one motion turns into the next.
+    any other with equal probability; over five frames one motion turns into the next. No two times are alike: each has
+    a speed and a size of its own.
 
     Args:
+        tempo, vigour: standard deviations of the logarithms of a time's speed and size.
         noise: standard deviation of each coordinate.
         missing: share of frames at which a keypoint is not seen, in gaps of 1 to 10 frames.
         seed: session i depends on the seed and i alone; the motifs on the seed.
     """
     for name, value, least in (("sessions", sessions, 1), ("frames", frames, 1), ("n_motifs", n_motifs, 1),
                                ("keypoints", keypoints, 1), ("shortest", shortest, 1), ("longest", longest, shortest),
-                               ("noise", noise, 0)):  # fmt: skip
+                               ("noise", noise, 0), ("tempo", tempo, 0), ("vigour", vigour, 0)):  # fmt: skip
         if value < least:
             raise ValueError(f"{name}: expected at least {least}, got {value!r}.")
     if not 0.0 <= missing < 1.0:
@@ -43,29 +45,30 @@ def simulate_poses(
     made = {}
     for i in range(sessions):
         rng = np.random.default_rng([seed, 1, i])
-        motifs, phase = _course(rng, frames, n_motifs, (shortest, longest), frequencies)
-        clean = places[:, None] + _swinging(motifs, phase, *swings)
+        motifs, phase, size_of = _course(rng, frames, n_motifs, (shortest, longest), frequencies, (tempo, vigour))
+        clean = places[:, None] + _swinging(motifs, phase, size_of, *swings)
         seen = clean + noise * rng.standard_normal(clean.shape)
         seen[np.repeat(_gaps(rng, keypoints, frames, missing), 2, axis=0)] = np.nan
         made[f"session_{i}"] = SimulatedSession(seen, motifs, clean)
     return made
 
 
-def _course(rng, frames: int, n_motifs: int, lengths: tuple[int, int], frequencies) -> tuple[np.ndarray, np.ndarray]:
-    """The motif of every frame, and the point of its cycle."""
-    motifs, phase = np.empty(frames, int), np.empty(frames)
+def _course(rng, frames: int, n_motifs: int, lengths: tuple[int, int], frequencies, variation: tuple[float, float]):
+    """Of every frame: the motif, the point of its cycle, and how large the motion is, 1 in the middle."""
+    motifs, phase, size = np.empty(frames, int), np.empty(frames), np.empty(frames)
     first, motif = 0, int(rng.integers(n_motifs))
     while first < frames:
         last = min(frames, first + int(rng.integers(lengths[0], lengths[1] + 1)))
+        speed, size[first:last] = np.exp(variation * rng.standard_normal(2))
         motifs[first:last] = motif
-        phase[first:last] = rng.uniform(0.0, 2 * np.pi) + 2 * np.pi * frequencies[motif] * np.arange(last - first)
+        phase[first:last] = 2 * np.pi * (rng.random() + frequencies[motif] * speed * np.arange(last - first))
         first, motif = last, int((motif + rng.integers(1, n_motifs)) % n_motifs) if n_motifs > 1 else 0
-    return motifs, phase
+    return motifs, phase, size
 
 
-def _swinging(motifs, phase, amplitudes, phases) -> np.ndarray:
-    """[size, frames], switches smoothed over five frames."""
-    motion = amplitudes[motifs] * np.sin(phase[:, None] + phases[motifs])
+def _swinging(motifs, phase, size, amplitudes, phases) -> np.ndarray:
+    """[coordinates, frames], switches smoothed over five frames."""
+    motion = size[:, None] * amplitudes[motifs] * np.sin(phase[:, None] + phases[motifs])
     padded = np.pad(motion, [(2, 2), (0, 0)], mode="edge")
     smooth = np.mean([padded[i : i + len(motion)] for i in range(5)], axis=0)
     switches = np.flatnonzero(np.diff(motifs))

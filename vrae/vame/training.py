@@ -32,8 +32,9 @@ _LOSS_FILES = {
 PRESETS: dict[str, dict] = {
     "": {},
     "demo": {
-        "n_clusters": 5, "zdims": 10, "kmeans_loss": 10, "hidden_size_layer_1": 64, "hidden_size_rec": 64,
-        "hidden_size_pred": 64, "max_epochs": 30, "steps_per_epoch": 60, "learning_rate": 2e-3,
+        "time_window": 12, "prediction_steps": 6, "zdims": 10, "kmeans_loss": 10, "hidden_size_layer_1": 64,
+        "hidden_size_rec": 64, "hidden_size_pred": 64, "learning_rate": 2e-3, "max_epochs": 25, "steps_per_epoch": 100,
+        "n_clusters": 5, "segmentation": "hmm",
     },
 }  # fmt: skip
 """"": VAME's defaults; "demo": minutes on a laptop, for the simulated poses."""
@@ -78,13 +79,13 @@ def train_model(
     return _Training(settings, pieces, test_pieces, quiet=save_logs).run(on_epoch)
 
 
-def build_model(settings: Config, dtype=None) -> RNN_VAE:
+def build_model(settings: Config) -> RNN_VAE:
     """The model of a config."""
     return RNN_VAE(
         2 * settings.time_window, settings.zdims, settings.num_features, bool(settings.prediction_decoder),
         settings.prediction_steps, settings.hidden_size_layer_1, settings.hidden_size_layer_2, settings.hidden_size_rec,
         settings.hidden_size_pred, settings.dropout_encoder, settings.dropout_rec, settings.dropout_pred, settings.softplus,
-        batch_mixing=settings.batch_mixing, dtype=dtype,
+        batch_mixing=settings.batch_mixing, dtype="mixed_bfloat16" if settings.mixed_precision else None,
     )  # fmt: skip
 
 
