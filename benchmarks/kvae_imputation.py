@@ -11,8 +11,6 @@ our curves, mean and range over the seeds, beside the paper's: kvae_imputation_W
 """
 
 import json
-import os
-import platform
 import re
 import subprocess
 import sys
@@ -20,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 from absl import app, flags
+from timing import machine
 
 from kvae import published
 from seqvae import plotting
@@ -73,14 +72,6 @@ def collect(folder: Path, world: str, setting: str, seed: str) -> dict:
         "seconds": round(sum(line["seconds"] for line in epochs)), "machine": machine(),
         "test_elbo": round(figures["test_elbo"]["elbo"], 3), "curves": curves,
     }  # fmt: skip
-
-
-def machine() -> str:
-    """The processor and its cores, as results name it."""
-    names = (
-        re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text()) if os.path.exists("/proc/cpuinfo") else []
-    )
-    return f"{os.cpu_count()} cores of {(names or [platform.processor() or platform.machine()])[0]}"
 
 
 def summary(runs: list[dict]) -> dict:

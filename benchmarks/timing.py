@@ -1,6 +1,9 @@
-"""What the speed benchmarks share: the least of several times, memory at its peak, a JSON line."""
+"""What the benchmarks share: the least of several times, memory at its peak, the machine, a JSON line."""
 
 import json
+import os
+import platform
+import re
 import time
 from pathlib import Path
 
@@ -38,3 +41,11 @@ def memory(field: str, reset: bool = False) -> float:
         return int(lines[field].split()[0]) / 1024
     except (OSError, KeyError):
         return float("nan")
+
+
+def machine() -> str:
+    """The processor and its cores, as results name it."""
+    names = (
+        re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text()) if os.path.exists("/proc/cpuinfo") else []
+    )
+    return f"{os.cpu_count()} cores of {(names or [platform.processor() or platform.machine()])[0]}"

@@ -4,6 +4,7 @@ import contextlib
 import importlib.util
 import resource
 import signal
+import sys
 
 import pytest
 from absl import flags
@@ -23,7 +24,11 @@ def load_script():
         forget()
         spec = importlib.util.spec_from_file_location(path.stem, path)
         module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
+        sys.path.insert(0, str(path.parent))  # as when it is run
+        try:
+            spec.loader.exec_module(module)
+        finally:
+            sys.path.remove(str(path.parent))
         return module
 
     yield load

@@ -6,21 +6,6 @@ from matplotlib.figure import Figure
 from seqvae.plotting.colours import LINES
 
 
-def series(panels: dict[str, dict[str, np.ndarray]], *, x_label: str, title: str) -> Figure:
-    """Named series [T] over time, a row for each panel; NaN is a gap."""
-    figure = Figure(figsize=(9, 1.1 * len(panels) + 0.8), layout="constrained")
-    axes = figure.subplots(len(panels), 1, squeeze=False, sharex=True)[:, 0]
-    for axis, (name, lines) in zip(axes, panels.items(), strict=True):
-        for i, (label, values) in enumerate(lines.items()):
-            axis.plot(values, color=LINES[i], ls=("-", "--")[i % 2], lw=1.3, label=label)
-        axis.set_ylabel(name, fontsize=8)
-        axis.grid(alpha=0.25)
-    axes[0].legend(fontsize=8, frameon=False, ncols=4, loc="upper right")
-    axes[-1].set_xlabel(x_label)
-    figure.suptitle(title, fontsize=10)
-    return figure
-
-
 def paths(rows: dict[str, np.ndarray], *, title: str) -> Figure:
     """Named sets of sequences [n, T, features] above each other: paths in the plane where there are two features, otherwise
     the features over time. NaN is a gap."""
@@ -37,6 +22,29 @@ def paths(rows: dict[str, np.ndarray], *, title: str) -> Figure:
                 for i, values in enumerate(sequence.T):
                     axis.plot(values, color=LINES[i % len(LINES)], lw=1)
             axis.tick_params(labelsize=7)
+    figure.suptitle(title, fontsize=10)
+    return figure
+
+
+def windows(truth: np.ndarray, written: np.ndarray, steps: int, *, title: str, features: int = 6) -> Figure:
+    """Windows and what follows them [n, T, F], and what a model wrote; the first `features`, of at most five windows.
+
+    steps: of the window; what follows is grey.
+    """
+    count, features = min(5, len(truth)), min(features, truth.shape[2])
+    figure = Figure(figsize=(2.4 * count, 1.1 * features + 0.7), layout="constrained")
+    axes = figure.subplots(features, count, squeeze=False, sharex=True, sharey="row")
+    for k, i in np.ndindex(features, count):
+        axis = axes[k, i]
+        axis.plot(truth[i, :, k], color=LINES[0], lw=1.3, label="truth")
+        axis.plot(written[i, :, k], color=LINES[1], ls="--", lw=1.3, label="model")
+        if steps < truth.shape[1]:
+            axis.axvspan(steps - 0.5, truth.shape[1] - 1, color="0.9", lw=0)
+        axis.tick_params(labelsize=7)
+    for k in range(features):
+        axes[k, 0].set_ylabel(f"feature {k}", fontsize=8)
+    axes[0, 0].legend(fontsize=7, frameon=False)
+    figure.supxlabel("frame of the window", fontsize=8)
     figure.suptitle(title, fontsize=10)
     return figure
 

@@ -7,10 +7,12 @@ from seqvae import plotting
 RNG = np.random.default_rng(0)
 
 
-def test_series_paths_and_points():
-    values = RNG.standard_normal((2, 5))
-    figure = plotting.series({"a": {"x": values[0], "y": values[1]}, "b": {"x": values[1]}}, x_label="t", title="t")
-    np.testing.assert_array_equal(figure.axes[0].lines[1].get_ydata(), values[1])
+def test_windows_paths_and_points():
+    truth, made = RNG.standard_normal((2, 7, 5, 3))
+    figure = plotting.windows(truth, made, 3, title="t", features=2)
+    assert len(figure.axes) == 2 * 5  # features, at most five windows
+    np.testing.assert_array_equal(figure.axes[7].lines[1].get_ydata(), made[2, :, 1])
+    assert figure.axes[7].patches[0].get_x() == 2.5  # where the window ends
     paths = RNG.standard_normal((3, 6, 2))
     figure = plotting.paths({"true": paths, "made": paths[:2]}, title="t")
     np.testing.assert_array_equal(figure.axes[2].lines[0].get_xydata(), paths[2])

@@ -150,6 +150,25 @@ def test_it_stops_when_nothing_improves(tmp_path):
     assert rnn_vae.train_model(project(tmp_path, learning_rate=0.9, **options), save_logs=True).epochs < 12
 
 
+def test_a_trained_model_is_evaluated_on_the_test_windows_that_follow_each_other(whole):
+    folder, config, _ = whole
+    figures = vame.evaluate(config)
+    assert json.loads((folder / "model" / "evaluate" / "evaluation.json").read_text()) == figures
+    assert (folder / "model" / "evaluate" / "future_reconstruction.png").stat().st_size > 10_000
+    model, statistics, _ = vame.load_best(config)
+    errors, next_errors, held = [], [], []
+    pieces = [statistics.normalise(piece).T for piece in data.training_data(read_config(config))[1]]
+    for values in [piece[i : i + 10] for piece in pieces for i in range(len(piece) - 9)][::5]:
+        made = model(values[None, :5])
+        errors.append((made.prediction[0] - values[:5]) ** 2)
+        next_errors.append((made.future[0] - values[5:7]) ** 2)
+        held.append((values[4] - values[5:7]) ** 2)
+    expected = {"mse": np.mean(errors), "future_mse": np.mean(next_errors), "hold_mse": np.mean(held)}
+    assert figures == pytest.approx(expected, rel=1e-4)
+    with pytest.raises(AttributeError, match=r"module 'vrae\.vame' has no attribute 'evaluation_of'"):
+        vame.evaluation_of  # noqa: B018
+
+
 def test_missing_values_count_for_nothing(tmp_path):
     given = sessions()
     holes = {name: values.copy() for name, values in given.items()}

@@ -2,7 +2,6 @@
 
 from vrae.vame import original, rnn_model, rnn_vae
 from vrae.vame.config import Config, read_config, write_config
-from vrae.vame.evaluation import evaluate
 from vrae.vame.project import create_training, embed, read_sessions
 from vrae.vame.training import Trained, load_best
 
@@ -20,3 +19,12 @@ __all__ = [
     "rnn_vae",
     "write_config",
 ]
+
+
+def __getattr__(name: str):
+    """`evaluate` draws; an import does not wait for matplotlib."""
+    if name == "evaluate":
+        from vrae.vame.report import evaluate
+
+        return evaluate
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

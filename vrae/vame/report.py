@@ -1,38 +1,51 @@
-"""What a run of `examples/run_vame.py` leaves to look at."""
+"""How well a trained model writes motion, and what a run of `examples/run_vame.py` leaves to look at."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
 from sklearn.decomposition import PCA
 
 from seqvae import plotting
-from seqvae.plotting.colours import LINES
+from seqvae.files import write_json
+from vrae.vame.data import Windows, training_data
 from vrae.vame.motifs import match_labels, transitions, usage
+from vrae.vame.training import load_best
 
 
-def reconstructions(truth: np.ndarray, written: np.ndarray, steps: int, features: int = 6) -> Figure:
-    """Windows and what follows them [n, T, F], and what the model wrote; the first `features`, of at most five windows.
+def evaluate(config: str | Path) -> dict[str, float]:
+    """How well the best model writes the windows of the test data, and what follows them.
 
-    steps: of the window; the future's begin is marked.
+    Leaves `evaluation.json` and `future_reconstruction.png` in `<project_path>/model/evaluate`, where VAME has its pictures.
+
+    Returns:
+        Mean squared errors of a value, where 1 is the variance of the training data, over the test windows that follow each
+        other, without missing values: mse (the window), and with a future decoder future_mse and hold_mse (what follows the
+        window if its last frame stood still).
+
+    Raises:
+        FileNotFoundError, ValueError: no trained model, no data, or they cannot be used.
     """
-    count, features = min(5, len(truth)), min(features, truth.shape[2])
-    figure = Figure(figsize=(2.4 * count, 1.1 * features + 0.7), layout="constrained")
-    axes = figure.subplots(features, count, squeeze=False, sharex=True, sharey="row")
-    for k, i in np.ndindex(features, count):
-        axis = axes[k, i]
-        axis.plot(truth[i, :, k], color=LINES[0], lw=1.3, label="truth")
-        axis.plot(written[i, :, k], color=LINES[1], ls="--", lw=1.3, label="model")
-        if steps < truth.shape[1]:
-            axis.axvspan(steps - 0.5, truth.shape[1] - 1, color="0.9", lw=0)
-        axis.tick_params(labelsize=7)
-    for k in range(features):
-        axes[k, 0].set_ylabel(f"feature {k}", fontsize=8)
-    axes[0, 0].legend(fontsize=7, frameon=False)
-    figure.supxlabel("frame of the window", fontsize=8)
-    figure.suptitle("Windows of the test data, normalised; grey: what follows, predicted", fontsize=10)
-    return figure
+    model, found, settings = load_best(config)
+    steps, future = settings.time_window, settings.prediction_steps if settings.prediction_decoder else 0
+    windows = Windows([found.normalise(piece) for piece in training_data(settings)[1]], 2 * steps)
+    truth, written = [], []
+    for batch in windows.every(steps, settings.batch_size):
+        truth.append(batch.transpose(0, 2, 1)[:, : steps + future])
+        outputs = model(np.nan_to_num(truth[-1][:, :steps]))
+        written.append(np.concatenate([outputs.prediction, *([outputs.future] if future else [])], axis=1))
+    truth, written = np.concatenate(truth), np.concatenate(written)
+    figures = {"mse": float(np.nanmean((truth - written)[:, :steps] ** 2))}
+    if future:
+        still = truth[:, steps:] - truth[:, steps - 1 : steps]
+        figures["future_mse"] = float(np.nanmean((truth - written)[:, steps:] ** 2))
+        figures["hold_mse"] = float(np.nanmean(still**2))
+    folder = Path(settings.project_path) / "model" / "evaluate"
+    write_json(folder / "evaluation.json", figures)
+    title = "Windows of the test data, normalised; grey: what follows, predicted"
+    figure = plotting.windows(truth[::8], written[::8], steps, title=title)
+    plotting.save_figure(folder / "future_reconstruction.png", figure)
+    return figures
 
 
 def pictures(
@@ -40,7 +53,11 @@ def pictures(
     truth: Mapping[str, np.ndarray] | None,
 ) -> None:  # fmt: skip
     """The space of codes, and behaviours over time, their usage and transitions; labels: of every window by session."""
-    name, n_labels = next(iter(codes)), 1 + max(int(part.max()) for part in labels.values())
+    name = next(iter(codes))
+    if truth is not None:
+        matched = match_labels(*(np.concatenate([part[session] for session in codes]) for part in (labels, truth)))
+        ends = np.cumsum([len(part) for part in codes.values()])[:-1]
+        labels = dict(zip(codes, np.split(matched, ends), strict=True))
     joined = np.concatenate(list(codes.values()))
     every = slice(None, None, max(1, len(joined) // 4000))
     plane = PCA(2).fit_transform(np.pad(joined, [(0, 0), (0, max(0, 2 - joined.shape[1]))]))[every]
@@ -52,8 +69,9 @@ def pictures(
     shown = slice(0, 1500)
     rows = {"motifs": labels[name][shown]}
     if truth is not None:
-        rows = {"motifs": match_labels(labels[name], truth[name])[shown], "truth": truth[name][shown]}
+        rows["truth"] = truth[name][shown]
     plotting.save_figure(folder / "motifs.png", plotting.ethogram(rows, title=f"{name}: motif of each window"))
+    n_labels = 1 + max(int(part.max()) for part in labels.values())
     figure = plotting.usage_and_transitions(
         usage(np.concatenate(list(labels.values())), n_labels), transitions(labels.values(), n_labels)
     )
