@@ -1,13 +1,13 @@
 # make demo      installs into .venv, makes the box dataset, trains a Kalman VAE, imputes and draws
 # make demo-worldmodels   pushed balls, ConvVAE, MDN-RNN, dream: logs/demo_convvae/, logs/demo_mdnrnn/
-# make demo-vrae   paths of balls to codes: logs/demo_vrae/
+# make demo-vrae   paths of balls to codes: logs/demo_vrae/;  make demo-vame  poses to motifs: logs/demo_vame/
 # make test      the test suite;  make test-all adds the slow tests;  make lint checks the style
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo demo-worldmodels demo-vrae test test-all lint clean
+.PHONY: demo demo-worldmodels demo-vrae demo-vame test test-all lint clean
 
 $(VENV)/.installed: setup.py
 	$(PYTHON) -m venv $(VENV)
@@ -24,6 +24,9 @@ demo-worldmodels: $(VENV)/.installed
 
 demo-vrae: $(VENV)/.installed
 	$(PY) examples/run_vrae.py --preset=demo --run_name=demo --overwrite
+
+demo-vame: $(VENV)/.installed
+	$(PY) examples/run_vame.py --preset=demo --run_name=demo --overwrite
 
 test: $(VENV)/.installed
 	$(PY) -m pytest -m "not slow" -n 2 --dist loadfile

@@ -2,6 +2,7 @@
 
 import json
 import os
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -9,9 +10,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 NPZ_ERRORS = (
-    OSError, EOFError, KeyError, ValueError, TypeError, NotImplementedError, zipfile.BadZipFile, zlib.error
+    OSError, EOFError, KeyError, ValueError, TypeError, NotImplementedError, zipfile.BadZipFile, zlib.error, SyntaxError,
+    tokenize.TokenError, OverflowError, MemoryError, RuntimeError,
 )  # fmt: skip
-"""What numpy raises for an `.npz` that is truncated, altered, of another kind, or lacks an array."""
+"""What numpy raises for an `.npz` or `.npy` that is truncated, altered, of another kind, or lacks an array."""
 
 
 @contextmanager

@@ -39,3 +39,32 @@ def test_the_world_models_dream_within_eight_minutes(tmp_path):
     best = min(figures["baselines"].values())
     assert figures["mdn_rnn"]["z"] < best - 0.05, figures
     assert seconds < 480, seconds
+
+
+@pytest.mark.slow
+def test_vames_motifs_are_clearly_above_both_baselines_within_six_minutes(tmp_path):
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, ROOT / "examples" / "run_vame.py", "--preset=demo", "--run_name=demo"],
+        cwd=tmp_path, capture_output=True, text=True,
+    )  # fmt: skip
+    seconds = time.monotonic() - began
+    assert done.returncode == 0, done.stderr
+    figures = json.loads((tmp_path / "logs" / "demo_vame" / "evaluation.json").read_text())
+    best = max(figures[name]["nmi"] for name in ("windows_kmeans", "pca_kmeans"))
+    assert figures["vame"]["nmi"] > best + 0.3, figures
+    assert seconds < 360, seconds
+
+
+@pytest.mark.slow
+def test_the_vrae_uses_its_code_within_six_minutes(tmp_path):
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, ROOT / "examples" / "run_vrae.py", "--preset=demo", "--run_name=demo"],
+        cwd=tmp_path, capture_output=True, text=True,
+    )  # fmt: skip
+    seconds = time.monotonic() - began
+    assert done.returncode == 0, done.stderr
+    figures = json.loads((tmp_path / "logs" / "demo_vrae" / "evaluation.json").read_text())
+    assert figures["elbo"] > -10 and figures["active_units"] >= 15, figures
+    assert seconds < 360, seconds

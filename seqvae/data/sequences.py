@@ -1,13 +1,12 @@
 """Sequences of frames in memory, and their `.npz` files: checked when they are read, whole when they are written."""
 
-import zipfile
 import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from seqvae.files import whole_file
+from seqvae.files import NPZ_ERRORS, whole_file
 
 
 class DataError(ValueError):
@@ -140,12 +139,14 @@ def _read(path: Path) -> dict[str, np.ndarray]:
                     "np.savez_compressed(path, images=frames), frames [N, T, H, W] or [N, T, H, W, C]."
                 )
             return {name: file[name] for name in ("images", "mask", "controls", "state") if name in names}
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, TypeError) as error:
+    except DataError:
+        raise
+    except NPZ_ERRORS as error:
+        if isinstance(error, ValueError):
+            raise DataError(
+                f"{path}: not a .npz of plain arrays ({error}). Save it with np.savez_compressed."
+            ) from error
         raise DataError(f"{path}: not a readable .npz file, it may be truncated ({error}). Write it again.") from error
-    except ValueError as error:
-        if isinstance(error, DataError):
-            raise
-        raise DataError(f"{path}: not a .npz of plain arrays ({error}). Save it with np.savez_compressed.") from error
 
 
 def _check(data: Sequences) -> None:

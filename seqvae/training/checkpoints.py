@@ -1,5 +1,6 @@
 """Checkpoints: one `.npz` of plain arrays each, written whole or not at all."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -26,10 +27,10 @@ class Checkpoints:
 
     def save(self, step: int, arrays: dict[str, np.ndarray], position: dict) -> Path:
         """Writes the checkpoint of global step `step`, then removes the old ones."""
-        meta = json.dumps({"signature": self._signature, "position": position})
+        arrays = arrays | {"__meta__": np.array(json.dumps({"signature": self._signature, "position": position}))}
         path = self.folder / f"step-{step:09d}.npz"
         with whole_file(path) as part, open(part, "wb") as file:
-            np.savez(file, **arrays, __meta__=np.array(meta))
+            np.savez(file, **arrays, __sha256__=np.array(_digest(arrays)))
         for old in self._paths()[: -self._keep]:
             old.unlink()
         return path
@@ -55,6 +56,8 @@ class Checkpoints:
         try:
             with np.load(path, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
+            if str(arrays.pop("__sha256__")) != _digest(arrays):
+                raise ValueError("its checksum does not fit")
             meta = json.loads(str(arrays.pop("__meta__")))
         except (*NPZ_ERRORS, AttributeError) as error:
             raise _Damaged(f"{path}: damaged or no checkpoint ({error}).") from error
@@ -76,6 +79,16 @@ class Checkpoints:
 
 class _Damaged(CheckpointError):
     pass
+
+
+def _digest(arrays: dict[str, np.ndarray]) -> str:
+    """A checksum of names, types, shapes and values; the file's own do not cover the names."""
+    found = hashlib.sha256()
+    for name in sorted(arrays):
+        value = np.ascontiguousarray(arrays[name])
+        found.update(f"{name} {value.dtype.str} {value.shape} ".encode())
+        found.update(value.data)
+    return found.hexdigest()
 
 
 def gather(variables, prefix: str) -> dict[str, np.ndarray]:

@@ -36,6 +36,16 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(tmp_path, dama
     assert "damaged or no checkpoint" in warnings[0]
 
 
+def test_an_altered_name_in_it_is_noticed(tmp_path):
+    """What the file's own sums do not cover: two arrays of one shape would change places."""
+    checkpoints, warnings = Checkpoints(tmp_path, {}), []
+    path = checkpoints.save(1, {"model/0000/a": np.zeros(3), "model/0001/b": np.ones(3)}, {})
+    path.write_bytes(path.read_bytes().replace(b"model/0000/a", b"model/0002/a"))
+    with pytest.raises(CheckpointError, match="none of the 1 checkpoints"):
+        checkpoints.load_latest(warnings.append)
+    assert "its checksum does not fit" in warnings[0]
+
+
 def test_all_damaged(tmp_path):
     (tmp_path / "step-000000001.npz").write_text("nothing")
     with pytest.raises(CheckpointError, match="none of the 1 checkpoints can be read"):

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from seqvae.files import whole_file
+from seqvae.files import NPZ_ERRORS, whole_file
 from vrae.vame.config import Config
 
 
@@ -163,7 +163,7 @@ def load_array(path: str | Path) -> np.ndarray:
         raise FileNotFoundError(f"{path}: no such file. Make it with vrae.vame.create_training.")
     try:
         array = np.load(path, allow_pickle=False)
-    except (OSError, EOFError, ValueError) as error:
+    except NPZ_ERRORS as error:
         raise ValueError(f"{path}: not a readable .npy file, it may be truncated ({error}).") from error
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
         raise ValueError(f"{path}: expected an array of numbers.")

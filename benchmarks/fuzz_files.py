@@ -1,0 +1,177 @@
+"""Files from strangers: valid files of every kind that is read, mutated at random, then read.
+
+    python benchmarks/fuzz_files.py --count=100000          # of each kind, hours
+    python benchmarks/fuzz_files.py --kinds=checkpoint,yaml --count=1000
+
+Reading one must load it or raise a named error that says which file, within 5 seconds, with less than 2 GB of memory. It
+prints a JSON line for each kind; the exit status is 1 if anything else happened. File i of a kind depends on --seed and i
+alone, and is kept in --keep where reading it failed.
+"""
+
+import json
+import os
+import random
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+from absl import app, flags
+from timing import memory, show
+
+from seqvae import data
+from seqvae.data.episodes import open_episodes
+from seqvae.training import CheckpointError, Checkpoints
+from vrae import vame
+from vrae.data import read_csv, read_npz
+from vrae.vame.data import load_array
+from vrae.vame.keypoints import read_deeplabcut
+from vrae.vame.segmenters import HMMSegmenter, load_segmenter
+from worldmodels import original as world_models
+
+flags.DEFINE_integer("count", 1000, "mutated files of each kind")
+flags.DEFINE_list("kinds", [], "which; default: all")
+flags.DEFINE_integer("seed", 0, "of the mutations")
+flags.DEFINE_string("keep", "", "folder for the files whose reading failed")
+
+_SECONDS, _MEMORY_MB = 5.0, 2048
+_PIECES = (b"", b"\0", b"nan", b"-1", b"1e999", b"9" * 30, b"[" * 500, b"{", b"\xff\xfe", b"\n", b",", b"'", b": ",
+           b"!!python/object/apply:os.system [x]", b"&a [*a]", b"PK\x05\x06", b"\x93NUMPY")  # fmt: skip
+
+
+class Kind(NamedTuple):
+    """ending: of the file's name. write: a valid file to a path. read: reads one."""
+
+    ending: str
+    write: Callable[[Path], object]
+    read: Callable[[Path], object]
+
+
+def kinds() -> dict[str, Kind]:
+    """Every kind of file that the project reads by itself."""
+    rng = np.random.default_rng(0)
+    model = vame.rnn_model.RNN_VAE(4, 2, 3, True, 1, 2, 2, 2, 2)
+    frames = rng.random((3, 4, 6, 6)).astype(np.float32)
+    return {
+        "dataset": Kind(".npz", lambda path: data.save(path, {"images": frames}), data.load),
+        "episodes": Kind(".npz", lambda path: data.save(path, {"frames": frames, "actions": frames[:, 0, 0]}), _episodes),
+        "checkpoint": Kind(".npz", _write_checkpoint, _read_checkpoint),
+        "series": Kind(".npz", lambda path: data.save(
+            path, {"sequences": frames[..., 0], "mask": np.ones((3, 4))}), read_npz),
+        "segmenter": Kind(".npz", lambda path: HMMSegmenter(
+            np.ones(2), np.ones((2, 2)), np.ones((2, 3)), np.ones((2, 3, 3))).save(path), load_segmenter),
+        "state dict": Kind(".npz", lambda path: data.save(path, vame.original.to_state_dict(model)),
+                           lambda path: vame.original.load_state_dict(model, path)),
+        "npy": Kind(".npy", lambda path: np.save(path, frames[0, 0], allow_pickle=False), load_array),
+        "json": Kind(".json", lambda path: path.write_text(json.dumps([[[1, -20], [3, 4]], [5, 6]])), world_models.read_json),
+        "yaml": Kind(".yaml", lambda path: vame.write_config(path, vame.Config()), vame.read_config),
+        "csv": Kind(".csv", lambda path: path.write_text("sequence,x,y,label\na,1,2.5,0\na,3,4,0\nb,5,-6e3,1\n"), read_csv),
+        "deeplabcut": Kind(".csv", lambda path: path.write_text(
+            "scorer,n,n,n\nbodyparts,a,a,a\ncoords,x,y,likelihood\n0,1.5,2,.9\n1,3,4,.1\n"), read_deeplabcut),
+    }  # fmt: skip
+
+
+def _write_checkpoint(path: Path) -> None:
+    made = Checkpoints(path.parent / "made", {"size": 3}).save(1, {"model/0/w": np.ones((3, 4))}, {"epoch": 1})
+    path.write_bytes(made.read_bytes())
+
+
+def _read_checkpoint(path: Path) -> None:
+    arrays, position = Checkpoints(path.parent, {"size": 3}).load(path)
+    if position != {"epoch": 1} or not np.array_equal(arrays["model/0/w"], np.ones((3, 4))) or len(arrays) != 1:
+        raise AssertionError("an altered checkpoint was taken for whole")
+
+
+def _episodes(path: Path) -> None:
+    open_episodes(path.parent, {"frames": "frames"}).read(0, ["frames"])
+
+
+def mutated(content: bytes, rng: random.Random) -> bytes:
+    """The content after one to four changes: bits, bytes, pieces cut, doubled, moved or put in."""
+    for _ in range(rng.randint(1, 4)):
+        first = rng.randint(0, len(content))
+        last = min(len(content), first + rng.choice((1, 1, 4, 16, 200)))
+        piece = content[first:last]
+        change = rng.randrange(6)
+        if change == 0 and piece:
+            piece = bytes([piece[0] ^ (1 << rng.randrange(8))]) + piece[1:]
+        elif change == 1:
+            piece = rng.randbytes(len(piece))
+        elif change == 2:
+            piece = b""
+        elif change == 3:
+            piece = piece * rng.choice((2, 50))
+        elif change == 4:
+            piece = rng.choice(_PIECES)
+        else:
+            content, piece = (content[:last], piece) if rng.random() < 0.3 else (content, piece[::-1])
+        content = content[:first] + piece + content[last:]
+    return content
+
+
+def trial(kind: Kind, path: Path) -> str:
+    """What reading the file came to: "loaded", "refused", or what went wrong."""
+    began = time.perf_counter()
+    try:
+        kind.read(path)
+        found = "loaded"
+    except (ValueError, OSError, CheckpointError) as error:
+        found = "refused" if path.stem in str(error) or str(path.parent) in str(error) else f"unnamed: {error!r}"
+    except BaseException as error:
+        found = f"{type(error).__name__}: {error}"
+    seconds = time.perf_counter() - began
+    return found if seconds < _SECONDS else f"{seconds:.1f} s, {found}"
+
+
+def run(name: str, kind: Kind, count: int, seed: int, keep: str = "") -> dict:
+    """Reads `count` mutated files; how many loaded, were refused, and what else happened."""
+    tally, failures = {"loaded": 0, "refused": 0}, {}
+    memory("VmRSS", reset=True)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"a{kind.ending}"
+        kind.write(path)
+        whole = path.read_bytes()
+        if trial(kind, path) != "loaded":
+            raise AssertionError(f"{name}: the file that was not altered is refused")
+        for i in range(count):
+            path.write_bytes(mutated(whole, random.Random(f"{seed} {name} {i}")))
+            found = trial(kind, path)
+            if found in tally:
+                tally[found] += 1
+                continue
+            failures[i] = found
+            if keep:
+                Path(keep).mkdir(parents=True, exist_ok=True)
+                (Path(keep) / f"{name}-{seed}-{i}{kind.ending}").write_bytes(path.read_bytes())
+    peak = memory("VmHWM")
+    if peak > _MEMORY_MB:
+        failures["memory"] = f"{peak:.0f} MB"
+    return {
+        "kind": name,
+        "files": count,
+        **tally,
+        "peak_MB": peak,
+        "failed": len(failures),
+        "first": list(failures.items())[:3],
+    }
+
+
+def main(argv):
+    del argv
+    found, all_kinds = [], kinds()
+    size = int(memory("VmSize") + _MEMORY_MB) * 2**20
+    resource.setrlimit(resource.RLIMIT_AS, (size, size))  # one great allocation fails at once
+    for name in flags.FLAGS.kinds or all_kinds:
+        found.append(run(name, all_kinds[name], flags.FLAGS.count, flags.FLAGS.seed, flags.FLAGS.keep))
+        show(**found[-1])
+    sys.exit(any(line["failed"] for line in found))
+
+
+if __name__ == "__main__":
+    app.run(main)

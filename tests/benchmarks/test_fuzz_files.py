@@ -1,0 +1,57 @@
+"""benchmarks/fuzz_files.py, a short form: every kind of file mutated, each loaded or refused by its name."""
+
+import random
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "fuzz_files.py"
+KINDS = (
+    "dataset",
+    "episodes",
+    "checkpoint",
+    "series",
+    "segmenter",
+    "state dict",
+    "npy",
+    "json",
+    "yaml",
+    "csv",
+    "deeplabcut",
+)
+
+
+@pytest.fixture(scope="module")
+def script(load_script):
+    return load_script(SCRIPT)
+
+
+def test_all_kinds_are_listed(script):
+    assert tuple(script.kinds()) == KINDS
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_mutated_file_is_loaded_or_refused_by_its_name(script, name):
+    found = script.run(name, script.kinds()[name], 200, seed=1)
+    assert found["failed"] == 0, found
+    assert found["refused"] > 100 and found["loaded"] + found["refused"] == 200
+
+
+def test_what_else_happens_is_found(script, tmp_path):
+    def read(path):
+        if path.read_bytes() != b"whole":
+            raise KeyError("x")
+
+    kind = script.Kind(".txt", lambda path: path.write_bytes(b"whole"), read)
+    found = script.run("text", kind, 20, 0, str(tmp_path / "kept"))
+    assert found["failed"] > 10 and "KeyError" in found["first"][0][1]
+    assert len(list((tmp_path / "kept").iterdir())) == found["failed"]
+    nameless = script.Kind(".txt", lambda path: path, lambda path: int("no number"))
+    assert script.trial(nameless, tmp_path / "some.txt").startswith("unnamed")
+
+
+def test_mutations_depend_on_their_seed_and_change_the_content(script):
+    content = bytes(range(256))
+    made = [script.mutated(content, random.Random(i)) for i in range(50)]
+    assert made == [script.mutated(content, random.Random(i)) for i in range(50)]
+    assert sum(one != content for one in made) > 40
