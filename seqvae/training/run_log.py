@@ -16,9 +16,8 @@ class RunLog:
 
     def __init__(self, folder: str | Path, epoch: int = 0):
         self.path = Path(folder) / "metrics.jsonl"
-        kept = [line for line in self.read() if line["epoch"] < epoch]
-        with whole_file(self.path) as part:
-            part.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+        self._lines = [line for line in self.read() if line["epoch"] < epoch]
+        self._write_all()
         self._board = _board(self.path.parent / "tensorboard")
 
     def read(self) -> list[dict]:
@@ -29,18 +28,16 @@ class RunLog:
         return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
 
     def write(self, line: dict) -> None:
-        """Adds an epoch's line.
+        """Adds an epoch's line; where the file was removed meanwhile it is written anew.
 
         Raises:
             OSError: it cannot be written; the message names the file.
         """
-        try:
-            with open(self.path, "a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
-        except OSError as error:
-            raise OSError(
-                error.errno, f"cannot write {self.path}: {error.strerror}. The last checkpoint is whole"
-            ) from error
+        self._lines.append(line)
+        if not self.path.exists():
+            self._write_all()
+        else:
+            self._append(line)
         if self._board is not None:
             import tensorflow as tf
 
@@ -49,6 +46,19 @@ class RunLog:
                     if isinstance(value, float):
                         tf.summary.scalar(name, value)
             self._board.flush()
+
+    def _write_all(self) -> None:
+        with whole_file(self.path) as part:
+            part.write_text("".join(json.dumps(line) + "\n" for line in self._lines), encoding="utf-8")
+
+    def _append(self, line: dict) -> None:
+        try:
+            with open(self.path, "a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+        except OSError as error:
+            raise OSError(
+                error.errno, f"cannot write {self.path}: {error.strerror}. The last checkpoint is whole"
+            ) from error
 
 
 def _board(folder: Path):

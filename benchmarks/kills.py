@@ -1,0 +1,163 @@
+"""Kills small trainings of every command at random moments (SIGKILL) and resumes them, again and again.
+
+    python benchmarks/kills.py --kills=200                        # of each command
+    python benchmarks/kills.py --commands=run_vame --kills=10
+
+A run is killed and resumed until it ends, then the next begins, until there were enough kills. Every resume must succeed, and
+every run must end with the weights and the log of the run that was never killed. It prints a JSON line for each run, and adds
+one for each command to the file --out; the exit status is 1 if anything differed.
+"""
+
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from absl import app, flags
+
+from seqvae.data import save
+from seqvae.files import write_json
+from seqvae.physics import WORLDS, record
+
+flags.DEFINE_integer("kills", 100, "how many, of each command")
+flags.DEFINE_list("commands", [], "which; default: all")
+flags.DEFINE_integer("seed", 0, "of the moments")
+flags.DEFINE_string("out", "", "a JSON file to which each command's last line is added")
+
+_EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+
+
+class Command(NamedTuple):
+    """family: ends the names of its runs. flags: of a small training. training: the folder, in a run's, of its log and its
+    checkpoints."""
+
+    family: str
+    flags: tuple[str, ...]
+    training: str = "."
+
+
+COMMANDS = {
+    "run_kvae": Command("kvae", (
+        "--dataset=balls.npz", "--num_filters=2,2", "--alpha_units=3", "--batch_size=4", "--num_epochs=8",
+        "--kf_update_steps=2", "--dynamics_epochs=2", "--refine_epochs=2", "--n_steps_gen=6", "--t_steps_mask=3",
+        "--generate_step=4")),
+    "run_convvae": Command("convvae", (
+        "--dataset=episodes", "--filters=3,4", "--kernel_sizes=4,4", "--decoder_filters=4", "--decoder_kernel_sizes=5,6",
+        "--z_size=3", "--batch_size=7", "--num_epochs=6", "--picture_step=3")),
+    "run_mdnrnn": Command("mdnrnn", (
+        "--vae=logs/whole_convvae", "--rnn_size=6", "--num_mixture=2", "--batch_size=3", "--num_epochs=8", "--seq_len=6",
+        "--seen_steps=3", "--dream_steps=5")),
+    "run_vrae": Command("vrae", (
+        "--csv=series.csv", "--z_size=2", "--rnn_size=4", "--batch_size=4", "--num_epochs=8", "--annealing_epochs=2",
+        "--picture_step=4")),
+    "run_vame": Command("vame", (
+        "--dataset=poses", "--time_window=6", "--zdims=2", "--hidden_size_layer_1=4", "--hidden_size_rec=3",
+        "--hidden_size_pred=3", "--prediction_steps=2", "--kmeans_loss=2", "--batch_size=16", "--steps_per_epoch=3",
+        "--kl_start=0", "--annealtime=1", "--n_clusters=3", "--max_epochs=12"), "model"),
+}  # fmt: skip
+"""In an order in which each finds what it needs of those before it."""
+
+
+def make_data(folder: Path) -> None:
+    """What the small trainings read."""
+    rng = np.random.default_rng(0)
+    save(folder / "balls.npz", {"images": record(WORLDS["box"], sequences=14, steps=9)["images"][:, :, ::2, ::2]})
+    for i in range(10):
+        frames = rng.integers(0, 256, (9 + i % 4, 7, 7, 1), dtype=np.uint8).repeat(2, axis=1).repeat(2, axis=2)
+        actions = rng.random((len(frames), 2)).astype(np.float32)
+        save(folder / "episodes" / f"{i}.npz", {"frames": frames, "actions": actions})
+    rows = [f"{i},{x:.3f},{y:.3f}" for i in range(12) for x, y in rng.standard_normal((rng.integers(4, 9), 2))]
+    (folder / "series.csv").write_text("\n".join(["sequence,x,y", *rows]) + "\n", encoding="utf-8")
+    save(folder / "poses" / "mouse.npz", {"positions": np.cumsum(rng.standard_normal((3, 300)), axis=1)})
+
+
+def start(folder: Path, command: str, name: str, resume: bool) -> subprocess.Popen:
+    rest = ["--resume"] if resume else [*COMMANDS[command].flags, "--deterministic"]
+    environment = os.environ | {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    quiet = dict(stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    arguments = [sys.executable, str(_EXAMPLES / f"{command}.py"), f"--run_name={name}", *rest]
+    return subprocess.Popen(arguments, cwd=folder, env=environment, text=True, **quiet)
+
+
+def finish(process: subprocess.Popen) -> None:
+    _, err = process.communicate()
+    if process.returncode:
+        raise SystemExit(f"a run or its resume failed with status {process.returncode}:\n{err[-2000:]}")
+
+
+def run_folder(folder: Path, command: str, name: str) -> Path:
+    return folder / "logs" / f"{name}_{COMMANDS[command].family}"
+
+
+def outcome(folder: Path, command: str, name: str) -> tuple[dict, list[dict]]:
+    """The arrays of the last checkpoint (weights and slots) and the log without its times."""
+    run = run_folder(folder, command, name) / COMMANDS[command].training
+    with np.load(max((run / "checkpoints").glob("step-*.npz")), allow_pickle=False) as file:
+        # what the checkpoint says of itself holds times
+        arrays = {key: file[key] for key in file.files if not key.startswith("__")}
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return arrays, [{key: value for key, value in line.items() if key != "seconds"} for line in lines]
+
+
+def run_with_kills(folder: Path, command: str, name: str, longest: float, kills: int, moments: random.Random) -> int:
+    """One run to its end, killed at most `kills` times, each life at most `longest` seconds; returns the kills."""
+    done = 0
+    while True:
+        begun = (run_folder(folder, command, name) / "config.json").exists()
+        process = start(folder, command, name, begun)
+        try:
+            process.wait(moments.uniform(0.0, longest) if done < kills else None)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            done += 1
+            continue
+        finish(process)
+        return done
+
+
+def kill(folder: Path, command: str, wanted: int, moments: random.Random) -> dict:
+    """Runs of a command until there were as many kills as wanted."""
+    began = time.monotonic()
+    finish(start(folder, command, "whole", resume=False))
+    longest = 0.7 * (time.monotonic() - began)
+    arrays, log = outcome(folder, command, "whole")
+    kills = runs = 0
+    while kills < wanted:
+        name = f"killed{runs}"
+        count = run_with_kills(folder, command, name, longest, wanted - kills, moments)
+        found, found_log = outcome(folder, command, name)
+        same = found_log == log and found.keys() == arrays.keys()
+        same = same and all(np.array_equal(found[key], arrays[key]) for key in arrays)
+        kills, runs = kills + count, runs + 1
+        print(json.dumps({"command": command, "run": name, "kills": count, "equal": same}), flush=True)
+        if not same:
+            raise SystemExit(f"{command}, {name} did not end as the run that was never killed")
+    return {"command": command, "kills": kills, "runs": runs, "resumes_failed": 0, "runs_that_differed": 0}
+
+
+def main(argv):
+    del argv
+    options, moments = flags.FLAGS, random.Random(flags.FLAGS.seed)
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        make_data(folder)
+        wanted = options.commands or list(COMMANDS)
+        if "run_mdnrnn" in wanted and "run_convvae" not in wanted:
+            finish(start(folder, "run_convvae", "whole", resume=False))
+        for command in wanted:
+            line = kill(folder, command, options.kills, moments)
+            print(json.dumps(line), flush=True)
+            if options.out:
+                path = Path(options.out)
+                write_json(path, [*(json.loads(path.read_text()) if path.exists() else []), line])
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,56 @@
+"""How a program starts: imports that do not hold it up, print nothing and take no GPU; commands that answer at once."""
+
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+COMMANDS = sorted([*(ROOT / "examples").glob("run_*.py"), *(ROOT / "datasets").glob("*.py")])
+
+
+def python(code):
+    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+
+
+def own_lines(text):
+    """Lines without the numbers that differ from run to run."""
+    return {re.sub(r"\d+", "", line) for line in text.splitlines()}
+
+
+@pytest.fixture(scope="module")
+def tensorflows_own():
+    """What TensorFlow itself prints when it is imported; nothing silences all of it."""
+    return own_lines(python("import tensorflow, keras").stderr)
+
+
+@pytest.mark.parametrize("family", ("kvae", "worldmodels", "vrae", "seqvae.data"))
+def test_an_import_is_quick_prints_nothing_and_initialises_no_device(family, tensorflows_own):
+    # time of this process alone: other work on the machine does not count
+    done = python(
+        "import tensorflow, keras, sys, time; before = set(sys.modules); began = time.process_time(); "
+        f"import {family}; seconds = time.process_time() - began; "
+        "from tensorflow.python.eager import context; "
+        "assert not {'matplotlib', 'sklearn', 'hmmlearn', 'pygame'} & (set(sys.modules) - before); "
+        "print(seconds, context.context()._initialized)"
+    )
+    assert done.returncode == 0, done.stderr
+    seconds, initialised = done.stdout.split()
+    assert float(seconds) < 1.0 and initialised == "False"
+    assert own_lines(done.stderr) <= tensorflows_own
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda path: path.stem)
+def test_help_answers_within_two_seconds_and_names_the_flags(command):
+    times = []
+    for _ in range(3):  # the machine may be busy
+        began = time.monotonic()
+        done = subprocess.run([sys.executable, command, "--help"], capture_output=True, text=True, timeout=60)
+        times.append(time.monotonic() - began)
+        assert "--" in done.stdout and command.stem in done.stdout, done.stderr
+        if times[-1] < 2.0:
+            return
+    raise AssertionError(times)

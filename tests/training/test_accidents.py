@@ -1,0 +1,37 @@
+"""What befalls a run from outside."""
+
+import json
+import os
+import shutil
+
+import numpy as np
+
+from tests.training.test_loop import trainer, weights, without_time
+
+
+def lines(folder):
+    return without_time([json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()])
+
+
+def test_a_run_folder_that_is_removed_in_the_middle_is_made_again_and_the_log_is_whole(tmp_path):
+    whole = trainer(tmp_path / "whole")
+    whole.run()
+
+    def remove(epoch, log):
+        if epoch == 1:
+            shutil.rmtree(tmp_path / "run")
+
+    run = trainer(tmp_path / "run", after_epoch=remove)
+    run.run()
+    assert all(np.array_equal(a, b) for a, b in zip(weights(run), weights(whole), strict=True))
+    assert lines(tmp_path / "run") == lines(tmp_path / "whole")
+    assert trainer(tmp_path / "run").resume()
+
+
+def test_a_clock_set_back_does_not_make_an_older_checkpoint_the_newest(tmp_path):
+    trainer(tmp_path).run()
+    newest = max((tmp_path / "checkpoints").iterdir())
+    os.utime(newest, (0, 0))
+    again = trainer(tmp_path)
+    again.resume()
+    assert len(again.run().read()) == again.epochs  # nothing is left to do
