@@ -91,6 +91,11 @@ def test_baselines_are_windows_and_their_components_and_a_windows_motif_is_that_
     windows, components = baselines({"a": level}, Statistics(2.0, 2.0), 7, 3)
     np.testing.assert_allclose(windows["a"][5], ((level[:, 5:12] - 2) / 2).ravel(), rtol=1e-6)
     assert components["a"].shape == (174, 3)
+    holes = level.copy()
+    holes[0, 3:6], holes[1] = np.nan, np.nan
+    filled = baselines({"a": holes}, Statistics(0.0, 1.0), 7, 3)[0]["a"][0].reshape(2, 7)
+    np.testing.assert_allclose(filled[0, 2:7], np.linspace(level[0, 2], level[0, 6], 5), rtol=1e-6)
+    assert (filled[1] == 0).all()  # never seen
     truth = of_windows(motifs, 7)
     assert len(truth) == 174 and truth[56] == 0 and truth[57] == 1
     for codes in (windows, components):

@@ -31,14 +31,24 @@ def baselines(
     sessions: Mapping[str, np.ndarray], statistics: Statistics, time_window: int, dims: int, *, seed: int = 42
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """What can stand in the place of codes and needs no training, [n, size] by session: the normalised windows themselves,
-    and their first `dims` principal components. For sessions [features, frames]; missing values are read as the mean."""
-    windows = {name: _windows(statistics.normalise(data), time_window) for name, data in sessions.items()}
+    and their first `dims` principal components. For sessions [features, frames]; missing values are interpolated."""
+    windows = {name: _windows(_filled(statistics.normalise(data)), time_window) for name, data in sessions.items()}
     joined = np.concatenate(list(windows.values()))
     pca = PCA(min(dims, *joined.shape), random_state=seed).fit(joined)
     return windows, {name: pca.transform(part) for name, part in windows.items()}
 
 
+def _filled(data: np.ndarray) -> np.ndarray:
+    """[features, frames] with missing values on the line between those before and after them."""
+    time, filled = np.arange(data.shape[1]), np.zeros_like(data)
+    for row, values in zip(filled, data, strict=True):
+        seen = ~np.isnan(values)
+        if seen.any():
+            row[:] = np.interp(time, time[seen], values[seen])
+    return filled
+
+
 def _windows(data: np.ndarray, steps: int) -> np.ndarray:
     """[n, features * steps]"""
-    view = np.lib.stride_tricks.sliding_window_view(np.nan_to_num(data), steps, axis=1)  # [F, n, T]
+    view = np.lib.stride_tricks.sliding_window_view(data, steps, axis=1)  # [F, n, T]
     return np.ascontiguousarray(view.transpose(1, 0, 2)).reshape(view.shape[1], -1)
