@@ -41,16 +41,21 @@ def test_the_world_models_dream_within_eight_minutes(tmp_path):
     assert seconds < 480, seconds
 
 
-@pytest.mark.slow
-def test_vames_motifs_are_clearly_above_both_baselines_within_six_minutes(tmp_path):
+def demo(command, folder):
+    """Seconds of a demo of vrae, and its evaluation."""
     began = time.monotonic()
     done = subprocess.run(
-        [sys.executable, ROOT / "examples" / "run_vame.py", "--preset=demo", "--run_name=demo"],
-        cwd=tmp_path, capture_output=True, text=True,
+        [sys.executable, ROOT / "examples" / f"run_{command}.py", "--preset=demo", "--run_name=demo"],
+        cwd=folder, capture_output=True, text=True,
     )  # fmt: skip
-    seconds = time.monotonic() - began
     assert done.returncode == 0, done.stderr
-    figures = json.loads((tmp_path / "logs" / "demo_vame" / "evaluation.json").read_text())
+    figures = json.loads((folder / "logs" / f"demo_{command}" / "evaluation.json").read_text())
+    return time.monotonic() - began, figures
+
+
+@pytest.mark.slow
+def test_vames_motifs_are_clearly_above_both_baselines_within_six_minutes(tmp_path):
+    seconds, figures = demo("vame", tmp_path)
     best = max(figures[name]["nmi"] for name in ("windows_kmeans", "pca_kmeans"))
     assert figures["vame"]["nmi"] > best + 0.3, figures
     assert seconds < 360, seconds
@@ -58,13 +63,6 @@ def test_vames_motifs_are_clearly_above_both_baselines_within_six_minutes(tmp_pa
 
 @pytest.mark.slow
 def test_the_vrae_uses_its_code_within_six_minutes(tmp_path):
-    began = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, ROOT / "examples" / "run_vrae.py", "--preset=demo", "--run_name=demo"],
-        cwd=tmp_path, capture_output=True, text=True,
-    )  # fmt: skip
-    seconds = time.monotonic() - began
-    assert done.returncode == 0, done.stderr
-    figures = json.loads((tmp_path / "logs" / "demo_vrae" / "evaluation.json").read_text())
+    seconds, figures = demo("vrae", tmp_path)
     assert figures["elbo"] > -10 and figures["active_units"] >= 15, figures
     assert seconds < 360, seconds
