@@ -48,6 +48,7 @@ setup(
             "tensorboard>=2.20",
             "gymnasium[box2d]>=1.1",
         ],
+        "benchmark": ["torch>=2.5"],
         "dev": ["ruff>=0.14"],
     },
     classifiers=[
