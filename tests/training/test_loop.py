@@ -18,7 +18,6 @@ from seqvae.training import (
     Checkpoints,
     Interrupted,
     NonFiniteError,
-    RunLog,
     Stage,
     Trainer,
     cosine_decay,
@@ -244,24 +243,6 @@ def test_the_bar_shows_the_epoch_the_terms_and_the_time_left(monkeypatch):
     assert "62%" in shown
     assert "loss 1.50  elbo -2.25" in shown
     assert "gradient_norm" not in shown
-
-
-def test_tensorboard_gets_the_figures_where_it_is_installed(tmp_path):
-    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    log = RunLog(tmp_path)
-    log.write({"epoch": 3, "train_loss": 1.25})
-    events = accumulator.EventAccumulator(str(tmp_path / "tensorboard"), size_guidance={"tensors": 0}).Reload()
-    (event,) = events.Tensors("train_loss")
-    assert event.step == 3
-    assert tf.make_ndarray(event.tensor_proto) == 1.25
-
-
-def test_without_tensorboard_the_log_is_written_all_the_same(tmp_path, monkeypatch):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    log = RunLog(tmp_path)
-    log.write({"epoch": 0, "train_loss": 1.0})
-    assert log.read() == [{"epoch": 0, "train_loss": 1.0}]
-    assert not (tmp_path / "tensorboard").exists()
 
 
 def test_a_thread_can_run_it(tmp_path):

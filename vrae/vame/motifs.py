@@ -49,11 +49,7 @@ def transitions(labels: np.ndarray | Iterable[np.ndarray], n_motifs: int) -> np.
 
     labels: of one session, or of several: from one session to the next there is no transition.
     """
-    counts = np.zeros((n_motifs, n_motifs))
-    for session in [labels] if isinstance(labels, np.ndarray) else labels:
-        session = _labels(session, n_motifs)
-        np.add.at(counts, (session[:-1], session[1:]), 1.0)
-    np.fill_diagonal(counts, 0.0)
+    counts = _moves([labels] if isinstance(labels, np.ndarray) else labels, n_motifs)
     total = counts.sum(axis=1, keepdims=True)
     return np.divide(counts, total, out=np.zeros_like(counts), where=total > 0)
 
@@ -80,10 +76,7 @@ def communities(
         raise ValueError(
             f"n_communities: expected 1 to the number of motifs that occur, {len(occur)}, got {n_communities!r}."
         )
-    moves = np.zeros((n_motifs, n_motifs))
-    for session in sessions:
-        np.add.at(moves, (session[:-1], session[1:]), 1.0)
-    np.fill_diagonal(moves, 0.0)
+    moves = _moves(sessions, n_motifs)
     # a tiny flow between all: the graph must hang together
     affinity = (moves + moves.T)[np.ix_(occur, occur)] + 1e-6
     if n_communities < len(occur):
@@ -132,6 +125,16 @@ def stability(
         pairs = [(i, j) for i in range(runs) for j in range(i)]
         scores[n_motifs] = float(np.mean([adjusted_rand_score(found[i], found[j]) for i, j in pairs]))
     return scores
+
+
+def _moves(sessions: Iterable[np.ndarray], n_motifs: int) -> np.ndarray:
+    """How often each motif was followed by each other one: [n_motifs, n_motifs]."""
+    counts = np.zeros((n_motifs, n_motifs))
+    for session in sessions:
+        session = _labels(session, n_motifs)
+        np.add.at(counts, (session[:-1], session[1:]), 1.0)
+    np.fill_diagonal(counts, 0.0)
+    return counts
 
 
 def _labels(labels: np.ndarray, n_motifs: int) -> np.ndarray:

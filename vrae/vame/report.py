@@ -4,11 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import tensorflow as tf
 from sklearn.decomposition import PCA
 
 from seqvae import plotting
 from seqvae.files import write_json
 from vrae.vame.data import Windows, training_data
+from vrae.vame.epochs import compiled
 from vrae.vame.motifs import match_labels, transitions, usage
 from vrae.vame.training import load_best
 
@@ -29,10 +31,10 @@ def evaluate(config: str | Path) -> dict[str, float]:
     model, found, settings = load_best(config)
     steps, future = settings.time_window, settings.prediction_steps if settings.prediction_decoder else 0
     windows = Windows([found.normalise(piece) for piece in training_data(settings)[1]], 2 * steps)
-    truth, written = [], []
+    write, truth, written = compiled(model, _forward), [], []
     for batch in windows.every(steps, settings.batch_size):
         truth.append(batch.transpose(0, 2, 1)[:, : steps + future])
-        outputs = model(np.nan_to_num(truth[-1][:, :steps]))
+        outputs = write(tf.constant(np.nan_to_num(truth[-1][:, :steps])))
         written.append(np.concatenate([outputs.prediction, *([outputs.future] if future else [])], axis=1))
     truth, written = np.concatenate(truth), np.concatenate(written)
     figures = {"mse": float(np.nanmean((truth - written)[:, :steps] ** 2))}
@@ -46,6 +48,10 @@ def evaluate(config: str | Path) -> dict[str, float]:
     figure = plotting.windows(truth[::8], written[::8], steps, title=title)
     plotting.save_figure(folder / "future_reconstruction.png", figure)
     return figures
+
+
+def _forward(model):
+    return lambda windows: model(windows)
 
 
 def pictures(
@@ -81,7 +87,7 @@ def pictures(
 def training_curves(folder: Path, lines: list[dict]) -> None:
     """The log's lines as curves."""
     panels = {
-        "squared error of a window": ("train_mse", "test_mse"),
+        "squared error of a batch": ("train_mse", "test_mse"),
         "of what follows it": ("train_future",),
         "KL, mean over dimensions": ("train_kl",),
     }
