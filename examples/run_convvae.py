@@ -47,8 +47,8 @@ _LAYERS = ("filters", "kernel_sizes", "decoder_filters", "decoder_kernel_sizes")
 _MODEL = ("architecture", "z_size", "kl_tolerance")
 _TRAINING = ("batch_size", "learning_rate", "shuffle", "seed", "deterministic", "mixed_precision", "test_fraction")
 _OTHER = (
-    "dataset", "data_dir", "episodes", "steps", "num_epochs", "preset", "gpu", "reload_model", "run_name", "log_dir",
-    "display_step", "picture_step",
+    *runs.PLACEMENT, "dataset", "data_dir", "episodes", "steps", "num_epochs", "preset", "reload_model", "run_name",
+    "log_dir", "display_step", "picture_step",
 )  # fmt: skip
 
 
@@ -69,9 +69,10 @@ def _run(folder: Path, config: dict) -> None:
     from worldmodels.evaluation import evaluate_vae
     from worldmodels.report import VAEReport
 
-    train, test = episodes_of(config, {"frames": "[T, H, W, C] uint8"})
-    runs.prepare(config)
-    model = _model(config, train.shapes["frames"])
+    distribution = runs.prepare(config)
+    train, test = distribution.chief_first(lambda: episodes_of(config, {"frames": "[T, H, W, C] uint8"}))
+    with distribution.scope():
+        model = _model(config, train.shapes["frames"])
     signature = {n: model.get_config()[n] for n in (*_MODEL, *_LAYERS)} | {n: config[n] for n in _TRAINING}
     signature["data"] = train.fingerprint()
     report = VAEReport(model, test, folder, config["seed"])
@@ -86,7 +87,7 @@ def _run(folder: Path, config: dict) -> None:
             report.pictures(epoch)
 
     options = dict(seed=config["seed"], shuffle=config["shuffle"])
-    runs.claim(folder)
+    runs.claim(folder, distribution)
     trainer = Trainer(
         model,
         EpisodeBatches(train, config["batch_size"], {"frames": "frames"}, **options),
@@ -98,11 +99,16 @@ def _run(folder: Path, config: dict) -> None:
         seed=config["seed"],
         evaluate=lambda: evaluate_vae(model, test, config["seed"]),
         after_epoch=after_epoch,
+        distribution=distribution,
     )
-    runs.start(trainer, folder, config)
-    print(f"{len(train)} training and {len(test)} test episodes, {train.steps} and {test.steps} frames "
-          f"{train.shapes['frames']}, {model.count_params()} weights -> {folder}")  # fmt: skip
+    about = (
+        f"{len(train)} training and {len(test)} test episodes, {train.steps} and {test.steps} frames "
+        f"{train.shapes['frames']}, {model.count_params()} weights"
+    )
+    runs.start(trainer, folder, config, about)
     log = trainer.run()
+    if log is None:
+        return
     model.save(folder / "model.keras")
     model.save_json(folder / "vae.json")
     report.pictures(trainer.epochs - 1)

@@ -96,7 +96,7 @@ _TRAINING = (
 )  # fmt: skip
 _STAGES = ("num_epochs", "only_vae_epochs", "kf_update_steps", "dynamics_epochs", "refine_epochs")
 _OTHER = (
-    "dataset", "num_epochs", "preset", "gpu", "reload_model", "run_name", "log_dir", "data_dir", "display_step",
+    *runs.PLACEMENT, "dataset", "num_epochs", "preset", "reload_model", "run_name", "log_dir", "data_dir", "display_step",
     "generate_step", "n_steps_gen", "t_init_mask", "t_steps_mask",
 )  # fmt: skip
 
@@ -112,7 +112,8 @@ def _presets() -> dict:
 
 
 def _run(folder: Path, config: dict) -> None:
-    train, test = _data(config)
+    distribution = runs.prepare(config)
+    train, test = distribution.chief_first(lambda: _data(config))
     config = config | ({} if train.controls is None else {"dim_u": train.controls.shape[-1]})
     from kvae.evaluation import evaluate_elbo
     from kvae.report import Report
@@ -120,8 +121,8 @@ def _run(folder: Path, config: dict) -> None:
     from seqvae.data.batches import Batches
     from seqvae.training import Checkpoints, Trainer, exponential_decay
 
-    runs.prepare(config)
-    model = _model(config, train.image_shape)
+    with distribution.scope():
+        model = _model(config, train.image_shape)
     signature = (
         {n: model.get_config()[n] for n in _MODEL} | {n: config[n] for n in _TRAINING} | {"data": train.fingerprint()}
     )
@@ -142,7 +143,7 @@ def _run(folder: Path, config: dict) -> None:
     def batches(sequences):
         return Batches(sequences, config["batch_size"], seed=config["seed"], shuffle=config["shuffle"])
 
-    runs.claim(folder)
+    runs.claim(folder, distribution)
     trainer = Trainer(
         model,
         batches(train),
@@ -159,11 +160,16 @@ def _run(folder: Path, config: dict) -> None:
         seed=config["seed"],
         evaluate=lambda: evaluate_elbo(model, test, seed=config["seed"]),
         after_epoch=after_epoch,
+        distribution=distribution,
     )
-    runs.start(trainer, folder, config)
-    print(f"{len(train)} training and {len(test)} test sequences of {train.steps} frames {train.image_shape}, "
-          f"{model.count_params()} weights -> {folder}")  # fmt: skip
+    about = (
+        f"{len(train)} training and {len(test)} test sequences of {train.steps} frames {train.image_shape}, "
+        f"{model.count_params()} weights"
+    )
+    runs.start(trainer, folder, config, about)
     log = trainer.run()
+    if log is None:
+        return
     model.save(folder / "model.keras")
     report.pictures(trainer.epochs - 1)
     report.training_curves(log.read())

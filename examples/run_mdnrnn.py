@@ -50,8 +50,8 @@ _MODEL = ("rnn_size", "num_mixture", "predict_done", "predict_reward")
 _TRAINING = ("batch_size", "seq_len", "learning_rate", "decay_rate", "min_learning_rate", "grad_clip", "shuffle", "seed",
              "deterministic", "test_fraction", "mixed_precision")  # fmt: skip
 _OTHER = (
-    "vae", "dataset", "num_epochs", "preset", "gpu", "reload_model", "run_name", "log_dir", "display_step", "jit_compile",
-    "temperature", "seen_steps", "dream_steps", "picture_step",
+    *runs.PLACEMENT, "vae", "dataset", "num_epochs", "preset", "reload_model", "run_name", "log_dir", "display_step",
+    "jit_compile", "temperature", "seen_steps", "dream_steps", "picture_step",
 )  # fmt: skip
 
 
@@ -72,15 +72,20 @@ def _run(folder: Path, config: dict) -> None:
     from worldmodels.evaluation import evaluate_rnn
     from worldmodels.report import RNNReport
 
-    runs.prepare(config)
-    vae, (train_frames, test_frames) = _vision(config)
-    runs.claim(folder)
-    train = _latents(vae, train_frames, folder / "latents" / "train", config)
-    test = _latents(vae, test_frames, folder / "latents" / "test", config)
-    model = _model(config, vae.z_size, train.shapes["actions"][-1])
+    distribution = runs.prepare(config)
+    vae, frames = distribution.chief_first(lambda: _vision(config))
+    runs.claim(folder, distribution)
+    train, test = distribution.chief_first(
+        lambda: [
+            _latents(vae, part, folder / "latents" / n, config)
+            for n, part in zip(("train", "test"), frames, strict=True)
+        ]
+    )
+    with distribution.scope():
+        model = _model(config, vae.z_size, train.shapes["actions"][-1])
     signature = {n: config[n] for n in (*_MODEL, *_TRAINING)} | {"z_size": vae.z_size, "data": train.fingerprint()}
     report = RNNReport(
-        model, vae, train, test, test_frames, folder, seen=config["seen_steps"], steps=config["dream_steps"],
+        model, vae, train, test, frames[1], folder, seen=config["seen_steps"], steps=config["dream_steps"],
         temperature=config["temperature"], seed=config["seed"],
     )  # fmt: skip
 
@@ -104,11 +109,16 @@ def _run(folder: Path, config: dict) -> None:
         seed=config["seed"],
         evaluate=lambda: evaluate_rnn(model, test_batches, config["seed"]),
         after_epoch=after_epoch,
+        distribution=distribution,
     )
-    runs.start(trainer, folder, config)
-    print(f"{len(train)} training and {len(test)} test episodes, {train.steps} and {test.steps} steps, z of {vae.z_size}, "
-          f"actions of {train.shapes['actions'][-1]}, {model.count_params()} weights -> {folder}")  # fmt: skip
+    about = (
+        f"{len(train)} training and {len(test)} test episodes, {train.steps} and {test.steps} steps, z of {vae.z_size}, "
+        f"actions of {train.shapes['actions'][-1]}, {model.count_params()} weights"
+    )
+    runs.start(trainer, folder, config, about)
     log = trainer.run()
+    if log is None:
+        return
     model.save(folder / "model.keras")
     model.save_json(folder / "rnn.json")
     report.dream(trainer.epochs - 1)

@@ -60,7 +60,7 @@ _CONFIG = (
     "kmeans_loss", "kmeans_lambda", "steps_per_epoch", "mixed_precision", "model_convergence",
 )  # fmt: skip
 _OTHER = ("dataset", "centre", "ahead", "confidence", "sessions", "frames", "missing", "n_clusters", "segmentation",
-          "n_communities", "seed", "deterministic", "preset", "gpu", "run_name",
+          "n_communities", "seed", "deterministic", "preset", *runs.PLACEMENT, "run_name",
           "log_dir", "display_step")  # fmt: skip
 
 
@@ -81,20 +81,19 @@ def _run(folder: Path, config: dict) -> None:
     from vrae.vame import report
     from vrae.vame.evaluation import of_windows
 
-    runs.prepare(config)
+    distribution = runs.prepare(config)
     sessions, truth = _sessions(config)
-    runs.claim(folder)
-    write_json(folder / "config.json", config)
     project = folder / "config.yaml"
-    settings = vame.Config(
-        project_name=config["run_name"], project_path=str(folder), project_random_state=config["seed"],
-        prediction_decoder=int(config["prediction_steps"] > 0), **{name: config[name] for name in _CONFIG},
-    )  # fmt: skip
-    vame.write_config(project, settings)
-    frames = vame.create_training(project, sessions)
-    print(f"{len(sessions)} sessions of {len(next(iter(sessions.values())))} features, {frames[0]} training and "
-          f"{frames[1]} test frames -> {folder}")  # fmt: skip
-    trained = vame.rnn_vae.train_model(str(project), on_epoch=lambda line: _print_epoch(line, config))
+    if distribution.chief:
+        runs.claim(folder, distribution)
+        write_json(folder / "config.json", config)
+        _make_project(project, sessions, config)
+    distribution.wait()
+    trained = vame.rnn_vae.train_model(
+        str(project), on_epoch=lambda line: _print_epoch(line, config), distribution=distribution
+    )
+    if not distribution.chief:
+        return
     errors = vame.evaluate(str(project))
     print(f"{trained.epochs} epochs, the best model of epoch {trained.best_epoch}: squared error {errors['mse']:.4f} of the "
           f"variance{_of_future(errors)}")  # fmt: skip
@@ -111,6 +110,19 @@ def _run(folder: Path, config: dict) -> None:
         "motifs.png, latent_space.png, motif_usage.png, training_curves.png, model/evaluate/future_reconstruction.png"
     )
     print(f"look at {folder}/: {names}")
+
+
+def _make_project(project: Path, sessions: dict, config: dict) -> None:
+    from vrae import vame
+
+    settings = vame.Config(
+        project_name=config["run_name"], project_path=str(project.parent), project_random_state=config["seed"],
+        prediction_decoder=int(config["prediction_steps"] > 0), **{name: config[name] for name in _CONFIG},
+    )  # fmt: skip
+    vame.write_config(project, settings)
+    frames = vame.create_training(project, sessions)
+    print(f"{len(sessions)} sessions of {len(next(iter(sessions.values())))} features, {frames[0]} training and "
+          f"{frames[1]} test frames -> {project.parent}")  # fmt: skip
 
 
 def _sessions(config: dict):

@@ -49,7 +49,7 @@ _MODEL = ("z_size", "rnn", "rnn_size", "num_layers", "bidirectional", "attention
           "free_bits")  # fmt: skip
 _TRAINING = ("batch_size", "learning_rate", "max_grad_norm", "teacher_forcing", "annealing", "annealing_epochs", "seed",
              "deterministic", "test_fraction", "window")  # fmt: skip
-_OTHER = ("csv", "npz", "sequences", "num_epochs", "picture_step", "preset", "gpu", "run_name", "log_dir",
+_OTHER = (*runs.PLACEMENT, "csv", "npz", "sequences", "num_epochs", "picture_step", "preset", "run_name", "log_dir",
           "display_step")  # fmt: skip
 
 
@@ -73,11 +73,12 @@ def _run(folder: Path, config: dict) -> None:
     from vrae.report import Report
     from vrae.training import arrays, evaluate
 
-    runs.prepare(config)
+    distribution = runs.prepare(config)
     train, test = _series(config).split(config["test_fraction"], config["seed"])
     scale = standardiser(train)
     train, test = standardised(train, scale), standardised(test, scale)
-    model = VRAE(train.sequences.shape[-1], **{name: config[name] for name in _MODEL})
+    with distribution.scope():
+        model = VRAE(train.sequences.shape[-1], **{name: config[name] for name in _MODEL})
     signature = {n: config[n] for n in (*_MODEL, *_TRAINING)}
     signature["data"] = f"{list(train.sequences.shape)} {zlib.crc32(train.sequences.tobytes()):08x}"
     report = Report(model, test, folder, config["seed"])
@@ -96,7 +97,7 @@ def _run(folder: Path, config: dict) -> None:
         if epoch == 0 or (epoch + 1) % config["picture_step"] == 0:
             report.pictures(epoch)
 
-    runs.claim(folder)
+    runs.claim(folder, distribution)
     trainer = Trainer(
         model,
         Batches(arrays(train), config["batch_size"], seed=config["seed"]),
@@ -109,11 +110,16 @@ def _run(folder: Path, config: dict) -> None:
         evaluate=lambda: evaluate(model, test, seed=config["seed"]),
         before_epoch=before_epoch,
         after_epoch=after_epoch,
+        distribution=distribution,
     )
-    runs.start(trainer, folder, config)
-    print(f"{len(train.sequences)} training and {len(test.sequences)} test series of up to {train.sequences.shape[1]} steps, "
-          f"{train.sequences.shape[2]} features, {model.count_params()} weights -> {folder}")  # fmt: skip
+    about = (
+        f"{len(train.sequences)} training and {len(test.sequences)} test series of up to {train.sequences.shape[1]} steps, "
+        f"{train.sequences.shape[2]} features, {model.count_params()} weights"
+    )
+    runs.start(trainer, folder, config, about)
     log = trainer.run()
+    if log is None:
+        return
     model.save(folder / "model.keras")
     report.pictures(trainer.epochs - 1)
     report.training_curves(log.read())

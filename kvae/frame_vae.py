@@ -5,7 +5,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from kvae import arguments, networks
-from seqvae.randomness import fold
+from seqvae.randomness import fold, normal, uniform
 
 tfd = tfp.distributions
 _LOGIT_LIMIT = 13.815510  # log((1 - 1e-6) / 1e-6): the original clips probabilities to [1e-6, 1 - 1e-6]
@@ -75,26 +75,25 @@ class FrameVAE(keras.layers.Layer):
         mean, variance = self.encode(frames, mask)
         if not self._variational:
             return mean, tf.zeros_like(mean[..., 0])
-        a = mean + tf.sqrt(variance) * tf.random.stateless_normal(tf.shape(mean), fold(seed, 0), dtype=mean.dtype)
+        a = mean + tf.sqrt(variance) * normal(tf.shape(mean), fold(seed, 0), mean.dtype)
         return a, self.code_distribution(mean, variance).log_prob(a)
 
     def log_px(
         self, frames: tf.Tensor, mask: tf.Tensor | None, a: tf.Tensor, keep: float, seed: tf.Tensor
     ) -> tf.Tensor:
-        """log p(x_t | a_t) [B, T]. With keep < 1 only that share of the frames, drawn at random, is decoded: theirs is
-        divided by the share, the others' is 0, so that the expectation stays and the decoder's time falls."""
+        """log p(x_t | a_t) [B, T]. With keep < 1 only that share of a sequence's frames, drawn at random, is decoded:
+        theirs is divided by the share, the others' is 0, so that the expectation stays and the decoder's time falls."""
         if keep == 1.0:
             return self.frame_distribution(self.decode(a)).log_prob(self._seen(frames, mask))
-        shape = tf.shape(a)[:2]
-        count = tf.reduce_prod(shape)
-        kept = tf.maximum(1, tf.cast(tf.math.ceil(keep * tf.cast(count, tf.float32)), tf.int32))
-        chosen = tf.argsort(tf.random.stateless_uniform([count], seed))[:kept]
-        codes = tf.gather(tf.reshape(a, [count, self.dim_a]), chosen)
-        pixels = tf.gather(tf.reshape(frames, tf.concat([[count], self.image_shape], 0)), chosen)
-        observed = None if mask is None else tf.gather(tf.reshape(mask, [count]), chosen)[None]
-        log_px = self.frame_distribution(self.decode(codes[None])).log_prob(self._seen(pixels[None], observed))[0]
-        log_px *= tf.cast(count, log_px.dtype) / tf.cast(kept, log_px.dtype)
-        return tf.reshape(tf.scatter_nd(chosen[:, None], log_px, [count]), shape)
+        steps = tf.shape(a)[1]
+        kept = tf.cast(tf.math.ceil(keep * tf.cast(steps, tf.float32)), tf.int32)
+        chosen = tf.argsort(uniform(tf.shape(a)[:2], seed), axis=1)[:, :kept]
+        codes, pixels = (tf.gather(value, chosen, axis=1, batch_dims=1) for value in (a, frames))
+        observed = None if mask is None else tf.gather(mask, chosen, axis=1, batch_dims=1)
+        log_px = self.frame_distribution(self.decode(codes)).log_prob(self._seen(pixels, observed))
+        log_px *= tf.cast(steps, log_px.dtype) / tf.cast(kept, log_px.dtype)
+        placed = tf.one_hot(chosen, steps, dtype=log_px.dtype)  # [B, kept, T]
+        return tf.linalg.matvec(placed, log_px, transpose_a=True)
 
     def _seen(self, frames: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
         """Frames as floats in [0, 1]; missing ones, NaN or not, become black, so that no NaN reaches a gradient."""

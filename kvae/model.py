@@ -10,7 +10,7 @@ from kvae.frame_vae import FrameVAE
 from kvae.results import CodeTerms, Elbo, Filtered, Generated, Imputed, LgssmBound, LossTerms, Smoothed
 from kvae.scan import Matrices, draw_noise, generate_states
 from kvae.state_space import StateSpace
-from seqvae.randomness import fold, stateless_seed
+from seqvae.randomness import fold, normal, stateless_seed
 from seqvae.training.sequence_model import SequenceModel, as_batch
 
 
@@ -261,7 +261,7 @@ class KVAE(SequenceModel):
         seed = stateless_seed(seed, self._seeds)
         if "codes" in batch:
             a, mask, controls = self._state_arguments(batch["codes"], batch.get("mask"), batch.get("controls"))
-            a += tf.sqrt(batch["variance"]) * tf.random.stateless_normal(tf.shape(a), seed, dtype=a.dtype)
+            a += tf.sqrt(batch["variance"]) * normal(tf.shape(a), seed, a.dtype)
             return CodeTerms(self._states.total_bound(a, mask, controls, self.bound, fold(seed, 1)))
         frames, mask, controls = self._frame_arguments(batch["frames"], batch.get("mask"), batch.get("controls"))
         a, log_qa = self.frame_vae.draw_codes(frames, mask, seed)

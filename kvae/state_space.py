@@ -8,6 +8,7 @@ from kvae import lgssm
 from kvae.dynamics import DynamicsNetwork
 from kvae.results import LgssmBound, Mixed, Smoothed
 from kvae.scan import Matrices, filter_with_gaps, mix
+from seqvae.randomness import normal
 
 JIT_STEPS = 64
 """From this many steps on, training has log p(a) compiled by XLA: it then saves more than its compilation takes."""
@@ -50,7 +51,8 @@ class StateSpace(NamedTuple):
         if kind == "marginal":
             return lgssm.marginal_bound(a, mask, mixed, self.noise, track, smoothed, backward)
         if z is None:
-            z = lgssm.smoothed_marginals(smoothed).sample(seed=seed)
+            noise = normal(tf.shape(smoothed.mean), seed, smoothed.mean.dtype)
+            z = smoothed.mean + tf.linalg.matvec(tf.linalg.cholesky(smoothed.cov), noise)
         return lgssm.sampled_bound(a, mask, mixed, self.noise, smoothed, z)
 
     def total_bound(self, a, mask, controls, kind: str, seed) -> tf.Tensor:

@@ -1,7 +1,11 @@
 """Seeds: an integer where a user calls, a pair of int32 where TensorFlow draws. Nobody else touches them."""
 
+from collections.abc import Callable
+
 import keras
 import tensorflow as tf
+
+from seqvae import replicas
 
 
 def stateless_seed(seed: int | tf.Tensor | None, generator: keras.random.SeedGenerator) -> tf.Tensor:
@@ -17,3 +21,22 @@ def stateless_seed(seed: int | tf.Tensor | None, generator: keras.random.SeedGen
 def fold(seed: tf.Tensor, number: int | tf.Tensor) -> tf.Tensor:
     """A new, independent seed for each `number` (the purpose of a draw, or the step of a run)."""
     return tf.random.fold_in(seed, number)
+
+
+def normal(shape, seed: tf.Tensor, dtype=tf.float32) -> tf.Tensor:
+    """Standard normal numbers [rows, ...]; on a replica the rows it has of those for the whole batch."""
+    return _rows(tf.random.stateless_normal, shape, seed, dtype)
+
+
+def uniform(shape, seed: tf.Tensor, dtype=tf.float32) -> tf.Tensor:
+    """Numbers from 0 to 1 [rows, ...]; on a replica the rows it has of those for the whole batch."""
+    return _rows(tf.random.stateless_uniform, shape, seed, dtype)
+
+
+def _rows(draw: Callable, shape, seed, dtype) -> tf.Tensor:
+    rows = replicas.here()
+    if rows is None:
+        return draw(shape, seed, dtype=dtype)
+    shape = tf.convert_to_tensor(shape, tf.int32)
+    whole = draw(tf.concat([rows.total[None], shape[1:]], 0), seed, dtype=dtype)
+    return whole[rows.first : rows.first + shape[0]]

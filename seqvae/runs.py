@@ -11,7 +11,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from absl import app, flags
+from absl import app, flags, logging
+
+PLACEMENT = ("gpu", "strategy", "replicas")
+"""Flags that say where a run is, and change nothing in what it computes."""
 
 _ERROR, _INTERRUPTED = 2, 130
 
@@ -23,6 +26,13 @@ def define_flags(presets: str) -> None:
     flags.DEFINE_boolean("deterministic", False, "the same numbers, bit for bit, on the same machine; slower")
     flags.DEFINE_string("preset", "", f"named settings: {presets}; flags given beside it win")
     flags.DEFINE_string("gpu", "", "GPUs to use, with commas between; -1: none")
+    flags.DEFINE_enum(
+        "strategy", "one", ["one", "mirrored", "multiworker"],
+        "one device; mirrored: every GPU of this machine; multiworker: the processes of TF_CONFIG or of a SLURM step",
+    )  # fmt: skip
+    flags.DEFINE_integer(
+        "replicas", None, "how many GPUs (mirrored; default: all), or logical CPU devices where there is no GPU"
+    )
     flags.DEFINE_string("run_name", "", "name of the run; default: the time")
     flags.DEFINE_string(
         "log_dir", "logs", "folder of the run folders", allow_override=True
@@ -44,6 +54,7 @@ def main(argv: list[str], names, family: str, presets: Callable[[], dict], run: 
     given = {name: flags.FLAGS[name].value for name in names if flags.FLAGS[name].present}
     defaults = {name: flags.FLAGS[name].default for name in names}
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow reports every missing CUDA library
+    logging.set_verbosity(logging.WARNING)  # and tf.distribute every sum it compiles
     if given.get("gpu"):
         os.environ["CUDA_VISIBLE_DEVICES"] = given["gpu"]
     try:
@@ -54,20 +65,30 @@ def main(argv: list[str], names, family: str, presets: Callable[[], dict], run: 
         sys.exit(_ERROR)
 
 
-def prepare(config: dict) -> None:
-    """Seeds and devices, once TensorFlow is wanted: no GPU memory before it is needed, determinism where asked for."""
+def prepare(config: dict):
+    """Devices and seeds, before TensorFlow is used: no GPU memory before it is needed, determinism where asked for.
+
+    Returns:
+        The `Distribution` in whose scope the model is made.
+    """
     import keras
     import tensorflow as tf
 
+    from seqvae.training.distribution import distribution
+
     for device in tf.config.list_physical_devices("GPU"):
         tf.config.experimental.set_memory_growth(device, True)
+    made = distribution(config["strategy"], config["replicas"])
     keras.utils.set_random_seed(config["seed"])
     if config["deterministic"]:
         tf.config.experimental.enable_op_determinism()
+    return made
 
 
-def claim(folder: Path) -> None:
-    """Makes the run's folder; an earlier run in it is never written over unasked."""
+def claim(folder: Path, distribution) -> None:
+    """Makes the run's folder, which is the chief's to write; an earlier run in it is never written over unasked."""
+    if not distribution.chief:
+        return
     if (folder / "config.json").exists() and not flags.FLAGS.resume:
         if not flags.FLAGS.overwrite:
             raise ValueError(
@@ -82,13 +103,17 @@ def claim(folder: Path) -> None:
         ) from error
 
 
-def start(trainer, folder: Path, config: dict) -> None:
-    """Goes back to the newest checkpoint where --resume asks for it, and writes config.json."""
+def start(trainer, folder: Path, config: dict, about: str) -> None:
+    """Goes back to the newest checkpoint where --resume asks for it, writes config.json, and says what the run is about."""
     from seqvae.files import write_json
 
-    if flags.FLAGS.resume and not trainer.resume():
+    resumed = flags.FLAGS.resume and trainer.resume()
+    if not trainer.distribution.chief:
+        return
+    if flags.FLAGS.resume and not resumed:
         print("no checkpoint yet: the run starts again from its seed")
     write_json(folder / "config.json", config)
+    print(f"{about} -> {folder}")
 
 
 def _configure(defaults: dict, given: dict, family: str, presets: dict) -> tuple[Path, dict]:
@@ -101,6 +126,8 @@ def _configure(defaults: dict, given: dict, family: str, presets: dict) -> tuple
     if preset not in presets:
         raise ValueError(f"--preset: expected one of {', '.join(name for name in presets if name)}, got {preset!r}.")
     config = defaults | presets[preset] | given
+    if config["strategy"] == "multiworker" and not config["run_name"]:
+        raise ValueError("--run_name: with --strategy=multiworker expected one, the same for all workers.")
     config["run_name"] = config["run_name"] or time.strftime("%Y%m%d%H%M%S")
     return Path(config["log_dir"]) / f"{config['run_name']}_{family}", config
 

@@ -41,3 +41,7 @@ WM_WEIGHTS_MOST, WM_WEIGHTS_MAX = 5e-6, 6e-4
 # VAME in float64, ours against PyTorch's float64: the same operations in another order. Its train() ran in float32.
 VAME = dict(rtol=1e-10, atol=1e-11)
 VAME_FLOAT32 = dict(rtol=1e-5, atol=2e-5)
+
+# One replica or several: the same sums in another order, over 20 steps. In float32 3e-7 of the largest was seen; numbers near
+# 0 are compared with weights of about 1.
+REPLICAS = dict(rtol=1e-6, atol=1e-6)

@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from seqvae.randomness import uniform
 from vrae.encoder import RNNS
 
 
@@ -54,7 +55,7 @@ class Decoder(keras.layers.Layer):
         batch, width = tf.shape(context)[0], self._likelihood.feature_size
         draws = tf.zeros([steps, batch, 1])
         if given is not None:
-            draws = tf.random.stateless_uniform([steps, batch, 1], seed) if seed is not None else draws
+            draws = tf.transpose(uniform([batch, steps, 1], seed), [1, 0, 2]) if seed is not None else draws
             given = tf.transpose(given, [1, 0, 2])
 
         def step(t, states, value, outputs):

@@ -6,7 +6,8 @@ import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
 from seqvae.objectives import gaussian_kl
-from seqvae.randomness import fold, stateless_seed
+from seqvae.randomness import fold, normal, stateless_seed
+from seqvae.replicas import all_rows
 from seqvae.training import SequenceModel
 from vrae import likelihoods
 from vrae.decoder import Decoder
@@ -133,7 +134,7 @@ class VRAE(SequenceModel):
         seed = stateless_seed(seed, self._seeds)
         mean, logvar = self._encode(sequences, mask, condition)
         if noise is None:
-            noise = tf.random.stateless_normal(tf.shape(mean), fold(seed, 0))
+            noise = normal(tf.shape(mean), fold(seed, 0))
         z = mean + tf.exp(0.5 * logvar) * noise
         forcing = tf.convert_to_tensor(self.teacher_forcing) if training else tf.constant(1.0)
         given = self.likelihood.inputs(self._clean(sequences, mask))
@@ -142,7 +143,7 @@ class VRAE(SequenceModel):
         )  # fmt: skip
         log_px = self.likelihood.distribution(outputs).log_prob(self._clean(sequences, mask))
         log_px = tf.reduce_mean(tf.reduce_sum(mask * log_px, axis=1))
-        per_dimension = tf.reduce_mean(gaussian_kl(mean, logvar), axis=0)
+        per_dimension = tf.reduce_mean(all_rows(gaussian_kl(mean, logvar)), axis=0)  # free bits are of the whole batch
         kl = tf.reduce_sum(per_dimension)
         paid = tf.reduce_sum(tf.maximum(per_dimension, self._config["free_bits"]))
         return VRAETerms(log_px - kl, log_px, kl, paid)

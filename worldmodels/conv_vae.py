@@ -5,7 +5,7 @@ import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
 from seqvae.objectives import bounded, gaussian_kl
-from seqvae.randomness import fold, stateless_seed
+from seqvae.randomness import fold, normal, stateless_seed
 from seqvae.training import SequenceModel
 from worldmodels import arguments, networks, original
 from worldmodels.course import CourseMethods, RMSprop
@@ -141,7 +141,7 @@ class ConvVAE(CourseMethods, SequenceModel):
         frames = self._checked(frames["frames"] if isinstance(frames, dict) else frames)
         mean, logvar = self._encode(frames)
         if noise is None:
-            noise = tf.random.stateless_normal(tf.shape(mean), fold(stateless_seed(seed, self._seeds), 0))
+            noise = normal(tf.shape(mean), fold(stateless_seed(seed, self._seeds), 0))
         error = tf.square(_floats(frames) - self._decode(mean + tf.exp(0.5 * logvar) * noise))
         kl = gaussian_kl(mean, logvar)
         if self.architecture == "course":

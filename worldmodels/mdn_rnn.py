@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from seqvae.objectives import bounded
-from seqvae.randomness import fold, stateless_seed
+from seqvae.randomness import fold, normal, stateless_seed
 from seqvae.training import SequenceModel
 from worldmodels import arguments, mixture, original
 from worldmodels.cell import ForgetBias, forget_bias, glorot_of, swap_gates
@@ -242,7 +242,7 @@ class MDNRNN(SequenceModel):
         mean, logvar = (
             arguments.check_last_axis(name, batch[name], self.z_size, rank=3) for name in ("mean", "logvar")
         )
-        noise = tf.random.stateless_normal(tf.shape(mean), fold(stateless_seed(seed, self._seeds), 2))
+        noise = normal(tf.shape(mean), fold(stateless_seed(seed, self._seeds), 2))
         return mean + tf.exp(0.5 * logvar) * noise
 
     def _done_term(self, logit, batch, weight) -> tf.Tensor:

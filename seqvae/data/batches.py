@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from seqvae.data.sequences import Sequences
+from seqvae.replicas import rows_of
 
 
 class Batches:
@@ -33,14 +34,28 @@ class Batches:
         """Batches per epoch."""
         return -(-self._count // self._size)
 
-    def epoch(self, epoch: int, skip: int = 0) -> tf.data.Dataset:
+    def rows(self, step: int) -> int:
+        """Sequences in the batch of a step: the last of an epoch may be smaller."""
+        return min(self._size, self._count - step * self._size)
+
+    def epoch(self, epoch: int, skip: int = 0, part: tuple[int, int] = (0, 1)) -> tf.data.Dataset:
         """The batches of an epoch, less its first `skip`: dicts of the mapping's names, or for `Sequences` of `frames`
-        [b, T, H, W(, C)] in the stored type and, where they have them, `mask` [b, T] and `controls` [b, T, dim_u]."""
+        [b, T, H, W(, C)] in the stored type and, where they have them, `mask` [b, T] and `controls` [b, T, dim_u].
+
+        part: (i, n) gives of each batch the rows of the i-th of n workers (`seqvae.replicas.rows_of`).
+        """
         order = np.arange(self._count)
         if self._shuffle:
             order = np.random.default_rng([self._seed, epoch]).permutation(self._count)
-        indices = tf.data.Dataset.from_tensor_slices(order[skip * self._size :]).batch(self._size)
-        batches = indices.map(self._gather, num_parallel_calls=1, deterministic=True).prefetch(2)
+        order = tf.constant(order)
+
+        def batch(step: tf.Tensor) -> dict[str, tf.Tensor]:
+            start = step * self._size
+            first, count, _ = rows_of(*part, tf.minimum(self._size, self._count - start))
+            return self._gather(order[start + first : start + first + tf.maximum(count, 1)])
+
+        steps = tf.data.Dataset.range(skip, len(self), output_type=tf.int32)
+        batches = steps.map(batch, num_parallel_calls=1, deterministic=True).prefetch(2)
         # Nothing is left to tune, and the tuner's thread holds up the end of every epoch by seconds.
         options = tf.data.Options()
         options.autotune.enabled = False

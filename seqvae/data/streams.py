@@ -56,7 +56,11 @@ class EpisodeBatches:
         """Batches per epoch."""
         return -(-sum(self._items) // self._size)
 
-    def epoch(self, epoch: int, skip: int = 0) -> "Epoch":
+    def rows(self, step: int) -> int:
+        """Items in the batch of a step: the last of an epoch may be smaller."""
+        return min(self._size, sum(self._items) - step * self._size)
+
+    def epoch(self, epoch: int, skip: int = 0, part: tuple[int, int] = (0, 1)) -> "Epoch":
         """The batches of an epoch, less its first `skip`: what those alone need is not read."""
         first = self._episodes.read(0, self._names)
         leading = [None] if self._window is None else [None, self._window]

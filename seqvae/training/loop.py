@@ -14,9 +14,12 @@ import tensorflow as tf
 from seqvae.data.batches import Batches
 from seqvae.randomness import fold
 from seqvae.training.checkpoints import CheckpointError, Checkpoints, gather, restore
-from seqvae.training.gradient_step import gradient_step
+from seqvae.training.distribution import Distribution
+from seqvae.training.gradient_step import NOT_FINITE, gradient_step, names
 from seqvae.training.progress import RunBar
 from seqvae.training.run_log import RunLog
+
+_CURE = "Use a smaller learning rate or max_grad_norm, or larger noise variances."
 
 
 class NonFiniteError(FloatingPointError):
@@ -69,6 +72,11 @@ def exponential_decay(start: float, rate: float, every: int) -> Callable[[int], 
     return lambda epoch: start * rate ** (epoch // every)
 
 
+def _beginning(epoch: int) -> dict:
+    """The position at an epoch's beginning: steps done, sums of their figures, their weight, the time they took."""
+    return {"epoch": epoch, "step": 0, "sums": [], "weight": 0.0, "seconds": 0.0}
+
+
 def _adam() -> keras.optimizers.Optimizer:
     return keras.optimizers.Adam(epsilon=1e-8, name="adam")  # named: checkpoints of any process are alike
 
@@ -84,6 +92,8 @@ class Trainer:
         clip_norm: the gradients' global norm is clipped to it.
         optimizer: makes a stage's optimiser; by default Adam with epsilon 1e-8.
         evaluate: gives named test figures. before_epoch: called with the epoch's number, also where a run is resumed in it.
+        distribution: the replicas that share each step, those the model was made on. Of several workers the chief alone
+            evaluates, writes, and calls `after_epoch`.
         quiet: no progress bar.
     """
 
@@ -93,14 +103,15 @@ class Trainer:
         optimizer: Callable[[], keras.optimizers.Optimizer] | None = None, seed: int = 0,
         evaluate: Callable[[], dict[str, float]] = dict, before_epoch: Callable[[int], None] = lambda epoch: None,
         after_epoch: Callable[[int, RunLog], None] = lambda epoch, log: None,
-        quiet: bool = False,
+        distribution: Distribution | None = None, quiet: bool = False,
     ):  # fmt: skip
         self.model, self.batches, self.stages = model, batches, stages
         self._checkpoints, self._log_folder = checkpoints, log_folder
         self._learning_rate, self._clip_norm, self._make_optimizer = learning_rate, clip_norm, optimizer or _adam
         self._seed = tf.constant([seed, 0], tf.int32)
         self._evaluate, self._before_epoch, self._after_epoch, self._quiet = evaluate, before_epoch, after_epoch, quiet
-        self._position = {"epoch": 0, "step": 0, "sums": [], "weight": 0.0, "seconds": 0.0}
+        self.distribution = distribution or Distribution()
+        self._position = _beginning(0)
         self._optimizer = self._stage = self._take_step = self._stage_batches = self._names = None
         self._stop = False
 
@@ -122,20 +133,31 @@ class Trainer:
         self._position = {name: position[name] for name in self._position}
         return True
 
-    def run(self) -> RunLog:
-        """Trains to the end of the last stage.
+    def run(self) -> RunLog | None:
+        """Trains to the end of the last stage. The log; None on a worker that is not the chief.
 
         Raises:
             NonFiniteError: names the epoch, the step and the term.
             Interrupted: after Ctrl-C.
+            WorkerLost: another worker is gone.
         """
-        log = RunLog(self._log_folder, self._position["epoch"])
-        with self._interruptible(), RunBar(self.epochs, len(self.batches), self._quiet) as bar:
+        self._agree()
+        log = RunLog(self._log_folder, self._position["epoch"]) if self.distribution.chief else None
+        quiet = self._quiet or log is None
+        with self._interruptible(), RunBar(self.epochs, len(self.batches), quiet) as bar:
             while self._position["epoch"] < self.epochs:
                 self._run_epoch(log, bar)
         return log
 
-    def _run_epoch(self, log: RunLog, bar: RunBar) -> None:
+    def _agree(self) -> None:
+        mine = [float(self._position[name]) for name in ("epoch", "step")]
+        if self.distribution.of_chief(mine) != mine:
+            raise CheckpointError(
+                f"{self._checkpoints.folder}: worker {self.distribution.worker} found another checkpoint there than the "
+                "chief. All workers must see the same folder of the run."
+            )
+
+    def _run_epoch(self, log: RunLog | None, bar: RunBar) -> None:
         epoch = self._position["epoch"]
         stage, epoch_of_stage = self._stage_of(epoch)
         if self._stage != stage.name:
@@ -144,7 +166,8 @@ class Trainer:
         self._optimizer.learning_rate.assign(rate)
         self._before_epoch(epoch)
         began = time.perf_counter() - self._position["seconds"]
-        for batch in self._stage_batches.epoch(epoch, skip=self._position["step"]):
+        part = self.distribution.worker, self.distribution.workers
+        for batch in self._stage_batches.epoch(epoch, skip=self._position["step"], part=part):
             self._run_step(batch, bar)
             self._position["seconds"] = time.perf_counter() - began
             if self._stop:
@@ -155,7 +178,15 @@ class Trainer:
     def _run_step(self, batch, bar: RunBar) -> None:
         position = self._position
         number = position["epoch"] * len(self.batches) + position["step"]
-        *values, weight = self._take_step(batch, fold(self._seed, number)).numpy().tolist()  # one transfer a step
+        total = tf.constant(self._stage_batches.rows(position["step"]))
+        cure = f"The last checkpoint is in {self._checkpoints.folder}: start all workers again with --resume."
+        try:
+            with self.distribution.answering(cure):
+                *values, weight = (
+                    self._take_step(batch, total, fold(self._seed, number)).numpy().tolist()
+                )  # one transfer
+        except tf.errors.InvalidArgumentError as error:
+            self._raise_named(error)
         if not np.isfinite(values).all():
             self._raise_non_finite(values)
         values = np.array(values)
@@ -163,12 +194,13 @@ class Trainer:
         position |= {"step": position["step"] + 1, "sums": sums.tolist(), "weight": position["weight"] + weight}
         bar.show(position["epoch"], position["step"], self._means())
 
-    def _end_epoch(self, log: RunLog, line: dict) -> None:
+    def _end_epoch(self, log: RunLog | None, line: dict) -> None:
         train = {f"train_{name}": value for name, value in self._means().items()}
+        seconds, self._position = self._position["seconds"], _beginning(line["epoch"] + 1)
+        if log is None:
+            return
         test = {f"test_{name}": float(value) for name, value in self._evaluate().items()}
-        line |= {"seconds": round(self._position["seconds"], 3)} | train | test
-        self._position = {"epoch": line["epoch"] + 1, "step": 0, "sums": [], "weight": 0.0, "seconds": 0.0}
-        log.write(line)
+        log.write(line | {"seconds": round(seconds, 3)} | train | test)
         self._save()
         self._after_epoch(line["epoch"], log)
 
@@ -177,19 +209,28 @@ class Trainer:
         self._stage = stage.name
         self._stage_batches = stage.batches() if stage.batches else self.batches
         variables = list(stage.variables)
-        optimizer = self._make_optimizer()
-        optimizer.build(variables)
+        several = self.distribution.replicas > 1
+        with self.distribution.scope():
+            optimizer = self._make_optimizer()
+            optimizer.build(variables)
 
-        def take_step(batch, seed):
+        def on_replica(batch, seed):
             step = gradient_step(self.model, batch, variables, optimizer, seed=seed, clip_norm=self._clip_norm)
-            self._names = ("loss", *step.terms._fields, "gradient_norm")
-            values = (step.loss, *step.terms, step.gradient_norm, self.model.count(batch))
+            self._names = names(step)
+            values = (step.loss, *step.terms, step.gradient_norm, step.count)
             return tf.stack([tf.cast(value, tf.float32) for value in values])
 
-        signature = [self._stage_batches.epoch(0).element_spec, tf.TensorSpec([2], tf.int32)]
+        def take_step(batch, total, seed):
+            return self.distribution.run(on_replica, batch, total, seed)
+
+        batch = self._stage_batches.epoch(0).element_spec
+        signature = [batch, tf.TensorSpec([], tf.int32), tf.TensorSpec([2], tf.int32)]
         self._optimizer = optimizer
-        self._take_step = tf.function(
-            take_step, autograph=False, input_signature=signature, jit_compile=stage.jit_compile or None
+        self._take_step = tf.function(  # XLA compiles no step of several replicas
+            take_step,
+            autograph=False,
+            input_signature=signature,
+            jit_compile=(stage.jit_compile and not several) or None,
         )
         self._take_step.get_concrete_function()
 
@@ -217,13 +258,26 @@ class Trainer:
     def _raise_non_finite(self, values: list[float]) -> None:
         bad = [name for name, value in zip(self._names, values, strict=True) if not np.isfinite(value)]
         self._save()
-        place = f"epoch {self._position['epoch'] + 1}, step {self._position['step'] + 1}"
         raise NonFiniteError(
-            f"{place}: {', '.join(bad)} is not finite. The weights before that step are kept in "
-            f"{self._checkpoints.folder}. Use a smaller learning rate or max_grad_norm, or larger noise variances."
+            f"{self._place()}: {', '.join(bad)} is not finite. The weights before that step are kept in "
+            f"{self._checkpoints.folder}. {_CURE}"
         )
 
+    def _raise_named(self, error: tf.errors.InvalidArgumentError) -> None:
+        if NOT_FINITE not in error.message:
+            raise error
+        values = error.message.split(NOT_FINITE)[1].splitlines()[0].strip(']" ')
+        raise NonFiniteError(
+            f"{self._place()}: the loss, a term or the gradient is not finite ({values}). The last checkpoint is in "
+            f"{self._checkpoints.folder}. {_CURE}"
+        ) from None
+
+    def _place(self) -> str:
+        return f"epoch {self._position['epoch'] + 1}, step {self._position['step'] + 1}"
+
     def _save(self) -> None:
+        if not self.distribution.chief:
+            return
         arrays = gather(self.model.trainable_variables, "model") | gather(self._optimizer.variables, "optimizer")
         position = self._position | {"stage": self._stage}
         self._checkpoints.save(self._position["epoch"] * len(self.batches) + self._position["step"], arrays, position)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from seqvae.files import NPZ_ERRORS, whole_file
+from seqvae.replicas import rows_of
 from vrae.vame.config import Config
 
 
@@ -75,11 +76,17 @@ class Windows:
         which = np.searchsorted(self._first, starts, side="right") - 1
         return np.stack([self.pieces[p][:, i - self._first[p]] for p, i in zip(which, starts, strict=True)])
 
-    def drawn(self, batch_size: int, batches: int, seed: tuple[int, ...]) -> Iterator[np.ndarray]:
-        """Batches of windows drawn at random, each frame as likely a beginning as any other."""
+    def drawn(
+        self, batch_size: int, batches: int, seed: tuple[int, ...], part: tuple[int, int] = (0, 1)
+    ) -> Iterator[np.ndarray]:
+        """Batches of windows drawn at random, each frame as likely a beginning as any other.
+
+        part: (i, n) gives of each batch the rows of the i-th of n workers.
+        """
         random = np.random.default_rng(seed)
+        first, count, _ = (int(value) for value in rows_of(*part, batch_size))
         for _ in range(batches):
-            yield self.take(random.integers(len(self), size=batch_size))
+            yield self.take(random.integers(len(self), size=batch_size)[first : first + max(1, count)])
 
     def every(self, stride: int, batch_size: int) -> Iterator[np.ndarray]:
         """Batches of the windows at every `stride`-th beginning, always the same; the last may be smaller."""

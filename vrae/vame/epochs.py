@@ -5,6 +5,8 @@ from functools import partial
 import numpy as np
 import tensorflow as tf
 
+from seqvae import replicas
+from seqvae.training import Distribution
 from vrae.vame.losses import (
     cluster_loss,
     future_reconstruction_loss,
@@ -19,6 +21,7 @@ from vrae.vame.rnn_model import RNN_VAE
 def train(
     train_loader, epoch, model: RNN_VAE, optimizer, anneal_function, BETA, kl_start, annealtime, seq_len, future_decoder,
     future_steps, scheduler, mse_red, mse_pred, kloss, klmbda, bsize, noise, *, seed: int = 0, draws=None,
+    distribution: Distribution | None = None,
 ) -> tuple[float, float, float, float, float, float, int]:  # fmt: skip
     """An epoch of training.
 
@@ -28,6 +31,7 @@ def train(
             the last batch's).
         noise: True adds `gaussian` noise to the input. seed: of z and the noise.
         draws: [B, ZDIMS] standard normal numbers for each batch in place of drawn ones.
+        distribution: the replicas that share each step. Of several workers each gives its rows of the batches of `bsize`.
 
     Returns:
         The weight of the KL; means over the batches of the loss, the weighted cluster term, the KL and the two squared errors
@@ -35,13 +39,29 @@ def train(
     """
     weight = kl_annealing(epoch, kl_start, annealtime, anneal_function)
     optimizer.build(model.trainable_variables)
-    options = optimizer, future_decoder, mse_red, mse_pred, kloss, klmbda, bsize, seq_len, future_steps, noise
+    distribution = distribution or Distribution()
+    options = (
+        distribution,
+        optimizer,
+        future_decoder,
+        mse_red,
+        mse_pred,
+        kloss,
+        klmbda,
+        bsize,
+        seq_len,
+        future_steps,
+        noise,
+    )
     step = compiled(model, _train_step, options)
     sums, count, scalar = np.zeros(5), 0, partial(tf.constant, dtype=model.variable_dtype)
     for count, windows in enumerate(train_loader, 1):
-        drawn = None if draws is None else tf.convert_to_tensor(draws[count - 1], model.variable_dtype)
+        batch = [_batch(windows, model)]
+        if draws is not None:
+            batch.append(tf.convert_to_tensor(draws[count - 1], model.variable_dtype))
+        total = tf.constant(bsize if distribution.workers > 1 else len(windows))
         seeds = tf.constant([seed, epoch * 1_000_003 + count], tf.int32)
-        sums += step(_batch(windows, model), scalar(weight), scalar(BETA), seeds, drawn).numpy()
+        sums += step(batch, total, scalar(weight), scalar(BETA), seeds).numpy()
     if not count:
         raise ValueError("train_loader: no batch in it. Fewer windows than a batch? Use a smaller batch_size.")
     total, cluster, kl, rec, future = sums / count
@@ -87,30 +107,42 @@ def _test_step(model, mse_red, kloss, klmbda, bsize, seq_len):
 
 
 def _train_step(
-    model, optimizer, future_decoder, mse_red, mse_pred, kloss, klmbda, bsize, seq_len, future_steps, noise
+    model, distribution, optimizer, future_decoder, mse_red, mse_pred, kloss, klmbda, bsize, seq_len, future_steps, noise
 ):  # fmt: skip
     variables = model.trainable_variables
 
-    def step(windows, weight, beta, seed, drawn):
+    def step(batch, total, weight, beta, seed):
+        return distribution.run(on_replica, batch, total, weight, beta, seed)
+
+    def on_replica(batch, weight, beta, seed):
+        windows, drawn = batch if len(batch) == 2 else (*batch, None)
         x, mask = _split(windows, 0, seq_len)
         seen = gaussian(x, True, seq_len, seed=tf.random.fold_in(seed, 1)) if noise is True else x
         with tf.GradientTape() as tape:
             outputs = model(seen, training=True, noise=drawn, seed=seed)
-            z, mu, logvar = outputs[-3:]
-            rec = reconstruction_loss(x, outputs.prediction, mse_red, mask)
+            rec = _here(reconstruction_loss(x, outputs.prediction, mse_red, mask), mse_red, mask)
             future = tf.zeros([], rec.dtype)
             if future_decoder:
-                target = _split(windows, seq_len, seq_len + future_steps)
-                future = future_reconstruction_loss(target[0], outputs.future, mse_pred, target[1])
-            kl, cluster = kullback_leibler_loss(mu, logvar), cluster_loss(tf.transpose(z), kloss, klmbda, bsize)
+                target, seen_later = _split(windows, seq_len, seq_len + future_steps)
+                future = future_reconstruction_loss(target, outputs.future, mse_pred, seen_later)
+                future = _here(future, mse_pred, seen_later)
+            z, mu, logvar = tf.split(replicas.all_rows(tf.concat(outputs[-3:], -1)), 3, axis=-1)
+            kl = replicas.once(kullback_leibler_loss(mu, logvar))
+            cluster = replicas.once(cluster_loss(tf.transpose(z), kloss, klmbda, bsize))
             loss = rec + future + beta * weight * kl + weight * cluster
         gradients = tape.gradient(
             loss, [v.value for v in variables], unconnected_gradients=tf.UnconnectedGradients.ZERO
         )
-        optimizer.apply(gradients, variables)
-        return tf.stack([loss, cluster, kl, rec, future])
+        summed = replicas.sum_of([*gradients, loss, cluster, kl, rec, future])
+        replicas.apply(optimizer, summed[: len(gradients)], variables)
+        return tf.stack(summed[len(gradients) :])
 
     return step
+
+
+def _here(error: tf.Tensor, reduction: str, mask: tf.Tensor) -> tf.Tensor:
+    """The part of this replica in the whole batch's error, a sum or a mean over what `mask` counts."""
+    return replicas.part_of_sum(error) if reduction == "sum" else error * replicas.share(tf.reduce_sum(mask))
 
 
 def _batch(windows, model) -> tf.Tensor:

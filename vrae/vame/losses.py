@@ -5,6 +5,8 @@ import math
 import numpy as np
 import tensorflow as tf
 
+from seqvae.randomness import normal
+
 _REDUCTIONS = ("sum", "mean")
 
 
@@ -95,5 +97,5 @@ def gaussian(ins, is_training: bool, seq_len: int, std_n: float = 0.8, *, noise=
     steps = tf.cast(tf.shape(ins)[1], ins.dtype)
     deviation = tf.math.reduce_std(ins, axis=1, keepdims=True) * tf.sqrt(steps / (steps - 1.0))
     if noise is None:
-        noise = tf.random.stateless_normal(tf.shape(ins), seed, dtype=ins.dtype)
+        noise = normal(tf.shape(ins), seed, ins.dtype)
     return ins + tf.cast(noise, ins.dtype) * std_n * deviation

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
-from seqvae.randomness import stateless_seed
+from seqvae.randomness import normal, stateless_seed
 from vrae.vame.gru import BidirectionalGRU
 
 
@@ -92,7 +92,7 @@ class Lambda(keras.layers.Layer):
         if not training:
             return mu, mu, logvar
         if noise is None:
-            noise = tf.random.stateless_normal(tf.shape(mu), stateless_seed(seed, self._seeds), dtype=tf.float32)
+            noise = normal(tf.shape(mu), stateless_seed(seed, self._seeds))
         return mu + tf.exp(0.5 * logvar) * tf.cast(noise, mu.dtype), mu, logvar
 
     def get_config(self):

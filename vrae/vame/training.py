@@ -13,7 +13,7 @@ import numpy as np
 
 from seqvae.data import save
 from seqvae.files import write_json
-from seqvae.training import Checkpoints, RunLog
+from seqvae.training import CheckpointError, Checkpoints, Distribution, RunLog
 from seqvae.training.checkpoints import gather, restore
 from seqvae.training.progress import RunBar
 from vrae.vame import original
@@ -53,7 +53,8 @@ class Trained(NamedTuple):
 
 
 def train_model(
-    config: str, save_logs: bool = False, *, on_epoch: Callable[[dict], None] = lambda line: None
+    config: str, save_logs: bool = False, *, on_epoch: Callable[[dict], None] = lambda line: None,
+    distribution: Distribution | None = None,
 ) -> Trained:  # fmt: skip
     """Trains the model on `<project_path>/data/train/train_seq.npy`, tests it on `test_seq.npy`.
 
@@ -70,13 +71,16 @@ def train_model(
         config: path of the config.yaml, see `Config`.
         save_logs: no progress bar, for output that goes to a file.
         on_epoch: called with the log's line after every epoch.
+        distribution: the replicas that share each step. Of several workers the chief alone tests, writes, and calls
+            `on_epoch`.
 
     Raises:
         ValueError: a key or the data cannot be used; the message says which and why.
+        WorkerLost: another worker is gone.
     """
     settings = read_config(config)
     pieces, test_pieces = training_data(settings)
-    return _Training(settings, pieces, test_pieces, quiet=save_logs).run(on_epoch)
+    return _Training(settings, pieces, test_pieces, distribution or Distribution(), quiet=save_logs).run(on_epoch)
 
 
 def build_model(settings: Config) -> RNN_VAE:
@@ -92,8 +96,12 @@ def build_model(settings: Config) -> RNN_VAE:
 class _Training:
     """A training between its epochs."""
 
-    def __init__(self, settings: Config, pieces, test_pieces, quiet: bool):
-        self._settings, self._quiet = settings, quiet
+    def __init__(self, settings: Config, pieces, test_pieces, distribution: Distribution, quiet: bool):
+        if settings.batch_mixing and distribution.replicas > 1:
+            raise ValueError(
+                "batch_mixing: mixes samples of the whole batch; expected false with more than one replica."
+            )
+        self._settings, self._distribution, self._quiet = settings, distribution, quiet or not distribution.chief
         self._folder = Path(settings.project_path) / "model"
         self._statistics = statistics(pieces)
         steps = 2 * settings.time_window
@@ -107,9 +115,10 @@ class _Training:
                 )
         self._batches = settings.steps_per_epoch or max(1, sum(p.shape[1] for p in pieces) // settings.batch_size)
         keras.utils.set_random_seed(settings.project_random_state)
-        self._model = build_model(settings)
-        self._optimizer = Adam(settings.learning_rate)
-        self._optimizer.build(self._model.trainable_variables)
+        with distribution.scope():
+            self._model = build_model(settings)
+            self._optimizer = Adam(settings.learning_rate)
+            self._optimizer.build(self._model.trainable_variables)
         factor, patience = (settings.scheduler_gamma, settings.scheduler_step_size) if settings.scheduler else (1.0, 1)
         self._scheduler = ReduceLROnPlateau(self._optimizer, factor, patience)
         self._best, self._best_epoch, self._since_best = math.inf, 0, 0
@@ -118,15 +127,23 @@ class _Training:
 
     def run(self, on_epoch: Callable[[dict], None]) -> Trained:
         done = self._resume()
-        log = RunLog(self._folder, done)
+        if self._distribution.of_chief([float(done)]) != [float(done)]:
+            raise CheckpointError(
+                f"{self._folder}: worker {self._distribution.worker} found another checkpoint there than the chief. All "
+                "workers must see the same folder of the project."
+            )
+        log = RunLog(self._folder, done) if self._distribution.chief else None
         with RunBar(self._settings.max_epochs, 1, self._quiet) as bar:
             while done < self._settings.max_epochs and self._since_best <= self._settings.model_convergence:
                 began = time.perf_counter()
-                line = self._epoch(done + 1)
-                line["seconds"] = round(time.perf_counter() - began, 3)
-                log.write(line)
-                self._after(line, log)
-                on_epoch(line)
+                cure = f"The last epoch is in {self._folder / 'checkpoints'}: start all workers again."
+                with self._distribution.answering(cure):
+                    line = self._epoch(done + 1)
+                better = self._compare(line)
+                if log is not None:
+                    log.write(line | {"seconds": round(time.perf_counter() - began, 3)})
+                    self._write(line, log, better)
+                    on_epoch(log.read()[-1])
                 done += 1
                 bar.show(done - 1, 1, {name: line[name] for name in ("train_loss", "test_mse")})
         return Trained(done, self._best_epoch, self._best, self._folder)
@@ -134,18 +151,23 @@ class _Training:
     def _epoch(self, epoch: int) -> dict:
         """Trains and tests; the log's line."""
         s = self._settings
-        seed = (s.project_random_state, epoch)
+        seed, part = (s.project_random_state, epoch), (self._distribution.worker, self._distribution.workers)
         options = dict(seq_len=s.time_window, mse_red=s.mse_reconstruction_reduction, kloss=min(s.kmeans_loss, s.zdims))
         weight, loss, cluster, kl, mse, future, _ = train(
-            self._train.drawn(s.batch_size, self._batches, seed), epoch, self._model, self._optimizer, s.anneal_function,
-            s.beta, s.kl_start, s.annealtime, future_decoder=bool(s.prediction_decoder), future_steps=s.prediction_steps,
+            self._train.drawn(s.batch_size, self._batches, seed, part), epoch, self._model, self._optimizer,
+            s.anneal_function, s.beta, s.kl_start, s.annealtime, future_decoder=bool(s.prediction_decoder),
+            future_steps=s.prediction_steps,
             scheduler=self._scheduler, mse_pred=s.mse_prediction_reduction, klmbda=s.kmeans_lambda, bsize=s.batch_size,
-            noise=s.noise, seed=s.project_random_state, **options,
+            noise=s.noise, seed=s.project_random_state, distribution=self._distribution, **options,
         )  # fmt: skip
-        test_mse, test_loss, test_cluster = test(
-            self._test.every(s.time_window, s.batch_size), self._model, s.beta, weight, klmbda=s.kmeans_lambda,
-            future_decoder=bool(s.prediction_decoder), bsize=s.batch_size, **options,
-        )  # fmt: skip
+        tested = (0.0, 0.0, 0.0)
+        if self._distribution.chief:
+            tested = test(
+                self._test.every(s.time_window, s.batch_size), self._model, s.beta, weight, klmbda=s.kmeans_lambda,
+                future_decoder=bool(s.prediction_decoder), bsize=s.batch_size, **options,
+            )  # fmt: skip
+        # the figures decide when the training ends: every worker goes by the same
+        test_mse, test_loss, test_cluster = self._distribution.of_chief([float(value) for value in tested])
         if not math.isfinite(loss):
             raise FloatingPointError(f"epoch {epoch}: the loss is not finite. Use a smaller learning_rate.")
         return {
@@ -154,17 +176,22 @@ class _Training:
             "test_loss": test_loss, "test_mse": test_mse, "test_cluster": test_cluster,
         }  # fmt: skip
 
-    def _after(self, line: dict, log: RunLog) -> None:
+    def _compare(self, line: dict) -> bool:
+        """Whether the model is the best so far, which is kept in mind."""
+        epoch, full = line["epoch"] + 1, line["kl_weight"] > _FULL_WEIGHT
+        # A short training never reaches the full weight: its last model is better than none.
+        if (full and line["test_mse"] <= self._best) or (epoch == self._settings.max_epochs and not self._best_epoch):
+            self._best, self._best_epoch, self._since_best = line["test_mse"], epoch, 0
+            return True
+        self._since_best += int(full)
+        return False
+
+    def _write(self, line: dict, log: RunLog, better: bool) -> None:
         """Best model, snapshot, VAME's files of losses, checkpoint."""
         s, epoch = self._settings, line["epoch"] + 1
         name, best = f"{s.model_name}_{s.project_name}", self._folder / "best_model"
-        full = line["kl_weight"] > _FULL_WEIGHT
-        # A short training never reaches the full weight: its last model is better than none.
-        if (full and line["test_mse"] <= self._best) or (epoch == s.max_epochs and not self._best_epoch):
-            self._best, self._best_epoch, self._since_best = line["test_mse"], epoch, 0
+        if better:
             self._save_model(best / name)
-        else:
-            self._since_best += int(full)
         if epoch % s.model_snapshot == 0:
             self._save_model(best / "snapshots" / f"{name}_epoch_{epoch}")
         lines = log.read()

@@ -1,0 +1,91 @@
+"""A batch spread over replicas: which of its rows are here, and what only the rows of all replicas together give.
+
+A model that keeps to two rules computes the same on any number of replicas: its noise comes from `seqvae.randomness`, which
+draws for the whole batch, and a term that is no mean over rows is computed from `all_rows`. Outside of a replica the
+functions here return what they are given.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import NamedTuple
+
+import tensorflow as tf
+
+
+class Rows(NamedTuple):
+    """Rows `first` to `first + count - 1` of a batch of `total` are here, int32 scalars. A replica without a row of its own
+    (count 0, in a batch smaller than the number of replicas) is given a copy of another's, which counts nothing."""
+
+    first: tf.Tensor
+    count: tf.Tensor
+    total: tf.Tensor
+
+
+_HERE: ContextVar[Rows | None] = ContextVar("rows of the batch that are here", default=None)
+
+
+def here() -> Rows | None:
+    """The rows that this replica has; None outside of one."""
+    return _HERE.get()
+
+
+@contextmanager
+def holding(rows: Rows) -> Iterator[None]:
+    """Within the block this replica has `rows`."""
+    token = _HERE.set(rows)
+    try:
+        yield
+    finally:
+        _HERE.reset(token)
+
+
+def rows_of(replica: int | tf.Tensor, replicas: int, total: tf.Tensor) -> Rows:
+    """A replica's rows of a batch of `total`: as nearly equal parts as can be, in the order of the replicas."""
+    start, end = total * replica // replicas, total * (replica + 1) // replicas
+    return Rows(tf.minimum(start, total - 1), end - start, total)
+
+
+def sum_of(values: list[tf.Tensor]) -> list[tf.Tensor]:
+    """Each of the values, all of one type, summed over the replicas, in one message."""
+    if here() is None:
+        return values
+    flat = tf.concat([tf.reshape(value, [-1]) for value in values], 0)
+    flat = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, flat)
+    parts = tf.split(flat, [tf.size(value) for value in values], num=len(values))
+    return [tf.reshape(part, tf.shape(value)) for part, value in zip(parts, values, strict=True)]
+
+
+def apply(optimizer, gradients: list[tf.Tensor], variables: list) -> None:
+    """`optimizer.apply` of gradients that are summed over the replicas already. Keras would sum them itself, after it clips
+    each replica's: another quantity."""
+    if here() is not None:
+        optimizer._all_reduce_sum_gradients = list
+    optimizer.apply(gradients, variables)
+
+
+def share(count: tf.Tensor) -> tf.Tensor:
+    """What part of the batch's `count` (frames, steps, sequences) is here: the weight of a mean over what is here."""
+    if here() is None:
+        return tf.ones_like(count)
+    count = part_of_sum(count)
+    return count / sum_of([count])[0]
+
+
+def part_of_sum(value: tf.Tensor) -> tf.Tensor:
+    """`value`, a sum over the rows here; 0 where they are only a copy."""
+    return value if here() is None else tf.where(here().count > 0, value, tf.zeros_like(value))
+
+
+def once(value: tf.Tensor) -> tf.Tensor:
+    """The part of each replica in a sum that is to hold `value`, the same on all of them, once."""
+    return value if here() is None else value / tf.distribute.get_replica_context().num_replicas_in_sync
+
+
+def all_rows(value: tf.Tensor) -> tf.Tensor:
+    """value [rows here, ...] of every replica as one [rows of the batch, ...], in the batch's order."""
+    if here() is None:
+        return value
+    first, count, total = here()
+    around = [[first, total - first - count], *([0, 0] for _ in value.shape[1:])]
+    return sum_of([tf.pad(value[:count], around)])[0]

@@ -1,0 +1,195 @@
+"""Where a training runs: one device, every GPU of this machine, or many machines, by `tf.distribute`.
+
+Whatever the number of replicas, a step computes what one replica would with the same batch: rows, noise, loss, gradient.
+"""
+
+import json
+import os
+import re
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import tensorflow as tf
+
+from seqvae import replicas
+
+KINDS = ("one", "mirrored", "multiworker")
+_SLURM_PORT = 8888
+
+
+_LOST = (
+    tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.DeadlineExceededError,
+    tf.errors.InternalError, tf.errors.UnknownError, tf.errors.FailedPreconditionError,
+)  # fmt: skip
+"""What TensorFlow may raise when a worker is gone."""
+
+
+class WorkerLost(RuntimeError):
+    """A worker of a multi-worker run does not answer any more."""
+
+
+class Distribution:
+    """The replicas that share the work of every step.
+
+    worker, workers: which of how many processes this is. Model and optimiser are made within `scope()`.
+    """
+
+    def __init__(self, strategy: tf.distribute.Strategy | None = None):
+        self._strategy = strategy or tf.distribute.get_strategy()
+        resolver = getattr(self._strategy, "cluster_resolver", None)
+        self.workers = len(resolver.cluster_spec().as_dict().get("worker", [])) if resolver else 1
+        self.worker = resolver.task_id if self.workers > 1 else 0
+        self._from_chief = None
+
+    @property
+    def chief(self) -> bool:
+        """Whether this process writes the run's files."""
+        return self.worker == 0
+
+    @property
+    def replicas(self) -> int:
+        """Replicas of all workers."""
+        return self._strategy.num_replicas_in_sync
+
+    @contextmanager
+    def scope(self) -> Iterator[None]:
+        """The context in which variables are made; every worker gets the chief's first values."""
+        with self._strategy.scope(), self.answering("Start all workers again."):
+            yield
+
+    def run(self, step: Callable, batch, total: tf.Tensor, *args):
+        """`step(batch, *args)` on every replica with its rows of the batch; what the first replica here returns.
+
+        Args:
+            batch: tensors [rows, ...], this worker's rows of a batch of `total` (see `replicas.rows_of`).
+        """
+        if self.replicas == 1:
+            return step(batch, *args)
+        mine = replicas.rows_of(self.worker, self.workers, total)
+
+        def on_replica(batch, *args):
+            number = tf.distribute.get_replica_context().replica_id_in_sync_group
+            rows = replicas.rows_of(number, self.replicas, total)
+            start = tf.minimum(rows.first - mine.first, tf.maximum(mine.count, 1) - 1)
+            part = tf.nest.map_structure(lambda value: value[start : start + tf.maximum(rows.count, 1)], batch)
+            with replicas.holding(rows):
+                return step(part, *args)
+
+        returned = self._strategy.run(on_replica, (batch, *args))
+        return tf.nest.map_structure(lambda value: self._strategy.experimental_local_results(value)[0], returned)
+
+    def of_chief(self, values: list[float]) -> list[float]:
+        """The chief's values, on every worker; all wait for each other."""
+        if self.workers == 1:
+            return values
+        if self._from_chief is None:
+            self._from_chief = tf.function(self._sum_of_chief, autograph=False)
+        with self.answering("Start all workers again with --resume."):
+            return self._from_chief(tf.constant(values, tf.float64)).numpy().tolist()
+
+    def _sum_of_chief(self, values):
+        def on_replica(values):
+            context = tf.distribute.get_replica_context()
+            counts = tf.cast(context.replica_id_in_sync_group == 0, values.dtype)
+            return context.all_reduce(tf.distribute.ReduceOp.SUM, values * counts)
+
+        return self._strategy.experimental_local_results(self._strategy.run(on_replica, (values,)))[0]
+
+    def wait(self) -> None:
+        """Until every worker is here."""
+        self.of_chief([0.0])
+
+    def chief_first(self, make: Callable):
+        """What `make()` returns: called by the chief alone, then by the others, which find the files it made."""
+        made = make() if self.chief else None
+        self.wait()
+        return made if self.chief else make()
+
+    @contextmanager
+    def answering(self, cure: str) -> Iterator[None]:
+        """A block that raises `WorkerLost` where TensorFlow says that another worker is gone; `cure` ends the message."""
+        try:
+            yield
+        except _LOST as error:
+            if self.workers == 1:
+                raise
+            raise WorkerLost(f"another worker does not answer any more; its own output says why. {cure}") from error
+
+
+def distribution(kind: str, replicas: int | None = None) -> Distribution:
+    """A distribution by its name, made before TensorFlow is used for anything else.
+
+    Args:
+        kind: "one": the first device. "mirrored": every GPU of this machine, or the first `replicas`; without a GPU
+            `replicas` (2) logical CPU devices, for trying it out. "multiworker": the processes of `TF_CONFIG`, or of a
+            SLURM step, each with the GPUs it sees.
+
+    Raises:
+        ValueError: another kind, more replicas than there are GPUs, or for "multiworker" no cluster in the environment.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"strategy: expected one of {', '.join(KINDS)}, got {kind!r}.")
+    if replicas is not None and (kind != "mirrored" or replicas < 1):
+        raise ValueError(f"replicas: expected a number of at least 1 beside strategy=mirrored, got {replicas!r}.")
+    if kind == "one":
+        return Distribution()
+    if kind == "mirrored":
+        return Distribution(tf.distribute.MirroredStrategy(_devices(replicas)))
+    _cluster()
+    return Distribution(tf.distribute.MultiWorkerMirroredStrategy())
+
+
+def _devices(replicas: int | None) -> list[str]:
+    gpus = tf.config.list_physical_devices("GPU")
+    if not gpus:
+        count = replicas or 2
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)
+        return [f"CPU:{i}" for i in range(count)]
+    if replicas and replicas > len(gpus):
+        raise ValueError(f"replicas: expected at most the {len(gpus)} GPUs of this machine, got {replicas}.")
+    return [f"GPU:{i}" for i in range(replicas or len(gpus))]
+
+
+def _cluster() -> None:
+    """Sees that TF_CONFIG describes the cluster; from a SLURM step's variables where it does not."""
+    if "TF_CONFIG" not in os.environ:
+        if "SLURM_PROCID" not in os.environ:
+            raise ValueError(
+                "strategy: multiworker needs the environment variable TF_CONFIG, the same `cluster` and another `task` "
+                "index for each process, or a SLURM step (srun)."
+            )
+        os.environ["TF_CONFIG"] = json.dumps(slurm_cluster())
+    try:
+        workers = json.loads(os.environ["TF_CONFIG"])["cluster"]["worker"]
+        index = json.loads(os.environ["TF_CONFIG"])["task"]["index"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            'TF_CONFIG: expected {"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", "index": i}}, '
+            f"got {os.environ['TF_CONFIG']!r}."
+        ) from error
+    if not 0 <= index < len(workers):
+        raise ValueError(f"TF_CONFIG: expected a task index of 0 to {len(workers) - 1}, got {index}.")
+
+
+def slurm_cluster() -> dict:
+    """What TF_CONFIG would hold, of a SLURM step whose tasks fill node after node, as `srun` places them."""
+    names = os.environ["SLURM_STEP_NODELIST"]
+    try:
+        listed = subprocess.run(["scontrol", "show", "hostnames", names], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise ValueError(f"strategy: multiworker in a SLURM step needs its program scontrol ({error}).") from error
+    counts = []
+    for tasks, repeats in re.findall(
+        r"(\d+)(?:\(x(\d+)\))?", os.environ["SLURM_STEP_TASKS_PER_NODE"]
+    ):  # such as 2(x3),1
+        counts += [int(tasks)] * int(repeats or 1)
+    places = [(host, i) for host, count in zip(listed.stdout.split(), counts, strict=True) for i in range(count)]
+    rank = int(os.environ["SLURM_PROCID"])
+    if places[rank][1] != int(os.environ["SLURM_LOCALID"]):
+        raise ValueError(
+            "strategy: multiworker needs tasks that fill one node after another; use srun --distribution=block."
+        )
+    cluster = {"worker": [f"{host}:{_SLURM_PORT + i}" for host, i in places]}
+    return {"cluster": cluster, "task": {"type": "worker", "index": rank}}

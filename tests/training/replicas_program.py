@@ -1,0 +1,102 @@
+"""Trains a small model of each family for 20 steps and saves losses and weights; run by `test_distribution.py`.
+
+python replicas_program.py one|mirrored|multiworker OUT.npz [CASE ...]
+"""
+
+import sys
+import tempfile
+
+import keras
+import numpy as np
+
+import kvae
+import worldmodels
+from seqvae.data.batches import Batches
+from seqvae.training import Checkpoints, Distribution, Stage, Trainer, distribution
+from seqvae.training.checkpoints import gather
+from vrae import VRAE, vame
+
+STEPS = 20
+RNG = np.random.default_rng(0)
+MASK = (RNG.random((11, 6)) > 0.3).astype(np.float32)
+MASK[:, 0] = 1.0
+LENGTHS = (np.arange(6) < RNG.integers(2, 7, 11)[:, None]).astype(np.float32)
+SERIES = RNG.standard_normal((11, 6, 3)).astype(np.float32) * LENGTHS[..., None]
+LATENTS = {
+    "mean": RNG.standard_normal((11, 6, 3)).astype(np.float32), "logvar": np.full((11, 6, 3), -1.0, np.float32),
+    "actions": RNG.standard_normal((11, 6, 2)).astype(np.float32), "mask": LENGTHS,
+}  # fmt: skip
+# 11 rows in batches of 5: the last has one row, fewer than there are replicas.
+CASES = {
+    "kvae": (
+        lambda: kvae.KVAE((8, 8), num_filters=(2, 2), alpha_units=3, ll_keep_prob=0.5),
+        {"frames": RNG.integers(0, 256, (11, 6, 8, 8), dtype=np.uint8), "mask": MASK},
+    ),
+    "kvae_sampled": (
+        lambda: kvae.KVAE((8, 8), conv=False, vae_num_units=4, alpha_units=3, bound="sampled", dtype="float64"),
+        {"frames": RNG.integers(0, 256, (11, 6, 8, 8), dtype=np.uint8)},
+    ),
+    "convvae": (
+        lambda: worldmodels.ConvVAE(
+            z_size=3, image_shape=(14, 14, 1), filters=(3, 4), kernel_sizes=(4, 4), decoder_filters=(4,),
+            decoder_kernel_sizes=(5, 6),
+        ),
+        {"frames": RNG.integers(0, 256, (11, 14, 14, 1), dtype=np.uint8)},
+    ),
+    "mdnrnn": (lambda: worldmodels.MDNRNN(z_size=3, action_size=2, rnn_size=4, num_mixtures=2), LATENTS),
+    "vrae": (
+        lambda: VRAE(3, z_size=2, rnn_size=4, free_bits=0.1, teacher_forcing=0.5), {"sequences": SERIES, "mask": LENGTHS},
+    ),
+}  # fmt: skip
+
+
+def trained(name: str, spread: Distribution) -> dict[str, np.ndarray]:
+    """Means of an epoch's terms and the weights, after every epoch."""
+    make, data = CASES[name]
+    keras.utils.set_random_seed(0)
+    with spread.scope():
+        model = make()
+    clip = dict(clip_norm=5.0) if name != "mdnrnn" else {}
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = Trainer(
+            model, Batches(data, 5), [Stage("all", 7, tuple(model.trainable_variables))], quiet=True,
+            checkpoints=Checkpoints(folder, {}), log_folder=folder, learning_rate=lambda epoch: 0.001,
+            optimizer=lambda: keras.optimizers.Adam(clipvalue=1.0 if name == "mdnrnn" else None, epsilon=1e-4, name="adam"),
+            distribution=spread, **clip,
+        )  # fmt: skip
+        log = trainer.run()
+        lines = [] if log is None else log.read()
+    arrays = gather(model.trainable_variables, name)
+    terms = [key for key in (lines or [{}])[0] if key.startswith("train_")]
+    return arrays | {f"{name}/{term}": np.array([line[term] for line in lines]) for term in terms}
+
+
+def trained_vame(spread: Distribution) -> dict[str, np.ndarray]:
+    keras.utils.set_random_seed(0)
+    with spread.scope():
+        model = vame.rnn_model.RNN_VAE(8, 2, 3, True, 2, 3, 3, 3, 3, 0, 0, 0, False, dtype="float64")
+        optimizer = vame.rnn_vae.Adam(0.001, epsilon=1e-4)
+        optimizer.build(model.trainable_variables)
+    windows = vame.data.Windows([np.cumsum(np.random.default_rng(1).standard_normal((3, 60)), axis=1)], 8)
+    sums = [
+        vame.rnn_vae.train(
+            windows.drawn(5, STEPS // 2, (0, epoch), (spread.worker, spread.workers)), epoch, model, optimizer, "linear",
+            1.0, 0, 1, 4, True, 2, None, reduction, reduction, 2, 0.1, 5, True, distribution=spread,
+        )[1:6]
+        for epoch, reduction in ((1, "sum"), (2, "mean"))
+    ]  # fmt: skip
+    return gather(model.trainable_variables, "vame") | {"vame/losses": np.array(sums)}
+
+
+def main(kind: str, out: str, *names: str) -> None:
+    spread = distribution(kind)
+    arrays = {"replicas": np.array(spread.replicas)}
+    for name in names or (*CASES, "vame"):
+        arrays |= trained_vame(spread) if name == "vame" else trained(name, spread)
+    if spread.chief:
+        np.savez(out, **arrays)
+    spread.wait()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
