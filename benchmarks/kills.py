@@ -9,12 +9,14 @@ one for each command to the file --out; the exit status is 1 if anything differe
 """
 
 import json
+import multiprocessing
 import os
 import random
-import subprocess
+import runpy
 import sys
 import tempfile
 import time
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,6 +32,11 @@ flags.DEFINE_list("commands", [], "which; default: all")
 flags.DEFINE_integer("seed", 0, "of the moments")
 flags.DEFINE_string("out", "", "a JSON file to which each command's last line is added")
 
+_FLAGS = ("kills", "commands", "seed", "out")
+_ERRORS = "errors.txt"
+# Its children have the libraries imported: a life is the command's own time, and more moments of it are tried.
+_SERVER = multiprocessing.get_context("forkserver")
+_SERVER.set_forkserver_preload(["keras", "tensorflow_probability", "seqvae.physics", "seqvae.plotting", "hmmlearn.hmm"])
 _EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 
 
@@ -77,18 +84,31 @@ def make_data(folder: Path) -> None:
     save(folder / "poses" / "mouse.npz", {"positions": np.cumsum(rng.standard_normal((3, 300)), axis=1)})
 
 
-def start(folder: Path, command: str, name: str, resume: bool) -> subprocess.Popen:
+def start(folder: Path, command: str, name: str, resume: bool) -> BaseProcess:
     rest = ["--resume"] if resume else [*COMMANDS[command].flags, "--deterministic"]
-    environment = os.environ | {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
-    quiet = dict(stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    arguments = [sys.executable, str(_EXAMPLES / f"{command}.py"), f"--run_name={name}", *rest]
-    return subprocess.Popen(arguments, cwd=folder, env=environment, text=True, **quiet)
+    process = _SERVER.Process(target=_life, args=(folder, command, [f"--run_name={name}", *rest]))
+    process.start()
+    return process
 
 
-def finish(process: subprocess.Popen) -> None:
-    _, err = process.communicate()
-    if process.returncode:
-        raise SystemExit(f"a run or its resume failed with status {process.returncode}:\n{err[-2000:]}")
+def _life(folder: Path, command: str, arguments: list[str]) -> None:
+    """What a command does, in a process that has imported TensorFlow already."""
+    os.chdir(folder)
+    os.environ |= {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    for name in _FLAGS:  # the command has one of the same name
+        delattr(flags.FLAGS, name)
+    for stream, name in ((1, os.devnull), (2, _ERRORS)):
+        os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream)
+    path = _EXAMPLES / f"{command}.py"
+    sys.argv = [str(path), *arguments]
+    runpy.run_path(str(path), run_name="__main__")
+
+
+def finish(folder: Path, process: BaseProcess) -> None:
+    process.join()
+    if process.exitcode:
+        text = (folder / _ERRORS).read_text(errors="replace")
+        raise SystemExit(f"a run or its resume failed with status {process.exitcode}:\n{text[-2000:]}")
 
 
 def run_folder(folder: Path, command: str, name: str) -> Path:
@@ -111,21 +131,20 @@ def run_with_kills(folder: Path, command: str, name: str, longest: float, kills:
     while True:
         begun = (run_folder(folder, command, name) / "config.json").exists()
         process = start(folder, command, name, begun)
-        try:
-            process.wait(moments.uniform(0.0, longest) if done < kills else None)
-        except subprocess.TimeoutExpired:
+        process.join(moments.uniform(0.0, longest) if done < kills else None)
+        if process.is_alive():
             process.kill()
-            process.communicate()
+            process.join()
             done += 1
             continue
-        finish(process)
+        finish(folder, process)
         return done
 
 
 def kill(folder: Path, command: str, wanted: int, moments: random.Random) -> dict:
     """Runs of a command until there were as many kills as wanted."""
     began = time.monotonic()
-    finish(start(folder, command, "whole", resume=False))
+    finish(folder, start(folder, command, "whole", resume=False))
     longest = 0.7 * (time.monotonic() - began)
     arrays, log = outcome(folder, command, "whole")
     kills = runs = 0
@@ -150,7 +169,7 @@ def main(argv):
         make_data(folder)
         wanted = options.commands or list(COMMANDS)
         if "run_mdnrnn" in wanted and "run_convvae" not in wanted:
-            finish(start(folder, "run_convvae", "whole", resume=False))
+            finish(folder, start(folder, "run_convvae", "whole", resume=False))
         for command in wanted:
             line = kill(folder, command, options.kills, moments)
             print(json.dumps(line), flush=True)
