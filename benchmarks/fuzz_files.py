@@ -26,7 +26,7 @@ from absl import app, flags
 from timing import memory, show
 
 from seqvae import data
-from seqvae.data.episodes import open_episodes
+from seqvae.data import open_shards
 from seqvae.training import CheckpointError, Checkpoints
 from vrae import vame
 from vrae.data import read_csv, read_npz
@@ -89,7 +89,7 @@ def _read_checkpoint(path: Path) -> None:
 
 
 def _episodes(path: Path) -> None:
-    open_episodes(path.parent, {"frames": "frames"}).read(0, ["frames"])
+    open_shards(path.parent, {"frames": "frames"}).read(0, ["frames"])
 
 
 def mutated(content: bytes, rng: random.Random) -> bytes:

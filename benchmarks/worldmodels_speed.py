@@ -28,9 +28,8 @@ import worldmodels_originals as originals
 from absl import app, flags
 from timing import least, memory, show
 
-from seqvae.data import save
-from seqvae.data.episodes import open_episodes
-from seqvae.data.streams import EpisodeBatches
+from seqvae.data import open_shards, save
+from seqvae.data.streams import ShardBatches
 from seqvae.training import gradient_step
 from worldmodels import MDNRNN, ConvVAE
 
@@ -151,8 +150,8 @@ def _stream():
 
 def _read(folder: Path, count: int) -> None:
     before = memory("VmRSS", reset=True)
-    times = least({"open": lambda: open_episodes(folder, {"frames": ""})}, 1)
-    stream = EpisodeBatches(open_episodes(folder, {"frames": ""}), BATCH, {"frames": "frames"})
+    times = least({"open": lambda: open_shards(folder, {"frames": ""})}, 1)
+    stream = ShardBatches(open_shards(folder, {"frames": ""}), BATCH, {"frames": "frames"})
     batches = iter(stream.epoch(0))
     wanted = min(len(stream), flags.FLAGS.stream_batches)
     times |= least({"read": lambda: deque(islice(batches, wanted), maxlen=0)}, 1)  # a deque of none keeps nothing

@@ -16,7 +16,7 @@ import numpy as np
 from absl import app, flags
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from seqvae.data import save
+from seqvae.data import write_shard
 
 flags.DEFINE_integer("episodes", 200, "episodes (the original recorded 10000)")
 flags.DEFINE_integer(
@@ -88,7 +88,9 @@ def record_episode(job: tuple) -> str:
             break
         picture, reward, ended, _, _ = env.step(action)
     env.close()
-    save(path, dict(zip(("frames", "actions", "rewards", "done"), map(np.stack, zip(*rows, strict=True)), strict=True)))
+    write_shard(
+        path, dict(zip(("frames", "actions", "rewards", "done"), map(np.stack, zip(*rows, strict=True)), strict=True))
+    )
     return path.name
 
 

@@ -63,7 +63,7 @@ def _presets() -> dict:
 
 
 def _run(folder: Path, config: dict) -> None:
-    from seqvae.data.streams import EpisodeBatches
+    from seqvae.data.streams import ShardBatches
     from seqvae.training import Checkpoints, Stage, Trainer
     from worldmodels.data import episodes_of
     from worldmodels.evaluation import evaluate_vae
@@ -90,7 +90,7 @@ def _run(folder: Path, config: dict) -> None:
     runs.claim(folder, distribution)
     trainer = Trainer(
         model,
-        EpisodeBatches(train, config["batch_size"], {"frames": "frames"}, **options),
+        ShardBatches(train, config["batch_size"], {"frames": "frames"}, **options),
         [Stage("all", config["num_epochs"], tuple(model.trainable_variables))],
         checkpoints=Checkpoints(folder / "checkpoints", signature),
         log_folder=folder,
@@ -102,7 +102,7 @@ def _run(folder: Path, config: dict) -> None:
         distribution=distribution,
     )
     about = (
-        f"{len(train)} training and {len(test)} test episodes, {train.steps} and {test.steps} frames "
+        f"{len(train)} training and {len(test)} test episodes, {train.entries} and {test.entries} frames "
         f"{train.shapes['frames']}, {model.count_params()} weights"
     )
     runs.start(trainer, folder, config, about)

@@ -2,13 +2,12 @@
 
     python examples/run_kvae.py --gpu=0                        # the original's configuration on bouncing balls
     python examples/run_kvae.py --preset=demo                  # minutes, not hours
-    python examples/run_kvae.py --dataset=videos.npz           # images [N, T, H, W] or [N, T, H, W, C]
+    python examples/run_kvae.py --dataset=videos.npz           # images [N, T, H, W] or [N, T, H, W, C], or its shards
     python examples/run_kvae.py --run_name=mine --resume       # goes on where the run stopped
 
 A run leaves logs/<run>_kvae/: config.json, metrics.jsonl, checkpoints/, model.keras, videos, plots, imputation.json.
 """
 
-import os
 from pathlib import Path
 
 from absl import app, flags
@@ -113,18 +112,19 @@ def _presets() -> dict:
 
 def _run(folder: Path, config: dict) -> None:
     distribution = runs.prepare(config)
-    train, test = distribution.chief_first(lambda: _data(config))
-    config = config | ({} if train.controls is None else {"dim_u": train.controls.shape[-1]})
+    from kvae.data import Missing, training_and_test
     from kvae.evaluation import evaluate_elbo
     from kvae.report import Report
-    from kvae.training import encoded, stages
-    from seqvae.data.batches import Batches
+    from kvae.training import stages
     from seqvae.training import Checkpoints, Trainer, exponential_decay
 
+    missing = Missing(config["train_miss_prob"], config["t_init_train_miss"], config["seed"])
+    train, test = distribution.chief_first(lambda: training_and_test(config["dataset"], config["data_dir"], missing))
+    config = config | ({} if train.dim_u is None else {"dim_u": train.dim_u})
     with distribution.scope():
         model = _model(config, train.image_shape)
     signature = (
-        {n: model.get_config()[n] for n in _MODEL} | {n: config[n] for n in _TRAINING} | {"data": train.fingerprint()}
+        {n: model.get_config()[n] for n in _MODEL} | {n: config[n] for n in _TRAINING} | {"data": train.fingerprint}
     )
     report = Report(
         model,
@@ -140,18 +140,16 @@ def _run(folder: Path, config: dict) -> None:
         if epoch == 0 or (epoch + 1) % config["generate_step"] == 0:
             report.pictures(epoch)
 
-    def batches(sequences):
-        return Batches(sequences, config["batch_size"], seed=config["seed"], shuffle=config["shuffle"])
-
+    options = {name: config[name] for name in ("batch_size", "seed", "shuffle")}
     runs.claim(folder, distribution)
     trainer = Trainer(
         model,
-        batches(train),
+        train.batches(**options),
         stages(
             model,
             **{name: config[name] for name in _STAGES},
             learning_rate=config["init_lr"],
-            codes=lambda: batches(encoded(model, train)),
+            codes=lambda: train.codes(model, folder / "codes", distribution, **options),
         ),
         checkpoints=Checkpoints(folder / "checkpoints", signature),
         log_folder=folder,
@@ -174,35 +172,6 @@ def _run(folder: Path, config: dict) -> None:
     report.pictures(trainer.epochs - 1)
     report.training_curves(log.read())
     print("\n".join(report.summary(report.final())))
-
-
-def _data(config: dict):
-    """Training and test sequences; a dataset of ours is made where it is missing."""
-    from seqvae.data import load, random_mask
-    from seqvae.physics import WORLDS, write_dataset
-
-    name = config["dataset"]
-    path = Path(config["data_dir"]) / f"{name}.npz" if name in WORLDS else Path(name)
-    if path.suffix != ".npz":
-        raise ValueError(f"--dataset: expected one of {', '.join(WORLDS)}, or the path of an .npz file, got {name!r}.")
-    if name in WORLDS and not path.exists() and not list(path.parent.glob(f"{name}-?????-of-?????.npz")):
-        print(f"{path} is not there: making it, 5000 training and 1000 test sequences of the world {name}")
-        write_dataset(WORLDS[name], path.parent, workers=os.cpu_count() or 1)
-    train, beside = load(path), path.with_name(f"{path.stem}_test.npz")
-    if beside.exists():
-        test = load(beside)
-        if (test.image_shape, test.steps) != (train.image_shape, train.steps):
-            raise ValueError(
-                f"{beside}: {test.steps} frames {test.image_shape} a sequence, {path} has {train.steps} frames "
-                f"{train.image_shape}; training and test data must be alike."
-            )
-    else:
-        train, test = train.split(0.1, config["seed"])
-        print(f"no {beside.name} beside {path.name}: {len(test)} of its sequences are kept for the test")
-    if config["train_miss_prob"] > 0:
-        options = dict(start=config["t_init_train_miss"], drop_prob=config["train_miss_prob"], seed=config["seed"])
-        train = train.with_mask(random_mask(len(train), train.steps, **options))
-    return train, test
 
 
 def _model(config: dict, image_shape: tuple[int, ...]):

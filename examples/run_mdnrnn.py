@@ -112,7 +112,7 @@ def _run(folder: Path, config: dict) -> None:
         distribution=distribution,
     )
     about = (
-        f"{len(train)} training and {len(test)} test episodes, {train.steps} and {test.steps} steps, z of {vae.z_size}, "
+        f"{len(train)} training and {len(test)} test episodes, {train.entries} and {test.entries} steps, z of {vae.z_size}, "
         f"actions of {train.shapes['actions'][-1]}, {model.count_params()} weights"
     )
     runs.start(trainer, folder, config, about)
@@ -175,7 +175,7 @@ def _latents(vae, frames, folder: Path, config: dict):
     """The episodes' codes, made where they are missing."""
     from rich.progress import Progress
 
-    from seqvae.data.episodes import open_episodes
+    from seqvae.data import open_shards
     from worldmodels.latents import encode_episodes
 
     with Progress(transient=True) as bar:
@@ -184,16 +184,16 @@ def _latents(vae, frames, folder: Path, config: dict):
     needed = {"mean": "of q(z | x)", "logvar": "of q(z | x)", "actions": "[T, action_size]"}
     heads = {"done": config["predict_done"], "rewards": config["predict_reward"]}
     needed |= {name: "for the head that predicts it" for name, wanted in heads.items() if wanted}
-    return open_episodes(folder, needed, at_least=2)
+    return open_shards(folder, needed, at_least=2)
 
 
 def _batches(latents, config: dict, shuffle: bool):
     """Windows of at most seq_len steps and the one after, which is only a target."""
-    from seqvae.data.streams import EpisodeBatches
+    from seqvae.data.streams import ShardBatches
 
     names = {name: name for name in ("mean", "logvar", "actions", "done", "rewards") if name in latents.shapes}
     window = min(config["seq_len"] + 1, max(latents.lengths))
-    return EpisodeBatches(
+    return ShardBatches(
         latents, config["batch_size"], names, window=window, overlap=1, seed=config["seed"], shuffle=shuffle, group=256
     )
 

@@ -256,7 +256,7 @@ class KVAE(SequenceModel):
         """The unweighted terms for a dict of `frames`, and where there are any `mask` and `controls`.
 
         A batch of `codes` and `variance` [B, T, dim_a], what `encode` gave for the frames, has the LGSSM's term alone: the
-        state-space model can be trained without the convolutions (`kvae.training.encoded`).
+        state-space model can be trained without the convolutions (`kvae.data.encoded`).
         """
         seed = stateless_seed(seed, self._seeds)
         if "codes" in batch:

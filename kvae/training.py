@@ -2,10 +2,7 @@
 
 from collections.abc import Callable
 
-import numpy as np
-
 from kvae.model import KVAE
-from seqvae.data import Sequences
 from seqvae.data.batches import Batches
 from seqvae.training import Stage, cosine_decay
 
@@ -63,7 +60,7 @@ def stages(
         kf_update_steps: counts epochs, whatever its name says.
         dynamics_epochs, refine_epochs: of our stages, after the `num_epochs` of the others. Their rates fall to 0 along a
             cosine, from `learning_rate` and from half of it.
-        codes: makes the batches of "dynamics", see `encoded`.
+        codes: makes the batches of "dynamics", see `kvae.data`.
     """
     if num_epochs < 1 or min(only_vae_epochs, kf_update_steps, dynamics_epochs, refine_epochs) < 0:
         raise ValueError(
@@ -91,16 +88,3 @@ def stages(
         stage("dynamics again", dynamics_epochs if refine_epochs else 0, "lgssm", "dynamics", **alone),
     ]
     return [stage for stage in made if stage.epochs]
-
-
-def encoded(model: KVAE, sequences: Sequences, batch_size: int = 256) -> dict[str, np.ndarray]:
-    """The sequences as the encoder sees them, for training without it: `codes` and `variance` [N, T, dim_a], and their
-    `mask` and `controls` where they have them."""
-    parts = []
-    for i in range(0, len(sequences), batch_size):
-        images = sequences.images[i : i + batch_size]
-        q = model.encode(np.nan_to_num(images) if images.dtype.kind == "f" else images)
-        parts.append((q.mean().numpy(), q.variance().numpy()))
-    codes, variance = (np.concatenate(each) for each in zip(*parts, strict=True))
-    beside = {name: value for name, value in sequences.arrays().items() if name in ("mask", "controls")}
-    return {"codes": codes, "variance": variance} | beside

@@ -1,19 +1,27 @@
 """Files are written whole or not at all."""
 
+import hashlib
 import json
 import os
 import tokenize
+import uuid
 import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import numpy as np
+
 NPZ_ERRORS = (
     OSError, EOFError, KeyError, ValueError, TypeError, NotImplementedError, zipfile.BadZipFile, zlib.error, SyntaxError,
     tokenize.TokenError, OverflowError, MemoryError, RuntimeError,
 )  # fmt: skip
 """What numpy raises for an `.npz` or `.npy` that is truncated, altered, of another kind, or lacks an array."""
+
+
+class DataError(ValueError):
+    """A data file or array that cannot be used; the message says what is wrong with it and what to do."""
 
 
 @contextmanager
@@ -26,7 +34,7 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         OSError: the folder cannot be made or written, or the disk is full; the message names `path`.
     """
     path = Path(path)
-    part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    part = path.with_name(f".{path.stem}.{uuid.uuid4().hex}.part{path.suffix}")  # another machine may write it too
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield part
@@ -48,3 +56,17 @@ def write_json(path: str | Path, value) -> None:
     """Writes `value` as indented JSON, whole or not at all."""
     with whole_file(path) as part:
         part.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def save(path: str | Path, arrays: dict[str, np.ndarray]) -> None:
+    """Writes a compressed `.npz`, whole or not at all. The same arrays give the same bytes."""
+    with whole_file(path) as part, open(part, "wb") as file:
+        np.savez_compressed(file, **arrays)
+
+
+def array_digest(value: np.ndarray) -> str:
+    """A checksum (SHA-256) of an array's type, shape and values."""
+    value = np.asarray(value)
+    found = hashlib.sha256(f"{value.dtype.str} {value.shape} ".encode())
+    found.update(np.ascontiguousarray(value).data)
+    return found.hexdigest()

@@ -40,10 +40,11 @@ def holding(rows: Rows) -> Iterator[None]:
         _HERE.reset(token)
 
 
-def rows_of(replica: int | tf.Tensor, replicas: int, total: tf.Tensor) -> Rows:
+def rows_of(replica: int | tf.Tensor, replicas: int, total: int | tf.Tensor) -> Rows:
     """A replica's rows of a batch of `total`: as nearly equal parts as can be, in the order of the replicas."""
     start, end = total * replica // replicas, total * (replica + 1) // replicas
-    return Rows(tf.minimum(start, total - 1), end - start, total)
+    first = tf.minimum(start, total - 1) if tf.is_tensor(start) else min(start, total - 1)
+    return Rows(first, end - start, total)
 
 
 def sum_of(values: list[tf.Tensor]) -> list[tf.Tensor]:

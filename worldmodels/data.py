@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rich.progress import track
 
-from seqvae.data.episodes import Episodes, open_episodes
+from seqvae.data import Shards, open_shards
 from seqvae.physics import WORLDS, write_episode
 
 BALLS = "balls"
@@ -13,13 +13,13 @@ PUSHED_BALLS = replace(WORLDS["box_push"], name=BALLS, colour=True, balls=2, rad
 """Two coloured balls in a box, 64x64 pixels, pushed at every frame by a random force, the action."""
 
 
-def episodes_of(config: dict, needed: dict[str, str]) -> tuple[Episodes, Episodes]:
+def episodes_of(config: dict, needed: dict[str, str]) -> tuple[Shards, Shards]:
     """Training and test episodes of a command's flags `dataset`, `data_dir`, `episodes`, `steps`, `test_fraction`, `seed`."""
     folder = Path(config["dataset"])
     if config["dataset"] == BALLS:
         folder = Path(config["data_dir"]) / f"{BALLS}-{config['steps']}"
         _make_balls(folder, config["episodes"], config["steps"])
-    episodes = open_episodes(folder, needed)
+    episodes = open_shards(folder, needed)
     if config["dataset"] == BALLS:
         episodes = episodes.take(range(config["episodes"]))
     return episodes.split(config["test_fraction"], config["seed"])

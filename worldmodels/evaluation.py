@@ -6,8 +6,8 @@ from collections.abc import Iterable
 import numpy as np
 import tensorflow as tf
 
-from seqvae.data.episodes import Episodes
-from seqvae.data.streams import EpisodeBatches
+from seqvae.data import Shards
+from seqvae.data.streams import ShardBatches
 from seqvae.randomness import fold
 from worldmodels.conv_vae import ConvVAE
 from worldmodels.mdn_rnn import MDNRNN
@@ -16,14 +16,12 @@ _BATCH = 100
 _HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 
 
-def evaluate_vae(vae: ConvVAE, episodes: Episodes, seed: int = 0) -> dict[str, float]:
+def evaluate_vae(vae: ConvVAE, episodes: Shards, seed: int = 0) -> dict[str, float]:
     """Means over all frames of the terms of the loss, of the KL without its floor (`kl_nats`, nats a frame), and of the
     mean squared error of a pixel of `reconstruct` (`pixel_mse`)."""
     return _averages(
         (_vae_figures(vae, batch, tf.constant([seed, i], tf.int32)), len(batch["frames"]))
-        for i, batch in enumerate(
-            EpisodeBatches(episodes, _BATCH, {"frames": "frames"}, shuffle=False, group=1).epoch(0)
-        )
+        for i, batch in enumerate(ShardBatches(episodes, _BATCH, {"frames": "frames"}, shuffle=False, group=1).epoch(0))
     )
 
 
@@ -52,7 +50,7 @@ def _averages(parts: Iterable[tuple[dict, float]]) -> dict[str, float]:
     return {name: value / weight for name, value in sums.items()}
 
 
-def baselines(train: Episodes, test: Episodes, seed: int = 0) -> dict[str, float]:
+def baselines(train: Shards, test: Shards, seed: int = 0) -> dict[str, float]:
     """Negative log-likelihoods of the test episodes' next codes, nats per dimension, of two models that need no network.
 
     gaussian: z_{t+1} ~ N(mean, variance of the training codes), each dimension its own.
@@ -77,7 +75,7 @@ def _moments(parts: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     return mean, np.maximum(squares / count - mean**2, 1e-12)
 
 
-def _drawn(episodes: Episodes, seed: int) -> Iterable[np.ndarray]:
+def _drawn(episodes: Shards, seed: int) -> Iterable[np.ndarray]:
     """Each episode's codes [T, z_size] float64, drawn from q(z | x)."""
     for i in range(len(episodes)):
         arrays = episodes.read(i, ("mean", "logvar"))

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from seqvae.data import save
-from seqvae.data.episodes import Episodes
+from seqvae.data import Shards, write_shard
 from worldmodels.conv_vae import ConvVAE
 
 BESIDE = ("actions", "rewards", "done")
@@ -14,7 +13,7 @@ _CHUNK = 250  # frames encoded at once: a bound on memory, not on speed
 
 
 def encode_episodes(
-    vae: ConvVAE, episodes: Episodes, out: str | Path, progress: Callable[[int], None] = lambda done: None
+    vae: ConvVAE, episodes: Shards, out: str | Path, progress: Callable[[int], None] = lambda done: None
 ) -> None:
     """Writes an `.npz` into the folder `out` for every episode, under its name; those that are there already are kept.
 
@@ -30,7 +29,7 @@ def encode_episodes(
             arrays = episodes.read(i)
             mean, logvar = encode(vae, arrays["frames"])
             beside = {name: arrays[name] for name in BESIDE if name in arrays}
-            save(target, {"mean": mean.astype(np.float16), "logvar": logvar.astype(np.float16)} | beside)
+            write_shard(target, {"mean": mean.astype(np.float16), "logvar": logvar.astype(np.float16)} | beside)
         progress(1)
 
 

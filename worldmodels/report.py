@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from seqvae import plotting
-from seqvae.data.episodes import Episodes
+from seqvae.data import Shards
 from seqvae.files import write_json
 from worldmodels.conv_vae import ConvVAE
 from worldmodels.evaluation import baselines, evaluate_rnn, evaluate_vae
@@ -18,7 +18,7 @@ _SHOWN, _TRAVERSED, _LATENTS = 10, 9, 6
 class VAEReport:
     """Pictures and figures of a ConvVAE on test episodes, written into `folder`."""
 
-    def __init__(self, vae: ConvVAE, test: Episodes, folder: str | Path, seed: int):
+    def __init__(self, vae: ConvVAE, test: Shards, folder: str | Path, seed: int):
         self._vae, self._test, self._folder, self._seed = vae, test, Path(folder), seed
         self._frames = _spread(test, 64)
 
@@ -68,7 +68,7 @@ class VAEReport:
         height, width, channels = self._vae.image_shape
         error = figures["pixel_mse"]
         return [
-            f"{self._test.steps} unseen test frames: squared error {error * height * width * channels:.1f} a frame "
+            f"{self._test.entries} unseen test frames: squared error {error * height * width * channels:.1f} a frame "
             f"({error**0.5 * 255:.1f} of 255 a pixel, root mean square), KL {figures['kl_nats']:.1f} nats a frame",
             f"look at {self._folder}/: " + ", ".join(sorted(path.name for path in self._folder.glob("*.png"))),
         ]
@@ -87,7 +87,7 @@ class RNNReport:
     """
 
     def __init__(
-        self, rnn: MDNRNN, vae: ConvVAE, train: Episodes, test: Episodes, frames: Episodes, folder: str | Path, *,
+        self, rnn: MDNRNN, vae: ConvVAE, train: Shards, test: Shards, frames: Shards, folder: str | Path, *,
         seen: int, steps: int, temperature: float, seed: int,
     ):  # fmt: skip
         self._rnn, self._vae, self._train, self._test, self._frames = rnn, vae, train, test, frames
@@ -154,7 +154,7 @@ class RNNReport:
         ]
 
 
-def _spread(episodes: Episodes, count: int) -> np.ndarray:
+def _spread(episodes: Shards, count: int) -> np.ndarray:
     """About `count` frames from all over the episodes, a few of each."""
     chosen = range(0, len(episodes), max(1, len(episodes) // 16))
     each = max(1, count // len(chosen))

@@ -4,6 +4,11 @@ Nothing here imports TensorFlow, so that the simulators start at once.
 """
 
 from seqvae.data.masks import block_mask, random_mask
-from seqvae.data.sequences import DataError, Sequences, load, save, shard_path
+from seqvae.data.sequences import Sequences, load, sequences_of
+from seqvae.data.shards import Shards, open_shards, shard_files, shard_path, write_shard
+from seqvae.files import DataError, save
 
-__all__ = ["DataError", "Sequences", "block_mask", "load", "random_mask", "save", "shard_path"]
+__all__ = [
+    "DataError", "Sequences", "Shards", "block_mask", "load", "open_shards", "random_mask", "save", "sequences_of",
+    "shard_files", "shard_path", "write_shard",
+]  # fmt: skip

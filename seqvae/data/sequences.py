@@ -6,11 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from seqvae.files import NPZ_ERRORS, whole_file
+from seqvae.data.shards import open_shards
+from seqvae.files import NPZ_ERRORS, DataError
 
-
-class DataError(ValueError):
-    """A data file or array that cannot be used; the message says what is wrong with it and what to do."""
+_NAMES = ("images", "mask", "controls", "state")
 
 
 @dataclass(frozen=True)
@@ -74,20 +73,8 @@ class Sequences:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The arrays that are there, by name."""
-        named = {name: getattr(self, name) for name in ("images", "mask", "controls", "state")}
+        named = {name: getattr(self, name) for name in _NAMES}
         return {name: value for name, value in named.items() if value is not None}
-
-
-def save(path: str | Path, arrays: dict[str, np.ndarray]) -> None:
-    """Writes a compressed `.npz`, whole or not at all. The same arrays give the same bytes."""
-    with whole_file(path) as part, open(part, "wb") as file:
-        np.savez_compressed(file, **arrays)
-
-
-def shard_path(path: str | Path, shard: int, shards: int) -> Path:
-    """DIR/box.npz -> DIR/box-00002-of-00008.npz."""
-    path = Path(path)
-    return path.with_name(f"{path.stem}-{shard:05d}-of-{shards:05d}{path.suffix}")
 
 
 def load(path: str | Path) -> Sequences:
@@ -99,24 +86,15 @@ def load(path: str | Path) -> Sequences:
     """
     path = Path(path)
     if path.is_file():
-        return _whole_set(_read(path), path)
-    found = sorted(path.parent.glob(f"{path.stem}-?????-of-?????.npz"))
-    if not found:
-        raise FileNotFoundError(f"{path}: no such file, and no shards {path.stem}-00000-of-*.npz beside it.")
-    shards = int(found[0].stem[-5:])
-    missing = [p.name for i in range(shards) if (p := shard_path(path, i, shards)) not in found]
-    if missing or len(found) != shards:
-        raise DataError(
-            f"{path}: expected exactly the {shards} shards of one set, missing {missing or 'none'}, "
-            f"found {[p.name for p in found]}. Make the missing ones or remove those of another set."
-        )
-    parts = [_read(shard) for shard in found]
-    if len({tuple(sorted(part)) for part in parts}) > 1:
-        raise DataError(f"{path}: the shards do not hold the same arrays: {[sorted(part) for part in parts]}.")
-    return _whole_set({name: np.concatenate([p[name] for p in parts]) for name in parts[0]}, path)
+        return sequences_of(_read(path), path)
+    shards = open_shards(path, {"images": "[N, T, H, W] or [N, T, H, W, C]"})
+    names = [name for name in _NAMES if name in shards.shapes]
+    parts = [shards.read(i, names) for i in range(len(shards))]
+    return sequences_of({name: np.concatenate([p[name] for p in parts]) for name in names}, path)
 
 
-def _whole_set(arrays: dict[str, np.ndarray], path: Path) -> Sequences:
+def sequences_of(arrays: dict[str, np.ndarray], path: Path) -> Sequences:
+    """The arrays of a file as `Sequences`."""
     images = arrays["images"]
     if images.dtype == np.uint8 and images.size and images.max() == 1:
         raise DataError(
@@ -138,7 +116,7 @@ def _read(path: Path) -> dict[str, np.ndarray]:
                     f"{path}: no array `images` in it, only {sorted(names)}. Save the frames with "
                     "np.savez_compressed(path, images=frames), frames [N, T, H, W] or [N, T, H, W, C]."
                 )
-            return {name: file[name] for name in ("images", "mask", "controls", "state") if name in names}
+            return {name: file[name] for name in _NAMES if name in names}
     except DataError:
         raise
     except NPZ_ERRORS as error:

@@ -1,42 +1,71 @@
-"""Batches read from episodes on disk while a model trains: memory does not grow with the dataset."""
+"""Batches read from a dataset's files while a model trains: memory does not grow with the dataset."""
 
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from seqvae.data.episodes import Episodes
+from seqvae.data.shards import Shards
+from seqvae.replicas import rows_of
+
+_READERS = 2
+_AHEAD = 4096  # batches that are planned before their files are there: a bound, reached by files of very many entries
 
 
 class Epoch:
-    """Batches to iterate over once, and what they look like (`element_spec`, as a `tf.data.Dataset` has it)."""
+    """The batches of an epoch, prefetched: `dataset`, a `tf.data.Dataset`. Iterated over, it raises an error of the reading
+    as itself, where `dataset` makes it one of TensorFlow's."""
 
-    def __init__(self, element_spec: dict[str, tf.TensorSpec], batches: Callable[[], Iterator[dict]]):
-        self.element_spec, self._batches = element_spec, batches
+    def __init__(self, element_spec: dict[str, tf.TensorSpec], batches: Callable[[], Iterator[dict[str, np.ndarray]]]):
+        self.element_spec, self._error = element_spec, None
+
+        def made():
+            try:
+                yield from batches()
+            except Exception as error:
+                self._error = error
+                raise
+
+        options = tf.data.Options()
+        options.autotune.enabled = False  # as in `Batches`
+        self.dataset = (
+            tf.data.Dataset.from_generator(made, output_signature=element_spec).prefetch(2).with_options(options)
+        )
 
     def __iter__(self) -> Iterator[dict[str, tf.Tensor]]:
-        for batch in self._batches():
-            yield {name: tf.constant(value) for name, value in batch.items()}
+        try:
+            yield from self.dataset
+        except tf.errors.OpError:
+            if self._error is None:
+                raise
+            raise self._error from None
 
 
-class EpisodeBatches:
-    """Batches of single steps, or of windows of steps, in the form of `seqvae.data.batches.Batches`.
+class ShardBatches:
+    """Batches of single entries, or of windows of entries, in the form of `seqvae.data.batches.Batches`.
 
-    Every epoch takes every item once. Episodes are shuffled, then the items of `group` episodes at a time: an order that
-    depends on the seed and the epoch alone. In memory are at most two groups and the batches under way.
+    Every epoch takes every item once, in an order that depends on the seed and the epoch alone, not on the number of workers.
+    The files, shuffled, are dealt to `group` queues, each of which gives an equal part of every batch: a batch mixes items of
+    `group` files, and a worker that wants some rows of every batch reads the files of some queues, its own. In memory are
+    the files that the queues are in, those that come next, and the batches under way.
 
     Args:
         names: arrays to read, each under the name it has in a batch, {"frames": "frames"}.
-        window: None: an item is one step, [batch, ...]. Otherwise an item is `window` consecutive steps of an episode,
-            [batch, window, ...], the last ones of an episode padded with zeros and `mask` [batch, window] 1 where a step is.
-        overlap: steps that a window shares with the one before it: 1 where the last is only a target.
-        group: episodes that are in memory and shuffled together.
+        window: None: an item is one entry, [batch, ...]. Otherwise an item is `window` consecutive entries of a file,
+            [batch, window, ...], the last ones of a file padded with zeros and `mask` [batch, window] 1 where an entry is.
+        overlap: entries that a window shares with the one before it: 1 where the last is only a target.
+        shuffle: False: one queue, everything in the order of the files.
+        group: files that are in memory and mixed at a time.
+        prepare: changes the arrays of file i, {new name: [entries, ...]}, after they were read: prepare(i, arrays).
     """
 
     def __init__(
-        self, episodes: Episodes, batch_size: int, names: dict[str, str], *, window: int | None = None, overlap: int = 0,
+        self, shards: Shards, batch_size: int, names: dict[str, str], *, window: int | None = None, overlap: int = 0,
         seed: int = 0, shuffle: bool = True, group: int = 8,
+        prepare: Callable[[int, dict[str, np.ndarray]], dict[str, np.ndarray]] = lambda i, arrays: arrays,
     ):  # fmt: skip
         for name, value, least in (
             ("batch_size", batch_size, 1),
@@ -47,93 +76,162 @@ class EpisodeBatches:
                 raise ValueError(f"{name}: expected an integer of at least {least}, got {value!r}.")
         if window is not None and not 0 <= overlap < window:
             raise ValueError(f"overlap: expected 0 to window - 1 = {window - 1}, got {overlap!r}.")
-        self._episodes, self._size, self._names = episodes, batch_size, names
+        self._shards, self._size, self._names, self._prepare = shards, batch_size, names, prepare
         self._window, self._overlap = window, overlap
         self._seed, self._shuffle, self._group = seed, shuffle, group
-        self._items = [len(self._starts(length)) for length in episodes.lengths]
+        self._items = [len(self._starts(length)) for length in shards.lengths]
+        self._count = sum(self._items)
+        self._spec = None
 
     def __len__(self) -> int:
         """Batches per epoch."""
-        return -(-sum(self._items) // self._size)
+        return -(-self._count // self._size)
 
     def rows(self, step: int) -> int:
         """Items in the batch of a step: the last of an epoch may be smaller."""
-        return min(self._size, sum(self._items) - step * self._size)
+        return min(self._size, self._count - step * self._size)
 
     def epoch(self, epoch: int, skip: int = 0, part: tuple[int, int] = (0, 1)) -> "Epoch":
-        """The batches of an epoch, less its first `skip`: what those alone need is not read."""
-        first = self._episodes.read(0, self._names)
+        """The batches of an epoch, less its first `skip`: what those alone need is not read.
+
+        part: (i, n) gives of each batch the rows of the i-th of n workers (`seqvae.replicas.rows_of`).
+        """
+        if self._spec is None:
+            self._spec = self._element_spec()
+        return Epoch(self._spec, lambda: self._batches(epoch, skip, part))
+
+    def _element_spec(self) -> dict[str, tf.TensorSpec]:
+        first = self._read(0)
         leading = [None] if self._window is None else [None, self._window]
-        spec = {
-            new: tf.TensorSpec([*leading, *first[name].shape[1:]], first[name].dtype)
-            for name, new in self._names.items()
-        }
-        if self._window is not None:
-            spec["mask"] = tf.TensorSpec([None, self._window], tf.float32)
-        return Epoch(spec, lambda: self._batches(epoch, skip))
+        spec = {name: tf.TensorSpec([*leading, *value.shape[1:]], value.dtype) for name, value in first.items()}
+        return spec if self._window is None else spec | {"mask": tf.TensorSpec([None, self._window], tf.float32)}
 
-    def _batches(self, epoch: int, skip: int) -> Iterator[dict[str, np.ndarray]]:
-        waiting = []
-        for items, arrays in self._read_ahead(self._groups(epoch, skip * self._size)):
-            for episode, start in items:
-                waiting.append(self._item(arrays[episode], start))
-                if len(waiting) == self._size:
-                    yield _stacked(waiting)
-                    waiting = []
-        if waiting:
-            yield _stacked(waiting)
+    def _batches(self, epoch: int, skip: int, part: tuple[int, int]) -> Iterator[dict[str, np.ndarray]]:
+        """A plan of which items of which files make each batch runs ahead of the reading, and that of the batches."""
+        plan = (_rows(pieces, part) for pieces in self._plan(epoch, skip))
+        waiting, uses = deque(), Counter()
+        with ThreadPoolExecutor(_READERS) as pool:
+            files: OrderedDict[int, Future] = OrderedDict()
+            while True:
+                while len(waiting) < _AHEAD and (not waiting or len(files) <= 2 * self._group):
+                    pieces = next(plan, None)
+                    if pieces is None:
+                        break
+                    waiting.append(pieces)
+                    for piece in pieces:
+                        uses[piece.file] += 1
+                        files[piece.file] = files.pop(piece.file, None) or pool.submit(self._read, piece.file)
+                if not waiting:
+                    return
+                pieces = waiting.popleft()
+                yield self._batch([(files[piece.file].result(), piece.items) for piece in pieces])
+                for piece in pieces:
+                    uses[piece.file] -= 1
+                for file in [file for file in files if not uses[file]][: max(0, len(files) - 2 * self._group)]:
+                    del files[file]
 
-    def _read_ahead(self, groups: Iterator[list[tuple[int, int]]]) -> Iterator[tuple[list, dict]]:
-        """Each group's items and arrays; a group is read while the one before it is handed out."""
-        with ThreadPoolExecutor(1) as reader:
-            coming = []
-            for items in groups:
-                coming.append((items, reader.submit(self._read, items)))
-                if len(coming) == 2:
-                    ready, arrays = coming.pop(0)
-                    yield ready, arrays.result()
-            for ready, arrays in coming:
-                yield ready, arrays.result()
-
-    def _groups(self, epoch: int, skip: int) -> Iterator[list[tuple[int, int]]]:
-        """Items (episode, first step) by group, less the first `skip`."""
-        order = np.arange(len(self._episodes))
+    def _plan(self, epoch: int, skip: int) -> Iterator[list["_Piece"]]:
+        """The pieces of every batch, in the order of its rows, less the first `skip` batches."""
+        order = np.arange(len(self._shards))
         if self._shuffle:
             order = np.random.default_rng([self._seed, epoch]).permutation(order)
-        for i in range(0, len(order), self._group):
-            group = order[i : i + self._group].tolist()
-            count = sum(self._items[episode] for episode in group)
-            if skip >= count:
-                skip -= count
+        count = min(self._group, len(order)) if self._shuffle else 1
+        queues, orders = [_Queue(order[i::count].tolist(), self._items) for i in range(count)], {}
+        for step in range(len(self)):
+            shares = _shares(queues, self.rows(step))
+            spans = [span for queue, n in zip(queues, shares, strict=True) for span in queue.take(n)]
+            if step < skip:
                 continue
-            items = [(episode, start) for episode in group for start in self._starts(self._episodes.lengths[episode])]
-            if self._shuffle:
-                items = [items[j] for j in np.random.default_rng([self._seed, epoch, i]).permutation(count)]
-            yield items[skip:]
-            skip = 0
+            pieces = []
+            for file, first, end in spans:
+                if file not in orders:
+                    orders[file] = self._order(epoch, file)
+                pieces.append(_Piece(file, orders[file][first:end]))
+                if end == self._items[file]:
+                    del orders[file]
+            yield pieces
+
+    def _order(self, epoch: int, file: int) -> np.ndarray:
+        """The items of a file in the order of the epoch."""
+        if not self._shuffle:
+            return np.arange(self._items[file])
+        return np.random.default_rng([self._seed, epoch, file]).permutation(self._items[file])
 
     def _starts(self, length: int) -> range:
-        """First steps of an episode's items; an item of overlap steps only would have nothing new."""
+        """First entries of a file's items; an item of overlap entries only would have nothing new."""
         if self._window is None:
             return range(length)
         return range(0, max(1, length - self._overlap), self._window - self._overlap)
 
-    def _read(self, items: list[tuple[int, int]]) -> dict[int, dict[str, np.ndarray]]:
-        return {episode: self._episodes.read(episode, self._names) for episode in {episode for episode, _ in items}}
+    def _read(self, file: int) -> dict[str, np.ndarray]:
+        arrays = self._shards.read(file, self._names)
+        return self._prepare(file, {new: arrays[name] for name, new in self._names.items()})
 
-    def _item(self, arrays: dict[str, np.ndarray], start: int) -> dict[str, np.ndarray]:
+    def _batch(self, parts: list[tuple[dict[str, np.ndarray], np.ndarray]]) -> dict[str, np.ndarray]:
+        made = [self._taken(arrays, items) for arrays, items in parts]
+        return {name: np.concatenate([each[name] for each in made]) for name in made[0]}
+
+    def _taken(self, arrays: dict[str, np.ndarray], items: np.ndarray) -> dict[str, np.ndarray]:
         if self._window is None:
-            return {new: arrays[name][start] for name, new in self._names.items()}
-        parts = {new: arrays[name][start : start + self._window] for name, new in self._names.items()}
-        steps = len(next(iter(parts.values())))
-        if steps < self._window:
-            parts = {name: _padded(part, self._window) for name, part in parts.items()}
-        return parts | {"mask": (np.arange(self._window) < steps).astype(np.float32)}
+            return {name: value[items] for name, value in arrays.items()}
+        where = items[:, None] * (self._window - self._overlap) + np.arange(self._window)
+        there = where < len(next(iter(arrays.values())))
+        taken = {name: value[np.where(there, where, 0)] for name, value in arrays.items()}
+        for value in taken.values():
+            value[~there] = 0
+        return taken | {"mask": there.astype(np.float32)}
 
 
-def _stacked(items: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    return {name: np.stack([item[name] for item in items]) for name in items[0]}
+class _Piece(NamedTuple):
+    """Items of one file."""
+
+    file: int
+    items: np.ndarray
 
 
-def _padded(part: np.ndarray, steps: int) -> np.ndarray:
-    return np.concatenate([part, np.zeros((steps - len(part), *part.shape[1:]), part.dtype)])
+class _Queue:
+    """The items of some files, one file after the other, by their places in the order of their file."""
+
+    def __init__(self, files: list[int], items: list[int]):
+        self._files, self._items, self._at = deque(files), items, 0
+        self.left = sum(items[file] for file in files)
+
+    def take(self, count: int) -> list[tuple[int, int, int]]:
+        """The next items as spans of a file's order: (file, first, end)."""
+        self.left -= count
+        spans = []
+        while count:
+            file = self._files[0]
+            end = min(self._items[file], self._at + count)
+            spans.append((file, self._at, end))
+            count, self._at = count - (end - self._at), end
+            if end == self._items[file]:
+                self._files.popleft()
+                self._at = 0
+        return spans
+
+
+def _shares(queues: list[_Queue], count: int) -> list[int]:
+    """How many items of a batch each queue gives: equal parts; what a queue lacks is given by those that have the most."""
+    alive = sum(queue.left > 0 for queue in queues)
+    shares, number = [], 0
+    for queue in queues:
+        part = (number + 1) * count // alive - number * count // alive if queue.left else 0
+        number += queue.left > 0
+        shares.append(min(part, queue.left))
+    while sum(shares) < count:
+        most = max(range(len(queues)), key=lambda i: queues[i].left - shares[i])
+        shares[most] += min(count - sum(shares), queues[most].left - shares[most])
+    return shares
+
+
+def _rows(pieces: list[_Piece], part: tuple[int, int]) -> list[_Piece]:
+    """The pieces of a worker's rows of a batch."""
+    first, count, _ = rows_of(*part, sum(len(piece.items) for piece in pieces))
+    end, at, mine = first + max(1, count), 0, []
+    for piece in pieces:
+        items = piece.items[max(0, first - at) : max(0, end - at)]
+        at += len(piece.items)
+        if len(items):
+            mine.append(_Piece(piece.file, items))
+    return mine

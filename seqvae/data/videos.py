@@ -8,7 +8,7 @@ import imageio.v3 as imageio
 import numpy as np
 from PIL import Image
 
-from seqvae.data.sequences import DataError
+from seqvae.files import DataError
 
 ENDINGS = (".mp4", ".gif", ".avi", ".mov", ".mkv", ".webm")
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from seqvae.data import save, shard_path
+from seqvae.data import save, shard_path, write_shard
 from seqvae.physics.recording import Split, record
 from seqvae.physics.worlds import World
 
@@ -45,6 +45,6 @@ def write_dataset(
                     world, sequences=last - first, first=first, steps=steps, seed=seed, split=split, workers=workers,
                     progress=lambda done, task=task: bar.advance(task, done),
                 )  # fmt: skip
-                save(path, arrays)
+                (save if shards == 1 else write_shard)(path, arrays)
                 written.append(path)
     return written

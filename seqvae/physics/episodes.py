@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from seqvae.data import save
+from seqvae.data import write_shard
 from seqvae.physics.recording import record
 from seqvae.physics.worlds import World
 
@@ -17,4 +17,4 @@ def write_episode(world: World, path: str | Path, index: int, *, steps: int, see
         raise ValueError(f"World {world.name!r}: push=0, there are no actions to record.")
     arrays = record(world, sequences=1, first=index, steps=steps, seed=seed)
     frames = arrays["images"][0]
-    save(path, {"frames": frames.reshape(*frames.shape[:3], -1), "actions": arrays["controls"][0]})
+    write_shard(path, {"frames": frames.reshape(*frames.shape[:3], -1), "actions": arrays["controls"][0]})

@@ -1,13 +1,13 @@
 """Batches from episodes on disk: every item once, in an order of seed and epoch alone, in bounded memory."""
 
 import itertools
+import weakref
 
 import numpy as np
 import pytest
 
-from seqvae.data import DataError, save
-from seqvae.data.episodes import open_episodes
-from seqvae.data.streams import EpisodeBatches
+from seqvae.data import DataError, open_shards, save, write_shard
+from seqvae.data.streams import ShardBatches
 
 LENGTHS = (5, 3, 7, 2, 6)
 
@@ -18,11 +18,11 @@ def episodes(tmp_path_factory):
     folder = tmp_path_factory.mktemp("episodes")
     for e, steps in enumerate(LENGTHS):
         save(folder / f"{e}.npz", {"code": (100 * e + np.arange(steps, dtype=np.int32))[:, None]})
-    return open_episodes(folder, {"code": "a number"})
+    return open_shards(folder, {"code": "a number"})
 
 
 def batches(episodes, size=4, **options):
-    return EpisodeBatches(episodes, size, {"code": "x"}, **{"seed": 1, "group": 2} | options)
+    return ShardBatches(episodes, size, {"code": "x"}, **{"seed": 1, "group": 2} | options)
 
 
 def values(stream, epoch=0, skip=0):
@@ -81,9 +81,9 @@ def test_types_and_shapes_are_known_before_anything_is_read(episodes):
 def test_a_damaged_episode_is_named_in_the_middle_of_an_epoch(tmp_path):
     for e in range(3):
         save(tmp_path / f"{e}.npz", {"code": np.arange(4)[:, None]})
-    stream = batches(open_episodes(tmp_path, {"code": "a number"}), shuffle=False, group=1)
+    stream = batches(open_shards(tmp_path, {"code": "a number"}), shuffle=False, group=1)
     (tmp_path / "2.npz").write_bytes(b"gone")
-    with pytest.raises(DataError, match=r"2\.npz: not a readable episode"):
+    with pytest.raises(DataError, match=r"2\.npz: not a readable .npz"):
         list(stream.epoch(0))
 
 
@@ -100,3 +100,68 @@ def test_a_damaged_episode_is_named_in_the_middle_of_an_epoch(tmp_path):
 def test_options_that_are_refused(episodes, options, message):
     with pytest.raises(ValueError, match=message):
         batches(episodes, **options)
+
+
+@pytest.mark.parametrize("window", (None, 3))
+@pytest.mark.parametrize("workers", (2, 3, 7))
+def test_the_parts_of_workers_are_the_batches_of_one(episodes, window, workers):
+    stream = batches(episodes, 5, window=window, group=4)
+    parts = [list(stream.epoch(1, part=(i, workers))) for i in range(workers)]
+    for step, whole in enumerate(stream.epoch(1)):
+        total = stream.rows(step)
+        assert total == len(whole["x"])
+        rows = [range(total)[slice(total * i // workers, total * (i + 1) // workers)] for i in range(workers)]
+        for name in whole:
+            mine = [part[step][name].numpy()[: len(own)] for part, own in zip(parts, rows, strict=True)]
+            np.testing.assert_array_equal(np.concatenate(mine), whole[name])
+    assert all(len(part) == len(stream) for part in parts)
+
+
+def test_each_worker_reads_its_own_files(tmp_path, monkeypatch):
+    """Files of one length, as generators make them: nothing is read twice over the workers."""
+    for e in range(12):
+        write_shard(tmp_path / f"{e:02d}.npz", {"code": 100 * e + np.arange(8)[:, None]})
+    shards = open_shards(tmp_path, {})
+    read = []
+    original = type(shards).read
+    monkeypatch.setattr(type(shards), "read", lambda self, i, names: read.append(i) or original(self, i, names))
+    stream = ShardBatches(shards, 8, {"code": "x"}, group=4)
+    stream.epoch(0)  # one read tells the types
+    files = []
+    for worker in range(2):
+        read.clear()
+        list(stream.epoch(0, part=(worker, 2)))
+        files.append(sorted(read))
+    assert sorted(files[0] + files[1]) == list(range(12)) and len(files[0]) == len(files[1]) == 6
+
+
+def test_few_files_are_in_memory_at_a_time(tmp_path):
+    for e in range(30):
+        write_shard(tmp_path / f"{e:02d}.npz", {"code": 100 * e + np.arange(5 + e % 3)[:, None]})
+    made_so_far, most = [], [0]
+
+    class Array(np.ndarray):
+        pass
+
+    def watched(i, arrays):
+        made = {name: value.view(Array) for name, value in arrays.items()}
+        made_so_far.append(weakref.ref(made["x"]))
+        most[0] = max(most[0], sum(ref() is not None for ref in made_so_far))
+        return made
+
+    shards = open_shards(tmp_path, {})
+    stream = ShardBatches(shards, 4, {"code": "x"}, group=3, prepare=watched)
+    seen = np.concatenate([batch["x"].numpy()[:, 0] for batch in stream.epoch(0)])
+    assert sorted(seen) == sorted(100 * e + t for e in range(30) for t in range(5 + e % 3))
+    assert 6 <= most[0] <= 12  # two groups, and what the batches under way still hold
+
+
+def test_the_order_mixes_files_within_a_batch(episodes):
+    batch = next(iter(batches(episodes, 6, group=3).epoch(0)))["x"].numpy()[:, 0]
+    assert len({int(code) // 100 for code in batch}) == 3
+
+
+def test_a_prepared_array_has_its_own_type(episodes):
+    stream = ShardBatches(episodes, 4, {"code": "x"}, prepare=lambda i, arrays: {"y": arrays["x"] * 0.5 + i})
+    assert stream.epoch(0).element_spec["y"].dtype == "float64"
+    assert next(iter(stream.epoch(0)))["y"].shape == (4, 1)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from seqvae.data.episodes import open_episodes
+from seqvae.data import open_shards
 
 SCRIPT = Path(__file__).parents[2] / "datasets" / "record_carracing.py"
 
@@ -30,7 +30,7 @@ def recorded(tmp_path_factory):
 
 
 def test_episodes_are_what_a_world_model_needs(recorded):
-    episodes = open_episodes(recorded / "plain", {"frames": "", "actions": "", "rewards": "", "done": ""})
+    episodes = open_shards(recorded / "plain", {"frames": "", "actions": "", "rewards": "", "done": ""})
     assert episodes.lengths == (4, 4) and episodes.shapes["frames"] == (64, 64, 3)
     first, second = episodes.read(0), episodes.read(1)
     assert first["frames"].dtype == np.uint8 and first["frames"].std() > 10

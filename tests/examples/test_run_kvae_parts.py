@@ -8,8 +8,6 @@ import numpy as np
 import pytest
 
 import kvae
-from seqvae.data import save
-from seqvae.physics import WORLDS, record
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "examples" / "run_kvae.py"
@@ -35,41 +33,6 @@ def script(load_script):
 def test_flags_have_the_originals_defaults(script):
     found = {name: script.flags.FLAGS[name].default for name in DEFAULTS}
     assert found == DEFAULTS
-
-
-def test_a_dataset_that_is_missing_is_made_with_a_line_that_says_so(script, tmp_path, capsys):
-    config = {"dataset": "box", "data_dir": str(tmp_path), "train_miss_prob": 0.0, "seed": 0}
-    train, test = script._data(config)
-    assert (len(train), len(test)) == (5000, 1000)
-    assert (
-        "box.npz is not there: making it, 5000 training and 1000 test sequences of the world box"
-        in capsys.readouterr().out
-    )
-    stamp = (tmp_path / "box.npz").stat().st_mtime_ns
-    script._data(config)
-    assert (tmp_path / "box.npz").stat().st_mtime_ns == stamp
-    np.testing.assert_array_equal(train.images[:3], record(WORLDS["box"], sequences=3)["images"])
-
-
-def test_masks_in_training_are_the_sequences_own_and_keep_the_start(script, tmp_path):
-    save(tmp_path / "mine.npz", {"images": record(WORLDS["box"], sequences=40)["images"]})
-    config = {
-        "dataset": str(tmp_path / "mine.npz"), "data_dir": "", "train_miss_prob": 0.5, "t_init_train_miss": 3, "seed": 0
-    }  # fmt: skip
-    train, test = script._data(config)
-    assert test.mask is None
-    assert train.mask[:, :3].all()
-    assert 0.3 < train.mask[:, 3:].mean() < 0.7
-    np.testing.assert_array_equal(train.mask, script._data(config)[0].mask)
-
-
-def test_test_data_of_another_shape_is_refused(script, tmp_path):
-    images = record(WORLDS["box"], sequences=3, steps=4)["images"]
-    save(tmp_path / "mine.npz", {"images": images})
-    save(tmp_path / "mine_test.npz", {"images": images[:, :3]})
-    config = {"dataset": str(tmp_path / "mine.npz"), "data_dir": "", "train_miss_prob": 0.0, "seed": 0}
-    with pytest.raises(ValueError, match=r"mine_test.npz: 3 frames \(32, 32\) a sequence.*has 4 frames.*must be alike"):
-        script._data(config)
 
 
 def test_reload_model_takes_ours_and_the_originals(script, tmp_path):

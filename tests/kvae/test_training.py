@@ -7,7 +7,7 @@ import tensorflow as tf
 
 import kvae
 from kvae import state_space
-from kvae.training import encoded
+from kvae.data import encoded
 from seqvae.data import Sequences
 from tests.tolerances import SAME_FLOAT32
 

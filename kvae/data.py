@@ -1,0 +1,149 @@
+"""What a Kalman VAE is trained on: sequences in memory, or a dataset in shards that is read while it trains."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from kvae.model import KVAE
+from seqvae.data import Sequences, Shards, load, open_shards, random_mask, sequences_of, shard_files, write_shard
+from seqvae.data.batches import Batches
+from seqvae.data.streams import ShardBatches
+from seqvae.physics import WORLDS, write_dataset
+from seqvae.training import Distribution
+
+_NAMES = {"images": "frames", "mask": "mask", "controls": "controls"}
+_CODES = ("codes", "variance", "mask", "controls")
+_TEST_MOST = 10_000  # sequences of a test set in shards that are used
+
+
+@dataclass(frozen=True)
+class Missing:
+    """Which training frames are left out: each after the first `start` with `drop_prob`, the same in every epoch."""
+
+    drop_prob: float = 0.0
+    start: int = 3
+    seed: int = 0
+
+    def __call__(self, sequences: Sequences, number: int = 0) -> Sequences:
+        """number: of the file that the sequences come from."""
+        if self.drop_prob == 0:
+            return sequences
+        shape, seed = sequences.images.shape[:2], (self.seed, number) if number else self.seed
+        return sequences.with_mask(random_mask(*shape, start=self.start, drop_prob=self.drop_prob, seed=seed))
+
+
+class InMemory:
+    """Sequences held in memory."""
+
+    def __init__(self, sequences: Sequences, missing: Missing):
+        self.sequences = missing(sequences)
+        self.steps, self.image_shape = sequences.steps, sequences.image_shape
+        self.fingerprint = self.sequences.fingerprint()
+        self.dim_u = None if sequences.controls is None else sequences.controls.shape[-1]
+
+    def __len__(self) -> int:
+        return len(self.sequences)
+
+    def batches(self, batch_size: int, **options) -> Batches:
+        """Batches of frames, and masks and controls where there are any."""
+        return Batches(self.sequences, batch_size, **options)
+
+    def codes(self, model: KVAE, folder: Path, distribution: Distribution, batch_size: int, **options) -> Batches:
+        """Batches of what the encoder gives for the frames."""
+        del folder, distribution
+        return Batches(encoded(model, self.sequences), batch_size, **options)
+
+
+class Streamed:
+    """Sequences in shards, a few of which are in memory at a time."""
+
+    def __init__(self, shards: Shards, missing: Missing):
+        self._shards, self._missing = shards, missing
+        self.steps, *image_shape = shards.shapes["images"]
+        self.image_shape, self.fingerprint = tuple(image_shape), f"{shards.fingerprint()} {missing}"
+        self.dim_u = shards.shapes["controls"][-1] if "controls" in shards.shapes else None
+
+    def __len__(self) -> int:
+        return self._shards.entries
+
+    def batches(self, batch_size: int, **options) -> ShardBatches:
+        """Batches of frames, and masks and controls where there are any."""
+        return ShardBatches(self._shards, batch_size, self._names(), prepare=self._prepare, **options)
+
+    def codes(self, model: KVAE, folder: Path, distribution: Distribution, batch_size: int, **options) -> ShardBatches:
+        """Batches of what the encoder gives for the frames, which the chief writes into `folder` as shards of their own."""
+        if distribution.chief:
+            for i, path in enumerate(self._shards.paths):
+                write_shard(folder / path.name, encoded(model, self._sequences(i)))
+        distribution.wait()
+        shards = open_shards(folder, {"codes": "of the encoder"})
+        return ShardBatches(shards, batch_size, {n: n for n in _CODES if n in shards.shapes}, **options)
+
+    def _names(self) -> dict[str, str]:
+        return {name: new for name, new in _NAMES.items() if name in self._shards.shapes}
+
+    def _prepare(self, number: int, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        found = {name: arrays[new] for name, new in _NAMES.items() if new in arrays}
+        sequences = self._missing(sequences_of(found, self._shards.paths[number]), number)
+        return {_NAMES[name]: value for name, value in sequences.arrays().items()}
+
+    def _sequences(self, i: int) -> Sequences:
+        return self._missing(sequences_of(self._shards.read(i, self._names()), self._shards.paths[i]), i)
+
+
+def encoded(model: KVAE, sequences: Sequences, batch_size: int = 256) -> dict[str, np.ndarray]:
+    """The sequences as the encoder sees them, for training without it: `codes` and `variance` [N, T, dim_a], and their
+    `mask` and `controls` where they have them."""
+    parts = []
+    for i in range(0, len(sequences), batch_size):
+        images = sequences.images[i : i + batch_size]
+        q = model.encode(np.nan_to_num(images) if images.dtype.kind == "f" else images)
+        parts.append((q.mean().numpy(), q.variance().numpy()))
+    codes, variance = (np.concatenate(each) for each in zip(*parts, strict=True))
+    beside = {name: value for name, value in sequences.arrays().items() if name in ("mask", "controls")}
+    return {"codes": codes, "variance": variance} | beside
+
+
+def training_and_test(dataset: str, data_dir: str | Path, missing: Missing) -> tuple[InMemory | Streamed, Sequences]:
+    """The data of a command's flags: the name of a world, made in `data_dir` where it is missing, or the path of an .npz.
+
+    An .npz is held in memory, its shards are streamed. The test set is NAME_test.npz beside it (of shards the first files),
+    or a tenth of the training sequences.
+    """
+    path = Path(data_dir) / f"{dataset}.npz" if dataset in WORLDS else Path(dataset)
+    if path.suffix != ".npz":
+        raise ValueError(
+            f"--dataset: expected one of {', '.join(WORLDS)}, or the path of an .npz file, got {dataset!r}."
+        )
+    if dataset in WORLDS and not path.exists() and not shard_files(path):
+        print(f"{path} is not there: making it, 5000 training and 1000 test sequences of the world {dataset}")
+        write_dataset(WORLDS[dataset], path.parent, workers=os.cpu_count() or 1)
+    whole = load(path) if path.is_file() else open_shards(path, {"images": "[N, T, H, W] or [N, T, H, W, C]"})
+    beside = path.with_name(f"{path.stem}_test.npz")
+    if beside.exists() or shard_files(beside):
+        train, test = (
+            whole,
+            load(beside) if beside.exists() else _loaded(open_shards(beside, {"images": "frames"}), beside),
+        )
+    else:
+        train, test = whole.split(0.1, missing.seed)
+        test = _loaded(test, path) if isinstance(test, Shards) else test
+        print(f"no {beside.name} beside {path.name}: {len(test)} of its sequences are kept for the test")
+    made = Streamed(train, missing) if isinstance(train, Shards) else InMemory(train, missing)
+    if (test.image_shape, test.steps) != (made.image_shape, made.steps):
+        raise ValueError(
+            f"{beside}: {test.steps} frames {test.image_shape} a sequence, {path} has {made.steps} frames "
+            f"{made.image_shape}; training and test data must be alike."
+        )
+    return made, test
+
+
+def _loaded(shards: Shards, path: Path) -> Sequences:
+    """The sequences of the first files, the first `_TEST_MOST` and what is left of a file."""
+    ends = np.cumsum(shards.lengths)
+    count = 1 + int(np.searchsorted(ends, _TEST_MOST))
+    names = [name for name in ("images", "mask", "controls") if name in shards.shapes]
+    parts = [shards.read(i, names) for i in range(min(count, len(shards)))]
+    return sequences_of({name: np.concatenate([part[name] for part in parts]) for name in names}, path)
