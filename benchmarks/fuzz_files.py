@@ -8,6 +8,7 @@ prints a JSON line for each kind; the exit status is 1 if anything else happened
 alone, and is kept in --keep where reading it failed.
 """
 
+import importlib.util
 import json
 import os
 import random
@@ -25,8 +26,12 @@ import numpy as np
 from absl import app, flags
 from timing import memory, show
 
+import worldmodels
 from seqvae import data
 from seqvae.data import open_shards
+from seqvae.files import write_json
+from seqvae.runs import saved_config
+from seqvae.saved_models import load_model
 from seqvae.training import CheckpointError, Checkpoints
 from vrae import vame
 from vrae.data import read_csv, read_npz
@@ -58,7 +63,7 @@ def kinds() -> dict[str, Kind]:
     rng = np.random.default_rng(0)
     model = vame.rnn_model.RNN_VAE(4, 2, 3, True, 1, 2, 2, 2, 2)
     frames = rng.random((3, 4, 6, 6)).astype(np.float32)
-    return {
+    made = {
         "dataset": Kind(".npz", lambda path: data.save(path, {"images": frames}), data.load),
         "episodes": Kind(".npz", lambda path: data.save(path, {"frames": frames, "actions": frames[:, 0, 0]}), _episodes),
         "checkpoint": Kind(".npz", _write_checkpoint, _read_checkpoint),
@@ -74,7 +79,40 @@ def kinds() -> dict[str, Kind]:
         "csv": Kind(".csv", lambda path: path.write_text("sequence,x,y,label\na,1,2.5,0\na,3,4,0\nb,5,-6e3,1\n"), read_csv),
         "deeplabcut": Kind(".csv", lambda path: path.write_text(
             "scorer,n,n,n\nbodyparts,a,a,a\ncoords,x,y,likelihood\n0,1.5,2,.9\n1,3,4,.1\n"), read_deeplabcut),
+        "index": Kind(".json", _write_set, _read_set),
+        "run": Kind(".json", lambda path: write_json(path, {"seed": 1, "dataset": "box"}), saved_config),
+        "keras": Kind(".keras", _write_keras, lambda path: load_model(path, worldmodels.MDNRNN)),
     }  # fmt: skip
+    if importlib.util.find_spec("torch"):
+        made["torch"] = Kind(
+            ".pt", lambda path: _write_torch(path, model), lambda path: vame.original.load_state_dict(model, path)
+        )
+    return made
+
+
+def _write_set(path: Path) -> None:
+    """Two shards and their index, which becomes the file that is altered."""
+    for i in range(2):
+        data.write_shard(path.parent / f"{i}.npz", {"x": np.arange(3 + i)})
+    data.open_shards(path.parent, {})
+    path.write_bytes((path.parent / "index.json").read_bytes())
+
+
+def _read_set(path: Path) -> None:
+    (path.parent / "index.json").write_bytes(path.read_bytes())
+    found = data.open_shards(path.parent, {})
+    if [found.read(i)["x"].tolist() for i in range(2)] != [[0, 1, 2], [0, 1, 2, 3]]:
+        raise AssertionError("an altered index changed what is read")
+
+
+def _write_keras(path: Path) -> None:
+    worldmodels.MDNRNN(z_size=2, action_size=1, rnn_size=2, num_mixtures=1).save(path)
+
+
+def _write_torch(path: Path, model) -> None:
+    import torch
+
+    torch.save({name: torch.tensor(value) for name, value in vame.original.to_state_dict(model).items()}, path)
 
 
 def _write_checkpoint(path: Path) -> None:
@@ -122,7 +160,7 @@ def trial(kind: Kind, path: Path) -> str:
         kind.read(path)
         found = "loaded"
     except (ValueError, OSError, CheckpointError) as error:
-        found = "refused" if path.stem in str(error) or str(path.parent) in str(error) else f"unnamed: {error!r}"
+        found = "refused" if path.name in str(error) or str(path.parent) in str(error) else f"unnamed: {error!r}"
     except BaseException as error:
         found = f"{type(error).__name__}: {error}"
     seconds = time.perf_counter() - began
@@ -134,7 +172,7 @@ def run(name: str, kind: Kind, count: int, seed: int, keep: str = "") -> dict:
     tally, failures = {"loaded": 0, "refused": 0}, {}
     memory("VmRSS", reset=True)
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"a{kind.ending}"
+        path = Path(folder) / f"of-a-stranger{kind.ending}"
         kind.write(path)
         whole = path.read_bytes()
         if trial(kind, path) != "loaded":

@@ -19,9 +19,7 @@ from absl import app, flags
 from timing import machine, show
 
 flags.DEFINE_enum("strategy", "mirrored", ["mirrored", "multiworker"], "replicas in one process, or one in each")
-flags.DEFINE_list(
-    "replicas", ["1", "2", "4"], "how many; not more than GPUs, or 4 CPU devices, or 2 processes"
-)
+flags.DEFINE_list("replicas", ["1", "2", "4"], "how many; not more than GPUs, or 4 CPU devices, or 2 processes")
 flags.DEFINE_list("models", ["kvae", "mdnrnn"], "kvae: run_kvae's, 32 sequences of 20 frames; mdnrnn: 100 of 100 steps")
 flags.DEFINE_integer("steps", 20, "that are timed")
 flags.DEFINE_integer("seed", 0, "of data and weights")

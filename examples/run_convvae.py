@@ -118,14 +118,13 @@ def _run(folder: Path, config: dict) -> None:
 
 def _model(config: dict, image_shape):
     """A new model, with the weights of --reload_model where it is given."""
-    import keras
-
     import worldmodels
+    from seqvae.saved_models import load_model
 
     source = config["reload_model"]
     if source.endswith(".keras"):
-        model = keras.models.load_model(source)
-        if not isinstance(model, worldmodels.ConvVAE) or model.image_shape != tuple(image_shape):
+        model = load_model(source, worldmodels.ConvVAE)
+        if model.image_shape != tuple(image_shape):
             raise ValueError(f"--reload_model: {source} is not a ConvVAE for frames {tuple(image_shape)}.")
         return model
     dtype = "mixed_bfloat16" if config["mixed_precision"] else "float32"

@@ -176,14 +176,13 @@ def _run(folder: Path, config: dict) -> None:
 
 def _model(config: dict, image_shape: tuple[int, ...]):
     """A new model, or the one in --reload_model."""
-    import keras
-
     import kvae
+    from seqvae.saved_models import load_model
 
     source = config["reload_model"]
     if source.endswith(".keras"):
-        model = keras.models.load_model(source)
-        if not isinstance(model, kvae.KVAE) or model.image_shape != image_shape:
+        model = load_model(source, kvae.KVAE)
+        if model.image_shape != image_shape:
             raise ValueError(f"--reload_model: {source} is not a Kalman VAE for frames {image_shape}.")
         return model
     if not source:

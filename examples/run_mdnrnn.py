@@ -9,7 +9,6 @@ A run leaves logs/<run>_mdnrnn/: config.json, metrics.jsonl, checkpoints/, laten
 format), a dream beside the real episode, curves, evaluation.json.
 """
 
-import json
 from pathlib import Path
 
 from absl import app, flags
@@ -133,8 +132,7 @@ def _rate(config: dict, epoch: int) -> float:
 
 def _vision(config: dict):
     """The ConvVAE, and its training and test episodes."""
-    import keras
-
+    from seqvae.saved_models import load_model
     from worldmodels import ConvVAE
     from worldmodels.data import episodes_of
 
@@ -145,13 +143,11 @@ def _vision(config: dict):
         for name in ("config.json", "model.keras"):
             if not (source / name).exists():
                 raise ValueError(f"--vae: no {name} in {source}; expected a finished run of run_convvae.py.")
-        saved = json.loads((source / "config.json").read_text(encoding="utf-8"))
+        saved = runs.saved_config(source / "config.json")
         source = source / "model.keras"
     elif not source.exists():
         raise ValueError(f"--vae: no {source}. Train one with examples/run_convvae.py.")
-    vae = keras.models.load_model(source)
-    if not isinstance(vae, ConvVAE):
-        raise ValueError(f"--vae: {source} is not a ConvVAE.")
+    vae = load_model(source, ConvVAE)
     data = {"test_fraction": config["test_fraction"], "seed": config["seed"]} | saved
     data["dataset"] = config["dataset"] or saved.get("dataset", "")
     if not data["dataset"]:
@@ -200,14 +196,13 @@ def _batches(latents, config: dict, shuffle: bool):
 
 def _model(config: dict, z_size: int, action_size: int):
     """A new model, with the weights of --reload_model where it is given."""
-    import keras
-
     import worldmodels
+    from seqvae.saved_models import load_model
 
     source = config["reload_model"]
     if source.endswith(".keras"):
-        model = keras.models.load_model(source)
-        if not isinstance(model, worldmodels.MDNRNN) or (model.z_size, model.action_size) != (z_size, action_size):
+        model = load_model(source, worldmodels.MDNRNN)
+        if (model.z_size, model.action_size) != (z_size, action_size):
             raise ValueError(f"--reload_model: {source} is not an MDN-RNN for z of {z_size}, actions of {action_size}.")
         return model
     model = worldmodels.MDNRNN(

@@ -116,11 +116,26 @@ def start(trainer, folder: Path, config: dict, about: str) -> None:
     print(f"{about} -> {folder}")
 
 
+def saved_config(path: Path) -> dict:
+    """The flags of a run by its config.json.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    try:
+        saved = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(saved, dict):
+            raise ValueError("no object of flags")
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: damaged ({error}). Write the run's flags into it, or start a new run.") from error
+    return saved
+
+
 def _configure(defaults: dict, given: dict, family: str, presets: dict) -> tuple[Path, dict]:
     """The run's folder and flags: defaults, then the preset's (or the resumed run's), then what was given."""
     if flags.FLAGS.resume:
         folder = _folder_to_resume(given.get("log_dir", defaults["log_dir"]), given.get("run_name", ""), family)
-        saved = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        saved = saved_config(folder / "config.json")
         return folder, defaults | saved | given | {"run_name": folder.name.removesuffix(f"_{family}")}
     preset = given.get("preset", "")
     if preset not in presets:

@@ -76,8 +76,11 @@ def read_csv(path: str | Path) -> Series:
         FileNotFoundError, ValueError: no such file; no rows, a value that is no number; the message says where.
     """
     path = Path(path)
-    with open(path, encoding="utf-8", newline="") as file:
-        rows = list(csv.reader(file))
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            rows = list(csv.reader(file))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path}: not a readable CSV file in UTF-8 ({error}).") from error
     if len(rows) < 2:
         raise ValueError(f"{path}: expected a line of names and at least one of numbers.")
     names = [name.strip() for name in rows[0]]

@@ -4,6 +4,7 @@ In a file every array has the same first axis, its entries: the sequences of a w
 session. Any number of processes write files; whoever opens the set writes its index: counts, shapes, types, checksums.
 """
 
+import hashlib
 import json
 import zipfile
 import zlib
@@ -218,7 +219,9 @@ def _from_index(index: Path, paths: list[Path]) -> list[_Entry] | None:
     """What the index says of the files; None where it is missing, damaged, or not of these files."""
     try:
         saved = json.loads(index.read_text(encoding="utf-8"))
-        if saved["format"] != _FORMAT or [tuple(s["state"]) for s in saved["shards"]] != _states(paths):
+        if saved.pop("sha256") != _digest(saved) or saved["format"] != _FORMAT:
+            return None
+        if [tuple(s["state"]) for s in saved["shards"]] != _states(paths):
             return None
         types = saved["types"]
         made = []
@@ -244,7 +247,11 @@ def _write_index(index: Path, paths: list[Path], entries: list[_Entry]) -> None:
     shapes = {name: shape[1:] for name, shape in first.shapes.items()}
     value = {"format": _FORMAT, "shapes": shapes, "types": first.types, "shards": shards}
     with suppress(OSError), whole_file(index) as part:
-        part.write_text(json.dumps(value) + "\n", encoding="utf-8")
+        part.write_text(json.dumps(value | {"sha256": _digest(value)}) + "\n", encoding="utf-8")
+
+
+def _digest(value: dict) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def _states(paths: list[Path]) -> list[tuple[str, int, int]]:

@@ -191,7 +191,7 @@ def test_what_an_mdnrnn_needs_of_a_convvae(mdnrnn, vision, memory, folder, tmp_p
         ({}, "--vae: no finished run"),
         ({"vae": str(tmp_path / "empty")}, "--vae: no config.json in .*expected a finished run"),
         ({"vae": str(tmp_path / "none.keras")}, "--vae: no .*none.keras. Train one"),
-        ({"vae": str(memory[0] / "model.keras")}, "is not a ConvVAE"),
+        ({"vae": str(memory[0] / "model.keras")}, "model.keras: expected a ConvVAE, it holds a MDNRNN"),
         ({"vae": str(vision[0] / "model.keras")}, "--dataset: expected a folder of episodes"),
     ):
         with pytest.raises(ValueError, match=message):

@@ -32,8 +32,9 @@ def load_state_dict(model: RNN_VAE, source: str | Path | Mapping[str, np.ndarray
         elif arrays[name].dtype.kind not in "fiu" or not np.isfinite(arrays[name]).all():
             problems.append(f"not finite: {name}")
     if problems:
+        name = "these weights" if isinstance(source, Mapping) else f"the weights in {source}"
         raise ValueError(
-            "source: these weights do not fit the model; build it with the sizes of the config they were trained with.\n  "
+            f"source: {name} do not fit the model; build it with the sizes of the config they were trained with.\n  "
             + "\n  ".join(sorted(problems))
         )
     for prefix, suffix, gru in _grus(model):
