@@ -174,8 +174,13 @@ class KVAE(SequenceModel):
     def _smooth(self, *arguments) -> Smoothed:
         return self._states.smooth(*arguments)
 
-    def _bound(self, *arguments) -> LgssmBound:
-        return self._states.bound(*arguments)
+    def _bound(self, a, mask, controls, kind, z, seed) -> LgssmBound:
+        return self._states.bound(a, mask, controls, kind, z, self._state_noise(a, kind, seed))
+
+    def _state_noise(self, a, kind: str, seed) -> tf.Tensor | None:
+        """What `sampled` draws its states with."""
+        shape = tf.concat([tf.shape(a)[:2], [self.dim_z]], 0)
+        return normal(shape, seed, a.dtype) if kind == "sampled" else None
 
     # --- sequences ---
 
@@ -260,16 +265,27 @@ class KVAE(SequenceModel):
         """
         seed = stateless_seed(seed, self._seeds)
         if "codes" in batch:
+            batch = self.with_noise(batch, seed)
             a, mask, controls = self._state_arguments(batch["codes"], batch.get("mask"), batch.get("controls"))
-            a += tf.sqrt(batch["variance"]) * normal(tf.shape(a), seed, a.dtype)
-            return CodeTerms(self._states.total_bound(a, mask, controls, self.bound, fold(seed, 1)))
+            return CodeTerms(self._states.total_bound(a, mask, controls, self.bound, batch.get("state_noise")))
         frames, mask, controls = self._frame_arguments(batch["frames"], batch.get("mask"), batch.get("controls"))
         a, log_qa = self.frame_vae.draw_codes(frames, mask, seed)
-        bound = self._states.total_bound(a, mask, controls, self.bound, fold(seed, 1))
+        noise = self._state_noise(a, self.bound, fold(seed, 1))
+        bound = self._states.total_bound(a, mask, controls, self.bound, noise)
         keep = self._config["ll_keep_prob"] if training else 1.0
         log_px = self.frame_vae.log_px(frames, mask, self._decoded_codes(a, mask, controls), keep, fold(seed, 2))
         log_px, log_qa = _per_frame(log_px, mask), _per_frame(log_qa, mask)
         return LossTerms(log_px - log_qa + bound, log_px, log_qa, bound)
+
+    def with_noise(self, batch: dict, seed) -> dict:
+        """Of a batch of `codes` and `variance` a draw, as `codes` alone, and what `sampled` draws its states with."""
+        if "variance" not in batch:
+            return batch
+        codes, variance = (tf.cast(batch[name], self.variable_dtype) for name in ("codes", "variance"))
+        codes += tf.sqrt(variance) * normal(tf.shape(codes), seed, codes.dtype)
+        noise = self._state_noise(codes, self.bound, fold(seed, 1))
+        rest = {name: value for name, value in batch.items() if name != "variance"}
+        return rest | {"codes": codes} | ({} if noise is None else {"state_noise": noise})
 
     def objective(self, terms: LossTerms | CodeTerms) -> tf.Tensor:
         """The loss: -(scale_reconstruction * log_px - log_qa + lgssm). The one place where terms are weighted."""

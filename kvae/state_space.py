@@ -8,7 +8,6 @@ from kvae import lgssm
 from kvae.dynamics import DynamicsNetwork
 from kvae.results import LgssmBound, Mixed, Smoothed
 from kvae.scan import Matrices, filter_with_gaps, mix
-from seqvae.randomness import normal
 
 JIT_STEPS = 64
 """From this many steps on, training has log p(a) compiled by XLA: it then saves more than its compilation takes."""
@@ -42,8 +41,8 @@ class StateSpace(NamedTuple):
         """The Rauch-Tung-Striebel smoother."""
         return lgssm.smooth_states(*self.filter(a, mask, controls), self.noise)[0]
 
-    def bound(self, a, mask, controls, kind: str, z, seed) -> LgssmBound:
-        """`KVAE.lgssm_bound`."""
+    def bound(self, a, mask, controls, kind: str, z, noise) -> LgssmBound:
+        """`KVAE.lgssm_bound`; where z is None, it is drawn with standard normal `noise` [B, T, dim_z]."""
         track, mixed = self.filter(a, mask, controls)
         smoothed, backward = lgssm.smooth_states(track, mixed, self.noise)
         mask = tf.ones_like(a[..., 0]) if mask is None else mask
@@ -51,14 +50,13 @@ class StateSpace(NamedTuple):
         if kind == "marginal":
             return lgssm.marginal_bound(a, mask, mixed, self.noise, track, smoothed, backward)
         if z is None:
-            noise = normal(tf.shape(smoothed.mean), seed, smoothed.mean.dtype)
             z = smoothed.mean + tf.linalg.matvec(tf.linalg.cholesky(smoothed.cov), noise)
         return lgssm.sampled_bound(a, mask, mixed, self.noise, smoothed, z)
 
-    def total_bound(self, a, mask, controls, kind: str, seed) -> tf.Tensor:
+    def total_bound(self, a, mask, controls, kind: str, noise) -> tf.Tensor:
         """`bound(...).total`, and no more than that: what training needs."""
         if kind == "sampled":
-            return self.bound(a, mask, controls, kind, None, seed).total
+            return self.bound(a, mask, controls, kind, None, noise).total
         if mask is not None:
             return tf.reduce_sum(self.filter(a, mask, controls)[0].log_likelihood) / tf.reduce_sum(mask)
         jit, steps = self.jit_compile, a.shape[1]

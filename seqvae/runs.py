@@ -13,10 +13,16 @@ from pathlib import Path
 
 from absl import app, flags, logging
 
+try:
+    import fcntl
+except ImportError:  # Windows has none: two processes may there be given the same run
+    fcntl = None
+
 PLACEMENT = ("gpu", "strategy", "replicas")
 """Flags that say where a run is, and change nothing in what it computes."""
 
 _ERROR, _INTERRUPTED = 2, 130
+_LOCKS = []
 
 
 def define_flags(presets: str) -> None:
@@ -89,18 +95,14 @@ def claim(folder: Path, distribution) -> None:
     """Makes the run's folder, which is the chief's to write; an earlier run in it is never written over unasked."""
     if not distribution.chief:
         return
+    _lock(folder)
     if (folder / "config.json").exists() and not flags.FLAGS.resume:
         if not flags.FLAGS.overwrite:
             raise ValueError(
                 f"{folder}: a run of this name is there. Add --resume or --overwrite, or choose another --run_name."
             )
         shutil.rmtree(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OSError(
-            f"--log_dir: cannot make the folder {folder} ({error.strerror}). Choose a writable folder."
-        ) from error
+    _make(folder)
 
 
 def start(trainer, folder: Path, config: dict, about: str) -> None:
@@ -114,6 +116,33 @@ def start(trainer, folder: Path, config: dict, about: str) -> None:
         print("no checkpoint yet: the run starts again from its seed")
     write_json(folder / "config.json", config)
     print(f"{about} -> {folder}")
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(
+            f"--log_dir: cannot make the folder {folder} ({error.strerror}). Choose a writable folder."
+        ) from error
+
+
+def _lock(folder: Path) -> None:
+    """Keeps other processes from the run until this one ends, however it ends: the kernel gives the lock back."""
+    if fcntl is None:
+        return
+    _make(folder.parent)
+    path = folder.with_name(f".{folder.name}.lock")
+    try:
+        file = open(path, "w")  # noqa: SIM115  (open as long as the process lives)
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise ValueError(
+            f"{folder}: another process is training this run. Wait for it, or choose another --run_name."
+        ) from None
+    except OSError as error:
+        raise OSError(f"--log_dir: cannot write {path} ({error.strerror}). Choose a writable folder.") from error
+    _LOCKS.append(file)
 
 
 def saved_config(path: Path) -> dict:

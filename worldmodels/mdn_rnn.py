@@ -225,6 +225,11 @@ class MDNRNN(SequenceModel):
             term, self._done_term(predicted.done, batch, weight), self._reward_term(predicted.reward, batch, weight)
         )
 
+    def with_noise(self, batch: dict, seed) -> dict:
+        """Of a batch of `mean` and `logvar` a draw, as `z`."""
+        rest = {name: value for name, value in batch.items() if name not in ("mean", "logvar")}
+        return rest | {"z": self._codes(batch, seed)}
+
     def objective(self, terms: MDNRNNTerms | MDNRNNTermsMore) -> tf.Tensor:
         """The loss: the sum of the terms."""
         return tf.add_n(list(terms))

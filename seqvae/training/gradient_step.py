@@ -19,23 +19,34 @@ class Step(NamedTuple):
     count: tf.Tensor
 
 
-def gradient_step(model, batch, variables, optimizer, *, seed, clip_norm: float | None = None) -> Step:
+def gradient_step(
+    model, batch, variables, optimizer, *, seed, clip_norm: float | None = None, jit_compile: bool = False
+) -> Step:
     """Takes one step on `variables`, unless the loss or a gradient is not finite: then nothing is changed.
 
-    The model gives `loss_terms(batch, seed=...)`, `objective(terms)` and `count(batch)`. On a replica (`seqvae.replicas`)
-    all of it is that of the whole batch.
+    The model gives `with_noise(batch, seed)`, `loss_terms(batch, seed=...)`, `objective(terms)` and `count(batch)`. On a
+    replica (`seqvae.replicas`) all of it is that of the whole batch.
+
+    Args:
+        jit_compile: loss and gradients are compiled by XLA; noise, sums over replicas and the optimiser are not.
 
     Raises:
         tf.errors.InvalidArgumentError: on a replica, where something is not finite.
     """
     count = replicas.part_of_sum(model.count(batch))
     share = replicas.share(count)
-    with tf.GradientTape() as tape:
-        terms = model.loss_terms(batch, seed=seed)
-        loss = model.objective(terms)
-        loss *= tf.cast(share, loss.dtype)
-    weights = [variable.value for variable in variables]
-    gradients = tape.gradient(loss, weights, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+
+    def differentiate(batch, share, seed):
+        with tf.GradientTape() as tape:
+            terms = model.loss_terms(batch, seed=seed)
+            loss = model.objective(terms)
+            loss *= tf.cast(share, loss.dtype)
+        weights = [variable.value for variable in variables]
+        return loss, terms, tape.gradient(loss, weights, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+
+    if jit_compile:
+        differentiate = tf.function(differentiate, autograph=False, jit_compile=True)
+    loss, terms, gradients = differentiate(model.with_noise(batch, seed), share, seed)
     figures = [
         loss,
         *(tf.cast(share, loss.dtype) * tf.cast(term, loss.dtype) for term in terms),

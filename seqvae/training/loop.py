@@ -37,7 +37,7 @@ class Stage:
     epochs: how many; variables: which, in a fixed order; name: for the log.
     batches: makes the stage's own batches when it begins; None: those of the run.
     learning_rate: of an epoch, counted from the stage's first; None: that of the run.
-    jit_compile: compile the step with XLA.
+    jit_compile: compile loss and gradients with XLA.
     """
 
     name: str
@@ -82,7 +82,7 @@ def _adam() -> keras.optimizers.Optimizer:
 
 
 class Trainer:
-    """Trains a model that gives `loss_terms(batch, seed=...)`, `objective(terms)` and `count(batch)`.
+    """Trains a `SequenceModel`.
 
     After every epoch: `evaluate()` where given, a line of the log, a checkpoint, then `after_epoch(epoch, log)`.
     A resumed run draws the same batches and the same noise as one that was never stopped.
@@ -209,13 +209,13 @@ class Trainer:
         self._stage = stage.name
         self._stage_batches = stage.batches() if stage.batches else self.batches
         variables = list(stage.variables)
-        several = self.distribution.replicas > 1
         with self.distribution.scope():
             optimizer = self._make_optimizer()
             optimizer.build(variables)
 
         def on_replica(batch, seed):
-            step = gradient_step(self.model, batch, variables, optimizer, seed=seed, clip_norm=self._clip_norm)
+            options = dict(seed=seed, clip_norm=self._clip_norm, jit_compile=stage.jit_compile)
+            step = gradient_step(self.model, batch, variables, optimizer, **options)
             self._names = names(step)
             values = (step.loss, *step.terms, step.gradient_norm, step.count)
             return tf.stack([tf.cast(value, tf.float32) for value in values])
@@ -226,12 +226,7 @@ class Trainer:
         batch = self._stage_batches.epoch(0).element_spec
         signature = [batch, tf.TensorSpec([], tf.int32), tf.TensorSpec([2], tf.int32)]
         self._optimizer = optimizer
-        self._take_step = tf.function(  # XLA compiles no step of several replicas
-            take_step,
-            autograph=False,
-            input_signature=signature,
-            jit_compile=(stage.jit_compile and not several) or None,
-        )
+        self._take_step = tf.function(take_step, autograph=False, input_signature=signature)
         self._take_step.get_concrete_function()
 
     def _stage_called(self, name: str) -> Stage:

@@ -28,6 +28,12 @@ class SequenceModel(keras.Model):
         """A NamedTuple of the unweighted terms of the objective, its fields the `term_names`."""
         raise NotImplementedError
 
+    def with_noise(self, batch: dict, seed) -> dict:
+        """The batch with what can be drawn of its noise before `loss_terms`. XLA draws other numbers than a plain graph: a
+        model whose whole loss it may compile draws them here."""
+        del seed
+        return batch
+
     def objective(self, terms) -> tf.Tensor:
         """The loss. The one place where terms are weighted."""
         raise NotImplementedError

@@ -18,6 +18,9 @@ KINDS = (
     "yaml",
     "csv",
     "deeplabcut",
+    "index",
+    "run",
+    "keras",
 )
 
 
@@ -27,14 +30,15 @@ def script(load_script):
 
 
 def test_all_kinds_are_listed(script):
-    assert tuple(script.kinds()) == KINDS
+    assert tuple(kind for kind in script.kinds() if kind != "torch") == KINDS  # torch is an extra
 
 
 @pytest.mark.parametrize("name", KINDS)
 def test_a_mutated_file_is_loaded_or_refused_by_its_name(script, name):
     found = script.run(name, script.kinds()[name], 200, seed=1)
     assert found["failed"] == 0, found
-    assert found["refused"] > 100 and found["loaded"] + found["refused"] == 200
+    assert found["loaded"] + found["refused"] == 200
+    assert found["loaded"] == 200 if name == "index" else found["refused"] > 100  # an altered index is made anew
 
 
 def test_what_else_happens_is_found(script, tmp_path):

@@ -12,7 +12,7 @@ import numpy as np
 import kvae
 import worldmodels
 from seqvae.data.batches import Batches
-from seqvae.training import Checkpoints, Distribution, Stage, Trainer, distribution
+from seqvae.training import Checkpoints, Distribution, NonFiniteError, Stage, Trainer, distribution
 from seqvae.training.checkpoints import gather
 from vrae import VRAE, vame
 
@@ -36,6 +36,10 @@ CASES = {
         lambda: kvae.KVAE((8, 8), conv=False, vae_num_units=4, alpha_units=3, bound="sampled", dtype="float64"),
         {"frames": RNG.integers(0, 256, (11, 6, 8, 8), dtype=np.uint8)},
     ),
+    "kvae_codes": (
+        lambda: kvae.KVAE((8, 8), conv=False, vae_num_units=4, alpha_units=3, bound="sampled", dtype="float64"),
+        {"codes": LATENTS["mean"][..., :2], "variance": np.full((11, 6, 2), 0.1, np.float32)},
+    ),
     "convvae": (
         lambda: worldmodels.ConvVAE(
             z_size=3, image_shape=(14, 14, 1), filters=(3, 4), kernel_sizes=(4, 4), decoder_filters=(4,),
@@ -44,6 +48,7 @@ CASES = {
         {"frames": RNG.integers(0, 256, (11, 14, 14, 1), dtype=np.uint8)},
     ),
     "mdnrnn": (lambda: worldmodels.MDNRNN(z_size=3, action_size=2, rnn_size=4, num_mixtures=2), LATENTS),
+    "broken": (lambda: VRAE(3, z_size=2, rnn_size=4), {"sequences": SERIES + np.float32(np.inf)}),
     "vrae": (
         lambda: VRAE(3, z_size=2, rnn_size=4, free_bits=0.1, teacher_forcing=0.5), {"sequences": SERIES, "mask": LENGTHS},
     ),
@@ -57,14 +62,18 @@ def trained(name: str, spread: Distribution) -> dict[str, np.ndarray]:
     with spread.scope():
         model = make()
     clip = dict(clip_norm=5.0) if name != "mdnrnn" else {}
+    stage = Stage("all", 7, tuple(model.trainable_variables), jit_compile=name == "kvae_codes")
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(
-            model, Batches(data, 5), [Stage("all", 7, tuple(model.trainable_variables))], quiet=True,
-            checkpoints=Checkpoints(folder, {}), log_folder=folder, learning_rate=lambda epoch: 0.001,
+            model, Batches(data, 5), [stage], checkpoints=Checkpoints(folder, {}), log_folder=folder, quiet=True,
+            learning_rate=lambda epoch: 0.001, distribution=spread,
             optimizer=lambda: keras.optimizers.Adam(clipvalue=1.0 if name == "mdnrnn" else None, epsilon=1e-4, name="adam"),
-            distribution=spread, **clip,
+            **clip,
         )  # fmt: skip
-        log = trainer.run()
+        try:
+            log = trainer.run()
+        except NonFiniteError as error:
+            return {f"{name}/error": np.array(str(error))} | gather(model.trainable_variables, name)
         lines = [] if log is None else log.read()
     arrays = gather(model.trainable_variables, name)
     terms = [key for key in (lines or [{}])[0] if key.startswith("train_")]

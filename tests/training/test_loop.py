@@ -18,6 +18,7 @@ from seqvae.training import (
     Checkpoints,
     Interrupted,
     NonFiniteError,
+    SequenceModel,
     Stage,
     Trainer,
     cosine_decay,
@@ -34,7 +35,7 @@ class FewTerms(NamedTuple):
     distance: tf.Tensor
 
 
-class Toy(keras.Model):
+class Toy(SequenceModel):
     """A pixel-wise mean with noise, so that order, seeds and slots all leave their mark."""
 
     term_names = Terms._fields

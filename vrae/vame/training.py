@@ -171,7 +171,7 @@ class _Training:
         if not math.isfinite(loss):
             raise FloatingPointError(f"epoch {epoch}: the loss is not finite. Use a smaller learning_rate.")
         return {
-            "epoch": epoch - 1, "learning_rate": float(self._optimizer.learning_rate), "kl_weight": weight,
+            "epoch": epoch - 1, "learning_rate": float(self._optimizer.learning_rate.numpy()), "kl_weight": weight,
             "train_loss": loss, "train_mse": mse, "train_future": future, "train_kl": kl, "train_cluster": cluster,
             "test_loss": test_loss, "test_mse": test_mse, "test_cluster": test_cluster,
         }  # fmt: skip

@@ -1,0 +1,49 @@
+"""What the commands share: one process a run, and the flags of a run that was left."""
+
+import subprocess
+import sys
+
+import pytest
+
+from seqvae import runs
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from seqvae import runs
+runs._lock(Path(sys.argv[1]))
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_second_process_in_the_same_run_is_refused_until_the_first_ends_or_is_killed(tmp_path):
+    folder = tmp_path / "logs" / "mine_kvae"
+    with subprocess.Popen([sys.executable, "-c", HOLD, folder], stdout=subprocess.PIPE, text=True) as first:
+        assert first.stdout.readline() == "held\n"
+        with pytest.raises(
+            ValueError, match=r"mine_kvae: another process is training this run. Wait for it, or choose"
+        ):
+            runs._lock(folder)
+        runs._lock(folder.with_name("other_kvae"))
+        first.kill()
+    runs._lock(folder)
+    with pytest.raises(ValueError, match="another process is training this run"):
+        runs._lock(folder)
+    runs._LOCKS.clear()
+
+
+def test_a_read_only_folder_for_the_runs_is_named(tmp_path, monkeypatch):
+    def refuse(path, mode):
+        raise OSError(30, "Read-only file system", str(path))
+
+    monkeypatch.setattr(runs, "open", refuse, raising=False)
+    with pytest.raises(OSError, match=r"--log_dir: cannot write .*\.mine_kvae\.lock \(Read-only file system\)"):
+        runs._lock(tmp_path / "mine_kvae")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", "null", "[" * 100_000, '{"a": 1'])
+def test_a_damaged_config_of_a_run_is_named(tmp_path, text):
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(ValueError, match=r"config\.json: damaged \(.*start a new run"):
+        runs.saved_config(tmp_path / "config.json")
