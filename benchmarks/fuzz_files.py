@@ -22,6 +22,7 @@ from typing import NamedTuple
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import keras
 import numpy as np
 from absl import app, flags
 from timing import memory, show
@@ -81,7 +82,7 @@ def kinds() -> dict[str, Kind]:
             "scorer,n,n,n\nbodyparts,a,a,a\ncoords,x,y,likelihood\n0,1.5,2,.9\n1,3,4,.1\n"), read_deeplabcut),
         "index": Kind(".json", _write_set, _read_set),
         "run": Kind(".json", lambda path: write_json(path, {"seed": 1, "dataset": "box"}), saved_config),
-        "keras": Kind(".keras", _write_keras, lambda path: load_model(path, worldmodels.MDNRNN)),
+        "keras": Kind(".keras", _write_keras, _read_keras),
     }  # fmt: skip
     if importlib.util.find_spec("torch"):
         made["torch"] = Kind(
@@ -107,6 +108,11 @@ def _read_set(path: Path) -> None:
 
 def _write_keras(path: Path) -> None:
     worldmodels.MDNRNN(z_size=2, action_size=1, rnn_size=2, num_mixtures=1).save(path)
+
+
+def _read_keras(path: Path) -> None:
+    keras.utils.clear_session()  # Keras remembers the names of all layers: 15 KB a model
+    load_model(path, worldmodels.MDNRNN)
 
 
 def _write_torch(path: Path, model) -> None:
