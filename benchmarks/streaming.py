@@ -10,6 +10,7 @@ loop waits for a batch. The sets are shards of the world box, of which the first
 read, checked and unpacked as any.
 """
 
+import itertools
 import multiprocessing
 import shutil
 import tempfile
@@ -23,8 +24,8 @@ from seqvae.data import open_shards, shard_path, write_shard
 from seqvae.physics import WORLDS, record
 
 flags.DEFINE_list("sizes", ["10000", "100000"], "sequences")
-flags.DEFINE_integer("shard_size", 1000, "sequences in a shard")
-flags.DEFINE_integer("distinct", 5, "shards that are drawn; the others are copies")
+flags.DEFINE_integer("shard_size", 200, "sequences in a shard")
+flags.DEFINE_integer("distinct", 20, "shards that are drawn; the others are copies")
 flags.DEFINE_integer("seconds", 60, "of training; 0: none")
 flags.DEFINE_string("num_filters", "32,32,32", "of the Kalman VAE that is trained")
 flags.DEFINE_integer("seed", 0, "of the sequences and the order")
@@ -84,7 +85,7 @@ def train(path: Path, seconds: float, num_filters: str, seed: int, results) -> N
         autograph=False, input_signature=[batches.epoch(0).element_spec, tf.TensorSpec([2], tf.int32)],
     )  # fmt: skip
     waited = worked = 0.0
-    steps, stream = 0, iter(batches.epoch(0))
+    steps, stream = 0, (batch for epoch in itertools.count() for batch in batches.epoch(epoch))
     step(next(stream), tf.constant([seed, 0])).numpy()  # compiles
     memory("VmRSS", reset=True)
     while waited + worked < seconds:

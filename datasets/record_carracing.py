@@ -2,6 +2,7 @@
 
     pip install ".[carracing]"
     python datasets/record_carracing.py --episodes=200 --workers=2          # datasets/carracing/episode-00000.npz ...
+    python datasets/record_carracing.py --episodes=10000 --shards=8 --shard=3   # every eighth of them, on any machine
     python datasets/record_carracing.py --preprocessing=original --policy=original
 
 Kill it whenever you like: the same command goes on where it stood. Episode i depends on the seed and i alone, whatever the
@@ -16,7 +17,7 @@ import numpy as np
 from absl import app, flags
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from seqvae.data import write_shard
+from seqvae.data import part_of, write_shard
 
 flags.DEFINE_integer("episodes", 200, "episodes (the original recorded 10000)")
 flags.DEFINE_integer(
@@ -26,6 +27,8 @@ flags.DEFINE_enum("preprocessing", "plain", ["plain", "original"], "original: it
 flags.DEFINE_enum("policy", "hold", ["hold", "original"], "hold: random actions held 1 to 10 steps; original: its own")
 flags.DEFINE_integer("seed", 0, "of tracks and actions")
 flags.DEFINE_integer("workers", os.cpu_count() or 1, "processes")
+flags.DEFINE_integer("shards", 1, "parts that the episodes are recorded in")
+flags.DEFINE_integer("shard", None, "record only the episodes of this part (0 to shards - 1)")
 flags.DEFINE_string("out", str(Path(__file__).resolve().parent / "carracing"), "folder of the episodes")
 
 STEERING, GAS, BRAKE = (-1.0, 1.0), (0.0, 1.0), (0.0, 0.5)
@@ -98,7 +101,8 @@ def missing_jobs(values: dict) -> list[tuple]:
     """The episodes that are not there yet."""
     options = tuple(values[name] for name in ("steps", "preprocessing", "policy"))
     paths = [Path(values["out"]) / f"episode-{i:05d}.npz" for i in range(values["episodes"])]
-    return [(path, values["seed"], i, *options) for i, path in enumerate(paths) if not path.exists()]
+    numbers = part_of(range(values["episodes"]), values["shard"], values["shards"])
+    return [(paths[i], values["seed"], i, *options) for i in numbers if not paths[i].exists()]
 
 
 def main(argv: list[str]) -> None:
@@ -114,7 +118,10 @@ def main(argv: list[str]) -> None:
     except ImportError as error:
         raise SystemExit(f'record_carracing.py: {error}. Install the simulator: pip install ".[carracing]"') from None
     os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # no screen
-    jobs, out = missing_jobs(values), values["out"]
+    try:
+        jobs, out = missing_jobs(values), values["out"]
+    except ValueError as error:
+        raise SystemExit(f"record_carracing.py: {error}") from None
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     try:
         with Progress(*columns) as bar, multiprocessing.get_context("spawn").Pool(values["workers"]) as pool:

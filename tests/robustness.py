@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 DOCUMENT = ROOT / "docs" / "robustness.md"
 _FAULT = re.compile(
-    r"kill|full_disk|damaged|interrupt|ctrl|stopped|resum|altered|mutated|removed|read_only|truncated|cut_"
+    r"kill|full_disk|damaged|interrupt|ctrl|stopped|resum|altered|mutated|removed|read_only|truncated|cut_|worker_without|second_process|clock|cannot_be_written|changes_under"
 )
 _HEAD = """# What happens when something is wrong
 

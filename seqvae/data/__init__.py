@@ -5,10 +5,10 @@ Nothing here imports TensorFlow, so that the simulators start at once.
 
 from seqvae.data.masks import block_mask, random_mask
 from seqvae.data.sequences import Sequences, load, sequences_of
-from seqvae.data.shards import Shards, open_shards, shard_files, shard_path, write_shard
+from seqvae.data.shards import Shards, open_shards, part_of, shard_files, shard_path, write_shard
 from seqvae.files import DataError, save
 
 __all__ = [
-    "DataError", "Sequences", "Shards", "block_mask", "load", "open_shards", "random_mask", "save", "sequences_of",
+    "DataError", "Sequences", "Shards", "block_mask", "load", "open_shards", "part_of", "random_mask", "save", "sequences_of",
     "shard_files", "shard_path", "write_shard",
 ]  # fmt: skip

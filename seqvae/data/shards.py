@@ -104,6 +104,17 @@ def shard_path(path: str | Path, shard: int, shards: int) -> Path:
     return path.with_name(f"{path.stem}-{shard:05d}-of-{shards:05d}{path.suffix}")
 
 
+def part_of(numbers: range, shard: int | None, shards: int) -> range:
+    """Of numbered files those that one of `shards` processes makes: every so many-th from `shard` on; None: all.
+
+    Raises:
+        ValueError: shard is none of 0 to shards - 1.
+    """
+    if shards < 1 or (shard is not None and not 0 <= shard < shards):
+        raise ValueError(f"shard={shard}, shards={shards}: expected 0 <= shard < shards.")
+    return numbers if shard is None else numbers[shard::shards]
+
+
 def shard_files(path: str | Path) -> list[Path]:
     """The shards NAME-?????-of-?????.npz of DIR/NAME.npz that are there, by name."""
     path = Path(path)

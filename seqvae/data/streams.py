@@ -1,6 +1,6 @@
 """Batches read from a dataset's files while a model trains: memory does not grow with the dataset."""
 
-from collections import Counter, OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
@@ -108,30 +108,28 @@ class ShardBatches:
 
     def _batches(self, epoch: int, skip: int, part: tuple[int, int]) -> Iterator[dict[str, np.ndarray]]:
         """A plan of which items of which files make each batch runs ahead of the reading, and that of the batches."""
-        plan = (_rows(pieces, part) for pieces in self._plan(epoch, skip))
-        waiting, uses = deque(), Counter()
+        plan = ((_rows(pieces, part), done) for pieces, done in self._plan(epoch, skip))
+        waiting = deque()
         with ThreadPoolExecutor(_READERS) as pool:
-            files: OrderedDict[int, Future] = OrderedDict()
+            files: dict[int, Future] = {}
             while True:
-                while len(waiting) < _AHEAD and (not waiting or len(files) <= 2 * self._group):
-                    pieces = next(plan, None)
-                    if pieces is None:
+                while len(waiting) < _AHEAD and (not waiting or len(files) < 2 * self._group):
+                    planned = next(plan, None)
+                    if planned is None:
                         break
-                    waiting.append(pieces)
-                    for piece in pieces:
-                        uses[piece.file] += 1
-                        files[piece.file] = files.pop(piece.file, None) or pool.submit(self._read, piece.file)
+                    waiting.append(planned)
+                    for piece in planned[0]:
+                        if piece.file not in files:
+                            files[piece.file] = pool.submit(self._read, piece.file)
                 if not waiting:
                     return
-                pieces = waiting.popleft()
+                pieces, done = waiting.popleft()
                 yield self._batch([(files[piece.file].result(), piece.items) for piece in pieces])
-                for piece in pieces:
-                    uses[piece.file] -= 1
-                for file in [file for file in files if not uses[file]][: max(0, len(files) - 2 * self._group)]:
-                    del files[file]
+                for file in done:
+                    files.pop(file, None)
 
-    def _plan(self, epoch: int, skip: int) -> Iterator[list["_Piece"]]:
-        """The pieces of every batch, in the order of its rows, less the first `skip` batches."""
+    def _plan(self, epoch: int, skip: int) -> Iterator[tuple[list["_Piece"], list[int]]]:
+        """Of every batch less the first `skip`: its pieces in the order of its rows, and the files that end in it."""
         order = np.arange(len(self._shards))
         if self._shuffle:
             order = np.random.default_rng([self._seed, epoch]).permutation(order)
@@ -142,14 +140,15 @@ class ShardBatches:
             spans = [span for queue, n in zip(queues, shares, strict=True) for span in queue.take(n)]
             if step < skip:
                 continue
-            pieces = []
+            pieces, done = [], []
             for file, first, end in spans:
                 if file not in orders:
                     orders[file] = self._order(epoch, file)
                 pieces.append(_Piece(file, orders[file][first:end]))
                 if end == self._items[file]:
                     del orders[file]
-            yield pieces
+                    done.append(file)
+            yield pieces, done
 
     def _order(self, epoch: int, file: int) -> np.ndarray:
         """The items of a file in the order of the epoch."""

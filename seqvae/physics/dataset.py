@@ -4,7 +4,7 @@ from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from seqvae.data import save, shard_path, write_shard
+from seqvae.data import part_of, save, shard_path, write_shard
 from seqvae.physics.recording import Split, record
 from seqvae.physics.worlds import World
 
@@ -27,8 +27,7 @@ def write_dataset(
         test_sequences: 0 writes no test file.
         shards: cut each set into this many files, `shard` (None: all) the ones to make here.
     """
-    if shards < 1 or (shard is not None and not 0 <= shard < shards):
-        raise ValueError(f"shard={shard}, shards={shards}: expected 0 <= shard < shards.")
+    numbers = part_of(range(shards), shard, shards)
     sets = [(Split.TRAIN, sequences, f"{world.name}.npz"), (Split.TEST, test_sequences, f"{world.name}_test.npz")]
     written = []
     with Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()) as bar:
@@ -37,7 +36,7 @@ def write_dataset(
                 continue
             if shards > count:
                 raise ValueError(f"shards={shards}: more shards than the {count} sequences of {name}.")
-            for i in range(shards) if shard is None else [shard]:
+            for i in numbers:
                 first, last = count * i // shards, count * (i + 1) // shards
                 path = Path(out) / name if shards == 1 else shard_path(Path(out) / name, i, shards)
                 task = bar.add_task(path.name, total=last - first)

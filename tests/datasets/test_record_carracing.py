@@ -53,6 +53,15 @@ def script(load_script):
     return load_script(SCRIPT)
 
 
+def test_processes_record_parts_of_the_episodes(script, tmp_path):
+    values = dict(out=tmp_path, episodes=7, seed=0, steps=4, preprocessing="plain", policy="hold", shards=3)
+    parts = [[job[2] for job in script.missing_jobs(values | {"shard": i})] for i in range(3)]
+    assert sorted(i for part in parts for i in part) == list(range(7)) and parts[1] == [1, 4]
+    assert [job[2] for job in script.missing_jobs(values | {"shard": None})] == list(range(7))
+    with pytest.raises(ValueError, match=r"shard=3, shards=3: expected 0 <= shard < shards"):
+        script.missing_jobs(values | {"shard": 3})
+
+
 @pytest.mark.parametrize("policy", ("hold", "original"))
 def test_policies_stay_in_the_cars_range_and_follow_their_seed(script, policy):
     made = [script.POLICIES[policy](np.random.default_rng(seed)) for seed in (3, 3, 4)]

@@ -17,6 +17,8 @@ def test_a_session_depends_on_the_seed_and_its_number_alone():
     for name in two:
         for a, b in zip(two[name], three[name], strict=True):
             np.testing.assert_array_equal(a, b)
+    ((name, one),) = simulate_poses(1, 200, seed=3, first=2).items()
+    np.testing.assert_array_equal(one.positions, three[name].positions)
     assert (two["session_0"].motifs != two["session_1"].motifs).any()
     assert (simulate_poses(1, 200, seed=4)["session_0"].clean != two["session_0"].clean).any()
 

@@ -225,3 +225,25 @@ def test_a_code_of_zeros_has_a_cluster_loss_with_a_finite_gradient():
     with tf.GradientTape() as tape:
         loss = rnn_vae.cluster_loss(tf.transpose(z), 3, 0.1, 4)
     assert loss == 0 and np.isfinite(tape.gradient(loss, z)).all()
+
+
+def test_training_data_is_mapped_from_its_files_not_read(whole):
+    """Frames by the million are never all in memory: neither as they are nor normalised."""
+    for piece in (*(pieces := data.training_data(read_config(whole[1])))[0], *pieces[1]):
+        while not isinstance(piece, np.memmap):
+            piece = piece.base
+        assert piece.mode == "r"
+
+
+def test_figures_of_pieces_do_not_depend_on_the_parts_they_are_read_in(monkeypatch, tmp_path):
+    pieces = [np.random.default_rng(i).standard_normal((3, n)) + 5.0 for i, n in enumerate((50, 7, 23))]
+    pieces[0][1, 4] = np.nan
+    joined = np.concatenate(pieces, axis=1)
+    monkeypatch.setattr(data, "_PART", 8)
+    np.testing.assert_allclose(data.statistics(pieces), (np.nanmean(joined), np.nanstd(joined)), rtol=1e-13)
+    data.save_pieces(tmp_path / "a.npy", pieces)
+    np.testing.assert_array_equal(data.load_array(tmp_path / "a.npy"), joined)
+    # of 5 frames the first piece has 46 windows, the second 3
+    taken = data.Windows(pieces, 5, lambda windows: windows - 5.0).take(np.array([6, 46, 50]))
+    for window, wanted in zip(taken, (pieces[0][:, 6:11], pieces[1][:, :5], pieces[2][:, 1:6]), strict=True):
+        np.testing.assert_allclose(window, wanted - 5.0)

@@ -1,6 +1,6 @@
 """VAME's training data: sessions split into training and test frames, normalised, and cut into windows."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,6 +9,8 @@ import numpy as np
 from seqvae.files import NPZ_ERRORS, whole_file
 from seqvae.replicas import rows_of
 from vrae.vame.config import Config
+
+_PART = 2**18  # frames looked at at once: a bound on memory
 
 
 class Statistics(NamedTuple):
@@ -54,14 +56,30 @@ def _not_empty(pieces: list[np.ndarray]) -> list[np.ndarray]:
 
 def statistics(pieces: list[np.ndarray]) -> Statistics:
     """Mean and standard deviation of all values that are there."""
-    values = np.concatenate([piece.ravel() for piece in pieces]).astype(np.float64)
-    return Statistics(float(np.nanmean(values)), float(np.nanstd(values)))
+    count = sum(np.count_nonzero(~np.isnan(part)) for part in _parts(pieces))
+    mean = sum(np.nansum(part, dtype=np.float64) for part in _parts(pieces)) / count
+    squares = sum(np.nansum(np.square(part - mean), dtype=np.float64) for part in _parts(pieces))
+    return Statistics(float(mean), float(np.sqrt(squares / count)))
+
+
+def _parts(pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Pieces [features, frames] cut so that one fits into memory, whatever the file it is mapped from."""
+    for piece in pieces:
+        for first in range(0, piece.shape[1], _PART):
+            yield np.asarray(piece[:, first : first + _PART], np.float64)
 
 
 class Windows:
-    """Windows [features, steps] of pieces [features, frames]; none reaches over the end of a piece."""
+    """Windows [features, steps] of pieces [features, frames]; none reaches over the end of a piece.
 
-    def __init__(self, pieces: list[np.ndarray], steps: int):
+    normalise: of windows as they are taken; what the pieces are mapped from need not fit into memory.
+    """
+
+    def __init__(
+        self, pieces: list[np.ndarray], steps: int,
+        normalise: Callable[[np.ndarray], np.ndarray] = lambda windows: windows,
+    ):  # fmt: skip
+        self._normalise = normalise
         self.pieces = [
             np.lib.stride_tricks.sliding_window_view(p, steps, axis=1) for p in pieces if p.shape[1] >= steps
         ]
@@ -74,7 +92,8 @@ class Windows:
     def take(self, starts: np.ndarray) -> np.ndarray:
         """Windows by their number, [len(starts), features, steps]."""
         which = np.searchsorted(self._first, starts, side="right") - 1
-        return np.stack([self.pieces[p][:, i - self._first[p]] for p, i in zip(which, starts, strict=True)])
+        taken = [self.pieces[p][:, i - self._first[p]] for p, i in zip(which, starts, strict=True)]
+        return self._normalise(np.stack(taken))
 
     def drawn(
         self, batch_size: int, batches: int, seed: tuple[int, ...], part: tuple[int, int] = (0, 1)
@@ -115,8 +134,9 @@ def check_sessions(sessions: Mapping[str, np.ndarray], *, num_features: int, ste
                 f"{name}: {data.shape[1]} frames, a window and what follows it need {steps} (twice time_window). Leave the "
                 "session out, or use a smaller time_window."
             )
-        if np.isinf(data).any() or (np.isnan(data).any() and not missing_values):
-            count = int((~np.isfinite(data)).sum())
+        count = sum(int((~np.isfinite(part)).sum()) for part in _parts([data]))
+        infinite = count and any(np.isinf(part).any() for part in _parts([data]))
+        if infinite or (count and not missing_values):
             raise ValueError(
                 f"{name}: {count} values are NaN or infinite. Set missing_values: true in the config to train with NaN as "
                 "missing, or fill them."
@@ -125,24 +145,28 @@ def check_sessions(sessions: Mapping[str, np.ndarray], *, num_features: int, ste
 
 
 def _check_variation(sessions: Mapping[str, np.ndarray]) -> None:
-    joined = np.concatenate(list(sessions.values()), axis=1)
-    unseen = np.flatnonzero(np.isnan(joined).all(axis=1))
+    least = most = None
+    for part in _parts(sessions.values()):
+        here = np.fmin.reduce(part, axis=1), np.fmax.reduce(part, axis=1)  # NaN where a feature has nothing else
+        least, most = here if least is None else (np.fmin(least, here[0]), np.fmax(most, here[1]))
+    unseen = np.flatnonzero(np.isnan(least))
     if len(unseen):
         raise ValueError(f"sessions: features {unseen.tolist()} are missing in every frame. Leave them out.")
-    constant = np.flatnonzero(np.nanmax(joined, axis=1) == np.nanmin(joined, axis=1))
+    constant = np.flatnonzero(most == least)
     if len(constant):
         raise ValueError(f"sessions: features {constant.tolist()} never change. Leave them out.")
 
 
 def training_data(settings: Config) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """The training and the test pieces [features, frames] that `create_training` wrote, not normalised.
+    """The training and the test pieces [features, frames] that `create_training` wrote, not normalised and not read: they are
+    mapped from the files.
 
     Raises:
         FileNotFoundError, ValueError: there are none, or they cannot be used; the message says why.
     """
     folder, sets = Path(settings.project_path) / "data" / "train", []
     for name in ("train", "test"):
-        data = load_array(folder / f"{name}_seq.npy")
+        data = load_array(folder / f"{name}_seq.npy", mapped=True)
         check_sessions(
             {f"{name}_seq.npy": data}, num_features=settings.num_features, steps=2 * settings.time_window,
             missing_values=settings.missing_values,
@@ -159,8 +183,22 @@ def save_array(path: str | Path, array: np.ndarray) -> None:
         np.save(file, array, allow_pickle=False)
 
 
-def load_array(path: str | Path) -> np.ndarray:
-    """Reads an .npy of numbers.
+def save_pieces(path: str | Path, pieces: list[np.ndarray]) -> None:
+    """Writes pieces [features, frames] as one .npy [features, all frames], whole or not at all, a part at a time."""
+    shape = pieces[0].shape[0], sum(piece.shape[1] for piece in pieces)
+    with whole_file(path) as part:
+        made = np.lib.format.open_memmap(part, "w+", np.result_type(*pieces), shape)
+        first = 0
+        for piece in pieces:
+            for at in range(0, piece.shape[1], _PART):
+                values = piece[:, at : at + _PART]
+                made[:, first : first + values.shape[1]] = values
+                first += values.shape[1]
+        made.flush()
+
+
+def load_array(path: str | Path, mapped: bool = False) -> np.ndarray:
+    """Reads an .npy of numbers, or maps it into memory.
 
     Raises:
         FileNotFoundError: there is none. ValueError: it is damaged or holds something else.
@@ -169,7 +207,7 @@ def load_array(path: str | Path) -> np.ndarray:
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such file. Make it with vrae.vame.create_training.")
     try:
-        array = np.load(path, allow_pickle=False)
+        array = np.load(path, allow_pickle=False, mmap_mode="r" if mapped else None)
     except NPZ_ERRORS as error:
         raise ValueError(f"{path}: not a readable .npy file, it may be truncated ({error}).") from error
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from vrae.vame.config import Config, read_config, set_num_features
-from vrae.vame.data import Statistics, check_sessions, save_array, split_sessions
+from vrae.vame.data import Statistics, check_sessions, save_array, save_pieces, split_sessions
 from vrae.vame.epochs import compiled
 from vrae.vame.keypoints import egocentric, read_deeplabcut
 from vrae.vame.rnn_model import RNN_VAE
@@ -53,7 +53,7 @@ def create_training(
     folder = Path(settings.project_path) / "data" / "train"
     for name, pieces in zip(("train", "test"), parts, strict=True):
         save_array(folder / f"{name}_ends.npy", np.cumsum([piece.shape[1] for piece in pieces]))
-        save_array(folder / f"{name}_seq.npy", np.concatenate(pieces, axis=1))
+        save_pieces(folder / f"{name}_seq.npy", pieces)
     return tuple(sum(piece.shape[1] for piece in pieces) for pieces in parts)
 
 

@@ -30,7 +30,7 @@ def evaluate(config: str | Path) -> dict[str, float]:
     """
     model, found, settings = load_best(config)
     steps, future = settings.time_window, settings.prediction_steps if settings.prediction_decoder else 0
-    windows = Windows([found.normalise(piece) for piece in training_data(settings)[1]], 2 * steps)
+    windows = Windows(training_data(settings)[1], 2 * steps, found.normalise)
     write, truth, written = compiled(model, _forward), [], []
     for batch in windows.every(steps, settings.batch_size):
         truth.append(batch.transpose(0, 2, 1)[:, : steps + future])

@@ -17,8 +17,9 @@ class SimulatedSession(NamedTuple):
 def simulate_poses(
     sessions: int, frames: int, *, n_motifs: int = 5, keypoints: int = 6, shortest: int = 30, longest: int = 90,
     tempo: float = 0.25, vigour: float = 0.3, noise: float = 0.05, missing: float = 0.0, seed: int = 0,
+    first: int = 0,
 ) -> dict[str, SimulatedSession]:  # fmt: skip
-    """Sessions of an animal whose keypoints swing around their places, in body coordinates.
+    """Sessions `first` to `first + sessions - 1` of an animal whose keypoints swing around their places, in body coordinates.
 
     A motif gives every coordinate an amplitude U(0.2, 1), a phase, and all of them one frequency (0.03 to 0.12 cycles a
     frame, evenly spaced). It lasts `shortest` to `longest` frames, begins at a random point of its cycle, and is followed by
@@ -43,7 +44,7 @@ def simulate_poses(
     swings = rng.uniform(0.2, 1.0, (n_motifs, size)), rng.uniform(0.0, 2 * np.pi, (n_motifs, size))
     frequencies = np.linspace(0.03, 0.12, n_motifs)
     made = {}
-    for i in range(sessions):
+    for i in range(first, first + sessions):
         rng = np.random.default_rng([seed, 1, i])
         motifs, phase, size_of = _course(rng, frames, n_motifs, (shortest, longest), frequencies, (tempo, vigour))
         clean = places[:, None] + _swinging(motifs, phase, size_of, *swings)

@@ -105,9 +105,7 @@ class _Training:
         self._folder = Path(settings.project_path) / "model"
         self._statistics = statistics(pieces)
         steps = 2 * settings.time_window
-        self._train, self._test = (
-            Windows([self._statistics.normalise(p) for p in part], steps) for part in (pieces, test_pieces)
-        )
+        self._train, self._test = (Windows(part, steps, self._statistics.normalise) for part in (pieces, test_pieces))
         for name, windows in (("train_seq.npy", self._train), ("test_seq.npy", self._test)):
             if not len(windows):
                 raise ValueError(
