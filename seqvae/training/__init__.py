@@ -3,8 +3,9 @@
 from seqvae.training.checkpoints import CheckpointError, Checkpoints
 from seqvae.training.distribution import Distribution, WorkerLost, distribution
 from seqvae.training.gradient_step import Step, gradient_step
-from seqvae.training.loop import Interrupted, NonFiniteError, Stage, Trainer, cosine_decay, exponential_decay
+from seqvae.training.loop import Interrupted, NonFiniteError, Stage, Trainer
 from seqvae.training.run_log import RunLog
+from seqvae.training.schedules import cosine_decay, exponential_decay
 from seqvae.training.sequence_model import SequenceModel
 
 __all__ = [

@@ -1,6 +1,5 @@
 """The training loop: a run is a sequence of stages, an epoch at a time, to be killed and resumed at any moment."""
 
-import math
 import signal
 import time
 from collections.abc import Callable
@@ -48,30 +47,6 @@ class Stage:
     jit_compile: bool = False
 
 
-def cosine_decay(start: float, epochs: int) -> Callable[[int], float]:
-    """The learning rate of an epoch, from `start` down to nearly 0 after `epochs`, along half a cosine.
-
-    >>> round(cosine_decay(0.008, 4)(2), 6)
-    0.004
-    """
-    if start <= 0 or epochs < 1:
-        raise ValueError(f"cosine_decay: expected start > 0 and epochs >= 1, got start={start}, epochs={epochs}.")
-    return lambda epoch: start * 0.5 * (1.0 + math.cos(math.pi * epoch / epochs))
-
-
-def exponential_decay(start: float, rate: float, every: int) -> Callable[[int], float]:
-    """The learning rate of an epoch: start * rate ** floor(epoch / every).
-
-    >>> exponential_decay(0.008, 0.5, 20)(45)
-    0.002
-    """
-    if start <= 0 or rate <= 0 or every < 1:
-        raise ValueError(
-            f"exponential_decay: expected start > 0, rate > 0 and every >= 1, got start={start}, rate={rate}, every={every}."
-        )
-    return lambda epoch: start * rate ** (epoch // every)
-
-
 def _beginning(epoch: int) -> dict:
     """The position at an epoch's beginning: steps done, sums of their figures, their weight, the time they took."""
     return {"epoch": epoch, "step": 0, "sums": [], "weight": 0.0, "seconds": 0.0}
@@ -84,7 +59,8 @@ def _adam() -> keras.optimizers.Optimizer:
 class Trainer:
     """Trains a `SequenceModel`.
 
-    After every epoch: `evaluate()` where given, a line of the log, a checkpoint, then `after_epoch(epoch, log)`.
+    After every epoch: `evaluate()` where given, a line of the log, a checkpoint, then `after_epoch(epoch, log)`. In a long
+    epoch there is a checkpoint every `save_seconds` too.
     A resumed run draws the same batches and the same noise as one that was never stopped.
 
     Args:
@@ -103,7 +79,7 @@ class Trainer:
         optimizer: Callable[[], keras.optimizers.Optimizer] | None = None, seed: int = 0,
         evaluate: Callable[[], dict[str, float]] = dict, before_epoch: Callable[[int], None] = lambda epoch: None,
         after_epoch: Callable[[int, RunLog], None] = lambda epoch, log: None,
-        distribution: Distribution | None = None, quiet: bool = False,
+        distribution: Distribution | None = None, save_seconds: float = 600.0, quiet: bool = False,
     ):  # fmt: skip
         self.model, self.batches, self.stages = model, batches, stages
         self._checkpoints, self._log_folder = checkpoints, log_folder
@@ -111,6 +87,7 @@ class Trainer:
         self._seed = tf.constant([seed, 0], tf.int32)
         self._evaluate, self._before_epoch, self._after_epoch, self._quiet = evaluate, before_epoch, after_epoch, quiet
         self.distribution = distribution or Distribution()
+        self._save_seconds, self._saved = save_seconds, time.monotonic()
         self._position = _beginning(0)
         self._optimizer = self._stage = self._take_step = self._stage_batches = self._names = None
         self._stop = False
@@ -170,8 +147,9 @@ class Trainer:
         for batch in self._stage_batches.epoch(epoch, skip=self._position["step"], part=part):
             self._run_step(batch, bar)
             self._position["seconds"] = time.perf_counter() - began
-            if self._stop:
+            if self._stop or time.monotonic() - self._saved >= self._save_seconds:
                 self._save()
+            if self._stop:
                 raise Interrupted(f"stopped in epoch {epoch + 1}, after step {self._position['step']}")
         self._end_epoch(log, {"epoch": epoch, "stage": stage.name, "learning_rate": float(rate)})
 
@@ -271,6 +249,7 @@ class Trainer:
         return f"epoch {self._position['epoch'] + 1}, step {self._position['step'] + 1}"
 
     def _save(self) -> None:
+        self._saved = time.monotonic()
         if not self.distribution.chief:
             return
         arrays = gather(self.model.trainable_variables, "model") | gather(self._optimizer.variables, "optimizer")

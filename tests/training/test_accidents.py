@@ -5,8 +5,9 @@ import os
 import shutil
 
 import numpy as np
+import pytest
 
-from tests.training.test_loop import trainer, weights, without_time
+from tests.training.test_loop import Stop, trainer, weights, without_time
 
 
 def lines(folder):
@@ -35,3 +36,30 @@ def test_a_clock_set_back_does_not_make_an_older_checkpoint_the_newest(tmp_path)
     again = trainer(tmp_path)
     again.resume()
     assert len(again.run().read()) == again.epochs  # nothing is left to do
+
+
+@pytest.mark.parametrize("steps", (1, 4, 8, 16))
+def test_a_run_killed_in_a_long_epoch_resumes_in_the_middle_of_it(tmp_path, steps):
+    """Epochs are long where a step is longer than the time between two checkpoints."""
+    whole = trainer(tmp_path / "whole")
+    whole.run()
+    killed = trainer(tmp_path / "run", save_seconds=0.0)
+    run_step, taken = killed._run_step, []
+
+    def dying_step(batch, bar):
+        if len(taken) == steps:
+            raise Stop
+        taken.append(1)
+        run_step(batch, bar)
+
+    killed._run_step = dying_step
+    with pytest.raises(Stop):
+        killed.run()
+    again = trainer(tmp_path / "run")
+    assert again.resume()
+    counted, run_step = [], again._run_step
+    again._run_step = lambda batch, bar: counted.append(1) or run_step(batch, bar)
+    again.run()
+    assert len(counted) == 19 - steps  # nothing is done twice: 5 epochs of three steps, 2 of two
+    assert all(np.array_equal(a, b) for a, b in zip(weights(again), weights(whole), strict=True))
+    assert lines(tmp_path / "run") == lines(tmp_path / "whole")
