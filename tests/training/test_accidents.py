@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
-from tests.training.test_loop import Stop, trainer, weights, without_time
+from tests.training.test_loop import run_until_killed, trainer, weights, without_time
 
 
 def lines(folder):
@@ -43,18 +43,7 @@ def test_a_run_killed_in_a_long_epoch_resumes_in_the_middle_of_it(tmp_path, step
     """Epochs are long where a step is longer than the time between two checkpoints."""
     whole = trainer(tmp_path / "whole")
     whole.run()
-    killed = trainer(tmp_path / "run", save_seconds=0.0)
-    run_step, taken = killed._run_step, []
-
-    def dying_step(batch, bar):
-        if len(taken) == steps:
-            raise Stop
-        taken.append(1)
-        run_step(batch, bar)
-
-    killed._run_step = dying_step
-    with pytest.raises(Stop):
-        killed.run()
+    run_until_killed(trainer(tmp_path / "run", save_seconds=0.0), steps)
     again = trainer(tmp_path / "run")
     assert again.resume()
     counted, run_step = [], again._run_step

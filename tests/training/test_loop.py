@@ -104,14 +104,9 @@ class Stop(Exception):
     pass
 
 
-def without_time(lines):
-    return [{k: v for k, v in line.items() if k != "seconds"} for line in lines]
-
-
-@pytest.mark.parametrize("steps", [0, 1, 3, 5, 8, 14, 15, 16, 17, 18])
-def test_a_run_killed_after_any_step_resumes_to_the_same_weights_and_log(tmp_path, whole, steps):
-    killed = trainer(tmp_path)
-    run_step, taken = killed._run_step, []
+def run_until_killed(a_trainer, steps):
+    """A run that ends before its next step, without a word."""
+    run_step, taken = a_trainer._run_step, []
 
     def dying_step(batch, bar):
         if len(taken) == steps:
@@ -119,9 +114,18 @@ def test_a_run_killed_after_any_step_resumes_to_the_same_weights_and_log(tmp_pat
         taken.append(1)
         run_step(batch, bar)
 
-    killed._run_step = dying_step
+    a_trainer._run_step = dying_step
     with pytest.raises(Stop):
-        killed.run()
+        a_trainer.run()
+
+
+def without_time(lines):
+    return [{k: v for k, v in line.items() if k != "seconds"} for line in lines]
+
+
+@pytest.mark.parametrize("steps", [0, 1, 3, 5, 8, 14, 15, 16, 17, 18])
+def test_a_run_killed_after_any_step_resumes_to_the_same_weights_and_log(tmp_path, whole, steps):
+    run_until_killed(trainer(tmp_path), steps)
     again = trainer(tmp_path)
     assert again.resume() == (steps >= 3)  # three steps make an epoch, and an epoch a checkpoint
     log = again.run()

@@ -145,3 +145,9 @@ def test_sessions_that_cannot_be_embedded(whole, session, message):
 def test_arguments_that_are_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("elsewhere", ("/nowhere", "x" * 5000, "a\0b"))
+def test_a_project_that_was_moved_is_where_its_config_is(tmp_path, elsewhere):
+    write_config(tmp_path / "config.yaml", vame.Config(project_path=elsewhere))
+    assert read_config(tmp_path / "config.yaml").project_path == str(tmp_path)

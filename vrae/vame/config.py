@@ -1,5 +1,6 @@
 """VAME's config.yaml: the keys that the model and its training read, their defaults, and whether they make sense."""
 
+import os
 import re
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -124,7 +125,8 @@ def read_config(path: str | Path) -> Config:
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     # A project that was moved keeps its old path in the file: the file's own folder is where it is.
-    return config if Path(config.project_path).exists() else replace(config, project_path=str(path.parent))
+    # (os.path: pathlib raises where a path is too long to exist.)
+    return config if os.path.exists(config.project_path) else replace(config, project_path=str(path.parent))
 
 
 def write_config(path: str | Path, config: Config) -> None:
