@@ -2,15 +2,13 @@
 
 import struct
 import zipfile
-import zlib
 from pathlib import Path
 
 import keras
 
 from seqvae.files import NPZ_ERRORS
 
-_ERRORS = (*NPZ_ERRORS, AttributeError, IndexError, AssertionError, ArithmeticError, UnicodeError, struct.error,
-           zipfile.LargeZipFile, zlib.error, RecursionError)  # fmt: skip
+_ERRORS = (*NPZ_ERRORS, AttributeError, IndexError, AssertionError, ArithmeticError, struct.error, zipfile.LargeZipFile)
 
 
 def load_model(path: str | Path, kind: type[keras.Model]) -> keras.Model:

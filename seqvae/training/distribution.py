@@ -16,8 +16,6 @@ from seqvae import replicas
 
 KINDS = ("one", "mirrored", "multiworker")
 _SLURM_PORT = 8888
-
-
 _LOST = (
     tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.DeadlineExceededError,
     tf.errors.InternalError, tf.errors.UnknownError, tf.errors.FailedPreconditionError,
