@@ -7,12 +7,14 @@ import tensorflow as tf
 
 BOUNDS = ("marginal", "sampled")
 _ACTIVATIONS = ("relu", "tanh", "elu", "linear")
-CHOICES = {
+_CHOICES = {
     "out_distr": ("bernoulli", "gaussian"),
     "bound": BOUNDS,
     "activation": _ACTIVATIONS,
     "alpha_activation": _ACTIVATIONS,
 }
+_SIZES = ("filter_size", "vae_num_units", "num_layers", "dim_a", "dim_z", "dim_u", "K", "alpha_units", "alpha_layers",
+          "fifo_size")  # fmt: skip
 
 
 def check_choice(name: str, value: str, choices: Sequence[str]) -> str:
@@ -22,21 +24,17 @@ def check_choice(name: str, value: str, choices: Sequence[str]) -> str:
     return str(value).lower()
 
 
-def check_config(config: dict) -> None:
-    """Raises ValueError for a size that is not a positive integer, a variance that is not positive, and so on."""
-    sizes = (
-        "filter_size",
-        "vae_num_units",
-        "num_layers",
-        "dim_a",
-        "dim_z",
-        "dim_u",
-        "K",
-        "alpha_units",
-        "alpha_layers",
-        "fifo_size",
-    )
-    for name in sizes:
+def check_config(config: dict) -> dict:
+    """A model's arguments in their plain types.
+
+    Raises:
+        ValueError: a size that is not a positive integer, a variance that is not positive, and so on.
+    """
+    config = config | {"num_filters": _filters(config["num_filters"])}
+    config["image_shape"] = tuple(int(n) for n in config["image_shape"])
+    for name, choices in _CHOICES.items():
+        config[name] = check_choice(name, config[name], choices)
+    for name in _SIZES:
         if not (isinstance(config[name], int | np.integer) and config[name] >= 1):
             raise ValueError(f"{name}: expected an integer of at least 1, got {config[name]!r}.")
     for name in ("noise_pixel_var", "noise_emission", "noise_transition", "init_cov"):
@@ -47,9 +45,10 @@ def check_config(config: dict) -> None:
             raise ValueError(f"{name}: expected a number of at least 0, got {config[name]!r}.")
     if not 0 < config["ll_keep_prob"] <= 1:
         raise ValueError(f"ll_keep_prob: expected a probability in (0, 1], got {config['ll_keep_prob']!r}.")
+    return config
 
 
-def check_filters(num_filters) -> tuple[int, ...]:
+def _filters(num_filters) -> tuple[int, ...]:
     """(32, 32, 32) from itself, a list, or the flag's "32,32,32"."""
     try:
         parts = num_filters.split(",") if isinstance(num_filters, str) else num_filters

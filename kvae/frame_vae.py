@@ -70,6 +70,10 @@ class FrameVAE(keras.layers.Layer):
             each = tfd.Bernoulli(logits=pixels, dtype=self.variable_dtype)
         return tfd.Independent(each, len(self.image_shape))
 
+    def mean_frames(self, a: tf.Tensor) -> tf.Tensor:
+        """E[x_t | a_t] for codes a [B, T, dim_a]."""
+        return self.frame_distribution(self.decode(a)).mean()
+
     def draw_codes(self, frames: tf.Tensor, mask: tf.Tensor | None, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """A reparameterised a_t [B, T, dim_a] and log q(a_t | x_t) [B, T]; the mean and 0 for the plain auto-encoder."""
         mean, variance = self.encode(frames, mask)

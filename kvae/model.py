@@ -10,6 +10,7 @@ from kvae.frame_vae import FrameVAE
 from kvae.results import CodeTerms, Elbo, Filtered, Generated, Imputed, LgssmBound, LossTerms, Smoothed
 from kvae.scan import Matrices, draw_noise, generate_states
 from kvae.state_space import StateSpace
+from seqvae.objectives import weighted_mean
 from seqvae.randomness import fold, normal, stateless_seed
 from seqvae.training.sequence_model import SequenceModel, as_batch
 
@@ -62,12 +63,7 @@ class KVAE(SequenceModel):
     ):  # fmt: skip
         config = {k: v for k, v in locals().items() if k not in ("self", "dtype", "name", "__class__")}
         super().__init__(name=name, dtype=dtype, seed=seed)
-        config["num_filters"] = arguments.check_filters(num_filters)
-        config["image_shape"] = tuple(int(n) for n in image_shape)
-        for option, choices in arguments.CHOICES.items():
-            config[option] = arguments.check_choice(option, config[option], choices)
-        arguments.check_config(config)
-        self._config = config
+        self._config = config = arguments.check_config(config)
         self.image_shape, self.bound, self._jit = config["image_shape"], config["bound"], jit_compile
         self.dim_a, self.dim_z, self.dim_u, self.K = dim_a, dim_z, dim_u, K
         self._noise = lgssm.Noise(noise_transition, noise_emission, init_cov)
@@ -88,8 +84,9 @@ class KVAE(SequenceModel):
         if self.built:
             return
         normal = keras.initializers.RandomNormal(stddev=self._config["init_kf_matrices"])
+        identity = keras.initializers.Constant(tf.eye(self.dim_z))
         weight = dict(dtype=self.variable_dtype)
-        self.A = self.add_weight(shape=(self.K, self.dim_z, self.dim_z), initializer=_identities, name="A", **weight)
+        self.A = self.add_weight(shape=(self.K, self.dim_z, self.dim_z), initializer=identity, name="A", **weight)
         self.B = self.add_weight(shape=(self.K, self.dim_z, self.dim_u), initializer=normal, name="B", **weight)
         self.C = self.add_weight(shape=(self.K, self.dim_a, self.dim_z), initializer=normal.clone(), name="C", **weight)
         self.a_0 = self.add_weight(shape=(self.dim_a,), initializer="zeros", name="a_0", **weight)
@@ -229,7 +226,7 @@ class KVAE(SequenceModel):
         filtered, smoothed = self._run(self._filter_and_smooth, mean, mask, controls, jit_compile=self._jit)
         a_filtered, a_smoothed = (tf.linalg.matvec(states.C, states.mean) for states in (filtered, smoothed))
         known = mean if mask is None else tf.where(mask[..., None] > 0.5, mean, a_smoothed)
-        images = [self._mean_frames(a) for a in (a_smoothed, a_filtered, known)]
+        images = [self.frame_vae.mean_frames(a) for a in (a_smoothed, a_filtered, known)]
         return Imputed(*images, mean, a_smoothed, a_filtered, smoothed.mean, filtered.mean, smoothed.alpha)
 
     def _filter_and_smooth(self, *arguments) -> tuple[Filtered, Smoothed]:
@@ -240,13 +237,11 @@ class KVAE(SequenceModel):
     def _generate(self, states, controls, noise_scale, seed) -> Generated:
         noise = draw_noise(controls, self.dim_z, self.dim_a, self._noise, noise_scale, seed)
         z, a, alpha = generate_states(states, controls, *noise, self._states.matrices, self.dynamics)
-        return Generated(self._mean_frames(a), a, z, alpha)
+        return Generated(self.frame_vae.mean_frames(a), a, z, alpha)
 
     def _elbo(self, frames, mask, controls, kind, seed) -> Elbo:
-        a, log_qa = self.frame_vae.draw_codes(frames, mask, seed)
+        a, log_px, log_qa = self._frame_terms(frames, mask, controls, 1.0, seed)
         bound = self._bound(a, mask, controls, kind, None, fold(seed, 1))
-        log_px = self.frame_vae.log_px(frames, mask, self._decoded_codes(a, mask, controls), 1.0, seed)
-        log_px, log_qa = _per_frame(log_px, mask), _per_frame(log_qa, mask)
         return Elbo(log_px - log_qa + bound.total, log_px, log_qa, *bound)
 
     # --- training ---
@@ -269,12 +264,10 @@ class KVAE(SequenceModel):
             a, mask, controls = self._state_arguments(batch["codes"], batch.get("mask"), batch.get("controls"))
             return CodeTerms(self._states.total_bound(a, mask, controls, self.bound, batch.get("state_noise")))
         frames, mask, controls = self._frame_arguments(batch["frames"], batch.get("mask"), batch.get("controls"))
-        a, log_qa = self.frame_vae.draw_codes(frames, mask, seed)
+        keep_prob = self._config["ll_keep_prob"] if training else 1.0
+        a, log_px, log_qa = self._frame_terms(frames, mask, controls, keep_prob, seed)
         noise = self._state_noise(a, self.bound, fold(seed, 1))
         bound = self._states.total_bound(a, mask, controls, self.bound, noise)
-        keep = self._config["ll_keep_prob"] if training else 1.0
-        log_px = self.frame_vae.log_px(frames, mask, self._decoded_codes(a, mask, controls), keep, fold(seed, 2))
-        log_px, log_qa = _per_frame(log_px, mask), _per_frame(log_qa, mask)
         return LossTerms(log_px - log_qa + bound, log_px, log_qa, bound)
 
     def with_noise(self, batch: dict, seed) -> dict:
@@ -293,20 +286,14 @@ class KVAE(SequenceModel):
             return -terms.lgssm
         return -(self._config["scale_reconstruction"] * terms.log_px - terms.log_qa + terms.lgssm)
 
-    def _mean_frames(self, a):
-        return self.frame_vae.frame_distribution(self.frame_vae.decode(a)).mean()
+    def _frame_terms(self, frames, mask, controls, keep_prob, seed) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Codes drawn from q(a | x), and the means over the observed frames of log p(x | a) and log q(a | x)."""
+        a, log_qa = self.frame_vae.draw_codes(frames, mask, seed)
+        log_px = self.frame_vae.log_px(frames, mask, self._decoded_codes(a, mask, controls), keep_prob, fold(seed, 2))
+        return a, weighted_mean(log_px, mask), weighted_mean(log_qa, mask)
 
     def _decoded_codes(self, a, mask, controls):
         if not self._config["sample_z"]:
             return a
         smoothed = self._smooth(a, mask, controls)
         return tf.linalg.matvec(smoothed.C, smoothed.mean)
-
-
-def _identities(shape, dtype=None):
-    return tf.eye(shape[-1], batch_shape=shape[:1], dtype=dtype)
-
-
-def _per_frame(value: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
-    """The mean of value [B, T] over the observed frames."""
-    return tf.reduce_mean(value) if mask is None else tf.reduce_sum(mask * value) / tf.reduce_sum(mask)

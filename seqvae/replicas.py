@@ -40,6 +40,30 @@ def holding(rows: Rows) -> Iterator[None]:
         _HERE.reset(token)
 
 
+@contextmanager
+def of_fit(batch: dict) -> Iterator[dict]:
+    """A block within which a replica of Keras' `fit` or `evaluate` has its rows: those it was handed, `batch`, after those of
+    the replicas before it. The block's batch has at least one row, as `Rows` has it.
+    """
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        yield batch
+        return
+    number = context.replica_id_in_sync_group
+    rows = tf.shape(next(iter(batch.values())))[0]
+    counts = tf.one_hot(number, context.num_replicas_in_sync) * tf.cast(rows, tf.float32)
+    counts = tf.cast(context.all_reduce(tf.distribute.ReduceOp.SUM, counts), tf.int32)
+    total = tf.reduce_sum(counts)
+    first = tf.minimum(tf.reduce_sum(counts[:number]), total - 1)
+    with holding(Rows(first, rows, total)):
+        yield {name: _padded(value, 1 - rows) for name, value in batch.items()}
+
+
+def _padded(value: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+    """value with so many rows of ones, valid frames, masks and tokens, after its own."""
+    return tf.concat([value, tf.ones(tf.concat([[tf.maximum(rows, 0)], tf.shape(value)[1:]], 0), value.dtype)], 0)
+
+
 def rows_of(replica: int | tf.Tensor, replicas: int, total: int | tf.Tensor) -> Rows:
     """A replica's rows of a batch of `total`: as nearly equal parts as can be, in the order of the replicas."""
     start, end = total * replica // replicas, total * (replica + 1) // replicas

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from seqvae.objectives import bounded
+from seqvae.objectives import bounded, weighted_mean
 from seqvae.randomness import fold, normal, stateless_seed
 from seqvae.training import SequenceModel
 from worldmodels import arguments, mixture, original
@@ -218,11 +218,11 @@ class MDNRNN(SequenceModel):
         weight = weight[:, 1:]
         predicted = self.call(tf.concat([z, actions], -1)[:, :-1])
         nll = -tf.reduce_mean(mixture.log_prob(Mixture(*predicted[:3]), z[:, 1:]), -1)
-        term = _mean(nll, weight)
+        nll = weighted_mean(nll, weight)
         if isinstance(predicted, Predicted):
-            return MDNRNNTerms(term)
+            return MDNRNNTerms(nll)
         return MDNRNNTermsMore(
-            term, self._done_term(predicted.done, batch, weight), self._reward_term(predicted.reward, batch, weight)
+            nll, self._done_term(predicted.done, batch, weight), self._reward_term(predicted.reward, batch, weight)
         )
 
     def with_noise(self, batch: dict, seed) -> dict:
@@ -255,12 +255,12 @@ class MDNRNN(SequenceModel):
             return tf.zeros([])
         done = tf.cast(batch["done"], tf.float32)[:, 1:]
         cross_entropy = tf.nn.weighted_cross_entropy_with_logits(done, logit, self.done_weight)
-        return _mean(cross_entropy, weight)
+        return weighted_mean(cross_entropy, weight)
 
     def _reward_term(self, reward, batch, weight) -> tf.Tensor:
         if reward is None:
             return tf.zeros([])
-        return _mean(0.5 * tf.square(reward - tf.cast(batch["rewards"], tf.float32)[:, 1:]), weight)
+        return weighted_mean(0.5 * tf.square(reward - tf.cast(batch["rewards"], tf.float32)[:, 1:]), weight)
 
     # --- the original project's weights ---
 
@@ -292,11 +292,6 @@ class MDNRNN(SequenceModel):
         cell.kernel.assign(kernel[: -self.rnn_size])
         cell.recurrent_kernel.assign(kernel[-self.rnn_size :])
         cell.bias.assign(swap_gates(bias) + forget_bias(self.rnn_size))
-
-
-def _mean(value: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
-    """The mean of value [B, T] over the steps that count."""
-    return tf.math.divide_no_nan(tf.reduce_sum(weight * value), tf.reduce_sum(weight))
 
 
 def _check_temperature(temperature) -> None:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
+from seqvae import replicas
 from seqvae.randomness import stateless_seed
 from seqvae.training.gradient_step import gradient_step
 
@@ -53,23 +54,24 @@ class SequenceModel(keras.Model):
         return self.loss_terms(batch, seed=seed, training=False)
 
     def train_step(self, data):
-        batch = as_batch(data)
         seed = stateless_seed(None, self._seeds)
-        step = gradient_step(self, batch, self.trainable_variables, self.optimizer, seed=seed)
-        return self._track(batch, step.loss, step.terms)
+        with replicas.of_fit(as_batch(data)) as batch:
+            step = gradient_step(self, batch, self.trainable_variables, self.optimizer, seed=seed)
+            return self._track(batch, step.loss, step.terms)
 
     def test_step(self, data):
-        batch = as_batch(data)
-        terms = self.loss_terms(batch, training=False)
-        return self._track(batch, self.objective(terms), terms)
+        with replicas.of_fit(as_batch(data)) as batch:
+            terms = self.loss_terms(batch, training=False)
+            return self._track(batch, self.objective(terms), terms)
 
     @property
     def metrics(self):
         return list(self._trackers.values())
 
     def _track(self, batch, loss, terms):
+        count = replicas.part_of_sum(self.count(batch))
         for name, value in {"loss": loss, **terms._asdict()}.items():
-            self._trackers[name].update_state(value, sample_weight=self.count(batch))
+            self._trackers[name].update_state(value, sample_weight=count)
         return {name: tracker.result() for name, tracker in self._trackers.items()}
 
     def _run(self, method, *args, jit_compile: bool | None = None):

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import tensorflow as tf
 
+from seqvae.objectives import weighted_mean
 from seqvae.randomness import normal
 
 _REDUCTIONS = ("sum", "mean")
@@ -18,11 +19,8 @@ def reconstruction_loss(x, x_tilde, reduction: str, mask=None) -> tf.Tensor:
     if reduction not in _REDUCTIONS:
         raise ValueError(f"reduction: expected one of {', '.join(_REDUCTIONS)}, got {reduction!r}.")
     error = tf.square(x - x_tilde)
-    if mask is None:
-        return tf.reduce_sum(error) if reduction == "sum" else tf.reduce_mean(error)
-    weight = tf.broadcast_to(tf.cast(mask, error.dtype), tf.shape(error))
-    total = tf.reduce_sum(weight * error)
-    return total if reduction == "sum" else tf.math.divide_no_nan(total, tf.reduce_sum(weight))
+    weight = tf.ones_like(error) if mask is None else tf.broadcast_to(tf.cast(mask, error.dtype), tf.shape(error))
+    return tf.reduce_sum(weight * error) if reduction == "sum" else weighted_mean(error, weight)
 
 
 def future_reconstruction_loss(x, x_tilde, reduction: str, mask=None) -> tf.Tensor:
