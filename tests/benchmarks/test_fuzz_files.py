@@ -35,10 +35,13 @@ def test_all_kinds_are_listed(script):
 
 @pytest.mark.parametrize("name", KINDS)
 def test_a_mutated_file_is_loaded_or_refused_by_its_name(script, name):
-    found = script.run(name, script.kinds()[name], 200, seed=1)
+    count = 40 if name == "keras" else 200  # a model is made of each, and the others of this process are collected
+    found = script.run(name, script.kinds()[name], count, seed=1)
     assert found["failed"] == 0, found
-    assert found["loaded"] + found["refused"] == 200
-    assert found["loaded"] == 200 if name == "index" else found["refused"] > 100  # an altered index is made anew
+    assert found["loaded"] + found["refused"] == count
+    assert (
+        found["loaded"] == count if name == "index" else found["refused"] > count / 2
+    )  # an altered index is made anew
 
 
 def test_what_else_happens_is_found(script, tmp_path):

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from seqvae.objectives import bounded, cyclical, gaussian_kl, linear, sigmoid
+from seqvae.objectives import bounded, cyclical, gaussian_kl, linear, sigmoid, weighted_mean
 from tests.tolerances import FLOAT32
 
 tfd = tfp.distributions
@@ -15,6 +15,13 @@ def test_the_kl_is_tfps():
     mean, logvar = (np.random.default_rng(i).standard_normal((4, 3)).astype(np.float32) for i in range(2))
     expected = tfd.Normal(mean, np.exp(logvar / 2)).kl_divergence(tfd.Normal(0.0, 1.0))
     np.testing.assert_allclose(gaussian_kl(mean, logvar), expected, **FLOAT32)
+
+
+def test_a_weighted_mean_is_numpys_and_0_where_nothing_counts():
+    value, weight = (np.random.default_rng(i).random((4, 3)).astype(np.float32) for i in range(2))
+    np.testing.assert_allclose(weighted_mean(value, weight), np.average(value, weights=weight), **FLOAT32)
+    np.testing.assert_allclose(weighted_mean(value), value.mean(), **FLOAT32)
+    assert weighted_mean(value, np.zeros_like(weight)) == 0.0
 
 
 def test_a_bound_clips_and_its_gradient_leads_back_only():

@@ -8,6 +8,7 @@ import tempfile
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 import kvae
 import worldmodels
@@ -18,34 +19,37 @@ from vrae import VRAE, vame
 
 STEPS = 20
 RNG = np.random.default_rng(0)
-MASK = (RNG.random((11, 6)) > 0.3).astype(np.float32)
+MASK = (RNG.random((9, 6)) > 0.3).astype(np.float32)
 MASK[:, 0] = 1.0
-LENGTHS = (np.arange(6) < RNG.integers(2, 7, 11)[:, None]).astype(np.float32)
-SERIES = RNG.standard_normal((11, 6, 3)).astype(np.float32) * LENGTHS[..., None]
+LENGTHS = (np.arange(6) < RNG.integers(2, 7, 9)[:, None]).astype(np.float32)
+SERIES = RNG.standard_normal((9, 6, 3)).astype(np.float32) * LENGTHS[..., None]
 LATENTS = {
-    "mean": RNG.standard_normal((11, 6, 3)).astype(np.float32), "logvar": np.full((11, 6, 3), -1.0, np.float32),
-    "actions": RNG.standard_normal((11, 6, 2)).astype(np.float32), "mask": LENGTHS,
+    "mean": RNG.standard_normal((9, 6, 3)).astype(np.float32), "logvar": np.full((9, 6, 3), -1.0, np.float32),
+    "actions": RNG.standard_normal((9, 6, 2)).astype(np.float32), "mask": LENGTHS,
 }  # fmt: skip
-# 11 rows in batches of 5: the last has one row, fewer than there are replicas.
+CODES = {"codes": LATENTS["mean"][:8, :, :2], "variance": np.full((8, 6, 2), 0.1, np.float32)}
+# 9 rows in batches of 4: the last has one row, fewer than there are replicas. XLA compiles for every size: 8 rows of codes.
 CASES = {
     "kvae": (
         lambda: kvae.KVAE((8, 8), num_filters=(2, 2), alpha_units=3, ll_keep_prob=0.5),
-        {"frames": RNG.integers(0, 256, (11, 6, 8, 8), dtype=np.uint8), "mask": MASK},
+        {"frames": RNG.integers(0, 256, (9, 6, 8, 8), dtype=np.uint8), "mask": MASK},
     ),
     "kvae_sampled": (
         lambda: kvae.KVAE((8, 8), conv=False, vae_num_units=4, alpha_units=3, bound="sampled", dtype="float64"),
-        {"frames": RNG.integers(0, 256, (11, 6, 8, 8), dtype=np.uint8)},
+        {"frames": RNG.integers(0, 256, (9, 6, 8, 8), dtype=np.uint8)},
     ),
     "kvae_codes": (
-        lambda: kvae.KVAE((8, 8), conv=False, vae_num_units=4, alpha_units=3, bound="sampled", dtype="float64"),
-        {"codes": LATENTS["mean"][..., :2], "variance": np.full((11, 6, 2), 0.1, np.float32)},
+        lambda: kvae.KVAE((8, 8), conv=False, vae_num_units=4, alpha_units=3, dtype="float64"), CODES
+    ),
+    "kvae_sampled_codes": (
+        lambda: kvae.KVAE((8, 8), conv=False, vae_num_units=4, alpha_units=3, bound="sampled", dtype="float64"), CODES
     ),
     "convvae": (
         lambda: worldmodels.ConvVAE(
             z_size=3, image_shape=(14, 14, 1), filters=(3, 4), kernel_sizes=(4, 4), decoder_filters=(4,),
             decoder_kernel_sizes=(5, 6),
         ),
-        {"frames": RNG.integers(0, 256, (11, 14, 14, 1), dtype=np.uint8)},
+        {"frames": RNG.integers(0, 256, (9, 14, 14, 1), dtype=np.uint8)},
     ),
     "mdnrnn": (lambda: worldmodels.MDNRNN(z_size=3, action_size=2, rnn_size=4, num_mixtures=2), LATENTS),
     "broken": (lambda: VRAE(3, z_size=2, rnn_size=4), {"sequences": SERIES + np.float32(np.inf)}),
@@ -53,6 +57,7 @@ CASES = {
         lambda: VRAE(3, z_size=2, rnn_size=4, free_bits=0.1, teacher_forcing=0.5), {"sequences": SERIES, "mask": LENGTHS},
     ),
 }  # fmt: skip
+COMPILED = ("kvae_codes", "kvae_sampled_codes", "mdnrnn")
 
 
 def trained(name: str, spread: Distribution) -> dict[str, np.ndarray]:
@@ -62,10 +67,11 @@ def trained(name: str, spread: Distribution) -> dict[str, np.ndarray]:
     with spread.scope():
         model = make()
     clip = dict(clip_norm=5.0) if name != "mdnrnn" else {}
-    stage = Stage("all", 7, tuple(model.trainable_variables), jit_compile=name == "kvae_codes")
+    batches = Batches(data, 4)
+    stage = Stage("all", -(-STEPS // len(batches)), tuple(model.trainable_variables), jit_compile=name in COMPILED)
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(
-            model, Batches(data, 5), [stage], checkpoints=Checkpoints(folder, {}), log_folder=folder, quiet=True,
+            model, batches, [stage], checkpoints=Checkpoints(folder, {}), log_folder=folder, quiet=True,
             learning_rate=lambda epoch: 0.001, distribution=spread,
             optimizer=lambda: keras.optimizers.Adam(clipvalue=1.0 if name == "mdnrnn" else None, epsilon=1e-4, name="adam"),
             **clip,
@@ -78,6 +84,19 @@ def trained(name: str, spread: Distribution) -> dict[str, np.ndarray]:
     arrays = gather(model.trainable_variables, name)
     terms = [key for key in (lines or [{}])[0] if key.startswith("train_")]
     return arrays | {f"{name}/{term}": np.array([line[term] for line in lines]) for term in terms}
+
+
+def fitted(spread: Distribution) -> dict[str, np.ndarray]:
+    """By Keras' `fit`, which itself refuses a first batch that is uneven."""
+    keras.utils.set_random_seed(0)
+    with spread.scope():
+        model = CASES["mdnrnn"][0]()
+        model.compile(keras.optimizers.Adam(0.001, epsilon=1e-4))
+    data = tf.data.Dataset.from_tensor_slices(LATENTS).batch(4)
+    trained, tested = model.fit(data, epochs=7, verbose=0).history, model.evaluate(data, verbose=0, return_dict=True)
+    figures = {f"fit/train_{name}": np.array(value) for name, value in trained.items()}
+    figures |= {f"fit/test_{name}": np.array(value) for name, value in tested.items()}
+    return gather(model.trainable_variables, "fit") | figures
 
 
 def trained_vame(spread: Distribution) -> dict[str, np.ndarray]:
@@ -101,7 +120,7 @@ def main(kind: str, out: str, *names: str) -> None:
     spread = distribution(kind)
     arrays = {"replicas": np.array(spread.replicas)}
     for name in names or (*CASES, "vame"):
-        arrays |= trained_vame(spread) if name == "vame" else trained(name, spread)
+        arrays |= trained_vame(spread) if name == "vame" else fitted(spread) if name == "fit" else trained(name, spread)
     if spread.chief:
         np.savez(out, **arrays)
     spread.wait()

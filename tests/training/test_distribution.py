@@ -71,8 +71,9 @@ def assert_same(found, wanted):
 
 
 def test_two_devices_compute_what_one_does(tmp_path):
-    """Each family's model, 20 steps, batches of 5, 5 and 1 rows: noise, masks, free bits, the cluster term, clipping."""
-    one, two = run("one", tmp_path / "one.npz"), run("mirrored", tmp_path / "two.npz")
+    """Each family's model, 20 steps, batches of 4, 4 and 1 rows: noise, masks, free bits, the cluster term, clipping."""
+    cases = ("kvae", "convvae", "mdnrnn", "broken", "vrae", "vame", "fit")
+    one, two = run("one", tmp_path / "one.npz", *cases), run("mirrored", tmp_path / "two.npz", *cases)
     assert (one["replicas"], two["replicas"]) == (1, 2)
     assert_same(two, one)
     message = str(two["broken/error"])
@@ -88,8 +89,10 @@ def test_two_processes_compute_what_one_does(tmp_path):
 
 
 @pytest.mark.slow
-def test_two_processes_compute_what_one_does_in_every_family(tmp_path):
-    assert_same(run("multiworker", tmp_path / "two.npz"), run("one", tmp_path / "one.npz"))
+def test_two_processes_and_two_devices_compute_what_one_does_in_every_family(tmp_path):
+    one = run("one", tmp_path / "one.npz")
+    assert_same(run("multiworker", tmp_path / "two.npz"), one)
+    assert_same(run("mirrored", tmp_path / "two.npz"), one)
 
 
 def rows(total, count):
