@@ -61,8 +61,8 @@ COMMANDS = {
         "--vae=logs/whole_convvae", "--rnn_size=6", "--num_mixture=2", "--batch_size=3", "--num_epochs=8", "--seq_len=6",
         "--seen_steps=3", "--dream_steps=5")),
     "run_vrae": Command("vrae", (
-        "--csv=series.csv", "--z_size=2", "--rnn_size=4", "--batch_size=4", "--num_epochs=8", "--annealing_epochs=2",
-        "--picture_step=4")),
+        "--csv=series.csv", "--z_size=2", "--rnn_size=4", "--batch_size=4", "--num_epochs=60", "--annealing_epochs=2",
+        "--picture_step=10")),
     "run_vame": Command("vame", (
         "--dataset=poses", "--time_window=6", "--zdims=2", "--hidden_size_layer_1=4", "--hidden_size_rec=3",
         "--hidden_size_pred=3", "--prediction_steps=2", "--kmeans_loss=2", "--batch_size=16", "--steps_per_epoch=3",
