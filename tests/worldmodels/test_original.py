@@ -249,8 +249,10 @@ def test_a_conv_vae_goes_through_json_and_the_writer_is_pythons(tmp_path):
         ("[[1], [2]]", "2 arrays, the model has 4"),
         ("[[1], [2], [3], [4]]", r"array 0 is \[1\], the model's is \[3, 12\]"),
         ("[[1e999], [2], [3], [4]]", "array 0 is not finite"),
+        ("[[1e300], [2], [3], [4]]", "array 0 is not finite"),
     ],
 )
+@pytest.mark.filterwarnings("error::RuntimeWarning")
 def test_json_files_that_do_not_fit(tmp_path, text, message):
     model = MDNRNN(z_size=2, action_size=1, rnn_size=3, num_mixtures=2)
     before = model.original_arrays()
