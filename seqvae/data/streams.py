@@ -136,7 +136,7 @@ class ShardBatches:
         count = min(self._group, len(order)) if self._shuffle else 1
         queues, orders = [_Queue(order[i::count].tolist(), self._items) for i in range(count)], {}
         for step in range(len(self)):
-            shares = _shares(queues, self.rows(step))
+            shares = _shares(queues, self.rows(step), step)
             spans = [span for queue, n in zip(queues, shares, strict=True) for span in queue.take(n)]
             if step < skip:
                 continue
@@ -210,12 +210,13 @@ class _Queue:
         return spans
 
 
-def _shares(queues: list[_Queue], count: int) -> list[int]:
-    """How many items of a batch each queue gives: equal parts; what a queue lacks is given by those that have the most."""
+def _shares(queues: list[_Queue], count: int, step: int) -> list[int]:
+    """How many items of a batch each queue gives: equal parts, over the steps where they do not divide; what a queue lacks is
+    given by those that have the most."""
     alive = sum(queue.left > 0 for queue in queues)
     shares, number = [], 0
     for queue in queues:
-        part = (number + 1) * count // alive - number * count // alive if queue.left else 0
+        part = ((step + number + 1) * count // alive - (step + number) * count // alive) if queue.left else 0
         number += queue.left > 0
         shares.append(min(part, queue.left))
     while sum(shares) < count:

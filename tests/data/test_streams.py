@@ -161,6 +161,17 @@ def test_the_order_mixes_files_within_a_batch(episodes):
     assert len({int(code) // 100 for code in batch}) == 3
 
 
+@pytest.mark.parametrize("size", (3, 4, 10))
+def test_batches_that_do_not_divide_take_from_every_file_alike(tmp_path, size):
+    for e in range(8):
+        write_shard(tmp_path / f"{e}.npz", {"code": np.full((12, 1), e)})
+    stream = ShardBatches(open_shards(tmp_path, {}), size, {"code": "x"}, group=8)
+    seen = np.zeros(8, int)
+    for i, batch in enumerate(stream.epoch(0)):
+        np.add.at(seen, batch["x"].numpy()[:, 0], 1)
+        assert np.ptp(seen) <= 2, (i, seen)
+
+
 def test_a_prepared_array_has_its_own_type(episodes):
     stream = ShardBatches(episodes, 4, {"code": "x"}, prepare=lambda i, arrays: {"y": arrays["x"] * 0.5 + i})
     assert stream.epoch(0).element_spec["y"].dtype == "float64"
