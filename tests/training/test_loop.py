@@ -135,7 +135,7 @@ def test_a_run_killed_after_any_step_resumes_to_the_same_weights_and_log(tmp_pat
 
 
 def test_ctrl_c_ends_after_the_step_with_a_checkpoint_that_resumes_to_the_same_weights(tmp_path, whole):
-    interrupted = trainer(tmp_path)
+    before, interrupted = signal.getsignal(signal.SIGINT), trainer(tmp_path)
     run_step = interrupted._run_step
 
     def step_with_ctrl_c(batch, bar):
@@ -146,7 +146,7 @@ def test_ctrl_c_ends_after_the_step_with_a_checkpoint_that_resumes_to_the_same_w
     interrupted._run_step = step_with_ctrl_c
     with pytest.raises(Interrupted, match="stopped in epoch 3, after step 2"):
         interrupted.run()
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
     again = trainer(tmp_path)
     assert again.resume()
     assert again._position["step"] == 2
