@@ -111,7 +111,6 @@ def _write_keras(path: Path) -> None:
 
 
 def _read_keras(path: Path) -> None:
-    keras.utils.clear_session()  # Keras remembers the names of all layers: 15 KB a model
     load_model(path, worldmodels.MDNRNN)
 
 
@@ -184,6 +183,8 @@ def run(name: str, kind: Kind, count: int, seed: int, keep: str = "") -> dict:
         if trial(kind, path) != "loaded":
             raise AssertionError(f"{name}: the file that was not altered is refused")
         for i in range(count):
+            if i % 1000 == 999:
+                keras.utils.clear_session()  # Keras remembers the names of all layers: 15 KB a model
             path.write_bytes(mutated(whole, random.Random(f"{seed} {name} {i}")))
             found = trial(kind, path)
             if found in tally:

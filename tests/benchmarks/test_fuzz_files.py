@@ -35,7 +35,7 @@ def test_all_kinds_are_listed(script):
 
 @pytest.mark.parametrize("name", KINDS)
 def test_a_mutated_file_is_loaded_or_refused_by_its_name(script, name):
-    count = 40 if name == "keras" else 200  # a model is made of each, and the others of this process are collected
+    count = 100 if name == "keras" else 200  # a model is made of each
     found = script.run(name, script.kinds()[name], count, seed=1)
     assert found["failed"] == 0, found
     assert found["loaded"] + found["refused"] == count
