@@ -82,8 +82,11 @@ def filter_with_gaps(
 
 
 def _mix_last(alpha: tf.Tensor, matrices: tf.Tensor) -> tf.Tensor:
-    """`mix` with the batch last: [B, K], [K, n, m] -> [n, m, B]."""
-    return tf.tensordot(matrices, alpha, [[0], [1]])
+    """`mix` with the batch last: [B, K], [K, n, m] -> [n, m, B].
+
+    Not `tf.tensordot`: its gradient does not compile inside a loop under XLA where the batch size is unknown.
+    """
+    return tf.einsum("knm,bk->nmb", matrices, alpha)
 
 
 class _Held(NamedTuple):
