@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
+from seqvae.checks import Place, require, warn_where
+
 BOUNDS = ("marginal", "sampled")
 _ACTIVATIONS = ("relu", "tanh", "elu", "linear")
 _CHOICES = {
@@ -93,18 +95,52 @@ def check_frames(frames, image_shape: tuple[int, ...]) -> tf.Tensor:
     return frames
 
 
-def check_pixels(frames: tf.Tensor, mask: tf.Tensor | None) -> None:
-    """Raises ValueError if an observed frame holds NaN or values outside [0, 1]; in eager mode only."""
-    if not (tf.executing_eagerly() and frames.dtype.is_floating):
-        return
-    seen = frames.numpy() if mask is None else frames.numpy()[mask.numpy() > 0.5]
-    if np.isnan(seen).any():
-        raise ValueError("frames: NaN in an observed frame. Pass a mask that is 0 where a frame is missing.")
-    if seen.size and (seen.min() < 0 or seen.max() > 1):
-        raise ValueError(
-            f"frames: expected values in [0, 1], got {seen.min():g} to {seen.max():g}. Divide by the largest value "
-            "or pass uint8."
+def check_pixels(frames: tf.Tensor, mask: tf.Tensor | None, place: Place = Place()) -> None:  # noqa: B008
+    """Checks that observed frames hold numbers in [0, 1]; warns where uint8 seems to hold 0 and 1."""
+    if frames.dtype == tf.uint8:
+        warn_where(
+            tf.reduce_max(frames) == 1,
+            "frames: uint8 with no value above 1 was read as black and 1/255, nearly black. uint8 frames are 0 to 255; pass "
+            "frames of 0 and 1 as bool or float.",
         )
+    if not frames.dtype.is_floating:
+        return
+    pixels = list(range(2, frames.shape.rank))
+    seen = tf.ones_like(frames[..., 0], tf.bool) if mask is None else mask > 0.5
+    seen = tf.reduce_all(seen, list(range(2, seen.shape.rank))) if mask is None else seen
+    nan = tf.reduce_any(tf.reduce_any(tf.math.is_nan(frames), pixels) & seen, 1)
+    require(
+        ~tf.reduce_any(nan),
+        "frames: NaN in an observed frame of {}. Pass a mask that is 0 where a frame is missing.",
+        place.of(tf.argmax(nan)),
+    )
+    low = tf.reduce_min(tf.where(seen, tf.reduce_min(frames, pixels), tf.zeros([], frames.dtype)))
+    high = tf.reduce_max(tf.where(seen, tf.reduce_max(frames, pixels), tf.zeros([], frames.dtype)))
+    require(
+        (low >= 0) & (high <= 1),
+        "frames: expected values in [0, 1], got {} to {}. Divide by the largest value or pass uint8.",
+        low,
+        high,
+    )
+
+
+def check_mask_values(mask: tf.Tensor | None) -> None:
+    """Checks that a mask holds 0 and 1, and a 1."""
+    if mask is None:
+        return
+    require(tf.reduce_all((mask == 0) | (mask == 1)), "mask: expected 1 (observed) and 0 (missing) only.")
+    require(
+        tf.reduce_any(mask > 0.5),
+        "mask: no frame is observed. 1 means observed, 0 missing (TFP's masks say the opposite).",
+    )
+
+
+def check_controls_values(controls: tf.Tensor | None, place: Place = Place()) -> None:  # noqa: B008
+    """Checks that controls are finite."""
+    if controls is None:
+        return
+    bad = ~tf.reduce_all(tf.math.is_finite(controls), [1, 2])
+    require(~tf.reduce_any(bad), "controls: NaN or infinity in {}; expected finite numbers.", place.of(tf.argmax(bad)))
 
 
 def check_codes(a, dim_a: int, dtype: str, name: str = "a") -> tf.Tensor:
@@ -127,10 +163,7 @@ def check_mask(mask, like: tf.Tensor, dtype: str) -> tf.Tensor | None:
             f"got {_shape(mask)}."
         )
     if tf.executing_eagerly():
-        if not np.isin(mask, (0, 1)).all():
-            raise ValueError("mask: expected 1 (observed) and 0 (missing) only.")
-        if not np.any(mask):
-            raise ValueError("mask: no frame is observed. 1 means observed, 0 missing (TFP's masks say the opposite).")
+        check_mask_values(mask)
     return mask
 
 

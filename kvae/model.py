@@ -12,7 +12,8 @@ from kvae.scan import Matrices, draw_noise, generate_states
 from kvae.state_space import StateSpace
 from seqvae.objectives import weighted_mean
 from seqvae.randomness import fold, normal, stateless_seed
-from seqvae.training.sequence_model import SequenceModel, as_batch
+from seqvae.checks import Place
+from seqvae.training.sequence_model import SequenceModel
 
 
 @keras.saving.register_keras_serializable(package="kvae")
@@ -51,6 +52,8 @@ class KVAE(SequenceModel):
         seed: of the noise where a call gives none.
     """
 
+    input_name = "frames"
+    batch_keys = ("frames", "mask", "controls", "codes", "variance")
     term_names = LossTerms._fields
 
     def __init__(
@@ -77,21 +80,18 @@ class KVAE(SequenceModel):
             alpha_activation=config["alpha_activation"], fifo_size=fifo_size, learn_u=learn_u,
             dtype=self.variable_dtype, name="dynamics",
         )  # fmt: skip
-        self.build()
+        self._make_weights()
+        self.built = True  # not by `build`, after which Keras lets no subclass add layers
 
-    def build(self, input_shape=None):
-        """Makes every weight; the constructor calls it, no data is needed."""
-        if self.built:
-            return
+    def _make_weights(self) -> None:
         normal = keras.initializers.RandomNormal(stddev=self._config["init_kf_matrices"])
         identity = keras.initializers.Constant(tf.eye(self.dim_z))
-        weight = dict(dtype=self.variable_dtype)
+        weight = dict(dtype=self.variable_dtype, autocast=False)
         self.A = self.add_weight(shape=(self.K, self.dim_z, self.dim_z), initializer=identity, name="A", **weight)
         self.B = self.add_weight(shape=(self.K, self.dim_z, self.dim_u), initializer=normal, name="B", **weight)
         self.C = self.add_weight(shape=(self.K, self.dim_a, self.dim_z), initializer=normal.clone(), name="C", **weight)
         self.a_0 = self.add_weight(shape=(self.dim_a,), initializer="zeros", name="a_0", **weight)
         self.dynamics.build()
-        self.built = True
 
     def get_config(self):
         base = super().get_config()
@@ -111,7 +111,8 @@ class KVAE(SequenceModel):
     def encode(self, frames) -> tfd.Distribution:
         """q(a_t | x_t) for each frame (section 3.1): batch [B, T], event [dim_a]; a point mass for the plain auto-encoder."""
         frames = arguments.check_frames(frames, self.image_shape)
-        arguments.check_pixels(frames, None)
+        if tf.executing_eagerly():
+            arguments.check_pixels(frames, None)
         return self.frame_vae.code_distribution(*self._run(self.frame_vae.encode, frames))
 
     def decode(self, a) -> tfd.Distribution:
@@ -218,7 +219,8 @@ class KVAE(SequenceModel):
     def _frame_arguments(self, frames, mask, controls):
         frames = arguments.check_frames(frames, self.image_shape)
         mask = arguments.check_mask(mask, frames, self.variable_dtype)
-        arguments.check_pixels(frames, mask)
+        if tf.executing_eagerly():
+            arguments.check_pixels(frames, mask)
         return frames, mask, arguments.check_controls(controls, frames, self.dim_u, self.variable_dtype)
 
     def _impute(self, frames, mask, controls) -> Imputed:
@@ -246,9 +248,9 @@ class KVAE(SequenceModel):
 
     # --- training ---
 
-    def call(self, inputs) -> Imputed:
+    def call(self, inputs, mask=None) -> Imputed:
         """`impute` of frames, or of a dict of `frames`, `mask` and `controls`."""
-        batch = as_batch(inputs)
+        batch = self.batch_of(inputs) | ({} if mask is None else {"mask": mask})
         frames, mask, controls = self._frame_arguments(batch["frames"], batch.get("mask"), batch.get("controls"))
         return self._impute(frames, mask, controls)
 
@@ -269,6 +271,34 @@ class KVAE(SequenceModel):
         noise = self._state_noise(a, self.bound, fold(seed, 1))
         bound = self._states.total_bound(a, mask, controls, self.bound, noise)
         return LossTerms(log_px - log_qa + bound, log_px, log_qa, bound)
+
+    def check_batch(self, batch: dict, place: Place = Place()) -> None:  # noqa: B008
+        """Checks a batch of frames, or of codes: shapes, pixels in [0, 1], masks of 0 and 1, finite controls."""
+        like = self._checked_input(batch)
+        mask = arguments.check_mask(batch.get("mask"), like, self.variable_dtype)
+        arguments.check_mask_values(mask)
+        if "frames" in batch:
+            arguments.check_pixels(like, mask, place)
+        if batch.get("controls") is not None:
+            controls = arguments.check_controls(batch["controls"], like, self.dim_u, self.variable_dtype)
+            arguments.check_controls_values(controls, place)
+
+    def _checked_input(self, batch: dict) -> tf.Tensor:
+        if "frames" in batch:
+            return arguments.check_frames(batch["frames"], self.image_shape)
+        names = ("codes", "variance") if "variance" in batch else ("codes",)
+        return [arguments.check_codes(batch[name], self.dim_a, self.variable_dtype, name) for name in names][0]
+
+    def _has_input(self, batch: dict) -> bool:
+        return "codes" in batch
+
+    def serving_inputs(self):
+        """Frames of any number and length, and their masks."""
+        shape = (None, None)
+        return {
+            "frames": keras.layers.InputSpec(shape=(*shape, *self.image_shape), dtype=self.variable_dtype),
+            "mask": keras.layers.InputSpec(shape=shape, dtype=self.variable_dtype),
+        }
 
     def with_noise(self, batch: dict, seed) -> dict:
         """Of a batch of `codes` and `variance` a draw, as `codes` alone, and what `sampled` draws its states with."""

@@ -85,7 +85,8 @@ def apply(optimizer, gradients: list[tf.Tensor], variables: list) -> None:
     """`optimizer.apply` of gradients that are summed over the replicas already. Keras would sum them itself, after it clips
     each replica's: another quantity."""
     if here() is not None:
-        optimizer._all_reduce_sum_gradients = list
+        inner = getattr(optimizer, "inner_optimizer", optimizer)  # of a LossScaleOptimizer
+        inner._all_reduce_sum_gradients = list
     optimizer.apply(gradients, variables)
 
 

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import keras
 import tensorflow as tf
 
 from seqvae import replicas
@@ -10,8 +11,8 @@ NOT_FINITE = "not finite: "
 
 
 class Step(NamedTuple):
-    """What a step computed: the loss, the model's unweighted terms, the gradients' global norm before clipping, and the
-    weight of these in an average over batches."""
+    """What a step computed: the loss, the model's unweighted terms, the gradients' global norm before clipping and without
+    an optimiser's loss scale, and the weight of these in an average over batches."""
 
     loss: tf.Tensor
     terms: NamedTuple
@@ -22,31 +23,34 @@ class Step(NamedTuple):
 def gradient_step(
     model, batch, variables, optimizer, *, seed, clip_norm: float | None = None, jit_compile: bool = False
 ) -> Step:
-    """Takes one step on `variables`, unless the loss or a gradient is not finite: then nothing is changed.
+    """Takes one step on `variables`, unless the loss or a gradient is not finite: then no weight is changed, and a
+    `LossScaleOptimizer` lowers its scale.
 
-    The model gives `with_noise(batch, seed)`, `loss_terms(batch, seed=...)`, `objective(terms)` and `count(batch)`. On a
-    replica (`seqvae.replicas`) all of it is that of the whole batch.
+    The model has `with_noise(batch, seed)`, `loss_terms(batch, seed=...)`, `objective(terms)`, `count(batch)` and Keras'
+    `losses`, the regularisers. On a replica (`seqvae.replicas`) all of it is that of the whole batch.
 
     Args:
         jit_compile: loss and gradients are compiled by XLA; noise, sums over replicas and the optimiser are not.
 
     Raises:
-        tf.errors.InvalidArgumentError: on a replica, where something is not finite.
+        tf.errors.InvalidArgumentError: under a `tf.distribute` strategy, where something is not finite.
     """
     count = replicas.part_of_sum(model.count(batch))
     share = replicas.share(count)
+    scale = tf.cast(optimizer.scale_loss(tf.ones([])), tf.float32)
 
-    def differentiate(batch, share, seed):
+    def differentiate(batch, share, scale, seed):
         with tf.GradientTape() as tape:
             terms = model.loss_terms(batch, seed=seed)
             loss = model.objective(terms)
-            loss *= tf.cast(share, loss.dtype)
+            loss = loss * tf.cast(share, loss.dtype) + replicas.once(regularisation(model, loss.dtype))
+            target = loss * tf.cast(scale, loss.dtype)
         weights = [variable.value for variable in variables]
-        return loss, terms, tape.gradient(loss, weights, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        return loss, terms, tape.gradient(target, weights, unconnected_gradients=tf.UnconnectedGradients.ZERO)
 
     if jit_compile:
         differentiate = tf.function(differentiate, autograph=False, jit_compile=True)
-    loss, terms, gradients = differentiate(model.with_noise(batch, seed), share, seed)
+    loss, terms, gradients = differentiate(model.with_noise(batch, seed), share, scale, seed)
     figures = [
         loss,
         *(tf.cast(share, loss.dtype) * tf.cast(term, loss.dtype) for term in terms),
@@ -54,20 +58,36 @@ def gradient_step(
     ]
     summed = replicas.sum_of([*gradients, *figures])
     gradients, (loss, *values, count) = summed[: len(gradients)], summed[len(gradients) :]
-    norm = tf.linalg.global_norm(gradients)
+    norm = tf.linalg.global_norm([gradient / tf.cast(scale, gradient.dtype) for gradient in gradients])
     step = Step(loss, type(terms)(*values), norm, count)
-    finite = tf.math.is_finite(loss) & tf.math.is_finite(norm)
     if clip_norm is not None:
-        gradients, _ = tf.clip_by_global_norm(gradients, clip_norm, use_norm=norm)
-    if replicas.here() is None:
-        tf.cond(finite, lambda: optimizer.apply(gradients, variables), lambda: None)
-        return step
-    # tf.distribute cannot update variables within a branch
-    report = tf.strings.format(NOT_FINITE + ", ".join(f"{name} {{}}" for name in names(step)), [loss, *values, norm])
-    with tf.control_dependencies([tf.debugging.Assert(finite, [report])]):
-        gradients = [tf.identity(gradient) for gradient in gradients]
-    replicas.apply(optimizer, gradients, variables)
+        # not by tf.clip_by_global_norm: the gradients carry the optimiser's loss scale, the norm does not
+        kept = clip_norm / tf.maximum(norm, clip_norm)
+        gradients = [gradient * tf.cast(kept, gradient.dtype) for gradient in gradients]
+    _apply(optimizer, gradients, variables, step)
     return step
+
+
+def regularisation(model, dtype) -> tf.Tensor:
+    """The sum of the model's regularisers, and of what its layers added to the loss in their last call."""
+    added = [tf.cast(loss, dtype) for loss in model.losses]
+    return tf.add_n(added) if added else tf.zeros([], dtype)
+
+
+def _apply(optimizer, gradients, variables, step: Step) -> None:
+    finite = tf.math.is_finite(step.loss) & tf.math.is_finite(step.gradient_norm)
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        # it skips a step whose gradients are not finite and lowers its scale; those of a bad loss must show it
+        gradients = [tf.where(finite, gradient, tf.constant(float("nan"), gradient.dtype)) for gradient in gradients]
+        replicas.apply(optimizer, gradients, variables)
+    elif not tf.distribute.has_strategy():
+        tf.cond(finite, lambda: optimizer.apply(gradients, variables), lambda: None)
+    else:  # tf.distribute cannot update variables within a branch
+        values = [step.loss, *step.terms, step.gradient_norm]
+        report = tf.strings.format(NOT_FINITE + ", ".join(f"{name} {{}}" for name in names(step)), values)
+        with tf.control_dependencies([tf.debugging.Assert(finite, [report])]):
+            gradients = [tf.identity(gradient) for gradient in gradients]
+        replicas.apply(optimizer, gradients, variables)
 
 
 def names(step: Step) -> tuple[str, ...]:

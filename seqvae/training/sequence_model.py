@@ -1,32 +1,47 @@
-"""`SequenceModel`: what `compile`, `fit` and `evaluate` need of a model that the GradientTape loop also trains."""
+"""`SequenceModel`: what `compile`, `fit`, `evaluate` and `predict` need of a model that the GradientTape loop also trains."""
 
+import inspect
+from pathlib import Path
 from typing import NamedTuple
 
 import keras
 import tensorflow as tf
 
-from seqvae import replicas
+from seqvae import checks, replicas, saved_models
+from seqvae.checks import Place
 from seqvae.randomness import stateless_seed
-from seqvae.training.gradient_step import gradient_step
+from seqvae.training.checked_data import checked
+from seqvae.training.gradient_step import gradient_step, regularisation
 
 
 class SequenceModel(keras.Model):
-    """A Keras model of sequences. A subclass gives its `term_names`, `loss_terms` and `objective`.
+    """A Keras model of sequences.
+
+    A batch is a dict. `fit`, `evaluate` and `predict` take such dicts, or what `batch_of` makes one of: the input alone,
+    (input, mask), (input, input), and with `sample_weight` as Keras passes it. Values are checked before a step reads them.
+
+    A subclass gives `input_name`, `batch_keys`, `term_names`, `loss_terms`, `objective`, `check_batch` and `serving_inputs`.
 
     Args:
         seed: of the noise where a call gives none.
     """
 
+    input_name: str
+    """The key of a batch's main input."""
+    batch_keys: tuple[str, ...]
+    """The keys that a batch may have, besides `sample_weight`."""
     term_names: tuple[str, ...]
 
     def __init__(self, *, seed: int | None = None, **kwargs):
-        super().__init__(**kwargs)
+        # autocast: the layers inside cast; the weights and inputs of the model itself keep their precision
+        super().__init__(autocast=False, **kwargs)
         self._seeds = keras.random.SeedGenerator(seed)
         self._compiled = {}
-        self._trackers = {name: keras.metrics.Mean(name) for name in ("loss", *self.term_names)}
+        self._trackers = {name: keras.metrics.Mean(name, dtype="float32") for name in ("loss", *self.term_names)}
 
     def loss_terms(self, batch: dict, *, seed=None, training=True):
-        """A NamedTuple of the unweighted terms of the objective, its fields the `term_names`."""
+        """A NamedTuple of the unweighted terms of the objective, its fields the `term_names`. A batch's `sample_weight`
+        [B] are weights of its sequences in each mean."""
         raise NotImplementedError
 
     def with_noise(self, batch: dict, seed) -> dict:
@@ -39,12 +54,34 @@ class SequenceModel(keras.Model):
         """The loss. The one place where terms are weighted."""
         raise NotImplementedError
 
+    def check_batch(self, batch: dict, place: Place = Place()) -> None:  # noqa: B008  (a constant)
+        """Checks the shapes and values of a batch, in eager mode or in the graph of a data pipeline.
+
+        Raises:
+            ValueError: names the key, what was expected, what came, and where (`seqvae.checks.require`).
+        """
+        raise NotImplementedError
+
+    def serving_inputs(self):
+        """The input that an exported model takes: a structure of `keras.InputSpec` with named shapes and types."""
+        raise NotImplementedError
+
     def count(self, batch: dict) -> tf.Tensor:
-        """The observed frames in a batch: the weight of its terms in an average over batches."""
+        """The weight of a batch's terms in an average over batches: its observed frames, each times its sequence's
+        `sample_weight`."""
+        return tf.reduce_sum(self.frame_weights(batch, tf.float32))
+
+    def frame_weights(self, batch: dict, dtype=None) -> tf.Tensor:
+        """[B, T]: `mask` times `sample_weight`, 1 where a batch has neither."""
+        dtype = dtype or self.variable_dtype
         if "mask" in batch:
-            return tf.cast(tf.reduce_sum(batch["mask"]), tf.float32)
-        any_value = next(iter(batch.values()))
-        return tf.cast(tf.reduce_prod(tf.shape(any_value)[:2]), tf.float32)
+            weights = tf.cast(batch["mask"], dtype)
+        else:
+            any_value = next(value for name, value in batch.items() if name != "sample_weight")
+            weights = tf.ones(tf.shape(any_value)[:2], dtype)
+        if "sample_weight" in batch:
+            weights *= tf.cast(batch["sample_weight"], dtype)[:, None]
+        return weights
 
     def test_terms(self, batch: dict, seed) -> NamedTuple:
         """`loss_terms` outside of training, compiled once for batches of any size; seed: [2] int32."""
@@ -53,26 +90,182 @@ class SequenceModel(keras.Model):
     def _test_terms(self, batch, seed):
         return self.loss_terms(batch, seed=seed, training=False)
 
+    # --- what Keras calls ---
+
+    def compile(self, optimizer="rmsprop", loss=None, **options):
+        """As `keras.Model.compile`, without `loss`, `loss_weights`, `metrics` and `weighted_metrics`: the model has its own.
+
+        Raises:
+            ValueError: one of these is given.
+        """
+        given = {"loss": loss} | {n: options.get(n) for n in ("loss_weights", "metrics", "weighted_metrics")}
+        for name, value in given.items():
+            if value:
+                raise ValueError(
+                    f"{name}: expected none. {type(self).__name__} is trained on its own objective, {self._about_objective()}, "
+                    f"and reports {', '.join(self.term_names)}. For another loss, override `objective` in a subclass; for "
+                    "figures of your own, use a keras.callbacks.Callback that calls the model's verbs."
+                )
+        super().compile(optimizer=optimizer, loss=None, **options)
+
+    def _about_objective(self) -> str:
+        return inspect.getdoc(self.objective).splitlines()[0].removeprefix("The loss: ").removesuffix(".")
+
+    def fit(self, x=None, y=None, *args, **options):
+        data, options = self._arguments_of(keras.Model.fit, x, y, args, options)
+        if options.pop("class_weight", None) is not None:
+            raise ValueError("class_weight: expected none, sequences have no classes. Pass sample_weight=[B].")
+        options = self._checked_validation(options)
+        with checks.named("The step on this batch was skipped, the weights are those before it."):
+            return super().fit(*data[:2], sample_weight=data[2], **options)
+
+    def evaluate(self, x=None, y=None, *args, **options):
+        if options.get("_use_cached_eval_dataset"):  # `fit` validates: its data are checked already
+            return super().evaluate(x, y, *args, **options)
+        data, options = self._arguments_of(keras.Model.evaluate, x, y, args, options)
+        with checks.named():
+            return super().evaluate(*data[:2], sample_weight=data[2], **options)
+
+    def predict(self, x, *args, **options):
+        data, options = self._arguments_of(keras.Model.predict, x, None, args, options)
+        with checks.named():
+            return super().predict(data[0], **options)
+
+    def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict=False):
+        if class_weight is not None:
+            raise ValueError("class_weight: expected none, sequences have no classes. Pass sample_weight=[B].")
+        x, y, sample_weight = self._checked_data(x, y, sample_weight)
+        return super().train_on_batch(x, y, sample_weight=sample_weight, return_dict=return_dict)
+
+    def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False):
+        x, y, sample_weight = self._checked_data(x, y, sample_weight)
+        return super().test_on_batch(x, y, sample_weight=sample_weight, return_dict=return_dict)
+
+    def predict_on_batch(self, x):
+        return super().predict_on_batch(self._checked_data(x, None, None)[0])
+
     def train_step(self, data):
         seed = stateless_seed(None, self._seeds)
-        with replicas.of_fit(as_batch(data)) as batch:
+        with replicas.of_fit(self.batch_of(data)) as batch:
             step = gradient_step(self, batch, self.trainable_variables, self.optimizer, seed=seed)
             return self._track(batch, step.loss, step.terms)
 
     def test_step(self, data):
-        with replicas.of_fit(as_batch(data)) as batch:
+        with replicas.of_fit(self.batch_of(data)) as batch:
             terms = self.loss_terms(batch, training=False)
-            return self._track(batch, self.objective(terms), terms)
+            loss = self.objective(terms)
+            return self._track(batch, loss + regularisation(self, loss.dtype), terms)
+
+    def predict_step(self, data):
+        return self(self.batch_of(data), training=False)
 
     @property
     def metrics(self):
-        return list(self._trackers.values())
+        own = list(self._trackers.values())
+        others = [m for m in super().metrics if m is not self._loss_tracker and all(m is not mine for mine in own)]
+        return own + others
+
+    def export(self, filepath, format="tf_saved_model", verbose=None, input_signature=None, **options):
+        """As `keras.Model.export`. Without an `input_signature` the model takes what `serving_inputs` says."""
+        if input_signature is None:
+            input_signature = [self.serving_inputs()]
+        return super().export(filepath, format, verbose, input_signature=input_signature, **options)
+
+    def save_weights(self, filepath, overwrite=True, **options):
+        """As `keras.Model.save_weights`; a name that ends in .h5, not .weights.h5, will do."""
+        saved_models.save_weights(super().save_weights, Path(filepath), overwrite=overwrite, **options)
+
+    def load_weights(self, filepath, **options):
+        """As `keras.Model.load_weights`; a name that ends in .h5, not .weights.h5, will do."""
+        before = self.get_weights()
+        try:
+            saved_models.load_weights(super().load_weights, Path(filepath), **options)
+        except Exception:
+            self.set_weights(before)  # Keras loads layer by layer
+            raise
+
+    # --- batches ---
+
+    def batch_of(self, data) -> dict:
+        """The batch, a dict, that a data set of Keras' yields as `x`, `(x, y)` or `(x, y, sample_weight)`.
+
+        x is a dict, or the input alone. y is the mask, or the input once more, as auto-encoders are often trained; a pair
+        as x is read as (x, y).
+        """
+        x, y, weight = self._unpacked(data)
+        batch = dict(x) if isinstance(x, dict) else {self.input_name: x}
+        if y is not None:
+            batch |= self._second(batch, y)
+        if weight is not None:
+            batch["sample_weight"] = weight
+        if "sample_weight" in batch:
+            batch["sample_weight"] = checks.check_sample_weight(batch["sample_weight"], None)
+        return batch
+
+    def _unpacked(self, data) -> tuple:
+        x, y, weight = keras.utils.unpack_x_y_sample_weight(data)
+        if y is None and isinstance(x, tuple | list):
+            if len(x) != 2:
+                raise ValueError(f"x: expected {self.input_name}, or a pair of it and a mask, got {len(x)} arrays.")
+            x, y = x
+        return x, y, weight
+
+    def _second(self, batch: dict, y) -> dict:
+        """What y adds to the batch: a mask, or nothing where it is the input again."""
+        mask = "mask" in self.batch_keys and "mask" not in batch and not isinstance(y, dict) and len(y.shape) == 2
+        if mask:
+            return {"mask": y}
+        x = batch.get(self.input_name)
+        if isinstance(y, dict) or x is None or len(x.shape) != len(y.shape):
+            raise ValueError(
+                f"y: expected {'a mask [B, T] or ' if 'mask' in self.batch_keys else ''}{self.input_name} once more, got "
+                f"{'a dict' if isinstance(y, dict) else f'the shape {tuple(y.shape)}'}."
+            )
+        return {}
+
+    def _check_data(self, data, place: Place) -> None:
+        """`check_batch` of what a data set yields."""
+        x, y, _ = self._unpacked(data)
+        batch = self.batch_of(data)
+        checks.check_keys(batch, (*self.batch_keys, "sample_weight"))
+        if self.input_name not in batch and not self._has_input(batch):
+            raise ValueError(f"{self.input_name}: missing in a batch of {', '.join(batch) or 'nothing'}.")
+        self.check_batch(batch, place)
+        if "sample_weight" in batch:
+            checks.check_sample_weight_values(batch["sample_weight"])
+        if y is not None and "mask" not in batch and not isinstance(x, dict):
+            _check_same(x, y, self.input_name, place)
+
+    def _has_input(self, batch: dict) -> bool:
+        """Whether a batch without `input_name` has another input in its place."""
+        del batch
+        return False
+
+    def _checked_data(self, x, y, sample_weight) -> tuple:
+        if y is x:  # an auto-encoder's target
+            y = None
+        return checked(x, y, sample_weight, self._check_data)
+
+    def _arguments_of(self, method, x, y, args, options: dict) -> tuple[tuple, dict]:
+        """The checked data, and the other arguments of a call by their names."""
+        skip = 2 if "y" not in inspect.signature(method).parameters else 3
+        names = list(inspect.signature(method).parameters)[skip:]
+        options = options | dict(zip(names, args, strict=False))
+        return self._checked_data(x, y, options.pop("sample_weight", None)), options
+
+    def _checked_validation(self, options: dict) -> dict:
+        if options.get("validation_data") is None:
+            return options
+        data = keras.utils.unpack_x_y_sample_weight(options["validation_data"])
+        x, y, weight = self._checked_data(*data)
+        packed = x if y is None and weight is None else (x, y, weight)
+        return options | {"validation_data": packed}
 
     def _track(self, batch, loss, terms):
         count = replicas.part_of_sum(self.count(batch))
         for name, value in {"loss": loss, **terms._asdict()}.items():
             self._trackers[name].update_state(value, sample_weight=count)
-        return {name: tracker.result() for name, tracker in self._trackers.items()}
+        return {metric.name: metric.result() for metric in self.metrics}
 
     def _run(self, method, *args, jit_compile: bool | None = None):
         """Calls a method through a tf.function of its own: a scan run eagerly takes seconds."""
@@ -84,9 +277,12 @@ class SequenceModel(keras.Model):
         return self._compiled[name](*args)
 
 
-def as_batch(data) -> dict:
-    """What `fit` hands over, as a batch: frames, (frames, mask), or a dict of `frames`, `mask`, `controls`."""
-    frames, mask, _ = keras.utils.unpack_x_y_sample_weight(data)
-    if isinstance(frames, dict):
-        return frames
-    return {"frames": frames} if mask is None else {"frames": frames, "mask": mask}
+def _check_same(x, y, name: str, place: Place) -> None:
+    """A target of an auto-encoder is its input: another one would be ignored."""
+    x, y = tf.convert_to_tensor(x), tf.convert_to_tensor(y)
+    same = tf.reduce_all((x == y) | ((x != x) & (y != y)), list(range(1, x.shape.rank)))  # NaN is NaN
+    checks.require(
+        tf.reduce_all(same),
+        f"y: expected {name} once more or a mask, got other values than x in {{}}. The model is trained to reconstruct x.",
+        place.of(tf.argmin(tf.cast(same, tf.int32))),
+    )

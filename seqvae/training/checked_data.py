@@ -1,0 +1,95 @@
+"""The data of `fit`, `evaluate` and `predict`, checked before a compiled step reads them."""
+
+from collections.abc import Callable, Iterator
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from seqvae.checks import Place, marked
+
+Check = Callable[[object, Place], None]
+"""Raises ValueError for a batch as a data set yields it; in a graph it adds assertions."""
+
+_CHUNK = 2**24  # bytes of an array that are checked at once: a bound on memory, not on speed
+
+
+def checked(x, y, sample_weight, check: Check) -> tuple:
+    """(x, y, sample_weight) as Keras takes them. Arrays are checked now, batches when they are read.
+
+    A data set of tf.data is checked in its pipeline, in parallel to the training step; a `keras.utils.PyDataset` or a
+    generator is wrapped. Other iterables, such as a `DistributedDataset`, are returned as they are.
+    """
+    if isinstance(x, tf.data.Dataset):
+        return _checked_dataset(x, check), y, sample_weight
+    if isinstance(x, keras.utils.PyDataset):
+        return _CheckedPyDataset(x, check), y, sample_weight
+    if isinstance(x, Iterator):
+        return _checked_batches(x, check), y, sample_weight
+    if _is_arrays(x):
+        check_arrays((x, y, sample_weight), check)
+    return x, y, sample_weight
+
+
+def check_arrays(data, check: Check) -> None:
+    """Checks arrays with a common first axis, some rows at a time."""
+    arrays = [value for value in tf.nest.flatten(data) if value is not None]
+    counts = {value.shape[0] for value in arrays if len(value.shape)}
+    if len(counts) != 1:  # Keras names what is wrong with these
+        return
+    count = counts.pop()
+    row = sum(int(np.prod(value.shape[1:], dtype=float)) * 4 for value in arrays if None not in value.shape)
+    rows = max(1, _CHUNK // max(1, row))
+    for first in range(0, max(1, count), rows):
+        part = tf.nest.map_structure(lambda value, i=first: None if value is None else value[i : i + rows], data)
+        check(part, Place(first=first))
+
+
+def _is_arrays(x) -> bool:
+    leaves = [value for value in tf.nest.flatten(x) if value is not None]
+    return bool(leaves) and all(
+        isinstance(value, np.ndarray | tf.RaggedTensor) or tf.is_tensor(value) for value in leaves
+    )
+
+
+def _checked_dataset(dataset: tf.data.Dataset, check: Check) -> tf.data.Dataset:
+    @tf.autograph.experimental.do_not_convert
+    def on_batch(number, data):
+        check(data, Place(batch=number))
+        return data
+
+    return dataset.enumerate().map(on_batch)
+
+
+def _checked_batches(batches: Iterator, check: Check) -> Iterator:
+    for number, data in enumerate(batches):
+        _check_marked(data, number, check)
+        yield data
+
+
+class _CheckedPyDataset(keras.utils.PyDataset):
+    def __init__(self, dataset: keras.utils.PyDataset, check: Check):
+        super().__init__(dataset.workers, dataset.use_multiprocessing, dataset.max_queue_size)
+        self._dataset, self._check = dataset, check
+
+    def __getitem__(self, number):
+        data = self._dataset[number]
+        _check_marked(data, number, self._check)
+        return data
+
+    @property
+    def num_batches(self):
+        return self._dataset.num_batches
+
+    def on_epoch_begin(self):
+        self._dataset.on_epoch_begin()
+
+    def on_epoch_end(self):
+        self._dataset.on_epoch_end()
+
+
+def _check_marked(data, number: int, check: Check) -> None:
+    try:
+        check(data, Place(batch=number))
+    except ValueError as error:
+        raise marked(error) from None
