@@ -30,12 +30,14 @@ class FrameVAE(keras.layers.Layer):
         options = dict(dim_a=dim_a, activation=activation, dtype=self.dtype_policy)
         if conv:
             options |= dict(num_filters=num_filters, filter_size=filter_size)
-            self.encoder = networks.conv_encoder(image, with_variance=use_vae, **options)
-            self.decoder = networks.conv_decoder(image, **options)
+            encoder, decoder = networks.conv_encoder, networks.conv_decoder
         else:
             options |= dict(num_layers=num_layers, num_units=vae_num_units)
-            self.encoder = networks.mlp_encoder(image, with_variance=use_vae, **options)
-            self.decoder = networks.mlp_decoder(image, **options)
+            encoder, decoder = networks.mlp_encoder, networks.mlp_decoder
+        with keras.name_scope("encoder"):  # paths of variables that no other part has
+            self.encoder = encoder(image, with_variance=use_vae, **options)
+        with keras.name_scope("decoder"):
+            self.decoder = decoder(image, **options)
         self.built = True  # functional models have their weights from the start
 
     def encode(self, frames: tf.Tensor, mask: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:

@@ -10,9 +10,9 @@ from kvae.frame_vae import FrameVAE
 from kvae.results import CodeTerms, Elbo, Filtered, Generated, Imputed, LgssmBound, LossTerms, Smoothed
 from kvae.scan import Matrices, draw_noise, generate_states
 from kvae.state_space import StateSpace
-from seqvae.objectives import weighted_mean
-from seqvae.randomness import fold, normal, stateless_seed
 from seqvae.checks import Place
+from seqvae.objectives import KLWeight, weighted_mean
+from seqvae.randomness import fold, normal, stateless_seed
 from seqvae.training.sequence_model import SequenceModel
 
 
@@ -80,6 +80,7 @@ class KVAE(SequenceModel):
             alpha_activation=config["alpha_activation"], fifo_size=fifo_size, learn_u=learn_u,
             dtype=self.variable_dtype, name="dynamics",
         )  # fmt: skip
+        self._kl = KLWeight()
         self._make_weights()
         self.built = True  # not by `build`, after which Keras lets no subclass add layers
 
@@ -96,6 +97,11 @@ class KVAE(SequenceModel):
     def get_config(self):
         base = super().get_config()
         return {name: base[name] for name in ("name", "dtype")} | self._config
+
+    @property
+    def kl_weight(self) -> keras.Variable:
+        """The weight of -log q(a|x) + lgssm, minus the KL of codes and states, in the objective: 1, see `KLAnnealing`."""
+        return self._kl.variable
 
     @property
     def variable_groups(self) -> dict[str, list]:
@@ -250,7 +256,7 @@ class KVAE(SequenceModel):
 
     def call(self, inputs, mask=None) -> Imputed:
         """`impute` of frames, or of a dict of `frames`, `mask` and `controls`."""
-        batch = self.batch_of(inputs) | ({} if mask is None else {"mask": mask})
+        batch = self.batch_with(inputs, mask)
         frames, mask, controls = self._frame_arguments(batch["frames"], batch.get("mask"), batch.get("controls"))
         return self._impute(frames, mask, controls)
 
@@ -287,7 +293,7 @@ class KVAE(SequenceModel):
         if "frames" in batch:
             return arguments.check_frames(batch["frames"], self.image_shape)
         names = ("codes", "variance") if "variance" in batch else ("codes",)
-        return [arguments.check_codes(batch[name], self.dim_a, self.variable_dtype, name) for name in names][0]
+        return [arguments.check_codes(batch[name], self.dim_a, self.variable_dtype, name) for name in names][-1]
 
     def _has_input(self, batch: dict) -> bool:
         return "codes" in batch
@@ -311,10 +317,12 @@ class KVAE(SequenceModel):
         return rest | {"codes": codes} | ({} if noise is None else {"state_noise": noise})
 
     def objective(self, terms: LossTerms | CodeTerms) -> tf.Tensor:
-        """The loss: -(scale_reconstruction * log_px - log_qa + lgssm). The one place where terms are weighted."""
+        """The loss: -(scale_reconstruction * log_px + kl_weight * (lgssm - log_qa)). The one place where terms are
+        weighted."""
         if isinstance(terms, CodeTerms):
             return -terms.lgssm
-        return -(self._config["scale_reconstruction"] * terms.log_px - terms.log_qa + terms.lgssm)
+        weight = tf.cast(self.kl_weight.value, terms.elbo.dtype)
+        return -(self._config["scale_reconstruction"] * terms.log_px + weight * (terms.lgssm - terms.log_qa))
 
     def _frame_terms(self, frames, mask, controls, keep_prob, seed) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Codes drawn from q(a | x), and the means over the observed frames of log p(x | a) and log q(a | x)."""

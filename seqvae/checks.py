@@ -55,7 +55,7 @@ def warn_where(condition: tf.Tensor, message: str) -> None:
         if bool(condition):
             warn()
         return
-    tf.cond(condition, lambda: tf.py_function(warn, [], []), lambda: None)
+    tf.cond(condition, lambda: tf.py_function(lambda: [warn(), 0][1], [], tf.int32), lambda: 0)
 
 
 def check_keys(batch: dict, known: Iterable[str]) -> None:
@@ -98,7 +98,7 @@ def named(after: str = "") -> Iterator[None]:
         text = str(error)
         if _OPEN not in text or _CLOSE not in text:
             raise
-        found = text.split(_OPEN, 1)[1].split(_CLOSE, 1)[0]
+        found = text.split(_OPEN, 1)[1].split(_CLOSE, 1)[0].replace("\\'", "'")  # TensorFlow escapes quotes
         raise ValueError(f"{found} {after}".strip()) from None
 
 

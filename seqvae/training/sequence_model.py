@@ -1,5 +1,6 @@
 """`SequenceModel`: what `compile`, `fit`, `evaluate` and `predict` need of a model that the GradientTape loop also trains."""
 
+import functools
 import inspect
 from pathlib import Path
 from typing import NamedTuple
@@ -10,8 +11,8 @@ import tensorflow as tf
 from seqvae import checks, replicas, saved_models
 from seqvae.checks import Place
 from seqvae.randomness import stateless_seed
-from seqvae.training.checked_data import checked
-from seqvae.training.gradient_step import gradient_step, regularisation
+from seqvae.training.checked_data import check_arrays, checked, is_arrays
+from seqvae.training.gradient_step import gradient_step, loss_scaled, regularisation
 
 
 class SequenceModel(keras.Model):
@@ -35,6 +36,7 @@ class SequenceModel(keras.Model):
     def __init__(self, *, seed: int | None = None, **kwargs):
         # autocast: the layers inside cast; the weights and inputs of the model itself keep their precision
         super().__init__(autocast=False, **kwargs)
+        self.supports_masking = True  # a mask is an argument of `call`, or a key of the batch
         self._seeds = keras.random.SeedGenerator(seed)
         self._compiled = {}
         self._trackers = {name: keras.metrics.Mean(name, dtype="float32") for name in ("loss", *self.term_names)}
@@ -102,14 +104,17 @@ class SequenceModel(keras.Model):
         for name, value in given.items():
             if value:
                 raise ValueError(
-                    f"{name}: expected none. {type(self).__name__} is trained on its own objective, {self._about_objective()}, "
-                    f"and reports {', '.join(self.term_names)}. For another loss, override `objective` in a subclass; for "
+                    f"{name}: expected none. {type(self).__name__} is trained on its own objective, "
+                    f"{self._about_objective()}, and reports {', '.join(self.term_names)}. For another loss, override `objective` in a subclass; for "
                     "figures of your own, use a keras.callbacks.Callback that calls the model's verbs."
                 )
+        optimizer = keras.optimizers.get(optimizer)
+        if options.get("auto_scale_loss", True):
+            optimizer = loss_scaled(optimizer, self.dtype_policy)
         super().compile(optimizer=optimizer, loss=None, **options)
 
     def _about_objective(self) -> str:
-        return inspect.getdoc(self.objective).splitlines()[0].removeprefix("The loss: ").removesuffix(".")
+        return inspect.getdoc(self.objective).split(". ")[0].removeprefix("The loss: ").removesuffix(".")
 
     def fit(self, x=None, y=None, *args, **options):
         data, options = self._arguments_of(keras.Model.fit, x, y, args, options)
@@ -147,7 +152,7 @@ class SequenceModel(keras.Model):
     def train_step(self, data):
         seed = stateless_seed(None, self._seeds)
         with replicas.of_fit(self.batch_of(data)) as batch:
-            step = gradient_step(self, batch, self.trainable_variables, self.optimizer, seed=seed)
+            step = gradient_step(self, batch, None, self.optimizer, seed=seed)
             return self._track(batch, step.loss, step.terms)
 
     def test_step(self, data):
@@ -158,6 +163,9 @@ class SequenceModel(keras.Model):
 
     def predict_step(self, data):
         return self(self.batch_of(data), training=False)
+
+    def compute_mask(self, inputs, previous_mask):
+        return None  # outputs carry no mask on to a next layer
 
     @property
     def metrics(self):
@@ -202,6 +210,12 @@ class SequenceModel(keras.Model):
             batch["sample_weight"] = checks.check_sample_weight(batch["sample_weight"], None)
         return batch
 
+    def batch_with(self, inputs, mask) -> dict:
+        """The batch of `call`: `batch_of(inputs)` and the mask, where one is given. (Keras passes a structure of Nones for
+        inputs that are a structure.)"""
+        batch = self.batch_of(inputs)
+        return batch if mask is None or isinstance(mask, dict | list | tuple) else batch | {"mask": mask}
+
     def _unpacked(self, data) -> tuple:
         x, y, weight = keras.utils.unpack_x_y_sample_weight(data)
         if y is None and isinstance(x, tuple | list):
@@ -242,9 +256,14 @@ class SequenceModel(keras.Model):
         return False
 
     def _checked_data(self, x, y, sample_weight) -> tuple:
+        """(x, y, sample_weight) as Keras takes them, checked: arrays now, a data set when it is read."""
         if y is x:  # an auto-encoder's target
             y = None
-        return checked(x, y, sample_weight, self._check_data)
+        if not is_arrays(x):
+            return checked(x, self._check_data), y, sample_weight
+        data = (x, y, sample_weight)
+        check_arrays(data, self._check_data)
+        return self.batch_of(data), None, None  # Keras would drop a sample_weight without y
 
     def _arguments_of(self, method, x, y, args, options: dict) -> tuple[tuple, dict]:
         """The checked data, and the other arguments of a call by their names."""
@@ -273,7 +292,8 @@ class SequenceModel(keras.Model):
         if name not in self._compiled:
             # XLA compiles for one shape; a plain graph serves all.
             options = dict(jit_compile=True) if jit_compile else dict(reduce_retracing=True)
-            self._compiled[name] = tf.function(method, autograph=False, **options)
+            # partial: TensorFlow counts traces by code, and warns of ten models that are traced once each
+            self._compiled[name] = tf.function(functools.partial(method), autograph=False, **options)
         return self._compiled[name](*args)
 
 
