@@ -1,5 +1,7 @@
 """`KVAE`: the Kalman variational auto-encoder as a Keras model."""
 
+from typing import ClassVar
+
 import keras
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
@@ -53,7 +55,13 @@ class KVAE(SequenceModel):
     """
 
     input_name = "frames"
-    batch_keys = ("frames", "mask", "controls", "codes", "variance")
+    batch_keys: ClassVar = {
+        "frames": "[B, T, *image_shape], uint8, bool or floats in [0, 1]; NaN where the mask is 0.",
+        "mask": "[B, T], 1 = observed, 0 = missing.",
+        "controls": "[B, T, dim_u], u_t acts on the step into frame t.",
+        "codes": "[B, T, dim_a], in place of frames: trains the state-space model alone.",
+        "variance": "[B, T, dim_a], of the codes: each step draws from N(codes, variance).",
+    }
     term_names = LossTerms._fields
 
     def __init__(

@@ -34,8 +34,9 @@ def gradient_step(
     clip_norm: float | None = None,
     jit_compile: bool = False,
 ) -> Step:
-    """Takes one step on `variables` (None: all that the model trains), unless the loss or a gradient is not finite: then no weight is changed, and a
-    `LossScaleOptimizer` lowers its scale.
+    """Takes one step on `variables` (None: all that the model trains).
+
+    If the loss or a gradient is not finite, no weight is changed, and a `LossScaleOptimizer` lowers its scale.
 
     The model has `with_noise(batch, seed)`, `loss_terms(batch, seed=...)`, `objective(terms)`, `count(batch)` and Keras'
     `losses`, the regularisers. On a replica (`seqvae.replicas`) all of it is that of the whole batch.

@@ -29,8 +29,8 @@ class SequenceModel(keras.Model):
 
     input_name: str
     """The key of a batch's main input."""
-    batch_keys: tuple[str, ...]
-    """The keys that a batch may have, besides `sample_weight`."""
+    batch_keys: dict[str, str]
+    """The keys that a batch may have besides `sample_weight`, each with its shape and meaning: shown by `help(fit)`."""
     term_names: tuple[str, ...]
 
     def __init__(self, *, seed: int | None = None, **kwargs):
@@ -40,6 +40,11 @@ class SequenceModel(keras.Model):
         self._seeds = keras.random.SeedGenerator(seed)
         self._compiled = {}
         self._trackers = {name: keras.metrics.Mean(name, dtype="float32") for name in ("loss", *self.term_names)}
+
+    def __init_subclass__(cls, **options):
+        super().__init_subclass__(**options)
+        if "batch_keys" in vars(cls):
+            cls.fit = _documented(cls.fit, cls)
 
     def loss_terms(self, batch: dict, *, seed=None, training=True):
         """A NamedTuple of the unweighted terms of the objective, its fields the `term_names`. A batch's `sample_weight`
@@ -105,8 +110,8 @@ class SequenceModel(keras.Model):
             if value:
                 raise ValueError(
                     f"{name}: expected none. {type(self).__name__} is trained on its own objective, "
-                    f"{self._about_objective()}, and reports {', '.join(self.term_names)}. For another loss, override `objective` in a subclass; for "
-                    "figures of your own, use a keras.callbacks.Callback that calls the model's verbs."
+                    f"{self._about_objective()}, and reports {', '.join(self.term_names)}. For another loss, override "
+                    "`objective` in a subclass; for your own figures, call the model's verbs in a keras.callbacks.Callback."
                 )
         optimizer = keras.optimizers.get(optimizer)
         if options.get("auto_scale_loss", True):
@@ -241,7 +246,7 @@ class SequenceModel(keras.Model):
         """`check_batch` of what a data set yields."""
         x, y, _ = self._unpacked(data)
         batch = self.batch_of(data)
-        checks.check_keys(batch, (*self.batch_keys, "sample_weight"))
+        checks.check_keys(batch, [*self.batch_keys, "sample_weight"])
         if self.input_name not in batch and not self._has_input(batch):
             raise ValueError(f"{self.input_name}: missing in a batch of {', '.join(batch) or 'nothing'}.")
         self.check_batch(batch, place)
@@ -295,6 +300,29 @@ class SequenceModel(keras.Model):
             # partial: TensorFlow counts traces by code, and warns of ten models that are traced once each
             self._compiled[name] = tf.function(functools.partial(method), autograph=False, **options)
         return self._compiled[name](*args)
+
+
+def _documented(fit, model: type[SequenceModel]):
+    """`fit` with a docstring that names the keys of the model's batches."""
+
+    @functools.wraps(fit)
+    def documented(self, x=None, y=None, *args, **options):
+        return fit(self, x, y, *args, **options)
+
+    keys = "".join(f"\n        {name}: {about}" for name, about in model.batch_keys.items())
+    documented.__doc__ = f"""Trains the model. Arguments are those of `keras.Model.fit` without class_weight.
+
+    x: `{model.input_name}`, or a pair of it and a mask (where the model takes one), or a dict with the keys{keys}
+        sample_weight: [B], at least 0: the weights of the sequences in every mean.
+    These may be arrays, tensors, a tf.data.Dataset, a keras.utils.PyDataset, or a generator of batches.
+
+    Returns:
+        keras.callbacks.History: loss, {", ".join(model.term_names)} of every epoch.
+
+    Raises:
+        ValueError: names the key, what was expected, what came, and which sequence of which batch.
+    """
+    return documented
 
 
 def _check_same(x, y, name: str, place: Place) -> None:

@@ -1,7 +1,8 @@
 """What Keras' `compile`, `fit`, `evaluate` and `predict` do with any sequence model, on one small enough to check by hand."""
 
+import inspect
 import warnings
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import keras
 import numpy as np
@@ -23,7 +24,7 @@ class Line(SequenceModel):
     """frames [B, T, 2] are predicted as w * frame; the error is that from 3 * frame."""
 
     input_name = "frames"
-    batch_keys = ("frames", "mask")
+    batch_keys: ClassVar = {"frames": "[B, T, 2], of a line.", "mask": "[B, T]."}
     term_names = Terms._fields
 
     def __init__(self, regularizer=None, **options):
@@ -225,7 +226,7 @@ def test_a_bad_value_is_named_by_fit_evaluate_and_predict(data, place):
 
 def test_the_step_on_a_bad_batch_is_skipped():
     model = Line()
-    with pytest.raises(ValueError, match="The step on this batch was skipped, the weights are those before it."):
+    with pytest.raises(ValueError, match=r"The step on this batch was skipped, the weights are those before it."):
         trained(dataset(NAN), model=model)
     np.testing.assert_allclose(model.line.kernel, trained(X[:4]), **SAME_FLOAT32)
 
@@ -322,11 +323,11 @@ def test_weights_go_to_an_h5_file_of_any_name_and_back(tmp_path):
         model.save_weights(tmp_path / name)
         other.load_weights(tmp_path / name)
         np.testing.assert_array_equal(other.line.kernel, model.line.kernel)
-    with pytest.raises(ValueError, match="a.h5 is there already"):
+    with pytest.raises(ValueError, match=r"a.h5 is there already"):
         model.save_weights(tmp_path / "a.h5", overwrite=False)
     with pytest.raises(ValueError, match=r"expected a name that ends in .h5, got 'a.npz'"):
         model.save_weights(tmp_path / "a.npz")
-    with pytest.raises(FileNotFoundError, match="none.h5: no such file"):
+    with pytest.raises(FileNotFoundError, match=r"none.h5: no such file"):
         model.load_weights(tmp_path / "none.h5")
 
 
@@ -367,3 +368,9 @@ def test_the_loop_skips_steps_that_overflow_in_float16(tmp_path):
     assert np.isfinite([line["train_loss"] for line in log]).all()
     assert trainer._optimizer.dynamic_scale.numpy() < 2.0**6
     assert np.abs(model.line.kernel.numpy() - np.eye(2)).max() > 0.01
+
+
+def test_the_help_of_fit_names_the_keys_of_a_batch():
+    assert "frames: [B, T, 2], of a line." in Line.fit.__doc__
+    assert "mask: [B, T]." in Line.fit.__doc__
+    assert list(inspect.signature(Line.fit).parameters)[:3] == ["self", "x", "y"]
