@@ -2,19 +2,14 @@
 
 from collections.abc import Sequence
 
+import keras
 import numpy as np
 import tensorflow as tf
 
 from seqvae.checks import Place, require, warn_where
 
 BOUNDS = ("marginal", "sampled")
-_ACTIVATIONS = ("relu", "tanh", "elu", "linear")
-_CHOICES = {
-    "out_distr": ("bernoulli", "gaussian"),
-    "bound": BOUNDS,
-    "activation": _ACTIVATIONS,
-    "alpha_activation": _ACTIVATIONS,
-}
+_CHOICES = {"out_distr": ("bernoulli", "gaussian"), "bound": BOUNDS}
 _SIZES = ("filter_size", "vae_num_units", "num_layers", "dim_a", "dim_z", "dim_u", "K", "alpha_units", "alpha_layers",
           "fifo_size")  # fmt: skip
 
@@ -36,6 +31,8 @@ def check_config(config: dict) -> dict:
     config["image_shape"] = tuple(int(n) for n in config["image_shape"])
     for name, choices in _CHOICES.items():
         config[name] = check_choice(name, config[name], choices)
+    for name in ("activation", "alpha_activation"):
+        config[name] = _activation(name, config[name])
     for name in _SIZES:
         if not (isinstance(config[name], int | np.integer) and config[name] >= 1):
             raise ValueError(f"{name}: expected an integer of at least 1, got {config[name]!r}.")
@@ -48,6 +45,16 @@ def check_config(config: dict) -> dict:
     if not 0 < config["ll_keep_prob"] <= 1:
         raise ValueError(f"ll_keep_prob: expected a probability in (0, 1], got {config['ll_keep_prob']!r}.")
     return config
+
+
+def _activation(name: str, value) -> str | dict:
+    """An activation in its plain form: a name, or the configuration of a registered function or layer."""
+    try:
+        return keras.activations.serialize(keras.activations.get(value.lower() if isinstance(value, str) else value))
+    except (ValueError, TypeError):
+        raise ValueError(
+            f"{name}: expected what keras.activations.get knows, such as relu, tanh, elu or linear, got {value!r}."
+        ) from None
 
 
 def _filters(num_filters) -> tuple[int, ...]:
@@ -78,6 +85,25 @@ def check_image_shape(image_shape, conv_layers: int) -> tuple[int, int, int]:
             f"Crop or resize the frames to multiples of {factor}, use fewer num_filters, or conv=False."
         )
     return height, width, channels
+
+
+def check_network(name: str, network, inputs: tuple[int, ...], outputs: list[tuple[int, ...]], dtype: str) -> None:
+    """Checks that a caller's network maps [N, *inputs] to tensors [N, *outputs], by a call with zeros, which also makes its
+    weights. One tensor in place of several has their last axes side by side."""
+    together = (*outputs[0][:-1], sum(shape[-1] for shape in outputs))
+    wanted = " and ".join(f"[N, {', '.join(map(str, shape))}]" for shape in outputs)
+    if not isinstance(network, keras.layers.Layer):
+        raise ValueError(f"{name}: expected a Keras layer or model, got {type(network).__name__}.")
+    try:
+        found = network(tf.zeros([2, *inputs], dtype))
+    except (ValueError, TypeError, tf.errors.OpError) as error:
+        raise ValueError(
+            f"{name}: expected a layer or model that takes [N, {', '.join(map(str, inputs))}], its call failed: {error}"
+        ) from error
+    found = list(found) if isinstance(found, list | tuple) else [found]
+    shapes = [tuple(value.shape) for value in found]
+    if shapes not in ([(2, *shape) for shape in outputs], [(2, *together)]):
+        raise ValueError(f"{name}: expected outputs {wanted} for N frames, got {shapes} for N = 2.")
 
 
 def check_frames(frames, image_shape: tuple[int, ...]) -> tf.Tensor:

@@ -17,6 +17,9 @@ from seqvae.objectives import KLWeight, weighted_mean
 from seqvae.randomness import fold, normal, stateless_seed
 from seqvae.training.sequence_model import SequenceModel
 
+_NETWORKS = ("encoder", "decoder", "dynamics")
+"""Arguments that are networks of the caller's own."""
+
 
 @keras.saving.register_keras_serializable(package="kvae")
 class KVAE(SequenceModel):
@@ -36,14 +39,17 @@ class KVAE(SequenceModel):
         image_shape: (H, W) or (H, W, C); H and W multiples of 2 ** len(num_filters) with `conv`.
         out_distr: "bernoulli" or "gaussian" (variance `noise_pixel_var`).
         conv, activation, filter_size, num_filters: the conv encoder and decoder; `vae_num_units` units in each of
-            `num_layers` dense layers where conv is False. activation: relu, tanh, elu or linear.
+            `num_layers` dense layers where conv is False. activation: what `keras.activations.get` knows.
+        encoder, decoder: Keras layers or models in place of these. encoder: frames [N, H, W, C] in [0, 1] -> mean and raw
+            variance of a [N, dim_a] each, or side by side (the variance is noise_emission * sigmoid(raw)); without
+            `use_vae` the mean alone. decoder: a [N, dim_a] -> logits or means of the frames [N, H, W, C]. C is 1 for (H, W).
         use_vae: False makes a plain auto-encoder, a_t = mu(x_t).
         ll_keep_prob: in training, the share of the frames, drawn at random, that are decoded; their log p(x|a) is
             divided by it. Below 1 a step is faster and its gradient noisier.
         dim_a, dim_z, dim_u, K: sizes of the code, the state, the controls, and the number of mixed matrices.
         noise_emission, noise_transition, init_cov: the fixed variances R, Q and of z_1.
         alpha_rnn: True: an LSTM of `alpha_units`; False: `alpha_layers` dense layers of `alpha_units` and
-            `alpha_activation` on the last `fifo_size` codes.
+            `alpha_activation` on the last `fifo_size` codes. dynamics: a Keras RNN cell in place of the LSTM's.
         learn_u: the dynamics network also gives the controls.
         init_kf_matrices: standard deviation of the first B and C; the first A is the identity.
         scale_reconstruction: weight of log p(x|a) in the objective; the reported terms are unweighted.
@@ -69,8 +75,8 @@ class KVAE(SequenceModel):
         num_filters=(32, 32, 32), vae_num_units=25, num_layers=2, noise_pixel_var=0.1, ll_keep_prob=1.0, use_vae=True,
         dim_a=2, dim_z=4, dim_u=1, K=3, noise_emission=0.03, noise_transition=0.08, init_cov=20.0, alpha_rnn=True,
         alpha_units=50, alpha_layers=2, alpha_activation="relu", fifo_size=1, learn_u=False, init_kf_matrices=0.05,
-        scale_reconstruction=0.3, sample_z=False, bound="marginal", jit_compile=None, seed=None, dtype=None,
-        name="kvae",
+        scale_reconstruction=0.3, sample_z=False, bound="marginal", jit_compile=None, encoder=None, decoder=None,
+        dynamics=None, seed=None, dtype=None, name="kvae",
     ):  # fmt: skip
         config = {k: v for k, v in locals().items() if k not in ("self", "dtype", "name", "__class__")}
         super().__init__(name=name, dtype=dtype, seed=seed)
@@ -79,13 +85,13 @@ class KVAE(SequenceModel):
         self.dim_a, self.dim_z, self.dim_u, self.K = dim_a, dim_z, dim_u, K
         self._noise = lgssm.Noise(noise_transition, noise_emission, init_cov)
         options = ("out_distr", "conv", "activation", "filter_size", "num_filters", "vae_num_units", "num_layers",
-                   "noise_pixel_var", "use_vae", "dim_a", "noise_emission")  # fmt: skip
+                   "noise_pixel_var", "use_vae", "dim_a", "noise_emission", *_NETWORKS[:2])  # fmt: skip
         self.frame_vae = FrameVAE(
             self.image_shape, **{n: config[n] for n in options}, dtype=self.dtype_policy, name="vae"
         )
         self.dynamics = DynamicsNetwork(
             dim_a=dim_a, dim_u=dim_u, K=K, alpha_rnn=alpha_rnn, alpha_units=alpha_units, alpha_layers=alpha_layers,
-            alpha_activation=config["alpha_activation"], fifo_size=fifo_size, learn_u=learn_u,
+            alpha_activation=config["alpha_activation"], fifo_size=fifo_size, learn_u=learn_u, cell=dynamics,
             dtype=self.variable_dtype, name="dynamics",
         )  # fmt: skip
         self._kl = KLWeight()
@@ -104,7 +110,17 @@ class KVAE(SequenceModel):
 
     def get_config(self):
         base = super().get_config()
-        return {name: base[name] for name in ("name", "dtype")} | self._config
+        networks = {
+            name: keras.saving.serialize_keras_object(self._config[name])
+            for name in _NETWORKS
+            if self._config[name] is not None
+        }
+        return {name: base[name] for name in ("name", "dtype")} | self._config | networks
+
+    @classmethod
+    def from_config(cls, config):
+        given = {name: config[name] for name in _NETWORKS if isinstance(config.get(name), dict)}
+        return cls(**config | {name: keras.saving.deserialize_keras_object(part) for name, part in given.items()})
 
     @property
     def kl_weight(self) -> keras.Variable:

@@ -118,6 +118,15 @@ class SequenceModel(keras.Model):
             optimizer = loss_scaled(optimizer, self.dtype_policy)
         super().compile(optimizer=optimizer, loss=None, **options)
 
+    def get_compile_config(self):
+        return super().get_compile_config()
+
+    def compile_from_config(self, config):
+        """What a saved model was compiled with; Keras asks for this method beside a `compile` of one's own."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if self.optimizer is not None:
+            self.optimizer.build(self.trainable_variables)
+
     def _about_objective(self) -> str:
         return inspect.getdoc(self.objective).split(". ")[0].removeprefix("The loss: ").removesuffix(".")
 
