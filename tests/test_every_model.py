@@ -1,0 +1,353 @@
+"""What every model does as a Keras model. A new model is a new row of `MODELS`.
+
+What does not depend on the model (forms of data, weights, loss scales, refusals) is in tests/training/test_sequence_model.py.
+"""
+
+import copy
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import kvae
+import vrae
+import worldmodels
+from seqvae.objectives import KLAnnealing, linear
+from tests.tolerances import SAME_FLOAT32
+
+RNG = np.random.default_rng(0)
+MASK = np.array([[1, 1, 1, 1], [1, 1, 1, 0], [1, 1, 0, 0], [1, 1, 1, 1]], np.float32)
+
+
+class Model(NamedTuple):
+    """make: a tiny model, with further arguments; batch: a dict of 4 sequences; part: the name of a layer to freeze."""
+
+    make: Callable[..., keras.Model]
+    batch: dict[str, np.ndarray]
+    part: str
+
+
+MODELS = {
+    "KVAE": Model(
+        lambda **options: kvae.KVAE((4, 4), num_filters=(2,), alpha_units=3, init_kf_matrices=0.5, seed=0, **options),
+        {"frames": (RNG.random((4, 4, 4, 4)) > 0.6).astype(np.float32), "mask": MASK},
+        "frame_vae",
+    ),
+    "ConvVAE": Model(
+        lambda **options: worldmodels.ConvVAE(
+            image_shape=(12, 12, 3), filters=(2, 3), kernel_sizes=(4, 4), decoder_filters=(3,),
+            decoder_kernel_sizes=(5, 4), dense_units=8, z_size=2, seed=0, **options,
+        ),
+        {"frames": RNG.random((4, 12, 12, 3)).astype(np.float32)},
+        "encoder",
+    ),
+    "MDNRNN": Model(
+        lambda **options: worldmodels.MDNRNN(z_size=2, action_size=1, rnn_size=4, num_mixtures=2, seed=0, **options),
+        {"z": RNG.normal(size=(4, 4, 2)).astype(np.float32), "actions": RNG.normal(size=(4, 4, 1)).astype(np.float32),
+         "mask": MASK},
+        "lstm",
+    ),
+    "VRAE": Model(
+        lambda **options: vrae.VRAE(3, z_size=2, rnn_size=4, seed=0, **options),
+        {"sequences": RNG.normal(size=(4, 4, 3)).astype(np.float32), "mask": MASK},
+        "encoder",
+    ),
+    "RNN_VAE": Model(
+        lambda **options: vrae.vame.rnn_model.RNN_VAE(8, 3, 5, True, 2, 4, 4, 4, 4, 0.0, 0.0, 0.0, False, **options),
+        {"windows": RNG.normal(size=(4, 8, 5)).astype(np.float32)},
+        "encoder",
+    ),
+}  # fmt: skip
+every_model = pytest.mark.parametrize("name", MODELS)
+
+
+class Batches(keras.utils.PyDataset):
+    """Two batches of two sequences."""
+
+    def __init__(self, batch):
+        super().__init__()
+        self.batch = batch
+
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, i):
+        return {name: value[2 * i : 2 * i + 2] for name, value in self.batch.items()}
+
+
+def compiled(name: str, optimizer=None, **options):
+    keras.utils.set_random_seed(1)
+    model = MODELS[name].make(**options)
+    model.compile(optimizer or keras.optimizers.SGD(1e-3))
+    return model
+
+
+def fit(model, data, **options):
+    options = dict(batch_size=2, shuffle=False, verbose=0) | options
+    return model.fit(data, **options).history
+
+
+def weights_of(model) -> list[np.ndarray]:
+    return [variable.numpy() for variable in model.trainable_variables]
+
+
+def flat(model) -> np.ndarray:
+    return np.concatenate([weight.ravel() for weight in weights_of(model)])
+
+
+def predicted(model, batch) -> list[np.ndarray]:
+    return [np.asarray(part) for part in tf.nest.flatten(model.predict(batch, batch_size=4, verbose=0))]
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """Each model, and its history and weights after two epochs on arrays."""
+    found = {}
+
+    def of(name):
+        if name not in found:
+            model = compiled(name)
+            found[name] = model, fit(model, MODELS[name].batch, epochs=2), flat(model)
+        return found[name]
+
+    return of
+
+
+@every_model
+def test_data_sets_train_as_arrays_do(name, trained):
+    _, history, weights = trained(name)
+    model, batch = compiled(name), MODELS[name].batch
+    fit(model, tf.data.Dataset.from_tensor_slices(batch).batch(2), batch_size=None)
+    more = fit(model, Batches(batch), batch_size=None)
+    np.testing.assert_allclose(flat(model), weights, **SAME_FLOAT32)
+    np.testing.assert_allclose(more["loss"][0], history["loss"][1], rtol=1e-4)
+
+
+@every_model
+def test_every_key_that_is_misspelt_or_missing_is_named(name, trained):
+    model, *_ = trained(name)
+    batch = MODELS[name].batch
+    with pytest.raises(ValueError, match=f"maks: unknown in a batch, which may have .*{next(iter(model.batch_keys))}"):
+        fit(model, batch | {"maks": MASK})
+    for key in [key for key in batch if key != "mask"]:
+        for call in (model.fit, model.evaluate, model.predict):
+            with pytest.raises(ValueError, match=key):
+                call({other: value for other, value in batch.items() if other != key} | {"mask": MASK}, verbose=0)
+
+
+@every_model
+def test_a_missing_value_is_named_where_nothing_says_that_it_is_missing(name, trained):
+    model, batch = trained(name)[0], MODELS[name].batch
+    key = next(iter(batch))
+    broken = batch | {key: np.where(np.arange(4).reshape(-1, *[1] * (batch[key].ndim - 1)) == 3, np.nan, batch[key])}
+    broken[key] = broken[key].astype(np.float32)
+    data = tf.data.Dataset.from_tensor_slices(broken).batch(2)
+    for call in (model.fit, model.evaluate, model.predict):
+        with pytest.raises(ValueError, match=f"{key}: NaN.* (sequence|frame|window) 3"):
+            call(broken, verbose=0)
+        with pytest.raises(ValueError, match=f"{key}: NaN.* (sequence|frame|window) 1 of batch 1"):
+            call(data, verbose=0)
+
+
+@every_model
+def test_sequences_of_weight_0_do_not_count(name, trained):
+    model, batch = trained(name)[0], MODELS[name].batch
+    weights = np.array([1.0, 1.0, 0.0, 0.0], np.float32)
+    few = {key: value[:2] for key, value in batch.items()}
+    seed = tf.constant([1, 2])
+    whole = model.loss_terms({**batch, "sample_weight": tf.constant(weights)}, seed=seed, training=False)
+    for term, expected in zip(whole, model.loss_terms(few, seed=seed, training=False), strict=True):
+        np.testing.assert_allclose(term, expected, rtol=2e-4, atol=1e-5)
+    assert float(model.count({**batch, "sample_weight": tf.constant(weights)})) == float(model.count(few))
+    model.evaluate(batch, sample_weight=weights, verbose=0)
+    with pytest.raises(ValueError, match="sample_weight: expected finite numbers"):
+        model.evaluate(batch, sample_weight=-weights, verbose=0)
+
+
+@every_model
+def test_steps_in_half_precision_move_the_weights_alike(name):
+    start, moved = None, {}
+    for policy in ("float32", "mixed_bfloat16", "mixed_float16"):
+        model = compiled(name, dtype=policy)
+        if start is None:
+            start, initial = flat(model), model.get_weights()
+        model.set_weights(initial)
+        assert all(np.isfinite(part).all() for part in predicted(model, MODELS[name].batch))  # before any verb
+        fit(model, MODELS[name].batch, epochs=2)
+        moved[policy] = flat(model) - start
+        assert {v.dtype for v in model.trainable_variables} == {"float32"}
+    for policy in ("mixed_bfloat16", "mixed_float16"):
+        difference = np.linalg.norm(moved[policy] - moved["float32"])
+        assert difference < 0.1 * np.linalg.norm(moved["float32"]), policy
+
+
+@every_model
+def test_float64_is_float64_throughout(name):
+    model = compiled(name, dtype="float64")
+    history = fit(model, {key: value.astype(np.float64) for key, value in MODELS[name].batch.items()})
+    assert np.isfinite(history["loss"][0])
+    assert {v.dtype for v in model.trainable_variables} == {"float64"}
+    found = {part.dtype for part in predicted(model, MODELS[name].batch) if part.dtype.kind == "f"}
+    assert found == {np.dtype("float64")}
+    terms = model.loss_terms(MODELS[name].batch, training=False)
+    assert {term.dtype for term in terms} == {tf.float64}
+
+
+@every_model
+def test_stock_callbacks(name, tmp_path):
+    model, batch = compiled(name, keras.optimizers.Adam(1e-3, clipnorm=1.0, use_ema=True)), MODELS[name].batch
+    callbacks = keras.callbacks
+    used = [
+        callbacks.ModelCheckpoint(tmp_path / "best.keras", save_best_only=True, monitor="val_loss"),
+        callbacks.ModelCheckpoint(tmp_path / "{epoch}.weights.h5", save_weights_only=True),
+        callbacks.EarlyStopping("val_loss", patience=5, restore_best_weights=True),
+        callbacks.ReduceLROnPlateau("val_loss"),
+        callbacks.LearningRateScheduler(lambda epoch, rate: rate),
+        callbacks.CSVLogger(tmp_path / "log.csv"),
+        callbacks.TerminateOnNaN(),
+        callbacks.TensorBoard(tmp_path / "board"),
+        callbacks.SwapEMAWeights(),
+        callbacks.LambdaCallback(on_batch_end=lambda step, logs: json.dumps({k: float(v) for k, v in logs.items()})),
+    ]
+    if hasattr(model, "kl_weight"):
+        used.append(KLAnnealing(linear(0, 2)))
+    history = fit(model, batch, epochs=2, callbacks=used, validation_data=(batch,))
+    assert {f"val_{term}" for term in model.term_names} <= set(history)
+    assert np.isfinite([value for values in history.values() for value in values]).all()
+    assert {"best.keras", "1.weights.h5", "2.weights.h5", "log.csv", "board"} <= {p.name for p in tmp_path.iterdir()}
+    if hasattr(model, "kl_weight"):
+        assert model.kl_weight.numpy() == 0.5
+
+
+@every_model
+def test_a_run_that_is_interrupted_is_restored_by_keras(name, trained, tmp_path):
+    def stop(epoch, logs=None):
+        if epoch == 1:
+            raise KeyboardInterrupt
+
+    model = compiled(name)
+    restore = keras.callbacks.BackupAndRestore(tmp_path / "backup", delete_checkpoint=False)
+    with pytest.raises(KeyboardInterrupt):
+        fit(
+            model,
+            MODELS[name].batch,
+            epochs=2,
+            callbacks=[restore, keras.callbacks.LambdaCallback(on_epoch_begin=stop)],
+        )
+    again = compiled(name)
+    again.compile(keras.optimizers.SGD(1e-3))
+    fit(again, MODELS[name].batch, epochs=2, callbacks=[keras.callbacks.BackupAndRestore(tmp_path / "backup")])
+    np.testing.assert_allclose(flat(again), trained(name)[2], **SAME_FLOAT32)
+
+
+@every_model
+def test_copies_compute_the_same(name, trained):
+    model, batch = trained(name)[0], MODELS[name].batch
+    expected = predicted(model, batch)
+    clone = keras.models.clone_model(model)
+    clone.set_weights(model.get_weights())
+    for other in (clone, copy.deepcopy(model)):
+        for ours, theirs in zip(predicted(other, batch), expected, strict=True):
+            np.testing.assert_allclose(ours, theirs, **SAME_FLOAT32)
+
+
+@every_model
+def test_an_exported_model_computes_the_same(name, trained, tmp_path):
+    model, batch = trained(name)[0], MODELS[name].batch
+    model.export(tmp_path / "served", verbose=False)
+    loaded = tf.saved_model.load(tmp_path / "served")
+    inputs = {key: spec.dtype for key, spec in model.serving_inputs().items()}
+    given = {key: tf.constant(batch.get(key, MASK), dtype) for key, dtype in inputs.items()}
+    expected = predicted(model, {key: value.numpy() for key, value in given.items()})
+    served = tf.nest.flatten(loaded.serve(given))
+    assert len(served) == len(expected)
+    by_shape = sorted(served, key=lambda part: (tuple(part.shape), float(tf.reduce_sum(part))))
+    for ours, theirs in zip(by_shape, sorted(expected, key=lambda part: (part.shape, float(part.sum()))), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+@every_model
+def test_a_frozen_part_stays(name):
+    model = compiled(name)
+    part = getattr(model, MODELS[name].part)
+    part.trainable = False
+    model.compile(keras.optimizers.SGD(1e-2))
+    frozen, free = [w.numpy() for w in part.weights], weights_of(model)
+    fit(model, MODELS[name].batch)
+    for before, after in zip(frozen, part.weights, strict=True):
+        np.testing.assert_array_equal(before, after)
+    assert any(np.abs(a - b).max() > 0 for a, b in zip(free, weights_of(model), strict=True))
+
+
+@every_model
+def test_summary_names_parts_shapes_and_weights(name, trained):
+    lines = []
+    trained(name)[0].summary(print_fn=lambda line, **_: lines.append(line), expand_nested=True)
+    text = "\n".join(lines)
+    assert MODELS[name].part.split("_")[-1] in text
+    assert "unbuilt" not in text
+    assert f"{trained(name)[0].count_params():,}" in text
+
+
+@every_model
+def test_a_subclass_adds_a_layer_and_a_metric(name):
+    base = type(MODELS[name].make())
+
+    class More(base):
+        def __init__(self, *args, **options):
+            super().__init__(*args, **options)
+            self.extra = keras.layers.Dense(1, kernel_regularizer=keras.regularizers.L2(0.1))
+            self.extra.build((None, 2))
+            self.seen = keras.metrics.Sum("seen")
+
+        def train_step(self, data):
+            self.seen.update_state(1.0)
+            return super().train_step(data)
+
+    config = MODELS[name].make().get_config()
+    model = More(**{key: value for key, value in config.items() if key != "name"})
+    model.compile(keras.optimizers.SGD(0.1))
+    before = model.extra.kernel.numpy()
+    history = fit(model, MODELS[name].batch, epochs=2)
+    assert history["seen"] == [2.0, 2.0]
+    np.testing.assert_allclose(model.extra.kernel, before * (1 - 0.1 * 2 * 0.1) ** 4, rtol=1e-5)
+
+
+def test_models_saved_here_predict_the_same_in_another_process(trained, tmp_path):
+    program = """
+import json, sys
+import keras, numpy as np, tensorflow as tf
+import kvae, vrae, worldmodels
+for name in json.loads(sys.argv[2]):
+    model = keras.models.load_model(f"{sys.argv[1]}/{name}.keras")
+    batch = dict(np.load(f"{sys.argv[1]}/{name}.npz"))
+    parts = tf.nest.flatten(model.predict(batch, batch_size=4, verbose=0))
+    np.savez(f"{sys.argv[1]}/{name}_there.npz", *parts)
+    assert model.optimizer.iterations == 4, name
+"""
+    for name, model in MODELS.items():
+        trained(name)[0].save(tmp_path / f"{name}.keras")
+        np.savez(tmp_path / f"{name}.npz", **model.batch)
+    run = subprocess.run([sys.executable, "-c", program, str(tmp_path), json.dumps(list(MODELS))],
+                         capture_output=True, text=True, timeout=200, cwd=Path(__file__).parents[1])  # fmt: skip
+    assert run.returncode == 0, run.stderr[-2000:]
+    for name in MODELS:
+        there = np.load(tmp_path / f"{name}_there.npz")
+        here = predicted(trained(name)[0], MODELS[name].batch)
+        for i, part in enumerate(here):
+            np.testing.assert_allclose(there[f"arr_{i}"], part, **SAME_FLOAT32)
+
+
+def test_ten_models_in_one_process_bring_no_warning_of_retracing(caplog):
+    with caplog.at_level("WARNING", "tensorflow"):
+        for _ in range(10):
+            model = MODELS["ConvVAE"].make()
+            model.encode(MODELS["ConvVAE"].batch["frames"])
+    assert "retracing" not in caplog.text
