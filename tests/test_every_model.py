@@ -27,11 +27,13 @@ MASK = np.array([[1, 1, 1, 1], [1, 1, 1, 0], [1, 1, 0, 0], [1, 1, 1, 1]], np.flo
 
 
 class Model(NamedTuple):
-    """make: a tiny model, with further arguments; batch: a dict of 4 sequences; part: the name of a layer to freeze."""
+    """make: a tiny model, with further arguments; batch: a dict of 4 sequences; part: the name of a layer to freeze;
+    verbs: what the verbs return for a batch."""
 
     make: Callable[..., keras.Model]
     batch: dict[str, np.ndarray]
     part: str
+    verbs: Callable
 
 
 MODELS = {
@@ -39,6 +41,10 @@ MODELS = {
         lambda **options: kvae.KVAE((4, 4), num_filters=(2,), alpha_units=3, init_kf_matrices=0.5, seed=0, **options),
         {"frames": (RNG.random((4, 4, 4, 4)) > 0.6).astype(np.float32), "mask": MASK},
         "frame_vae",
+        lambda model, batch: (
+            model.impute(batch["frames"], batch["mask"]).smoothed,
+            model.generate(5, states=model.smooth(model.encode(batch["frames"]).mean(), batch["mask"]).mean).frames,
+        ),
     ),
     "ConvVAE": Model(
         lambda **options: worldmodels.ConvVAE(
@@ -47,22 +53,29 @@ MODELS = {
         ),
         {"frames": RNG.random((4, 12, 12, 3)).astype(np.float32)},
         "encoder",
+        lambda model, batch: (model.reconstruct(batch["frames"]), model.decode(model.encode(batch["frames"]).mean())),
     ),
     "MDNRNN": Model(
         lambda **options: worldmodels.MDNRNN(z_size=2, action_size=1, rnn_size=4, num_mixtures=2, seed=0, **options),
         {"z": RNG.normal(size=(4, 4, 2)).astype(np.float32), "actions": RNG.normal(size=(4, 4, 1)).astype(np.float32),
          "mask": MASK},
         "lstm",
+        lambda model, batch: (
+            model.step(batch["z"][:, 0], batch["actions"][:, 0]).mean,
+            model.dream(batch["z"][:, 0], actions=batch["actions"], seed=1).z,
+        ),
     ),
     "VRAE": Model(
         lambda **options: vrae.VRAE(3, z_size=2, rnn_size=4, seed=0, **options),
         {"sequences": RNG.normal(size=(4, 4, 3)).astype(np.float32), "mask": MASK},
         "encoder",
+        lambda model, batch: (model.reconstruct(batch["sequences"], batch["mask"]),),
     ),
     "RNN_VAE": Model(
         lambda **options: vrae.vame.rnn_model.RNN_VAE(8, 3, 5, True, 2, 4, 4, 4, 4, 0.0, 0.0, 0.0, False, **options),
         {"windows": RNG.normal(size=(4, 8, 5)).astype(np.float32)},
         "encoder",
+        lambda model, batch: (model.reconstruct(batch["windows"]), model.encode(batch["windows"]).mean()),
     ),
 }  # fmt: skip
 every_model = pytest.mark.parametrize("name", MODELS)
@@ -198,6 +211,30 @@ def test_float64_is_float64_throughout(name):
     assert found == {np.dtype("float64")}
     terms = model.loss_terms(MODELS[name].batch, training=False)
     assert {term.dtype for term in terms} == {tf.float64}
+
+
+@every_model
+def test_eagerly_and_by_xla_it_trains_too(name, trained):
+    expected = trained(name)
+    eager, by_xla = compiled(name), compiled(name)
+    eager.compile(keras.optimizers.SGD(1e-3), run_eagerly=True)
+    fit(eager, MODELS[name].batch, epochs=2)
+    np.testing.assert_allclose(flat(eager), expected[2], rtol=1e-4, atol=1e-4)
+    by_xla.compile(keras.optimizers.SGD(1e-3), jit_compile=True)
+    loss = fit(by_xla, MODELS[name].batch, epochs=2)["loss"]  # XLA draws other noise
+    np.testing.assert_allclose(loss, expected[1]["loss"], rtol=0.5)
+
+
+@every_model
+def test_verbs_work_in_a_users_graph_of_unknown_sizes(name, trained):
+    model, *_, verbs = trained(name)[0], *MODELS[name]
+    batch = MODELS[name].batch
+    spec = {key: tf.TensorSpec([None, *value.shape[1:]]) for key, value in batch.items()}
+    traced = tf.function(lambda given: verbs(model, given), input_signature=[spec], autograph=False)
+    for rows in (4, 2):
+        given = {key: value[:rows] for key, value in batch.items()}
+        for ours, expected in zip(traced(given), verbs(model, given), strict=True):
+            np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-4)
 
 
 @every_model
