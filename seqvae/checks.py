@@ -40,7 +40,7 @@ def require(ok: tf.Tensor, message: str, *values) -> None:
         if not bool(ok):
             raise ValueError(message.format(*map(_text, values)))
         return
-    strings = [value if value.dtype == tf.string else tf.strings.as_string(value, shortest=True) for value in values]
+    strings = [value if value.dtype == tf.string else _string(value) for value in values]
     text = tf.strings.join([part for pair in zip(message.split("{}"), [*strings, ""], strict=True) for part in pair])
     tf.debugging.Assert(ok, [tf.strings.join([_OPEN, text, _CLOSE])])
 
@@ -105,6 +105,10 @@ def named(after: str = "") -> Iterator[None]:
 def marked(error: ValueError) -> ValueError:
     """The error with marks that `named` finds, for one that travels through TensorFlow as text."""
     return ValueError(f"{_OPEN}{error}{_CLOSE}")
+
+
+def _string(value: tf.Tensor) -> tf.Tensor:
+    return tf.strings.as_string(value, shortest=value.dtype.is_floating)  # refused for integers
 
 
 def _text(value) -> str:
