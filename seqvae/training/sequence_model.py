@@ -118,6 +118,12 @@ class SequenceModel(keras.Model):
             optimizer = loss_scaled(optimizer, self.dtype_policy)
         super().compile(optimizer=optimizer, loss=None, **options)
 
+    def compile_from_config(self, config):
+        """Compiles a loaded model as the saved one was: Keras does so only for models without a `compile` of their own."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if self.built:
+            self.optimizer.build(self.trainable_variables)
+
     def _about_objective(self) -> str:
         return inspect.getdoc(self.objective).split(". ")[0].removeprefix("The loss: ").removesuffix(".")
 
