@@ -1,5 +1,7 @@
 """`VRAE`: the variational recurrent auto-encoder as a Keras model."""
 
+from typing import ClassVar
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -58,7 +60,11 @@ class VRAE(SequenceModel):
     """
 
     input_name = "sequences"
-    batch_keys = ("sequences", "mask", "condition")
+    batch_keys: ClassVar = {
+        "sequences": "[B, T, feature_size] floats, [B, T] tokens for `categorical`, or a ragged tensor of these",
+        "mask": "[B, T], 1 where a step is, 0 in the padding after the end",
+        "condition": "[B, condition_size] floats, where condition_size > 0",
+    }
     term_names = VRAETerms._fields
 
     def __init__(
