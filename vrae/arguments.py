@@ -59,6 +59,17 @@ def check_shape(name: str, value: tf.Tensor, expected: tuple[int | None, ...], w
         raise ValueError(f"{name}: expected {wanted}, at least one of each, got the shape {shape_of(value)}.")
 
 
+def check_windows(windows: tf.Tensor, steps: int, features: int) -> None:
+    """Raises ValueError unless windows are [B, steps or more, features]."""
+    wanted = f"[B, {steps} steps or more, {features}]"
+    transposed = windows.shape.rank == 3 and windows.shape[1] == features != windows.shape[2]
+    if transposed and windows.shape[2] is not None:
+        wanted += ", transposed from VAME's [B, features, steps]"
+    check_shape("windows", windows, (None, None, features), wanted)
+    if windows.shape[1] is not None and windows.shape[1] < steps:
+        raise ValueError(f"windows: expected {wanted}, got the shape {shape_of(windows)}.")
+
+
 def shape_of(value: tf.Tensor) -> tuple | str:
     """For messages."""
     return tuple(value.shape) if value.shape.rank is not None else "unknown"
