@@ -118,13 +118,10 @@ class SequenceModel(keras.Model):
             optimizer = loss_scaled(optimizer, self.dtype_policy)
         super().compile(optimizer=optimizer, loss=None, **options)
 
-    def get_compile_config(self):
-        return super().get_compile_config()
-
     def compile_from_config(self, config):
-        """What a saved model was compiled with; Keras asks for this method beside a `compile` of one's own."""
+        """Compiles a loaded model as the saved one was: Keras does so only for models without a `compile` of their own."""
         self.compile(**keras.saving.deserialize_keras_object(config))
-        if self.optimizer is not None:
+        if self.built:
             self.optimizer.build(self.trainable_variables)
 
     def _about_objective(self) -> str:

@@ -39,6 +39,8 @@ PRESETS: dict[str, dict] = {
 }  # fmt: skip
 """"": VAME's defaults; "demo": minutes on a laptop, for the simulated poses."""
 
+_OBJECTIVE = ("beta", "kmeans_loss", "kmeans_lambda", "mse_reconstruction_reduction", "mse_prediction_reduction", "noise",
+              "missing_values")  # fmt: skip
 _FULL_WEIGHT = 0.99  # of the KL; a model before it has another objective and is no candidate for the best
 
 
@@ -90,6 +92,7 @@ def build_model(settings: Config) -> RNN_VAE:
         settings.prediction_steps, settings.hidden_size_layer_1, settings.hidden_size_layer_2, settings.hidden_size_rec,
         settings.hidden_size_pred, settings.dropout_encoder, settings.dropout_rec, settings.dropout_pred, settings.softplus,
         batch_mixing=settings.batch_mixing, dtype="mixed_bfloat16" if settings.mixed_precision else None,
+        **{name: getattr(settings, name) for name in _OBJECTIVE},
     )  # fmt: skip
 
 
