@@ -161,6 +161,16 @@ def check_mask_values(mask: tf.Tensor | None) -> None:
     )
 
 
+def check_codes_values(codes: tf.Tensor, mask, variance, place: Place = Place()) -> None:  # noqa: B008
+    """Checks that observed codes are finite, and their variances at least 0."""
+    finite = tf.reduce_all(tf.math.is_finite(codes), -1)
+    bad = ~tf.reduce_all(finite if mask is None else finite | (mask < 0.5), 1)
+    require(~tf.reduce_any(bad), "codes: NaN or infinity in {}; expected finite numbers.", place.of(tf.argmax(bad)))
+    if variance is not None:
+        least = tf.reduce_min(tf.convert_to_tensor(variance))
+        require(least >= 0, "variance: expected numbers of at least 0, got {}.", least)
+
+
 def check_controls_values(controls: tf.Tensor | None, place: Place = Place()) -> None:  # noqa: B008
     """Checks that controls are finite."""
     if controls is None:

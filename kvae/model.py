@@ -309,6 +309,8 @@ class KVAE(SequenceModel):
         arguments.check_mask_values(mask)
         if "frames" in batch:
             arguments.check_pixels(like, mask, place)
+        else:
+            arguments.check_codes_values(like, mask, batch.get("variance"), place)
         if batch.get("controls") is not None:
             controls = arguments.check_controls(batch["controls"], like, self.dim_u, self.variable_dtype)
             arguments.check_controls_values(controls, place)
@@ -316,8 +318,10 @@ class KVAE(SequenceModel):
     def _checked_input(self, batch: dict) -> tf.Tensor:
         if "frames" in batch:
             return arguments.check_frames(batch["frames"], self.image_shape)
-        names = ("codes", "variance") if "variance" in batch else ("codes",)
-        return [arguments.check_codes(batch[name], self.dim_a, self.variable_dtype, name) for name in names][-1]
+        codes = arguments.check_codes(batch["codes"], self.dim_a, self.variable_dtype, "codes")
+        if "variance" in batch:
+            arguments.check_codes(batch["variance"], self.dim_a, self.variable_dtype, "variance")
+        return codes
 
     def _has_input(self, batch: dict) -> bool:
         return "codes" in batch
