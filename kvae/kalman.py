@@ -42,67 +42,69 @@ def observe(state: State, a: tf.Tensor, seen: tf.Tensor, C: tf.Tensor, variance)
     Returns:
         The state, unchanged where nothing was seen, and log p(a | what was seen before) [batch], 0 there.
     """
-    total = tf.zeros_like(seen)
+    (mean, U, D), total = state, tf.zeros_like(seen)
     for i in range(C.shape[0]):
-        row = C[i] * seen  # one that sees nothing changes nothing
-        state, residual, spread = _observe_number(state, a[i], row, variance)
+        row = C[i] * seen  # zeros where a is missing: they change nothing
+        residual = a[i] - tf.reduce_sum(row * mean, 0)
+        U, D, gain, spread = _observe_number(U, D, row, variance)
+        mean += gain * residual
         total += residual**2 / spread + tf.math.log(spread) + tf.constant(1.8378770664093453, a.dtype)  # log 2 pi
-    return state, -0.5 * seen * total
+    return State(mean, U, D), -0.5 * seen * total
 
 
-def _observe_number(state: State, a: tf.Tensor, row: tf.Tensor, variance):
-    """One number a [batch] = row' z + noise, row [dim_z, batch]: the state, the residual, and its variance."""
-    mean, U, D = state
-    residual = a - tf.reduce_sum(row * mean, 0)
+def _observe_number(U: tf.Tensor, D: tf.Tensor, row: tf.Tensor, variance):
+    """One number row' z + N(0, variance), row [dim_z, ...]: U and D after it, the gain [dim_z, ...], its variance [...]."""
     f = tf.reduce_sum(U * row[:, None], 0)
     v = D * f
     after = variance + tf.cumsum(f * v, 0)
-    before = tf.concat([tf.zeros_like(a)[None] + variance, after[:-1]], 0)
+    before = tf.concat([tf.zeros_like(after[:1]) + variance, after[:-1]], 0)
     columns = U * v[None]
     gathered = tf.cumsum(columns, 1, exclusive=True)
     gain = tf.reduce_sum(columns, 1) / after[-1]
-    return State(mean + gain * residual, U - gathered * (f / before)[None], D * before / after), residual, after[-1]
+    return U - gathered * (f / before)[None], D * before / after, gain, after[-1]
 
 
 def move(state: State, A: tf.Tensor, push: tf.Tensor, variance) -> State:
     """z -> A z + push + N(0, variance I): A [dim_z, dim_z, batch], push [dim_z, batch]."""
     mean, U, D = state
-    size = A.shape[0]
-    eye = _eye(size, U.dtype) * tf.ones_like(U)
-    rows = tf.concat([product(A, U), eye], 1)  # [dim_z, 2 dim_z, batch], weighted by D and the noise
-    weights = tf.concat([D, tf.zeros_like(D) + variance], 0)
-    columns, spreads = [], []
-    for j in reversed(range(size)):
-        last = rows[j] * weights
-        spread = tf.reduce_sum(last * rows[j], 0)
-        above = tf.reduce_sum(rows[:j] * last[None], 1) / spread
-        rows = rows[:j] - above[:, None] * rows[j][None]
-        columns.append(tf.concat([above, eye[j:, j]], 0))
-        spreads.append(spread)
-    return State(product_vector(A, mean) + push, tf.stack(columns[::-1], 1), tf.stack(spreads[::-1]))
+    eye = _eye(A.shape[0], U.dtype) * tf.ones_like(U)
+    factors = add(product(A, U), D, eye, tf.zeros_like(D) + variance)
+    return State(product_vector(A, mean) + push, *factors)
 
 
-def look_back(state: State, A: tf.Tensor, predicted: State, variance) -> tuple[tf.Tensor, tf.Tensor]:
-    """p(z_t | z_{t+1}) where z_t is in `state` and `move` by A made `predicted` of it: gain on z_{t+1} and covariance.
+def add(X: tf.Tensor, D: tf.Tensor, Y: tf.Tensor, E: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """U and D of X diag(D) X' + Y diag(E) Y', by Thornton's weighted Gram-Schmidt: X, Y [n, n, batch], D, E [n, batch]."""
+    rows, weights = tf.concat([X, Y], 1), tf.concat([D, E], 0)
+    eye = _eye(X.shape[0], X.dtype) * tf.ones_like(X)
+    columns, spreads = [eye[:, 0]], []
+    for j in range(X.shape[0] - 1, 0, -1):
+        last, rest = rows[j], rows[:j]
+        weighted = last * weights
+        spread = tf.reduce_sum(weighted * last, 0)
+        above = tf.reduce_sum(rest * weighted[None], 1) / spread
+        rows = rest - above[:, None] * last[None]
+        columns.insert(1, tf.concat([above, eye[j:, j]], 0))
+        spreads.insert(0, spread)
+    first = tf.reduce_sum(rows[0] ** 2 * weights, 0)
+    return tf.stack(columns, 1), tf.stack([first, *spreads])
 
-    G = P A' P_next^-1 by substitution with the factors of P_next; the covariance is (I - G A) P (I - G A)' + variance G G', a
-    sum of squares.
+
+def look_back(state: State, A: tf.Tensor, variance) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """p(z_t | z_{t+1}) where z_t is in `state` and z_{t+1} = A z_t + push + N(0, variance I).
+
+    z_{t+1} is an observation of z_t whose numbers have independent noise, so it is taken in as `observe` does, one number
+    after another. Nothing is inverted: the predicted covariance can be too ill-conditioned for that in float32.
 
     Returns:
-        [dim_z, dim_z, ...] both.
+        gain G [dim_z, dim_z, ...] on z_{t+1} less its prediction, and the covariance's U [dim_z, dim_z, ...] and
+        D [dim_z, ...].
     """
-    size = A.shape[0]
-    moved = product(A, state.U)
-    rest = product(moved * state.D[None], transposed(state.U))  # P_next G' = A P
-    for j in reversed(range(1, size)):  # U x = rest
-        rest = tf.concat([rest[:j] - predicted.U[:j, j][:, None] * rest[j][None], rest[j:]], 0)
-    rest /= predicted.D[:, None]
-    for j in range(size - 1):  # U' x = rest
-        rest = tf.concat([rest[: j + 1], rest[j + 1 :] - predicted.U[j, j + 1 :][:, None] * rest[j][None]], 0)
-    gain = transposed(rest)
-    left = state.U - product(gain, moved)
-    cov = product(left * state.D[None], transposed(left)) + variance * product(gain, rest)
-    return gain, symmetric(cov)
+    U, D, G = state.U, state.D, None
+    for row in tf.unstack(A):
+        U, D, gain, _ = _observe_number(U, D, row, variance)
+        corrected = [] if G is None else [G - gain[:, None] * tf.reduce_sum(row[:, None] * G, 0)[None]]
+        G = tf.concat([*corrected, gain[:, None]], 1)
+    return G, U, D
 
 
 def product(left: tf.Tensor, right: tf.Tensor) -> tf.Tensor:

@@ -99,26 +99,29 @@ def filtered_states(track: Track, mixed: Mixed) -> Filtered:
 def smooth_states(track: Track, mixed: Mixed, noise: Noise) -> tuple[Smoothed, Backward]:
     """The Rauch-Tung-Striebel smoother on what the filter left (paper, section 2.1).
 
-    P_{t|T} = Cov(z_t | z_{t+1}, a_{1:t}) + G_t P_{t+1|T} G_t', both positive: nothing is subtracted.
+    P_{t|T} = Cov(z_t | z_{t+1}, a_{1:t}) + G_t P_{t+1|T} G_t' is kept as U diag(D) U' too. Both terms are positive: nothing
+    is subtracted, and G_t, which can be large, does not enlarge what rounding left in a full matrix.
     """
-    cov, A_next = track.updated.cov, _next(_matrices_last(mixed.A))
-    following = State(*map(_next, track.predicted))
-    gain, alone = kalman.look_back(track.updated, A_next, following, noise.transition)
-    follows = tf.range(tf.shape(gain)[-2])[:, None] < tf.shape(gain)[-2] - 1  # nothing follows T
-    gain, alone = tf.where(follows, gain, 0.0), tf.where(follows, alone, cov)
-    gain_t = kalman.transposed(gain)
+    A_next = _next(_matrices_last(mixed.A))
+    next_mean = _next(track.predicted.mean)
+    gain, U, D = kalman.look_back(track.updated, A_next, noise.transition)
+    follows = tf.range(tf.shape(D)[-2])[:, None] < tf.shape(D)[-2] - 1  # nothing follows T
+    gain, U, D = (
+        tf.where(follows, gain, 0.0),
+        tf.where(follows, U, track.updated.U),
+        tf.where(follows, D, track.updated.D),
+    )
 
-    def step(later, inputs):
-        mean, cov = later
-        filtered_mean, next_mean, gain, gain_t, alone = inputs
-        mean = filtered_mean + kalman.product_vector(gain, mean - next_mean)
-        return mean, kalman.symmetric(alone + kalman.product(kalman.product(gain, cov), gain_t))
+    def step(later: State, inputs):
+        filtered_mean, next_mean, gain, U, D = inputs
+        mean = filtered_mean + kalman.product_vector(gain, later.mean - next_mean)
+        return State(mean, *kalman.add(kalman.product(gain, later.U), later.D, U, D))
 
-    elements = tuple(map(_time_first, (track.updated.mean, following.mean, gain, gain_t, alone)))
-    last = track.updated.mean[..., -1, :], cov[..., -1, :]
-    mean, smoothed_cov = map(_time_last, tf.scan(step, elements, last, reverse=True))
-    smoothed = Smoothed(_batch_major(mean), _batch_major(smoothed_cov), *mixed[:4])
-    return smoothed, Backward(_batch_major(gain), _batch_major(alone))
+    elements = tuple(map(_time_first, (track.updated.mean, next_mean, gain, U, D)))
+    last = State(*(value[..., -1, :] for value in track.updated))
+    states = State(*map(_time_last, tf.scan(step, elements, last, reverse=True)))
+    smoothed = Smoothed(_batch_major(states.mean), _batch_major(states.cov), *mixed[:4])
+    return smoothed, Backward(_batch_major(gain), _batch_major(State(states.mean, U, D).cov))
 
 
 def marginal_bound(

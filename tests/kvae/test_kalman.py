@@ -59,11 +59,12 @@ def test_a_move_and_the_gain_back():
     assert (moved.D.numpy() >= 0.08).all()
     np.testing.assert_array_equal(first(moved.U), np.triu(first(moved.U)))
     np.testing.assert_array_equal(np.einsum("bii->bi", first(moved.U)), np.ones((2, 4)))
-    gain, alone = kalman.look_back(state, last(A), moved, 0.08)
+    gain, U, D = kalman.look_back(state, last(A), 0.08)
+    alone = kalman.State(moved.mean, U, D).cov
     expected = cov @ A.transpose(0, 2, 1) @ np.linalg.inv(moved_cov)
     np.testing.assert_allclose(first(gain), expected, **FLOAT64)
     np.testing.assert_allclose(first(alone), cov - expected @ A @ cov, **FLOAT64)
-    before, after = (kalman.State(*(value[..., None, :] for value in s)) for s in (state, moved))  # with a time axis
-    over_time = kalman.look_back(before, last(A)[..., None, :], after, 0.08)
-    for ours, theirs in zip(over_time, (gain, alone), strict=True):
+    before = kalman.State(*(value[..., None, :] for value in state))  # with a time axis
+    over_time = kalman.look_back(before, last(A)[..., None, :], 0.08)
+    for ours, theirs in zip(over_time, (gain, U, D), strict=True):
         np.testing.assert_allclose(ours[..., 0, :], theirs, **FLOAT64)

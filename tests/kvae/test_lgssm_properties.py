@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 import kvae
 from kvae import lgssm
 from kvae.results import Mixed
-from tests.tolerances import POSITIVE_DEFINITE
+from tests.tolerances import (
+    GRADIENT_RELATIVE,
+    MEAN_IN_DEVIATIONS,
+    MEAN_OF_LARGEST,
+    POSITIVE_DEFINITE,
+    VARIANCE_RELATIVE,
+)
 
 BATCH = 2
 _SHAPES = ([2], [], [4, 4], [4, 1], [2, 4], [1])  # of a, mask, A, B, C, u at a step
@@ -55,6 +61,59 @@ def check(seed, steps, radius, seen, variances):
 
 
 variance = st.floats(-6, 3).map(lambda exponent: 10.0**exponent)
+HARD = [(1e-3, 1e-3, 1e3), (1e-4, 1e-4, 20.0), (1e-6, 1e-6, 1e3), (1e-6, 1e3, 1e3), (1e-6, 1e3, 1e-6)]
+
+
+def drawn_from_the_model(seed, batch, steps):
+    """Systems of every kind, and codes drawn from them, so that their standard deviations are the scale of every error."""
+    rng = np.random.default_rng(seed)
+    variances = np.concatenate([np.repeat(HARD, 8, axis=0), 10 ** rng.uniform(-6, 3, (batch, 3))])[:batch].astype(
+        np.float32
+    )
+    A, C = rng.normal(size=(batch, steps, 4, 4)), rng.normal(size=(batch, steps, 2, 4))
+    A[::2], C[::2] = A[::2, :1], C[::2, :1]  # every other system is the same at all steps
+    A *= (rng.uniform(0, 1, (batch, 1)) / np.abs(np.linalg.eigvals(A)).max(-1))[..., None, None]
+    mask = rng.random((batch, steps)) < rng.random((batch, 1))
+    Q, R, P = np.sqrt(variances).T[..., None]
+    z, a = P * rng.normal(size=(batch, 4)), np.empty((batch, steps, 2))
+    for t in range(steps):
+        if t:
+            z = np.einsum("bij,bj->bi", A[:, t], z) + Q * rng.normal(size=(batch, 4))
+        a[:, t] = np.einsum("bij,bj->bi", C[:, t], z) + R * rng.normal(size=(batch, 2))
+    return [value.astype(np.float32) for value in (a, mask, A, C, *variances.T)]
+
+
+@tf.function(autograph=False)
+def moments_and_gradients(a, mask, A, C, *variances):
+    noise, nothing = lgssm.Noise(*variances), tf.zeros_like(A[..., :1])
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch((a, A, C))
+        mixed = Mixed(nothing[..., 0, :], A, nothing, C, nothing[..., 0, :])
+        track = lgssm.filter_states(a, mask, mixed, noise)
+        smoothed, _ = lgssm.smooth_states(track, mixed, noise)
+        log_variances = tf.math.log(tf.linalg.diag_part(smoothed.cov))
+        values = [tf.reduce_sum(value) for value in (smoothed.mean, log_variances, track.log_likelihood)]
+    gradients = [tape.gradient(value, (a, A, C), unconnected_gradients="zero") for value in values]
+    filtered = lgssm.filtered_states(track, mixed)
+    return (filtered.mean, filtered.cov), (smoothed.mean, smoothed.cov), [g for each in gradients for g in each]
+
+
+@pytest.mark.parametrize("steps", [100])
+def test_float32_is_as_good_as_float64(steps):
+    values = drawn_from_the_model(steps, 120, steps)
+    ours, exact = (moments_and_gradients(*(tf.constant(v, t) for v in values)) for t in (tf.float32, tf.float64))
+    for (mean, cov), (exact_mean, exact_cov) in zip(ours[:2], exact[:2], strict=True):
+        variance = tf.linalg.diag_part(exact_cov).numpy()
+        largest = np.abs(exact_mean).max((1, 2), keepdims=True)
+        allowed = MEAN_IN_DEVIATIONS * np.sqrt(variance) + MEAN_OF_LARGEST * largest
+        assert (np.abs(mean.numpy() - exact_mean.numpy()) <= allowed).all()
+        np.testing.assert_allclose(tf.linalg.diag_part(cov), variance, rtol=VARIANCE_RELATIVE)
+    for gradient, exact_gradient in zip(ours[2], exact[2], strict=True):
+        over = tuple(range(1, gradient.shape.rank))
+        error, largest = (
+            np.abs(value).max(over) for value in (gradient - tf.cast(exact_gradient, "float32"), exact_gradient)
+        )
+        assert (error <= GRADIENT_RELATIVE * largest).all()
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
