@@ -13,6 +13,9 @@ _CHOICES = {
     "activation": _ACTIVATIONS,
     "alpha_activation": _ACTIVATIONS,
 }
+LEARNED = ("learned", "learned_diagonal")
+_NOISES = {"noise_transition": 0.08, "noise_emission": 0.03, "init_cov": 20.0}
+"""The variances that can be learned, and what they start at."""
 _SIZES = ("filter_size", "vae_num_units", "num_layers", "dim_a", "dim_z", "dim_u", "K", "alpha_units", "alpha_layers",
           "fifo_size")  # fmt: skip
 
@@ -37,15 +40,31 @@ def check_config(config: dict) -> dict:
     for name in _SIZES:
         if not (isinstance(config[name], int | np.integer) and config[name] >= 1):
             raise ValueError(f"{name}: expected an integer of at least 1, got {config[name]!r}.")
-    for name in ("noise_pixel_var", "noise_emission", "noise_transition", "init_cov"):
-        if not config[name] > 0:
-            raise ValueError(f"{name}: expected a positive variance, got {config[name]!r}.")
+    for name in ("noise_pixel_var", *_NOISES):
+        value, learned = config[name], ""
+        if name in _NOISES:
+            learned = " Or pass 'learned' or 'learned_diagonal'."
+        if not (learned and value in LEARNED) and (isinstance(value, str) or not value > 0):
+            raise ValueError(f"{name}: expected a positive variance, got {value!r}.{learned}")
     for name in ("init_kf_matrices", "scale_reconstruction"):
         if not config[name] >= 0:
             raise ValueError(f"{name}: expected a number of at least 0, got {config[name]!r}.")
     if not 0 < config["ll_keep_prob"] <= 1:
         raise ValueError(f"ll_keep_prob: expected a probability in (0, 1], got {config['ll_keep_prob']!r}.")
     return config
+
+
+def first_value(name: str, value):
+    """`value`, or for a learned variance what it starts at."""
+    return _NOISES[name] if name in _NOISES and isinstance(value, str) else value
+
+
+def check_num_samples(num_samples, *, optional: bool = True) -> None:
+    """Raises ValueError if it is no positive integer, nor None where that is possible."""
+    if optional and num_samples is None:
+        return
+    if isinstance(num_samples, bool) or not isinstance(num_samples, int | np.integer) or num_samples < 1:
+        raise ValueError(f"num_samples: expected an integer of at least 1, got {num_samples!r}.")
 
 
 def _filters(num_filters) -> tuple[int, ...]:

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import kvae
-from kvae import lgssm
-from kvae.results import Mixed
+from kvae.lgssm import inference
+from kvae.lgssm.inference import batch_major
 from tests.tolerances import (
     GRADIENT_RELATIVE,
     MEAN_IN_DEVIATIONS,
@@ -22,17 +22,22 @@ _SHAPES = ([2], [], [4, 4], [4, 1], [2, 4], [1])  # of a, mask, A, B, C, u at a 
 _SPECS = [*(tf.TensorSpec([None, None, *shape]) for shape in _SHAPES), tf.TensorSpec([3])]
 
 
+def moments(states):
+    return batch_major(states.mean), batch_major(states.cov)
+
+
 @tf.function(autograph=False, input_signature=_SPECS)
 def everything(a, mask, A, B, C, u, variances):
-    noise = lgssm.Noise(*tf.unstack(variances))
-    mixed = Mixed(u, A, B, C, u)
+    noise = inference.Noise(*tf.unstack(variances))
     with tf.GradientTape() as tape:
         tape.watch((a, A, C))
-        log_likelihood = lgssm.log_likelihood(a, mask, mixed, noise)
+        system = inference.System(A, tf.linalg.matvec(B, u), C, None, noise)
+        log_likelihood = inference.log_likelihood(a, mask, system)
     gradients = tape.gradient(log_likelihood, (a, A, C))
-    track = lgssm.filter_states(a, mask, mixed, noise)
-    smoothed, _ = lgssm.smooth_states(track, mixed, noise)
-    return log_likelihood, gradients, lgssm.filtered_states(track, mixed), smoothed
+    track = inference.filter_states(a, mask, system)
+    smoothed, _ = inference.smooth_states(track, system)
+    states = [moments(value) for value in (track.updated, track.predicted, track.following, smoothed)]
+    return (log_likelihood, *gradients, *(value for pair in states for value in pair)), [cov for _, cov in states]
 
 
 def system(seed, steps, radius, seen):
@@ -47,12 +52,10 @@ def system(seed, steps, radius, seen):
 
 
 def check(seed, steps, radius, seen, variances):
-    log_likelihood, gradients, filtered, smoothed = everything(
-        *system(seed, steps, radius, seen), tf.constant(variances, tf.float32)
-    )
-    for value in (log_likelihood, *gradients, *filtered[:5], *smoothed[:2]):
+    values, covs = everything(*system(seed, steps, radius, seen), tf.constant(variances, tf.float32))
+    for value in values:
         assert np.isfinite(value).all()
-    for cov in (filtered.cov, filtered.predicted_cov, smoothed.cov):
+    for cov in covs:
         cov = cov.numpy().astype(np.float64)
         np.testing.assert_array_equal(cov, np.swapaxes(cov, -1, -2))
         eigenvalues = np.linalg.eigvalsh(cov)
@@ -85,17 +88,28 @@ def drawn_from_the_model(seed, batch, steps):
 
 @tf.function(autograph=False)
 def moments_and_gradients(a, mask, A, C, *variances):
-    noise, nothing = lgssm.Noise(*variances), tf.zeros_like(A[..., :1])
     with tf.GradientTape(persistent=True) as tape:
         tape.watch((a, A, C))
-        mixed = Mixed(nothing[..., 0, :], A, nothing, C, nothing[..., 0, :])
-        track = lgssm.filter_states(a, mask, mixed, noise)
-        smoothed, _ = lgssm.smooth_states(track, mixed, noise)
-        log_variances = tf.math.log(tf.linalg.diag_part(smoothed.cov))
+        Q, R, P = variances
+        system = inference.System(
+            A, None, C, None, inference.Noise(_each(Q, 4), R[:, None, None] * tf.ones(2, R.dtype), _first(P))
+        )
+        track = inference.filter_states(a, mask, system)
+        smoothed, _ = inference.smooth_states(track, system)
+        log_variances = tf.math.log(tf.linalg.diag_part(batch_major(smoothed.cov)))
         values = [tf.reduce_sum(value) for value in (smoothed.mean, log_variances, track.log_likelihood)]
     gradients = [tape.gradient(value, (a, A, C), unconnected_gradients="zero") for value in values]
-    filtered = lgssm.filtered_states(track, mixed)
-    return (filtered.mean, filtered.cov), (smoothed.mean, smoothed.cov), [g for each in gradients for g in each]
+    return moments(track.updated), moments(smoothed), [g for each in gradients for g in each]
+
+
+def _first(P):
+    """[B] -> P I of each sequence [B, 4, 4]."""
+    return P[:, None, None] * tf.eye(4, dtype=P.dtype)
+
+
+def _each(Q, size):
+    """[B] -> Q I of each sequence [B, 1, size, size]."""
+    return Q[:, None, None, None] * tf.eye(size, dtype=Q.dtype)
 
 
 @pytest.mark.parametrize("steps", [100])
