@@ -6,6 +6,6 @@ require_tensorflow()
 
 from kvae import original  # noqa: E402
 from kvae.model import KVAE  # noqa: E402
-from kvae.results import Elbo, Filtered, Generated, Imputed, LgssmBound, Smoothed  # noqa: E402
+from kvae.results import Elbo, Filtered, Generated, Imputed, LgssmBound, PosteriorSample, Smoothed  # noqa: E402
 
-__all__ = ["KVAE", "Elbo", "Filtered", "Generated", "Imputed", "LgssmBound", "Smoothed", "original"]
+__all__ = ["KVAE", "Elbo", "Filtered", "Generated", "Imputed", "LgssmBound", "PosteriorSample", "Smoothed", "original"]

@@ -10,6 +10,9 @@ from seqvae.checks import Place, require, warn_where
 
 BOUNDS = ("marginal", "sampled")
 _CHOICES = {"out_distr": ("bernoulli", "gaussian"), "bound": BOUNDS}
+LEARNED = ("learned", "learned_diagonal")
+_NOISES = {"noise_transition": 0.08, "noise_emission": 0.03, "init_cov": 20.0}
+"""The variances that can be learned, and what they start at."""
 _SIZES = ("filter_size", "vae_num_units", "num_layers", "dim_a", "dim_z", "dim_u", "K", "alpha_units", "alpha_layers",
           "fifo_size")  # fmt: skip
 
@@ -36,9 +39,12 @@ def check_config(config: dict) -> dict:
     for name in _SIZES:
         if not (isinstance(config[name], int | np.integer) and config[name] >= 1):
             raise ValueError(f"{name}: expected an integer of at least 1, got {config[name]!r}.")
-    for name in ("noise_pixel_var", "noise_emission", "noise_transition", "init_cov"):
-        if not config[name] > 0:
-            raise ValueError(f"{name}: expected a positive variance, got {config[name]!r}.")
+    for name in ("noise_pixel_var", *_NOISES):
+        value, learned = config[name], ""
+        if name in _NOISES:
+            learned = " Or pass 'learned' or 'learned_diagonal'."
+        if not (learned and value in LEARNED) and (isinstance(value, str) or not value > 0):
+            raise ValueError(f"{name}: expected a positive variance, got {value!r}.{learned}")
     for name in ("init_kf_matrices", "scale_reconstruction"):
         if not config[name] >= 0:
             raise ValueError(f"{name}: expected a number of at least 0, got {config[name]!r}.")
@@ -55,6 +61,19 @@ def _activation(name: str, value) -> str | dict:
         raise ValueError(
             f"{name}: expected what keras.activations.get knows, such as relu, tanh, elu or linear, got {value!r}."
         ) from None
+
+
+def first_value(name: str, value):
+    """`value`, or for a learned variance what it starts at."""
+    return _NOISES[name] if name in _NOISES and isinstance(value, str) else value
+
+
+def check_num_samples(num_samples, *, optional: bool = True) -> None:
+    """Raises ValueError if it is no positive integer, nor None where that is possible."""
+    if optional and num_samples is None:
+        return
+    if isinstance(num_samples, bool) or not isinstance(num_samples, int | np.integer) or num_samples < 1:
+        raise ValueError(f"num_samples: expected an integer of at least 1, got {num_samples!r}.")
 
 
 def _filters(num_filters) -> tuple[int, ...]:
