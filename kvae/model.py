@@ -270,12 +270,17 @@ class KVAE(SequenceModel):
         noise = self._state_noise(a, kind, seed, num_samples)
         return self._states.bound(a, mask, controls, kind, z, noise, per_sequence)
 
-    def _total_bound(self, a, mask, controls, noise) -> tf.Tensor:
-        """What training needs of the bound. Plain graph or XLA: by the length of the sequences."""
-        return self._in_graph(self._bound_total, a, mask, controls, noise, self._states.compiles(a.shape[1]))
+    def _total_bound(self, a, mask, controls, noise, weights) -> tf.Tensor:
+        """What training needs of the bound, per observed frame; weights: of sequences [B], or None. Plain graph or XLA: by
+        the length of the sequences."""
+        bounds = self._in_graph(self._total_bounds, a, mask, controls, noise, self._states.compiles(a.shape[1]))
+        frames = tf.reduce_sum(tf.ones_like(a[..., 0]) if mask is None else mask, -1)
+        if weights is not None:
+            bounds, frames = weights * bounds, weights * frames
+        return tf.math.divide_no_nan(tf.reduce_sum(bounds), tf.reduce_sum(frames))
 
-    def _bound_total(self, a, mask, controls, noise, jit_compile) -> tf.Tensor:
-        return self._states.total_bound(a, mask, controls, self.bound, noise, jit_compile)
+    def _total_bounds(self, a, mask, controls, noise, jit_compile) -> tf.Tensor:
+        return self._states.total_bounds(a, mask, controls, self.bound, noise, jit_compile)
 
     def _in_graph(self, method, *arguments):
         """In eager mode too: a scan run eagerly takes seconds."""
@@ -307,7 +312,7 @@ class KVAE(SequenceModel):
         if num_steps < 1:
             raise ValueError(f"num_steps: expected an integer of at least 1, got {num_steps!r}.")
         states = arguments.check_codes(states, self.dim_z, self.variable_dtype, "states")
-        like = tf.zeros([states.shape[0], num_steps])
+        like = tf.ensure_shape(tf.zeros([tf.shape(states)[0], num_steps]), [states.shape[0], num_steps])
         controls = arguments.check_controls(controls, like, self.dim_u, self.variable_dtype)
         seed = stateless_seed(seed, self._seeds)
         result = self._run(self._generate, states, controls, tf.constant(float(stochastic), self.variable_dtype), seed)
@@ -427,15 +432,19 @@ class KVAE(SequenceModel):
         state-space model can be trained without the convolutions (`kvae.data.encoded`).
         """
         seed = stateless_seed(seed, self._seeds)
+        weights = batch.get("sample_weight")
+        weights = None if weights is None else tf.cast(weights, self.variable_dtype)
         if "codes" in batch:
             batch = self.with_noise(batch, seed)
             a, mask, controls = self._state_arguments(batch["codes"], batch.get("mask"), batch.get("controls"))
-            return CodeTerms(self._total_bound(a, mask, controls, batch.get("state_noise")))
+            return CodeTerms(self._total_bound(a, mask, controls, batch.get("state_noise"), weights))
         frames, mask, controls = self._frame_arguments(batch["frames"], batch.get("mask"), batch.get("controls"))
         keep_prob = self._config["ll_keep_prob"] if training else 1.0
-        a, log_px, log_qa = self._frame_terms(frames, mask, controls, keep_prob, seed)
+        a, log_px, log_qa = self._frame_log_probs(frames, mask, controls, keep_prob, seed)
+        counted = None if mask is None and weights is None else self.frame_weights(batch)
+        log_px, log_qa = weighted_mean(log_px, counted), weighted_mean(log_qa, counted)
         noise = self._state_noise(a, self.bound, fold(seed, 1))
-        bound = self._total_bound(a, mask, controls, noise)
+        bound = self._total_bound(a, mask, controls, noise, weights)
         return LossTerms(log_px - log_qa + bound, log_px, log_qa, bound)
 
     def check_batch(self, batch: dict, place: Place = Place()) -> None:  # noqa: B008
@@ -487,11 +496,6 @@ class KVAE(SequenceModel):
             return -terms.lgssm
         weight = tf.cast(self.kl_weight.value, terms.elbo.dtype)
         return -(self._config["scale_reconstruction"] * terms.log_px + weight * (terms.lgssm - terms.log_qa))
-
-    def _frame_terms(self, frames, mask, controls, keep_prob, seed) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Codes drawn from q(a | x), and the means over the observed frames of log p(x | a) and log q(a | x)."""
-        a, log_px, log_qa = self._frame_log_probs(frames, mask, controls, keep_prob, seed)
-        return a, weighted_mean(log_px, mask), weighted_mean(log_qa, mask)
 
     def _frame_log_probs(self, frames, mask, controls, keep_prob, seed) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Codes drawn from q(a | x), log p(x | a) and log q(a | x) [B, T]."""

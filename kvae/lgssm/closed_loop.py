@@ -107,14 +107,14 @@ class StateSpace(NamedTuple):
         z = bounds.draw_marginals(smoothed, noise) if z is None else z
         return bounds.sampled_bound(a, mask, system, smoothed, z, per_sequence)
 
-    def total_bound(self, a, mask, controls, kind: str, noise, jit_compile: bool) -> tf.Tensor:
-        """`bound(...).total`, and no more than that: what training needs."""
+    def total_bounds(self, a, mask, controls, kind: str, noise, jit_compile: bool) -> tf.Tensor:
+        """[B]: the bound of each sequence in nats, `bound(...).total` before it is divided by frames: what training needs."""
         if kind == "sampled":
-            return self.bound(a, mask, controls, kind, None, noise).total
+            seen = tf.ones_like(a[..., 0]) if mask is None else mask
+            return self.bound(a, mask, controls, kind, None, noise, per_sequence=True).total * tf.reduce_sum(seen, -1)
         if mask is not None:
-            return tf.reduce_sum(self.run(a, mask, controls).track.log_likelihood) / tf.reduce_sum(mask)
-        log_pa = self.distribution(self.mixed(a, controls), jit_compile=jit_compile).log_prob(a)
-        return tf.reduce_sum(log_pa) / tf.cast(tf.size(a[..., 0]), a.dtype)
+            return tf.reduce_sum(self.run(a, mask, controls).track.log_likelihood, 0)
+        return self.distribution(self.mixed(a, controls), jit_compile=jit_compile).log_prob(a)
 
     def compiles(self, steps: int | None) -> bool:
         """Whether XLA compiles log p(a) of so many steps in training."""
