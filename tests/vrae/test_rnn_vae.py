@@ -1,4 +1,4 @@
-"""VAME's `RNN_VAE` as any Keras model: it trains VAME's objective by `fit`, and is saved, exported and read in any precision."""
+"""VAME's `RNN_VAE` as any Keras model: `fit` trains VAME's objective; files, exports, precision policies."""
 
 import copy
 

@@ -279,8 +279,8 @@ class RNN_VAE(SequenceModel):
         return tfd.MultivariateNormalDiag(mean, tf.exp(0.5 * logvar))
 
     def embed(self, windows, mask=None) -> np.ndarray:
-        """Codes, the means of `encode`: [B, ZDIMS] of windows; of a series [frames, NUM_FEATURES], with a mask [frames], those
-        of all its windows, [frames - TEMPORAL_WINDOW / 2 + 1, ZDIMS], each by its first frame. Errors as for `encode`."""
+        """Codes, the means of `encode`: [B, ZDIMS] of windows; of a series [frames, NUM_FEATURES] those of all its windows,
+        [frames - TEMPORAL_WINDOW / 2 + 1, ZDIMS], each by its first frame. Its mask is [frames]. Errors as for `encode`."""
         windows = arguments.tensor("windows", windows, self.variable_dtype)
         if windows.shape.rank != 2:
             return self.encode(windows, mask).mean().numpy()
