@@ -45,59 +45,58 @@ def _states(inputs, count, cell: keras.layers.GRUCell, first, scan):
 
 @tf.custom_gradient
 def _scan_forward(inputs, count, first, recurrent, bias):
-    after = _scan(inputs, count, first, recurrent, bias, lambda i: i)
+    after, heard = _scan(inputs, count, first, recurrent, bias, lambda i: i)
     before = tf.concat([first[None], after[:-1]], 0)
-    return after, _gradient(inputs, count, before, recurrent, bias, lambda i: count - 1 - i)
+    return after, _gradient(inputs, count, before, heard, recurrent, lambda i: count - 1 - i)
 
 
 @tf.custom_gradient
 def _scan_backward(inputs, count, first, recurrent, bias):
-    after = _scan(inputs, count, first, recurrent, bias, lambda i: count - 1 - i)
+    after, heard = _scan(inputs, count, first, recurrent, bias, lambda i: count - 1 - i)
     before = tf.concat([after[1:], first[None]], 0)
-    return after, _gradient(inputs, count, before, recurrent, bias, lambda i: i)
+    return after, _gradient(inputs, count, before, heard, recurrent, lambda i: i)
 
 
 def _scan(inputs, count, first, recurrent, bias, place):
-    """Projected inputs [T or 1, B, 3 * units] (update, reset, candidate) -> the state after every step [T, B, units].
+    """Projected inputs [T or 1, B, 3 * units] (update, reset, candidate) -> the state after every step [T, B, units], and the
+    projection of that before it [T, B, 3 * units].
 
     place: where in time the i-th step is.
     """
-    constant = inputs.shape[0] == 1
+    units, constant = recurrent.shape[0], inputs.shape[0] == 1
     given = None if constant else _read(inputs)
 
-    def step(i, h, kept):
+    def step(i, h, *lists):
         t = place(i)
-        x = inputs[0] if constant else given.read(t)
-        update, _, candidate, _ = _gates(x, h, recurrent, bias)
+        heard = tf.nn.bias_add(tf.matmul(h, recurrent), bias)
+        update, _, candidate = _gates(inputs[0] if constant else given.read(t), heard)
         after = candidate + update * (h - candidate)
-        return i + 1, after, kept.write(t, after)
+        return i + 1, after, *(kept.write(t, value) for kept, value in zip(lists, (after, heard), strict=True))
 
-    states = _list(count, inputs.dtype, recurrent.shape[0])
-    return tf.while_loop(
-        lambda i, *_: i < count, step, (0, first, states), parallel_iterations=1, maximum_iterations=count
-    )[2].stack()
+    lists = _list(count, inputs.dtype, units), _list(count, inputs.dtype, 3 * units)
+    _, _, *lists = tf.while_loop(
+        lambda i, *_: i < count, step, (0, first, *lists), parallel_iterations=1, maximum_iterations=count
+    )
+    return [kept.stack() for kept in lists]
 
 
-def _gates(x, h, recurrent, bias):
-    """Update, reset, candidate, and what of the state enters the candidate, for states h [..., units] before the steps."""
-    units = recurrent.shape[0]
-    products = tf.matmul(tf.reshape(h, [-1, units]), recurrent)
-    heard = tf.reshape(tf.nn.bias_add(products, bias), tf.concat([tf.shape(h)[:-1], [3 * units]], 0))
+def _gates(x, heard):
+    """Update, reset and candidate, of projected inputs and states [..., 3 * units]."""
+    units = heard.shape[-1] // 3
     update, reset = tf.split(tf.sigmoid(x[..., : 2 * units] + heard[..., : 2 * units]), 2, axis=-1)
-    heard = heard[..., 2 * units :]
-    return update, reset, tf.tanh(x[..., 2 * units :] + reset * heard), heard
+    return update, reset, tf.tanh(x[..., 2 * units :] + reset * heard[..., 2 * units :])
 
 
-def _gradient(inputs, count, before, recurrent, bias, place):
-    """The gradient of `_scan`. It reads no lists of the loop, which a SavedModel could not hold: the gates are computed
-    again from the states `before` the steps, for all steps at once. place: where in time its i-th step is."""
+def _gradient(inputs, count, before, heard, recurrent, place):
+    """The gradient of `_scan`. It reads no lists of the loop, which a SavedModel could not hold; the gates are computed
+    again, for all steps at once. before: the states before the steps. place: where in time its i-th step is."""
     units = recurrent.shape[0]
 
     def gradient(d_after):
-        update, reset, candidate, heard = _gates(inputs, before, recurrent, bias)
+        update, reset, candidate = _gates(inputs, heard)
         by_candidate = (1.0 - update) * (1.0 - candidate * candidate)
         by_update = (before - candidate) * update * (1.0 - update)
-        by_reset = by_candidate * heard * reset * (1.0 - reset)
+        by_reset = by_candidate * heard[..., 2 * units :] * reset * (1.0 - reset)
         by_heard = tf.concat([by_update, by_reset, by_candidate * reset], -1)  # d heard / d h, and so on
         by_input = tf.concat([by_update, by_reset, by_candidate], -1)
         d_states, updates, factors = _read(d_after), _read(update), _read(by_heard)
@@ -105,14 +104,14 @@ def _gradient(inputs, count, before, recurrent, bias, place):
         def back(i, d_h, kept):
             t = place(i)
             d_h += d_states.read(t)
-            d_heard = tf.tile(d_h, [1, 3]) * factors.read(t)
+            d_heard = tf.concat([d_h, d_h, d_h], -1) * factors.read(t)
             return i + 1, d_h * updates.read(t) + tf.matmul(d_heard, recurrent, transpose_b=True), kept.write(t, d_h)
 
         start = 0, tf.zeros_like(before[0]), _list(count, inputs.dtype, units)
         _, d_first, kept = tf.while_loop(
             lambda i, *_: i < count, back, start, parallel_iterations=1, maximum_iterations=count
         )
-        d_all = tf.tile(kept.stack(), [1, 1, 3])
+        d_all = tf.concat([kept.stack()] * 3, -1)
         d_inputs, d_heards = d_all * by_input, tf.reshape(d_all * by_heard, [-1, 3 * units])
         if inputs.shape[0] == 1:
             d_inputs = tf.reduce_sum(d_inputs, 0, keepdims=True)
