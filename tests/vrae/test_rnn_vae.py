@@ -1,4 +1,4 @@
-"""VAME's `RNN_VAE` as any Keras model: it trains VAME's objective by `fit`, and is saved, exported and read in any precision."""
+"""VAME's `RNN_VAE` as any Keras model: `fit` trains VAME's objective; files, exports, precision policies."""
 
 import copy
 
@@ -227,7 +227,7 @@ def test_the_same_steps_under_mixed_policies_move_the_weights_alike(no_noise):
     for policy in ("float32", "mixed_bfloat16", "mixed_float16"):
         model = make(dtype=policy)
         before = np.concatenate([v.numpy().ravel() for v in model.trainable_variables])
-        assert model.predict(WINDOWS, verbose=0).prediction.dtype == np.float32  # before any verb
+        assert model(WINDOWS).prediction.dtype == tf.float32  # before any verb
         model.compile(keras.optimizers.SGD(1e-3))
         model.fit(WINDOWS, batch_size=3, epochs=2, shuffle=False, verbose=0)
         moved[policy] = np.concatenate([v.numpy().ravel() for v in model.trainable_variables]) - before

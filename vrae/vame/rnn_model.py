@@ -44,14 +44,24 @@ class ReconstructionAndFuture(NamedTuple):
     logvar: tf.Tensor
 
 
+class _Module:
+    """VAME's name of a call."""
+
+    def forward(self, *args, **options):
+        """The layer's call, with its arguments."""
+        return self(*args, **options)
+
+
 @keras.saving.register_keras_serializable(package="vame")
-class Encoder(keras.layers.Layer):
+class Encoder(_Module, keras.layers.Layer):
     """Two bidirectional GRU layers of `hidden_size_layer_1` units; the four last states side by side.
 
     hidden_size_layer_2: not used, in VAME neither. dropout_encoder: of the first layer's outputs, in training.
     """
 
-    def __init__(self, NUM_FEATURES, hidden_size_layer_1, hidden_size_layer_2, dropout_encoder, **kwargs):
+    def __init__(
+        self, NUM_FEATURES: int, hidden_size_layer_1: int, hidden_size_layer_2: int, dropout_encoder: float, **kwargs
+    ):  # fmt: skip
         super().__init__(**kwargs)
         self._config = dict(
             NUM_FEATURES=NUM_FEATURES, hidden_size_layer_1=hidden_size_layer_1, hidden_size_layer_2=hidden_size_layer_2,
@@ -73,13 +83,15 @@ class Encoder(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="vame")
-class Lambda(keras.layers.Layer):
+class Lambda(_Module, keras.layers.Layer):
     """The code's mean and log-variance, and a draw of it in training. No `keras.layers.Lambda`: VAME's name.
 
     softplus: log-variance through softplus, so that the variance is at least 1, as VAME has it.
     """
 
-    def __init__(self, ZDIMS, hidden_size_layer_1, hidden_size_layer_2, softplus, **kwargs):
+    def __init__(
+        self, ZDIMS: int, hidden_size_layer_1: int, hidden_size_layer_2: int, softplus: bool, **kwargs
+    ):  # fmt: skip
         super().__init__(**kwargs)
         self._config = dict(
             ZDIMS=ZDIMS, hidden_size_layer_1=hidden_size_layer_1, hidden_size_layer_2=hidden_size_layer_2,
@@ -111,7 +123,7 @@ class Lambda(keras.layers.Layer):
         return super().get_config() | self._config
 
 
-class _Decoder(keras.layers.Layer):
+class _Decoder(_Module, keras.layers.Layer):
     """A bidirectional GRU that hears z at every step and starts from a linear picture of z; a linear layer on top.
 
     batch_mixing: True computes what VAME's `view` does: the state that starts the output of sample b is made from other
@@ -145,7 +157,8 @@ class Decoder(_Decoder):
     """Writes the window: TEMPORAL_WINDOW / 2 steps. dropout_rec: without effect, in VAME too (its GRU has one layer)."""
 
     def __init__(
-        self, TEMPORAL_WINDOW, ZDIMS, NUM_FEATURES, hidden_size_rec, dropout_rec, *, batch_mixing=False, **kwargs
+        self, TEMPORAL_WINDOW: int, ZDIMS: int, NUM_FEATURES: int, hidden_size_rec: int, dropout_rec: float, *,
+        batch_mixing: bool = False, **kwargs,
     ):  # fmt: skip
         super().__init__(TEMPORAL_WINDOW // 2, ZDIMS, NUM_FEATURES, hidden_size_rec, "rnn_rec", batch_mixing, **kwargs)
         self._config = dict(
@@ -162,8 +175,8 @@ class Decoder_Future(_Decoder):
     """Writes the FUTURE_STEPS steps after the window. dropout_pred: without effect, in VAME too."""
 
     def __init__(
-        self, TEMPORAL_WINDOW, ZDIMS, NUM_FEATURES, FUTURE_STEPS, hidden_size_pred, dropout_pred, *, batch_mixing=False,
-        **kwargs,
+        self, TEMPORAL_WINDOW: int, ZDIMS: int, NUM_FEATURES: int, FUTURE_STEPS: int, hidden_size_pred: int,
+        dropout_pred: float, *, batch_mixing: bool = False, **kwargs,
     ):  # fmt: skip
         super().__init__(FUTURE_STEPS, ZDIMS, NUM_FEATURES, hidden_size_pred, "rnn_pred", batch_mixing, **kwargs)
         self._config = dict(
@@ -176,7 +189,7 @@ class Decoder_Future(_Decoder):
 
 
 @keras.saving.register_keras_serializable(package="vame")
-class RNN_VAE(SequenceModel):
+class RNN_VAE(_Module, SequenceModel):
     """VAME's variational auto-encoder (Luxem et al. 2022), with its arguments in its order.
 
     `compile("adam")` and `fit(windows)` train VAME's objective on windows [B, steps, NUM_FEATURES]: the first TEMPORAL_WINDOW
@@ -279,8 +292,8 @@ class RNN_VAE(SequenceModel):
         return tfd.MultivariateNormalDiag(mean, tf.exp(0.5 * logvar))
 
     def embed(self, windows, mask=None) -> np.ndarray:
-        """Codes, the means of `encode`: [B, ZDIMS] of windows; of a series [frames, NUM_FEATURES], with a mask [frames], those
-        of all its windows, [frames - TEMPORAL_WINDOW / 2 + 1, ZDIMS], each by its first frame. Errors as for `encode`."""
+        """Codes, the means of `encode`: [B, ZDIMS] of windows; of a series [frames, NUM_FEATURES] those of all its windows,
+        [frames - TEMPORAL_WINDOW / 2 + 1, ZDIMS], each by its first frame. Its mask is [frames]. Errors as for `encode`."""
         windows = arguments.tensor("windows", windows, self.variable_dtype)
         if windows.shape.rank != 2:
             return self.encode(windows, mask).mean().numpy()
