@@ -1,5 +1,6 @@
 """`SequenceModel`: what `compile`, `fit`, `evaluate` and `predict` need of a model that the GradientTape loop also trains."""
 
+import functools
 import inspect
 from pathlib import Path
 from typing import NamedTuple
@@ -273,7 +274,8 @@ class SequenceModel(keras.Model):
         if name not in self._compiled:
             # XLA compiles for one shape; a plain graph serves all.
             options = dict(jit_compile=True) if jit_compile else dict(reduce_retracing=True)
-            self._compiled[name] = tf.function(method, autograph=False, **options)
+            # a partial of its own: TensorFlow counts the traces of one method over all models, and warns
+            self._compiled[name] = tf.function(functools.partial(method), autograph=False, **options)
         return self._compiled[name](*args)
 
 
