@@ -1,0 +1,142 @@
+"""The Keras program of the course text "CNN-VAE" under its own names: constants, `sampling`, and the class `ConvVAE`.
+
+    vae = ConvVAE()
+    vae.train(frames)                               # frames [N, 64, 64, 3], floats in [0, 1] or uint8
+    rnn_input, rnn_output = vae.generate_rnn_data(obs_data, action_data)
+
+A face of `worldmodels.ConvVAE(architecture="course")`, which is `.model`. Constants changed before `ConvVAE()` count.
+docs/worldmodels_differences.md lists what the course's program does otherwise.
+"""
+
+import os
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import worldmodels
+from worldmodels import arguments
+from worldmodels.arguments import Array
+
+INPUT_DIM = (64, 64, 3)
+"""(height, width, channels) of a frame."""
+CONV_FILTERS = [32, 64, 64, 128]
+CONV_KERNEL_SIZES = [4, 4, 4, 4]
+CONV_STRIDES = [2, 2, 2, 2]
+CONV_ACTIVATIONS = ["relu", "relu", "relu", "relu"]
+DENSE_SIZE = 1024
+CONV_T_FILTERS = [64, 64, 32, 3]
+"""The last one is the channels of a frame."""
+CONV_T_KERNEL_SIZES = [5, 5, 6, 6]
+CONV_T_STRIDES = [2, 2, 2, 2]
+CONV_T_ACTIVATIONS = ["relu", "relu", "relu", "sigmoid"]
+Z_DIM = 32
+EPOCHS = 1
+BATCH_SIZE = 32
+
+_WEIGHTS = "vae/weights.h5"  # where the course's `train` writes
+
+
+def sampling(args: Sequence[tf.Tensor], seed: keras.random.SeedGenerator | int | None = None) -> tf.Tensor:
+    """z [N, z_size] drawn from N(mean, exp(log_var)); args: (mean, log_var), [N, z_size] each."""
+    z_mean, z_log_var = args
+    z_mean, z_log_var = tf.convert_to_tensor(z_mean), tf.convert_to_tensor(z_log_var)
+    epsilon = keras.random.normal(tf.shape(z_mean), dtype=z_mean.dtype.name, seed=seed)
+    return z_mean + tf.exp(z_log_var / 2) * epsilon
+
+
+class ConvVAE:
+    """The course's class.
+
+    Attributes:
+        models: (model, encoder, decoder).
+        model: a compiled `worldmodels.ConvVAE`; `predict` reconstructs frames from the mean of q(z | x).
+        encoder: frames [N, *INPUT_DIM] to z [N, Z_DIM], drawn from q(z | x) anew in every call.
+        decoder: z [N, Z_DIM] to frames in (0, 1).
+        input_dim, z_dim: INPUT_DIM and Z_DIM.
+
+    Raises:
+        ValueError: strides other than 2, other activations, or sizes that do not fit.
+    """
+
+    def __init__(self):
+        self.models = self._build()
+        self.model, self.encoder, self.decoder = self.models
+        self.input_dim = INPUT_DIM
+        self.z_dim = Z_DIM
+
+    def _build(self) -> tuple[keras.Model, keras.Model, keras.Model]:
+        _check_constants()
+        vae = worldmodels.ConvVAE(
+            architecture="course", z_size=Z_DIM, image_shape=INPUT_DIM, filters=CONV_FILTERS,
+            kernel_sizes=CONV_KERNEL_SIZES, decoder_filters=CONV_T_FILTERS[:-1],
+            decoder_kernel_sizes=CONV_T_KERNEL_SIZES, dense_units=DENSE_SIZE,
+        )  # fmt: skip
+        vae.compile(optimizer=vae.optimizer_of_architecture())
+        return vae, DrawingEncoder(vae), vae.decoder
+
+    def set_weights(self, filepath: str | os.PathLike) -> None:
+        """Loads the weights of a file of `save_weights`, or of the course's Keras 2 program."""
+        self.model.set_weights(filepath)
+
+    def train(self, data: Array, validation_split: float = 0.2) -> None:
+        """Trains on frames [N, *INPUT_DIM] for EPOCHS epochs with an early stop, and writes vae/weights.h5."""
+        self.model.train(data, validation_split, epochs=EPOCHS, batch_size=BATCH_SIZE)
+        self.model.save_weights(_WEIGHTS)
+
+    def save_weights(self, filepath: str | os.PathLike) -> None:
+        """Writes the weights to a file whose name ends in .h5."""
+        self.model.save_weights(filepath)
+
+    def generate_rnn_data(
+        self, obs_data: Sequence[Array], action_data: Sequence[Array]
+    ) -> tuple[np.ndarray | list[np.ndarray], np.ndarray | list[np.ndarray]]:
+        """(rnn_input, rnn_output) for `worldmodels.MDNRNN.fit`, and prints their shapes.
+
+        rnn_input: [N, T - 1, Z_DIM + action_size]; rnn_output: [N, T - 1, Z_DIM], one step later. Lists where episodes have
+        different lengths.
+        """
+        rnn_input, rnn_output = self.model.generate_rnn_data(obs_data, action_data)
+        print(f"Rnn inputs size: {_size(rnn_input)}  Rnn outputs size: {_size(rnn_output)}")
+        return rnn_input, rnn_output
+
+
+class DrawingEncoder(keras.Model):
+    """An encoder of frames [N, H, W, C], floats in [0, 1] or uint8, to z [N, z_size], drawn from q(z | x)."""
+
+    def __init__(self, vae: worldmodels.ConvVAE):
+        super().__init__(autocast=False, name="encoder", dtype=vae.dtype_policy)
+        self.network = vae.encoder
+        self._seeds = keras.random.SeedGenerator()
+        self._encode, self._frames = vae._encode, vae._frames
+        self.built = True
+
+    def call(self, frames) -> tf.Tensor:
+        return sampling(self._encode(self._frames(frames)), self._seeds)
+
+    def predict(self, x: Array, *args, **options) -> np.ndarray:
+        """z [N, z_size] for frames, as `keras.Model.predict`. Arrays are checked as `worldmodels.ConvVAE.encode` does."""
+        return super().predict(x if isinstance(x, tf.data.Dataset) else self._frames(x), *args, **options)
+
+
+def _check_constants() -> None:
+    for name, values, expected in (
+        ("CONV_STRIDES", CONV_STRIDES, [2] * len(CONV_FILTERS)),
+        ("CONV_T_STRIDES", CONV_T_STRIDES, [2] * len(CONV_T_FILTERS)),
+        ("CONV_ACTIVATIONS", CONV_ACTIVATIONS, ["relu"] * len(CONV_FILTERS)),
+        ("CONV_T_ACTIVATIONS", CONV_T_ACTIVATIONS, ["relu"] * (len(CONV_T_FILTERS) - 1) + ["sigmoid"]),
+    ):
+        if list(values) != expected:
+            raise ValueError(
+                f"{name}: expected {expected}, got {values}. For other layers give worldmodels.ConvVAE an encoder or decoder."
+            )
+    arguments.check_integers("CONV_T_FILTERS", CONV_T_FILTERS, "[64, 64, 32, 3]")
+    if CONV_T_FILTERS[-1] != INPUT_DIM[-1]:
+        raise ValueError(
+            f"CONV_T_FILTERS: expected the last to be the channels, {INPUT_DIM[-1]}, got {CONV_T_FILTERS}."
+        )
+
+
+def _size(arrays) -> tuple | list[tuple]:
+    return [part.shape for part in arrays] if isinstance(arrays, list) else arrays.shape
