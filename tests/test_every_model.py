@@ -79,6 +79,10 @@ MODELS = {
     ),
 }  # fmt: skip
 every_model = pytest.mark.parametrize("name", MODELS)
+SLOW = ("KVAE", "RNN_VAE")  # to trace; what depends little on the model is tried on these by `make test-all`
+every_model_most_slow = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in MODELS]
+)
 
 
 class Batches(keras.utils.PyDataset):
@@ -206,7 +210,7 @@ def test_sequences_of_weight_0_do_not_count(name, trained):
 
 
 @every_model
-@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("policy", ["mixed_float16", pytest.param("mixed_bfloat16", marks=pytest.mark.slow)])
 def test_steps_in_half_precision_move_the_weights_as_in_float32(name, policy, trained):
     model = compiled(name, dtype=policy)
     model.set_weights(trained(name).initial)
@@ -218,7 +222,7 @@ def test_steps_in_half_precision_move_the_weights_as_in_float32(name, policy, tr
     assert np.linalg.norm(moved - expected) < 0.1 * np.linalg.norm(expected)
 
 
-@every_model
+@every_model_most_slow
 def test_float64_is_float64_throughout(name):
     model = compiled(name, dtype="float64")
     history = fit(model, {key: value.astype(np.float64) for key, value in MODELS[name].batch.items()})
@@ -230,7 +234,7 @@ def test_float64_is_float64_throughout(name):
     assert {term.dtype for term in terms} == {tf.float64}
 
 
-@every_model
+@every_model_most_slow
 def test_eagerly_and_by_xla_it_trains_too(name, trained):
     eager, by_xla = (MODELS[name].make() for _ in range(2))
     for model, options in ((eager, dict(run_eagerly=True)), (by_xla, dict(jit_compile=True))):
@@ -253,7 +257,7 @@ def test_verbs_work_in_a_users_graph_of_unknown_sizes(name, trained):
             np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-4)
 
 
-@every_model
+@every_model_most_slow
 def test_stock_callbacks(name, trained, tmp_path):
     model, batch = begin_again(trained(name)), MODELS[name].batch
     callbacks = keras.callbacks
@@ -278,7 +282,7 @@ def test_stock_callbacks(name, trained, tmp_path):
         assert model.kl_weight.numpy() == 0.5
 
 
-@every_model
+@every_model_most_slow
 def test_a_run_that_is_interrupted_is_restored_by_keras(name, trained, tmp_path):
     def stop(epoch, logs=None):
         if epoch == 1:
@@ -294,7 +298,7 @@ def test_a_run_that_is_interrupted_is_restored_by_keras(name, trained, tmp_path)
     np.testing.assert_allclose(flat(model), trained(name).weights, **SAME_FLOAT32)
 
 
-@every_model
+@every_model_most_slow
 def test_copies_compute_the_same(name, trained):
     model, batch = trained(name).model, MODELS[name].batch
     expected = called(model, batch)
@@ -305,13 +309,22 @@ def test_copies_compute_the_same(name, trained):
             np.testing.assert_allclose(ours, theirs, **SAME_FLOAT32)
 
 
+def served_inputs(model, batch):
+    """What the exported model takes, of a batch: some of its keys, or the array that `serving_inputs` names."""
+    wanted = model.serving_inputs()
+    if isinstance(wanted, dict):
+        given = {key: batch.get(key, MASK)[:, : spec.shape[1]] for key, spec in wanted.items()}
+        return {key: tf.constant(value, wanted[key].dtype) for key, value in given.items()}
+    arrays = [batch["z"], batch["actions"]] if "z" in batch else [next(iter(batch.values()))]
+    return tf.constant(np.concatenate(arrays, -1), wanted.dtype)
+
+
 @every_model
 def test_an_exported_model_computes_the_same(name, trained, tmp_path):
     model, batch = trained(name).model, MODELS[name].batch
     model.export(tmp_path / "served", verbose=False)
     loaded = tf.saved_model.load(tmp_path / "served")
-    inputs = {key: spec.dtype for key, spec in model.serving_inputs().items()}
-    given = {key: tf.constant(batch.get(key, MASK), dtype) for key, dtype in inputs.items()}
+    given = served_inputs(model, batch)
     expected = called(model, given)
     served = tf.nest.flatten(loaded.serve(given))
     assert len(served) == len(expected)
@@ -320,7 +333,7 @@ def test_an_exported_model_computes_the_same(name, trained, tmp_path):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
 
 
-@every_model
+@every_model_most_slow
 def test_a_frozen_part_stays(name):
     model = compiled(name)
     part = getattr(model, MODELS[name].part)
@@ -346,7 +359,7 @@ def test_summary_names_parts_shapes_and_weights(name, trained):
     )
 
 
-@every_model
+@every_model_most_slow
 def test_a_subclass_adds_a_layer_and_a_metric(name):
     base = type(MODELS[name].make())
 
