@@ -1,0 +1,92 @@
+"""Two training steps of every stage of run_kvae.py, with every preset, on every form of its data (`tests.command_lines`)."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import kvae.training
+from seqvae.data import save, write_shard
+from tests.all_pairs import all_pairs
+from tests.command_lines import assert_every_setting_is_in_a_fast_row, every, in_turn, train
+
+SCRIPT = Path(__file__).parents[2] / "examples" / "run_kvae.py"
+EPOCHS = ("only_vae_epochs", "kf_update_steps", "dynamics_epochs", "refine_epochs")
+STAGES = {
+    "vae": (1, 0, 0, 0), "vae+lgssm": (0, 1, 0, 0), "all": (0, 0, 0, 0),
+    "dynamics": (0, 0, 1, 0), "refine": (0, 0, 0, 1), "dynamics again": (0, 0, 1, 1),
+}  # fmt: skip
+"""Epochs by stage, beside --num_epochs=1: the runs in which each occurs."""
+
+KVAE = {
+    "stage": (["all", "refine"], ["vae+lgssm", "vae"], ["dynamics", "dynamics again"]),
+    "gaps": (["nan", "mask", "--train_miss_prob=0.4 --t_init_train_miss=1"], ""),
+    "controls": (False, True),
+    "steps": (4, 64),
+    "last batch": ("full", "smaller"),
+    "pixels": (["uint8", "colour", "float", "bool"],),
+    "files": (["one", "shards"],),
+    "preset": in_turn(kvae.training.PRESETS),
+    "frames": (["--nouse_vae", "", "--noconv", "--out_distr=gaussian", "--ll_keep_prob=0.5"],),
+    "dynamics": (["", "--learn_u", "--noalpha_rnn --fifo_size=2", "--K=1"],),
+    "objective": (["", "--sample_z", "--bound=sampled", "", "", ""],),  # seldom: the smoother takes long to trace
+    "computing": (["", "--mixed_precision", "--jit_compile"],),
+}
+
+
+def videos(folder: Path, row: dict) -> Path:
+    """Training and test videos of 8 x 8 pixels: two batches of two, or one of three and one of two."""
+    rng, count, steps = np.random.default_rng(0), 4 if row["last batch"] == "full" else 5, row["steps"]
+    images = rng.random((count, steps, 8, 8, 3) if row["pixels"] == "colour" else (count, steps, 8, 8)) < 0.3
+    if row["pixels"] == "float" or row["gaps"] == "nan":
+        images = images.astype(np.float32)
+    elif row["pixels"] != "bool":
+        images = images.astype(np.uint8) * np.uint8(255)
+    arrays = {"images": images}
+    if row["gaps"] in ("mask", "nan"):
+        arrays["mask"] = (rng.random((count, steps)) < 0.7).astype(np.float32)
+        arrays["mask"][:, 0] = 1
+    if row["gaps"] == "nan":
+        images[arrays["mask"] == 0] = np.nan
+    if row["controls"]:
+        arrays["controls"] = rng.normal(size=(count, steps, 2)).astype(np.float32)
+    for name in ("videos", "videos_test"):
+        if row["files"] == "one":
+            save(folder / f"{name}.npz", arrays)
+        else:
+            for i, part in enumerate((slice(0, 2), slice(2, None))):
+                write_shard(folder / f"{name}-{i:05d}-of-00002.npz", {n: value[part] for n, value in arrays.items()})
+    return folder / "videos.npz"
+
+
+@pytest.fixture(scope="module")
+def run_kvae(load_script):
+    return load_script(SCRIPT)
+
+
+@pytest.mark.parametrize("row", every(KVAE, 20))
+def test_kvae(run_kvae, without_figures, monkeypatch, tmp_path, row):
+    stages = kvae.training.stages
+    monkeypatch.setattr(
+        "kvae.training.stages", lambda *args, **given: [s for s in stages(*args, **given) if s.name == row["stage"]]
+    )
+    wanted = " ".join(f"--{name}={epochs}" for name, epochs in zip(EPOCHS, STAGES[row["stage"]], strict=True))
+    options = " ".join(row[name] for name in ("preset", "frames", "dynamics", "objective", "computing"))
+    gaps = row["gaps"] if row["gaps"].startswith("--") else ""
+    size = 2 if row["last batch"] == "full" else 3
+    small = "--num_filters=2,2 --vae_num_units=3 --dim_z=3 --alpha_units=3"
+    (line,) = train(
+        run_kvae, f"--dataset={videos(tmp_path, row)} --num_epochs=1 --batch_size={size} {small} {wanted} {options} {gaps}",
+        tmp_path,
+    )  # fmt: skip
+    assert line["stage"] == row["stage"]
+
+
+def test_every_stage_of_the_kvae_is_among_the_rows():
+    model = kvae.KVAE((8, 8), num_filters=(2,), alpha_units=2)
+    made = kvae.training.stages(model, num_epochs=3, **dict.fromkeys(EPOCHS, 1), codes=dict)
+    assert {stage.name for stage in made} == set(STAGES) == {row["stage"] for row in all_pairs(KVAE)}
+
+
+def test_every_setting_of_the_kvae_is_in_a_fast_row():
+    assert_every_setting_is_in_a_fast_row(KVAE)
