@@ -1,60 +1,208 @@
 """Checks of what users hand to the models. Every message says which argument, what was expected, and what came."""
 
+from collections.abc import Callable, Iterable, Sequence
+
 import numpy as np
 import tensorflow as tf
+from numpy.typing import ArrayLike
+
+from seqvae.checks import Place, require, warn_where
+
+Array = ArrayLike | tf.Tensor
+"""What users hand in as numbers: nested lists, NumPy arrays, tensors."""
 
 
-def check_choice(name: str, value: str, choices) -> str:
-    if value not in choices:
+# --- arguments of constructors ---
+
+
+def check_choice(name: str, value: str, choices: Iterable[str]) -> str:
+    """`value`, if it is one of `choices`."""
+    if value not in tuple(choices):
         raise ValueError(f"{name}: expected one of {', '.join(choices)}, got {value!r}.")
     return value
 
 
 def check_at_least(least: float, **values) -> None:
+    """Checks that each value is a number of at least `least`."""
     for name, value in values.items():
-        if not isinstance(value, int | float | np.number) or value < least:
+        if not isinstance(value, int | float | np.number) or not value >= least:
             raise ValueError(f"{name}: expected a number of at least {least}, got {value!r}.")
 
 
-def check_image_shape(image_shape) -> tuple[int, int, int]:
-    shape = tuple(int(n) for n in image_shape)
-    if len(shape) != 3 or min(shape) < 1:
-        raise ValueError(f"image_shape: expected (height, width, channels), all at least 1, got {image_shape!r}.")
+def check_sizes(least: int, **values) -> None:
+    """Checks that each value is an integer of at least `least`."""
+    for name, value in values.items():
+        if not _is_size(value, least):
+            raise ValueError(f"{name}: expected an integer of at least {least}, got {value!r}.")
+
+
+def check_integers(name: str, values: Sequence[int], example: str) -> tuple[int, ...]:
+    """`values`, a sequence of positive integers, as a tuple."""
+    try:
+        found = None if isinstance(values, str | bytes) else tuple(values)
+    except TypeError:
+        found = None
+    if found is None or not all(_is_size(value, 1) for value in found):
+        raise ValueError(f"{name}: expected integers of at least 1, such as {example}, got {values!r}.")
+    return tuple(int(value) for value in found)
+
+
+def check_image_shape(image_shape: Sequence[int]) -> tuple[int, int, int]:
+    """(height, width, channels) of a frame."""
+    expected = f"image_shape: expected (height, width, channels), all at least 1, got {image_shape!r}."
+    try:
+        shape = check_integers("image_shape", image_shape, "(64, 64, 3)")
+    except ValueError:
+        raise ValueError(expected) from None
+    if len(shape) != 3:
+        raise ValueError(expected)
     return shape
 
 
-def check_frames(frames, image_shape: tuple[int, int, int]) -> tf.Tensor:
-    """Frames as a tensor, uint8 or float32. Values are looked at only where they are there already: not in a graph."""
-    if not tf.is_tensor(frames):
-        frames = np.asarray(frames)
-        frames = frames.astype(np.float32) if frames.dtype in (np.float64, np.float16, bool) else frames
-    frames = tf.convert_to_tensor(frames)
-    if frames.shape.rank is not None and (frames.shape.rank < 4 or tuple(frames.shape[-3:]) != image_shape):
+def _is_size(value, least: int) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= least
+
+
+# --- arguments of verbs ---
+
+
+def check_frames(frames: Array, image_shape: tuple[int, int, int], dtype: str = "float32") -> tf.Tensor:
+    """Frames [..., *image_shape] as a tensor of uint8, or of `dtype` in [0, 1] (`check_pixels`)."""
+    frames = _tensor("frames", frames)
+    if frames.shape.rank is not None and (
+        frames.shape.rank < 4 or not frames.shape[-3:].is_compatible_with(image_shape)
+    ):
         raise ValueError(
             f"frames: expected the shape [..., {', '.join(map(str, image_shape))}], got {tuple(frames.shape)}. Resize the "
             "frames, or build the model with their image_shape; a single frame needs a leading axis, frame[None]."
         )
-    if frames.dtype not in (tf.uint8, tf.float32):
-        raise ValueError(f"frames: expected uint8 (0 to 255) or floats in [0, 1], got {frames.dtype.name}.")
-    if frames.dtype == tf.float32 and tf.executing_eagerly() and tf.size(frames):
-        low, high = float(tf.reduce_min(frames)), float(tf.reduce_max(frames))
-        if not (low >= 0.0 and high <= 1.0):
-            raise ValueError(
-                f"frames: expected floats in [0, 1], got values from {low:g} to {high:g}. Divide by 255, or pass uint8."
-            )
-    return frames
+    if frames.dtype != tf.uint8 and frames.dtype != tf.bool and not frames.dtype.is_floating:
+        raise ValueError(f"frames: expected uint8 (0 to 255), bool, or floats in [0, 1], got {frames.dtype.name}.")
+    return frames if frames.dtype == tf.uint8 else tf.cast(frames, dtype)
 
 
-def check_last_axis(name: str, value, size: int, rank: int = 1) -> tf.Tensor:
-    """`value` as float32 with at least `rank` axes, the last of `size`."""
-    value = tf.cast(tf.convert_to_tensor(value), tf.float32)
+def check_pixels(frames: tf.Tensor, place: Place = Place()) -> None:  # noqa: B008  (a constant)
+    """Checks that frames [N, ...] hold numbers in [0, 1]; warns where uint8 seems to hold 0 and 1."""
+    if frames.dtype == tf.uint8:
+        warn_where(
+            tf.reduce_max(frames) == 1,
+            "frames: uint8 with no value above 1 was read as black and 1/255, nearly black. uint8 frames are 0 to 255; pass "
+            "frames of 0 and 1 as bool or float.",
+        )
+        return
+    nan = tf.reduce_any(tf.math.is_nan(frames), list(range(1, frames.shape.rank)))
+    row = tf.strings.regex_replace(place.of(tf.argmax(nan)), "^sequence", "frame")
+    require(~tf.reduce_any(nan), "frames: NaN in {}; expected floats in [0, 1]. Leave such frames out.", row)
+    low, high = tf.reduce_min(frames), tf.reduce_max(frames)
+    require(
+        (low >= 0) & (high <= 1),
+        "frames: expected floats in [0, 1], got values from {} to {}. Divide by 255, or pass uint8.",
+        low,
+        high,
+    )
+
+
+def check_last_axis(name: str, value: Array, size: int, dtype: str, rank: int = 1) -> tf.Tensor:
+    """`value` as a tensor of `dtype` with at least `rank` axes, the last of `size`."""
+    value = check_numbers(name, value, dtype)
     if value.shape.rank is not None and (value.shape.rank < rank or value.shape[-1] not in (size, None)):
         raise ValueError(f"{name}: expected floats of the shape [..., {size}], got {tuple(value.shape)}.")
     return value
 
 
-def check_finite(name: str, **tensors) -> None:
+def check_steps(name: str, value: Array, size: int | None, dtype: str) -> tf.Tensor:
+    """`value` as a tensor [B, T, size] of `dtype`, or [B, T] where size is None."""
+    value = check_numbers(name, value, dtype)
+    wanted = [None, None] if size is None else [None, None, size]
+    if not value.shape.is_compatible_with(wanted):
+        axes = "B, T" if size is None else f"B, T, {size}"
+        raise ValueError(f"{name}: expected floats of the shape [{axes}], got {tuple(value.shape)}.")
+    return value
+
+
+def check_same_steps(tensors: dict[str, tf.Tensor]) -> None:
+    """Checks that all tensors agree in their first two axes, sequences and steps."""
+    (first, like), *others = tensors.items()
+    for name, value in others:
+        if not value.shape[:2].is_compatible_with(like.shape[:2]):
+            raise ValueError(
+                f"{name}: expected {like.shape[0]} sequences of {like.shape[1]} steps as in {first}, got "
+                f"{value.shape[0]} of {value.shape[1]}."
+            )
+
+
+def check_temperature(temperature: float | tf.Tensor) -> None:
+    """Checks that a temperature is above 0."""
+    if tf.is_tensor(temperature) and not tf.executing_eagerly():
+        return
+    try:
+        positive = float(temperature) > 0
+    except (TypeError, ValueError):
+        positive = False
+    if not positive:
+        raise ValueError(f"temperature: expected a number above 0, got {temperature!r}.")
+
+
+def check_pair(name: str, value, example: str) -> tuple:
+    """The two parts of `value`."""
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        raise ValueError(f"{name}: expected a pair {example}, got {_kind(value)}.")
+    return tuple(value)
+
+
+def check_callable(name: str, value, example: str) -> Callable:
+    """`value`, if it can be called."""
+    if not callable(value):
+        raise ValueError(f"{name}: expected {example}, got {_kind(value)}.")
+    return value
+
+
+def check_finite(verb: str, **tensors) -> None:
     """Raises FloatingPointError, which names the tensor, where one holds NaN or infinity. Eager tensors only."""
     for field, value in tensors.items():
-        if value is not None and not np.isfinite(np.asarray(value)).all():
-            raise FloatingPointError(f"{name}: {field} is not finite. The weights or the inputs hold NaN or infinity.")
+        if tf.executing_eagerly() and value is not None and not np.isfinite(np.asarray(value)).all():
+            raise FloatingPointError(f"{verb}: {field} is not finite. The weights or the inputs hold NaN or infinity.")
+
+
+# --- values of batches ---
+
+
+def check_mask_values(mask: tf.Tensor, predicted: tf.Tensor) -> None:
+    """Checks a mask [B, T] of 1s, then 0s; predicted: its part at the steps that are predicted."""
+    require(tf.reduce_all((mask == 0) | (mask == 1)), "mask: expected 1 (a step) and 0 (padding) only.")
+    require(
+        tf.reduce_all(mask[:, 1:] <= mask[:, :-1]),
+        "mask: expected padding (0) after a sequence's last step only. Cut sequences with gaps into several.",
+    )
+    require(
+        tf.reduce_any(predicted > 0),
+        "mask: no step is left to predict. 1 means a step, 0 padding; a next z to predict needs two steps.",
+    )
+
+
+def check_finite_steps(name: str, value: tf.Tensor, place: Place) -> None:
+    """Checks that a sequence [B, T, ...] is finite."""
+    bad = ~tf.reduce_all(tf.math.is_finite(value), list(range(1, value.shape.rank)))
+    require(~tf.reduce_any(bad), name + ": NaN or infinity in {}; expected finite numbers.", place.of(tf.argmax(bad)))
+
+
+def check_numbers(name: str, value: Array, dtype: str) -> tf.Tensor:
+    """`value` as a tensor of `dtype`."""
+    value = _tensor(name, value)
+    if not (value.dtype.is_floating or value.dtype.is_integer or value.dtype == tf.bool):
+        raise ValueError(f"{name}: expected an array or tensor of numbers, got {value.dtype.name}.")
+    return tf.cast(value, dtype)
+
+
+def _tensor(name: str, value: Array) -> tf.Tensor:
+    try:
+        return tf.convert_to_tensor(value)
+    except (TypeError, ValueError) as error:
+        reason = str(error).strip().splitlines()
+        raise ValueError(
+            f"{name}: expected an array or tensor of numbers, got {_kind(value)} ({reason[0] if reason else 'none'})."
+        ) from None
+
+
+def _kind(value) -> str:
+    return f"{value!r}" if isinstance(value, int | float | str) else type(value).__name__

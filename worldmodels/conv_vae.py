@@ -1,20 +1,28 @@
 """`ConvVAE`: the vision model of World Models as a Keras model, in its TensorFlow and its course-Keras form."""
 
+import os
+from collections.abc import Sequence
+from typing import ClassVar
+
 import keras
+import numpy as np
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
-from seqvae.objectives import bounded, gaussian_kl
+from seqvae.checks import Place, check_keys
+from seqvae.objectives import KLWeight, bounded, gaussian_kl, weighted_mean
 from seqvae.randomness import fold, normal, stateless_seed
 from seqvae.training import SequenceModel
 from worldmodels import arguments, networks, original
-from worldmodels.course import CourseMethods, RMSprop
+from worldmodels.arguments import Array
+from worldmodels.course_methods import CourseMethods, RMSprop
 from worldmodels.results import ConvVAETerms
 
 ARCHITECTURES = {
     "worldmodels": {"filters": (32, 64, 128, 256), "decoder_filters": (128, 64, 32)},
     "course": {"filters": (32, 64, 64, 128), "decoder_filters": (64, 64, 32)},
 }
+DEFAULTS = {"kernel_sizes": (4, 4, 4, 4), "decoder_kernel_sizes": (5, 5, 6, 6), "dense_units": 1024}
 _LOGVAR_RANGE = -20.0, 10.0  # standard deviations of 5e-5 to 150: no trained model comes near, exp stays finite
 
 
@@ -25,7 +33,9 @@ class ConvVAE(CourseMethods, SequenceModel):
         z ~ N(mu(x), diag exp(logvar(x)))       four convolutions, stride 2, no padding
         x' = sigmoid(decoder(z))                a dense layer to 1x1, four transposed convolutions, stride 2
 
-    Frames are uint8 or floats in [0, 1], [..., *image_shape] with any leading axes. Weights are made by the constructor.
+    Frames are uint8, bool, or floats in [0, 1], [..., *image_shape] with any leading axes. Weights are made by the
+    constructor. `encoder` maps frames [N, H, W, C] to mean and logvar, `decoder` codes [N, z_size] to frames. A batch of
+    `fit` is an array of frames, or a dict of `frames` and `sample_weight`.
 
     Args:
         architecture: "worldmodels": filters 32, 64, 128, 256, summed squared error and a floored KL; "course": the Keras
@@ -33,52 +43,96 @@ class ConvVAE(CourseMethods, SequenceModel):
             `optimizer_of_architecture` gives, and the filters where none are given.
         z_size: size of the code.
         kl_tolerance: floor of a frame's KL, nats per dimension of z (worldmodels).
-        image_shape: (H, W, C) of a frame, H = W.
+        image_shape: (H, W, C) of a frame, H = W unless both encoder and decoder are given.
         filters, kernel_sizes: of the encoder's layers; decoder_filters (all but the last layer's), decoder_kernel_sizes:
             of the decoder's. Default: the architecture's, for 64x64 frames.
-        dense_units: of the decoder's first layer.
+        dense_units: of the decoder's first layer, 1024 by default.
+        encoder: any Keras layer or model in place of the convolutions: frames [N, H, W, C], floats in [0, 1], to
+            (mean, logvar), [N, z_size] each, or one tensor [N, 2 z_size]. It is saved with the model.
+        decoder: any Keras layer or model: codes [N, z_size] to frames [N, H, W, C] in [0, 1]; end it with a sigmoid.
         seed: of the noise where a call gives none.
 
     Raises:
         ValueError: an argument is out of range, or the layers do not fit the frames; the message says which kernels would.
     """
 
+    input_name = "frames"
+    batch_keys: ClassVar = {"frames": "[N, H, W, C], uint8, bool or floats in [0, 1]."}
     term_names = ConvVAETerms._fields
 
     def __init__(
-        self, *, architecture="worldmodels", z_size=32, kl_tolerance=0.5, image_shape=(64, 64, 3), filters=None,
-        kernel_sizes=(4, 4, 4, 4), decoder_filters=None, decoder_kernel_sizes=(5, 5, 6, 6), dense_units=1024, seed=None,
-        dtype=None, name="conv_vae",
+        self, *, architecture: str = "worldmodels", z_size: int = 32, kl_tolerance: float = 0.5,
+        image_shape: Sequence[int] = (64, 64, 3), filters: Sequence[int] | None = None,
+        kernel_sizes: Sequence[int] | None = None, decoder_filters: Sequence[int] | None = None,
+        decoder_kernel_sizes: Sequence[int] | None = None, dense_units: int | None = None,
+        encoder: keras.layers.Layer | None = None, decoder: keras.layers.Layer | None = None, seed: int | None = None,
+        dtype=None, name: str = "conv_vae",
     ):  # fmt: skip
         arguments.check_choice("architecture", architecture, ARCHITECTURES)
-        arguments.check_at_least(1, z_size=z_size, dense_units=dense_units)
+        arguments.check_sizes(1, z_size=z_size)
         arguments.check_at_least(0, kl_tolerance=kl_tolerance)
         super().__init__(name=name, dtype=dtype, seed=seed)
         self.architecture, self.z_size, self.kl_tolerance = architecture, z_size, kl_tolerance
         self.image_shape = arguments.check_image_shape(image_shape)
-        default = ARCHITECTURES[architecture]
-        sizes = {
-            "filters": default["filters"] if filters is None else filters,
-            "kernel_sizes": kernel_sizes,
-            "decoder_filters": default["decoder_filters"] if decoder_filters is None else decoder_filters,
-            "decoder_kernel_sizes": decoder_kernel_sizes,
-        }
-        sizes = {key: tuple(map(int, value)) for key, value in sizes.items()}
-        networks.check_sizes(self.image_shape, *sizes.values())
+        encoder_sizes = dict(filters=filters, kernel_sizes=kernel_sizes)
+        decoder_sizes = dict(
+            decoder_filters=decoder_filters, decoder_kernel_sizes=decoder_kernel_sizes, dense_units=dense_units
+        )
+        self._own_encoder, self._own_decoder = encoder is None, decoder is None
+        encoder_sizes = self._sizes("encoder", encoder, encoder_sizes)
+        decoder_sizes = self._sizes("decoder", decoder, decoder_sizes)
         self._config = dict(
-            architecture=architecture, z_size=z_size, kl_tolerance=kl_tolerance, image_shape=self.image_shape,
-            dense_units=dense_units, seed=seed, **sizes,
+            architecture=architecture, z_size=z_size, kl_tolerance=kl_tolerance, image_shape=self.image_shape, seed=seed,
+            **encoder_sizes, **decoder_sizes,
         )  # fmt: skip
-        options = dict(dtype=self.dtype_policy)
-        self.encoder = networks.encoder(self.image_shape, z_size, sizes["filters"], sizes["kernel_sizes"], **options)
-        self.decoder = networks.decoder(
-            z_size, dense_units, self.image_shape[-1], sizes["decoder_filters"], sizes["decoder_kernel_sizes"], **options
-        )  # fmt: skip
-        self.built = True  # functional models have their weights from the start
+        self.encoder = encoder or self._new_encoder(**encoder_sizes)
+        self.decoder = decoder or self._new_decoder(**decoder_sizes)
+        if encoder is not None:
+            networks.check_encoder_layer(encoder, self.image_shape, z_size)
+        if decoder is not None:
+            networks.check_decoder_layer(decoder, self.image_shape, z_size)
+        self._kl = KLWeight()
+        self.built = True  # the layers have their weights from the start
+
+    def _sizes(self, part: str, layer, given: dict) -> dict:
+        """The sizes of our encoder or decoder, with the architecture's where none are given; None for a user's layer."""
+        if layer is not None:
+            for name, value in given.items():
+                if value is not None:
+                    raise ValueError(f"{name}: expected none beside {part}=, which has its own layers. Leave one out.")
+            return given
+        default = DEFAULTS | ARCHITECTURES[self.architecture]
+        sizes = {name: default[name] if value is None else value for name, value in given.items()}
+        if "dense_units" in sizes:
+            arguments.check_sizes(1, dense_units=sizes["dense_units"])
+        return {
+            name: value if name == "dense_units" else arguments.check_integers(name, value, str(default[name]))
+            for name, value in sizes.items()
+        }
+
+    def _new_encoder(self, filters, kernel_sizes) -> keras.Model:
+        networks.check_encoder_sizes(self.image_shape, filters, kernel_sizes)
+        return networks.encoder(self.image_shape, self.z_size, filters, kernel_sizes, self.dtype_policy)
+
+    def _new_decoder(self, decoder_filters, decoder_kernel_sizes, dense_units) -> keras.Model:
+        networks.check_decoder_sizes(self.image_shape, decoder_filters, decoder_kernel_sizes)
+        return networks.decoder(
+            self.z_size, dense_units, self.image_shape[-1], decoder_filters, decoder_kernel_sizes, self.dtype_policy
+        )
 
     def get_config(self):
         base = super().get_config()
-        return {name: base[name] for name in ("name", "dtype")} | self._config
+        layers = {
+            "encoder": None if self._own_encoder else keras.saving.serialize_keras_object(self.encoder),
+            "decoder": None if self._own_decoder else keras.saving.serialize_keras_object(self.decoder),
+        }
+        return {name: base[name] for name in ("name", "dtype")} | self._config | layers
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        read = keras.saving.deserialize_keras_object
+        layers = {n: read(v, custom_objects) for n, v in config.items() if n in ("encoder", "decoder") and v}
+        return cls(**config | layers)
 
     def optimizer_of_architecture(self) -> keras.optimizers.Optimizer:
         """A new optimiser: Adam(1e-4, epsilon 1e-8), or the course's RMSprop(1e-3), its epsilon outside the root."""
@@ -88,80 +142,134 @@ class ConvVAE(CourseMethods, SequenceModel):
 
     # --- frames and codes ---
 
-    def encode(self, frames) -> tfd.Distribution:
+    def encode(self, frames: Array) -> tfd.Distribution:
         """q(z | x) for frames [..., H, W, C]: batch [...], event [z_size]."""
-        mean, logvar = self._run(self._encode, self._checked(frames))
+        mean, logvar = self.encoded(frames)
         return tfd.MultivariateNormalDiag(mean, tf.exp(0.5 * logvar))
 
-    def decode(self, z) -> tf.Tensor:
+    def encoded(self, frames: Array) -> tuple[tf.Tensor, tf.Tensor]:
+        """Mean and log-variance of q(z | x), [..., z_size] each, for frames [..., H, W, C]."""
+        return self._run(self._encode, self._frames(frames))
+
+    def decode(self, z: Array) -> tf.Tensor:
         """Frames [..., H, W, C] in (0, 1) for codes z [..., z_size]."""
-        return self._run(self._decode, arguments.check_last_axis("z", z, self.z_size))
+        return self._run(self._decode, arguments.check_last_axis("z", z, self.z_size, self.variable_dtype))
 
-    def reconstruct(self, frames) -> tf.Tensor:
+    def reconstruct(self, frames: Array) -> tf.Tensor:
         """`decode` of the mean of `encode`: frames [..., H, W, C] in (0, 1)."""
-        return self._run(self._reconstruct, self._checked(frames))
+        return self._run(self._reconstruct, self._frames(frames))
 
-    def sample(self, n: int, *, seed=None) -> tf.Tensor:
+    def sample(self, n: int | tf.Tensor, *, seed: int | None = None) -> tf.Tensor:
         """n frames [n, H, W, C] in (0, 1) from codes drawn from N(0, 1)."""
-        arguments.check_at_least(1, n=n)
-        return self.decode(tf.random.stateless_normal([n, self.z_size], stateless_seed(seed, self._seeds)))
+        if not tf.is_tensor(n):
+            arguments.check_sizes(1, n=n)
+        seed = stateless_seed(seed, self._seeds)
+        return self.decode(tf.random.stateless_normal([n, self.z_size], seed, dtype=self.variable_dtype))
 
-    def call(self, frames) -> tf.Tensor:
-        """`reconstruct`."""
-        return self._reconstruct(frames["frames"] if isinstance(frames, dict) else frames)
+    def call(self, inputs, mask=None, training: bool | None = None) -> tf.Tensor:
+        """`reconstruct` of frames, or of a dict of `frames`.
 
-    def _checked(self, frames) -> tf.Tensor:
-        return arguments.check_frames(frames, self.image_shape)
+        Raises:
+            ValueError: a mask is given.
+        """
+        if any(part is not None for part in tf.nest.flatten(mask)):
+            raise ValueError(
+                "mask: expected none, a ConvVAE reads each frame alone. Leave frames out in place of a mask."
+            )
+        return self._reconstruct(self._frames_of(self.batch_of(inputs)), bool(training))
 
-    def _encode(self, frames) -> tuple[tf.Tensor, tf.Tensor]:
+    def _frames_of(self, batch: dict) -> tf.Tensor:
+        check_keys(batch, (*self.batch_keys, "sample_weight"))
+        if "frames" not in batch:
+            raise ValueError(f"frames: missing in a batch of {', '.join(batch) or 'nothing'}.")
+        return self._frames(batch["frames"])
+
+    def _frames(self, frames) -> tf.Tensor:
+        frames = arguments.check_frames(frames, self.image_shape, self.variable_dtype)
+        if tf.executing_eagerly():
+            arguments.check_pixels(frames)
+        return frames
+
+    def _encode(self, frames, training=False) -> tuple[tf.Tensor, tf.Tensor]:
         leading = tf.shape(frames)[:-3]
-        pixels = tf.cast(_floats(frames), self.compute_dtype)
-        heads = self.encoder(tf.reshape(pixels, [-1, *self.image_shape]))
-        mean, logvar = (tf.reshape(tf.cast(h, tf.float32), tf.concat([leading, [self.z_size]], 0)) for h in heads)
+        outputs = self.encoder(tf.reshape(self._floats(frames), [-1, *self.image_shape]), training=training)
+        mean, logvar = (
+            tf.reshape(tf.cast(part, self.variable_dtype), tf.concat([leading, [self.z_size]], 0))
+            for part in networks.mean_and_logvar(outputs)
+        )
         return mean, bounded(logvar, *_LOGVAR_RANGE)
 
-    def _decode(self, z) -> tf.Tensor:
-        outputs = self.decoder(tf.cast(tf.reshape(z, [-1, self.z_size]), self.compute_dtype))
-        frames = networks.frames_of(tf.cast(outputs, tf.float32))
+    def _decode(self, z, training=False) -> tf.Tensor:
+        frames = tf.cast(self.decoder(tf.reshape(z, [-1, self.z_size]), training=training), self.variable_dtype)
         return tf.reshape(frames, tf.concat([tf.shape(z)[:-1], self.image_shape], 0))
 
-    def _reconstruct(self, frames) -> tf.Tensor:
-        return self._decode(self._encode(frames)[0])
+    def _reconstruct(self, frames, training=False) -> tf.Tensor:
+        return self._decode(self._encode(frames, training)[0], training)
+
+    def _floats(self, frames: tf.Tensor) -> tf.Tensor:
+        """Frames in [0, 1]."""
+        floats = tf.cast(frames, self.variable_dtype)
+        return floats / 255.0 if frames.dtype == tf.uint8 else floats
 
     # --- training ---
 
-    def loss_terms(self, frames, noise=None, *, seed=None, training=True) -> ConvVAETerms:
+    def loss_terms(self, batch, noise: Array | None = None, *, seed=None, training: bool = True) -> ConvVAETerms:
         """The loss of frames [N, H, W, C] and its parts, with z = mean + exp(logvar / 2) * noise.
 
         Args:
-            frames: or a dict with `frames`.
+            batch: frames, or a dict with `frames` and perhaps `sample_weight` [N], the weights of frames in each mean.
             noise: [N, z_size]; None draws it from N(0, 1), with `seed`.
         """
-        del training  # there is nothing that only training does
-        frames = self._checked(frames["frames"] if isinstance(frames, dict) else frames)
-        mean, logvar = self._encode(frames)
+        batch = self.batch_of(batch)
+        frames = self._frames_of(batch)
+        mean, logvar = self._encode(frames, training)
         if noise is None:
-            noise = normal(tf.shape(mean), fold(stateless_seed(seed, self._seeds), 0))
-        error = tf.square(_floats(frames) - self._decode(mean + tf.exp(0.5 * logvar) * noise))
+            noise = normal(tf.shape(mean), fold(stateless_seed(seed, self._seeds), 0), self.variable_dtype)
+        noise = arguments.check_last_axis("noise", noise, self.z_size, self.variable_dtype)
+        error = tf.square(self._floats(frames) - self._decode(mean + tf.exp(0.5 * logvar) * noise, training))
         kl = gaussian_kl(mean, logvar)
         if self.architecture == "course":
-            reconstruction, kl = 10.0 * tf.reduce_mean(error), tf.reduce_mean(kl)
+            error, kl = 10.0 * tf.reduce_mean(error, [-3, -2, -1]), tf.reduce_mean(kl, -1)
         else:
-            reconstruction = tf.reduce_mean(tf.reduce_sum(error, [-3, -2, -1]))
-            kl = tf.reduce_mean(tf.maximum(tf.reduce_sum(kl, -1), self.kl_tolerance * self.z_size))
+            floor = tf.cast(self.kl_tolerance * self.z_size, kl.dtype)
+            error, kl = tf.reduce_sum(error, [-3, -2, -1]), tf.maximum(tf.reduce_sum(kl, -1), floor)
+        reconstruction, kl = (self._mean(value, batch) for value in (error, kl))
         return ConvVAETerms(reconstruction, kl, reconstruction + kl)
 
+    def _mean(self, value: tf.Tensor, batch: dict) -> tf.Tensor:
+        """The mean of a value of each frame, weighted by `sample_weight`."""
+        if "sample_weight" not in batch:
+            return tf.reduce_mean(value)
+        rows = tf.reduce_mean(tf.reshape(value, [tf.shape(value)[0], -1]), -1)
+        return weighted_mean(rows, tf.cast(batch["sample_weight"], rows.dtype))
+
+    def check_batch(self, batch: dict, place: Place = Place()) -> None:  # noqa: B008
+        """Checks that frames have the model's shape and are uint8, bool, or floats in [0, 1]."""
+        frames = arguments.check_frames(batch["frames"], self.image_shape, self.variable_dtype)
+        arguments.check_pixels(frames, place)
+
+    def serving_inputs(self) -> keras.layers.InputSpec:
+        """Frames of any number, floats in [0, 1]."""
+        return keras.layers.InputSpec(shape=(None, *self.image_shape), dtype=self.variable_dtype, name="frames")
+
+    @property
+    def kl_weight(self) -> keras.Variable:
+        """The weight of the KL in the objective: 1, see `KLAnnealing`."""
+        return self._kl.variable
+
     def objective(self, terms: ConvVAETerms) -> tf.Tensor:
-        """The loss: both parts have weight 1 in either form."""
-        return terms.total
+        """The loss: reconstruction + kl_weight * kl."""
+        return terms.reconstruction + tf.cast(self.kl_weight.value, terms.kl.dtype) * terms.kl
 
     def count(self, batch: dict) -> tf.Tensor:
-        """The frames of a batch."""
+        """The frames of a batch, each times its `sample_weight`."""
+        if "sample_weight" in batch:
+            return tf.reduce_sum(tf.cast(batch["sample_weight"], tf.float32))
         return tf.cast(tf.shape(batch["frames"])[0], tf.float32)
 
     # --- the original project's weights ---
 
-    def load_json(self, path) -> None:
+    def load_json(self, path: str | os.PathLike) -> None:
         """Sets the weights to those of a file that `save_json` or the original project wrote (`vae.json`).
 
         Raises:
@@ -169,20 +277,15 @@ class ConvVAE(CourseMethods, SequenceModel):
         """
         original.load(self, original.read_json(path), source=str(path))
 
-    def save_json(self, path) -> None:
+    def save_json(self, path: str | os.PathLike) -> None:
         """Writes the weights as the original project does: integers of 1/10000, in its order of variables."""
         original.write_json(path, original.arrays(self))
 
-    def original_arrays(self) -> list:
+    def original_arrays(self) -> list[np.ndarray]:
         """The weights in the original's order."""
         return [weight.numpy() for weight in self.trainable_variables]
 
-    def set_original_arrays(self, arrays: list) -> None:
+    def set_original_arrays(self, arrays: list[np.ndarray]) -> None:
         """Sets the weights from arrays in the original's order and shapes."""
         for weight, value in zip(self.trainable_variables, arrays, strict=True):
             weight.assign(value)
-
-
-def _floats(frames: tf.Tensor) -> tf.Tensor:
-    """Frames as floats in [0, 1]."""
-    return tf.cast(frames, tf.float32) / 255.0 if frames.dtype == tf.uint8 else tf.cast(frames, tf.float32)

@@ -1,170 +1,142 @@
-"""What the course text's Keras ConvVAE offers, under its names, and the RMSprop it was trained with."""
+"""The Keras program of the course text "CNN-VAE" under its own names: constants, `sampling`, and the class `ConvVAE`.
+
+    vae = ConvVAE()
+    vae.train(frames)                               # frames [N, 64, 64, 3], floats in [0, 1] or uint8
+    rnn_input, rnn_output = vae.generate_rnn_data(obs_data, action_data)
+
+A face of `worldmodels.ConvVAE(architecture="course")`, which is `.model`. Constants changed before `ConvVAE()` count.
+docs/worldmodels_differences.md lists what the course's program does otherwise.
+"""
 
 import os
-import shutil
-import tempfile
-from pathlib import Path
+from collections.abc import Sequence
 
-import h5py
 import keras
 import numpy as np
+import tensorflow as tf
 
-from seqvae.files import whole_file
-from worldmodels import original
-from worldmodels.results import Latents, RNNData
+import worldmodels
+from worldmodels import arguments
+from worldmodels.arguments import Array
 
+INPUT_DIM = (64, 64, 3)
+"""(height, width, channels) of a frame."""
+CONV_FILTERS = [32, 64, 64, 128]
+CONV_KERNEL_SIZES = [4, 4, 4, 4]
+CONV_STRIDES = [2, 2, 2, 2]
+CONV_ACTIVATIONS = ["relu", "relu", "relu", "relu"]
+DENSE_SIZE = 1024
+CONV_T_FILTERS = [64, 64, 32, 3]
+"""The last one is the channels of a frame."""
+CONV_T_KERNEL_SIZES = [5, 5, 6, 6]
+CONV_T_STRIDES = [2, 2, 2, 2]
+CONV_T_ACTIVATIONS = ["relu", "relu", "relu", "sigmoid"]
+Z_DIM = 32
+EPOCHS = 1
+BATCH_SIZE = 32
 
-class CourseMethods:
-    """`train`, `set_weights`, `save_weights` and `generate_rnn_data` of the course's ConvVAE class."""
-
-    def train(self, data, validation_split: float = 0.2, *, epochs: int = 1, batch_size: int = 32, verbose="auto"):
-        """Trains on frames [N, H, W, C] and stops early: when val_loss has not fallen by 1e-4 for 5 epochs.
-
-        The last `validation_split` of the frames, unshuffled, are kept for val_loss. Compiles the model with the optimiser
-        of its architecture unless it is compiled. The course's constant of 1 epoch never lets the early stop act: give more.
-
-        Returns:
-            Keras' history.
-        """
-        data = self._checked(data).numpy()
-        if not self.compiled:
-            self.compile(optimizer=self.optimizer_of_architecture())
-        stop = keras.callbacks.EarlyStopping(monitor="val_loss", min_delta=1e-4, patience=5, verbose=1, mode="min")
-        return self.fit(
-            {"frames": data}, shuffle=True, epochs=epochs, batch_size=batch_size, validation_split=validation_split,
-            callbacks=[stop], verbose=verbose,
-        )  # fmt: skip
-
-    def set_weights(self, filepath) -> None:
-        """Loads the weights in a file of `save_weights`, or one that Keras 2 wrote for the course's model.
-
-        A list of arrays keeps Keras' own meaning.
-
-        Raises:
-            ValueError: the file is damaged, or of another model.
-        """
-        if not isinstance(filepath, str | os.PathLike):
-            super().set_weights(filepath)
-            return
-        path = Path(filepath)
-        if not path.exists():
-            raise FileNotFoundError(f"{path}: no such file of weights.")
-        before = self.get_weights()
-        try:
-            arrays = _read_keras_2(path)
-            if arrays is None:
-                _load_keras_3(super().load_weights, path)
-        except (OSError, KeyError, ValueError) as error:
-            super().set_weights(before)  # Keras loads layer by layer
-            raise ValueError(f"{path}: damaged, or weights of another model ({error}).") from error
-        if arrays is not None:
-            original.load(self, arrays, source=str(path))
-
-    def save_weights(self, filepath, overwrite: bool = True) -> None:
-        """Writes the weights to an .h5 file of any name, whole or not at all; folders on the way are made.
-
-        Raises:
-            ValueError: the name does not end in .h5, or the file is there and `overwrite` is False.
-        """
-        path = Path(filepath)
-        if path.suffix != ".h5":
-            raise ValueError(f"filepath: expected a name that ends in .h5, got {path.name!r}.")
-        if path.exists() and not overwrite:
-            raise ValueError(f"filepath: {path} is there already; give overwrite=True or another name.")
-        with whole_file(path) as part:
-            named = part.with_name(part.stem + ".weights.h5")  # the only ending that Keras 3 writes
-            super().save_weights(named)
-            os.replace(named, part)
-
-    def generate_rnn_data(self, obs_data, action_data, *, sample: bool = True, seed: int | None = None):
-        """What the MDN-RNN learns from, for episodes of frames [T, H, W, C] with actions [T] or [T, action_size].
-
-        The course's method pairs frame t with the t-th number of the flattened actions, which is wrong for more than one
-        number a step; here each frame keeps its own action, of any width.
-
-        Args:
-            sample: False returns `Latents`, mean and log-variance, in place of one draw of z.
-
-        Returns:
-            `RNNData`, or `Latents`.
-
-        Raises:
-            ValueError: the actions do not match the frames, or an episode has one step.
-        """
-        actions = _check_episodes(obs_data, action_data)
-        codes = [self.encode(frames) for frames in obs_data]
-        if not sample:
-            means, scales = ([getattr(q, part)().numpy() for q in codes] for part in ("mean", "stddev"))
-            return Latents(_stack(means), _stack([2.0 * np.log(s) for s in scales]), _stack(actions))
-        rng = np.random.default_rng(seed)
-        z = [q.mean().numpy() + q.stddev().numpy() * rng.standard_normal(q.mean().shape, np.float32) for q in codes]
-        inputs = [np.concatenate([z_t[:-1], a[:-1]], axis=-1) for z_t, a in zip(z, actions, strict=True)]
-        return RNNData(_stack(inputs), _stack([z_t[1:] for z_t in z]))
+_WEIGHTS = "vae/weights.h5"  # where the course's `train` writes
 
 
-@keras.saving.register_keras_serializable(package="worldmodels")
-class RMSprop(keras.optimizers.RMSprop):
-    """RMSprop as Keras 2 computes it, g / (sqrt(v) + epsilon); Keras 3 has epsilon in the root.
+def sampling(args: Sequence[tf.Tensor], seed: keras.random.SeedGenerator | int | None = None) -> tf.Tensor:
+    """z [N, z_size] drawn from N(mean, exp(log_var)); args: (mean, log_var), [N, z_size] each."""
+    z_mean, z_log_var = args
+    z_mean, z_log_var = tf.convert_to_tensor(z_mean), tf.convert_to_tensor(z_log_var)
+    epsilon = keras.random.normal(tf.shape(z_mean), dtype=z_mean.dtype.name, seed=seed)
+    return z_mean + tf.exp(z_log_var / 2) * epsilon
 
-    With the small gradients of a mean loss the two differ by far more than rounding. No momentum, not centred.
+
+class ConvVAE:
+    """The course's class.
+
+    Attributes:
+        models: (model, encoder, decoder).
+        model: a compiled `worldmodels.ConvVAE`; `predict` reconstructs frames from the mean of q(z | x).
+        encoder: frames [N, *INPUT_DIM] to z [N, Z_DIM], drawn from q(z | x) anew in every call.
+        decoder: z [N, Z_DIM] to frames in (0, 1).
+        input_dim, z_dim: INPUT_DIM and Z_DIM.
+
+    Raises:
+        ValueError: strides other than 2, other activations, or sizes that do not fit.
     """
 
-    def update_step(self, gradient, variable, learning_rate):
-        ops = keras.ops
-        gradient = ops.cast(gradient, variable.dtype)
-        velocity = self._velocities[self._get_variable_index(variable)]
-        self.assign(velocity, self.rho * velocity + (1.0 - self.rho) * ops.square(gradient))
-        step = ops.cast(learning_rate, variable.dtype) * gradient / (ops.sqrt(velocity) + self.epsilon)
-        self.assign_sub(variable, step)
+    def __init__(self):
+        self.models = self._build()
+        self.model, self.encoder, self.decoder = self.models
+        self.input_dim = INPUT_DIM
+        self.z_dim = Z_DIM
+
+    def _build(self) -> tuple[keras.Model, keras.Model, keras.Model]:
+        _check_constants()
+        vae = worldmodels.ConvVAE(
+            architecture="course", z_size=Z_DIM, image_shape=INPUT_DIM, filters=CONV_FILTERS,
+            kernel_sizes=CONV_KERNEL_SIZES, decoder_filters=CONV_T_FILTERS[:-1],
+            decoder_kernel_sizes=CONV_T_KERNEL_SIZES, dense_units=DENSE_SIZE,
+        )  # fmt: skip
+        vae.compile(optimizer=vae.optimizer_of_architecture())
+        return vae, DrawingEncoder(vae), vae.decoder
+
+    def set_weights(self, filepath: str | os.PathLike) -> None:
+        """Loads the weights of a file of `save_weights`, or of the course's Keras 2 program."""
+        self.model.set_weights(filepath)
+
+    def train(self, data: Array, validation_split: float = 0.2) -> None:
+        """Trains on frames [N, *INPUT_DIM] for EPOCHS epochs with an early stop, and writes vae/weights.h5."""
+        self.model.train(data, validation_split, epochs=EPOCHS, batch_size=BATCH_SIZE)
+        self.model.save_weights(_WEIGHTS)
+
+    def save_weights(self, filepath: str | os.PathLike) -> None:
+        """Writes the weights to a file whose name ends in .h5."""
+        self.model.save_weights(filepath)
+
+    def generate_rnn_data(
+        self, obs_data: Sequence[Array], action_data: Sequence[Array]
+    ) -> tuple[np.ndarray | list[np.ndarray], np.ndarray | list[np.ndarray]]:
+        """(rnn_input, rnn_output) for `worldmodels.MDNRNN.fit`, and prints their shapes.
+
+        rnn_input: [N, T - 1, Z_DIM + action_size]; rnn_output: [N, T - 1, Z_DIM], one step later. Lists where episodes have
+        different lengths.
+        """
+        rnn_input, rnn_output = self.model.generate_rnn_data(obs_data, action_data)
+        print(f"Rnn inputs size: {_size(rnn_input)}  Rnn outputs size: {_size(rnn_output)}")
+        return rnn_input, rnn_output
 
 
-def _check_episodes(obs_data, action_data) -> list[np.ndarray]:
-    """The actions, [T, action_size] float32 an episode."""
-    if len(obs_data) != len(action_data) or not len(obs_data):
-        raise ValueError(
-            f"action_data: {len(action_data)} episodes of actions for {len(obs_data)} of frames; expected one each."
-        )
-    actions = []
-    for i, (frames, action) in enumerate(zip(obs_data, action_data, strict=True)):
-        action = np.asarray(action, np.float32)
-        action = action[:, None] if action.ndim == 1 else action
-        if action.ndim != 2 or len(action) != len(frames):
+class DrawingEncoder(keras.Model):
+    """An encoder of frames [N, H, W, C], floats in [0, 1] or uint8, to z [N, z_size], drawn from q(z | x)."""
+
+    def __init__(self, vae: worldmodels.ConvVAE):
+        super().__init__(autocast=False, name="encoder", dtype=vae.dtype_policy)
+        self.network = vae.encoder
+        self._seeds = keras.random.SeedGenerator()
+        self._encode, self._frames = vae._encode, vae._frames
+        self.built = True
+
+    def call(self, frames) -> tf.Tensor:
+        return sampling(self._encode(self._frames(frames)), self._seeds)
+
+    def predict(self, x: Array, *args, **options) -> np.ndarray:
+        """z [N, z_size] for frames, as `keras.Model.predict`. Arrays are checked as `worldmodels.ConvVAE.encode` does."""
+        return super().predict(x if isinstance(x, tf.data.Dataset) else self._frames(x), *args, **options)
+
+
+def _check_constants() -> None:
+    for name, values, expected in (
+        ("CONV_STRIDES", CONV_STRIDES, [2] * len(CONV_FILTERS)),
+        ("CONV_T_STRIDES", CONV_T_STRIDES, [2] * len(CONV_T_FILTERS)),
+        ("CONV_ACTIVATIONS", CONV_ACTIVATIONS, ["relu"] * len(CONV_FILTERS)),
+        ("CONV_T_ACTIVATIONS", CONV_T_ACTIVATIONS, ["relu"] * (len(CONV_T_FILTERS) - 1) + ["sigmoid"]),
+    ):
+        if list(values) != expected:
             raise ValueError(
-                f"action_data: episode {i} has {len(frames)} frames and actions of the shape {action.shape}; expected one "
-                "action a frame, [T] or [T, action_size]."
+                f"{name}: expected {expected}, got {values}. For other layers give worldmodels.ConvVAE an encoder or decoder."
             )
-        if len(frames) < 2:
-            raise ValueError(f"obs_data: episode {i} has one step; a next frame to predict needs at least two.")
-        actions.append(action)
-    if len({action.shape[1] for action in actions}) > 1:
-        raise ValueError("action_data: the episodes have actions of different widths.")
-    return actions
+    arguments.check_integers("CONV_T_FILTERS", CONV_T_FILTERS, "[64, 64, 32, 3]")
+    if CONV_T_FILTERS[-1] != INPUT_DIM[-1]:
+        raise ValueError(
+            f"CONV_T_FILTERS: expected the last to be the channels, {INPUT_DIM[-1]}, got {CONV_T_FILTERS}."
+        )
 
 
-def _stack(parts: list[np.ndarray]) -> np.ndarray | list[np.ndarray]:
-    return np.stack(parts) if len({len(part) for part in parts}) == 1 else parts
-
-
-def _read_keras_2(path: Path) -> list[np.ndarray] | None:
-    """The arrays of an .h5 file in Keras 2's format, in the order its layers were made; None for another format."""
-    with h5py.File(path, "r") as file:
-        if "layer_names" not in file.attrs:
-            return None
-        names = [(layer, weight) for layer in _text(file.attrs["layer_names"])
-                 for weight in _text(file[layer].attrs["weight_names"])]  # fmt: skip
-        return [np.array(file[layer][weight]) for layer, weight in names]
-
-
-def _text(names) -> list[str]:
-    return [name.decode() if isinstance(name, bytes) else str(name) for name in names]
-
-
-def _load_keras_3(load_weights, path: Path) -> None:
-    """Keras 3 reads only names that end in .weights.h5: others are read through a copy."""
-    if path.name.endswith(".weights.h5"):
-        load_weights(path)
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / "copy.weights.h5"
-        shutil.copyfile(path, copy)
-        load_weights(copy)
+def _size(arrays) -> tuple | list[tuple]:
+    return [part.shape for part in arrays] if isinstance(arrays, list) else arrays.shape

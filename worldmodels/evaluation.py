@@ -28,7 +28,7 @@ def evaluate_vae(vae: ConvVAE, episodes: Shards, seed: int = 0) -> dict[str, flo
 def _vae_figures(vae: ConvVAE, batch: dict, seed: tf.Tensor) -> dict[str, tf.Tensor]:
     frames = batch["frames"]
     q, terms = vae.encode(frames), vae.test_terms(batch, seed)
-    error = tf.square(vae.reconstruct(frames) - tf.cast(frames, tf.float32) / 255.0)
+    error = tf.square(vae.reconstruct(frames) - tf.cast(frames, vae.variable_dtype) / 255.0)
     standard = type(q)(tf.zeros_like(q.loc), tf.ones_like(q.loc))
     return terms._asdict() | {"kl_nats": tf.reduce_mean(q.kl_divergence(standard)), "pixel_mse": tf.reduce_mean(error)}
 

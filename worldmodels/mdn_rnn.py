@@ -1,17 +1,24 @@
 """`MDNRNN`: the memory model of World Models, an LSTM that ends in mixtures of Gaussians, as a Keras model."""
 
+import os
+from collections.abc import Callable
+from typing import ClassVar
+
 import keras
 import numpy as np
 import tensorflow as tf
 
+from seqvae.checks import Place, check_keys, require
 from seqvae.objectives import bounded, weighted_mean
 from seqvae.randomness import fold, normal, stateless_seed
 from seqvae.training import SequenceModel
 from worldmodels import arguments, mixture, original
+from worldmodels.arguments import Array
 from worldmodels.cell import ForgetBias, forget_bias, glorot_of, swap_gates
 from worldmodels.mixture import Mixture
-from worldmodels.results import Dream, MDNRNNTerms, MDNRNNTermsMore, Predicted, PredictedMore, State
+from worldmodels.results import Dream, MDNRNNTerms, MDNRNNTermsMore, Predicted, PredictedMore, RNNData, State
 
+_ONE_STEP = "z: sequences of one step; a next z to predict needs at least two."
 _LOGSTD_RANGE = -10.0, 10.0  # standard deviations of 5e-5 to 2e4
 
 
@@ -22,23 +29,42 @@ class MDNRNN(SequenceModel):
         h_t, c_t = LSTM([z_t, a_t], h_{t-1}, c_{t-1})
         p(z_{t+1}) = prod_d sum_k pi_dk N(z_d; mu_dk, sigma_dk),    (pi, mu, sigma) = dense(h_t)
 
+    A batch of `fit` is a dict of `z` [B, T, z_size] (or `mean` and `logvar`, from which z is drawn anew in every step),
+    `actions` [B, T, action_size], and where there are any `mask`, `done`, `rewards` [B, T] and `sample_weight` [B]; or an
+    array [B, T, z_size + action_size], z first; or a pair of such inputs and the outputs z_{t+1} [B, T, z_size], as
+    `ConvVAE.generate_rnn_data` gives them, also as lists of episodes of different lengths.
+
     Args:
         z_size, action_size: of a step's inputs.
         rnn_size: units of the LSTM. num_mixtures: K.
         predict_done, predict_reward: heads for what the next frame brings; the done logit is the first output, as the Doom
-            variant's restart logit (with restart as one more action, action_size=2, rnn_size=512, its weights fit).
+            variant's restart logit (with restart as one more action, action_size=2, rnn_size=512, its weights fit). `done`
+            and `rewards` of a batch are read by these heads alone.
         done_weight: of steps that end in the done term, 10 as in the Doom variant.
         seed: of the noise where a call gives none.
     """
 
+    input_name = "z"
+    batch_keys: ClassVar = {
+        "z": "[B, T, z_size], the codes of the frames.",
+        "mean": "[B, T, z_size], with logvar in place of z: each step draws z anew.",
+        "logvar": "[B, T, z_size], the log-variance of z.",
+        "actions": "[B, T, action_size].",
+        "mask": "[B, T], 1 for a step, 0 in the padding after the last one.",
+        "done": "[B, T], 1 where the episode ended with that frame, for the model's `done` head.",
+        "rewards": "[B, T], what came with each frame, for the model's reward head.",
+        "next_z": "[B, T, z_size], the code after each step; without it, z one step later.",
+    }
     term_names = MDNRNNTerms._fields
 
     def __init__(
-        self, *, z_size=32, action_size=3, rnn_size=256, num_mixtures=5, predict_done=False, predict_reward=False,
-        done_weight=10.0, seed=None, dtype=None, name="mdn_rnn",
+        self, *, z_size: int = 32, action_size: int = 3, rnn_size: int = 256, num_mixtures: int = 5,
+        predict_done: bool = False, predict_reward: bool = False, done_weight: float = 10.0, seed: int | None = None,
+        dtype=None, name: str = "mdn_rnn",
     ):  # fmt: skip
-        arguments.check_at_least(1, z_size=z_size, rnn_size=rnn_size, num_mixtures=num_mixtures)
-        arguments.check_at_least(0, action_size=action_size, done_weight=done_weight)
+        arguments.check_sizes(1, z_size=z_size, rnn_size=rnn_size, num_mixtures=num_mixtures)
+        arguments.check_sizes(0, action_size=action_size)
+        arguments.check_at_least(0, done_weight=done_weight)
         if predict_done or predict_reward:
             self.term_names = MDNRNNTermsMore._fields
         super().__init__(name=name, dtype=dtype, seed=seed)
@@ -67,53 +93,89 @@ class MDNRNN(SequenceModel):
         base = super().get_config()
         return {name: base[name] for name in ("name", "dtype")} | self._config
 
-    def initial_state(self, batch: int) -> State:
+    def initial_state(self, batch: int | tf.Tensor) -> State:
         """Zeros."""
-        return State(*(tf.zeros([batch, self.rnn_size]) for _ in range(2)))
+        return State(*(tf.zeros([batch, self.rnn_size], self.variable_dtype) for _ in range(2)))
 
     # --- predictions ---
 
-    def call(self, inputs, state: State | None = None, mask=None) -> Predicted | PredictedMore:
-        """Predictions for inputs [B, T, z_size + action_size], z first.
+    def call(self, inputs, state: State | None = None, mask: Array | None = None) -> Predicted | PredictedMore:
+        """Predictions for inputs [B, T, z_size + action_size], z first, or for a batch as `fit` takes it.
+
+        Of a batch with `mean` in place of `z` the means are read.
 
         Args:
             state: before the first step; None is zeros.
             mask: [B, T], 1 = a step, 0 = padding, after the last step only: the state is then that after the last step.
         """
-        inputs = arguments.check_last_axis("inputs", inputs, self.z_size + self.action_size, rank=3)
-        state = State(*state) if state is not None else None
-        mask = None if mask is None else tf.cast(mask, tf.bool)
+        given = any(part is not None for part in tf.nest.flatten(mask))  # Keras passes a structure of Nones for a dict
+        batch = self.batch_of(inputs) | ({"mask": mask} if given else {})
+        batch = self._tensors(batch, reading=("z", "mean", "actions", "mask"))
+        z = batch["z"] if "z" in batch else batch["mean"]
+        if state is not None:
+            state = self._state(state, tf.shape(z)[0])
+        return self._predict(self._joined(z, batch), state, batch.get("mask"))
+
+    def _predict(self, inputs, state: State | None = None, mask=None) -> Predicted | PredictedMore:
         hidden, h, c = self.lstm(
             tf.cast(inputs, self.compute_dtype),
             initial_state=None if state is None else [tf.cast(part, self.compute_dtype) for part in state],
-            mask=mask,
+            mask=None if mask is None else mask > 0.5,
         )
-        return self._outputs(hidden, State(tf.cast(h, tf.float32), tf.cast(c, tf.float32)))
+        return self._outputs(hidden, State(*(tf.cast(part, self.variable_dtype) for part in (h, c))))
+
+    @staticmethod
+    def _joined(z: tf.Tensor, batch: dict) -> tf.Tensor:
+        return tf.concat([z, batch["actions"]], -1) if "actions" in batch else z
+
+    def _state(self, state, count) -> State:
+        if state is None:
+            return self.initial_state(count)
+        parts = zip("hc", arguments.check_pair("state", state, "(h, c), [B, rnn_size] each"), strict=True)
+        return State(*(self._last_axis(f"state.{name}", part, self.rnn_size, 2) for name, part in parts))
+
+    def _last_axis(self, name: str, value, size: int, rank: int = 1) -> tf.Tensor:
+        return arguments.check_last_axis(name, value, size, self.variable_dtype, rank)
 
     def compute_mask(self, inputs, previous_mask):
         return None  # what comes out of padding is not marked: the loss has the mask
 
-    def step(self, z, action, state: State | None = None) -> Predicted | PredictedMore:
+    def step(self, z: Array, action: Array, state: State | None = None) -> Predicted | PredictedMore:
         """One step: z [B, z_size], action [B, action_size] -> `call`'s results without the axis of time."""
-        z = arguments.check_last_axis("z", z, self.z_size, rank=2)
-        action = arguments.check_last_axis("action", action, self.action_size, rank=2)
-        return self._run(self._step, z, action, state or self.initial_state(z.shape[0]))
+        z, action = self._last_axis("z", z, self.z_size, 2), self._last_axis("action", action, self.action_size, 2)
+        return self._run(self._step, z, action, self._state(state, tf.shape(z)[0]))
 
-    def sample(self, logmix, mean, logstd, temperature: float = 1.0, *, seed=None, noise=None) -> tf.Tensor:
+    def sample(
+        self,
+        logmix: Array,
+        mean: Array,
+        logstd: Array,
+        temperature: float = 1.0,
+        *,
+        seed: int | None = None,
+        noise=None,
+    ) -> tf.Tensor:
         """z [..., z_size] drawn from the mixtures, as the original draws it (`worldmodels.mixture.draw`).
 
         Args:
             temperature: above 0; below 1 surer, above 1 wilder.
             noise: (uniform, standard normal) numbers [..., z_size] to draw with, in place of a seed.
         """
-        _check_temperature(temperature)
-        parts = Mixture(*(tf.convert_to_tensor(part, tf.float32) for part in (logmix, mean, logstd)))
-        u, normal = noise if noise is not None else self._noise(tf.shape(parts.mean)[:-1], seed)
-        return mixture.draw(parts, temperature, tf.cast(u, tf.float32), tf.cast(normal, tf.float32))
+        arguments.check_temperature(temperature)
+        named = {"logmix": logmix, "mean": mean, "logstd": logstd}
+        parts = Mixture(*(arguments.check_numbers(n, value, self.variable_dtype) for n, value in named.items()))
+        if not all(part.shape.rank and part.shape.is_compatible_with(parts.mean.shape) for part in parts):
+            raise ValueError(
+                "logmix, mean, logstd: expected the same shape [..., z_size, num_mixtures], got "
+                f"{', '.join(str(tuple(part.shape)) for part in parts)}."
+            )
+        return mixture.draw(
+            parts, temperature, *self._noise(parts.mean.shape[:-1], tf.shape(parts.mean)[:-1], seed, noise)
+        )
 
     def dream(
-        self, z0, *, actions=None, policy=None, steps: int | None = None, temperature: float = 1.0, state=None,
-        vae=None, seed=None, noise=None,
+        self, z0: Array, *, actions: Array | None = None, policy: Callable | None = None, steps: int | None = None,
+        temperature: float = 1.0, state: State | None = None, vae=None, seed: int | None = None, noise=None,
     ) -> Dream:  # fmt: skip
         """Rolls the model forward on its own predictions from z0 [B, z_size] (World Models, section "Dream").
 
@@ -129,28 +191,36 @@ class MDNRNN(SequenceModel):
             ValueError: neither or both of actions and policy, or shapes that do not fit.
             FloatingPointError: a code is not finite.
         """
-        _check_temperature(temperature)
-        z0 = arguments.check_last_axis("z0", z0, self.z_size, rank=2)
+        arguments.check_temperature(temperature)
+        z0 = self._last_axis("z0", z0, self.z_size, 2)
         if (actions is None) == (policy is None) or (policy is not None and steps is None):
             raise ValueError("dream: expected either actions [B, steps, action_size], or policy and steps.")
-        if actions is not None:
-            actions = arguments.check_last_axis("actions", actions, self.action_size, rank=3)
-            if actions.shape[0] != z0.shape[0] or steps not in (None, actions.shape[1]):
-                raise ValueError(
-                    f"actions: expected [{z0.shape[0]}, {steps or 'steps'}, {self.action_size}] to fit z0 and steps, got "
-                    f"{tuple(actions.shape)}."
-                )
-            steps = actions.shape[1]
-        shape = [z0.shape[0], steps, self.z_size]
-        u, normal = self._noise(shape, seed) if noise is None else (tf.cast(n, tf.float32) for n in noise)
-        state = self.initial_state(shape[0]) if state is None else State(*state)
-        temperature = tf.constant(temperature, tf.float32)
+        if vae is not None:
+            arguments.check_callable("vae", getattr(vae, "decode", vae), "a ConvVAE")
+        if policy is not None:
+            arguments.check_callable("policy", policy, "a function of z and h that gives actions")
+            arguments.check_sizes(1, steps=steps)
+        else:
+            actions, steps = self._dream_actions(actions, z0, steps)
+        shape = [tf.shape(z0)[0], steps, self.z_size]
+        u, normal = self._noise([z0.shape[0], steps if policy else None, self.z_size], shape, seed, noise)
+        state = self._state(state, shape[0])
+        temperature = tf.cast(temperature, self.variable_dtype)
         if policy is None:
             z = self._run(self._dream, z0, actions, state, temperature, u, normal)
         else:
             z, actions = self._dream_with(policy, z0, state, temperature, u, normal)
         arguments.check_finite("dream", z=z)
         return Dream(z, actions, None if vae is None else vae.decode(z))
+
+    def _dream_actions(self, actions, z0: tf.Tensor, steps: int | None) -> tuple[tf.Tensor, int | tf.Tensor]:
+        actions = self._last_axis("actions", actions, self.action_size, 3)
+        if not actions.shape[:2].is_compatible_with([z0.shape[0], steps]):
+            raise ValueError(
+                f"actions: expected [{z0.shape[0]}, {steps or 'steps'}, {self.action_size}] to fit z0 and steps, got "
+                f"{tuple(actions.shape)}."
+            )
+        return actions, tf.shape(actions)[1]
 
     def _dream(self, z0, actions, state, temperature, u, normal) -> tf.Tensor:
         def one(carried, now):
@@ -166,7 +236,7 @@ class MDNRNN(SequenceModel):
     def _dream_with(self, policy, z0, state, temperature, u, normal) -> tuple[tf.Tensor, tf.Tensor]:
         path, taken = [z0], []
         for t in range(u.shape[1]):
-            taken.append(arguments.check_last_axis("policy", policy(path[-1], state.h), self.action_size, rank=2))
+            taken.append(self._last_axis("policy", policy(path[-1], state.h), self.action_size, 2))
             z, state = self._run(self._step_and_draw, path[-1], taken[-1], state, temperature, u[:, t], normal[:, t])
             path.append(z)
         return tf.stack(path, 1), tf.stack(taken, 1)
@@ -175,12 +245,22 @@ class MDNRNN(SequenceModel):
         predicted = self._step(z, action, state)
         return mixture.draw(Mixture(*predicted[:3]), temperature, u, normal), predicted.state
 
-    def _noise(self, shape, seed) -> tuple[tf.Tensor, tf.Tensor]:
-        seed = stateless_seed(seed, self._seeds)
-        return tf.random.stateless_uniform(shape, fold(seed, 0)), tf.random.stateless_normal(shape, fold(seed, 1))
+    def _noise(self, static, shape, seed, noise) -> tuple[tf.Tensor, tf.Tensor]:
+        """The given noise, or uniform and standard normal numbers of `shape`; static: the shape as far as it is known."""
+        if noise is None:
+            seed, dtype = stateless_seed(seed, self._seeds), self.variable_dtype
+            uniform = tf.random.stateless_uniform(shape, fold(seed, 0), dtype=dtype)
+            return uniform, tf.random.stateless_normal(shape, fold(seed, 1), dtype=dtype)
+        pair = arguments.check_pair("noise", noise, "of uniform and standard normal numbers")
+        parts = tuple(arguments.check_numbers("noise", part, self.variable_dtype) for part in pair)
+        if not all(part.shape.is_compatible_with(static) for part in parts):
+            raise ValueError(
+                f"noise: expected numbers of the shape {list(static)}, got {[list(p.shape) for p in parts]}."
+            )
+        return parts
 
     def _step(self, z, action, state) -> Predicted | PredictedMore:
-        predicted = self.call(tf.concat([z, action], -1)[:, None], state)
+        predicted = self._predict(tf.concat([z, action], -1)[:, None], state)
         squeezed = {
             name: None if value is None else value[:, 0]
             for name, value in predicted._asdict().items()
@@ -189,7 +269,7 @@ class MDNRNN(SequenceModel):
         return predicted._replace(**squeezed)
 
     def _outputs(self, hidden, state: State) -> Predicted | PredictedMore:
-        outputs = tf.cast(self.head(hidden), tf.float32)
+        outputs = tf.cast(self.head(hidden), self.variable_dtype)
         first, last = int(self.predict_done), tf.shape(outputs)[-1] - int(self.predict_reward)
         shape = tf.concat([tf.shape(outputs)[:-1], [self.z_size, 3 * self.num_mixtures]], 0)
         logits, mean, logstd = tf.split(tf.reshape(outputs[..., first:last], shape), 3, axis=-1)
@@ -201,70 +281,175 @@ class MDNRNN(SequenceModel):
 
     # --- training ---
 
-    def loss_terms(self, batch: dict, *, seed=None, training=True) -> MDNRNNTerms | MDNRNNTermsMore:
-        """The terms for a dict of sequences: at each step z_t and the action are seen and z_{t+1} is predicted.
+    def loss_terms(self, batch: dict, *, seed=None, training: bool = True) -> MDNRNNTerms | MDNRNNTermsMore:
+        """The terms for a dict of sequences: z_t and the action at t are the inputs, z_{t+1} is predicted.
 
         Args:
             batch: `z` [B, T, z_size], or `mean` and `logvar`, from which z is drawn; `actions` [B, T, action_size]; where
                 episodes are of different lengths `mask` [B, T]; for the heads `done` and `rewards` [B, T], what came with
-                each frame.
+                each frame. With `next_z` [B, T, z_size], the z that follow each step, all T steps are predicted, and
+                `mask`, `done` and `rewards` are those of the predicted steps.
         """
-        del training  # there is nothing that only training does
-        z = self._codes(batch, seed)
-        actions = arguments.check_last_axis("actions", batch["actions"], self.action_size, rank=3)
-        if z.shape[1] is not None and z.shape[1] < 2:
-            raise ValueError("z: sequences of one step; a next z to predict needs at least two.")
-        weight = tf.ones(tf.shape(z)[:2]) if batch.get("mask") is None else tf.cast(batch["mask"], tf.float32)
-        weight = weight[:, 1:]
-        predicted = self.call(tf.concat([z, actions], -1)[:, :-1])
-        nll = -tf.reduce_mean(mixture.log_prob(Mixture(*predicted[:3]), z[:, 1:]), -1)
+        del training  # the losses of training and evaluation are the same
+        batch = self._tensors(self.with_noise(self.batch_of(batch), seed))
+        inputs, targets = self._joined(batch["z"], batch), self._predicted_steps(batch)
+        predicted = self._predict(inputs if "next_z" in batch else inputs[:, :-1])
+        weight = self._weights(batch)
+        nll = -tf.reduce_mean(mixture.log_prob(Mixture(*predicted[:3]), targets["z"]), -1)
         nll = weighted_mean(nll, weight)
         if isinstance(predicted, Predicted):
             return MDNRNNTerms(nll)
-        return MDNRNNTermsMore(
-            nll, self._done_term(predicted.done, batch, weight), self._reward_term(predicted.reward, batch, weight)
-        )
+        done, reward = (tf.zeros([], nll.dtype) for _ in range(2))
+        if self.predict_done:
+            cross_entropy = tf.nn.weighted_cross_entropy_with_logits(targets["done"], predicted.done, self.done_weight)
+            done = weighted_mean(cross_entropy, weight)
+        if self.predict_reward:
+            reward = weighted_mean(0.5 * tf.square(predicted.reward - targets["rewards"]), weight)
+        return MDNRNNTermsMore(nll, done, reward)
+
+    def _predicted_steps(self, batch: dict) -> dict:
+        """The part of the sequences that is predicted."""
+        if "next_z" in batch:
+            return batch | {"z": batch["next_z"]}
+        return {name: value[:, 1:] for name, value in batch.items() if name != "sample_weight"}
+
+    def _weights(self, batch: dict, dtype=None) -> tf.Tensor:
+        weights = self.frame_weights(batch, dtype)
+        return weights if "next_z" in batch else weights[:, 1:]
 
     def with_noise(self, batch: dict, seed) -> dict:
         """Of a batch of `mean` and `logvar` a draw, as `z`."""
+        if "z" in batch or "mean" not in batch:
+            return batch
+        mean, logvar = (self._tensors(batch, reading=("mean", "logvar"))[name] for name in ("mean", "logvar"))
+        noise = normal(tf.shape(mean), fold(stateless_seed(seed, self._seeds), 2), mean.dtype)
         rest = {name: value for name, value in batch.items() if name not in ("mean", "logvar")}
-        return rest | {"z": self._codes(batch, seed)}
+        return rest | {"z": mean + tf.exp(0.5 * logvar) * noise}
 
     def objective(self, terms: MDNRNNTerms | MDNRNNTermsMore) -> tf.Tensor:
         """The loss: the sum of the terms."""
         return tf.add_n(list(terms))
 
     def count(self, batch: dict) -> tf.Tensor:
-        """The predicted steps of a batch."""
-        if "mask" in batch:
-            return tf.reduce_sum(tf.cast(batch["mask"], tf.float32)[:, 1:])
-        shape = tf.shape(batch["actions"])
-        return tf.cast(shape[0] * (shape[1] - 1), tf.float32)
+        """The predicted steps of a batch, each times its sequence's `sample_weight`."""
+        return tf.reduce_sum(self._weights(batch, tf.float32))
 
-    def _codes(self, batch: dict, seed) -> tf.Tensor:
-        if "z" in batch:
-            return arguments.check_last_axis("z", batch["z"], self.z_size, rank=3)
-        mean, logvar = (
-            arguments.check_last_axis(name, batch[name], self.z_size, rank=3) for name in ("mean", "logvar")
-        )
-        noise = normal(tf.shape(mean), fold(stateless_seed(seed, self._seeds), 2))
-        return mean + tf.exp(0.5 * logvar) * noise
+    # --- batches ---
 
-    def _done_term(self, logit, batch, weight) -> tf.Tensor:
-        if logit is None:
-            return tf.zeros([])
-        done = tf.cast(batch["done"], tf.float32)[:, 1:]
-        cross_entropy = tf.nn.weighted_cross_entropy_with_logits(done, logit, self.done_weight)
-        return weighted_mean(cross_entropy, weight)
+    def batch_of(self, data) -> dict:
+        """The batch, a dict: of an array [B, T, z_size + action_size] `z` and `actions`, of a pair's outputs `next_z`."""
+        batch = super().batch_of(data)
+        x = self._unpacked(data)[0]
+        if isinstance(x, dict):
+            return batch
+        inputs = self._last_axis("inputs", batch["z"], self.z_size + self.action_size, 3)
+        return batch | {"z": inputs[..., : self.z_size], "actions": inputs[..., self.z_size :]}
 
-    def _reward_term(self, reward, batch, weight) -> tf.Tensor:
-        if reward is None:
-            return tf.zeros([])
-        return weighted_mean(0.5 * tf.square(reward - tf.cast(batch["rewards"], tf.float32)[:, 1:]), weight)
+    def _second(self, batch: dict, y) -> dict:
+        if not isinstance(y, dict) and len(np.shape(y) if not tf.is_tensor(y) else y.shape) == 3:
+            return {"next_z": y}
+        return super()._second(batch, y)
+
+    def _checked_data(self, x, y, sample_weight) -> tuple:
+        if y is None and isinstance(x, RNNData):
+            x, y = x
+        if isinstance(x, list):
+            x, y = self._padded(x, y), None
+        return super()._checked_data(x, y, sample_weight)
+
+    def _check_data(self, data, place: Place) -> None:
+        super()._check_data(self.batch_of(data), place)
+
+    def _has_input(self, batch: dict) -> bool:
+        return "mean" in batch
+
+    def _padded(self, inputs: list, outputs: list | None) -> dict:
+        """A batch of episodes of different lengths: inputs [T, z_size + action_size] each, and perhaps outputs."""
+        episodes = {"inputs": (inputs, self.z_size + self.action_size)}
+        if outputs is not None:
+            episodes["outputs"] = outputs, self.z_size
+        arrays = {}
+        for name, (parts, size) in episodes.items():
+            arrays[name] = [self._last_axis(f"{name}, episode {i}", part, size, 2) for i, part in enumerate(parts)]
+        lengths = [len(part) for part in arrays["inputs"]]
+        if outputs is not None and [len(part) for part in arrays["outputs"]] != lengths:
+            raise ValueError("outputs: expected as many episodes as inputs, of the same lengths.")
+        padded = {
+            name: np.stack([np.pad(part, [(0, max(lengths) - len(part)), (0, 0)]) for part in parts])
+            for name, parts in arrays.items()
+        }
+        batch = {
+            "z": padded["inputs"][..., : self.z_size],
+            "actions": padded["inputs"][..., self.z_size :],
+            "mask": np.arange(max(lengths)) < np.array(lengths)[:, None],
+        }
+        return batch | ({"next_z": padded["outputs"]} if outputs is not None else {})
+
+    def check_batch(self, batch: dict, place: Place = Place()) -> None:  # noqa: B008
+        """Checks a batch of sequences: shapes, masks of 1s and then 0s, and that steps hold finite numbers, done 0 or 1."""
+        tensors = self._tensors(batch)
+        if "next_z" not in tensors:
+            steps = next(iter(tensors.values()))
+            require(tf.shape(steps)[1] > 1, _ONE_STEP)
+        if "mask" in tensors:
+            mask = tensors["mask"]
+            arguments.check_mask_values(mask, mask if "next_z" in tensors else mask[:, 1:])
+        for name, value in tensors.items():
+            if name not in ("mask", "sample_weight"):
+                arguments.check_finite_steps(name, value, place)
+        if "done" in tensors:
+            done = tensors["done"]
+            require(tf.reduce_all((done == 0) | (done == 1)), "done: expected 1 (the episode ended) and 0 only.")
+
+    def serving_inputs(self) -> keras.layers.InputSpec:
+        """Inputs [B, T, z_size + action_size] of any number and length."""
+        size = self.z_size + self.action_size
+        return keras.layers.InputSpec(shape=(None, None, size), dtype=self.variable_dtype, name="inputs")
+
+    def export(self, filepath: str | os.PathLike, *args, **options) -> None:
+        """As `keras.Model.export`. The exported model returns a flat dict: `logmix`, `mean`, `logstd`, `state_h`, `state_c`,
+        and `done` and `reward` where the model has these heads."""
+        options.setdefault("input_signature", [self.serving_inputs()])
+        _Served(self).export(filepath, *args, **options)
+
+    def _tensors(self, batch: dict, reading: tuple[str, ...] | None = None) -> dict:
+        """The batch as tensors of known types and shapes, 0 where a step is masked: what is missing is never read.
+
+        reading: the keys that are needed here; None needs those of training.
+        """
+        check_keys(batch, (*self.batch_keys, "sample_weight"))
+        self._check_complete(batch, training=reading is None)
+        sizes = dict.fromkeys(("z", "mean", "logvar", "next_z"), self.z_size)
+        sizes |= {"actions": self.action_size, "mask": None, "done": None, "rewards": None}
+        names = [name for name in sizes if name in batch and (reading is None or name in (*reading, "mask"))]
+        tensors = {name: arguments.check_steps(name, batch[name], sizes[name], self.variable_dtype) for name in names}
+        arguments.check_same_steps(tensors)
+        if reading is None and "next_z" not in tensors and tensors[names[0]].shape[1] == 1:
+            raise ValueError(_ONE_STEP)
+        if "mask" in tensors:
+            step = tensors["mask"] > 0.5
+            for name, value in tensors.items():
+                if name != "mask":
+                    known = step[..., None] if value.shape.rank == 3 else step
+                    tensors[name] = tf.where(known, value, tf.zeros_like(value))
+        return tensors | {name: value for name, value in batch.items() if name == "sample_weight"}
+
+    def _check_complete(self, batch: dict, training: bool) -> None:
+        needed = ["z"] if "z" in batch or "mean" not in batch else ["logvar"]
+        needed += ["actions"] if self.action_size else []
+        if training:
+            needed += ["done"] * self.predict_done + ["rewards"] * self.predict_reward
+        missing = [name for name in needed if name not in batch]
+        if missing:
+            raise ValueError(
+                f"{', '.join(missing)}: missing in a batch of {', '.join(batch) or 'nothing'}. This model takes z (or mean "
+                f"and logvar){', actions' if self.action_size else ''}"
+                f"{', done' if self.predict_done else ''}{', rewards' if self.predict_reward else ''}."
+            )
 
     # --- the original project's weights ---
 
-    def load_json(self, path) -> None:
+    def load_json(self, path: str | os.PathLike) -> None:
         """Sets the weights to those of a file that `save_json` or the original project wrote (`rnn.json`).
 
         Raises:
@@ -272,7 +457,7 @@ class MDNRNN(SequenceModel):
         """
         original.load(self, original.read_json(path), source=str(path))
 
-    def save_json(self, path) -> None:
+    def save_json(self, path: str | os.PathLike) -> None:
         """Writes the weights as the original project does: integers of 1/10000, in its order and its cell's layout."""
         original.write_json(path, original.arrays(self))
 
@@ -294,6 +479,16 @@ class MDNRNN(SequenceModel):
         cell.bias.assign(swap_gates(bias) + forget_bias(self.rnn_size))
 
 
-def _check_temperature(temperature) -> None:
-    if not tf.is_tensor(temperature) and not temperature > 0:
-        raise ValueError(f"temperature: expected a number above 0, got {temperature!r}.")
+class _Served(keras.Model):
+    """The model with outputs as a SavedModel may have them: names and tensors, not nested."""
+
+    def __init__(self, model: MDNRNN):
+        super().__init__(autocast=False, name=model.name, dtype=model.dtype_policy)
+        self.model = model
+        self.built = True
+
+    def call(self, inputs) -> dict[str, tf.Tensor]:
+        outputs = self.model(inputs)._asdict()
+        state = outputs.pop("state")
+        outputs |= {f"state_{name}": value for name, value in state._asdict().items()}
+        return {name: value for name, value in outputs.items() if value is not None}

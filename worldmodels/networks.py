@@ -17,36 +17,46 @@ class FirstDeconvolution(keras.layers.Conv2DTranspose):
         return self.activation(outputs)
 
 
-def check_sizes(image_shape, filters, kernel_sizes, decoder_filters, decoder_kernel_sizes) -> None:
-    """Whether every layer has something left to look at, and the decoder ends at the frame's size.
+def check_encoder_sizes(image_shape, filters, kernel_sizes) -> None:
+    """Checks that every layer of the encoder has an input of at least its kernel's size.
 
     Raises:
-        ValueError: names the layer, and kernel sizes that would fit.
+        ValueError: names the layer and the sizes so far.
     """
-    for names, many, kernels in (
-        (("filters", "kernel_sizes"), filters, kernel_sizes),
-        (("decoder_filters", "decoder_kernel_sizes"), (*decoder_filters, image_shape[-1]), decoder_kernel_sizes),
-    ):
-        if len(many) != len(kernels):
-            raise ValueError(
-                f"{names[0]}, {names[1]}: {len(many)} layers of filters (the decoder's last one makes the channels), "
-                f"{len(kernels)} kernel sizes; expected one kernel size a layer."
-            )
-        if min(*many, *kernels) < 1:
-            raise ValueError(f"{names[0]}, {names[1]}: expected integers of at least 1, got {many} and {kernels}.")
+    _check_one_each(("filters", "kernel_sizes"), filters, kernel_sizes)
     for side, size in zip(("height", "width"), image_shape[:2], strict=True):
         _check_encoder(side, size, kernel_sizes)
+
+
+def check_decoder_sizes(image_shape, decoder_filters, decoder_kernel_sizes) -> None:
+    """Checks that the decoder ends at the frame's size.
+
+    Raises:
+        ValueError: names kernel sizes that would fit.
+    """
+    _check_one_each(
+        ("decoder_filters", "decoder_kernel_sizes"), (*decoder_filters, image_shape[-1]), decoder_kernel_sizes
+    )
     sizes = decoded_sizes(decoder_kernel_sizes)
-    if tuple(image_shape[:2]) != (sizes[-1], sizes[-1]):
-        fitting = fitting_kernels(image_shape[0]) if image_shape[0] == image_shape[1] else None
-        cure = (
-            f"decoder_kernel_sizes={fitting} would make {image_shape[0]}; give {len(fitting) - 1} decoder_filters"
-            if fitting
-            else "frames must be square; crop or pad them"
-        )
+    if tuple(image_shape[:2]) == (sizes[-1], sizes[-1]):
+        return
+    fitting = fitting_kernels(image_shape[0]) if image_shape[0] == image_shape[1] else None
+    cure = (
+        f"decoder_kernel_sizes={fitting} would make {image_shape[0]}; give {len(fitting) - 1} decoder_filters"
+        if fitting
+        else "frames must be square; crop or pad them"
+    )
+    raise ValueError(
+        f"image_shape: {tuple(image_shape)} is not what the decoder makes, {sizes[-1]}x{sizes[-1]} (from 1: "
+        f"{', '.join(map(str, sizes))}). For these frames {cure}."
+    )
+
+
+def _check_one_each(names: tuple[str, str], filters, kernels) -> None:
+    if len(filters) != len(kernels):
         raise ValueError(
-            f"image_shape: {tuple(image_shape)} is not what the decoder makes, {sizes[-1]}x{sizes[-1]} (from 1: "
-            f"{', '.join(map(str, sizes))}). For these frames {cure}."
+            f"{names[0]}, {names[1]}: {len(filters)} layers of filters (the decoder's last one makes the channels), "
+            f"{len(kernels)} kernel sizes; expected one kernel size a layer."
         )
 
 
@@ -96,7 +106,7 @@ def encoder(image_shape, z_size: int, filters, kernel_sizes, dtype) -> keras.Mod
 
 
 def decoder(z_size: int, dense_units: int, channels: int, filters, kernel_sizes, dtype) -> keras.Model:
-    """Codes [N, z_size] -> logits of the frames [N, H, W, C]."""
+    """Codes [N, z_size] -> frames [N, H, W, C] in (0, 1), in the precision of the weights."""
     inputs = keras.Input((z_size,), name="z", dtype=dtype.compute_dtype)
     hidden = keras.layers.Dense(dense_units, name="dec_fc", dtype=dtype)(inputs)
     hidden = keras.layers.Reshape((1, 1, dense_units), name="dec_seed", dtype=dtype)(hidden)
@@ -106,9 +116,55 @@ def decoder(z_size: int, dense_units: int, channels: int, filters, kernel_sizes,
             count, size, strides=STRIDE, activation="relu" if i < len(kernel_sizes) else None, name=f"dec_deconv{i}",
             dtype=dtype,
         )(hidden)  # fmt: skip
-    return keras.Model(inputs, hidden, name="decoder")
+    # in half precision a sigmoid has steps of 1/256
+    frames = keras.layers.Activation("sigmoid", name="dec_frames", dtype=dtype.variable_dtype)(hidden)
+    return keras.Model(inputs, frames, name="decoder")
 
 
-def frames_of(outputs: tf.Tensor) -> tf.Tensor:
-    """Frames in (0, 1) from the decoder's outputs."""
-    return tf.sigmoid(outputs)
+def check_encoder_layer(layer: keras.layers.Layer, image_shape: tuple[int, int, int], z_size: int) -> None:
+    """Builds a user's encoder and checks what it returns for frames [N, H, W, C].
+
+    Raises:
+        ValueError: it is no Keras layer, cannot take the frames, or returns something else than mean and log-variance.
+    """
+    outputs = _outputs_of("encoder", layer, image_shape)
+    shapes = None if isinstance(outputs, dict) else [tuple(o.shape[1:]) for o in keras.tree.flatten(outputs)]
+    if shapes not in ([(z_size,), (z_size,)], [(2 * z_size,)]):
+        raise ValueError(
+            f"encoder: expected mean and log-variance of z, two tensors [N, {z_size}] or one [N, {2 * z_size}], for frames "
+            f"[N, {', '.join(map(str, image_shape))}], got {_described(outputs)}."
+        )
+
+
+def check_decoder_layer(layer: keras.layers.Layer, image_shape: tuple[int, int, int], z_size: int) -> None:
+    """Builds a user's decoder and checks what it returns for codes [N, z_size].
+
+    Raises:
+        ValueError: it is no Keras layer, cannot take the codes, or returns something else than frames.
+    """
+    outputs = _outputs_of("decoder", layer, (z_size,))
+    if getattr(outputs, "shape", None) is None or tuple(outputs.shape[1:]) != tuple(image_shape):
+        raise ValueError(
+            f"decoder: expected frames [N, {', '.join(map(str, image_shape))}] in [0, 1] for codes [N, {z_size}], got "
+            f"{_described(outputs)}."
+        )
+
+
+def mean_and_logvar(outputs) -> tuple[tf.Tensor, tf.Tensor]:
+    """The two parts of an encoder's outputs: a pair, or one tensor [N, 2 z_size]."""
+    return tuple(outputs) if isinstance(outputs, tuple | list) else tuple(tf.split(outputs, 2, axis=-1))
+
+
+def _outputs_of(name: str, layer, shape: tuple[int, ...]):
+    if not isinstance(layer, keras.layers.Layer):
+        raise ValueError(f"{name}: expected a Keras layer or model, got {layer!r}.")
+    try:
+        return layer(keras.KerasTensor((None, *shape), dtype=layer.compute_dtype))
+    except Exception as error:
+        raise ValueError(
+            f"{name}: {layer.name} does not take inputs of the shape [N, {', '.join(map(str, shape))}] ({error})."
+        ) from error
+
+
+def _described(outputs) -> str:
+    return str(keras.tree.map_structure(lambda output: ["N", *output.shape[1:]], outputs))

@@ -7,7 +7,7 @@ import numpy as np
 
 from seqvae.files import whole_file
 
-_SCALE = 10_000.0  # its files hold integers, weights times this
+SCALE = 10_000.0  # its files hold integers, weights times this
 
 
 def load(model, arrays, *, source: str = "arrays") -> None:
@@ -66,7 +66,7 @@ def read_json(path: str | Path) -> list[np.ndarray]:
         if array.dtype.kind not in "iuf":
             raise ValueError(f"{path}: array {i} holds something else than numbers.")
         with np.errstate(over="ignore"):  # `load` refuses what becomes infinite
-            found.append((array / _SCALE).astype(np.float32))
+            found.append((array / SCALE).astype(np.float32))
     return found
 
 
@@ -79,7 +79,7 @@ def write_json(path: str | Path, arrays: list[np.ndarray]) -> None:
     if not all(np.isfinite(array).all() for array in arrays):
         raise ValueError(f"{path}: weights that are not finite cannot be written as integers.")
     # float32 to float64 first: 10000 times a half-precision weight would overflow.
-    integers = [np.round(_SCALE * np.asarray(array, np.float64)).astype(np.int64).tolist() for array in arrays]
+    integers = [np.round(SCALE * np.asarray(array, np.float64)).astype(np.int64).tolist() for array in arrays]
     with whole_file(path) as part:
         part.write_text(_lines(integers), encoding="utf-8")
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from seqvae import checks, replicas, saved_models
 from seqvae.checks import Place
-from seqvae.randomness import stateless_seed
+from seqvae.randomness import fold, stateless_seed
 from seqvae.training.checked_data import check_arrays, checked, is_arrays
 from seqvae.training.gradient_step import gradient_step, loss_scaled, regularisation
 
@@ -132,6 +132,8 @@ class SequenceModel(keras.Model):
         if options.pop("class_weight", None) is not None:
             raise ValueError("class_weight: expected none, sequences have no classes. Pass sample_weight=[B].")
         options = self._checked_validation(options)
+        if self.compiled and not self.optimizer.built and all(layer.built for layer in self._flatten_layers()):
+            self.optimizer.build(self.trainable_variables)  # now: BackupAndRestore restores only what is built
         with checks.named("The step on this batch was skipped, the weights are those before it."):
             return super().fit(*data[:2], sample_weight=data[2], **options)
 
@@ -161,7 +163,8 @@ class SequenceModel(keras.Model):
         return super().predict_on_batch(self._checked_data(x, None, None)[0])
 
     def train_step(self, data):
-        seed = stateless_seed(None, self._seeds)
+        # from the steps taken, not from the generator's state: a run that Keras restores then draws the same noise
+        seed = fold(stateless_seed(self._seeds.state[0], self._seeds), tf.cast(self.optimizer.iterations, tf.int32))
         with replicas.of_fit(self.batch_of(data)) as batch:
             step = gradient_step(self, batch, None, self.optimizer, seed=seed)
             return self._track(batch, step.loss, step.terms)

@@ -20,6 +20,7 @@ class Terms(NamedTuple):
     error: tf.Tensor
 
 
+@keras.saving.register_keras_serializable(package="tests")
 class Line(SequenceModel):
     """frames [B, T, 2] are predicted as w * frame; the error is that from 3 * frame."""
 
@@ -329,6 +330,25 @@ def test_weights_go_to_an_h5_file_of_any_name_and_back(tmp_path):
         model.save_weights(tmp_path / "a.npz")
     with pytest.raises(FileNotFoundError, match=r"none.h5: no such file"):
         model.load_weights(tmp_path / "none.h5")
+
+
+def test_averages_of_weights_are_swapped_in_for_the_validation():
+    model = Line()
+    model.compile(keras.optimizers.Adam(0.1, clipnorm=1.0, use_ema=True, ema_momentum=0.5))
+    swap = keras.callbacks.SwapEMAWeights(swap_on_epoch=True)
+    history = model.fit(X, batch_size=2, epochs=3, verbose=0, validation_data=(X,), callbacks=[swap]).history
+    assert history["val_loss"][-1] < history["val_loss"][0]
+
+
+def test_a_saved_model_goes_on_with_its_optimiser(tmp_path):
+    model = Line()
+    trained(X, model=model, optimizer=keras.optimizers.Adam(0.01))
+    model.save(tmp_path / "line.keras")
+    again = keras.models.load_model(tmp_path / "line.keras")
+    for each in (model, again):
+        each.fit(X, batch_size=2, shuffle=False, verbose=0)
+    np.testing.assert_array_equal(again.line.kernel, model.line.kernel)
+    assert again.optimizer.iterations == 6
 
 
 def test_an_exported_model_needs_no_signature(tmp_path):

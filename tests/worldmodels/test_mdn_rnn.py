@@ -220,7 +220,7 @@ def test_no_input_and_no_weights_make_the_loss_or_its_gradient_infinite(kind):
 @pytest.mark.parametrize(
     "call, message",
     [
-        (lambda m: MDNRNN(num_mixtures=0), "num_mixtures: expected a number of at least 1"),
+        (lambda m: MDNRNN(num_mixtures=0), "num_mixtures: expected an integer of at least 1"),
         (lambda m: m(np.zeros((2, 3, 4))), r"inputs: expected floats of the shape \[..., 5\], got \(2, 3, 4\)"),
         (lambda m: m(np.zeros((2, 5))), r"inputs: expected floats"),
         (lambda m: m.step(np.zeros((2, 3)), np.zeros((2, 1))), r"action: expected floats of the shape \[..., 2\]"),

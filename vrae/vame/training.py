@@ -240,7 +240,8 @@ def load_best(config: str) -> tuple[RNN_VAE, Statistics, Config]:
         raise FileNotFoundError(f"{path}: no trained model there. Train one with vrae.vame.rnn_vae.train_model.")
     try:
         about = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-        found, settings = Statistics(**about["statistics"]), Config(**about["config"])
+        here = {"project_path": settings.project_path}  # a project may have been moved since it was trained
+        found, settings = Statistics(**about["statistics"]), Config(**about["config"] | here)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path.with_suffix('.json')}: damaged ({error}). Train the model again.") from error
     model = build_model(settings)
