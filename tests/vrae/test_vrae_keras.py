@@ -71,6 +71,7 @@ def test_ragged_tensors_are_evaluated_and_predicted(model):
     lengths = MASK.sum(1).astype(int)
     ragged = tf.RaggedTensor.from_row_lengths(X[MASK > 0], lengths)
     found = model.predict(ragged, batch_size=6, verbose=0)
+    assert model.predict(ragged, batch_size=2, verbose=0).shape == (6, None, 3)  # batches of other lengths
     np.testing.assert_allclose(found, model.reconstruct(X, MASK), **SAME_FLOAT32)
     kl = [model.evaluate(data, batch_size=6, verbose=0, return_dict=True)["kl"] for data in (ragged, BATCH)]
     np.testing.assert_allclose(*kl, **SAME_FLOAT32)
@@ -270,8 +271,9 @@ def test_weights_and_copies(model, tmp_path):
     model.save_weights(tmp_path / "a.h5")
     other = make(seed=1)
     other.load_weights(tmp_path / "a.h5")
-    copies = [other, copy.deepcopy(model), VRAE.from_config(model.get_config())]
-    copies[-1].set_weights(model.get_weights())
+    copies = [other, copy.deepcopy(model), VRAE.from_config(model.get_config()), keras.models.clone_model(model)]
+    for each in copies[2:]:  # of the configuration alone
+        each.set_weights(model.get_weights())
     for each in copies:
         np.testing.assert_array_equal(each.reconstruct(X, MASK), model.reconstruct(X, MASK))
     with warnings.catch_warnings():

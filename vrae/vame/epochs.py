@@ -88,7 +88,8 @@ def compiled(model: RNN_VAE, make, options: tuple = ()):
     kept = model.__dict__.setdefault("_compiled_steps", {})
     key = make, options
     if key not in kept:
-        kept[key] = tf.function(make(model, *options), autograph=False, reduce_retracing=True)
+        # partial: TensorFlow counts traces by code, and warns of ten models that are traced once each
+        kept[key] = tf.function(partial(make(model, *options)), autograph=False, reduce_retracing=True)
     return kept[key]
 
 
