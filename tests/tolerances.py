@@ -45,3 +45,7 @@ VAME_FLOAT32 = dict(rtol=1e-5, atol=2e-5)
 # One replica or several: the same sums in another order, over 20 steps. In float32 3e-7 of the largest was seen; numbers near
 # 0 are compared with weights of about 1.
 REPLICAS = dict(rtol=1e-6, atol=1e-6)
+
+# Three SGD steps of World Models in bfloat16 (8 bits) or float16 layers: the moves of all weights together, relative to their
+# norm in float32. A rounding error of 2**-8 an operation, some operations deep.
+MIXED_STEPS = 0.05
