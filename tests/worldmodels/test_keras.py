@@ -139,7 +139,7 @@ def test_a_sequence_of_weight_0_counts_as_if_it_were_left_out():
     compiled(model)
     weights = data.pop("sample_weight")
     kept.pop("sample_weight")
-    by_argument = model.evaluate(data, sample_weight=weights, batch_size=3, verbose=0)
+    by_argument = model.evaluate(data, sample_weight=weights, batch_size=3, verbose=0)  # the last batch counts nothing
     assert_same(by_argument, model.evaluate(kept, verbose=0))
 
 
@@ -184,7 +184,7 @@ def test_frames_that_fit_evaluate_and_predict_refuse(vae, batch, message):
         (episodes(mask=ONES * 2), "mask: expected 1 .a step. and 0 .padding. only"),
         (episodes(mask=ONES * 0), "mask: no step is left to predict"),
         (episodes(mask=1 - np.eye(4, 5)), "mask: expected padding .0. after a sequence's last step only"),
-        (episodes(mask=ONES[0]), r"mask: expected floats of the shape \[B, T\], got \(5,\)"),
+        (episodes(mask=ONES[0]), "expected arrays with one row a sequence each, got .* mask of 5"),
         (episodes(done=ONES * 0.5), "done: expected 1 .the episode ended. and 0 only"),
         (episodes(rewards=ONES * np.inf), "rewards: NaN or infinity in sequence 0"),
         ([sequences()[0], sequences()[1, :, :4]], r"inputs, episode 1: expected floats of the shape \[..., 5\]"),
@@ -271,8 +271,8 @@ from worldmodels import MDNRNN, ConvVAE
 for model, x in ((ConvVAE(**{VAE}, dtype="{policy}"), np.ones((2, 14, 14, 2))),
                  (MDNRNN(**{RNN}, dtype="{policy}"), np.ones((2, 4, 5)))):
     found = model.predict(x, verbose=0)
-    assert getattr(found, "mean", found).dtype == np.float32
-    assert np.isfinite(np.asarray(getattr(found, "logstd", found))).all()
+    found = found if isinstance(found, np.ndarray) else found.logstd
+    assert found.dtype == np.float32 and np.isfinite(found).all()
 """
     subprocess.run([sys.executable, "-c", program], check=True)
 
@@ -282,6 +282,7 @@ def test_regularisers_of_layers_count(rnn):
     model.set_weights(rnn.get_weights())
     plain = model.evaluate(episodes(), verbose=0, return_dict=True)
     model.head.kernel.regularizer = keras.regularizers.L2(0.5)
+    compiled(model)
     found = model.evaluate(episodes(), verbose=0, return_dict=True)
     penalty = 0.5 * np.sum(np.square(model.head.kernel))
     np.testing.assert_allclose(found["loss"], plain["loss"] + penalty, **SAME_FLOAT32)
@@ -319,10 +320,12 @@ def test_copies_and_files_compute_the_same(name, tmp_path, vae, rnn):
 
 def test_exported_models_take_any_number_and_length_and_give_names(tmp_path, vae, rnn):
     vae.export(tmp_path / "vae", verbose=False)
-    assert_same(tf.saved_model.load(tmp_path / "vae").serve(frames(3)), vae(frames(3)))
+    served = tf.saved_model.load(tmp_path / "vae")
+    assert_same(served.serve(frames(3)), vae(frames(3)))
     for model, more in ((rnn, set()), (MDNRNN(**RNN, **HEADS), {"done", "reward"})):
         model.export(tmp_path / model.name, verbose=False)
-        found = tf.saved_model.load(tmp_path / model.name).serve(sequences(2, 3))
+        served = tf.saved_model.load(tmp_path / model.name)
+        found = served.serve(sequences(2, 3))
         expected = model(sequences(2, 3))
         assert set(found) == {"logmix", "mean", "logstd", "state_h", "state_c"} | more
         for name, value in found.items():
@@ -391,8 +394,10 @@ def test_any_encoder_and_decoder_train_and_are_saved(outputs, size, tmp_path):
         architecture="course",
     )
     x = np.random.default_rng(0).random((8, 7, 9, 1), np.float32)
-    history = compiled(model).fit(x, epochs=3, verbose=0).history
-    assert len(model.trainable_variables) == 2 * outputs + 2 and history["loss"][-1] < history["loss"][0]
+    before = model.get_weights()
+    compiled(model).fit(x, verbose=0)
+    assert len(model.trainable_variables) == 2 * outputs + 2
+    assert all(np.abs(a - b).max() > 0 for a, b in zip(before, model.get_weights(), strict=True))
     model.save(tmp_path / "own.keras")
     again = keras.models.load_model(tmp_path / "own.keras")
     for other in (again, keras.models.clone_model(model)):
@@ -407,7 +412,7 @@ def test_the_public_parts_give_parameters_and_pixels(vae):
     np.testing.assert_allclose(logvar, vae.encoded(frames())[1], **SAME_FLOAT32)
     pixels = vae.decoder.predict(np.zeros((2, 3)), verbose=0)
     np.testing.assert_allclose(pixels, vae.decode(np.zeros((2, 3))), **SAME_FLOAT32)
-    assert 0 <= pixels.min() and pixels.max() <= 1
+    assert pixels.min() >= 0 and pixels.max() <= 1
 
 
 OWN = dict(z_size=3, image_shape=(7, 9, 1))
@@ -446,7 +451,7 @@ def test_encoders_and_decoders_that_are_refused(make, message):
 @pytest.mark.parametrize(
     "call, message",
     [
-        (lambda v, r: ConvVAE(kernel_sizes=4), r"kernel_sizes: expected integers of at least 1, such as \(4, 4, 4, 4\), got 4"),
+        (lambda v, r: ConvVAE(kernel_sizes=4), r"kernel_sizes: expected integers .* such as \(4, 4, 4, 4\), got 4"),
         (lambda v, r: ConvVAE(filters="32,64"), "filters: expected integers of at least 1"),
         (lambda v, r: ConvVAE(decoder_kernel_sizes=(5, 5.5)), "decoder_kernel_sizes: expected integers"),
         (lambda v, r: ConvVAE(image_shape=64), r"image_shape: expected \(height, width, channels\), all .* got 64"),
@@ -469,7 +474,7 @@ def test_encoders_and_decoders_that_are_refused(make, message):
         (lambda v, r: r.step(np.zeros((2, 3)), None), "action: expected an array or tensor of numbers, got NoneType"),
         (lambda v, r: r.step(np.zeros((2, 3)), np.zeros((2, 2)), 3), r"state: expected a pair \(h, c\).* got 3"),
         (lambda v, r: r(sequences(), np.zeros((2, 4, 3))), "state: expected a pair"),
-        (lambda v, r: r(sequences(), (np.zeros((4, 6)), np.zeros((4, 5)))), r"state.c: expected floats of the shape \[..., 6"),
+        (lambda v, r: r(sequences(), (np.zeros((4, 6)), np.zeros((4, 5)))), r"state.c: expected floats of the shape"),
         (lambda v, r: r({"z": np.zeros((1, 2, 3))}), "actions: missing in a batch of z"),
         (lambda v, r: r.loss_terms({"z": np.zeros((1, 2, 3))}), "actions: missing in a batch of z"),
         (lambda v, r: r.loss_terms(episodes(masks=ONES)), "masks: unknown in a batch"),
