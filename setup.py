@@ -1,12 +1,17 @@
+import re
 from pathlib import Path
 
 from setuptools import find_packages, setup
 
+ROOT = Path(__file__).parent
+# Read as text: an import would need what is only about to be installed.
+VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "seqvae" / "__init__.py").read_text(encoding="utf-8"))[1]
+
 setup(
     name="seqvae",
-    version="0.1.0",
+    version=VERSION,
     description="Generative models of sequences with latent variables, in TensorFlow and Keras 3",
-    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="MIT",
     python_requires=">=3.11,<3.14",
@@ -14,6 +19,7 @@ setup(
     packages=find_packages(
         include=["seqvae", "seqvae.*", "kvae", "kvae.*", "worldmodels", "worldmodels.*", "vrae", "vrae.*"]
     ),
+    package_data={name: ["py.typed"] for name in ("seqvae", "kvae", "worldmodels", "vrae")},
     install_requires=[
         "tensorflow>=2.21,<2.22",
         "keras>=3.15.1,<4",

@@ -1,11 +1,12 @@
 """The Kalman variational auto-encoder (Fraccaro, Kamronn, Paquet and Winther, NIPS 2017, arXiv:1710.05741)."""
 
+from seqvae import __version__ as __version__
 from seqvae.backend import require_tensorflow
 
 require_tensorflow()
 
 from kvae import original  # noqa: E402
 from kvae.model import KVAE  # noqa: E402
-from kvae.results import Elbo, Filtered, Generated, Imputed, LgssmBound, Smoothed  # noqa: E402
+from kvae.results import Elbo, Filtered, Generated, Imputed, LgssmBound, PosteriorSample, Smoothed  # noqa: E402
 
-__all__ = ["KVAE", "Elbo", "Filtered", "Generated", "Imputed", "LgssmBound", "Smoothed", "original"]
+__all__ = ["KVAE", "Elbo", "Filtered", "Generated", "Imputed", "LgssmBound", "PosteriorSample", "Smoothed", "original"]

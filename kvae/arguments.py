@@ -2,19 +2,17 @@
 
 from collections.abc import Sequence
 
+import keras
 import numpy as np
 import tensorflow as tf
 
 from seqvae.checks import Place, require, warn_where
 
 BOUNDS = ("marginal", "sampled")
-_ACTIVATIONS = ("relu", "tanh", "elu", "linear")
-_CHOICES = {
-    "out_distr": ("bernoulli", "gaussian"),
-    "bound": BOUNDS,
-    "activation": _ACTIVATIONS,
-    "alpha_activation": _ACTIVATIONS,
-}
+_CHOICES = {"out_distr": ("bernoulli", "gaussian"), "bound": BOUNDS}
+LEARNED = ("learned", "learned_diagonal")
+_NOISES = {"noise_transition": 0.08, "noise_emission": 0.03, "init_cov": 20.0}
+"""The variances that can be learned, and what they start at."""
 _SIZES = ("filter_size", "vae_num_units", "num_layers", "dim_a", "dim_z", "dim_u", "K", "alpha_units", "alpha_layers",
           "fifo_size")  # fmt: skip
 
@@ -36,18 +34,46 @@ def check_config(config: dict) -> dict:
     config["image_shape"] = tuple(int(n) for n in config["image_shape"])
     for name, choices in _CHOICES.items():
         config[name] = check_choice(name, config[name], choices)
+    for name in ("activation", "alpha_activation"):
+        config[name] = _activation(name, config[name])
     for name in _SIZES:
         if not (isinstance(config[name], int | np.integer) and config[name] >= 1):
             raise ValueError(f"{name}: expected an integer of at least 1, got {config[name]!r}.")
-    for name in ("noise_pixel_var", "noise_emission", "noise_transition", "init_cov"):
-        if not config[name] > 0:
-            raise ValueError(f"{name}: expected a positive variance, got {config[name]!r}.")
+    for name in ("noise_pixel_var", *_NOISES):
+        value, learned = config[name], ""
+        if name in _NOISES:
+            learned = " Or pass 'learned' or 'learned_diagonal'."
+        if not (learned and value in LEARNED) and (isinstance(value, str) or not value > 0):
+            raise ValueError(f"{name}: expected a positive variance, got {value!r}.{learned}")
     for name in ("init_kf_matrices", "scale_reconstruction"):
         if not config[name] >= 0:
             raise ValueError(f"{name}: expected a number of at least 0, got {config[name]!r}.")
     if not 0 < config["ll_keep_prob"] <= 1:
         raise ValueError(f"ll_keep_prob: expected a probability in (0, 1], got {config['ll_keep_prob']!r}.")
     return config
+
+
+def _activation(name: str, value) -> str | dict:
+    """An activation in its plain form: a name, or the configuration of a registered function or layer."""
+    try:
+        return keras.activations.serialize(keras.activations.get(value.lower() if isinstance(value, str) else value))
+    except (ValueError, TypeError):
+        raise ValueError(
+            f"{name}: expected what keras.activations.get knows, such as relu, tanh, elu or linear, got {value!r}."
+        ) from None
+
+
+def first_value(name: str, value):
+    """`value`, or for a learned variance what it starts at."""
+    return _NOISES[name] if name in _NOISES and isinstance(value, str) else value
+
+
+def check_num_samples(num_samples, *, optional: bool = True) -> None:
+    """Raises ValueError if it is no positive integer, nor None where that is possible."""
+    if optional and num_samples is None:
+        return
+    if isinstance(num_samples, bool) or not isinstance(num_samples, int | np.integer) or num_samples < 1:
+        raise ValueError(f"num_samples: expected an integer of at least 1, got {num_samples!r}.")
 
 
 def _filters(num_filters) -> tuple[int, ...]:
@@ -78,6 +104,25 @@ def check_image_shape(image_shape, conv_layers: int) -> tuple[int, int, int]:
             f"Crop or resize the frames to multiples of {factor}, use fewer num_filters, or conv=False."
         )
     return height, width, channels
+
+
+def check_network(name: str, network, inputs: tuple[int, ...], outputs: list[tuple[int, ...]], dtype: str) -> None:
+    """Checks that a caller's network maps [N, *inputs] to tensors [N, *outputs], by a call with zeros, which also makes its
+    weights. One tensor in place of several has their last axes side by side."""
+    together = (*outputs[0][:-1], sum(shape[-1] for shape in outputs))
+    wanted = " and ".join(f"[N, {', '.join(map(str, shape))}]" for shape in outputs)
+    if not isinstance(network, keras.layers.Layer):
+        raise ValueError(f"{name}: expected a Keras layer or model, got {type(network).__name__}.")
+    try:
+        found = network(tf.zeros([2, *inputs], dtype))
+    except (ValueError, TypeError, tf.errors.OpError) as error:
+        raise ValueError(
+            f"{name}: expected a layer or model that takes [N, {', '.join(map(str, inputs))}], its call failed: {error}"
+        ) from error
+    found = list(found) if isinstance(found, list | tuple) else [found]
+    shapes = [tuple(value.shape) for value in found]
+    if shapes not in ([(2, *shape) for shape in outputs], [(2, *together)]):
+        raise ValueError(f"{name}: expected outputs {wanted} for N frames, got {shapes} for N = 2.")
 
 
 def check_frames(frames, image_shape: tuple[int, ...]) -> tf.Tensor:
@@ -133,6 +178,16 @@ def check_mask_values(mask: tf.Tensor | None) -> None:
         tf.reduce_any(mask > 0.5),
         "mask: no frame is observed. 1 means observed, 0 missing (TFP's masks say the opposite).",
     )
+
+
+def check_codes_values(codes: tf.Tensor, mask, variance, place: Place = Place()) -> None:  # noqa: B008
+    """Checks that observed codes are finite, and their variances at least 0."""
+    finite = tf.reduce_all(tf.math.is_finite(codes), -1)
+    bad = ~tf.reduce_all(finite if mask is None else finite | (mask < 0.5), 1)
+    require(~tf.reduce_any(bad), "codes: NaN or infinity in {}; expected finite numbers.", place.of(tf.argmax(bad)))
+    if variance is not None:
+        least = tf.reduce_min(tf.convert_to_tensor(variance))
+        require(least >= 0, "variance: expected numbers of at least 0, got {}.", least)
 
 
 def check_controls_values(controls: tf.Tensor | None, place: Place = Place()) -> None:  # noqa: B008

@@ -8,7 +8,8 @@ class DynamicsNetwork(keras.layers.Layer):
     """An LSTM, or an MLP on a FIFO of the last `fifo_size` codes, then a softmax over the K matrices.
 
     It has a step and a scan over known codes; both give the same. K = 1 without learned controls has no weights.
-    With `learn_u` the hidden layer doubles: the first half gives alpha, the second u.
+    With `learn_u` the hidden layer doubles: the first half gives alpha, the second u. `cell`: a Keras RNN cell in place of
+    the LSTM's; with `learn_u` the two halves of its output.
     """
 
     def __init__(
@@ -23,20 +24,25 @@ class DynamicsNetwork(keras.layers.Layer):
         alpha_activation,
         fifo_size,
         learn_u,
+        cell=None,
         dtype,
         name,
     ):
         super().__init__(name=name, dtype=dtype)
-        self._dim_a, self._K, self._fifo, self._rnn = dim_a, K, fifo_size, alpha_rnn
-        self._units = alpha_units
+        self._dim_a, self._K, self._fifo = dim_a, K, fifo_size
+        self._rnn = alpha_rnn or cell is not None
         self._trivial = K == 1 and not learn_u
-        width = 2 * alpha_units if learn_u else alpha_units
-        self._width = width
-        self.lstm = keras.layers.LSTM(width, return_sequences=True, name="lstm", dtype=dtype) if alpha_rnn else None
+        self._units = alpha_units if cell is None else _units_of(cell, self._trivial, learn_u)
+        self._width = 2 * self._units if learn_u else self._units
+        self.lstm = self.rnn = None
+        if cell is not None:
+            self.rnn = keras.layers.RNN(cell, return_sequences=True, name="rnn", dtype=dtype)
+        elif alpha_rnn:
+            self.rnn = self.lstm = keras.layers.LSTM(self._width, return_sequences=True, name="lstm", dtype=dtype)
         self.hidden = [
-            keras.layers.Dense(width, activation=alpha_activation, name=f"hidden_{i}", dtype=dtype)
+            keras.layers.Dense(self._width, activation=alpha_activation, name=f"hidden_{i}", dtype=dtype)
             for i in range(1, alpha_layers + 1)
-            if not alpha_rnn
+            if not self._rnn
         ]
         self.mix = keras.layers.Dense(K, activation="softmax", name="alpha", dtype=dtype)
         self.control = keras.layers.Dense(dim_u, name="u", dtype=dtype) if learn_u else None
@@ -45,8 +51,8 @@ class DynamicsNetwork(keras.layers.Layer):
         if self.built or self._trivial:
             self.built = True
             return
-        if self.lstm is not None:
-            self.lstm.build((None, None, self._dim_a))
+        if self.rnn is not None:
+            self.rnn.build((None, None, self._dim_a))
         for layer, size in zip(
             self.hidden, (self._dim_a * self._fifo, *[self._width] * len(self.hidden)), strict=False
         ):
@@ -57,20 +63,21 @@ class DynamicsNetwork(keras.layers.Layer):
         self.built = True
 
     def initial_state(self, batch: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        """The state before a_0: the LSTM's h and c, or the FIFO [batch, dim_a, fifo_size], of zeros."""
-        if self._rnn:
-            return tf.zeros([batch, self._width], self.compute_dtype), tf.zeros(
-                [batch, self._width], self.compute_dtype
-            )
-        return (tf.zeros([batch, self._dim_a, self._fifo], self.compute_dtype),)
+        """The state before a_0: the RNN cell's, or the FIFO [batch, dim_a, fifo_size], of zeros."""
+        if not self._rnn:
+            return (tf.zeros([batch, self._dim_a, self._fifo], self.compute_dtype),)
+        state = self.rnn.cell.get_initial_state(batch_size=batch)
+        return tuple(tf.cast(part, self.compute_dtype) for part in tf.nest.flatten(state))
 
     def step(self, a: tf.Tensor, state: tuple[tf.Tensor, ...]):
         """One code a [batch, dim_a] -> (alpha [batch, K], u [batch, dim_u] or None), new state."""
         if self._trivial:
             return self._ones(tf.shape(a)[:1]), state
         if self._rnn:
-            hidden, state = self.lstm.cell(a, list(state))
-            return self._heads(hidden), tuple(state)
+            cell = self.rnn.cell
+            state = list(state) if self.lstm is not None else tf.nest.pack_sequence_as(cell.state_size, state)
+            hidden, state = cell(a, state)
+            return self._heads(hidden), tuple(tf.nest.flatten(state))
         (fifo,) = state
         fifo = tf.concat([fifo[:, :, 1:], a[:, :, None]], 2)
         return self._heads(self._dense(fifo)), (fifo,)
@@ -80,7 +87,7 @@ class DynamicsNetwork(keras.layers.Layer):
         if self._trivial:
             return self._ones(tf.shape(a)[:2])
         if self._rnn:
-            return self._heads(self.lstm(a))
+            return self._heads(self.rnn(a))
         steps = tf.shape(a)[1]
         padded = tf.pad(a, [[0, 0], [self._fifo - 1, 0], [0, 0]])
         windows = tf.stack([padded[:, i : i + steps] for i in range(self._fifo)], -1)
@@ -99,3 +106,20 @@ class DynamicsNetwork(keras.layers.Layer):
 
     def _ones(self, shape: tf.Tensor):
         return tf.ones(tf.concat([shape, [1]], 0), self.compute_dtype), None
+
+
+def _units_of(cell, trivial: bool, learn_u: bool) -> int:
+    """Numbers of the cell's output that each head reads."""
+    if not hasattr(cell, "state_size") or not isinstance(getattr(cell, "output_size", None), int):
+        raise ValueError(
+            "dynamics: expected a Keras RNN cell, such as keras.layers.GRUCell(32), with state_size, output_size and "
+            f"get_initial_state; got {type(cell).__name__}."
+        )
+    if trivial:
+        raise ValueError("dynamics: expected None with K=1, nothing is mixed there.")
+    if learn_u and cell.output_size % 2:
+        raise ValueError(
+            "dynamics: expected a cell with an even number of outputs with learn_u, half of them for u, got "
+            f"{cell.output_size}."
+        )
+    return cell.output_size // 2 if learn_u else cell.output_size

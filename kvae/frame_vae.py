@@ -20,22 +20,29 @@ class FrameVAE(keras.layers.Layer):
 
     def __init__(
         self, image_shape, *, out_distr, conv, activation, filter_size, num_filters, vae_num_units, num_layers,
-        noise_pixel_var, use_vae, dim_a, noise_emission, dtype, name,
+        noise_pixel_var, use_vae, dim_a, noise_emission, encoder=None, decoder=None, dtype, name,
     ):  # fmt: skip
         super().__init__(dtype=dtype, name=name)
         self.image_shape, self.dim_a = image_shape, dim_a
         self._gaussian, self._pixel_var = out_distr == "gaussian", noise_pixel_var
         self._variational, self._max_variance = use_vae, noise_emission
-        image = arguments.check_image_shape(image_shape, len(num_filters) if conv else 0)
+        image = arguments.check_image_shape(image_shape, len(num_filters) if conv and not (encoder and decoder) else 0)
         options = dict(dim_a=dim_a, activation=activation, dtype=self.dtype_policy)
         if conv:
             options |= dict(num_filters=num_filters, filter_size=filter_size)
-            self.encoder = networks.conv_encoder(image, with_variance=use_vae, **options)
-            self.decoder = networks.conv_decoder(image, **options)
+            make_encoder, make_decoder = networks.conv_encoder, networks.conv_decoder
         else:
             options |= dict(num_layers=num_layers, num_units=vae_num_units)
-            self.encoder = networks.mlp_encoder(image, with_variance=use_vae, **options)
-            self.decoder = networks.mlp_decoder(image, **options)
+            make_encoder, make_decoder = networks.mlp_encoder, networks.mlp_decoder
+        with keras.name_scope("encoder"):  # paths of variables that no other part has
+            self.encoder = encoder or make_encoder(image, with_variance=use_vae, **options)
+            arguments.check_network(
+                "encoder", self.encoder, image, [(dim_a,)] * (2 if use_vae else 1), self.compute_dtype
+            )
+        with keras.name_scope("decoder"):
+            self.decoder = decoder or make_decoder(image, **options)
+            arguments.check_network("decoder", self.decoder, (dim_a,), [image], self.compute_dtype)
+        self._image = image
         self.built = True  # functional models have their weights from the start
 
     def encode(self, frames: tf.Tensor, mask: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
@@ -44,8 +51,10 @@ class FrameVAE(keras.layers.Layer):
         The variance is noise_emission * sigmoid(.), 0 for the plain auto-encoder. Missing frames are read as black.
         """
         pixels = tf.cast(self._seen(frames, mask), self.compute_dtype)
-        outputs = self.encoder(tf.reshape(pixels, [-1, *self.encoder.input_shape[1:]]))
-        outputs = outputs if isinstance(outputs, list) else [outputs]
+        outputs = self.encoder(tf.reshape(pixels, [-1, *self._image]))
+        if self._variational and not isinstance(outputs, list | tuple):
+            outputs = tf.split(outputs, 2, axis=-1)
+        outputs = list(outputs) if isinstance(outputs, list | tuple) else [outputs]
         shape = tf.concat([tf.shape(frames)[:2], [self.dim_a]], 0)
         mean, *raw = (tf.reshape(tf.cast(value, self.variable_dtype), shape) for value in outputs)
         return mean, self._max_variance * _sigmoid(raw[0]) if raw else tf.zeros_like(mean)

@@ -1,19 +1,36 @@
 """`KVAE`: the Kalman variational auto-encoder as a Keras model."""
 
+from typing import ClassVar
+
 import keras
 import tensorflow as tf
+import tensorflow_probability as tfp
 from tensorflow_probability import distributions as tfd
 
-from kvae import arguments, lgssm
+from kvae import arguments
 from kvae.dynamics import DynamicsNetwork
 from kvae.frame_vae import FrameVAE
-from kvae.results import CodeTerms, Elbo, Filtered, Generated, Imputed, LgssmBound, LossTerms, Smoothed
-from kvae.scan import Matrices, draw_noise, generate_states
-from kvae.state_space import StateSpace
-from seqvae.objectives import weighted_mean
-from seqvae.randomness import fold, normal, stateless_seed
+from kvae.lgssm import MixedLGSSM, bounds
+from kvae.lgssm.closed_loop import Matrices, StateSpace, draw_noise, generate_states
+from kvae.lgssm.inference import Noise
+from kvae.results import (
+    CodeTerms,
+    Elbo,
+    Filtered,
+    Generated,
+    Imputed,
+    LgssmBound,
+    LossTerms,
+    PosteriorSample,
+    Smoothed,
+)
 from seqvae.checks import Place
+from seqvae.objectives import KLWeight, weighted_mean
+from seqvae.randomness import fold, normal, stateless_seed
 from seqvae.training.sequence_model import SequenceModel
+
+_NETWORKS = ("encoder", "decoder", "dynamics")
+"""Arguments that are networks of the caller's own."""
 
 
 @keras.saving.register_keras_serializable(package="kvae")
@@ -34,14 +51,19 @@ class KVAE(SequenceModel):
         image_shape: (H, W) or (H, W, C); H and W multiples of 2 ** len(num_filters) with `conv`.
         out_distr: "bernoulli" or "gaussian" (variance `noise_pixel_var`).
         conv, activation, filter_size, num_filters: the conv encoder and decoder; `vae_num_units` units in each of
-            `num_layers` dense layers where conv is False. activation: relu, tanh, elu or linear.
+            `num_layers` dense layers where conv is False. activation: what `keras.activations.get` knows.
+        encoder, decoder: Keras layers or models in place of these. encoder: frames [N, H, W, C] in [0, 1] -> mean and raw
+            variance of a [N, dim_a] each, or side by side (the variance is noise_emission * sigmoid(raw)); without
+            `use_vae` the mean alone. decoder: a [N, dim_a] -> logits or means of the frames [N, H, W, C]. C is 1 for (H, W).
         use_vae: False makes a plain auto-encoder, a_t = mu(x_t).
         ll_keep_prob: in training, the share of the frames, drawn at random, that are decoded; their log p(x|a) is
             divided by it. Below 1 a step is faster and its gradient noisier.
         dim_a, dim_z, dim_u, K: sizes of the code, the state, the controls, and the number of mixed matrices.
-        noise_emission, noise_transition, init_cov: the fixed variances R, Q and of z_1.
+        noise_emission, noise_transition, init_cov: the variances R, Q and of z_1: a number, which stays fixed; "learned",
+            one weight for all numbers of a or z; or "learned_diagonal", one for each. Learned ones start at the default. The
+            encoder's variance is limited by noise_emission, by its first value where it is learned.
         alpha_rnn: True: an LSTM of `alpha_units`; False: `alpha_layers` dense layers of `alpha_units` and
-            `alpha_activation` on the last `fifo_size` codes.
+            `alpha_activation` on the last `fifo_size` codes. dynamics: a Keras RNN cell in place of the LSTM's.
         learn_u: the dynamics network also gives the controls.
         init_kf_matrices: standard deviation of the first B and C; the first A is the identity.
         scale_reconstruction: weight of log p(x|a) in the objective; the reported terms are unweighted.
@@ -53,7 +75,13 @@ class KVAE(SequenceModel):
     """
 
     input_name = "frames"
-    batch_keys = ("frames", "mask", "controls", "codes", "variance")
+    batch_keys: ClassVar = {
+        "frames": "[B, T, *image_shape], uint8, bool or floats in [0, 1]; NaN where the mask is 0.",
+        "mask": "[B, T], 1 = observed, 0 = missing.",
+        "controls": "[B, T, dim_u], u_t acts on the step into frame t.",
+        "codes": "[B, T, dim_a], in place of frames: trains the state-space model alone.",
+        "variance": "[B, T, dim_a], of the codes: each step draws from N(codes, variance).",
+    }
     term_names = LossTerms._fields
 
     def __init__(
@@ -61,25 +89,28 @@ class KVAE(SequenceModel):
         num_filters=(32, 32, 32), vae_num_units=25, num_layers=2, noise_pixel_var=0.1, ll_keep_prob=1.0, use_vae=True,
         dim_a=2, dim_z=4, dim_u=1, K=3, noise_emission=0.03, noise_transition=0.08, init_cov=20.0, alpha_rnn=True,
         alpha_units=50, alpha_layers=2, alpha_activation="relu", fifo_size=1, learn_u=False, init_kf_matrices=0.05,
-        scale_reconstruction=0.3, sample_z=False, bound="marginal", jit_compile=None, seed=None, dtype=None,
-        name="kvae",
+        scale_reconstruction=0.3, sample_z=False, bound="marginal", jit_compile=None, encoder=None, decoder=None,
+        dynamics=None, seed=None, dtype=None, name="kvae",
     ):  # fmt: skip
         config = {k: v for k, v in locals().items() if k not in ("self", "dtype", "name", "__class__")}
         super().__init__(name=name, dtype=dtype, seed=seed)
         self._config = config = arguments.check_config(config)
         self.image_shape, self.bound, self._jit = config["image_shape"], config["bound"], jit_compile
         self.dim_a, self.dim_z, self.dim_u, self.K = dim_a, dim_z, dim_u, K
-        self._noise = lgssm.Noise(noise_transition, noise_emission, init_cov)
         options = ("out_distr", "conv", "activation", "filter_size", "num_filters", "vae_num_units", "num_layers",
-                   "noise_pixel_var", "use_vae", "dim_a", "noise_emission")  # fmt: skip
+                   "noise_pixel_var", "use_vae", "dim_a", "noise_emission", *_NETWORKS[:2])  # fmt: skip
         self.frame_vae = FrameVAE(
-            self.image_shape, **{n: config[n] for n in options}, dtype=self.dtype_policy, name="vae"
+            self.image_shape,
+            **{n: arguments.first_value(n, config[n]) for n in options},
+            dtype=self.dtype_policy,
+            name="vae",
         )
         self.dynamics = DynamicsNetwork(
             dim_a=dim_a, dim_u=dim_u, K=K, alpha_rnn=alpha_rnn, alpha_units=alpha_units, alpha_layers=alpha_layers,
-            alpha_activation=config["alpha_activation"], fifo_size=fifo_size, learn_u=learn_u,
+            alpha_activation=config["alpha_activation"], fifo_size=fifo_size, learn_u=learn_u, cell=dynamics,
             dtype=self.variable_dtype, name="dynamics",
         )  # fmt: skip
+        self._kl = KLWeight()
         self._make_weights()
         self.built = True  # not by `build`, after which Keras lets no subclass add layers
 
@@ -91,18 +122,55 @@ class KVAE(SequenceModel):
         self.B = self.add_weight(shape=(self.K, self.dim_z, self.dim_u), initializer=normal, name="B", **weight)
         self.C = self.add_weight(shape=(self.K, self.dim_a, self.dim_z), initializer=normal.clone(), name="C", **weight)
         self.a_0 = self.add_weight(shape=(self.dim_a,), initializer="zeros", name="a_0", **weight)
+        sizes = dict(noise_transition=self.dim_z, noise_emission=self.dim_a, init_cov=self.dim_z)
+        self._raw_noises = {
+            name: self._add_noise(name, size) for name, size in sizes.items() if isinstance(self._config[name], str)
+        }
         self.dynamics.build()
+
+    def _add_noise(self, name: str, size: int):
+        """The weight of a learned noise; its softplus is the variance."""
+        shape = (size,) if self._config[name] == "learned_diagonal" else ()
+        start = keras.initializers.Constant(tfp.math.softplus_inverse(arguments.first_value(name, self._config[name])))
+        return self.add_weight(
+            shape=shape, initializer=start, name=f"raw_{name}", dtype=self.variable_dtype, autocast=False
+        )
+
+    @property
+    def _noise(self) -> Noise:
+        """The noises at the present weights: scalars, or variances of each number."""
+        return Noise(*(self._variance(name) for name in ("noise_transition", "noise_emission", "init_cov")))
+
+    def _variance(self, name: str):
+        if name in self._raw_noises:
+            return tf.nn.softplus(tf.convert_to_tensor(self._raw_noises[name]))
+        return tf.constant(self._config[name], self.variable_dtype)
 
     def get_config(self):
         base = super().get_config()
-        return {name: base[name] for name in ("name", "dtype")} | self._config
+        networks = {
+            name: keras.saving.serialize_keras_object(self._config[name])
+            for name in _NETWORKS
+            if self._config[name] is not None
+        }
+        return {name: base[name] for name in ("name", "dtype")} | self._config | networks
+
+    @classmethod
+    def from_config(cls, config):
+        given = {name: config[name] for name in _NETWORKS if isinstance(config.get(name), dict)}
+        return cls(**config | {name: keras.saving.deserialize_keras_object(part) for name, part in given.items()})
+
+    @property
+    def kl_weight(self) -> keras.Variable:
+        """The weight of -log q(a|x) + lgssm, minus the KL of codes and states, in the objective: 1, see `KLAnnealing`."""
+        return self._kl.variable
 
     @property
     def variable_groups(self) -> dict[str, list]:
-        """Trainable variables by part: `vae` (encoder and decoder), `lgssm` (A, B, C, a_0), `dynamics`."""
+        """Trainable variables by part: `vae` (encoder and decoder), `lgssm` (A, B, C, a_0, learned noises), `dynamics`."""
         return {
             "vae": self.frame_vae.trainable_variables,
-            "lgssm": [self.A, self.B, self.C, self.a_0],
+            "lgssm": [self.A, self.B, self.C, self.a_0, *self._raw_noises.values()],
             "dynamics": self.dynamics.trainable_variables,
         }
 
@@ -141,18 +209,38 @@ class KVAE(SequenceModel):
         arguments.check_finite("smooth", result)
         return result
 
-    def lgssm_bound(self, a, mask=None, controls=None, *, kind=None, z=None, seed=None) -> LgssmBound:
+    def state_space(self, a, mask=None, controls=None) -> MixedLGSSM:
+        """p(z, a) given the mixture that codes a [B, T, dim_a] make, as a TFP distribution: batch [B], event [T, dim_a].
+
+        It holds the present weights, and `mask` as its own. The matrices were made of these codes: `log_prob` of others is
+        not this model's p(a). Arguments as for `filter`.
+        """
+        return self._run(self._state_space, *self._state_arguments(a, mask, controls))
+
+    def lgssm_bound(
+        self, a, mask=None, controls=None, *, kind=None, z=None, seed=None, per_sequence=False, num_samples=None
+    ) -> LgssmBound:
         """The LGSSM's part of the ELBO for codes a [B, T, dim_a] (section 3.1), per observed frame.
 
         Args:
             kind: "marginal" or "sampled"; None takes the model's `bound`.
             z: [B, T, dim_z], the states at which `sampled` is taken; None draws them from the smoothed marginals.
+            per_sequence: [B] values, each over its own sequence's observed frames, in place of the batch's.
+            num_samples: the importance-weighted bound with so many draws of z (Burda et al. 2016, arXiv:1509.00519, eq. 8);
+                for `sampled` only, `marginal` is exact.
         """
         kind = arguments.check_choice("kind", kind or self.bound, arguments.BOUNDS)
+        arguments.check_num_samples(num_samples)
+        if num_samples is not None and (kind == "marginal" or z is not None):
+            raise ValueError(
+                "num_samples: expected None for kind='marginal', which is exact, and where z is given. Use kind='sampled' "
+                "without z."
+            )
         if z is not None:
             z = arguments.check_codes(z, self.dim_z, self.variable_dtype, "z")
         seed = stateless_seed(seed, self._seeds)
-        result = self._run(self._bound, *self._state_arguments(a, mask, controls), kind, z, seed)
+        given = self._state_arguments(a, mask, controls)
+        result = self._run(self._bound, *given, kind, z, seed, bool(per_sequence), num_samples)
         arguments.check_finite("lgssm_bound", result)
         return result
 
@@ -167,17 +255,41 @@ class KVAE(SequenceModel):
         return StateSpace(matrices, self.dynamics, self._noise, self._jit)
 
     def _filter(self, *arguments) -> Filtered:
-        return lgssm.filtered_states(*self._states.filter(*arguments))
+        return self._states.run(*arguments).filtered()
 
     def _smooth(self, *arguments) -> Smoothed:
-        return self._states.smooth(*arguments)
+        return self._states.run(*arguments).smoothed()
 
-    def _bound(self, a, mask, controls, kind, z, seed) -> LgssmBound:
-        return self._states.bound(a, mask, controls, kind, z, self._state_noise(a, kind, seed))
+    def _state_space(self, a, mask, controls) -> MixedLGSSM:
+        states = self._states
+        if mask is None:
+            return states.distribution(states.mixed(a, controls), jit_compile=self._jit)
+        return states.run(a, mask, controls).distribution.copy(jit_compile=self._jit)
 
-    def _state_noise(self, a, kind: str, seed) -> tf.Tensor | None:
+    def _bound(self, a, mask, controls, kind, z, seed, per_sequence=False, num_samples=None) -> LgssmBound:
+        noise = self._state_noise(a, kind, seed, num_samples)
+        return self._states.bound(a, mask, controls, kind, z, noise, per_sequence)
+
+    def _total_bound(self, a, mask, controls, noise, weights) -> tf.Tensor:
+        """What training needs of the bound, per observed frame; weights: of sequences [B], or None. Plain graph or XLA: by
+        the length of the sequences."""
+        bounds = self._in_graph(self._total_bounds, a, mask, controls, noise, self._states.compiles(a.shape[1]))
+        frames = tf.reduce_sum(tf.ones_like(a[..., 0]) if mask is None else mask, -1)
+        if weights is not None:
+            bounds, frames = weights * bounds, weights * frames
+        return tf.math.divide_no_nan(tf.reduce_sum(bounds), tf.reduce_sum(frames))
+
+    def _total_bounds(self, a, mask, controls, noise, jit_compile) -> tf.Tensor:
+        return self._states.total_bounds(a, mask, controls, self.bound, noise, jit_compile)
+
+    def _in_graph(self, method, *arguments):
+        """In eager mode too: a scan run eagerly takes seconds."""
+        return self._run(method, *arguments) if tf.executing_eagerly() else method(*arguments)
+
+    def _state_noise(self, a, kind: str, seed, num_samples=None) -> tf.Tensor | None:
         """What `sampled` draws its states with."""
         shape = tf.concat([tf.shape(a)[:2], [self.dim_z]], 0)
+        shape = shape if num_samples is None else tf.concat([[num_samples], shape], 0)
         return normal(shape, seed, a.dtype) if kind == "sampled" else None
 
     # --- sequences ---
@@ -200,19 +312,42 @@ class KVAE(SequenceModel):
         if num_steps < 1:
             raise ValueError(f"num_steps: expected an integer of at least 1, got {num_steps!r}.")
         states = arguments.check_codes(states, self.dim_z, self.variable_dtype, "states")
-        like = tf.zeros([states.shape[0], num_steps])
+        like = tf.ensure_shape(tf.zeros([tf.shape(states)[0], num_steps]), [states.shape[0], num_steps])
         controls = arguments.check_controls(controls, like, self.dim_u, self.variable_dtype)
         seed = stateless_seed(seed, self._seeds)
         result = self._run(self._generate, states, controls, tf.constant(float(stochastic), self.variable_dtype), seed)
         arguments.check_finite("generate", result)
         return result
 
-    def elbo(self, frames, mask=None, controls=None, *, kind=None, seed=None) -> Elbo:
-        """The evidence lower bound (section 3.1), per observed frame, with one sample of a; `kind` as in `lgssm_bound`."""
+    def posterior_sample(self, frames, mask=None, controls=None, *, num_samples=1, seed=None) -> PosteriorSample:
+        """Paths of states, codes and frames given the observed frames: what `impute` gives the means of, drawn.
+
+        z_{1:T} is drawn from p(z_{1:T} | a_{1:T}), a the encoder's means of the observed frames, by backward sampling; then
+        a_t from p(a_t | z_t), also where a frame was observed. The same seed draws the same whatever the model's
+        `jit_compile`; a function that the caller compiles by XLA draws other numbers. Other arguments as `impute`.
+        """
+        arguments.check_num_samples(num_samples, optional=False)
+        frames, mask, controls = self._frame_arguments(frames, mask, controls)
+        seed = stateless_seed(seed, self._seeds)
+        result = self._run(self._posterior_sample, frames, mask, controls, int(num_samples), seed)
+        arguments.check_finite("posterior_sample", result)
+        return result
+
+    def elbo(
+        self, frames, mask=None, controls=None, *, kind=None, seed=None, per_sequence=False, num_samples=None
+    ) -> Elbo:
+        """The evidence lower bound (section 3.1), per observed frame, with one sample of a; `kind` as in `lgssm_bound`.
+
+        Args:
+            per_sequence: [B] values, each over its own sequence's observed frames, in place of the batch's.
+            num_samples: the importance-weighted bound with so many draws of a, and of z for `sampled` (Burda et al. 2016,
+                arXiv:1509.00519, eq. 8). Time and memory grow with it.
+        """
         kind = arguments.check_choice("kind", kind or self.bound, arguments.BOUNDS)
-        result = self._run(
-            self._elbo, *self._frame_arguments(frames, mask, controls), kind, stateless_seed(seed, self._seeds)
-        )
+        arguments.check_num_samples(num_samples)
+        given = self._frame_arguments(frames, mask, controls)
+        seed = stateless_seed(seed, self._seeds)
+        result = self._run(self._elbo, *given, kind, seed, bool(per_sequence), num_samples)
         arguments.check_finite("elbo", result)
         return result
 
@@ -232,25 +367,61 @@ class KVAE(SequenceModel):
         return Imputed(*images, mean, a_smoothed, a_filtered, smoothed.mean, filtered.mean, smoothed.alpha)
 
     def _filter_and_smooth(self, *arguments) -> tuple[Filtered, Smoothed]:
-        states = self._states
-        track, mixed = states.filter(*arguments)
-        return lgssm.filtered_states(track, mixed), lgssm.smooth_states(track, mixed, states.noise)[0]
+        run = self._states.run(*arguments)
+        return run.filtered(), run.smoothed()
+
+    def _posterior_sample(self, frames, mask, controls, num_samples, seed) -> PosteriorSample:
+        mean, _ = self.frame_vae.encode(frames, mask)
+        shape = tf.concat([[num_samples], tf.shape(mean)[:2]], 0)
+        noises = (
+            normal(tf.concat([shape, [size]], 0), fold(seed, i), mean.dtype)
+            for i, size in enumerate((self.dim_z, self.dim_a))
+        )
+        z, a = self._run(self._draw_paths, mean, mask, controls, *noises, jit_compile=self._jit)
+        flat = tf.reshape(a, tf.concat([[-1], tf.shape(a)[2:]], 0))
+        frames = self.frame_vae.mean_frames(flat)
+        return PosteriorSample(tf.reshape(frames, tf.concat([shape, self.image_shape], 0)), a, z)
+
+    def _draw_paths(self, a, mask, controls, state_noise, code_noise) -> tuple[tf.Tensor, tf.Tensor]:
+        run = self._states.run(a, mask, controls)
+        z = run.draw(state_noise)
+        return z, tf.linalg.matvec(run.mixed.C, z) + tf.sqrt(self._variance("noise_emission")) * code_noise
 
     def _generate(self, states, controls, noise_scale, seed) -> Generated:
         noise = draw_noise(controls, self.dim_z, self.dim_a, self._noise, noise_scale, seed)
         z, a, alpha = generate_states(states, controls, *noise, self._states.matrices, self.dynamics)
         return Generated(self.frame_vae.mean_frames(a), a, z, alpha)
 
-    def _elbo(self, frames, mask, controls, kind, seed) -> Elbo:
-        a, log_px, log_qa = self._frame_terms(frames, mask, controls, 1.0, seed)
-        bound = self._bound(a, mask, controls, kind, None, fold(seed, 1))
+    def _elbo(self, frames, mask, controls, kind, seed, per_sequence, num_samples) -> Elbo:
+        if num_samples is not None:
+            frames, mask, controls = (_repeated(value, num_samples) for value in (frames, mask, controls))
+        terms = self._elbo_of_each(frames, mask, controls, kind, seed)
+        count = tf.ones_like(terms.total) if mask is None else tf.reduce_sum(mask, -1)
+        if num_samples is not None:
+            terms, count = (
+                tf.nest.map_structure(lambda v: tf.reshape(v, [num_samples, -1]), v) for v in (terms, count)
+            )
+            count = count[0]
+            frames_of_each = count if mask is not None else tf.cast(tf.shape(frames)[1], count.dtype)
+            total = tf.math.divide_no_nan(bounds.log_mean_exp(terms.total * frames_of_each), frames_of_each)
+            terms = Elbo(total, *(tf.reduce_mean(term, 0) for term in terms[1:]))
+        return terms if per_sequence else Elbo(*(tf.reduce_sum(count * term) / tf.reduce_sum(count) for term in terms))
+
+    def _elbo_of_each(self, frames, mask, controls, kind, seed) -> Elbo:
+        """[B], per observed frame of each sequence."""
+        a, log_px, log_qa = self._frame_log_probs(frames, mask, controls, 1.0, seed)
+        seen = tf.ones_like(log_px) if mask is None else mask
+        log_px, log_qa = (
+            tf.math.divide_no_nan(tf.reduce_sum(seen * term, -1), tf.reduce_sum(seen, -1)) for term in (log_px, log_qa)
+        )
+        bound = self._bound(a, mask, controls, kind, None, fold(seed, 1), per_sequence=True)
         return Elbo(log_px - log_qa + bound.total, log_px, log_qa, *bound)
 
     # --- training ---
 
     def call(self, inputs, mask=None) -> Imputed:
         """`impute` of frames, or of a dict of `frames`, `mask` and `controls`."""
-        batch = self.batch_of(inputs) | ({} if mask is None else {"mask": mask})
+        batch = self.batch_with(inputs, mask)
         frames, mask, controls = self._frame_arguments(batch["frames"], batch.get("mask"), batch.get("controls"))
         return self._impute(frames, mask, controls)
 
@@ -261,15 +432,19 @@ class KVAE(SequenceModel):
         state-space model can be trained without the convolutions (`kvae.data.encoded`).
         """
         seed = stateless_seed(seed, self._seeds)
+        weights = batch.get("sample_weight")
+        weights = None if weights is None else tf.cast(weights, self.variable_dtype)
         if "codes" in batch:
             batch = self.with_noise(batch, seed)
             a, mask, controls = self._state_arguments(batch["codes"], batch.get("mask"), batch.get("controls"))
-            return CodeTerms(self._states.total_bound(a, mask, controls, self.bound, batch.get("state_noise")))
+            return CodeTerms(self._total_bound(a, mask, controls, batch.get("state_noise"), weights))
         frames, mask, controls = self._frame_arguments(batch["frames"], batch.get("mask"), batch.get("controls"))
         keep_prob = self._config["ll_keep_prob"] if training else 1.0
-        a, log_px, log_qa = self._frame_terms(frames, mask, controls, keep_prob, seed)
+        a, log_px, log_qa = self._frame_log_probs(frames, mask, controls, keep_prob, seed)
+        counted = None if mask is None and weights is None else self.frame_weights(batch)
+        log_px, log_qa = weighted_mean(log_px, counted), weighted_mean(log_qa, counted)
         noise = self._state_noise(a, self.bound, fold(seed, 1))
-        bound = self._states.total_bound(a, mask, controls, self.bound, noise)
+        bound = self._total_bound(a, mask, controls, noise, weights)
         return LossTerms(log_px - log_qa + bound, log_px, log_qa, bound)
 
     def check_batch(self, batch: dict, place: Place = Place()) -> None:  # noqa: B008
@@ -279,6 +454,8 @@ class KVAE(SequenceModel):
         arguments.check_mask_values(mask)
         if "frames" in batch:
             arguments.check_pixels(like, mask, place)
+        else:
+            arguments.check_codes_values(like, mask, batch.get("variance"), place)
         if batch.get("controls") is not None:
             controls = arguments.check_controls(batch["controls"], like, self.dim_u, self.variable_dtype)
             arguments.check_controls_values(controls, place)
@@ -286,8 +463,10 @@ class KVAE(SequenceModel):
     def _checked_input(self, batch: dict) -> tf.Tensor:
         if "frames" in batch:
             return arguments.check_frames(batch["frames"], self.image_shape)
-        names = ("codes", "variance") if "variance" in batch else ("codes",)
-        return [arguments.check_codes(batch[name], self.dim_a, self.variable_dtype, name) for name in names][0]
+        codes = arguments.check_codes(batch["codes"], self.dim_a, self.variable_dtype, "codes")
+        if "variance" in batch:
+            arguments.check_codes(batch["variance"], self.dim_a, self.variable_dtype, "variance")
+        return codes
 
     def _has_input(self, batch: dict) -> bool:
         return "codes" in batch
@@ -311,19 +490,26 @@ class KVAE(SequenceModel):
         return rest | {"codes": codes} | ({} if noise is None else {"state_noise": noise})
 
     def objective(self, terms: LossTerms | CodeTerms) -> tf.Tensor:
-        """The loss: -(scale_reconstruction * log_px - log_qa + lgssm). The one place where terms are weighted."""
+        """The loss: -(scale_reconstruction * log_px + kl_weight * (lgssm - log_qa)). The one place where terms are
+        weighted."""
         if isinstance(terms, CodeTerms):
             return -terms.lgssm
-        return -(self._config["scale_reconstruction"] * terms.log_px - terms.log_qa + terms.lgssm)
+        weight = tf.cast(self.kl_weight.value, terms.elbo.dtype)
+        return -(self._config["scale_reconstruction"] * terms.log_px + weight * (terms.lgssm - terms.log_qa))
 
-    def _frame_terms(self, frames, mask, controls, keep_prob, seed) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Codes drawn from q(a | x), and the means over the observed frames of log p(x | a) and log q(a | x)."""
+    def _frame_log_probs(self, frames, mask, controls, keep_prob, seed) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Codes drawn from q(a | x), log p(x | a) and log q(a | x) [B, T]."""
         a, log_qa = self.frame_vae.draw_codes(frames, mask, seed)
         log_px = self.frame_vae.log_px(frames, mask, self._decoded_codes(a, mask, controls), keep_prob, fold(seed, 2))
-        return a, weighted_mean(log_px, mask), weighted_mean(log_qa, mask)
+        return a, log_px, log_qa
 
     def _decoded_codes(self, a, mask, controls):
         if not self._config["sample_z"]:
             return a
-        smoothed = self._smooth(a, mask, controls)
+        smoothed = self._in_graph(self._smooth, a, mask, controls)
         return tf.linalg.matvec(smoothed.C, smoothed.mean)
+
+
+def _repeated(value: tf.Tensor | None, count: int) -> tf.Tensor | None:
+    """[B, ...] -> [count * B, ...]."""
+    return None if value is None else tf.tile(value, [count] + [1] * (value.shape.rank - 1))

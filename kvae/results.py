@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import tensorflow as tf
+from tensorflow_probability import distributions as tfd
 
 
 class Mixed(NamedTuple):
@@ -40,6 +41,10 @@ class Filtered(NamedTuple):
     B: tf.Tensor
     C: tf.Tensor
 
+    def distribution(self) -> tfd.Distribution:
+        """p(z_t | a_{1:t}) for each t: batch [B, T], event [dim_z]."""
+        return tfd.MultivariateNormalTriL(self.mean, tf.linalg.cholesky(self.cov))
+
 
 class Smoothed(NamedTuple):
     """p(z_t | a_{1:T}), all observed frames.
@@ -54,15 +59,20 @@ class Smoothed(NamedTuple):
     B: tf.Tensor
     C: tf.Tensor
 
+    def distribution(self) -> tfd.Distribution:
+        """p(z_t | a_{1:T}) for each t: batch [B, T], event [dim_z]."""
+        return tfd.MultivariateNormalTriL(self.mean, tf.linalg.cholesky(self.cov))
+
 
 class LgssmBound(NamedTuple):
-    """The LGSSM's part of the ELBO (paper, section 3.1), each a scalar in nats per observed frame.
+    """The LGSSM's part of the ELBO (paper, section 3.1), each a scalar, or [B] per sequence, in nats per observed frame.
 
     total = transition + emission + initial + entropy. With q(z) the exact posterior given a,
     transition: E_q sum_{t>1} log p(z_t | z_{t-1}, u_t); emission: E_q sum_{t observed} log p(a_t | z_t);
     initial: E_q log p(z_1); entropy: -E_q log q(z).
     `marginal`: exact expectations, so the total is log p(a_{1:T} | u_{1:T}).
-    `sampled`: one z_t drawn from each smoothed marginal, entropy of the product of the marginals.
+    `sampled`: one z_t drawn from each smoothed marginal, entropy of the product of the marginals. With several draws, the
+    total is the importance-weighted bound, not less than the sum of the others, which are means over the draws.
     """
 
     total: tf.Tensor
@@ -73,9 +83,10 @@ class LgssmBound(NamedTuple):
 
 
 class Elbo(NamedTuple):
-    """The evidence lower bound (paper, section 3.1), each a scalar in nats per observed frame.
+    """The evidence lower bound (paper, section 3.1), each a scalar, or [B] per sequence, in nats per observed frame.
 
-    total = log_px - log_qa + lgssm; log_px: log p(x|a); log_qa: log q(a|x) (0 for the plain auto-encoder);
+    total = log_px - log_qa + lgssm, or with several draws the importance-weighted bound, the
+    others means over them; log_px: log p(x|a); log_qa: log q(a|x) (0 for the plain auto-encoder);
     lgssm and the four after it: as in `LgssmBound`.
     """
 
@@ -134,3 +145,12 @@ class Generated(NamedTuple):
     a: tf.Tensor
     z: tf.Tensor
     alpha: tf.Tensor
+
+
+class PosteriorSample(NamedTuple):
+    """Paths drawn from the posterior: frames [S, B, T, *image_shape] (the decoder's means at a), a [S, B, T, dim_a] from
+    p(a_t | z_t), z [S, B, T, dim_z] from p(z_{1:T} | a_{1:T}) of the encoder's means of the observed frames."""
+
+    frames: tf.Tensor
+    a: tf.Tensor
+    z: tf.Tensor

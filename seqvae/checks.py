@@ -40,7 +40,7 @@ def require(ok: tf.Tensor, message: str, *values) -> None:
         if not bool(ok):
             raise ValueError(message.format(*map(_text, values)))
         return
-    strings = [value if value.dtype == tf.string else tf.strings.as_string(value, shortest=True) for value in values]
+    strings = [value if value.dtype == tf.string else _string(value) for value in values]
     text = tf.strings.join([part for pair in zip(message.split("{}"), [*strings, ""], strict=True) for part in pair])
     tf.debugging.Assert(ok, [tf.strings.join([_OPEN, text, _CLOSE])])
 
@@ -55,7 +55,7 @@ def warn_where(condition: tf.Tensor, message: str) -> None:
         if bool(condition):
             warn()
         return
-    tf.cond(condition, lambda: tf.py_function(warn, [], []), lambda: None)
+    tf.cond(condition, lambda: tf.py_function(lambda: [warn(), 0][1], [], tf.int32), lambda: 0)
 
 
 def check_keys(batch: dict, known: Iterable[str]) -> None:
@@ -98,13 +98,17 @@ def named(after: str = "") -> Iterator[None]:
         text = str(error)
         if _OPEN not in text or _CLOSE not in text:
             raise
-        found = text.split(_OPEN, 1)[1].split(_CLOSE, 1)[0]
+        found = text.split(_OPEN, 1)[1].split(_CLOSE, 1)[0].replace("\\'", "'")  # TensorFlow escapes quotes
         raise ValueError(f"{found} {after}".strip()) from None
 
 
 def marked(error: ValueError) -> ValueError:
     """The error with marks that `named` finds, for one that travels through TensorFlow as text."""
     return ValueError(f"{_OPEN}{error}{_CLOSE}")
+
+
+def _string(value: tf.Tensor) -> tf.Tensor:
+    return tf.strings.as_string(value, shortest=value.dtype.is_floating)  # refused for integers
 
 
 def _text(value) -> str:

@@ -5,9 +5,19 @@ import importlib.util
 import resource
 import signal
 import sys
+from pathlib import Path
 
 import pytest
 from absl import flags
+
+from tests.tree import unchanged
+
+
+@pytest.fixture(scope="session", autouse=True)
+def tree():
+    """Fails the session if a test leaves a file in the tree."""
+    with unchanged(Path(__file__).parents[1]):
+        yield
 
 
 @pytest.fixture(scope="module")

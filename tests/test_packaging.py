@@ -5,6 +5,11 @@ import sys
 import zipfile
 from pathlib import Path
 
+import kvae
+import seqvae
+import vrae
+import worldmodels
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -15,7 +20,7 @@ def test_the_wheel_imports_from_an_empty_folder(tmp_path):
     tracked = [
         p
         for name in ("seqvae", "kvae", "worldmodels", "vrae", "tests", "datasets")
-        for p in (ROOT / name).rglob("*.py")
+        for p in [*(ROOT / name).rglob("*.py"), *(ROOT / name).glob("py.typed")]
     ]
     for path in [*tracked, *(ROOT / name for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"))]:
         target = source / path.relative_to(ROOT)
@@ -35,11 +40,12 @@ def test_the_wheel_imports_from_an_empty_folder(tmp_path):
     ]
     done = subprocess.run(build, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    (wheel,) = tmp_path.glob("seqvae-*.whl")
+    (wheel,) = tmp_path.glob(f"seqvae-{seqvae.__version__}-*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.split("/")[0] for name in names if ".dist-info" not in name}
     assert tops == {"seqvae", "kvae", "worldmodels", "vrae"}
     assert {p.relative_to(ROOT).as_posix() for name in tops for p in (ROOT / name).rglob("*.py")} <= set(names)
+    assert {f"{name}/py.typed" for name in tops} <= set(names)  # type checkers then read the annotations
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]); import kvae, vrae, worldmodels; "
         "import seqvae.plotting, seqvae.physics, seqvae.training; "
@@ -48,3 +54,7 @@ def test_the_wheel_imports_from_an_empty_folder(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code, wheel], capture_output=True, text=True, cwd=empty)
     assert done.stdout.strip() == "True", done.stderr
+
+
+def test_every_package_has_the_version_of_the_wheel():
+    assert {package.__version__ for package in (kvae, worldmodels, vrae)} == {seqvae.__version__}

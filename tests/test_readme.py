@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from seqvae.physics import WORLDS, write_dataset, write_episode
@@ -25,6 +26,16 @@ def test_the_python_examples_run_as_printed(tmp_path, monkeypatch):
     assert names["imputed"].smoothed.shape == (1, 20, 32, 32)
     assert names["future"].frames.shape == (1, 60, 32, 32)
     assert (tmp_path / "box.keras").exists()
+
+
+def test_the_page_on_keras_runs_as_printed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    for code in re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "keras.md").read_text("utf-8"), flags=re.DOTALL):
+        exec(compile(code, "keras.md", "exec"), names)
+    assert names["filled"].shape == (8, 6, 16, 16)
+    for ours, theirs in zip(names["again"].get_weights(), names["own"].get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
 
 
 DOCUMENTS = ["README.md", "datasets/README.md", "benchmarks/README.md", "CONTRIBUTING.md"]

@@ -21,6 +21,13 @@ STANDARD_ERRORS = 6.0
 # The same operations in another order (batches, compiled or not): a few units in the last place of float32.
 SAME_FLOAT32 = dict(rtol=2e-5, atol=2e-5)
 
+# The float32 filter and smoother against float64 at the same inputs, noises from 1e-6 to 1e3. A mean: in its standard
+# deviations (.005 was seen), beside some units in the last place of its largest state. A variance: relative (.005).
+# A gradient: over its sequence's largest number (.02, where 1e-6 meets 1e3; a median of 3e-7).
+MEAN_IN_DEVIATIONS, MEAN_OF_LARGEST = 0.02, 2e-6
+VARIANCE_RELATIVE = 0.02
+GRADIENT_RELATIVE = 0.1
+
 # pymunk integrates in float64; the state is recorded in float32.
 PHYSICS = dict(rtol=1e-5, atol=1e-4)
 
@@ -49,3 +56,7 @@ REPLICAS = dict(rtol=1e-6, atol=1e-6)
 # Three SGD steps of World Models in bfloat16 (8 bits) or float16 layers: the moves of all weights together, relative to their
 # norm in float32. A rounding error of 2**-8 an operation, some operations deep.
 MIXED_STEPS = 0.05
+
+# The same training steps with float32 or 16-bit layers (2**-8 of rounding in bfloat16), how far the weights moved: a few
+# roundings of the largest movements, about 0.1.
+MIXED = dict(rtol=0.05, atol=2e-3)

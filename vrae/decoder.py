@@ -20,7 +20,7 @@ class Decoder(keras.layers.Layer):
     def __init__(
         self, context_size, likelihood, *, rnn, rnn_size, num_layers, autoregressive, segment_steps, **kwargs
     ):  # fmt: skip
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)  # the layers inside cast
         _, cell, states = RNNS[rnn]
         self._likelihood = likelihood
         self._sizes = [rnn_size] * (states * num_layers)
@@ -44,7 +44,7 @@ class Decoder(keras.layers.Layer):
         self.built = True
 
     def call(self, context, steps, given=None, forcing=1.0, seed=None):
-        """Outputs of the likelihood [B, steps, output_size], float32.
+        """Outputs of the likelihood [B, steps, output_size], in the variables' type.
 
         Args:
             context: [B, context_size]. given: [B, steps, feature_size], the true values; None: its own are heard.
@@ -52,11 +52,11 @@ class Decoder(keras.layers.Layer):
             seed: [2] int32, of those draws.
         """
         contexts = self._contexts(context, steps)
-        batch, width = tf.shape(context)[0], self._likelihood.feature_size
-        draws = tf.zeros([steps, batch, 1])
+        batch, width, dtype = tf.shape(context)[0], self._likelihood.feature_size, self.variable_dtype
+        draws = tf.zeros([steps, batch, 1], dtype)
         if given is not None:
-            draws = tf.transpose(uniform([batch, steps, 1], seed), [1, 0, 2]) if seed is not None else draws
-            given = tf.transpose(given, [1, 0, 2])
+            draws = tf.transpose(uniform([batch, steps, 1], seed, dtype), [1, 0, 2]) if seed is not None else draws
+            given, forcing = tf.transpose(given, [1, 0, 2]), tf.cast(forcing, dtype)
 
         def step(t, states, value, outputs):
             now = contexts[t]
@@ -65,18 +65,19 @@ class Decoder(keras.layers.Layer):
                 states = [tf.where(begins, new, old) for new, old in zip(self._first(now), states, strict=True)]
             heard = tf.concat([now, tf.cast(value, now.dtype)], -1) if self._autoregressive else now
             hidden, states = self._cells(heard, states)
-            output = tf.cast(self.to_output(hidden), tf.float32)
+            output = tf.cast(self.to_output(hidden), dtype)
             if self._autoregressive:
                 value = self._likelihood.inputs(self._likelihood.likeliest(output))
                 if given is not None:
-                    value = tf.where(draws[t] < forcing, tf.cast(given[t], value.dtype), value)
+                    value = tf.where(draws[t] < forcing, given[t], value)
             return t + 1, states, value, outputs.write(t, output)
 
         loop = tf.while_loop(
             lambda t, *_: t < steps,
             step,
-            (0, self._first(contexts[0]), tf.zeros([batch, width]), tf.TensorArray(tf.float32, steps)),
+            (0, self._first(contexts[0]), tf.zeros([batch, width], dtype), tf.TensorArray(dtype, steps)),
             parallel_iterations=1,
+            maximum_iterations=steps,  # XLA's gradient needs it
         )
         return tf.transpose(loop[3].stack(), [1, 0, 2])
 

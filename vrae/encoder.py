@@ -3,11 +3,8 @@
 import keras
 import tensorflow as tf
 
-from seqvae.objectives import bounded
-
 RNNS = {"lstm": (keras.layers.LSTM, keras.layers.LSTMCell, 2), "gru": (keras.layers.GRU, keras.layers.GRUCell, 1)}
 """By name: the layer, its cell, the tensors of its state."""
-_LOGVAR_RANGE = -20.0, 10.0
 
 
 class Encoder(keras.layers.Layer):
@@ -17,7 +14,8 @@ class Encoder(keras.layers.Layer):
     """
 
     def __init__(self, input_size, *, z_size, rnn, rnn_size, num_layers, bidirectional, attention, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)  # the layers inside cast
+        self.supports_masking = True
         self._bidirectional, self._attention = bidirectional, attention
         width = rnn_size * (2 if bidirectional else 1)
         self.layers_ = []
@@ -35,8 +33,8 @@ class Encoder(keras.layers.Layer):
         self.built = True
 
     def call(self, inputs, mask):
-        """inputs [B, T, input_size], mask [B, T] -> mean and log-variance [B, z_size], float32."""
-        steps = tf.cast(mask, tf.bool)
+        """inputs [B, T, input_size], mask [B, T] -> mean and log-variance [B, z_size], in the variables' type."""
+        inputs, steps = tf.cast(inputs, self.compute_dtype), tf.cast(mask, tf.bool)
         for layer in self.layers_:
             inputs, *states = layer(inputs, mask=steps)
         if self._attention:
@@ -47,8 +45,10 @@ class Encoder(keras.layers.Layer):
             read = tf.concat([states[0], states[len(states) // 2]], -1)  # the outputs h; an LSTM's c stays inside
         else:
             read = states[0]
-        mean, logvar = (tf.cast(layer(read), tf.float32) for layer in (self.mean, self.logvar))
-        return mean, bounded(logvar, *_LOGVAR_RANGE)
+        return tuple(tf.cast(layer(read), self.variable_dtype) for layer in (self.mean, self.logvar))
+
+    def compute_mask(self, inputs, previous_mask):
+        return None  # a code has no steps
 
 
 def _dense(inputs: int, units: int, name: str, dtype, **options) -> keras.layers.Dense:

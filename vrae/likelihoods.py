@@ -7,15 +7,15 @@ from tensorflow_probability import distributions as tfd
 class Gaussian:
     """Real values with a fixed variance: the squared error, divided by twice the variance. x is [B, T, features]."""
 
-    def __init__(self, feature_size: int, variance: float):
+    def __init__(self, feature_size: int, variance: float, dtype: str):
         self.feature_size = self.output_size = feature_size
-        self._deviation = variance**0.5
+        self._deviation, self._dtype = variance**0.5, dtype
 
     def distribution(self, outputs: tf.Tensor) -> tfd.Distribution:
         return tfd.Independent(tfd.Normal(outputs, tf.constant(self._deviation, outputs.dtype)), 1)
 
     def inputs(self, x: tf.Tensor) -> tf.Tensor:
-        return tf.cast(x, tf.float32)
+        return tf.cast(x, self._dtype)
 
     def likeliest(self, outputs: tf.Tensor) -> tf.Tensor:
         return outputs
@@ -24,14 +24,15 @@ class Gaussian:
 class Bernoulli:
     """Values of 0 or 1, or probabilities in between. x is [B, T, features]."""
 
-    def __init__(self, feature_size: int):
+    def __init__(self, feature_size: int, dtype: str):
         self.feature_size = self.output_size = feature_size
+        self._dtype = dtype
 
     def distribution(self, outputs: tf.Tensor) -> tfd.Distribution:
-        return tfd.Independent(tfd.Bernoulli(logits=outputs, dtype=tf.float32), 1)
+        return tfd.Independent(tfd.Bernoulli(logits=outputs, dtype=outputs.dtype), 1)
 
     def inputs(self, x: tf.Tensor) -> tf.Tensor:
-        return tf.cast(x, tf.float32)
+        return tf.cast(x, self._dtype)
 
     def likeliest(self, outputs: tf.Tensor) -> tf.Tensor:
         return tf.sigmoid(outputs)
@@ -40,14 +41,15 @@ class Bernoulli:
 class Categorical:
     """Tokens: x is [B, T] integers from 0 to feature_size - 1; the loss is their cross-entropy."""
 
-    def __init__(self, feature_size: int):
+    def __init__(self, feature_size: int, dtype: str):
         self.feature_size = self.output_size = feature_size
+        self._dtype = dtype
 
     def distribution(self, outputs: tf.Tensor) -> tfd.Distribution:
         return tfd.Categorical(logits=outputs, dtype=tf.int32)
 
     def inputs(self, x: tf.Tensor) -> tf.Tensor:
-        return tf.one_hot(tf.cast(x, tf.int32), self.feature_size)
+        return tf.one_hot(tf.cast(x, tf.int32), self.feature_size, dtype=self._dtype)
 
     def likeliest(self, outputs: tf.Tensor) -> tf.Tensor:
         return tf.argmax(outputs, -1, output_type=tf.int32)
@@ -56,8 +58,8 @@ class Categorical:
 NAMES = ("gaussian", "bernoulli", "categorical")
 
 
-def make(name: str, feature_size: int, variance: float) -> Gaussian | Bernoulli | Categorical:
-    """The likelihood of that name."""
+def make(name: str, feature_size: int, variance: float, dtype: str) -> Gaussian | Bernoulli | Categorical:
+    """The likelihood of that name; dtype: of what enters a network."""
     if name == "gaussian":
-        return Gaussian(feature_size, variance)
-    return {"bernoulli": Bernoulli, "categorical": Categorical}[name](feature_size)
+        return Gaussian(feature_size, variance, dtype)
+    return {"bernoulli": Bernoulli, "categorical": Categorical}[name](feature_size, dtype)

@@ -1,5 +1,6 @@
 """World Models (Ha and Schmidhuber 2018, arXiv:1803.10122): the ConvVAE that sees, and the MDN-RNN that remembers."""
 
+from seqvae import __version__ as __version__
 from seqvae.backend import require_tensorflow
 
 require_tensorflow()

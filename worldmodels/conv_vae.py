@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from typing import ClassVar
 
 import keras
 import numpy as np
@@ -9,7 +10,7 @@ import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
 from seqvae.checks import Place, check_keys
-from seqvae.objectives import bounded, gaussian_kl, weighted_mean
+from seqvae.objectives import KLWeight, bounded, gaussian_kl, weighted_mean
 from seqvae.randomness import fold, normal, stateless_seed
 from seqvae.training import SequenceModel
 from worldmodels import arguments, networks, original
@@ -56,7 +57,7 @@ class ConvVAE(CourseMethods, SequenceModel):
     """
 
     input_name = "frames"
-    batch_keys = ("frames",)
+    batch_keys: ClassVar = {"frames": "[N, H, W, C], uint8, bool or floats in [0, 1]."}
     term_names = ConvVAETerms._fields
 
     def __init__(
@@ -90,6 +91,7 @@ class ConvVAE(CourseMethods, SequenceModel):
             networks.check_decoder_layer(decoder, self.image_shape, z_size)
         self.encoder = self._new_encoder(**encoder_sizes) if encoder is None else encoder
         self.decoder = self._new_decoder(**decoder_sizes) if decoder is None else decoder
+        self._kl = KLWeight()
         self.built = True  # the layers have their weights from the start
 
     def _sizes(self, part: str, layer, given: dict) -> dict:
@@ -250,9 +252,14 @@ class ConvVAE(CourseMethods, SequenceModel):
         """Frames of any number, floats in [0, 1]."""
         return keras.layers.InputSpec(shape=(None, *self.image_shape), dtype=self.variable_dtype, name="frames")
 
+    @property
+    def kl_weight(self) -> keras.Variable:
+        """The weight of the KL in the objective: 1, see `KLAnnealing`."""
+        return self._kl.variable
+
     def objective(self, terms: ConvVAETerms) -> tf.Tensor:
-        """The loss: both parts have weight 1 in either form."""
-        return terms.total
+        """The loss: reconstruction + kl_weight * kl."""
+        return terms.reconstruction + tf.cast(self.kl_weight.value, terms.kl.dtype) * terms.kl
 
     def count(self, batch: dict) -> tf.Tensor:
         """The frames of a batch, each times its `sample_weight`."""

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from typing import ClassVar
 
 import keras
 import numpy as np
@@ -44,7 +45,16 @@ class MDNRNN(SequenceModel):
     """
 
     input_name = "z"
-    batch_keys = ("z", "mean", "logvar", "actions", "mask", "done", "rewards", "next_z")
+    batch_keys: ClassVar = {
+        "z": "[B, T, z_size], the codes of the frames.",
+        "mean": "[B, T, z_size], with logvar in place of z: each step draws z anew.",
+        "logvar": "[B, T, z_size], the log-variance of z.",
+        "actions": "[B, T, action_size].",
+        "mask": "[B, T], 1 for a step, 0 in the padding after the last one.",
+        "done": "[B, T], 1 where the episode ended with that frame, for the model's `done` head.",
+        "rewards": "[B, T], what came with each frame, for the model's reward head.",
+        "next_z": "[B, T, z_size], the code after each step; without it, z one step later.",
+    }
     term_names = MDNRNNTerms._fields
 
     def __init__(

@@ -36,14 +36,37 @@ def cyclical(period: int, rising: float = 0.5) -> Callable[[int], float]:
 
 
 class KLAnnealing(keras.callbacks.Callback):
-    """Sets the `kl_weight` of a model before every epoch of `fit`."""
+    """Sets the weight of the KL before every epoch of `fit`.
+
+    The model has a scalar variable `kl_weight`, read by its `objective` at every step, so that an epoch's value acts without
+    another trace.
+
+    Args:
+        schedule: from the number of an epoch, counted from 0, to the weight, at least 0: `linear`, `sigmoid`, `cyclical`, or
+            a function of yours.
+
+    Raises:
+        ValueError: `schedule` is no function; in `fit`: the model has no such variable, or a weight is below 0 or not finite.
+    """
 
     def __init__(self, schedule: Callable[[int], float]):
         super().__init__()
+        if not callable(schedule):
+            raise ValueError(f"schedule: expected a function of the epoch, such as linear(0, 10), got {schedule!r}.")
         self._schedule = schedule
 
+    def on_train_begin(self, logs=None):
+        if not hasattr(getattr(self.model, "kl_weight", None), "assign"):
+            raise ValueError(
+                f"KLAnnealing: expected a model with a variable `kl_weight`, {type(self.model).__name__} has none. Make "
+                "a scalar one (`seqvae.objectives.KLWeight`), and multiply the KL by it in the model's `objective`."
+            )
+
     def on_epoch_begin(self, epoch, logs=None):
-        self.model.kl_weight.assign(self._schedule(epoch))
+        weight = float(self._schedule(epoch))
+        if not 0.0 <= weight < math.inf:
+            raise ValueError(f"schedule: expected a weight of at least 0, got {weight} for epoch {epoch}.")
+        self.model.kl_weight.assign(weight)
 
 
 def _check(**values) -> None:

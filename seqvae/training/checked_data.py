@@ -14,21 +14,17 @@ Check = Callable[[object, Place], None]
 _CHUNK = 2**24  # bytes of an array that are checked at once: a bound on memory, not on speed
 
 
-def checked(x, y, sample_weight, check: Check) -> tuple:
-    """(x, y, sample_weight) as Keras takes them. Arrays are checked now, batches when they are read.
+def checked(data, check: Check):
+    """A data set whose batches are checked when they are read.
 
-    A data set of tf.data is checked in its pipeline, in parallel to the training step; a `keras.utils.PyDataset` or a
-    generator is wrapped. Other iterables, such as a `DistributedDataset`, are returned as they are.
+    A `tf.data.Dataset` is checked in its pipeline, in parallel to the training step; a `keras.utils.PyDataset` or a
+    generator is wrapped. Anything else, such as a `DistributedDataset`, is returned as it is.
     """
-    if isinstance(x, tf.data.Dataset):
-        return _checked_dataset(x, check), y, sample_weight
-    if isinstance(x, keras.utils.PyDataset):
-        return _CheckedPyDataset(x, check), y, sample_weight
-    if isinstance(x, Iterator):
-        return _checked_batches(x, check), y, sample_weight
-    if _is_arrays(x):
-        check_arrays((x, y, sample_weight), check)
-    return x, y, sample_weight
+    if isinstance(data, tf.data.Dataset):
+        return _checked_dataset(data, check)
+    if isinstance(data, keras.utils.PyDataset):
+        return _CheckedPyDataset(data, check)
+    return _checked_batches(data, check) if isinstance(data, Iterator) else data
 
 
 def check_arrays(data, check: Check) -> None:
@@ -45,7 +41,8 @@ def check_arrays(data, check: Check) -> None:
         check(part, Place(first=first))
 
 
-def _is_arrays(x) -> bool:
+def is_arrays(x) -> bool:
+    """Whether x is an array or tensor, or a structure of them."""
     leaves = [value for value in tf.nest.flatten(x) if value is not None]
     return bool(leaves) and all(
         isinstance(value, np.ndarray | tf.RaggedTensor) or tf.is_tensor(value) for value in leaves
@@ -64,7 +61,7 @@ def _checked_dataset(dataset: tf.data.Dataset, check: Check) -> tf.data.Dataset:
 def _checked_batches(batches: Iterator, check: Check) -> Iterator:
     for number, data in enumerate(batches):
         _check_marked(data, number, check)
-        yield data
+        yield data if isinstance(data, tuple) else (data,)  # as Keras wants it of generators
 
 
 class _CheckedPyDataset(keras.utils.PyDataset):

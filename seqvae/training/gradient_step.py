@@ -10,6 +10,10 @@ from seqvae import replicas
 NOT_FINITE = "not finite: "
 
 
+_LOSS_SCALE = 2.0**8
+"""Keras starts at 2**15, which overflows in the first steps: gradients here are sums over pixels and time."""
+
+
 class Step(NamedTuple):
     """What a step computed: the loss, the model's unweighted terms, the gradients' global norm before clipping and without
     an optimiser's loss scale, and the weight of these in an average over batches."""
@@ -21,10 +25,18 @@ class Step(NamedTuple):
 
 
 def gradient_step(
-    model, batch, variables, optimizer, *, seed, clip_norm: float | None = None, jit_compile: bool = False
+    model,
+    batch: dict,
+    variables: list | None,
+    optimizer,
+    *,
+    seed,
+    clip_norm: float | None = None,
+    jit_compile: bool = False,
 ) -> Step:
-    """Takes one step on `variables`, unless the loss or a gradient is not finite: then no weight is changed, and a
-    `LossScaleOptimizer` lowers its scale.
+    """Takes one step on `variables` (None: all that the model trains).
+
+    If the loss or a gradient is not finite, no weight is changed, and a `LossScaleOptimizer` lowers its scale.
 
     The model has `with_noise(batch, seed)`, `loss_terms(batch, seed=...)`, `objective(terms)`, `count(batch)` and Keras'
     `losses`, the regularisers. On a replica (`seqvae.replicas`) all of it is that of the whole batch.
@@ -45,7 +57,7 @@ def gradient_step(
             loss = model.objective(terms)
             loss = loss * tf.cast(share, loss.dtype) + replicas.once(regularisation(model, loss.dtype))
             target = loss * tf.cast(scale, loss.dtype)
-        weights = [variable.value for variable in variables]
+        weights = [variable.value for variable in variables or model.trainable_variables]
         return loss, terms, tape.gradient(target, weights, unconnected_gradients=tf.UnconnectedGradients.ZERO)
 
     if jit_compile:
@@ -64,8 +76,15 @@ def gradient_step(
         # not by tf.clip_by_global_norm: the gradients carry the optimiser's loss scale, the norm does not
         kept = clip_norm / tf.maximum(norm, clip_norm)
         gradients = [gradient * tf.cast(kept, gradient.dtype) for gradient in gradients]
-    _apply(optimizer, gradients, variables, step)
+    _apply(optimizer, gradients, variables or model.trainable_variables, step)
     return step
+
+
+def loss_scaled(optimizer: keras.optimizers.Optimizer, policy: keras.DTypePolicy) -> keras.optimizers.Optimizer:
+    """The optimiser with a loss scale, where gradients are computed in float16: small ones would become 0."""
+    if policy.name != "mixed_float16" or isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        return optimizer
+    return keras.optimizers.LossScaleOptimizer(optimizer, initial_scale=_LOSS_SCALE, name="loss_scale_optimizer")
 
 
 def regularisation(model, dtype) -> tf.Tensor:

@@ -14,7 +14,7 @@ from seqvae.data.batches import Batches
 from seqvae.randomness import fold
 from seqvae.training.checkpoints import CheckpointError, Checkpoints, gather, restore
 from seqvae.training.distribution import Distribution
-from seqvae.training.gradient_step import NOT_FINITE, gradient_step, names
+from seqvae.training.gradient_step import NOT_FINITE, gradient_step, loss_scaled, names
 from seqvae.training.progress import RunBar
 from seqvae.training.run_log import RunLog
 
@@ -166,7 +166,12 @@ class Trainer:
         except tf.errors.InvalidArgumentError as error:
             self._raise_named(error)
         if not np.isfinite(values).all():
-            self._raise_non_finite(values)
+            if self._loss_scale() < 1.0:
+                self._raise_non_finite(values)
+            values, weight = (
+                np.zeros_like(values),
+                0.0,
+            )  # float16 overflowed: the step was skipped, the scale is lower now
         values = np.array(values)
         sums = np.array(position["sums"] or np.zeros_like(values)) + weight * values
         position |= {"step": position["step"] + 1, "sums": sums.tolist(), "weight": position["weight"] + weight}
@@ -188,7 +193,7 @@ class Trainer:
         self._stage_batches = stage.batches() if stage.batches else self.batches
         variables = list(stage.variables)
         with self.distribution.scope():
-            optimizer = self._make_optimizer()
+            optimizer = loss_scaled(self._make_optimizer(), self.model.dtype_policy)
             optimizer.build(variables)
 
         def on_replica(batch, seed):
@@ -225,8 +230,12 @@ class Trainer:
 
     def _means(self) -> dict[str, float]:
         """Averages over the epoch so far, each batch weighted by its observed frames."""
-        means = np.array(self._position["sums"]) / self._position["weight"]
+        means = np.array(self._position["sums"]) / max(self._position["weight"], 1e-30)
         return dict(zip(self._names, means.tolist(), strict=True))
+
+    def _loss_scale(self) -> float:
+        """The scale of a `LossScaleOptimizer`; 0 for another optimiser."""
+        return float(getattr(self._optimizer, "dynamic_scale", 0.0))
 
     def _raise_non_finite(self, values: list[float]) -> None:
         bad = [name for name, value in zip(self._names, values, strict=True) if not np.isfinite(value)]

@@ -10,9 +10,9 @@ import tensorflow as tf
 
 from seqvae import checks, replicas, saved_models
 from seqvae.checks import Place
-from seqvae.randomness import stateless_seed
-from seqvae.training.checked_data import checked
-from seqvae.training.gradient_step import gradient_step, regularisation
+from seqvae.randomness import fold, stateless_seed
+from seqvae.training.checked_data import check_arrays, checked, is_arrays
+from seqvae.training.gradient_step import gradient_step, loss_scaled, regularisation
 
 
 class SequenceModel(keras.Model):
@@ -29,16 +29,22 @@ class SequenceModel(keras.Model):
 
     input_name: str
     """The key of a batch's main input."""
-    batch_keys: tuple[str, ...]
-    """The keys that a batch may have, besides `sample_weight`."""
+    batch_keys: dict[str, str]
+    """The keys that a batch may have besides `sample_weight`, each with its shape and meaning: shown by `help(fit)`."""
     term_names: tuple[str, ...]
 
     def __init__(self, *, seed: int | None = None, **kwargs):
         # autocast: the layers inside cast; the weights and inputs of the model itself keep their precision
         super().__init__(autocast=False, **kwargs)
+        self.supports_masking = True  # a mask is an argument of `call`, or a key of the batch
         self._seeds = keras.random.SeedGenerator(seed)
         self._compiled = {}
         self._trackers = {name: keras.metrics.Mean(name, dtype="float32") for name in ("loss", *self.term_names)}
+
+    def __init_subclass__(cls, **options):
+        super().__init_subclass__(**options)
+        if "batch_keys" in vars(cls):
+            cls.fit = _documented(cls.fit, cls)
 
     def loss_terms(self, batch: dict, *, seed=None, training=True):
         """A NamedTuple of the unweighted terms of the objective, its fields the `term_names`. A batch's `sample_weight`
@@ -103,20 +109,31 @@ class SequenceModel(keras.Model):
         for name, value in given.items():
             if value:
                 raise ValueError(
-                    f"{name}: expected none. {type(self).__name__} is trained on its own objective, {self._about_objective()}, "
-                    f"and reports {', '.join(self.term_names)}. For another loss, override `objective` in a subclass; for "
-                    "figures of your own, use a keras.callbacks.Callback that calls the model's verbs."
+                    f"{name}: expected none. {type(self).__name__} is trained on its own objective, "
+                    f"{self._about_objective()}, and reports {', '.join(self.term_names)}. For another loss, override "
+                    "`objective` in a subclass; for your own figures, call the model's verbs in a keras.callbacks.Callback."
                 )
+        optimizer = keras.optimizers.get(optimizer)
+        if options.get("auto_scale_loss", True):
+            optimizer = loss_scaled(optimizer, self.dtype_policy)
         super().compile(optimizer=optimizer, loss=None, **options)
 
+    def compile_from_config(self, config):
+        """Compiles a loaded model as the saved one was: Keras does so only for models without a `compile` of their own."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if self.built:
+            self.optimizer.build(self.trainable_variables)
+
     def _about_objective(self) -> str:
-        return inspect.getdoc(self.objective).splitlines()[0].removeprefix("The loss: ").removesuffix(".")
+        return inspect.getdoc(self.objective).split(". ")[0].removeprefix("The loss: ").removesuffix(".")
 
     def fit(self, x=None, y=None, *args, **options):
         data, options = self._arguments_of(keras.Model.fit, x, y, args, options)
         if options.pop("class_weight", None) is not None:
             raise ValueError("class_weight: expected none, sequences have no classes. Pass sample_weight=[B].")
         options = self._checked_validation(options)
+        if self.compiled and not self.optimizer.built and all(layer.built for layer in self._flatten_layers()):
+            self.optimizer.build(self.trainable_variables)  # now: BackupAndRestore restores only what is built
         with checks.named("The step on this batch was skipped, the weights are those before it."):
             return super().fit(*data[:2], sample_weight=data[2], **options)
 
@@ -146,9 +163,10 @@ class SequenceModel(keras.Model):
         return super().predict_on_batch(self._checked_data(x, None, None)[0])
 
     def train_step(self, data):
-        seed = stateless_seed(None, self._seeds)
+        # from the steps taken, not from the generator's state: a run that Keras restores then draws the same noise
+        seed = fold(stateless_seed(self._seeds.state[0], self._seeds), tf.cast(self.optimizer.iterations, tf.int32))
         with replicas.of_fit(self.batch_of(data)) as batch:
-            step = gradient_step(self, batch, self.trainable_variables, self.optimizer, seed=seed)
+            step = gradient_step(self, batch, None, self.optimizer, seed=seed)
             return self._track(batch, step.loss, step.terms)
 
     def test_step(self, data):
@@ -159,6 +177,9 @@ class SequenceModel(keras.Model):
 
     def predict_step(self, data):
         return self(self.batch_of(data), training=False)
+
+    def compute_mask(self, inputs, previous_mask):
+        return None  # outputs carry no mask on to a next layer
 
     @property
     def metrics(self):
@@ -203,6 +224,12 @@ class SequenceModel(keras.Model):
             batch["sample_weight"] = checks.check_sample_weight(batch["sample_weight"], None)
         return batch
 
+    def batch_with(self, inputs, mask) -> dict:
+        """The batch of `call`: `batch_of(inputs)` and the mask, where one is given. (Keras passes a structure of Nones for
+        inputs that are a structure.)"""
+        batch = self.batch_of(inputs)
+        return batch if mask is None or isinstance(mask, dict | list | tuple) else batch | {"mask": mask}
+
     def _unpacked(self, data) -> tuple:
         x, y, weight = keras.utils.unpack_x_y_sample_weight(data)
         if y is None and isinstance(x, tuple | list):
@@ -228,7 +255,7 @@ class SequenceModel(keras.Model):
         """`check_batch` of what a data set yields."""
         x, y, _ = self._unpacked(data)
         batch = self.batch_of(data)
-        checks.check_keys(batch, (*self.batch_keys, "sample_weight"))
+        checks.check_keys(batch, [*self.batch_keys, "sample_weight"])
         if self.input_name not in batch and not self._has_input(batch):
             raise ValueError(f"{self.input_name}: missing in a batch of {', '.join(batch) or 'nothing'}.")
         self.check_batch(batch, place)
@@ -243,9 +270,14 @@ class SequenceModel(keras.Model):
         return False
 
     def _checked_data(self, x, y, sample_weight) -> tuple:
+        """(x, y, sample_weight) as Keras takes them, checked: arrays now, a data set when it is read."""
         if y is x:  # an auto-encoder's target
             y = None
-        return checked(x, y, sample_weight, self._check_data)
+        if not is_arrays(x):
+            return checked(x, self._check_data), y, sample_weight
+        data = (x, y, sample_weight)
+        check_arrays(data, self._check_data)
+        return self.batch_of(data), None, None  # Keras would drop a sample_weight without y
 
     def _arguments_of(self, method, x, y, args, options: dict) -> tuple[tuple, dict]:
         """The checked data, and the other arguments of a call by their names."""
@@ -274,9 +306,32 @@ class SequenceModel(keras.Model):
         if name not in self._compiled:
             # XLA compiles for one shape; a plain graph serves all.
             options = dict(jit_compile=True) if jit_compile else dict(reduce_retracing=True)
-            # a partial of its own: TensorFlow counts the traces of one method over all models, and warns
+            # partial: TensorFlow counts traces by code, and warns of ten models that are traced once each
             self._compiled[name] = tf.function(functools.partial(method), autograph=False, **options)
         return self._compiled[name](*args)
+
+
+def _documented(fit, model: type[SequenceModel]):
+    """`fit` with a docstring that names the keys of the model's batches."""
+
+    @functools.wraps(fit)
+    def documented(self, x=None, y=None, *args, **options):
+        return fit(self, x, y, *args, **options)
+
+    keys = "".join(f"\n        {name}: {about}" for name, about in model.batch_keys.items())
+    documented.__doc__ = f"""Trains the model. Arguments are those of `keras.Model.fit` without class_weight.
+
+    x: `{model.input_name}`, or a pair of it and a mask (where the model takes one), or a dict with the keys{keys}
+        sample_weight: [B], at least 0: the weights of the sequences in every mean.
+    These may be arrays, tensors, a tf.data.Dataset, a keras.utils.PyDataset, or a generator of batches.
+
+    Returns:
+        keras.callbacks.History: loss, {", ".join(model.term_names)} of every epoch.
+
+    Raises:
+        ValueError: names the key, what was expected, what came, and which sequence of which batch.
+    """
+    return documented
 
 
 def _check_same(x, y, name: str, place: Place) -> None:

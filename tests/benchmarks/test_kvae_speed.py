@@ -16,7 +16,9 @@ def test_a_line_for_each_operation_of_the_state_space_model():
     done = subprocess.run([sys.executable, SCRIPT, *flags], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     lines = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [line["operation"] for line in lines] == ["log p(a) and gradients", "smoother", "imputation"]
+    assert [line["operation"] for line in lines] == [
+        "log p(a)", "log p(a) and gradients", "smoother", "imputation", "ten posterior draws",
+    ]  # fmt: skip
     for line in lines:
         assert (line["batch"], line["steps"]) == (2, 6)
-        assert min(line[f"{name} ms"] for name in ("ours, plain", "ours, xla", "TFP, plain")) > 0
+        assert min(line[f"{name} ms"] for name in ("ours, plain", "ours, xla", "TFP, plain", "TFP, xla")) > 0

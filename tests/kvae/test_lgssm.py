@@ -1,16 +1,18 @@
 """Filter, smoother and bounds against a dense joint Gaussian in NumPy, and against samples."""
 
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from kvae import lgssm
+from kvae.lgssm import bounds, closed_loop, compiled, inference
 from kvae.results import Mixed
 from tests.references import dense_gaussian
-from tests.references.tfp_lgssm import filter_and_smooth
+from tests.references.tfp_lgssm import filter_and_smooth, ours
 from tests.tolerances import FINITE_DIFFERENCES, FLOAT64, STANDARD_ERRORS
 
-NOISE = lgssm.Noise(transition=0.08, emission=0.03, initial=2.0)
+NOISE = inference.Noise(transition=0.08, emission=0.03, initial=2.0)
 
 
 @pytest.fixture(scope="module")
@@ -21,15 +23,23 @@ def system():
 
 @tf.function(autograph=False)
 def everything(a, mask, mixed):
-    track = lgssm.filter_states(a, mask, mixed, NOISE)
-    smoothed, backward = lgssm.smooth_states(track, mixed, NOISE)
-    bound = lgssm.marginal_bound(a, mask, mixed, NOISE, track, smoothed, backward)
-    return lgssm.filtered_states(track, mixed), smoothed, bound, lgssm.log_likelihood(a, mask, mixed, NOISE)
+    system = ours(mixed, NOISE)
+    run = closed_loop.Run(inference.filter_states(a, mask, system), mixed, _Of(system))
+    states, backward = inference.smooth_states(run.track, system)
+    bound = bounds.marginal_bound(a, mask, system, run.track, states, backward)
+    return run.filtered(), run.smoothed(), bound, inference.log_likelihood(a, mask, system)
+
+
+class _Of(NamedTuple):
+    """In the place of a distribution."""
+
+    system: inference.System
 
 
 @tf.function(autograph=False)
 def filtered_states(a, mask, mixed):
-    return lgssm.filtered_states(lgssm.filter_states(a, mask, mixed, NOISE), mixed)
+    system = ours(mixed, NOISE)
+    return closed_loop.Run(inference.filter_states(a, mask, system), mixed, _Of(system)).filtered()
 
 
 def dense(system, b, observed):
@@ -67,37 +77,36 @@ def test_filter_and_smoother_equal_tfps(system, masked):
     mask = mask if masked else tf.ones_like(mask)
     filtered, smoothed, _, log_likelihood = everything(a, mask, mixed)
     theirs = tf.function(filter_and_smooth, autograph=False)(a, mask, mixed, NOISE)
-    ours = dict(
+    found = dict(
         log_likelihood=filtered.log_likelihood, mean=filtered.mean, cov=filtered.cov,
         predicted_mean=filtered.predicted_mean[:, 1:], predicted_cov=filtered.predicted_cov[:, 1:],
         smoothed_mean=smoothed.mean, smoothed_cov=smoothed.cov,
     )  # fmt: skip
     for name, value in theirs.items():
-        np.testing.assert_allclose(ours[name], value, err_msg=name, **FLOAT64)
+        np.testing.assert_allclose(found[name], value, err_msg=name, **FLOAT64)
     np.testing.assert_allclose(log_likelihood, tf.reduce_sum(theirs["log_likelihood"], 1), **FLOAT64)
 
 
 def test_the_compiled_log_likelihood_and_its_gradients_are_the_same(system):
-    """By XLA, inside a graph that is not, each sequence weighted differently."""
-    mixed, a, _ = system
+    """By XLA, inside a graph that is not, each sequence weighted differently; a noise that all sequences share too."""
+    mixed, a, mask = system
     weights = tf.constant([0.5, -2.0, 3.0], tf.float64)
+    shared = tf.constant(0.08, tf.float64)
 
     @tf.function(autograph=False)
-    def both(compiled):
-        tensors = (a, mixed.A, mixed.B, mixed.C, mixed.u)
+    def both(jit_compile):
+        tensors = (a, mixed.A, mixed.B, mixed.C, mixed.u, shared)
         with tf.GradientTape() as tape:
             tape.watch(tensors)
-            if compiled:
-                value = lgssm.compiled_log_likelihood(a, mixed, NOISE)
-            else:
-                value = lgssm.log_likelihood(a, None, mixed, NOISE)
+            model = ours(mixed, NOISE._replace(transition=shared))
+            value = compiled.call(inference.log_likelihood, a, mask, model, jit_compile=jit_compile)
             total = tf.reduce_sum(weights * value)
         return value, tape.gradient(total, tensors)
 
     (value, gradients), (plain, plain_gradients) = both(True), both(False)
     np.testing.assert_allclose(value, plain, **FLOAT64)
-    for ours, theirs in zip(gradients, plain_gradients, strict=True):
-        np.testing.assert_allclose(ours, theirs, **FLOAT64)
+    for xla, graph in zip(gradients, plain_gradients, strict=True):
+        np.testing.assert_allclose(xla, graph, **FLOAT64)
 
 
 def test_the_marginal_bound_is_the_log_likelihood_and_its_terms_are_exact(system):
@@ -124,9 +133,9 @@ def test_the_marginal_terms_equal_the_mean_over_joint_posterior_samples(system):
         z = rng.multivariate_normal(mean.ravel(), cov.reshape(24, 24), size=count).reshape(count, 6, 4)
         one = Mixed(*(tf.repeat(m[b : b + 1], count, axis=0) for m in mixed))
         codes, seen = tf.repeat(a[b : b + 1], count, axis=0), tf.repeat(mask[b : b + 1], count, axis=0)
-        totals[0] += lgssm._transition(tf.constant(z), one, NOISE).numpy()
-        totals[1] += lgssm._emission(codes, tf.constant(z), seen, one, NOISE).numpy()
-        totals[2] += lgssm._initial(tf.constant(z), NOISE).numpy()
+        totals[0] += bounds._transition(tf.constant(z), ours(one, NOISE)).numpy()
+        totals[1] += bounds._emission(codes, tf.constant(z), seen, ours(one, NOISE)).numpy()
+        totals[2] += bounds._initial(tf.constant(z), NOISE).numpy()
     totals /= mask.numpy().sum()
     for sampled, exact in zip(totals, (bound.transition, bound.emission, bound.initial), strict=True):
         error = sampled.std() / np.sqrt(count)
@@ -139,10 +148,16 @@ def test_the_sampled_bound_is_below_the_marginal_one_on_average(system):
 
     @tf.function(autograph=False)
     def draw(seed):
-        z = lgssm.smoothed_marginals(smoothed).sample(seed=seed)
-        return lgssm.sampled_bound(a, mask, mixed, NOISE, smoothed, z)
+        model = ours(mixed, NOISE)
+        states, _ = inference.smooth_states(inference.filter_states(a, mask, model), model)
+        z = bounds.draw_marginals(states, tf.random.stateless_normal([3, 6, 4], seed, dtype=tf.float64))
+        np.testing.assert_equal(z.shape, (3, 6, 4))
+        return bounds.sampled_bound(a, mask, model, states, z), z, bounds.log_marginals(states, z)
 
-    samples = [draw(tf.constant([7, i])) for i in range(300)]
+    _, z, log_q = draw(tf.constant([7, 0]))
+    np.testing.assert_allclose(log_q, smoothed.distribution().log_prob(z), **FLOAT64)
+
+    samples = [draw(tf.constant([7, i]))[0] for i in range(300)]
     totals = np.array([float(s.total) for s in samples])
     assert totals.mean() < float(bound.total)
     for s in samples[:5]:
@@ -153,8 +168,8 @@ def test_a_mask_of_ones_is_no_mask(system):
     mixed, a, _ = system
     with_mask = everything(a, tf.ones_like(a[..., 0]), mixed)
     filtered = filtered_states(a, None, mixed)
-    for ours, theirs in zip(filtered, with_mask[0], strict=True):
-        np.testing.assert_allclose(ours, theirs, **FLOAT64)
+    for without, masked in zip(filtered, with_mask[0], strict=True):
+        np.testing.assert_allclose(without, masked, **FLOAT64)
 
 
 def test_gradients_equal_finite_differences(system):
@@ -164,8 +179,8 @@ def test_gradients_equal_finite_differences(system):
     def value_and_gradients(A, C, B):
         with tf.GradientTape() as tape:
             tape.watch((A, B, C))
-            system = mixed._replace(A=A, B=B, C=C)
-            total = tf.reduce_sum(lgssm.log_likelihood(a, mask, system, NOISE))
+            moved = ours(mixed._replace(A=A, B=B, C=C), NOISE)
+            total = tf.reduce_sum(inference.log_likelihood(a, mask, moved))
         return total, tape.gradient(total, (A, C, B))
 
     point = [mixed.A, mixed.C, mixed.B]

@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 
 import kvae
-from kvae import state_space
 from kvae.data import encoded
+from kvae.lgssm import closed_loop
 from seqvae.data import Sequences
 from tests.tolerances import SAME_FLOAT32
 
@@ -76,7 +76,7 @@ def test_long_sequences_train_by_xla_with_the_same_loss_and_gradients(model, mon
         return compute()
 
     plain = loss_and_gradients()
-    monkeypatch.setattr(state_space, "JIT_STEPS", 6)
+    monkeypatch.setattr(closed_loop, "JIT_STEPS", 6)
     compiled = loss_and_gradients()
     np.testing.assert_allclose(plain[0], compiled[0], **SAME_FLOAT32)
     for ours, theirs in zip(compiled[1], plain[1], strict=True):

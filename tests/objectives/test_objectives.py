@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from seqvae.objectives import bounded, cyclical, gaussian_kl, linear, sigmoid, weighted_mean
+from seqvae.objectives import KLAnnealing, bounded, cyclical, gaussian_kl, linear, sigmoid, weighted_mean
 from tests.tolerances import FLOAT32
 
 tfd = tfp.distributions
@@ -56,3 +56,37 @@ def test_weights_over_epochs():
 def test_what_is_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+class Annealed:
+    """All that `KLAnnealing` asks of a model."""
+
+    def __init__(self):
+        self.kl_weight = tf.Variable(7.0)
+
+
+def begun(model, schedule, epoch=2):
+    callback = KLAnnealing(schedule)
+    callback.set_model(model)
+    callback.on_train_begin()
+    callback.on_epoch_begin(epoch)
+    return model
+
+
+def test_annealing_sets_the_weight_before_an_epoch():
+    assert begun(Annealed(), linear(0, 4)).kl_weight == 0.5
+    assert begun(Annealed(), lambda epoch: epoch + 1).kl_weight == 3.0
+
+
+@pytest.mark.parametrize(
+    "model, schedule, message",
+    [
+        (Annealed(), 0.5, "schedule: expected a function of the epoch, such as linear.0, 10., got 0.5"),
+        (Annealed(), lambda epoch: -1, "schedule: expected a weight of at least 0, got -1.0 for epoch 2"),
+        (Annealed(), lambda epoch: float("nan"), "schedule: expected a weight of at least 0, got nan for epoch 2"),
+        (object(), linear(0, 4), "KLAnnealing: expected a model with a variable `kl_weight`, object has none"),
+    ],
+)
+def test_annealing_that_is_refused(model, schedule, message):
+    with pytest.raises(ValueError, match=message):
+        begun(model, schedule)

@@ -3,7 +3,14 @@
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from kvae.lgssm.inference import System
+
 tfd = tfp.distributions
+
+
+def ours(mixed, noise):
+    """The model of `kvae.results.Mixed` as ours."""
+    return System(mixed.A, tf.linalg.matvec(mixed.B, mixed.u), mixed.C, None, noise)
 
 
 def lgssm(mixed, noise):
@@ -17,7 +24,7 @@ def lgssm(mixed, noise):
     dim_a, dim_z = mixed.C.shape[-2:]
 
     def scale(variance, size):
-        return tf.fill([size], tf.constant(variance, mixed.A.dtype) ** 0.5)
+        return tf.fill([size], tf.convert_to_tensor(variance, mixed.A.dtype) ** 0.5)
 
     return tfd.LinearGaussianStateSpaceModel(
         num_timesteps=tf.shape(mixed.A)[1],

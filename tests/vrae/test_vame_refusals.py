@@ -1,6 +1,8 @@
 """VAME: configs, sessions, files and arguments that are refused, each by a named error."""
 
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -103,8 +105,6 @@ def test_training_files_that_are_refused(tmp_path):
 
 
 def test_a_best_model_that_is_damaged(whole, tmp_path):
-    import shutil
-
     shutil.copytree(whole[0], tmp_path / "copy")
     config = tmp_path / "copy" / "config.yaml"
     write_config(config, replace(SMALL, project_path=str(tmp_path / "copy")))
@@ -151,3 +151,27 @@ def test_arguments_that_are_refused(call, message):
 def test_a_project_that_was_moved_is_where_its_config_is(tmp_path, elsewhere):
     write_config(tmp_path / "config.yaml", vame.Config(project_path=elsewhere))
     assert read_config(tmp_path / "config.yaml").project_path == str(tmp_path)
+
+
+def test_a_relative_project_path_belongs_to_the_folder_of_the_config(tmp_path, monkeypatch):
+    (tmp_path / "project" / "deep").mkdir(parents=True)
+    (tmp_path / "elsewhere" / "deep").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    config = tmp_path / "project" / "config.yaml"
+    for given, expected in ((".", "project"), ("deep", "project/deep"), ("..", "."), ("gone", "project")):
+        write_config(config, vame.Config(project_path=given))
+        assert Path(read_config(config).project_path).resolve() == (tmp_path / expected).resolve()
+    monkeypatch.chdir(tmp_path)
+    assert (
+        read_config("project/config.yaml").project_path == "project"
+    )  # relative to the working directory, as the file
+    absolute = str(tmp_path / "elsewhere")
+    write_config(config, vame.Config(project_path=absolute))
+    assert read_config(config).project_path == absolute
+
+
+def test_a_copy_of_a_project_has_nothing_to_do_with_the_first(whole, tmp_path):
+    shutil.copytree(whole[0], tmp_path / "copy")
+    config = tmp_path / "copy" / "config.yaml"
+    write_config(config, replace(SMALL, project_path="."))
+    assert Path(vame.load_best(str(config))[2].project_path) == tmp_path / "copy"

@@ -27,7 +27,7 @@ class Config:
     """The keys of VAME's config.yaml that are read, with VAME's defaults; and `missing_values`, `mixed_precision`,
     `batch_mixing`, ours.
 
-    project_name, project_path, model_name: of the files, see `train_model`.
+    project_name, project_path, model_name: of the files, see `train_model`. A relative project_path: see `read_config`.
     num_features: of a frame. time_window: frames of a window. batch_size: windows. max_epochs: exactly so many.
     beta, kl_start, annealtime, anneal_function: the KL's weight, and how it grows.
     kmeans_loss, kmeans_lambda: the cluster term.
@@ -106,6 +106,8 @@ class Config:
 def read_config(path: str | Path) -> Config:
     """A config.yaml of VAME's. Keys that neither the model nor its training reads are left alone.
 
+    A relative `project_path` is relative to the folder of the file, whatever the working directory.
+
     Raises:
         FileNotFoundError: there is none.
         ValueError: no YAML mapping, a value of the wrong type or out of range; the message names the file and the key.
@@ -126,7 +128,8 @@ def read_config(path: str | Path) -> Config:
         raise ValueError(f"{path}: {error}") from error
     # A project that was moved keeps its old path in the file: the file's own folder is where it is.
     # (os.path: pathlib raises where a path is too long to exist.)
-    return config if os.path.exists(config.project_path) else replace(config, project_path=str(path.parent))
+    project = str(path.parent / config.project_path)
+    return replace(config, project_path=project if os.path.exists(project) else str(path.parent))
 
 
 def write_config(path: str | Path, config: Config) -> None:

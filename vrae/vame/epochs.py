@@ -8,13 +8,10 @@ import tensorflow as tf
 from seqvae import replicas
 from seqvae.training import Distribution
 from vrae.vame.losses import (
-    cluster_loss,
-    future_reconstruction_loss,
     gaussian,
     kl_annealing,
-    kullback_leibler_loss,
-    reconstruction_loss,
 )
+from vrae.vame.objective import Settings, VAMETerms, loss, part, terms
 from vrae.vame.rnn_model import RNN_VAE
 
 
@@ -96,12 +93,12 @@ def compiled(model: RNN_VAE, make, options: tuple = ()):
 
 
 def _test_step(model, mse_red, kloss, klmbda, bsize, seq_len):
+    settings = Settings(mse_red, mse_red, kloss, klmbda)
+
     def step(windows, weight, beta):
-        x, mask = _split(windows, 0, seq_len)
-        z, mu, logvar = (outputs := model(x))[-3:]
-        rec = reconstruction_loss(x, outputs.prediction, mse_red, mask)
-        cluster = cluster_loss(tf.transpose(z), kloss, klmbda, bsize)
-        return tf.stack([rec, rec + beta * weight * kullback_leibler_loss(mu, logvar) + weight * cluster, cluster])
+        window = part(windows, 0, seq_len)
+        found = terms(model(window.x), window, None, settings, batch_size=bsize, share=1.0)
+        return tf.stack([found.reconstruction, loss(found, beta, weight), found.cluster])
 
     return step
 
@@ -109,49 +106,32 @@ def _test_step(model, mse_red, kloss, klmbda, bsize, seq_len):
 def _train_step(
     model, distribution, optimizer, future_decoder, mse_red, mse_pred, kloss, klmbda, bsize, seq_len, future_steps, noise
 ):  # fmt: skip
-    variables = model.trainable_variables
+    variables, settings = model.trainable_variables, Settings(mse_red, mse_pred, kloss, klmbda)
 
     def step(batch, total, weight, beta, seed):
         return distribution.run(on_replica, batch, total, weight, beta, seed)
 
     def on_replica(batch, weight, beta, seed):
         windows, drawn = batch if len(batch) == 2 else (*batch, None)
-        x, mask = _split(windows, 0, seq_len)
-        seen = gaussian(x, True, seq_len, seed=tf.random.fold_in(seed, 1)) if noise is True else x
+        window = part(windows, 0, seq_len)
+        following = part(windows, seq_len, seq_len + future_steps) if future_decoder else None
+        x = gaussian(window.x, True, seq_len, seed=tf.random.fold_in(seed, 1)) if noise is True else window.x
+        share = replicas.share(tf.cast(tf.shape(windows)[0], windows.dtype))
         with tf.GradientTape() as tape:
-            outputs = model(seen, training=True, noise=drawn, seed=seed)
-            rec = _here(reconstruction_loss(x, outputs.prediction, mse_red, mask), mse_red, mask)
-            future = tf.zeros([], rec.dtype)
-            if future_decoder:
-                target, seen_later = _split(windows, seq_len, seq_len + future_steps)
-                future = future_reconstruction_loss(target, outputs.future, mse_pred, seen_later)
-                future = _here(future, mse_pred, seen_later)
-            z, mu, logvar = tf.split(replicas.all_rows(tf.concat(outputs[-3:], -1)), 3, axis=-1)
-            kl = replicas.once(kullback_leibler_loss(mu, logvar))
-            cluster = replicas.once(cluster_loss(tf.transpose(z), kloss, klmbda, bsize))
-            loss = rec + future + beta * weight * kl + weight * cluster
+            outputs = model(x, training=True, noise=drawn, seed=seed)
+            found = terms(outputs, window, following, settings, batch_size=bsize, share=share)
+            total = share * loss(found, beta, weight)
         gradients = tape.gradient(
-            loss, [v.value for v in variables], unconnected_gradients=tf.UnconnectedGradients.ZERO
+            total, [v.value for v in variables], unconnected_gradients=tf.UnconnectedGradients.ZERO
         )
-        summed = replicas.sum_of([*gradients, loss, cluster, kl, rec, future])
+        found = VAMETerms(*(share * term for term in found))
+        summed = replicas.sum_of([*gradients, total, found.cluster, found.kl, found.reconstruction, found.future])
         replicas.apply(optimizer, summed[: len(gradients)], variables)
         return tf.stack(summed[len(gradients) :])
 
     return step
 
 
-def _here(error: tf.Tensor, reduction: str, mask: tf.Tensor) -> tf.Tensor:
-    """The part of this replica in the whole batch's error, a sum or a mean over what `mask` counts."""
-    return replicas.part_of_sum(error) if reduction == "sum" else error * replicas.share(tf.reduce_sum(mask))
-
-
 def _batch(windows, model) -> tf.Tensor:
     """[B, F, 2T] -> [B, 2T, F] in the type of the model's variables."""
     return tf.transpose(tf.cast(tf.convert_to_tensor(windows), model.variable_dtype), [0, 2, 1])
-
-
-def _split(windows, first: int, last: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """Steps first to last - 1, missing values as 0, the mean; and 1 where there was a value."""
-    part = windows[:, first:last]
-    missing = tf.math.is_nan(part)
-    return tf.where(missing, tf.zeros_like(part), part), tf.cast(~missing, part.dtype)

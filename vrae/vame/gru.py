@@ -45,16 +45,21 @@ def _states(inputs, count, cell: keras.layers.GRUCell, first, scan):
 
 @tf.custom_gradient
 def _scan_forward(inputs, count, first, recurrent, bias):
-    return _scan(inputs, count, first, recurrent, bias, lambda i: i)
+    after, heard = _scan(inputs, count, first, recurrent, bias, lambda i: i)
+    before = tf.concat([first[None], after[:-1]], 0)
+    return after, _gradient(inputs, count, before, heard, recurrent, lambda i: count - 1 - i)
 
 
 @tf.custom_gradient
 def _scan_backward(inputs, count, first, recurrent, bias):
-    return _scan(inputs, count, first, recurrent, bias, lambda i: count - 1 - i)
+    after, heard = _scan(inputs, count, first, recurrent, bias, lambda i: count - 1 - i)
+    before = tf.concat([after[1:], first[None]], 0)
+    return after, _gradient(inputs, count, before, heard, recurrent, lambda i: i)
 
 
 def _scan(inputs, count, first, recurrent, bias, place):
-    """Projected inputs [T or 1, B, 3 * units] (update, reset, candidate) -> the state after every step [T, B, units].
+    """Projected inputs [T or 1, B, 3 * units] (update, reset, candidate) -> the state after every step [T, B, units], and the
+    projection of that before it [T, B, 3 * units].
 
     place: where in time the i-th step is.
     """
@@ -64,42 +69,56 @@ def _scan(inputs, count, first, recurrent, bias, place):
     def step(i, h, *lists):
         t = place(i)
         heard = tf.nn.bias_add(tf.matmul(h, recurrent), bias)
-        x = inputs[0] if constant else given.read(t)
-        update, reset = tf.split(tf.sigmoid(x[:, : 2 * units] + heard[:, : 2 * units]), 2, axis=-1)
-        heard = heard[:, 2 * units :]
-        candidate = tf.tanh(x[:, 2 * units :] + reset * heard)
+        update, _, candidate = _gates(inputs[0] if constant else given.read(t), heard)
         after = candidate + update * (h - candidate)
-        values = after, h, update, reset, candidate, heard
-        return i + 1, after, *(kept.write(t, value) for kept, value in zip(lists, values, strict=True))
+        return i + 1, after, *(kept.write(t, value) for kept, value in zip(lists, (after, heard), strict=True))
 
-    lists = [_list(count, inputs.dtype, units) for _ in range(6)]
-    _, _, after, *kept = tf.while_loop(lambda i, *_: i < count, step, (0, first, *lists), parallel_iterations=1)
+    lists = _list(count, inputs.dtype, units), _list(count, inputs.dtype, 3 * units)
+    _, _, *lists = tf.while_loop(
+        lambda i, *_: i < count, step, (0, first, *lists), parallel_iterations=1, maximum_iterations=count
+    )
+    return [kept.stack() for kept in lists]
+
+
+def _gates(x, heard):
+    """Update, reset and candidate, of projected inputs and states [..., 3 * units]."""
+    units = heard.shape[-1] // 3
+    update, reset = tf.split(tf.sigmoid(x[..., : 2 * units] + heard[..., : 2 * units]), 2, axis=-1)
+    return update, reset, tf.tanh(x[..., 2 * units :] + reset * heard[..., 2 * units :])
+
+
+def _gradient(inputs, count, before, heard, recurrent, place):
+    """The gradient of `_scan`. It reads no lists of the loop, which a SavedModel could not hold; the gates are computed
+    again, for all steps at once. before: the states before the steps. place: where in time its i-th step is."""
+    units = recurrent.shape[0]
 
     def gradient(d_after):
-        d_states = _read(d_after)
+        update, reset, candidate = _gates(inputs, heard)
+        by_candidate = (1.0 - update) * (1.0 - candidate * candidate)
+        by_update = (before - candidate) * update * (1.0 - update)
+        by_reset = by_candidate * heard[..., 2 * units :] * reset * (1.0 - reset)
+        by_heard = tf.concat([by_update, by_reset, by_candidate * reset], -1)  # d heard / d h, and so on
+        by_input = tf.concat([by_update, by_reset, by_candidate], -1)
+        d_states, updates, factors = _read(d_after), _read(update), _read(by_heard)
 
-        def back(i, d_h, d_inputs, d_heards):
+        def back(i, d_h, kept):
             t = place(i)
-            h, update, reset, candidate, heard = (x.read(t) for x in kept)
             d_h += d_states.read(t)
-            d_candidate = d_h * (1.0 - update) * (1.0 - candidate * candidate)
-            d_update = d_h * (h - candidate) * update * (1.0 - update)
-            d_reset = d_candidate * heard * reset * (1.0 - reset)
-            d_heard = tf.concat([d_update, d_reset, d_candidate * reset], -1)
-            d_input = tf.concat([d_update, d_reset, d_candidate], -1)
-            d_h = d_h * update + tf.matmul(d_heard, recurrent, transpose_b=True)
-            d_inputs = d_inputs + d_input if constant else d_inputs.write(t, d_input)
-            return i - 1, d_h, d_inputs, d_heards.write(t, d_heard)
+            d_heard = tf.concat([d_h, d_h, d_h], -1) * factors.read(t)
+            return i + 1, d_h * updates.read(t) + tf.matmul(d_heard, recurrent, transpose_b=True), kept.write(t, d_h)
 
-        d_inputs, d_heards = (_list(count, inputs.dtype, 3 * units) for _ in range(2))
-        start = (count - 1, tf.zeros_like(first), tf.zeros_like(inputs[0]) if constant else d_inputs, d_heards)
-        _, d_first, d_inputs, d_heards = tf.while_loop(lambda i, *_: i >= 0, back, start, parallel_iterations=1)
-        d_heards, before = tf.reshape(d_heards.stack(), [-1, 3 * units]), tf.reshape(kept[0].stack(), [-1, units])
-        d_recurrent = tf.matmul(before, d_heards, transpose_a=True)
-        d_inputs = d_inputs[None] if constant else d_inputs.stack()
+        start = 0, tf.zeros_like(before[0]), _list(count, inputs.dtype, units)
+        _, d_first, kept = tf.while_loop(
+            lambda i, *_: i < count, back, start, parallel_iterations=1, maximum_iterations=count
+        )
+        d_all = tf.concat([kept.stack()] * 3, -1)
+        d_inputs, d_heards = d_all * by_input, tf.reshape(d_all * by_heard, [-1, 3 * units])
+        if inputs.shape[0] == 1:
+            d_inputs = tf.reduce_sum(d_inputs, 0, keepdims=True)
+        d_recurrent = tf.matmul(tf.reshape(before, [-1, units]), d_heards, transpose_a=True)
         return d_inputs, None, d_first, d_recurrent, tf.reduce_sum(d_heards, 0)
 
-    return after.stack(), gradient
+    return gradient
 
 
 def _read(values) -> tf.TensorArray:
@@ -107,4 +126,4 @@ def _read(values) -> tf.TensorArray:
 
 
 def _list(count, dtype, size: int) -> tf.TensorArray:
-    return tf.TensorArray(dtype, count, element_shape=[None, size], clear_after_read=False)
+    return tf.TensorArray(dtype, count, element_shape=[None, size])

@@ -8,7 +8,7 @@ import tensorflow as tf
 from seqvae.objectives import weighted_mean
 from seqvae.randomness import normal
 
-_REDUCTIONS = ("sum", "mean")
+REDUCTIONS = ("sum", "mean")
 
 
 def reconstruction_loss(x, x_tilde, reduction: str, mask=None) -> tf.Tensor:
@@ -16,8 +16,8 @@ def reconstruction_loss(x, x_tilde, reduction: str, mask=None) -> tf.Tensor:
 
     mask: 1 where x was observed, 0 where it is missing and does not count, of x's shape or one that broadcasts to it.
     """
-    if reduction not in _REDUCTIONS:
-        raise ValueError(f"reduction: expected one of {', '.join(_REDUCTIONS)}, got {reduction!r}.")
+    if reduction not in REDUCTIONS:
+        raise ValueError(f"reduction: expected one of {', '.join(REDUCTIONS)}, got {reduction!r}.")
     error = tf.square(x - x_tilde)
     weight = tf.ones_like(error) if mask is None else tf.broadcast_to(tf.cast(mask, error.dtype), tf.shape(error))
     return tf.reduce_sum(weight * error) if reduction == "sum" else weighted_mean(error, weight)
@@ -28,18 +28,26 @@ def future_reconstruction_loss(x, x_tilde, reduction: str, mask=None) -> tf.Tens
     return reconstruction_loss(x, x_tilde, reduction, mask)
 
 
-def cluster_loss(H, kloss: int, lmbda: float, batch_size: int) -> tf.Tensor:
+def cluster_loss(H, kloss: int, lmbda: float, batch_size: int | tf.Tensor, weights=None) -> tf.Tensor:
     """VAME's k-means term: lmbda times the sum of the roots of the `kloss` largest singular values of H^T H / batch_size.
 
     Those are the singular values of H over sqrt(batch_size): H [ZDIMS, batch] itself is decomposed, by the eigenvalues of its
     smaller Gram matrix, which keeps the gradient finite where a singular value is 0.
+
+    Args:
+        weights: [batch], how often each code counts; None: once.
 
     Raises:
         ValueError: kloss is less than 1.
     """
     if kloss < 1:
         raise ValueError(f"kloss: expected an integer of at least 1, got {kloss!r}.")
-    return lmbda / math.sqrt(batch_size) * tf.reduce_sum(_singular_values(H)[: int(kloss)])
+    H = tf.convert_to_tensor(H)
+    if weights is not None:
+        H *= tf.sqrt(tf.cast(weights, H.dtype))
+    root = tf.sqrt(tf.cast(batch_size, H.dtype)) if tf.is_tensor(batch_size) else math.sqrt(batch_size)
+    total = tf.reduce_sum(_singular_values(H)[: int(kloss)])
+    return tf.math.divide_no_nan(lmbda * total, root) if tf.is_tensor(root) else lmbda / root * total
 
 
 @tf.custom_gradient
@@ -60,9 +68,15 @@ def _singular_values(H):
     return tf.where(squares > noise, values, tf.zeros_like(values)), gradient
 
 
-def kullback_leibler_loss(mu, logvar) -> tf.Tensor:
-    """KL(q(z|x) || N(0, 1)), the mean over batch and dimensions, as VAME takes it (Kingma and Welling 2014, appendix B)."""
-    return -0.5 * tf.reduce_mean(1.0 + logvar - tf.square(mu) - tf.exp(logvar))
+def kullback_leibler_loss(mu, logvar, weights=None) -> tf.Tensor:
+    """KL(q(z|x) || N(0, 1)), the mean over batch and dimensions, as VAME takes it (Kingma and Welling 2014, appendix B).
+
+    weights: [batch], how often each code counts; None: once.
+    """
+    each = 1.0 + logvar - tf.square(mu) - tf.exp(logvar)
+    if weights is not None:
+        weights = tf.broadcast_to(tf.cast(weights, each.dtype)[:, None], tf.shape(each))
+    return -0.5 * weighted_mean(each, weights)
 
 
 def kl_annealing(epoch: int, kl_start: int, annealtime: int, function: str) -> float:

@@ -4,11 +4,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 
 from vrae.vame.config import Config, read_config, set_num_features
 from vrae.vame.data import Statistics, check_sessions, save_array, save_pieces, split_sessions
-from vrae.vame.epochs import compiled
 from vrae.vame.keypoints import egocentric, read_deeplabcut
 from vrae.vame.rnn_model import RNN_VAE
 
@@ -104,17 +102,11 @@ def embed(
         raise ValueError(f"session: {session.shape[1]} frames, a window has {steps}.")
     if not settings.missing_values and not np.isfinite(session).all():
         raise ValueError("session: NaN or infinite values, and the model was trained with missing_values: false.")
-    encoder = compiled(model, _mean_codes)
     count = session.shape[1] - steps + 1
     codes = np.empty((count, settings.zdims), np.float32)
     for first in range(0, count, _CHUNK):
         last = min(first + _CHUNK, count)
         part = statistics.normalise(session[:, first : last + steps - 1])
-        windows = np.lib.stride_tricks.sliding_window_view(np.nan_to_num(part), steps, axis=1)  # [F, n, T]
-        codes[first:last] = encoder(tf.constant(windows.transpose(1, 2, 0))).numpy()
+        codes[first:last] = model.embed(np.nan_to_num(part).T)
         progress(last - first)
     return codes
-
-
-def _mean_codes(model: RNN_VAE):
-    return lambda windows: tf.cast(model.lmbda(model.encoder(windows))[1], tf.float32)

@@ -3,13 +3,25 @@
 Classes, arguments and outputs have VAME's names and order. Arrays are [batch, time, features].
 """
 
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import keras
+import numpy as np
 import tensorflow as tf
+from tensorflow_probability import distributions as tfd
 
-from seqvae.randomness import normal, stateless_seed
+from seqvae import checks, replicas
+from seqvae.checks import Place
+from seqvae.objectives import KLWeight
+from seqvae.randomness import fold, normal, stateless_seed
+from seqvae.training import SequenceModel
+from vrae import arguments
+from vrae.vame.config import Config
 from vrae.vame.gru import BidirectionalGRU
+from vrae.vame.losses import REDUCTIONS, gaussian
+from vrae.vame.objective import Settings, VAMETerms, loss, part, terms
+
+_CHUNK = 4096  # windows of a series that are encoded at once: a bound on memory
 
 
 class Reconstruction(NamedTuple):
@@ -32,14 +44,24 @@ class ReconstructionAndFuture(NamedTuple):
     logvar: tf.Tensor
 
 
+class _Module:
+    """VAME's name of a call."""
+
+    def forward(self, *args, **options):
+        """The layer's call, with its arguments."""
+        return self(*args, **options)
+
+
 @keras.saving.register_keras_serializable(package="vame")
-class Encoder(keras.layers.Layer):
+class Encoder(_Module, keras.layers.Layer):
     """Two bidirectional GRU layers of `hidden_size_layer_1` units; the four last states side by side.
 
     hidden_size_layer_2: not used, in VAME neither. dropout_encoder: of the first layer's outputs, in training.
     """
 
-    def __init__(self, NUM_FEATURES, hidden_size_layer_1, hidden_size_layer_2, dropout_encoder, **kwargs):
+    def __init__(
+        self, NUM_FEATURES: int, hidden_size_layer_1: int, hidden_size_layer_2: int, dropout_encoder: float, **kwargs
+    ):  # fmt: skip
         super().__init__(**kwargs)
         self._config = dict(
             NUM_FEATURES=NUM_FEATURES, hidden_size_layer_1=hidden_size_layer_1, hidden_size_layer_2=hidden_size_layer_2,
@@ -61,13 +83,15 @@ class Encoder(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="vame")
-class Lambda(keras.layers.Layer):
+class Lambda(_Module, keras.layers.Layer):
     """The code's mean and log-variance, and a draw of it in training. No `keras.layers.Lambda`: VAME's name.
 
     softplus: log-variance through softplus, so that the variance is at least 1, as VAME has it.
     """
 
-    def __init__(self, ZDIMS, hidden_size_layer_1, hidden_size_layer_2, softplus, **kwargs):
+    def __init__(
+        self, ZDIMS: int, hidden_size_layer_1: int, hidden_size_layer_2: int, softplus: bool, **kwargs
+    ):  # fmt: skip
         super().__init__(**kwargs)
         self._config = dict(
             ZDIMS=ZDIMS, hidden_size_layer_1=hidden_size_layer_1, hidden_size_layer_2=hidden_size_layer_2,
@@ -92,14 +116,14 @@ class Lambda(keras.layers.Layer):
         if not training:
             return mu, mu, logvar
         if noise is None:
-            noise = normal(tf.shape(mu), stateless_seed(seed, self._seeds))
+            noise = normal(tf.shape(mu), stateless_seed(seed, self._seeds), mu.dtype)
         return mu + tf.exp(0.5 * logvar) * tf.cast(noise, mu.dtype), mu, logvar
 
     def get_config(self):
         return super().get_config() | self._config
 
 
-class _Decoder(keras.layers.Layer):
+class _Decoder(_Module, keras.layers.Layer):
     """A bidirectional GRU that hears z at every step and starts from a linear picture of z; a linear layer on top.
 
     batch_mixing: True computes what VAME's `view` does: the state that starts the output of sample b is made from other
@@ -133,7 +157,8 @@ class Decoder(_Decoder):
     """Writes the window: TEMPORAL_WINDOW / 2 steps. dropout_rec: without effect, in VAME too (its GRU has one layer)."""
 
     def __init__(
-        self, TEMPORAL_WINDOW, ZDIMS, NUM_FEATURES, hidden_size_rec, dropout_rec, *, batch_mixing=False, **kwargs
+        self, TEMPORAL_WINDOW: int, ZDIMS: int, NUM_FEATURES: int, hidden_size_rec: int, dropout_rec: float, *,
+        batch_mixing: bool = False, **kwargs,
     ):  # fmt: skip
         super().__init__(TEMPORAL_WINDOW // 2, ZDIMS, NUM_FEATURES, hidden_size_rec, "rnn_rec", batch_mixing, **kwargs)
         self._config = dict(
@@ -150,8 +175,8 @@ class Decoder_Future(_Decoder):
     """Writes the FUTURE_STEPS steps after the window. dropout_pred: without effect, in VAME too."""
 
     def __init__(
-        self, TEMPORAL_WINDOW, ZDIMS, NUM_FEATURES, FUTURE_STEPS, hidden_size_pred, dropout_pred, *, batch_mixing=False,
-        **kwargs,
+        self, TEMPORAL_WINDOW: int, ZDIMS: int, NUM_FEATURES: int, FUTURE_STEPS: int, hidden_size_pred: int,
+        dropout_pred: float, *, batch_mixing: bool = False, **kwargs,
     ):  # fmt: skip
         super().__init__(FUTURE_STEPS, ZDIMS, NUM_FEATURES, hidden_size_pred, "rnn_pred", batch_mixing, **kwargs)
         self._config = dict(
@@ -164,8 +189,16 @@ class Decoder_Future(_Decoder):
 
 
 @keras.saving.register_keras_serializable(package="vame")
-class RNN_VAE(keras.Model):
+class RNN_VAE(_Module, SequenceModel):
     """VAME's variational auto-encoder (Luxem et al. 2022), with its arguments in its order.
+
+    `compile("adam")` and `fit(windows)` train VAME's objective on windows [B, steps, NUM_FEATURES]: the first TEMPORAL_WINDOW
+    / 2 steps are encoded and reconstructed, the FUTURE_STEPS after them are predicted where there is a future decoder; later
+    ones are not read. `predict` and the verbs need the first part only. A batch may have a `mask` [B, steps], 1 where a frame
+    was observed, and `sample_weight` [B], how often each window counts. Averages over batches weigh a batch by its windows.
+
+    The weight of the KL and the cluster term is `kl_weight`; VAME's annealing is
+    `KLAnnealing(lambda epoch: kl_annealing(epoch + 1, kl_start, annealtime, "linear"))`.
 
     Args:
         TEMPORAL_WINDOW: twice the steps of a window (`2 * time_window`).
@@ -175,21 +208,42 @@ class RNN_VAE(keras.Model):
         hidden_size_layer_2, dropout_rec, dropout_pred: without effect, in VAME too.
         dropout_encoder: of the encoder's first layer's outputs, in training.
         softplus: see `Lambda`. batch_mixing: see `Decoder`: VAME's own arithmetic, for weights it trained.
+        beta, kmeans_loss, kmeans_lambda, mse_reconstruction_reduction, mse_prediction_reduction, noise, missing_values: as in
+            `Config`, with its defaults: the objective, and whether NaN is a missing value.
+        kl_weight: first value of the variable of this name.
+        seed: of the noise where a call gives none.
 
     Raises:
         ValueError: an argument is out of range, or FUTURE_STEPS is longer than the window.
     """
 
+    input_name = "windows"
+    batch_keys: ClassVar = {
+        "windows": "[B, steps, NUM_FEATURES] floats: TEMPORAL_WINDOW / 2 steps and the FUTURE_STEPS after them",
+        "mask": "[B, steps], 1 where a frame was observed, 0 where it is missing",
+    }
+    term_names = VAMETerms._fields
+
     def __init__(
-        self, TEMPORAL_WINDOW, ZDIMS, NUM_FEATURES, FUTURE_DECODER, FUTURE_STEPS, hidden_size_layer_1=256,
-        hidden_size_layer_2=256, hidden_size_rec=256, hidden_size_pred=256, dropout_encoder=0.0, dropout_rec=0.0,
-        dropout_pred=0.0, softplus=False, *, batch_mixing=False, dtype=None, name="rnn_vae",
+        self, TEMPORAL_WINDOW: int, ZDIMS: int, NUM_FEATURES: int, FUTURE_DECODER: bool, FUTURE_STEPS: int,
+        hidden_size_layer_1: int = 256, hidden_size_layer_2: int = 256, hidden_size_rec: int = 256,
+        hidden_size_pred: int = 256, dropout_encoder: float = 0.0, dropout_rec: float = 0.0, dropout_pred: float = 0.0,
+        softplus: bool = False, *, batch_mixing: bool = False, beta: float = Config.beta,
+        kmeans_loss: int = Config.kmeans_loss, kmeans_lambda: float = Config.kmeans_lambda,
+        mse_reconstruction_reduction: str = Config.mse_reconstruction_reduction,
+        mse_prediction_reduction: str = Config.mse_prediction_reduction, noise: bool = Config.noise,
+        missing_values: bool = Config.missing_values, kl_weight: float = 1.0, seed: int | None = None, dtype=None,
+        name: str = "rnn_vae",
     ):  # fmt: skip
         config = {k: v for k, v in locals().items() if k not in ("self", "dtype", "name", "__class__")}
         _check(config)
-        super().__init__(dtype=dtype, name=name)
+        super().__init__(dtype=dtype, name=name, seed=seed)
         self._config = config
         self.FUTURE_DECODER, self.seq_len = bool(FUTURE_DECODER), TEMPORAL_WINDOW // 2
+        self._features, self._last_step = NUM_FEATURES, self.seq_len + (FUTURE_STEPS if FUTURE_DECODER else 0)
+        self._settings = Settings(mse_reconstruction_reduction, mse_prediction_reduction, kmeans_loss, kmeans_lambda)
+        self.beta, self._kl = beta, KLWeight()
+        self.kl_weight.assign(kl_weight)
         policy = dict(dtype=self.dtype_policy)
         self.encoder = Encoder(
             NUM_FEATURES, hidden_size_layer_1, hidden_size_layer_2, dropout_encoder, name="encoder", **policy
@@ -206,10 +260,103 @@ class RNN_VAE(keras.Model):
             )  # fmt: skip
         self.built = True
 
-    def call(self, seq, training=False, noise=None, seed=None) -> Reconstruction | ReconstructionAndFuture:
+    @property
+    def kl_weight(self) -> keras.Variable:
+        """The weight of the KL and the cluster term, see `seqvae.objectives.KLAnnealing`. VAME's models have no such weight:
+        it is neither counted nor saved with the model."""
+        return self._kl.variable
+
+    def get_config(self):
+        base = super().get_config()
+        return {name: base[name] for name in ("name", "dtype")} | self._config
+
+    # --- verbs ---
+
+    def call(
+        self, seq, training: bool = False, noise=None, seed=None, mask=None
+    ) -> Reconstruction | ReconstructionAndFuture:
         """seq [B, TEMPORAL_WINDOW / 2, NUM_FEATURES] -> its reconstruction, the future where there is a decoder for it, z,
-        mu and logvar. In training z is drawn, with `noise` [B, ZDIMS] or `seed`; otherwise z is mu."""
-        z, mu, logvar = self.lmbda(self.encoder(seq, training=training), training=training, noise=noise, seed=seed)
+        mu and logvar. In training z is drawn, with `noise` [B, ZDIMS] or `seed`; otherwise z is mu.
+
+        seq may be a dict of `windows` and `mask`, as `fit` takes it; steps after the window are not read.
+        """
+        return self._forward(self._window(self.batch_with(seq, mask)), training, noise, seed)
+
+    def encode(self, windows, mask=None) -> tfd.Distribution:
+        """q(z | x) of windows [B, TEMPORAL_WINDOW / 2, NUM_FEATURES], or longer ones: batch [B], event [ZDIMS].
+
+        Raises:
+            ValueError: a shape or value that is not as described, or NaN, unless missing_values is True or mask is 0 there.
+        """
+        mean, logvar = self._run(self._codes, self._window(_batch(windows, mask)))
+        return tfd.MultivariateNormalDiag(mean, tf.exp(0.5 * logvar))
+
+    def embed(self, windows, mask=None) -> np.ndarray:
+        """Codes, the means of `encode`: [B, ZDIMS] of windows; of a series [frames, NUM_FEATURES] those of all its windows,
+        [frames - TEMPORAL_WINDOW / 2 + 1, ZDIMS], each by its first frame. Its mask is [frames]. Errors as for `encode`."""
+        windows = arguments.tensor("windows", windows, self.variable_dtype)
+        if windows.shape.rank != 2:
+            return self.encode(windows, mask).mean().numpy()
+        arguments.check_windows(windows[None], self.seq_len, self._features)
+        views = [_views(windows, self.seq_len)]
+        if mask is not None:
+            mask = arguments.check_mask(arguments.tensor("mask", mask)[None], windows[None], self.variable_dtype)[0]
+            views.append(_views(mask, self.seq_len))
+        parts = range(0, len(views[0]), _CHUNK)
+        return np.concatenate([self.encode(*(view[i : i + _CHUNK] for view in views)).mean() for i in parts])
+
+    def reconstruct(self, windows, mask=None) -> tf.Tensor:
+        """The windows from the means of their codes, [B, TEMPORAL_WINDOW / 2, NUM_FEATURES]. Errors as for `encode`."""
+        return self._run(self._reconstruct, self._window(_batch(windows, mask)))
+
+    # --- training ---
+
+    def loss_terms(self, batch, *, noise=None, seed=None, training: bool = True) -> VAMETerms:
+        """The unweighted terms for windows, or a dict of `windows` and where there are any `mask` and `sample_weight`.
+
+        noise: [B, ZDIMS] in place of a draw; outside of training z is its mean.
+
+        Raises:
+            ValueError: shapes or values as for `encode`; or the steps that the future decoder predicts are not there.
+        """
+        batch = self.batch_of(batch)
+        windows, mask = self._arguments(batch)
+        self._check_future(windows)
+        seed = stateless_seed(seed, self._seeds)
+        window = part(windows, 0, self.seq_len, mask)
+        following = part(windows, self.seq_len, self._last_step, mask) if self.FUTURE_DECODER else None
+        x = window.x
+        if training and self._config["noise"]:
+            x = gaussian(x, True, self.seq_len, seed=fold(seed, 1))
+        count = self.count(batch)
+        return terms(
+            self._forward(x, training, noise, seed), window, following, self._settings, share=replicas.share(count),
+            batch_size=replicas.sum_of([replicas.part_of_sum(count)])[0], weights=batch.get("sample_weight"),
+        )  # fmt: skip
+
+    def objective(self, terms: VAMETerms) -> tf.Tensor:
+        """The loss: reconstruction + future + kl_weight * (beta * kl + cluster). The one place where terms are weighted."""
+        return loss(terms, self.beta, tf.cast(self.kl_weight.value, terms.kl.dtype))
+
+    def count(self, batch: dict) -> tf.Tensor:
+        """The windows of a batch, each times its `sample_weight`."""
+        if "sample_weight" in batch:
+            return tf.reduce_sum(tf.cast(batch["sample_weight"], tf.float32))
+        return tf.cast(tf.shape(batch["windows"])[0], tf.float32)
+
+    def check_batch(self, batch: dict, place: Place = Place()) -> None:  # noqa: B008
+        """Checks a batch: shapes, masks of 0 and 1, and finite values, or NaN where they may be missing."""
+        self._check_values(*self._shaped(batch), place)
+
+    def serving_inputs(self):
+        """Windows of any number."""
+        shape = (None, self.seq_len, self._features)
+        return {"windows": keras.layers.InputSpec(shape=shape, dtype=self.variable_dtype)}
+
+    # --- inside ---
+
+    def _forward(self, x, training, noise, seed) -> Reconstruction | ReconstructionAndFuture:
+        z, mu, logvar = self.lmbda(self.encoder(x, training=training), training=training, noise=noise, seed=seed)
         inputs = z[:, None]  # the same at every step
         prediction = tf.cast(self.decoder(inputs, z), self.variable_dtype)
         if not self.FUTURE_DECODER:
@@ -217,22 +364,85 @@ class RNN_VAE(keras.Model):
         future = tf.cast(self.decoder_future(inputs, z), self.variable_dtype)
         return ReconstructionAndFuture(prediction, future, z, mu, logvar)
 
-    def get_config(self):
-        base = super().get_config()
-        return {name: base[name] for name in ("name", "dtype")} | self._config
+    def _codes(self, x) -> tuple[tf.Tensor, tf.Tensor]:
+        return self.lmbda(self.encoder(x))[1:]
+
+    def _reconstruct(self, x) -> tf.Tensor:
+        return self._forward(x, False, None, None).prediction
+
+    def _window(self, batch: dict) -> tf.Tensor:
+        """The steps that are encoded, 0 where a value is missing."""
+        windows, mask = self._arguments(batch)
+        if mask is None and not self._config["missing_values"]:
+            return windows[:, : self.seq_len]
+        return part(windows, 0, self.seq_len, mask).x
+
+    def _arguments(self, batch: dict) -> tuple[tf.Tensor, tf.Tensor | None]:
+        """Windows and mask in their type; in eager mode their values are checked."""
+        checks.check_keys(batch, (*self.batch_keys, "sample_weight"))
+        if "windows" not in batch:
+            raise ValueError(f"windows: missing in a batch of {', '.join(batch) or 'nothing'}.")
+        windows, mask = self._shaped(batch)
+        if tf.executing_eagerly():
+            self._check_values(windows, mask, Place())
+        return windows, mask
+
+    def _shaped(self, batch: dict) -> tuple[tf.Tensor, tf.Tensor | None]:
+        windows = arguments.tensor("windows", batch["windows"], self.variable_dtype)
+        arguments.check_windows(windows, self.seq_len, self._features)
+        mask = batch.get("mask")
+        return windows, None if mask is None else arguments.check_mask(mask, windows, self.variable_dtype)
+
+    def _check_values(self, windows, mask, place: Place) -> None:
+        if mask is not None:
+            arguments.check_zeros_and_ones(mask, place)
+            windows = tf.where(mask[..., None] < 0.5, tf.zeros_like(windows), windows)
+        message = (
+            "NaN or infinity in {}. Pass a mask that is 0 there, or missing_values=True where NaN is a missing value."
+        )
+        if self._config["missing_values"]:
+            windows = tf.where(tf.math.is_nan(windows), tf.zeros_like(windows), windows)
+            message = "infinity in {}; expected finite numbers, or NaN where a value is missing."
+        arguments.check_finite("windows", windows, place, message)
+
+    def _check_future(self, windows: tf.Tensor) -> None:
+        message = (
+            f"windows: expected {self.seq_len} steps and the {self._last_step - self.seq_len} after them, which the future "
+            "decoder predicts, got {}. Pass longer windows, or make the model with FUTURE_DECODER=False."
+        )
+        if windows.shape[1] is None:
+            steps = tf.shape(windows)[1]
+            checks.require(steps >= self._last_step, message, steps)
+        elif windows.shape[1] < self._last_step:  # marked: found again in what Keras makes of it in a graph
+            error = ValueError(message.format(windows.shape[1]))
+            raise error if tf.executing_eagerly() else checks.marked(error)
+
+
+def _batch(windows, mask) -> dict:
+    return {"windows": windows} if mask is None else {"windows": windows, "mask": mask}
+
+
+def _views(series: tf.Tensor, steps: int) -> np.ndarray:
+    """All windows [n, steps, ...] of a series [frames, ...], not copied."""
+    views = np.lib.stride_tricks.sliding_window_view(series.numpy(), steps, axis=0)
+    return np.moveaxis(views, -1, 1)
 
 
 def _check(config: dict) -> None:
-    for name in ("ZDIMS", "NUM_FEATURES", "hidden_size_layer_1", "hidden_size_rec", "hidden_size_pred"):
-        if config[name] < 1:
-            raise ValueError(f"{name}: expected an integer of at least 1, got {config[name]!r}.")
+    for name in ("ZDIMS", "NUM_FEATURES", "hidden_size_layer_1", "hidden_size_rec", "hidden_size_pred", "kmeans_loss"):
+        arguments.check_size(name, config[name])
     window, steps = config["TEMPORAL_WINDOW"], config["FUTURE_STEPS"]
-    if window < 2 or window % 2:
+    if not isinstance(window, int | np.integer) or window < 2 or window % 2:
         raise ValueError(f"TEMPORAL_WINDOW: expected twice the steps of a window, an even number, got {window!r}.")
-    if config["FUTURE_DECODER"] and not 1 <= steps <= window // 2:
+    if config["FUTURE_DECODER"] and (not isinstance(steps, int | np.integer) or not 1 <= steps <= window // 2):
         raise ValueError(f"FUTURE_STEPS: expected 1 to {window // 2}, the steps of a window, got {steps!r}.")
-    if not 0 <= config["dropout_encoder"] < 1:
-        raise ValueError(f"dropout_encoder: expected at least 0 and below 1, got {config['dropout_encoder']!r}.")
+    dropout = config["dropout_encoder"]
+    if not isinstance(dropout, int | float | np.number) or not 0 <= dropout < 1:
+        raise ValueError(f"dropout_encoder: expected at least 0 and below 1, got {dropout!r}.")
+    for name in ("beta", "kmeans_lambda", "kl_weight"):
+        arguments.check_number(name, config[name], 0)
+    for name in ("mse_reconstruction_reduction", "mse_prediction_reduction"):
+        arguments.check_choice(name, config[name], REDUCTIONS)
 
 
 def _bidirectional(units: int, input_size: int, name: str, dtype) -> BidirectionalGRU:

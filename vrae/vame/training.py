@@ -39,6 +39,8 @@ PRESETS: dict[str, dict] = {
 }  # fmt: skip
 """"": VAME's defaults; "demo": minutes on a laptop, for the simulated poses."""
 
+_OBJECTIVE = ("beta", "kmeans_loss", "kmeans_lambda", "mse_reconstruction_reduction", "mse_prediction_reduction", "noise",
+              "missing_values")  # fmt: skip
 _FULL_WEIGHT = 0.99  # of the KL; a model before it has another objective and is no candidate for the best
 
 
@@ -90,6 +92,7 @@ def build_model(settings: Config) -> RNN_VAE:
         settings.prediction_steps, settings.hidden_size_layer_1, settings.hidden_size_layer_2, settings.hidden_size_rec,
         settings.hidden_size_pred, settings.dropout_encoder, settings.dropout_rec, settings.dropout_pred, settings.softplus,
         batch_mixing=settings.batch_mixing, dtype="mixed_bfloat16" if settings.mixed_precision else None,
+        **{name: getattr(settings, name) for name in _OBJECTIVE},
     )  # fmt: skip
 
 
@@ -237,7 +240,8 @@ def load_best(config: str) -> tuple[RNN_VAE, Statistics, Config]:
         raise FileNotFoundError(f"{path}: no trained model there. Train one with vrae.vame.rnn_vae.train_model.")
     try:
         about = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-        found, settings = Statistics(**about["statistics"]), Config(**about["config"])
+        here = {"project_path": settings.project_path}  # a project may have been moved since it was trained
+        found, settings = Statistics(**about["statistics"]), Config(**about["config"] | here)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path.with_suffix('.json')}: damaged ({error}). Train the model again.") from error
     model = build_model(settings)

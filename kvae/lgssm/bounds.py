@@ -1,0 +1,112 @@
+"""The LGSSM's part of the evidence lower bound (paper, section 3.1), in its two forms.
+
+Arrays are batch-major. The noises are scalars or variances of each number, the same at all steps.
+"""
+
+import tensorflow as tf
+
+from kvae.lgssm import kalman
+from kvae.lgssm.inference import Backward, Noise, System, Track, batch_major, codes_mean
+from kvae.lgssm.kalman import State
+from kvae.results import LgssmBound
+
+_LOG_2_PI = 1.8378770664093453
+
+
+def marginal_bound(
+    a: tf.Tensor, mask: tf.Tensor, system: System, track: Track, smoothed: State, backward: Backward, per_sequence=False
+) -> LgssmBound:
+    """The bound at the exact joint posterior: every expectation in closed form, the total is log p(a | u).
+
+    z_t - A_t z_{t-1} = (I - A_t G_{t-1}) z_t - A_t e + constants, where e ~ p(z_{t-1} | z_t, a): its covariance is a sum of
+    two positive terms.
+    """
+    z, P = batch_major(smoothed.mean), batch_major(smoothed.cov)
+    A, gain = system.A[:, 1 : tf.shape(z)[1]], batch_major(backward.gain)[:, :-1]
+    alone = batch_major(State(smoothed.mean, backward.U, backward.D).cov)[:, :-1]
+    left = tf.eye(A.shape[-1], dtype=z.dtype) - A @ gain
+    spread = _sandwich(left, P[:, 1:]) + _sandwich(A, alone)
+    transition = _transition(z, system) - 0.5 * tf.reduce_sum(_scaled_trace(spread, system.noise.transition), -1)
+    unseen = mask * _scaled_trace(_sandwich(system.C, P), system.noise.emission)
+    emission = _emission(a, z, mask, system) - 0.5 * tf.reduce_sum(unseen, -1)
+    initial = _initial(z, system.noise) - 0.5 * _scaled_trace(P[:, 0], system.noise.initial)
+    # Of the chain z_T, then each z_t given z_{t+1}.
+    entropy = 0.5 * tf.reduce_sum(tf.math.log(backward.D) + 1.0 + _LOG_2_PI, [0, 1])
+    total = tf.reduce_sum(track.log_likelihood, 0)
+    return _per_frame(mask, per_sequence, total, transition, emission, initial, entropy)
+
+
+def sampled_bound(
+    a: tf.Tensor, mask: tf.Tensor, system: System, smoothed: State, z: tf.Tensor, per_sequence=False
+) -> LgssmBound:
+    """The original's bound at given states z [B, T, dim_z], drawn from the smoothed marginals.
+
+    With z [S, B, T, dim_z], the importance-weighted bound (Burda, Grosse and Salakhutdinov 2016, arXiv:1509.00519, eq. 8) of
+    each sequence: log 1/S sum_s p(a, z_s) / q(z_s). The other terms are means over the draws.
+    """
+    entropy = -tf.reduce_sum(log_marginals(smoothed, z), -1)
+    terms = _transition(z, system), _emission(a, z, mask, system), _initial(z, system.noise), entropy
+    total = tf.add_n(terms)
+    if z.shape.rank == 4:
+        total = log_mean_exp(total)
+        terms = [tf.reduce_mean(term, 0) for term in terms]
+    return _per_frame(mask, per_sequence, total, *terms)
+
+
+def draw_marginals(smoothed: State, noise: tf.Tensor) -> tf.Tensor:
+    """z [..., B, T, dim_z] from the smoothed marginals as if independent, with standard normal noise of that shape."""
+    spread = batch_major(smoothed.U * tf.sqrt(smoothed.D)[None])
+    return batch_major(smoothed.mean) + tf.linalg.matvec(spread, noise)
+
+
+def log_marginals(smoothed: State, z: tf.Tensor) -> tf.Tensor:
+    """log N(z_t; the smoothed marginal) [..., B, T] for z [..., B, T, dim_z]."""
+    inverse = batch_major(kalman.inverse_unit(smoothed.U))
+    D = batch_major(smoothed.D)
+    error = tf.linalg.matvec(inverse, z - batch_major(smoothed.mean))
+    return -0.5 * tf.reduce_sum(error**2 / D + tf.math.log(D) + _LOG_2_PI, -1)
+
+
+def log_mean_exp(values: tf.Tensor) -> tf.Tensor:
+    """log of the mean of exp over the first axis."""
+    return tf.reduce_logsumexp(values, 0) - tf.math.log(tf.cast(tf.shape(values)[0], values.dtype))
+
+
+def _transition(z: tf.Tensor, system: System) -> tf.Tensor:
+    """[..., B]: sum_{t>1} log N(z_t; A_t z_{t-1} + push_t, Q)."""
+    steps = tf.shape(z)[-2]
+    moved = tf.linalg.matvec(system.A[:, 1:steps], z[..., :-1, :])
+    if system.push is not None:
+        moved += system.push[:, 1:steps]
+    return tf.reduce_sum(_log_normal(z[..., 1:, :] - moved, system.noise.transition), -1)
+
+
+def _emission(a: tf.Tensor, z: tf.Tensor, mask: tf.Tensor, system: System) -> tf.Tensor:
+    """[..., B]: sum over observed t of log N(a_t; C_t z_t, R)."""
+    return tf.reduce_sum(mask * _log_normal(a - codes_mean(z, system), system.noise.emission), -1)
+
+
+def _initial(z: tf.Tensor, noise: Noise) -> tf.Tensor:
+    return _log_normal(z[..., 0, :], noise.initial)
+
+
+def _log_normal(residual: tf.Tensor, variance) -> tf.Tensor:
+    """log N(residual; 0, diag variance) over the last axis; variance a scalar or [n]."""
+    variance = tf.convert_to_tensor(variance, residual.dtype)
+    return -0.5 * tf.reduce_sum(residual**2 / variance + tf.math.log(variance) + _LOG_2_PI, -1)
+
+
+def _scaled_trace(cov: tf.Tensor, variance) -> tf.Tensor:
+    """tr(diag(variance)^-1 cov)."""
+    return tf.reduce_sum(tf.linalg.diag_part(cov) / tf.convert_to_tensor(variance, cov.dtype), -1)
+
+
+def _sandwich(left: tf.Tensor, cov: tf.Tensor) -> tf.Tensor:
+    return left @ cov @ tf.linalg.matrix_transpose(left)
+
+
+def _per_frame(mask: tf.Tensor, per_sequence: bool, *terms: tf.Tensor) -> LgssmBound:
+    """Terms [B] in nats per observed frame: of each sequence (0 where none is observed), or of the batch."""
+    if per_sequence:
+        return LgssmBound(*(tf.math.divide_no_nan(term, tf.reduce_sum(mask, -1)) for term in terms))
+    return LgssmBound(*(tf.reduce_sum(term) / tf.reduce_sum(mask) for term in terms))

@@ -1,0 +1,253 @@
+"""The state-space model with its dynamics network: codes in, states and bounds out; gaps; generation.
+
+Where a frame is missing the dynamics network reads the filter's own prediction C_t mu_{t|t-1} in place of a_t, so its
+weights cannot be known before the filter runs: network and filter go hand in hand.
+"""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from kvae.dynamics import DynamicsNetwork
+from kvae.lgssm import bounds, inference, kalman
+from kvae.lgssm.distribution import MixedLGSSM
+from kvae.lgssm.inference import Noise, System, Track
+from kvae.lgssm.kalman import State, batch_last
+from kvae.results import Filtered, LgssmBound, Mixed, Smoothed
+from seqvae.randomness import fold
+
+JIT_STEPS = 64
+"""From this many steps on, training has log p(a) compiled by XLA: it then saves more than its compilation takes."""
+
+
+class Matrices(NamedTuple):
+    """The K matrices that are mixed, A [K, dim_z, dim_z], B [K, dim_z, dim_u], C [K, dim_a, dim_z], and a_0 [dim_a]."""
+
+    A: tf.Tensor
+    B: tf.Tensor
+    C: tf.Tensor
+    a_0: tf.Tensor
+
+
+def mix(alpha: tf.Tensor, matrices: tf.Tensor) -> tf.Tensor:
+    """sum_k alpha[..., k] matrices[k]: [..., K], [K, n, m] -> [..., n, m] (paper, section 3.2)."""
+    return tf.einsum("...k,knm->...nm", alpha, matrices)
+
+
+class Run(NamedTuple):
+    """The filter's results for a batch of codes, and the distribution they are of."""
+
+    track: Track
+    mixed: Mixed
+    distribution: MixedLGSSM
+
+    @property
+    def system(self) -> System:
+        return self.distribution.system
+
+    def filtered(self) -> Filtered:
+        """The results as users see them."""
+        states = self.track.updated, self.track.predicted
+        moments = [inference.batch_major(moment) for state in states for moment in (state.mean, state.cov)]
+        return Filtered(*moments, inference.batch_major(self.track.log_likelihood), *self.mixed[:4])
+
+    def smoothed(self) -> Smoothed:
+        """The Rauch-Tung-Striebel smoother."""
+        states, _ = inference.smooth_states(self.track, self.system)
+        return Smoothed(*(inference.batch_major(moment) for moment in (states.mean, states.cov)), *self.mixed[:4])
+
+    def draw(self, noise: tf.Tensor) -> tf.Tensor:
+        """Paths of z from the posterior with standard normal noise, [S, B, T, dim_z] both."""
+        return inference.draw_states(self.track, inference.look_back(self.track, self.system), noise)
+
+
+class StateSpace(NamedTuple):
+    """The model of the codes at its present weights. Codes a [B, T, dim_a], mask [B, T] or None, controls [B, T, dim_u].
+
+    jit_compile: have XLA compile log p(a) where training asks for it; None: from `JIT_STEPS` steps on.
+    """
+
+    matrices: Matrices
+    network: DynamicsNetwork
+    noise: Noise
+    jit_compile: bool | None = None
+
+    def mixed(self, a, controls) -> Mixed:
+        """The matrices where every a_t is known: one pass of the dynamics network over a_0, ..., a_{T-1}."""
+        first = tf.broadcast_to(self.matrices.a_0, tf.shape(a[:, :1]))
+        alpha, u = self.network(tf.concat([first, a[:, :-1]], 1))
+        return Mixed(alpha, *(mix(alpha, m) for m in self.matrices[:3]), controls if u is None else u)
+
+    def distribution(self, mixed: Mixed, mask=None, jit_compile=None) -> MixedLGSSM:
+        """p(z, a) given the mixture; mask as ours, 1 = observed."""
+        return MixedLGSSM(
+            mixed.A, mixed.C, tf.linalg.matvec(mixed.B, mixed.u), noise_transition=self.noise.transition,
+            noise_emission=self.noise.emission, init_cov=self.noise.initial,
+            mask=None if mask is None else mask < 0.5, jit_compile=jit_compile,
+        )  # fmt: skip
+
+    def run(self, a, mask, controls) -> Run:
+        """The Kalman filter; over gaps, step by step with the dynamics network."""
+        if mask is not None:
+            track, mixed = filter_with_gaps(a, mask, controls, self.matrices, self.network, self.noise)
+            return Run(track, mixed, self.distribution(mixed, mask))
+        mixed = self.mixed(a, controls)
+        distribution = self.distribution(mixed)
+        return Run(distribution.track(a), mixed, distribution)
+
+    def bound(self, a, mask, controls, kind: str, z, noise, per_sequence=False) -> LgssmBound:
+        """`KVAE.lgssm_bound`; where z is None, it is drawn with standard normal `noise` [B, T, dim_z] or [S, B, T, dim_z]."""
+        track, _, distribution = self.run(a, mask, controls)
+        system = distribution.system
+        smoothed, backward = inference.smooth_states(track, system)
+        mask = tf.ones_like(a[..., 0]) if mask is None else mask
+        a = tf.where(mask[..., None] > 0.5, a, 0.0)
+        if kind == "marginal":
+            return bounds.marginal_bound(a, mask, system, track, smoothed, backward, per_sequence)
+        z = bounds.draw_marginals(smoothed, noise) if z is None else z
+        return bounds.sampled_bound(a, mask, system, smoothed, z, per_sequence)
+
+    def total_bounds(self, a, mask, controls, kind: str, noise, jit_compile: bool) -> tf.Tensor:
+        """[B]: the bound of each sequence in nats, `bound(...).total` before it is divided by frames: what training needs."""
+        if kind == "sampled":
+            seen = tf.ones_like(a[..., 0]) if mask is None else mask
+            return self.bound(a, mask, controls, kind, None, noise, per_sequence=True).total * tf.reduce_sum(seen, -1)
+        if mask is not None:
+            return tf.reduce_sum(self.run(a, mask, controls).track.log_likelihood, 0)
+        return self.distribution(self.mixed(a, controls), jit_compile=jit_compile).log_prob(a)
+
+    def compiles(self, steps: int | None) -> bool:
+        """Whether XLA compiles log p(a) of so many steps in training."""
+        return self.jit_compile if self.jit_compile is not None else steps is not None and steps >= JIT_STEPS
+
+
+class _FilterCarry(NamedTuple):
+    updated: State
+    log_likelihood: tf.Tensor
+    following: State
+    alpha: tf.Tensor
+    u: tf.Tensor
+    network: tuple[tf.Tensor, ...]
+
+
+def filter_with_gaps(
+    a: tf.Tensor, mask: tf.Tensor, controls: tf.Tensor, matrices: Matrices, network: DynamicsNetwork, noise: Noise
+) -> tuple[Track, Mixed]:
+    """The Kalman filter and the dynamics network, hand in hand over the sequence.
+
+    Args:
+        a: [B, T, dim_a]; mask: [B, T], 1 = observed; controls: [B, T, dim_u], used unless the network learns its own.
+    """
+    batch = tf.shape(a)[0]
+    a = tf.where(mask[..., None] > 0.5, a, 0.0)
+    Q, R = inference.at_every_step(noise, a.dtype)
+
+    def next_alpha(code, state, given_u):
+        (alpha, u), state = network.step(code, state)
+        return alpha, (given_u if u is None else u), state
+
+    def step(carry: _FilterCarry, inputs):
+        a_t, seen, next_u = inputs
+        predicted, C = carry.following, _mix_last(carry.alpha, matrices.C)
+        updated, log_likelihood = kalman.observe(predicted, a_t, seen, C, R)
+        heard = seen * a_t + (1.0 - seen) * kalman.product_vector(C, predicted.mean)
+        alpha, u, state = next_alpha(tf.transpose(heard), carry.network, next_u)
+        push = kalman.product_vector(_mix_last(alpha, matrices.B), tf.transpose(u))
+        following = kalman.move(updated, _mix_last(alpha, matrices.A), push, Q)
+        return _FilterCarry(updated, log_likelihood, following, alpha, u, state)
+
+    a_0 = tf.broadcast_to(matrices.a_0, [batch, matrices.a_0.shape[0]])
+    alpha, u, state = next_alpha(a_0, network.initial_state(batch), controls[:, 0])
+    system = System(matrices.A[None], None, matrices.C[None], None, noise)
+    first = inference.first_state(batch, system)
+    elements = (batch_last(a), batch_last(mask), _next_time_major(controls))
+    start = _FilterCarry(first, tf.zeros_like(mask[:, 0]), first, alpha, u, state)
+    found = tf.scan(step, elements, start)
+    alpha, u = (_time_major(tf.concat([f[None], x[:-1]], 0)) for f, x in ((alpha, found.alpha), (u, found.u)))
+    track = inference.as_track(first, found.updated, found.log_likelihood, found.following)
+    return track, Mixed(alpha, *(mix(alpha, m) for m in matrices[:3]), u)
+
+
+def _mix_last(alpha: tf.Tensor, matrices: tf.Tensor) -> tf.Tensor:
+    """`mix` with the batch last: [B, K], [K, n, m] -> [n, m, B].
+
+    Not `tf.tensordot`: its gradient does not compile inside a loop under XLA where the batch size is unknown.
+    """
+    return tf.einsum("knm,bk->nmb", matrices, alpha)
+
+
+class _Held(NamedTuple):
+    z: tf.Tensor
+    a: tf.Tensor
+    alpha: tf.Tensor
+
+
+class _GenerateCarry(NamedTuple):
+    z: tf.Tensor
+    alpha: tf.Tensor
+    network: tuple[tf.Tensor, ...]
+    made: _Held
+
+
+def draw_noise(
+    controls: tf.Tensor, dim_z: int, dim_a: int, noise: Noise, scale: tf.Tensor, seed: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Transition noise [B, T, dim_z] and emission noise [B, T, dim_a] for `generate_states`, times `scale` (0 or 1)."""
+    steps = tf.shape(controls)[:2]
+
+    def draw(size, variance, purpose):
+        shape = tf.concat([steps, [size]], 0)
+        return (
+            scale
+            * tf.sqrt(tf.convert_to_tensor(variance, controls.dtype))
+            * tf.random.stateless_normal(shape, fold(seed, purpose), dtype=controls.dtype)
+        )
+
+    return draw(dim_z, noise.transition, 0), draw(dim_a, noise.emission, 1)
+
+
+def generate_states(
+    states: tf.Tensor,
+    controls: tf.Tensor,
+    step_noise: tf.Tensor,
+    code_noise: tf.Tensor,
+    matrices: Matrices,
+    network: DynamicsNetwork,
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """z_t = A_t z_{t-1} + B_t u_t + noise and a_t = C_t z_t + noise, the first t0 states held to `states` [B, t0, dim_z].
+
+    Args:
+        controls [B, T, dim_u], step_noise [B, T, dim_z] (of the step into t), code_noise [B, T, dim_a].
+
+    Returns:
+        z [B, T, dim_z], a [B, T, dim_a], alpha [B, T, K].
+    """
+    batch, held = tf.shape(states)[0], tf.shape(states)[1]
+    total = tf.shape(controls)[1]
+    given = tf.pad(states[:, :total], [[0, 0], [0, tf.maximum(total - held, 0)], [0, 0]])
+
+    def step(carry: _GenerateCarry, inputs):
+        t, noise_a, next_given, next_u, next_noise = inputs
+        a = tf.linalg.matvec(mix(carry.alpha, matrices.C), carry.z) + noise_a
+        (alpha, u), state = network.step(a, carry.network)
+        u = next_u if u is None else u
+        moved = tf.linalg.matvec(mix(alpha, matrices.A), carry.z) + tf.linalg.matvec(mix(alpha, matrices.B), u)
+        z = tf.where(t + 1 < held, next_given, moved + next_noise)
+        return _GenerateCarry(z, alpha, state, _Held(carry.z, a, carry.alpha))
+
+    a_0 = tf.broadcast_to(matrices.a_0, [batch, matrices.a_0.shape[0]])
+    (alpha, _), state = network.step(a_0, network.initial_state(batch))
+    elements = (tf.range(total), _time_major(code_noise), *map(_next_time_major, (given, controls, step_noise)))
+    start = _GenerateCarry(given[:, 0], alpha, state, _Held(given[:, 0], a_0, alpha))
+    made = tf.scan(step, elements, start).made
+    return _time_major(made.z), _time_major(made.a), _time_major(made.alpha)
+
+
+def _time_major(value: tf.Tensor) -> tf.Tensor:
+    """[B, T, ...] <-> [T, B, ...]."""
+    return tf.transpose(value, [1, 0, *range(2, value.shape.rank)])
+
+
+def _next_time_major(value: tf.Tensor) -> tf.Tensor:
+    """Time-major, with the value of t + 1 at index t; the last is a placeholder nobody reads."""
+    return _time_major(tf.concat([value[:, 1:], value[:, -1:]], 1))

@@ -1,0 +1,455 @@
+"""`MixedLGSSM`: the linear Gaussian state-space model with matrices that change at every step, as a TFP distribution."""
+
+import functools
+
+import tensorflow as tf
+import tensorflow_probability as tfp
+from tensorflow_probability import distributions as tfd
+from tensorflow_probability.python.internal import parameter_properties
+
+from kvae.lgssm import compiled, inference
+from kvae.lgssm.inference import Noise, System, Track, batch_major
+
+_properties = tfp.util.ParameterProperties
+_LEAST_RANKS = dict(A=3, C=3, push=2, offset=2, noise_transition=3, noise_emission=2, init_cov=2, init_mean=1, mask=1)
+"""Of an argument that can have batch dimensions: the number of the others. Of lower rank, it belongs to all sequences."""
+
+
+class MixedLGSSM(tfd.LinearGaussianStateSpaceModel):
+    """p(z_{1:T}, a_{1:T}) for given matrices, a `tfd.LinearGaussianStateSpaceModel`.
+
+    The model (Fraccaro et al. 2017, section 2.1, eq. 1), t = 1, ..., T:
+
+        z_1 ~ N(init_mean, init_cov), z_t = A_t z_{t-1} + push_t + N(0, noise_transition_t)
+        a_t = C_t z_t + offset_t + N(0, noise_emission_t)
+
+    The object is conditional on the mixture it was given. A Kalman VAE makes A_t and C_t of the codes a_{1:t-1}, so
+    `log_prob` of other codes than those it was made for is not the Kalman VAE's p(a).
+
+    TFP's class gives the interface and the checks; filter, smoother, likelihood, draws and moments are
+    `kvae.lgssm.inference`, right in float32 for noises from 1e-6 to 1e3,
+    with gradients in eager mode, in graphs and under XLA. Differences:
+
+    - Index t of A and push is the step into t, the paper's; TFP's `transition_matrix(t)` leads away from t.
+    - `forward_filter`'s covariances have the sample dimensions of x too. Its last prediction is p(z_{T+1} | a_{1:T}) if A
+      (and push, and a noise_transition that changes) have T + 1 steps; with T, those of step T are used for it.
+    - `posterior_sample` draws backwards (Fruehwirth-Schnatter 1994): one filter run for any number of samples.
+    - `experimental_parallelize` is not offered: its gradients are wrong in TFP 0.25.
+    - Draws depend on the seed alone in eager mode and in graphs, whatever `jit_compile` here; a function that the caller
+      compiles by XLA draws other numbers, as every TFP distribution does.
+
+    Masks are TFP's, True = missing, and of type bool; a `mask` given to a method replaces the one given here.
+
+    Args:
+        A: [..., T, dim_z, dim_z], or T + 1 steps. The first is not used.
+        C: [..., T, dim_a, dim_z].
+        push: [..., T, dim_z], or as many steps as A, or [dim_z]; None for zero. In the Kalman VAE, B_t u_t.
+        offset: [..., T, dim_a] or [dim_a]; None for zero.
+        noise_transition: a variance []; variances [dim_z]; a covariance [dim_z, dim_z], or [..., T, dim_z, dim_z] with T
+            as in A or 1. It may be singular: variances may be 0.
+        noise_emission: a variance []; variances [dim_a]; or [..., T, dim_a], T may be 1.
+        init_cov: covariance of z_1: []; [dim_z]; or [..., dim_z, dim_z].
+        init_mean: [..., dim_z]; None for zero.
+        mask: bool [..., T], True = missing; None: every a_t is observed.
+        jit_compile: True has XLA compile every method, in eager mode and in graphs: some seconds for the first call, then
+            several times faster; batch and length are padded to buckets, one compilation each. None or False: plain graphs,
+            which inside a `tf.function` are compiled with it.
+
+    Raises:
+        ValueError: a shape or a length that does not fit, or a mask that is not bool; the message names the argument.
+    """
+
+    def __init__(
+        self, A, C, push=None, offset=None, *, noise_transition, noise_emission, init_cov, init_mean=None, mask=None,
+        jit_compile=None, validate_args=False, allow_nan_stats=True, name="MixedLGSSM",
+    ):  # fmt: skip
+        with tf.name_scope(name):
+            parameters = dict(A=A, C=C, push=push, offset=offset, noise_transition=noise_transition,
+                              noise_emission=noise_emission, init_cov=init_cov, init_mean=init_mean)  # fmt: skip
+            parameters = _converted(parameters)
+            parameters["mask"] = as_mask(mask)
+            _check(parameters)
+            for key, value in parameters.items():
+                setattr(self, f"_{key}", value)
+            self._jit_compile = jit_compile
+            steps, dtype = parameters["C"].shape[-3], parameters["A"].dtype
+            super().__init__(
+                num_timesteps=tf.shape(self._C)[-3] if steps is None else steps,
+                transition_matrix=lambda t: _full(self._at(self._A, t + 1, -3)),
+                transition_noise=lambda t: _normal(self._push_at(t + 1), self._transition_at(t + 1)),
+                observation_matrix=lambda t: _full(self._at(self._C, t, -3)),
+                observation_noise=lambda t: _normal(self._offset_at(t), self._emission_at(t)),
+                initial_state_prior=_normal(
+                    tf.zeros([self._A.shape[-1]], dtype) if init_mean is None else self._init_mean, self._init_cov
+                ),
+                mask=parameters["mask"], validate_args=validate_args, allow_nan_stats=allow_nan_stats, name=name,
+            )  # fmt: skip
+            self._parameters = self._no_dependency(
+                parameters
+                | dict(jit_compile=jit_compile, validate_args=validate_args, allow_nan_stats=allow_nan_stats, name=name)
+            )
+
+    @classmethod
+    def _parameter_properties(cls, dtype, num_classes=None):
+        del dtype, num_classes
+
+        def event_ndims(self, name, ndims):
+            value = getattr(self, f"_{name}")
+            return ndims if value is None or value.shape.rank >= ndims else parameter_properties.NO_EVENT_NDIMS
+
+        return {
+            name: _properties(event_ndims=functools.partial(event_ndims, name=name, ndims=ndims))
+            for name, ndims in _LEAST_RANKS.items()
+        }
+
+    # --- TFP's methods ---
+
+    def _batch_shape(self):
+        return functools.reduce(tf.broadcast_static_shape, [v.shape[: v.shape.rank - n] for v, n in self._batched()])
+
+    def _batch_shape_tensor(self):
+        return _broadcast(*self._batched())
+
+    def _event_shape_tensor(self):
+        return tf.stack([self._num_timesteps, self._C.shape[-2]])
+
+    def _get_mask(self, mask):
+        return self._mask if mask is None else as_mask(mask)
+
+    def _log_prob(self, x, mask=None):
+        batch, arguments = self._flat(x, self._get_mask(mask))
+        return tf.reshape(self._run(inference.log_likelihood, *arguments), batch)
+
+    def forward_filter(self, x, mask=None, final_step_only=False):
+        """As TFP's: log p(a_t | a_{1:t-1}), filtered and predicted states, predicted codes. The class lists the differences.
+
+        Args:
+            x: [..., T, dim_a]; mask: bool [..., T], True = missing.
+            final_step_only: the values of step T alone; log_likelihoods is then log p(a_{1:T}).
+        """
+        return super().forward_filter(self._codes(x), self._get_mask(mask), final_step_only)
+
+    def _forward_filter(self, x, mask=None, final_step_only=False):
+        batch, arguments = self._flat(x, self._get_mask(mask))
+        found = [_unflat(value, batch) for value in self._run(_filter, *arguments)]
+        if not final_step_only:
+            return found
+        return [tf.reduce_sum(found[0], -1)] + [
+            value[..., -1, :] if i % 2 else value[..., -1, :, :] for i, value in enumerate(found[1:], 1)
+        ]
+
+    def posterior_marginals(self, x, mask=None):
+        """The smoother, p(z_t | a_{1:T}): mean [..., T, dim_z], cov [..., T, dim_z, dim_z]. Arguments as `forward_filter`."""
+        x, mask = self._codes(x), self._get_mask(mask)
+        with self._name_and_control_scope("posterior_marginals", x, {"mask": mask}):
+            batch, arguments = self._flat(x, mask)
+            return tuple(_unflat(value, batch) for value in self._run(_smooth, *arguments))
+
+    def posterior_sample(self, x, sample_shape=(), mask=None, seed=None, name=None):
+        """Paths [*sample_shape, ..., T, dim_z] from p(z_{1:T} | a_{1:T}); arguments as `forward_filter`."""
+        x, mask = self._codes(x), self._get_mask(mask)
+        with self._name_and_control_scope(name or "posterior_sample", x, {"mask": mask}):
+            batch, (a, mask, system) = self._flat(x, mask)
+            shape = tf.reshape(tf.convert_to_tensor(sample_shape, tf.int32), [-1])
+            states = tf.concat([tf.shape(a)[:2], [self._A.shape[-1]]], 0)
+            noise = self._normal(tf.concat([[tf.reduce_prod(shape)], states], 0), seed)
+            drawn = self._run(_draw, a, mask, system, noise)
+            return tf.reshape(drawn, tf.concat([shape, batch, states[1:]], 0))
+
+    def _joint_sample_n(self, n, seed=None):
+        batch = tf.concat([tf.reshape(n, [1]), self.batch_shape_tensor()], 0)
+        sizes = self._A.shape[-1], self._C.shape[-2]
+        seeds = tfp.random.split_seed(seed, 2, salt="MixedLGSSM_sample")
+        rows = [tf.reduce_prod(batch), self._num_timesteps]
+        noises = [self._normal(tf.stack([*rows, size]), seed) for size, seed in zip(sizes, seeds, strict=True)]
+        return tuple(_unflat(value, batch) for value in self._run(inference.draw_paths, self._system(batch), *noises))
+
+    def _mean(self):
+        return self._moments()[0]
+
+    def _variance(self):
+        return tf.linalg.diag_part(self._moments()[1])
+
+    def _moments(self):
+        """Mean and covariance of every a_t: what the filter predicts where nothing was observed."""
+        batch = self.batch_shape_tensor()
+        nothing = tf.zeros(tf.concat([batch, self.event_shape_tensor()], 0), self.dtype)
+        batch, arguments = self._flat(nothing, tf.ones(tf.shape(nothing)[:-1], tf.bool))
+        return [_unflat(value, batch) for value in self._run(_filter, *arguments)[-2:]]
+
+    def latents_to_observations(self, latent_means, latent_covs):
+        """Mean C_t m_t + offset_t [..., T, dim_a] and covariance C_t P_t C_t' + R_t of a_t where z_t ~ N(m_t, P_t)."""
+        means = tf.convert_to_tensor(latent_means, dtype_hint=self.dtype)
+        covs = tf.convert_to_tensor(latent_covs, dtype_hint=self.dtype)
+        batch = _broadcast((means, 2), (covs, 3), *self._batched())
+        system = self._system(batch)
+        values = (
+            inference.codes_mean(_flat(means, batch, 2), system),
+            inference.codes_cov(_flat(covs, batch, 3), system),
+        )
+        return tuple(_unflat(value, batch) for value in values)
+
+    # --- our own ---
+
+    @property
+    def system(self) -> System:
+        """The model as `kvae.lgssm.inference` has it, its batch dimensions as one."""
+        return self._system(self.batch_shape_tensor())
+
+    def track(self, x, mask=None) -> Track:
+        """The filter's results as `kvae.lgssm.inference` has them, for x [B, T, dim_a]; arguments as `forward_filter`."""
+        return inference.filter_states(*self._flat(self._codes(x), self._get_mask(mask))[1])
+
+    def _run(self, function, *arguments):
+        call = _in_buckets if self._jit_compile else compiled.call
+        return call(function, *arguments)
+
+    def _codes(self, x):
+        return tf.convert_to_tensor(x, dtype_hint=self.dtype, name="x")
+
+    def _normal(self, shape, seed):
+        return tf.random.stateless_normal(shape, tfp.random.sanitize_seed(seed, salt="MixedLGSSM"), dtype=self.dtype)
+
+    def _batched(self):
+        """The arguments that have batch dimensions, with the number of their others."""
+        values = [(getattr(self, f"_{name}"), ndims) for name, ndims in _LEAST_RANKS.items() if name != "mask"]
+        return [(value, ndims) for value, ndims in values if value is not None and value.shape.rank >= ndims]
+
+    def _flat(self, x, mask):
+        """The batch of the results, and x, the mask (1 = observed, or None) and the model with that batch as one axis."""
+        batch = _broadcast((x, 2), *self._batched(), *([] if mask is None else [(mask, 1)]))
+        seen = None if mask is None else tf.cast(~_flat(mask, batch, 1), self.dtype)
+        return batch, (_flat(x, batch, 2), seen, self._system(batch))
+
+    def _system(self, batch) -> System:
+        """The model with `batch` as one axis."""
+
+        def flat(name, ndims):
+            value = getattr(self, f"_{name}")
+            if value is None or value.shape.rank < ndims:
+                return value
+            # Noises that all sequences share stay as they are: [1, ...].
+            return (
+                value[None]
+                if value.shape.rank == ndims and name.startswith(("noise", "init"))
+                else _flat(value, batch, ndims)
+            )
+
+        A, C = flat("A", 3), flat("C", 3)
+        push, offset = (
+            value if value is None or value.shape.rank == 3 else tf.zeros_like(like[..., 0]) + value
+            for value, like in ((flat("push", 2), A), (flat("offset", 2), C))
+        )
+        noise = Noise(flat("noise_transition", 3), flat("noise_emission", 2), flat("init_cov", 2), flat("init_mean", 1))
+        return System(A, push, C, offset, noise)
+
+    def _at(self, value, t, axis):
+        """`value` at step t, at the last step where there is no step t."""
+        return tf.gather(value, tf.minimum(t, tf.shape(value)[axis] - 1), axis=value.shape.rank + axis)
+
+    def _push_at(self, t):
+        if self._push is None:
+            return tf.zeros([self._A.shape[-1]], self.dtype)
+        return self._push if self._push.shape.rank == 1 else self._at(self._push, t, -2)
+
+    def _offset_at(self, t):
+        if self._offset is None:
+            return tf.zeros([self._C.shape[-2]], self.dtype)
+        return self._offset if self._offset.shape.rank == 1 else self._at(self._offset, t, -2)
+
+    def _transition_at(self, t):
+        value = self._noise_transition
+        return value if value.shape.rank < 3 else self._at(value, t, -3)
+
+    def _emission_at(self, t):
+        value = self._noise_emission
+        return tf.linalg.diag(self._at(value, t, -2)) if value.shape.rank >= 2 else value
+
+
+def as_mask(mask) -> tf.Tensor | None:
+    """TFP's mask, True = missing, as a tensor.
+
+    Raises:
+        ValueError: it is not of type bool, as a mask that says 1 for observed.
+    """
+    if mask is None:
+        return None
+    mask = tf.convert_to_tensor(mask, name="mask")
+    if mask.dtype != tf.bool:
+        raise ValueError(
+            f"mask: expected bool, True = missing (TFP's masks), got {mask.dtype.name}. For a mask that is 1 where a step "
+            "is observed pass mask < 0.5."
+        )
+    return mask
+
+
+def _converted(parameters: dict) -> dict:
+    """All as tensors of one float type: that of A and C, or of the first that has one."""
+    typed = [value for value in parameters.values() if hasattr(value, "dtype")]
+    dtype = tf.as_dtype(typed[0].dtype) if typed else tf.float32
+    return {
+        name: None if value is None else tf.convert_to_tensor(value, dtype, name=name)
+        for name, value in parameters.items()
+    }
+
+
+def _check(given: dict) -> None:
+    """Raises ValueError for shapes that do not fit. XLA would read beyond the end of a short argument without an error."""
+    A, C = given["A"], given["C"]
+    if A.shape.rank is None or A.shape.rank < 3 or A.shape[-1] is None or A.shape[-1] != A.shape[-2]:
+        raise ValueError(f"A: expected the shape [..., T, dim_z, dim_z], got {_shape(A)}.")
+    size, steps = A.shape[-1], C.shape[-3] if (C.shape.rank or 0) >= 3 else None
+    if C.shape.rank is None or C.shape.rank < 3 or C.shape[-2] is None or C.shape[-1] != size:
+        raise ValueError(f"C: expected the shape [..., T, dim_a, {size}] (dim_z={size} as in A), got {_shape(C)}.")
+    width, moves = C.shape[-2], A.shape[-3]
+    if None not in (moves, steps) and moves not in (steps, steps + 1):
+        raise ValueError(f"A: expected {steps} or {steps + 1} steps, T or T + 1 of C, got {moves}.")
+    forms = {
+        "push": [[size], [(moves, steps), size]],
+        "offset": [[width], [(steps,), width]],
+        "noise_transition": [[], [size], [size, size], [(1, moves, steps), size, size]],
+        "noise_emission": [[], [width], [(1, steps), width]],
+        "init_cov": [[], [size], [size, size]],
+        "init_mean": [[size]],
+        "mask": [[(steps,)]],
+    }
+    for name, shapes in forms.items():
+        value = given[name]
+        if value is not None and not any(_fits(value.shape, shape, shape is shapes[-1]) for shape in shapes):
+            wanted = " or ".join(f"[{', '.join(_axis(n) for n in shape)}]" for shape in shapes)
+            raise ValueError(
+                f"{name}: expected the shape {wanted}, the last with batch dimensions before it if any, got {_shape(value)}."
+            )
+    batches = [v.shape[: v.shape.rank - n] for v, n in ((A, 3), (C, 3))]
+    try:
+        functools.reduce(tf.broadcast_static_shape, batches)
+    except ValueError:
+        raise ValueError(
+            f"C: expected batch dimensions that broadcast with those of A, {batches[0]}, got {batches[1]}."
+        ) from None
+
+
+def _fits(shape: tf.TensorShape, wanted: list, batched: bool) -> bool:
+    if shape.rank is None or shape.rank < len(wanted) or (shape.rank > len(wanted) and not batched):
+        return False
+    last = shape[shape.rank - len(wanted) :]
+    return all(
+        n is None or (n in w or None in w if isinstance(w, tuple) else n == w)
+        for n, w in zip(last, wanted, strict=True)
+    )
+
+
+def _axis(size) -> str:
+    return " or ".join(sorted({"T" if n is None else str(n) for n in size})) if isinstance(size, tuple) else str(size)
+
+
+def _shape(value: tf.Tensor) -> list:
+    return value.shape.as_list() if value.shape.rank is not None else ["unknown"]
+
+
+def _full(matrix: tf.Tensor) -> tf.linalg.LinearOperator:
+    return tf.linalg.LinearOperatorFullMatrix(matrix)
+
+
+def _normal(mean: tf.Tensor, cov: tf.Tensor) -> tfd.Distribution:
+    """N(mean, cov), cov a scalar, variances or a matrix, which may be singular."""
+    if cov.shape.rank < 2:
+        return tfd.MultivariateNormalDiag(mean, tf.sqrt(cov) * tf.ones_like(mean))
+    factors = inference.kalman.factored(tf.transpose(cov, [*range(cov.shape.rank)[-2:], *range(cov.shape.rank - 2)]))
+    scale = factors.deviations
+    scale = tf.transpose(scale, [*range(2, cov.shape.rank), 0, 1])
+    return tfd.MultivariateNormalLinearOperator(mean, _full(scale))
+
+
+def _broadcast(*values: tuple[tf.Tensor, int]) -> tf.Tensor:
+    """The batch dimensions of all values together, each given with the number of its other dimensions."""
+    static = functools.reduce(tf.broadcast_static_shape, [value.shape[: value.shape.rank - n] for value, n in values])
+    if static.is_fully_defined():
+        return tf.constant(static.as_list(), tf.int32)
+    return functools.reduce(
+        tf.broadcast_dynamic_shape, [tf.shape(value)[: value.shape.rank - n] for value, n in values]
+    )
+
+
+def _flat(value: tf.Tensor, batch: tf.Tensor, ndims: int) -> tf.Tensor:
+    """[..., event] -> [prod(batch), event], broadcast to the batch."""
+    event = value.shape[value.shape.rank - ndims :]
+    known = tf.get_static_value(batch)
+    if known is not None and len(known) == 1 and value.shape[: value.shape.rank - ndims].as_list() == list(known):
+        return value
+    sizes = tf.shape(value)[value.shape.rank - ndims :]
+    flat = tf.reshape(
+        tf.broadcast_to(value, tf.concat([batch, sizes], 0)), tf.concat([[tf.reduce_prod(batch)], sizes], 0)
+    )
+    return tf.ensure_shape(flat, [None, *event])
+
+
+def _unflat(value: tf.Tensor, batch: tf.Tensor) -> tf.Tensor:
+    """[prod(batch), event] -> [*batch, event]."""
+    return tf.reshape(value, tf.concat([batch, tf.shape(value)[1:]], 0))
+
+
+def _filter(a, mask, system):
+    track = inference.filter_states(a, mask, system)
+    moments = [batch_major(m) for state in (track.updated, track.following) for m in (state.mean, state.cov)]
+    predicted = batch_major(track.predicted.mean), batch_major(track.predicted.cov)
+    codes = inference.codes_mean(predicted[0], system), inference.codes_cov(predicted[1], system)
+    return (batch_major(track.log_likelihood), *moments, *codes)
+
+
+def _smooth(a, mask, system):
+    states, _ = inference.smooth_states(inference.filter_states(a, mask, system), system)
+    return batch_major(states.mean), batch_major(states.cov)
+
+
+def _draw(a, mask, system, noise):
+    track = inference.filter_states(a, mask, system)
+    return inference.draw_states(track, inference.look_back(track, system), noise)
+
+
+def _in_buckets(function, *arguments):
+    """`compiled.call` by XLA, batch and length padded with sequences and steps that are missing."""
+    system = next(value for value in arguments if isinstance(value, System))
+    shape = tf.shape(system.C)
+    batch, steps = (shape[i] if system.C.shape[i] is None else system.C.shape[i] for i in range(2))
+    if function is not inference.draw_paths and arguments[1] is None:
+        arguments = (arguments[0], tf.ones_like(arguments[0][..., 0]), *arguments[2:])
+    sizes = compiled.bucket(batch), compiled.bucket(steps)
+    padded = [
+        _padded_system(value, *sizes, steps) if isinstance(value, System) else _padded(value, *sizes)
+        for value in arguments
+    ]
+    found = compiled.call(function, *padded, jit_compile=True)
+    if function is inference.log_likelihood:
+        return found[:batch]
+    if function is _draw:
+        return found[:, :batch, :steps]
+    return tuple(value[:batch, :steps] for value in found)
+
+
+def _padded(value: tf.Tensor, batch, steps) -> tf.Tensor:
+    """[B, T, ...], or draws [S, B, T, dim_z]."""
+    return compiled.padded(value, {1: batch, 2: steps} if value.shape.rank == 4 else {0: batch, 1: steps})
+
+
+def _padded_system(system: System, batch, steps, before) -> System:
+    """The model with A, push and Q of step T + 1 written out, then zeros."""
+
+    def written_out(value):
+        return tf.concat([value[:, :1], inference.shifted(value, before)], 1)
+
+    def pad(value, **axes):
+        sizes = {"batch": batch, "steps": steps, "moves": steps + 1}
+        return compiled.padded(value, {axis: sizes[name] for name, axis in axes.items() if value.shape[axis] != 1})
+
+    A, push, C, offset, (Q, R, initial, mean) = system
+    both, move = dict(batch=0, steps=1), dict(batch=0, moves=1)
+    Q = Q if Q.shape.rank < 4 or Q.shape[1] == 1 else written_out(Q)
+    noise = Noise(
+        pad(Q, **move) if Q.shape.rank == 4 else Q, pad(R, **both) if R.shape.rank == 3 else R,
+        pad(initial, batch=0) if initial.shape.rank == 3 else initial,
+        pad(mean, batch=0) if mean is not None and mean.shape.rank == 2 else mean,
+    )  # fmt: skip
+    A, push = (x if x is None else compiled.padded(written_out(x), {0: batch, 1: steps + 1}) for x in (A, push))
+    C, offset = (compiled.padded(x, {0: batch, 1: steps}) for x in (C, offset))
+    return System(A, push, C, offset, noise)

@@ -1,0 +1,283 @@
+"""Filter, smoother, log-likelihood and draws of the linear Gaussian state-space model, where all its matrices are known.
+
+Pure functions of tensors, batch-major [B, T, ...] outside, [..., T, B] inside. Index t is the paper's (Fraccaro et al. 2017,
+section 2.1): A_t carries z_{t-1} to z_t. `kvae.lgssm.MixedLGSSM` is their public form.
+"""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from kvae.lgssm import kalman
+from kvae.lgssm.kalman import Factors, State, batch_last
+
+
+class Noise(NamedTuple):
+    """The noises of the model, each in the plainest form that holds it.
+
+    transition (Q): a scalar; [dim_z], the variances; [dim_z, dim_z]; or [B, T, dim_z, dim_z], where B and T may be 1.
+    emission (R): a scalar; [dim_a], the variances; or [B, T, dim_a], where B and T may be 1.
+    initial: the covariance of z_1: a scalar; [dim_z]; [dim_z, dim_z]; or [B, dim_z, dim_z].
+    mean: of z_1: None for zero; [dim_z]; or [B, dim_z].
+    """
+
+    transition: tf.Tensor | float
+    emission: tf.Tensor | float
+    initial: tf.Tensor | float
+    mean: tf.Tensor | None = None
+
+
+class System(NamedTuple):
+    """A batch of models.
+
+    A: [B, T or T + 1, dim_z, dim_z]; push: [B, T or T + 1, dim_z], what is added to z on the step into t (B_t u_t), or None.
+    The first of both is not used; with T + 1 steps the last makes the prediction after T.
+    C: [B, T, dim_a, dim_z]; offset: [B, T, dim_a], what is added to C_t z_t, or None.
+    """
+
+    A: tf.Tensor
+    push: tf.Tensor | None
+    C: tf.Tensor
+    offset: tf.Tensor | None
+    noise: Noise
+
+
+class Track(NamedTuple):
+    """The filter's results, [..., T, B].
+
+    updated: p(z_t | a_{1:t}); predicted: p(z_t | a_{1:t-1}); following: p(z_{t+1} | a_{1:t}), at T with A_T where there is no
+    A_{T+1}; log_likelihood: log p(a_t | a_{1:t-1}) [T, B].
+    """
+
+    updated: State
+    predicted: State
+    following: State
+    log_likelihood: tf.Tensor
+
+
+class Backward(NamedTuple):
+    """p(z_t | z_{t+1}, a_{1:t}), [..., T, B]: gain on z_{t+1} less its prediction, 0 at T; covariance U diag(D) U'."""
+
+    gain: tf.Tensor
+    U: tf.Tensor
+    D: tf.Tensor
+
+
+def filter_states(a: tf.Tensor, mask: tf.Tensor | None, system: System) -> Track:
+    """The Kalman filter for codes a [B, T, dim_a], mask [B, T] (1 = observed) or None (paper, section 2.1)."""
+
+    def step(carry, inputs):
+        updated, log_likelihood, following = advance(carry[2], *inputs)
+        return updated, log_likelihood, following
+
+    first = first_state(tf.shape(a)[0], system)
+    inputs, advance = _steps(a, mask, system)
+    return as_track(first, *tf.scan(step, inputs, (first, tf.zeros_like(first.D[0]), first)))
+
+
+def log_likelihood(a: tf.Tensor, mask: tf.Tensor | None, system: System) -> tf.Tensor:
+    """[B]: log p(a_{1:T}) of the observed codes. The filter, keeping nothing on the way."""
+
+    def step(carry, inputs):
+        _, log_likelihood, following = advance(carry[0], *inputs)
+        return following, carry[1] + log_likelihood
+
+    first = first_state(tf.shape(a)[0], system)
+    inputs, advance = _steps(a, mask, system)
+    return tf.foldl(step, inputs, (first, tf.zeros_like(first.D[0])))[1]
+
+
+def smooth_states(track: Track, system: System) -> tuple[State, Backward]:
+    """The Rauch-Tung-Striebel smoother on the filter's results (paper, section 2.1): p(z_t | a_{1:T}), [..., T, B].
+
+    P_{t|T} = Cov(z_t | z_{t+1}, a_{1:t}) + G_t P_{t+1|T} G_t' is kept as U diag(D) U' too. Both terms are positive: nothing
+    is subtracted, and G_t, which can be large, does not enlarge what rounding left in a full matrix.
+    """
+    backward = look_back(track, system)
+
+    def step(later: State, inputs):
+        filtered_mean, next_mean, gain, U, D = inputs
+        mean = filtered_mean + kalman.product_vector(gain, later.mean - next_mean)
+        return State(mean, *kalman.add(kalman.product(gain, later.U), later.D, U, D))
+
+    elements = tuple(map(time_first, (track.updated.mean, track.following.mean, *backward)))
+    last = State(*(value[..., -1, :] for value in track.updated))
+    return State(*map(time_last, tf.scan(step, elements, last, reverse=True))), backward
+
+
+def look_back(track: Track, system: System) -> Backward:
+    """p(z_t | z_{t+1}, a_{1:t}) for every t; at T, p(z_T | a_{1:T})."""
+    steps = tf.shape(track.log_likelihood)[0]
+    A, transition = shifted(system.A, steps), transition_factors(system.noise, system.A.dtype)
+    transition = Factors(*(value if is_fixed(value) else _next(value, steps) for value in transition))
+    gain, U, D = kalman.look_back(track.updated, tf.transpose(A, [2, 3, 1, 0]), transition)
+    follows = tf.range(tf.shape(D)[-2])[:, None] < tf.shape(D)[-2] - 1  # nothing follows T
+    updated = track.updated
+    return Backward(tf.where(follows, gain, 0.0), tf.where(follows, U, updated.U), tf.where(follows, D, updated.D))
+
+
+def draw_states(track: Track, backward: Backward, noise: tf.Tensor) -> tf.Tensor:
+    """Paths [S, B, T, dim_z] from p(z_{1:T} | a_{1:T}) by backward sampling, with standard normal noise of that shape.
+
+    Fruehwirth-Schnatter (1994): z_T from the filter, then each z_t from p(z_t | z_{t+1}, a_{1:t}).
+    """
+    spread = backward.U * tf.sqrt(backward.D)[None]
+    noise = tf.transpose(noise, [2, 3, 0, 1])  # [T, dim_z, S, B]
+    steps = tuple(map(time_first, (track.updated.mean, track.following.mean, backward.gain, spread)))
+
+    def step(later, inputs):
+        (mean, next_mean, gain, spread), noise = inputs
+        gain, spread = gain[:, :, None], spread[:, :, None]
+        moved = kalman.product_vector(gain, later - next_mean[:, None]) + kalman.product_vector(spread, noise)
+        return mean[:, None] + moved
+
+    drawn = tf.scan(step, (steps, noise), tf.zeros_like(noise[0]), reverse=True)
+    return tf.transpose(drawn, [2, 3, 0, 1])
+
+
+def draw_paths(system: System, state_noise: tf.Tensor, code_noise: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """z [B, T, dim_z] and a [B, T, dim_a] from the prior, with standard normal noise of these shapes."""
+    first = first_state(tf.shape(state_noise)[0], system)
+    start = first.mean + kalman.product_vector(first.U * tf.sqrt(first.D)[None], tf.transpose(state_noise[:, 0]))
+    noise = tf.transpose(state_noise, [2, 1, 0])
+    steps = tf.shape(noise)[1]
+    deviations = transition_factors(system.noise, system.A.dtype).deviations
+    if deviations.shape.rank == 4:
+        noise = kalman.product_vector(deviations[:, :, :steps], noise)
+    else:
+        noise *= deviations
+    moves = time_first(noise)
+    if system.push is not None:
+        moves += batch_last(system.push[:, :steps])
+    # z_1 is what is added to A_1 0.
+    moves = tf.concat([start[None], moves[1:]], 0)
+
+    def step(z, inputs):
+        A, move = inputs
+        return kalman.product_vector(A, z) + move
+
+    z = tf.scan(step, (batch_last(system.A[:, :steps]), moves), tf.zeros_like(start))
+    z = tf.transpose(z, [2, 0, 1])
+    emission = emission_variances(system.noise, system.A.dtype)
+    spread = tf.sqrt(emission) if emission.shape.rank == 0 else tf.sqrt(tf.transpose(emission, [2, 1, 0]))
+    return z, codes_mean(z, system) + spread * code_noise
+
+
+def codes_mean(z: tf.Tensor, system: System) -> tf.Tensor:
+    """C_t z_t + offset_t for z [B, T, dim_z]."""
+    mean = tf.linalg.matvec(system.C, z)
+    return mean if system.offset is None else mean + system.offset
+
+
+def codes_cov(cov: tf.Tensor, system: System) -> tf.Tensor:
+    """C_t P_t C_t' + R_t for P [B, T, dim_z, dim_z]."""
+    emission = emission_variances(system.noise, system.A.dtype)
+    spread = emission if emission.shape.rank == 0 else tf.transpose(emission, [2, 1, 0])
+    moved = tf.einsum("btij,btjk,btlk->btil", system.C, cov, system.C)
+    return tf.linalg.set_diag(moved, tf.linalg.diag_part(moved) + spread)
+
+
+def first_state(batch: tf.Tensor, system: System) -> State:
+    """p(z_1), [..., B]."""
+    noise, size = system.noise, system.A.shape[-1]
+    mean = tf.zeros([size, batch], system.A.dtype)
+    if noise.mean is not None:
+        mean += noise.mean[:, None] if noise.mean.shape.rank == 1 else tf.transpose(noise.mean)
+    return kalman.first_state(mean, _factors(noise.initial, system.A.dtype))
+
+
+def as_track(first: State, updated: State, log_likelihood: tf.Tensor, following: State) -> Track:
+    """From what a scan gives, [T, ..., B]."""
+    predicted = State(*(tf.concat([f[None], x[:-1]], 0) for f, x in zip(first, following, strict=True)))
+    states = [State(*map(time_last, state)) for state in (updated, predicted, following)]
+    return Track(*states, log_likelihood)
+
+
+def _steps(a: tf.Tensor, mask: tf.Tensor | None, system: System):
+    """What the filter reads at step t, [T, ..., B], and the function that makes the step with it."""
+    seen = tf.ones_like(a[..., 0]) if mask is None else mask
+    if system.offset is not None:
+        a -= system.offset
+    a = a if mask is None else tf.where(mask[..., None] > 0.5, a, 0.0)
+    steps = tf.shape(a)[1]
+    push = tf.zeros_like(system.A[..., 0]) if system.push is None else system.push
+    inputs = tuple(map(batch_last, (a, seen, system.C, shifted(system.A, steps), shifted(push, steps))))
+    noises = (*transition_factors(system.noise, system.A.dtype), emission_variances(system.noise, system.A.dtype))
+    fixed = [is_fixed(value) for value in noises]
+    constant = [without_time(value) if is_fixed else None for value, is_fixed in zip(noises, fixed, strict=True)]
+    moving = [time_first(value if i == 2 else _next(value, steps)) for i, value in enumerate(noises) if not fixed[i]]
+
+    def advance(predicted, a, seen, C, A_next, push_next, *moving):
+        rest = iter(moving)
+        U, D, R = (constant[i] if fixed[i] else next(rest) for i in range(3))
+        updated, log_likelihood = kalman.observe(predicted, a, seen, C, R)
+        return updated, log_likelihood, kalman.move(updated, A_next, push_next, Factors(U, D))
+
+    return (*inputs, *moving), advance
+
+
+def transition_factors(noise: Noise, dtype) -> Factors:
+    """Q's U, or None where it is diagonal, [dim_z, dim_z, T, B] and D [dim_z, T, B], or a scalar. T and B may be 1."""
+    Q = tf.convert_to_tensor(noise.transition, dtype)
+    if Q.shape.rank == 4:
+        return kalman.factored(tf.transpose(Q, [2, 3, 1, 0]))
+    factors = _factors(Q, dtype)
+    return factors if Q.shape.rank == 0 else Factors(*(x if x is None else x[..., None] for x in factors))
+
+
+def _factors(cov, dtype) -> Factors:
+    """Of a scalar, [n], [n, n] or [B, n, n], the batch last."""
+    cov = tf.convert_to_tensor(cov, dtype)
+    if cov.shape.rank < 2:
+        return Factors(None, cov[:, None] if cov.shape.rank else cov)
+    return kalman.factored(cov[..., None] if cov.shape.rank == 2 else tf.transpose(cov, [1, 2, 0]))
+
+
+def emission_variances(noise: Noise, dtype) -> tf.Tensor:
+    """R, a scalar or [dim_a, T, B]. T and B may be 1."""
+    R = tf.convert_to_tensor(noise.emission, dtype)
+    if R.shape.rank == 0:
+        return R
+    return R[:, None, None] if R.shape.rank == 1 else tf.transpose(R, [2, 1, 0])
+
+
+def at_every_step(noise: Noise, dtype) -> tuple[Factors, tf.Tensor]:
+    """Q and R [..., B] of a noise that is the same at all steps."""
+    return Factors(*map(without_time, transition_factors(noise, dtype))), without_time(emission_variances(noise, dtype))
+
+
+def is_fixed(value: tf.Tensor | None) -> bool:
+    """Whether a noise [..., T, B] is the same at all steps."""
+    return value is None or value.shape.rank == 0 or value.shape[-2] == 1
+
+
+def without_time(value: tf.Tensor | None) -> tf.Tensor | None:
+    return value if value is None or value.shape.rank == 0 else value[..., 0, :]
+
+
+def shifted(value: tf.Tensor, steps: tf.Tensor) -> tf.Tensor:
+    """[B, T or T + 1, ...] -> [B, T, ...] with the value of t + 1 at t; where there is none, the last."""
+    return tf.concat([value[:, 1:], value[:, -1:]], 1)[:, :steps]
+
+
+def _next(value: tf.Tensor, steps: tf.Tensor) -> tf.Tensor:
+    """As `shifted`, for [..., T or T + 1, B]."""
+    return tf.concat([value[..., 1:, :], value[..., -1:, :]], -2)[..., :steps, :]
+
+
+def time_first(value: tf.Tensor) -> tf.Tensor:
+    """[..., T, B] -> [T, ..., B]."""
+    rank = value.shape.rank
+    return tf.transpose(value, [rank - 2, *range(rank - 2), rank - 1])
+
+
+def time_last(value: tf.Tensor) -> tf.Tensor:
+    """[T, ..., B] -> [..., T, B]."""
+    rank = value.shape.rank
+    return tf.transpose(value, [*range(1, rank - 1), 0, rank - 1])
+
+
+def batch_major(value: tf.Tensor) -> tf.Tensor:
+    """[..., T, B] -> [B, T, ...]."""
+    rank = value.shape.rank
+    return tf.transpose(value, [rank - 1, rank - 2, *range(rank - 2)])
