@@ -53,6 +53,10 @@ VAME_FLOAT32 = dict(rtol=1e-5, atol=2e-5)
 # 0 are compared with weights of about 1.
 REPLICAS = dict(rtol=1e-6, atol=1e-6)
 
+# Three SGD steps of World Models in bfloat16 (8 bits) or float16 layers: the moves of all weights together, relative to their
+# norm in float32. A rounding error of 2**-8 an operation, some operations deep.
+MIXED_STEPS = 0.05
+
 # The same training steps with float32 or 16-bit layers (2**-8 of rounding in bfloat16), how far the weights moved: a few
 # roundings of the largest movements, about 0.1.
 MIXED = dict(rtol=0.05, atol=2e-3)

@@ -85,12 +85,12 @@ class ConvVAE(CourseMethods, SequenceModel):
             architecture=architecture, z_size=z_size, kl_tolerance=kl_tolerance, image_shape=self.image_shape, seed=seed,
             **encoder_sizes, **decoder_sizes,
         )  # fmt: skip
-        self.encoder = encoder or self._new_encoder(**encoder_sizes)
-        self.decoder = decoder or self._new_decoder(**decoder_sizes)
         if encoder is not None:
             networks.check_encoder_layer(encoder, self.image_shape, z_size)
         if decoder is not None:
             networks.check_decoder_layer(decoder, self.image_shape, z_size)
+        self.encoder = self._new_encoder(**encoder_sizes) if encoder is None else encoder
+        self.decoder = self._new_decoder(**decoder_sizes) if decoder is None else decoder
         self._kl = KLWeight()
         self.built = True  # the layers have their weights from the start
 

@@ -31,8 +31,11 @@ def check_arrays(data, check: Check) -> None:
     """Checks arrays with a common first axis, some rows at a time."""
     arrays = [value for value in tf.nest.flatten(data) if value is not None]
     counts = {value.shape[0] for value in arrays if len(value.shape)}
-    if len(counts) != 1:  # Keras names what is wrong with these
+    if not counts:  # an empty dict, scalars
+        check(data, Place())
         return
+    if len(counts) > 1:
+        raise ValueError(f"x: expected arrays with one row a sequence each, got {_rows(data)}.")
     count = counts.pop()
     row = sum(int(np.prod(value.shape[1:], dtype=float)) * 4 for value in arrays if None not in value.shape)
     rows = max(1, _CHUNK // max(1, row))
@@ -41,11 +44,19 @@ def check_arrays(data, check: Check) -> None:
         check(part, Place(first=first))
 
 
+def _rows(data) -> str:
+    named = [(path[-1], value) for path, value in keras.tree.flatten_with_path(data) if value is not None]
+    counts = [(name, len(value) if len(value.shape) else "no axis") for name, value in named]
+    return ", ".join(f"{'an array' if isinstance(name, int) else name} of {count}" for name, count in counts)
+
+
 def is_arrays(x) -> bool:
     """Whether x is an array or tensor, or a structure of them."""
     leaves = [value for value in tf.nest.flatten(x) if value is not None]
-    return bool(leaves) and all(
-        isinstance(value, np.ndarray | tf.RaggedTensor) or tf.is_tensor(value) for value in leaves
+    return (
+        x == {}
+        if not leaves
+        else all(isinstance(value, np.ndarray | tf.RaggedTensor) or tf.is_tensor(value) for value in leaves)
     )
 
 
