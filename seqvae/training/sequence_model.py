@@ -39,7 +39,8 @@ class SequenceModel(keras.Model):
         self.supports_masking = True  # a mask is an argument of `call`, or a key of the batch
         self._seeds = keras.random.SeedGenerator(seed)
         self._compiled = {}
-        self._trackers = {name: keras.metrics.Mean(name, dtype="float32") for name in ("loss", *self.term_names)}
+        precision = "float64" if self.variable_dtype == "float64" else "float32"
+        self._trackers = {name: keras.metrics.Mean(name, dtype=precision) for name in ("loss", *self.term_names)}
 
     def __init_subclass__(cls, **options):
         super().__init_subclass__(**options)
@@ -162,6 +163,18 @@ class SequenceModel(keras.Model):
     def predict_on_batch(self, x):
         return super().predict_on_batch(self._checked_data(x, None, None)[0])
 
+    def make_train_function(self, force=False):
+        super().make_train_function(force)
+        _count_traces_alone(self.train_function)
+
+    def make_test_function(self, force=False):
+        super().make_test_function(force)
+        _count_traces_alone(self.test_function)
+
+    def make_predict_function(self, force=False):
+        super().make_predict_function(force)
+        _count_traces_alone(self.predict_function)
+
     def train_step(self, data):
         # from the steps taken, not from the generator's state: a run that Keras restores then draws the same noise
         seed = fold(stateless_seed(self._seeds.state[0], self._seeds), tf.cast(self.optimizer.iterations, tf.int32))
@@ -225,10 +238,11 @@ class SequenceModel(keras.Model):
         return batch
 
     def batch_with(self, inputs, mask) -> dict:
-        """The batch of `call`: `batch_of(inputs)` and the mask, where one is given. (Keras passes a structure of Nones for
-        inputs that are a structure.)"""
+        """The batch of `call`: `batch_of(inputs)` and the mask, where one is given. (For inputs that are a structure, Keras
+        passes a structure of masks, mostly of Nones.)"""
         batch = self.batch_of(inputs)
-        return batch if mask is None or isinstance(mask, dict | list | tuple) else batch | {"mask": mask}
+        mask = mask.get(self.input_name) if isinstance(mask, dict) else mask
+        return batch if all(part is None for part in tf.nest.flatten(mask)) else batch | {"mask": mask}
 
     def _unpacked(self, data) -> tuple:
         x, y, weight = keras.utils.unpack_x_y_sample_weight(data)
@@ -332,6 +346,12 @@ def _documented(fit, model: type[SequenceModel]):
         ValueError: names the key, what was expected, what came, and which sequence of which batch.
     """
     return documented
+
+
+def _count_traces_alone(function) -> None:
+    """TensorFlow counts the traces of Keras' steps over all models, and warns of ten models that are traced once each."""
+    if hasattr(function, "_key_for_call_stats"):
+        function._key_for_call_stats = function
 
 
 def _check_same(x, y, name: str, place: Place) -> None:
