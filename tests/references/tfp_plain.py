@@ -8,7 +8,7 @@ def plain(A, C, push, offset, noise_transition, noise_emission, init_cov, init_m
     """A [B, T or T + 1, z, z], C [B, T, a, z], push as A, offset [T, a], Q [T, z, z], R [T, a], P_1 [z, z], mean [B, z]."""
 
     def at(value, t, axis):
-        return tf.gather(value, tf.minimum(t, value.shape[axis] - 1), axis=value.shape.rank + axis)
+        return tf.gather(value, tf.minimum(t, tf.shape(value)[axis] - 1), axis=value.shape.rank + axis)
 
     full = tf.linalg.LinearOperatorFullMatrix
     return tfd.LinearGaussianStateSpaceModel(
