@@ -51,6 +51,7 @@ setup(
             "hypothesis>=6.140",
             "setuptools>=65",
             "wheel>=0.45",
+            "statsmodels>=0.14",
             "tensorboard>=2.20",
             "gymnasium[box2d]>=1.1",
         ],

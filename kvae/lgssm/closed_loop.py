@@ -122,8 +122,6 @@ class StateSpace(NamedTuple):
 
 
 class _FilterCarry(NamedTuple):
-    updated: State
-    log_likelihood: tf.Tensor
     following: State
     alpha: tf.Tensor
     u: tf.Tensor
@@ -140,7 +138,6 @@ def filter_with_gaps(
     """
     batch = tf.shape(a)[0]
     a = tf.where(mask[..., None] > 0.5, a, 0.0)
-    Q, R = inference.at_every_step(noise, a.dtype)
 
     def next_alpha(code, state, given_u):
         (alpha, u), state = network.step(code, state)
@@ -149,22 +146,26 @@ def filter_with_gaps(
     def step(carry: _FilterCarry, inputs):
         a_t, seen, next_u = inputs
         predicted, C = carry.following, _mix_last(carry.alpha, matrices.C)
-        updated, log_likelihood = kalman.observe(predicted, a_t, seen, C, R)
+        updated, residual, spread = kalman.observe(predicted, a_t, C * seen, R)
         heard = seen * a_t + (1.0 - seen) * kalman.product_vector(C, predicted.mean)
         alpha, u, state = next_alpha(tf.transpose(heard), carry.network, next_u)
         push = kalman.product_vector(_mix_last(alpha, matrices.B), tf.transpose(u))
         following = kalman.move(updated, _mix_last(alpha, matrices.A), push, Q)
-        return _FilterCarry(updated, log_likelihood, following, alpha, u, state)
+        carry = _FilterCarry(following, alpha, u, state)
+        return carry, (updated, following, seen * kalman.log_density(residual, spread), alpha, u)
 
     a_0 = tf.broadcast_to(matrices.a_0, [batch, matrices.a_0.shape[0]])
     alpha, u, state = next_alpha(a_0, network.initial_state(batch), controls[:, 0])
     system = System(matrices.A[None], None, matrices.C[None], None, noise)
     first = inference.first_state(batch, system)
+    Q, R = inference.at_every_step(noise, a.dtype)
+    Q = kalman.with_batch(Q, first.D)
     elements = (batch_last(a), batch_last(mask), _next_time_major(controls))
-    start = _FilterCarry(first, tf.zeros_like(mask[:, 0]), first, alpha, u, state)
-    found = tf.scan(step, elements, start)
-    alpha, u = (_time_major(tf.concat([f[None], x[:-1]], 0)) for f, x in ((alpha, found.alpha), (u, found.u)))
-    track = inference.as_track(first, found.updated, found.log_likelihood, found.following)
+    start = _FilterCarry(first, alpha, u, state)
+    kept = (first, first, tf.zeros_like(mask[:, 0]), alpha, u)
+    updated, following, log_likelihood, *used = inference.scan(step, start, elements, kept)
+    alpha, u = (_time_major(tf.concat([f[None], x[:-1]], 0)) for f, x in zip((alpha, u), used, strict=True))
+    track = inference.as_track(first, updated, following, log_likelihood)
     return track, Mixed(alpha, *(mix(alpha, m) for m in matrices[:3]), u)
 
 

@@ -152,14 +152,14 @@ class MixedLGSSM(tfd.LinearGaussianStateSpaceModel):
             batch, (a, mask, system) = self._flat(x, mask)
             shape = tf.reshape(tf.convert_to_tensor(sample_shape, tf.int32), [-1])
             states = tf.concat([tf.shape(a)[:2], [self._A.shape[-1]]], 0)
-            noise = self._normal(tf.concat([[tf.reduce_prod(shape)], states], 0), seed)
+            noise = self._normal(tf.concat([[tf.reduce_prod(shape)], states], 0), _seed(seed))
             drawn = self._run(_draw, a, mask, system, noise)
             return tf.reshape(drawn, tf.concat([shape, batch, states[1:]], 0))
 
     def _joint_sample_n(self, n, seed=None):
         batch = tf.concat([tf.reshape(n, [1]), self.batch_shape_tensor()], 0)
         sizes = self._A.shape[-1], self._C.shape[-2]
-        seeds = tfp.random.split_seed(seed, 2, salt="MixedLGSSM_sample")
+        seeds = tfp.random.split_seed(_seed(seed), 2)
         rows = [tf.reduce_prod(batch), self._num_timesteps]
         noises = [self._normal(tf.stack([*rows, size]), seed) for size, seed in zip(sizes, seeds, strict=True)]
         return tuple(_unflat(value, batch) for value in self._run(inference.draw_paths, self._system(batch), *noises))
@@ -208,7 +208,7 @@ class MixedLGSSM(tfd.LinearGaussianStateSpaceModel):
         return tf.convert_to_tensor(x, dtype_hint=self.dtype, name="x")
 
     def _normal(self, shape, seed):
-        return tf.random.stateless_normal(shape, tfp.random.sanitize_seed(seed, salt="MixedLGSSM"), dtype=self.dtype)
+        return tf.random.stateless_normal(shape, seed, dtype=self.dtype)
 
     def _batched(self):
         """The arguments that have batch dimensions, with the number of their others."""
@@ -264,6 +264,13 @@ class MixedLGSSM(tfd.LinearGaussianStateSpaceModel):
     def _emission_at(self, t):
         value = self._noise_emission
         return tf.linalg.diag(self._at(value, t, -2)) if value.shape.rank >= 2 else value
+
+
+def _seed(seed) -> tf.Tensor:
+    """[2] int32. An integer is a seed of its own; in TFP it is mixed with the state of TensorFlow's global generator."""
+    if isinstance(seed, int):
+        return tf.constant([seed & 0x7FFFFFFF, 0], tf.int32)
+    return tfp.random.sanitize_seed(seed, salt="MixedLGSSM")
 
 
 def as_mask(mask) -> tf.Tensor | None:

@@ -65,26 +65,53 @@ class Backward(NamedTuple):
 
 def filter_states(a: tf.Tensor, mask: tf.Tensor | None, system: System) -> Track:
     """The Kalman filter for codes a [B, T, dim_a], mask [B, T] (1 = observed) or None (paper, section 2.1)."""
+    first, inputs, advance = _steps(a, mask, system)
 
-    def step(carry, inputs):
-        updated, log_likelihood, following = advance(carry[2], *inputs)
-        return updated, log_likelihood, following
+    def step(predicted, inputs):
+        updated, residual, spread, following = advance(predicted, *inputs)
+        return following, (updated, following, residual, spread)
 
-    first = first_state(tf.shape(a)[0], system)
-    inputs, advance = _steps(a, mask, system)
-    return as_track(first, *tf.scan(step, inputs, (first, tf.zeros_like(first.D[0]), first)))
+    code = tf.zeros_like(inputs[0][0])
+    updated, following, *errors = scan(step, first, inputs, (first, first, code, code))
+    return as_track(first, updated, following, _log_likelihood(errors, mask))
 
 
 def log_likelihood(a: tf.Tensor, mask: tf.Tensor | None, system: System) -> tf.Tensor:
-    """[B]: log p(a_{1:T}) of the observed codes. The filter, keeping nothing on the way."""
+    """[B]: log p(a_{1:T}) of the observed codes. The filter, keeping no state on the way."""
+    first, inputs, advance = _steps(a, mask, system)
 
-    def step(carry, inputs):
-        _, log_likelihood, following = advance(carry[0], *inputs)
-        return following, carry[1] + log_likelihood
+    def step(predicted, inputs):
+        _, residual, spread, following = advance(predicted, *inputs)
+        return following, (residual, spread)
 
-    first = first_state(tf.shape(a)[0], system)
-    inputs, advance = _steps(a, mask, system)
-    return tf.foldl(step, inputs, (first, tf.zeros_like(first.D[0])))[1]
+    code = tf.zeros_like(inputs[0][0])
+    return tf.reduce_sum(_log_likelihood(scan(step, first, inputs, (code, code)), mask), 0)
+
+
+def _log_likelihood(errors, mask) -> tf.Tensor:
+    """[T, B] from the residuals and their variances [T, dim_a, B]."""
+    found = kalman.log_density(*(tf.transpose(value, [1, 0, 2]) for value in errors))
+    return found if mask is None else tf.transpose(mask) * found
+
+
+def scan(step, carry, elements, like, reverse: bool = False):
+    """`step(carry, elements_t)` gives the next carry and what is kept of step t, as `like`: the stack of that over the steps.
+
+    `tf.scan` stacks the carry too, and in every step that costs as much as several operations.
+    """
+    flat = tf.nest.flatten(elements)
+    steps = flat[0].shape[0] or tf.shape(flat[0])[0]
+    read = [tf.TensorArray(x.dtype, steps, element_shape=x.shape[1:]).unstack(x) for x in flat]
+    kept = [tf.TensorArray(x.dtype, steps, element_shape=x.shape) for x in tf.nest.flatten(like)]
+
+    def body(i, carry, kept):
+        t = steps - 1 - i if reverse else i
+        carry, found = step(carry, tf.nest.pack_sequence_as(elements, [array.read(t) for array in read]))
+        written = [array.write(t, x) for array, x in zip(kept, tf.nest.flatten(found), strict=True)]
+        return i + 1, carry, written
+
+    _, _, kept = tf.while_loop(lambda i, *_: i < steps, body, (0, carry, kept), maximum_iterations=steps)
+    return tf.nest.pack_sequence_as(like, [array.stack() for array in kept])
 
 
 def smooth_states(track: Track, system: System) -> tuple[State, Backward]:
@@ -98,11 +125,12 @@ def smooth_states(track: Track, system: System) -> tuple[State, Backward]:
     def step(later: State, inputs):
         filtered_mean, next_mean, gain, U, D = inputs
         mean = filtered_mean + kalman.product_vector(gain, later.mean - next_mean)
-        return State(mean, *kalman.add(kalman.product(gain, later.U), later.D, U, D))
+        state = State(mean, *kalman.add(kalman.product(gain, later.U), later.D, U, D))
+        return state, state
 
     elements = tuple(map(time_first, (track.updated.mean, track.following.mean, *backward)))
     last = State(*(value[..., -1, :] for value in track.updated))
-    return State(*map(time_last, tf.scan(step, elements, last, reverse=True))), backward
+    return State(*map(time_last, scan(step, last, elements, last, reverse=True))), backward
 
 
 def look_back(track: Track, system: System) -> Backward:
@@ -129,9 +157,11 @@ def draw_states(track: Track, backward: Backward, noise: tf.Tensor) -> tf.Tensor
         (mean, next_mean, gain, spread), noise = inputs
         gain, spread = gain[:, :, None], spread[:, :, None]
         moved = kalman.product_vector(gain, later - next_mean[:, None]) + kalman.product_vector(spread, noise)
-        return mean[:, None] + moved
+        z = mean[:, None] + moved
+        return z, z
 
-    drawn = tf.scan(step, (steps, noise), tf.zeros_like(noise[0]), reverse=True)
+    last = tf.zeros_like(noise[0])
+    drawn = scan(step, last, (steps, noise), last, reverse=True)
     return tf.transpose(drawn, [2, 3, 0, 1])
 
 
@@ -154,9 +184,10 @@ def draw_paths(system: System, state_noise: tf.Tensor, code_noise: tf.Tensor) ->
 
     def step(z, inputs):
         A, move = inputs
-        return kalman.product_vector(A, z) + move
+        z = kalman.product_vector(A, z) + move
+        return z, z
 
-    z = tf.scan(step, (batch_last(system.A[:, :steps]), moves), tf.zeros_like(start))
+    z = scan(step, tf.zeros_like(start), (batch_last(system.A[:, :steps]), moves), start)
     z = tf.transpose(z, [2, 0, 1])
     emission = emission_variances(system.noise, system.A.dtype)
     spread = tf.sqrt(emission) if emission.shape.rank == 0 else tf.sqrt(tf.transpose(emission, [2, 1, 0]))
@@ -186,7 +217,7 @@ def first_state(batch: tf.Tensor, system: System) -> State:
     return kalman.first_state(mean, _factors(noise.initial, system.A.dtype))
 
 
-def as_track(first: State, updated: State, log_likelihood: tf.Tensor, following: State) -> Track:
+def as_track(first: State, updated: State, following: State, log_likelihood: tf.Tensor) -> Track:
     """From what a scan gives, [T, ..., B]."""
     predicted = State(*(tf.concat([f[None], x[:-1]], 0) for f, x in zip(first, following, strict=True)))
     states = [State(*map(time_last, state)) for state in (updated, predicted, following)]
@@ -194,33 +225,36 @@ def as_track(first: State, updated: State, log_likelihood: tf.Tensor, following:
 
 
 def _steps(a: tf.Tensor, mask: tf.Tensor | None, system: System):
-    """What the filter reads at step t, [T, ..., B], and the function that makes the step with it."""
-    seen = tf.ones_like(a[..., 0]) if mask is None else mask
+    """p(z_1), what the filter reads at step t, [T, ..., B], and the function that makes the step with it."""
+    first, steps = first_state(tf.shape(a)[0], system), tf.shape(a)[1]
     if system.offset is not None:
         a -= system.offset
     a = a if mask is None else tf.where(mask[..., None] > 0.5, a, 0.0)
-    steps = tf.shape(a)[1]
+    C = system.C if mask is None else system.C * mask[..., None, None]
     push = tf.zeros_like(system.A[..., 0]) if system.push is None else system.push
-    inputs = tuple(map(batch_last, (a, seen, system.C, shifted(system.A, steps), shifted(push, steps))))
-    noises = (*transition_factors(system.noise, system.A.dtype), emission_variances(system.noise, system.A.dtype))
+    inputs = tuple(map(batch_last, (a, C, shifted(system.A, steps), shifted(push, steps))))
+    noises = (*transition_factors(system.noise, a.dtype), emission_variances(system.noise, a.dtype))
     fixed = [is_fixed(value) for value in noises]
     constant = [without_time(value) if is_fixed else None for value, is_fixed in zip(noises, fixed, strict=True)]
-    moving = [time_first(value if i == 2 else _next(value, steps)) for i, value in enumerate(noises) if not fixed[i]]
+    if fixed[0] and fixed[1]:
+        constant[:2] = kalman.with_batch(Factors(*constant[:2]), first.D)
+    moving = [time_first(x if i == 2 else _next(x, steps)) for i, x in enumerate(noises) if not fixed[i]]
 
-    def advance(predicted, a, seen, C, A_next, push_next, *moving):
+    def advance(predicted, a, C, A_next, push_next, *moving):
         rest = iter(moving)
         U, D, R = (constant[i] if fixed[i] else next(rest) for i in range(3))
-        updated, log_likelihood = kalman.observe(predicted, a, seen, C, R)
-        return updated, log_likelihood, kalman.move(updated, A_next, push_next, Factors(U, D))
+        noise = Factors(U, D) if fixed[1] else kalman.with_batch(Factors(U, D), predicted.D)
+        updated, residual, spread = kalman.observe(predicted, a, C, R)
+        return updated, residual, spread, kalman.move(updated, A_next, push_next, noise)
 
-    return (*inputs, *moving), advance
+    return first, (*inputs, *moving), advance
 
 
 def transition_factors(noise: Noise, dtype) -> Factors:
     """Q's U, or None where it is diagonal, [dim_z, dim_z, T, B] and D [dim_z, T, B], or a scalar. T and B may be 1."""
     Q = tf.convert_to_tensor(noise.transition, dtype)
     if Q.shape.rank == 4:
-        return kalman.factored(tf.transpose(Q, [2, 3, 1, 0]))
+        return _positive(kalman.factored(tf.transpose(Q, [2, 3, 1, 0])))
     factors = _factors(Q, dtype)
     return factors if Q.shape.rank == 0 else Factors(*(x if x is None else x[..., None] for x in factors))
 
@@ -229,13 +263,17 @@ def _factors(cov, dtype) -> Factors:
     """Of a scalar, [n], [n, n] or [B, n, n], the batch last."""
     cov = tf.convert_to_tensor(cov, dtype)
     if cov.shape.rank < 2:
-        return Factors(None, cov[:, None] if cov.shape.rank else cov)
-    return kalman.factored(cov[..., None] if cov.shape.rank == 2 else tf.transpose(cov, [1, 2, 0]))
+        return _positive(Factors(None, cov[:, None] if cov.shape.rank else cov))
+    return _positive(kalman.factored(cov[..., None] if cov.shape.rank == 2 else tf.transpose(cov, [1, 2, 0])))
+
+
+def _positive(factors: Factors) -> Factors:
+    return factors._replace(D=factors.D + kalman.LEAST_VARIANCE)
 
 
 def emission_variances(noise: Noise, dtype) -> tf.Tensor:
     """R, a scalar or [dim_a, T, B]. T and B may be 1."""
-    R = tf.convert_to_tensor(noise.emission, dtype)
+    R = tf.convert_to_tensor(noise.emission, dtype) + kalman.LEAST_VARIANCE
     if R.shape.rank == 0:
         return R
     return R[:, None, None] if R.shape.rank == 1 else tf.transpose(R, [2, 1, 0])

@@ -3,7 +3,7 @@
 The covariance is kept as P = U diag(D) U', U unit upper triangular, and updated in that form: an observation by Bierman
 (Factorization Methods for Discrete Sequential Estimation, 1977, chapter V), the numbers of a_t one after another, which is
 exact since their noise is independent; a move by Thornton's weighted Gram-Schmidt (1976). Nothing is ever subtracted from D,
-nothing is inverted, and noises of 1e-6 beside states of 1e3 do no harm. Variances of 0 are allowed.
+nothing is inverted, and noises of 1e-6 beside states of 1e3 do no harm.
 
 Arrays are [..., batch], the batch last: the matrices are small, so it is over the batch that a processor works in parallel.
 Every operation is elementwise or a short sum, which XLA fuses into a few loops (benchmarks/README.md).
@@ -25,6 +25,11 @@ class State(NamedTuple):
     def cov(self) -> tf.Tensor:
         """[dim_z, dim_z, ...], symmetric to the last bit."""
         return symmetric(product(self.U * self.D[None], transposed(self.U)))
+
+
+LEAST_VARIANCE = 1e-18
+"""Added to every variance, so that one of 0 divides nothing by 0. The inverse of its square is a normal float32, and beside a
+variance of 1e-6 it is lost."""
 
 
 class Factors(NamedTuple):
@@ -59,24 +64,28 @@ def factored(cov: tf.Tensor) -> Factors:
     return Factors(tf.stack(columns, 1), tf.stack(spreads))
 
 
-def observe(state: State, a: tf.Tensor, seen: tf.Tensor, C: tf.Tensor, variance) -> tuple[State, tf.Tensor]:
-    """Takes in a = C z + N(0, diag variance).
+def observe(state: State, a: tf.Tensor, C: tf.Tensor, variance) -> tuple[State, tf.Tensor, tf.Tensor]:
+    """Takes in a = C z + N(0, diag variance). A row of zeros in C leaves the state as it is: so a missing number is taken in.
 
     Args:
-        a: [dim_a, batch]; seen: [batch], 1 = observed, 0 = missing; C: [dim_a, dim_z, batch].
-        variance: a scalar, or [dim_a, batch].
+        a: [dim_a, batch]; C: [dim_a, dim_z, batch]; variance: a positive scalar, or [dim_a, batch].
 
     Returns:
-        The state, unchanged where nothing was seen, and log p(a | what was seen before) [batch], 0 there.
+        The state, and of each number the residual and its variance [dim_a, batch], given the numbers before it.
     """
-    (mean, U, D), total = state, tf.zeros_like(seen)
-    for i in range(C.shape[0]):
-        row = C[i] * seen  # zeros where a is missing: they change nothing
+    (mean, U, D), residuals, spreads = state, [], []
+    for i, row in enumerate(tf.unstack(C)):
         residual = a[i] - tf.reduce_sum(row * mean, 0)
         U, D, gain, spread = _observe_number(U, D, row, _number(variance, i))
         mean += gain * residual
-        total += residual**2 / spread + tf.math.log(spread) + tf.constant(1.8378770664093453, a.dtype)  # log 2 pi
-    return State(mean, U, D), -0.5 * seen * total
+        residuals.append(residual)
+        spreads.append(spread)
+    return State(mean, U, D), tf.stack(residuals), tf.stack(spreads)
+
+
+def log_density(residual: tf.Tensor, spread: tf.Tensor) -> tf.Tensor:
+    """log N(residual; 0, diag spread) over the first axis."""
+    return -0.5 * tf.reduce_sum(residual**2 / spread + tf.math.log(spread) + 1.8378770664093453, 0)  # log 2 pi
 
 
 def _number(variance, i: int):
@@ -87,37 +96,36 @@ def _observe_number(U: tf.Tensor, D: tf.Tensor, row: tf.Tensor, variance):
     """One number row' z + N(0, variance), row [dim_z, ...]: U and D after it, the gain [dim_z, ...], its variance [...]."""
     f = tf.reduce_sum(U * row[:, None], 0)
     v = D * f
-    after = variance + tf.cumsum(f * v, 0)
-    before = tf.concat([tf.zeros_like(after[:1]) + variance, after[:-1]], 0)
+    seen = tf.cumsum(f * v, 0)
+    after = variance + seen
+    before = variance + tf.pad(seen[:-1], [[1, 0]] + [[0, 0]] * (seen.shape.rank - 1))
     columns = U * v[None]
     gathered = tf.cumsum(columns, 1, exclusive=True)
-    gain = tf.math.divide_no_nan(tf.reduce_sum(columns, 1), after[-1])
-    shrunk = tf.where(after > 0.0, D * tf.math.divide_no_nan(before, after), D)  # 0 / 0: nothing is learned
-    return U - gathered * tf.math.divide_no_nan(f, before)[None], shrunk, gain, after[-1]
+    gain = tf.reduce_sum(columns, 1) / after[-1]
+    return U - gathered * (f / before)[None], D * before / after, gain, after[-1]
 
 
 def move(state: State, A: tf.Tensor, push: tf.Tensor, noise: Factors) -> State:
-    """z -> A z + push + N(0, noise): A [dim_z, dim_z, batch], push [dim_z, batch]."""
+    """z -> A z + push + N(0, noise): A [dim_z, dim_z, batch], push [dim_z, batch], both parts of noise with the batch."""
     mean, U, D = state
-    factors = add(product(A, U), D, _whole(noise.U, D), tf.zeros_like(D) + noise.D)
-    return State(product_vector(A, mean) + push, *factors)
+    return State(product_vector(A, mean) + push, *add(product(A, U), D, *noise))
 
 
 def add(X: tf.Tensor, D: tf.Tensor, Y: tf.Tensor, E: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """U and D of X diag(D) X' + Y diag(E) Y', by Thornton's weighted Gram-Schmidt: X, Y [n, n, batch], D, E [n, batch]."""
+    size = X.shape[0]
     rows, weights = tf.concat([X, Y], 1), tf.concat([D, E], 0)
-    eye = _whole(None, D)
-    columns, spreads = [eye[:, 0]], []
-    for j in range(X.shape[0] - 1, 0, -1):
+    columns, spreads = [tf.zeros_like(D)], []
+    for j in range(size - 1, 0, -1):
         last, rest = rows[j], rows[:j]
         weighted = last * weights
         spread = tf.reduce_sum(weighted * last, 0)
-        above = tf.math.divide_no_nan(tf.reduce_sum(rest * weighted[None], 1), spread)
+        above = tf.reduce_sum(rest * weighted[None], 1) / spread
         rows = rest - above[:, None] * last[None]
-        columns.insert(1, tf.concat([above, eye[j:, j]], 0))
+        columns.insert(1, tf.pad(above, [[0, size - j], [0, 0]]))
         spreads.insert(0, spread)
     first = tf.reduce_sum(rows[0] ** 2 * weights, 0)
-    return tf.stack(columns, 1), tf.stack([first, *spreads])
+    return tf.stack(columns, 1) + _eye(size, X.dtype), tf.stack([first, *spreads])
 
 
 def look_back(state: State, A: tf.Tensor, noise: Factors) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -185,6 +193,11 @@ def symmetric(matrix: tf.Tensor) -> tf.Tensor:
 def batch_last(value: tf.Tensor) -> tf.Tensor:
     """[batch, T, ...] -> [T, ..., batch]."""
     return tf.transpose(value, [1, *range(2, value.shape.rank), 0])
+
+
+def with_batch(factors: Factors, like: tf.Tensor) -> Factors:
+    """U and D with the batch of `like` [n, batch], as `move` takes them."""
+    return Factors(_whole(factors.U, like), factors.D + tf.zeros_like(like))
 
 
 def _whole(U: tf.Tensor | None, like: tf.Tensor) -> tf.Tensor:

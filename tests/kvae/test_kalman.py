@@ -37,14 +37,14 @@ def test_an_observation_equals_the_gain_by_inversion_and_leaves_the_unobserved_a
     rng = np.random.default_rng(6)
     state, mean, cov = random_state(rng)
     C, a = rng.normal(size=(2, 3, 4)), rng.normal(size=(2, 3))
-    found, log_likelihood = kalman.observe(state, last(a), tf.constant([1.0, 0.0], tf.float64), last(C), 0.03)
+    found, residuals, spreads = kalman.observe(state, last(a), last(C * np.array([1.0, 0.0])[:, None, None]), 0.03)
     S = C @ cov @ C.transpose(0, 2, 1) + 0.03 * np.eye(3)
     gain = cov @ C.transpose(0, 2, 1) @ np.linalg.inv(S)
     residual = a - np.einsum("bij,bj->bi", C, mean)
     np.testing.assert_allclose(first(found.mean)[0], mean[0] + gain[0] @ residual[0], **FLOAT64)
     np.testing.assert_allclose(first(found.cov)[0], cov[0] - gain[0] @ C[0] @ cov[0], **FLOAT64)
     expected = -0.5 * (residual[0] @ np.linalg.solve(S[0], residual[0]) + np.linalg.slogdet(2 * np.pi * S[0])[1])
-    np.testing.assert_allclose(log_likelihood, [expected, 0.0], **FLOAT64)
+    np.testing.assert_allclose(kalman.log_density(residuals, spreads)[0], expected, **FLOAT64)
     np.testing.assert_allclose(first(found.mean)[1], mean[1], **FLOAT64)
     np.testing.assert_allclose(first(found.cov)[1], cov[1], **FLOAT64)
 
@@ -69,8 +69,8 @@ def test_any_covariance_is_factored(rank):
 def test_a_variance_of_0_observes_exactly():
     rng = np.random.default_rng(9)
     state, _, _ = random_state(rng)
-    C, a, seen = last(rng.normal(size=(2, 1, 4))), last(rng.normal(size=(2, 1))), tf.ones(2, tf.float64)
-    once, _ = kalman.observe(state, a, seen, C, tf.constant(0.0, tf.float64))
+    C, a = last(rng.normal(size=(2, 1, 4))), last(rng.normal(size=(2, 1)))
+    once, _, _ = kalman.observe(state, a, C, tf.constant(kalman.LEAST_VARIANCE, tf.float64))
     np.testing.assert_allclose(kalman.product_vector(C, once.mean), a, **FLOAT64)
     np.testing.assert_allclose(
         kalman.product(kalman.product(C, once.cov), kalman.transposed(C)), np.zeros((1, 1, 2)), atol=1e-12
@@ -88,9 +88,10 @@ def test_a_move_and_the_gain_back(rank):
         if rank < 2
         else kalman.factored(tf.constant(noise)[..., None])
     )
+    factors = factors._replace(D=factors.D + kalman.LEAST_VARIANCE)
     state, mean, cov = random_state(rng)
     A, push = rng.normal(size=(2, 4, 4)), rng.normal(size=(2, 4))
-    moved = kalman.move(state, last(A), last(push), factors)
+    moved = kalman.move(state, last(A), last(push), kalman.with_batch(factors, state.D))
     moved_cov = A @ cov @ A.transpose(0, 2, 1) + noise
     np.testing.assert_allclose(first(moved.mean), np.einsum("bij,bj->bi", A, mean) + push, **FLOAT64)
     np.testing.assert_allclose(first(moved.cov), moved_cov, **FLOAT64)
