@@ -10,7 +10,7 @@ from seqvae.checks import Place, require, warn_where
 
 BOUNDS = ("marginal", "sampled")
 _CHOICES = {"out_distr": ("bernoulli", "gaussian"), "bound": BOUNDS}
-LEARNED = ("learned", "learned_diagonal")
+_LEARNED = ("learned", "learned_diagonal")
 _NOISES = {"noise_transition": 0.08, "noise_emission": 0.03, "init_cov": 20.0}
 """The variances that can be learned, and what they start at."""
 _SIZES = ("filter_size", "vae_num_units", "num_layers", "dim_a", "dim_z", "dim_u", "K", "alpha_units", "alpha_layers",
@@ -31,26 +31,42 @@ def check_config(config: dict) -> dict:
         ValueError: a size that is not a positive integer, a variance that is not positive, and so on.
     """
     config = config | {"num_filters": _filters(config["num_filters"])}
-    config["image_shape"] = tuple(int(n) for n in config["image_shape"])
+    config["image_shape"] = _pixels(config["image_shape"])
     for name, choices in _CHOICES.items():
         config[name] = check_choice(name, config[name], choices)
     for name in ("activation", "alpha_activation"):
         config[name] = _activation(name, config[name])
     for name in _SIZES:
-        if not (isinstance(config[name], int | np.integer) and config[name] >= 1):
-            raise ValueError(f"{name}: expected an integer of at least 1, got {config[name]!r}.")
+        check_size(name, config[name])
     for name in ("noise_pixel_var", *_NOISES):
         value, learned = config[name], ""
         if name in _NOISES:
             learned = " Or pass 'learned' or 'learned_diagonal'."
-        if not (learned and value in LEARNED) and (isinstance(value, str) or not value > 0):
+        if not (learned and isinstance(value, str) and value in _LEARNED) and not (_is_number(value) and value > 0):
             raise ValueError(f"{name}: expected a positive variance, got {value!r}.{learned}")
     for name in ("init_kf_matrices", "scale_reconstruction"):
-        if not config[name] >= 0:
+        if not (_is_number(config[name]) and config[name] >= 0):
             raise ValueError(f"{name}: expected a number of at least 0, got {config[name]!r}.")
-    if not 0 < config["ll_keep_prob"] <= 1:
+    if not (_is_number(config["ll_keep_prob"]) and 0 < config["ll_keep_prob"] <= 1):
         raise ValueError(f"ll_keep_prob: expected a probability in (0, 1], got {config['ll_keep_prob']!r}.")
     return config
+
+
+def check_size(name: str, value) -> None:
+    """Raises ValueError if it is no integer of at least 1."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+        raise ValueError(f"{name}: expected an integer of at least 1, got {value!r}.")
+
+
+def _is_number(value) -> bool:
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool) and bool(np.isfinite(value))
+
+
+def _pixels(image_shape) -> tuple[int, ...]:
+    try:
+        return tuple(int(n) for n in image_shape)
+    except (TypeError, ValueError):
+        raise ValueError(f"image_shape: expected (H, W) or (H, W, C) in pixels, got {image_shape!r}.") from None
 
 
 def _activation(name: str, value) -> str | dict:
@@ -59,7 +75,8 @@ def _activation(name: str, value) -> str | dict:
         return keras.activations.serialize(keras.activations.get(value.lower() if isinstance(value, str) else value))
     except (ValueError, TypeError):
         raise ValueError(
-            f"{name}: expected what keras.activations.get knows, such as relu, tanh, elu or linear, got {value!r}."
+            f"{name}: expected a name or function that keras.activations.get accepts, such as relu, tanh, elu or linear, "
+            f"got {value!r}."
         ) from None
 
 
@@ -70,10 +87,8 @@ def first_value(name: str, value):
 
 def check_num_samples(num_samples, *, optional: bool = True) -> None:
     """Raises ValueError if it is no positive integer, nor None where that is possible."""
-    if optional and num_samples is None:
-        return
-    if isinstance(num_samples, bool) or not isinstance(num_samples, int | np.integer) or num_samples < 1:
-        raise ValueError(f"num_samples: expected an integer of at least 1, got {num_samples!r}.")
+    if not (optional and num_samples is None):
+        check_size("num_samples", num_samples)
 
 
 def _filters(num_filters) -> tuple[int, ...]:
@@ -151,29 +166,34 @@ def check_pixels(frames: tf.Tensor, mask: tf.Tensor | None, place: Place = Place
     if not frames.dtype.is_floating:
         return
     pixels = list(range(2, frames.shape.rank))
-    seen = tf.ones_like(frames[..., 0], tf.bool) if mask is None else mask > 0.5
-    seen = tf.reduce_all(seen, list(range(2, seen.shape.rank))) if mask is None else seen
+    seen = tf.ones(tf.shape(frames)[:2], tf.bool) if mask is None else mask > 0.5
     nan = tf.reduce_any(tf.reduce_any(tf.math.is_nan(frames), pixels) & seen, 1)
     require(
         ~tf.reduce_any(nan),
         "frames: NaN in an observed frame of {}. Pass a mask that is 0 where a frame is missing.",
         place.of(tf.argmax(nan)),
     )
-    low = tf.reduce_min(tf.where(seen, tf.reduce_min(frames, pixels), tf.zeros([], frames.dtype)))
-    high = tf.reduce_max(tf.where(seen, tf.reduce_max(frames, pixels), tf.zeros([], frames.dtype)))
+    zero = tf.zeros([], frames.dtype)
+    low = tf.reduce_min(tf.where(seen, tf.reduce_min(frames, pixels), zero), 1)
+    high = tf.reduce_max(tf.where(seen, tf.reduce_max(frames, pixels), zero), 1)
+    outside = (low < 0) | (high > 1)
     require(
-        (low >= 0) & (high <= 1),
-        "frames: expected values in [0, 1], got {} to {}. Divide by the largest value or pass uint8.",
-        low,
-        high,
+        ~tf.reduce_any(outside),
+        "frames: expected values in [0, 1], got {} to {} in {}. Divide by the largest value or pass uint8.",
+        tf.reduce_min(low),
+        tf.reduce_max(high),
+        place.of(tf.argmax(outside)),
     )
 
 
-def check_mask_values(mask: tf.Tensor | None) -> None:
+def check_mask_values(mask: tf.Tensor | None, place: Place = Place()) -> None:  # noqa: B008
     """Checks that a mask holds 0 and 1, and a 1."""
     if mask is None:
         return
-    require(tf.reduce_all((mask == 0) | (mask == 1)), "mask: expected 1 (observed) and 0 (missing) only.")
+    bad = ~tf.reduce_all((mask == 0) | (mask == 1), 1)
+    require(
+        ~tf.reduce_any(bad), "mask: expected 1 (observed) and 0 (missing) only, not so in {}.", place.of(tf.argmax(bad))
+    )
     require(
         tf.reduce_any(mask > 0.5),
         "mask: no frame is observed. 1 means observed, 0 missing (TFP's masks say the opposite).",

@@ -7,9 +7,9 @@ import tensorflow as tf
 class DynamicsNetwork(keras.layers.Layer):
     """An LSTM, or an MLP on a FIFO of the last `fifo_size` codes, then a softmax over the K matrices.
 
-    It has a step and a scan over known codes; both give the same. K = 1 without learned controls has no weights.
-    With `learn_u` the hidden layer doubles: the first half gives alpha, the second u. `cell`: a Keras RNN cell in place of
-    the LSTM's; with `learn_u` the two halves of its output.
+    `step` and `call` compute the same values; `step` is used when the next input depends on the filter. K = 1 without learned
+    controls has no weights. With `learn_u` the hidden layer doubles: the first half gives alpha, the second u. `cell`: a
+    Keras RNN cell in place of the LSTM's; with `learn_u` the two halves of its output.
     """
 
     def __init__(
@@ -109,14 +109,14 @@ class DynamicsNetwork(keras.layers.Layer):
 
 
 def _units_of(cell, trivial: bool, learn_u: bool) -> int:
-    """Numbers of the cell's output that each head reads."""
+    """The number of cell outputs that each head uses."""
     if not hasattr(cell, "state_size") or not isinstance(getattr(cell, "output_size", None), int):
         raise ValueError(
             "dynamics: expected a Keras RNN cell, such as keras.layers.GRUCell(32), with state_size, output_size and "
             f"get_initial_state; got {type(cell).__name__}."
         )
     if trivial:
-        raise ValueError("dynamics: expected None with K=1, nothing is mixed there.")
+        raise ValueError("dynamics: expected None with K=1 and learn_u=False, which mix nothing.")
     if learn_u and cell.output_size % 2:
         raise ValueError(
             "dynamics: expected a cell with an even number of outputs with learn_u, half of them for u, got "

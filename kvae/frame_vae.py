@@ -9,7 +9,7 @@ from seqvae.randomness import fold, normal, uniform
 
 tfd = tfp.distributions
 _LOGIT_LIMIT = 13.815510  # log((1 - 1e-6) / 1e-6): the original clips probabilities to [1e-6, 1 - 1e-6]
-_LEAST_SLOPE = 0.02  # of `_sigmoid`, on the way back
+_LEAST_SLOPE = 0.02  # of `_sigmoid`, where descent reduces |raw|
 
 
 class FrameVAE(keras.layers.Layer):
@@ -34,7 +34,7 @@ class FrameVAE(keras.layers.Layer):
         else:
             options |= dict(num_layers=num_layers, num_units=vae_num_units)
             make_encoder, make_decoder = networks.mlp_encoder, networks.mlp_decoder
-        with keras.name_scope("encoder"):  # paths of variables that no other part has
+        with keras.name_scope("encoder"):  # makes the variables' paths unique
             self.encoder = encoder or make_encoder(image, with_variance=use_vae, **options)
             arguments.check_network(
                 "encoder", self.encoder, image, [(dim_a,)] * (2 if use_vae else 1), self.compute_dtype
@@ -120,8 +120,8 @@ class FrameVAE(keras.layers.Layer):
 
 @tf.custom_gradient
 def _sigmoid(raw: tf.Tensor):
-    """A sigmoid that saturates but does not stay so: a gradient that leads back to the middle finds a slope of at least
-    `_LEAST_SLOPE`. The first steps can drive every variance to its limit, and a plain sigmoid would keep it there."""
+    """A sigmoid whose slope is at least `_LEAST_SLOPE` where descent reduces |raw|. In early training the variance can
+    saturate, where a plain sigmoid has no gradient."""
     value = tf.sigmoid(raw)
 
     def gradient(upstream: tf.Tensor) -> tf.Tensor:

@@ -51,7 +51,8 @@ class KVAE(SequenceModel):
         image_shape: (H, W) or (H, W, C); H and W multiples of 2 ** len(num_filters) with `conv`.
         out_distr: "bernoulli" or "gaussian" (variance `noise_pixel_var`).
         conv, activation, filter_size, num_filters: the conv encoder and decoder; `vae_num_units` units in each of
-            `num_layers` dense layers where conv is False. activation: what `keras.activations.get` knows.
+            `num_layers` dense layers where conv is False. activation: a name or function that
+            `keras.activations.get` accepts.
         encoder, decoder: Keras layers or models in place of these. encoder: frames [N, H, W, C] in [0, 1] -> mean and raw
             variance of a [N, dim_a] each, or side by side (the variance is noise_emission * sigmoid(raw)); without
             `use_vae` the mean alone. decoder: a [N, dim_a] -> logits or means of the frames [N, H, W, C]. C is 1 for (H, W).
@@ -162,7 +163,7 @@ class KVAE(SequenceModel):
 
     @property
     def kl_weight(self) -> keras.Variable:
-        """The weight of -log q(a|x) + lgssm, minus the KL of codes and states, in the objective: 1, see `KLAnnealing`."""
+        """The weight of the negative KL, lgssm - log q(a|x), in the objective. 1 unless `KLAnnealing` sets it."""
         return self._kl.variable
 
     @property
@@ -193,7 +194,7 @@ class KVAE(SequenceModel):
     def filter(self, a, mask=None, controls=None) -> Filtered:
         """The Kalman filter over codes a [B, T, dim_a] (section 2.1): p(z_t | a_{1:t}), p(z_t | a_{1:t-1}).
 
-        A missing a_t is never read, NaN is fine there; the dynamics network then hears C_t mu_{t|t-1} in its place.
+        Missing codes are not used and may be NaN; the dynamics network then takes C_t mu_{t|t-1} as input.
 
         Raises:
             ValueError: a wrong shape, or a mask without an observed frame.
@@ -226,7 +227,7 @@ class KVAE(SequenceModel):
             kind: "marginal" or "sampled"; None takes the model's `bound`.
             z: [B, T, dim_z], the states at which `sampled` is taken; None draws them from the smoothed marginals.
             per_sequence: [B] values, each over its own sequence's observed frames, in place of the batch's.
-            num_samples: the importance-weighted bound with so many draws of z (Burda et al. 2016, arXiv:1509.00519, eq. 8);
+            num_samples: number of draws of z in the importance-weighted bound (Burda et al. 2016, arXiv:1509.00519, eq. 8);
                 for `sampled` only, `marginal` is exact.
         """
         kind = arguments.check_choice("kind", kind or self.bound, arguments.BOUNDS)
@@ -304,13 +305,12 @@ class KVAE(SequenceModel):
         """Rolls the model forward from given states (section 5.1).
 
         Args:
-            num_steps: frames to make, the held ones counted in.
+            num_steps: number of frames, including the t0 given ones.
             states: [B, t0, dim_z], the first t0 states are held to them, such as `smooth(...).mean`.
             stochastic: add the transition and emission noise; without, every step is its mean.
             controls: [B, num_steps, dim_u].
         """
-        if num_steps < 1:
-            raise ValueError(f"num_steps: expected an integer of at least 1, got {num_steps!r}.")
+        arguments.check_size("num_steps", num_steps)
         states = arguments.check_codes(states, self.dim_z, self.variable_dtype, "states")
         like = tf.ensure_shape(tf.zeros([tf.shape(states)[0], num_steps]), [states.shape[0], num_steps])
         controls = arguments.check_controls(controls, like, self.dim_u, self.variable_dtype)
@@ -422,6 +422,11 @@ class KVAE(SequenceModel):
     def call(self, inputs, mask=None) -> Imputed:
         """`impute` of frames, or of a dict of `frames`, `mask` and `controls`."""
         batch = self.batch_with(inputs, mask)
+        self.require_keys(batch)
+        if "frames" not in batch:
+            raise ValueError(
+                f"frames: missing in a batch of {', '.join(batch)}; imputation needs the frames themselves."
+            )
         frames, mask, controls = self._frame_arguments(batch["frames"], batch.get("mask"), batch.get("controls"))
         return self._impute(frames, mask, controls)
 
@@ -431,6 +436,9 @@ class KVAE(SequenceModel):
         A batch of `codes` and `variance` [B, T, dim_a], what `encode` gave for the frames, has the LGSSM's term alone: the
         state-space model can be trained without the convolutions (`kvae.data.encoded`).
         """
+        batch = batch if "state_noise" in batch else self.batch_of(batch)
+        if "state_noise" not in batch:
+            self.require_keys(batch)
         seed = stateless_seed(seed, self._seeds)
         weights = batch.get("sample_weight")
         weights = None if weights is None else tf.cast(weights, self.variable_dtype)
@@ -451,7 +459,7 @@ class KVAE(SequenceModel):
         """Checks a batch of frames, or of codes: shapes, pixels in [0, 1], masks of 0 and 1, finite controls."""
         like = self._checked_input(batch)
         mask = arguments.check_mask(batch.get("mask"), like, self.variable_dtype)
-        arguments.check_mask_values(mask)
+        arguments.check_mask_values(mask, place)
         if "frames" in batch:
             arguments.check_pixels(like, mask, place)
         else:
@@ -480,18 +488,20 @@ class KVAE(SequenceModel):
         }
 
     def with_noise(self, batch: dict, seed) -> dict:
-        """Of a batch of `codes` and `variance` a draw, as `codes` alone, and what `sampled` draws its states with."""
-        if "variance" not in batch:
+        """Replace `codes` and `variance` by a draw from N(codes, variance), and add the noise of the `sampled` bound."""
+        if "codes" not in batch or "state_noise" in batch:
             return batch
-        codes, variance = (tf.cast(batch[name], self.variable_dtype) for name in ("codes", "variance"))
-        codes += tf.sqrt(variance) * normal(tf.shape(codes), seed, codes.dtype)
+        codes = tf.cast(batch["codes"], self.variable_dtype)
+        if "variance" in batch:
+            variance = tf.cast(batch["variance"], self.variable_dtype)
+            codes += tf.sqrt(variance) * normal(tf.shape(codes), seed, codes.dtype)
         noise = self._state_noise(codes, self.bound, fold(seed, 1))
         rest = {name: value for name, value in batch.items() if name != "variance"}
         return rest | {"codes": codes} | ({} if noise is None else {"state_noise": noise})
 
     def objective(self, terms: LossTerms | CodeTerms) -> tf.Tensor:
-        """The loss: -(scale_reconstruction * log_px + kl_weight * (lgssm - log_qa)). The one place where terms are
-        weighted."""
+        """The loss: -(scale_reconstruction * log_px + kl_weight * (lgssm - log_qa)). Of codes alone, -lgssm. The one place
+        where terms are weighted."""
         if isinstance(terms, CodeTerms):
             return -terms.lgssm
         weight = tf.cast(self.kl_weight.value, terms.elbo.dtype)

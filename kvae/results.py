@@ -121,7 +121,7 @@ class Imputed(NamedTuple):
     smoothed: [B, T, *image_shape], means of the frames decoded from C_t E[z_t | a_{1:T}], the frames after the gap used;
     filtered: the same from C_t E[z_t | a_{1:t}], only frames before; reconstructed: from the encoder's own a_t, which
     where a frame is missing is the smoothed one.
-    a_encoded [B, T, dim_a]: the encoder's means (at missing frames, of whatever stood there, NaN read as 0);
+    a_encoded [B, T, dim_a]: the encoder's means; at missing frames, those of a black frame;
     a_smoothed, a_filtered: the codes of `smoothed` and `filtered`.
     z_smoothed, z_filtered: [B, T, dim_z], the states' means; alpha: [B, T, K].
     """

@@ -17,7 +17,7 @@ _OPEN, _CLOSE = "[check: ", " :check]"
 class Place(NamedTuple):
     """Where a checked batch comes from, for the messages.
 
-    first: how many sequences come before the batch, where the data are arrays; batch: its number, where they are batches.
+    first: the number of sequences before this batch, for arrays. batch: the number of the batch, for data sets.
     """
 
     first: int = 0
@@ -59,20 +59,24 @@ def warn_where(condition: tf.Tensor, message: str) -> None:
 
 
 def check_keys(batch: dict, known: Iterable[str]) -> None:
-    """Raises ValueError for a key that no `known` one is."""
+    """Raises ValueError for a key that is not in `known`."""
     unknown = sorted(str(key) for key in batch if key not in known)
     if unknown:
         raise ValueError(f"{', '.join(unknown)}: unknown in a batch, which may have {', '.join(known)}.")
 
 
-def check_sample_weight(weight, rows) -> tf.Tensor:
-    """Weights of sequences [B] as floats; their values are checked in `check_sample_weight_values`."""
+def check_sample_weight(weight) -> tf.Tensor:
+    """The weights of the sequences as a tensor [B]; `check_sample_weight_values` checks the values.
+
+    Raises:
+        ValueError: the shape is not [B] or [B, 1].
+    """
     weight = tf.convert_to_tensor(weight)
-    if weight.shape.rank == 2 and weight.shape[1] == 1:  # Keras adds the axis to arrays of one
+    if weight.shape.rank == 2 and weight.shape[1] == 1:  # Keras expands [B] arrays to [B, 1]
         weight = weight[:, 0]
-    if weight.shape.rank != 1 or not weight.shape.is_compatible_with([rows]):
+    if weight.shape.rank != 1:
         raise ValueError(
-            f"sample_weight: expected one weight for each sequence, the shape [{'B' if rows is None else rows}], got "
+            "sample_weight: expected one weight for each sequence, the shape [B], got "
             f"{weight.shape.as_list() if weight.shape.rank is not None else 'an unknown shape'}."
         )
     return weight

@@ -38,6 +38,14 @@ def test_the_page_on_keras_runs_as_printed(tmp_path, monkeypatch):
         np.testing.assert_array_equal(ours, theirs)
 
 
+def test_the_page_on_the_kalman_filter_runs_as_printed():
+    names = {}
+    page = (ROOT / "docs" / "kalman_filter_for_tfp.md").read_text("utf-8")
+    exec(compile("\n".join(re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)), "kalman.md", "exec"), names)
+    assert names["mean"].shape == (100, 1)
+    assert names["cov"][30, 0, 0] > 2 * names["cov"][80, 0, 0]  # less is known in the missing years
+
+
 DOCUMENTS = ["README.md", "datasets/README.md", "benchmarks/README.md", "CONTRIBUTING.md"]
 DOCUMENTS += [path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "docs").glob("*.md"))]
 

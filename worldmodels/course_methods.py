@@ -24,7 +24,7 @@ class CourseMethods:
         """Trains on frames [N, H, W, C] and stops early: when val_loss has not fallen by 1e-4 for 5 epochs.
 
         The last `validation_split` of the frames, unshuffled, are kept for val_loss. Compiles the model with the optimiser
-        of its architecture unless it is compiled. The course's constant of 1 epoch never lets the early stop act: give more.
+        of its architecture unless it is compiled. With one epoch, the course's constant, early stopping cannot trigger.
 
         Returns:
             Keras' history.

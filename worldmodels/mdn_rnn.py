@@ -409,7 +409,7 @@ class MDNRNN(SequenceModel):
     def export(self, filepath: str | os.PathLike, *args, **options) -> None:
         """As `keras.Model.export`. The exported model returns a flat dict: `logmix`, `mean`, `logstd`, `state_h`, `state_c`,
         and `done` and `reward` where the model has these heads."""
-        options.setdefault("input_signature", [self.serving_inputs()])
+        options["input_signature"] = options.get("input_signature") or [self.serving_inputs()]
         _Served(self).export(filepath, *args, **options)
 
     def _tensors(self, batch: dict, reading: tuple[str, ...] | None = None) -> dict:

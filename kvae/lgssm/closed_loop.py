@@ -1,7 +1,7 @@
 """The state-space model with its dynamics network: codes in, states and bounds out; gaps; generation.
 
-Where a frame is missing the dynamics network reads the filter's own prediction C_t mu_{t|t-1} in place of a_t, so its
-weights cannot be known before the filter runs: network and filter go hand in hand.
+Where a frame is missing, the dynamics network takes the filter's prediction C_t mu_{t|t-1} in place of a_t. Network and
+filter therefore run together, step by step.
 """
 
 from typing import NamedTuple
@@ -46,7 +46,7 @@ class Run(NamedTuple):
         return self.distribution.system
 
     def filtered(self) -> Filtered:
-        """The results as users see them."""
+        """The results as a public NamedTuple."""
         states = self.track.updated, self.track.predicted
         moments = [inference.batch_major(moment) for state in states for moment in (state.mean, state.cov)]
         return Filtered(*moments, inference.batch_major(self.track.log_likelihood), *self.mixed[:4])
@@ -117,7 +117,7 @@ class StateSpace(NamedTuple):
         return self.distribution(self.mixed(a, controls), jit_compile=jit_compile).log_prob(a)
 
     def compiles(self, steps: int | None) -> bool:
-        """Whether XLA compiles log p(a) of so many steps in training."""
+        """Whether training compiles log p(a) of a sequence of this length with XLA."""
         return self.jit_compile if self.jit_compile is not None else steps is not None and steps >= JIT_STEPS
 
 
@@ -131,7 +131,7 @@ class _FilterCarry(NamedTuple):
 def filter_with_gaps(
     a: tf.Tensor, mask: tf.Tensor, controls: tf.Tensor, matrices: Matrices, network: DynamicsNetwork, noise: Noise
 ) -> tuple[Track, Mixed]:
-    """The Kalman filter and the dynamics network, hand in hand over the sequence.
+    """The Kalman filter and the dynamics network, step by step.
 
     Args:
         a: [B, T, dim_a]; mask: [B, T], 1 = observed; controls: [B, T, dim_u], used unless the network learns its own.
@@ -147,8 +147,8 @@ def filter_with_gaps(
         a_t, seen, next_u = inputs
         predicted, C = carry.following, _mix_last(carry.alpha, matrices.C)
         updated, residual, spread = kalman.observe(predicted, a_t, C * seen, R)
-        heard = seen * a_t + (1.0 - seen) * kalman.product_vector(C, predicted.mean)
-        alpha, u, state = next_alpha(tf.transpose(heard), carry.network, next_u)
+        network_input = seen * a_t + (1.0 - seen) * kalman.product_vector(C, predicted.mean)
+        alpha, u, state = next_alpha(tf.transpose(network_input), carry.network, next_u)
         push = kalman.product_vector(_mix_last(alpha, matrices.B), tf.transpose(u))
         following = kalman.move(updated, _mix_last(alpha, matrices.A), push, Q)
         carry = _FilterCarry(following, alpha, u, state)
@@ -250,5 +250,5 @@ def _time_major(value: tf.Tensor) -> tf.Tensor:
 
 
 def _next_time_major(value: tf.Tensor) -> tf.Tensor:
-    """Time-major, with the value of t + 1 at index t; the last is a placeholder nobody reads."""
+    """Time-major, with the value of t + 1 at index t; the last entry is not used."""
     return _time_major(tf.concat([value[:, 1:], value[:, -1:]], 1))

@@ -38,8 +38,7 @@ def cyclical(period: int, rising: float = 0.5) -> Callable[[int], float]:
 class KLAnnealing(keras.callbacks.Callback):
     """Sets the weight of the KL before every epoch of `fit`.
 
-    The model has a scalar variable `kl_weight`, read by its `objective` at every step, so that an epoch's value acts without
-    another trace.
+    The model has a scalar variable `kl_weight`. Its `objective` reads it at every step, so a new value needs no retracing.
 
     Args:
         schedule: from the number of an epoch, counted from 0, to the weight, at least 0: `linear`, `sigmoid`, `cyclical`, or
@@ -59,7 +58,7 @@ class KLAnnealing(keras.callbacks.Callback):
         if not hasattr(getattr(self.model, "kl_weight", None), "assign"):
             raise ValueError(
                 f"KLAnnealing: expected a model with a variable `kl_weight`, {type(self.model).__name__} has none. Make "
-                "a scalar one (`seqvae.objectives.KLWeight`), and multiply the KL by it in the model's `objective`."
+                "`seqvae.objectives.KLWeight().variable` one, and multiply the KL by it in the model's `objective`."
             )
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -73,4 +72,4 @@ def _check(**values) -> None:
     for name, value in values.items():
         least = 1 if name in ("epochs", "period") else 0
         if value < least:
-            raise ValueError(f"{name}: expected an integer of at least {least}, got {value!r}.")
+            raise ValueError(f"{name}: expected a number of at least {least}, got {value!r}.")

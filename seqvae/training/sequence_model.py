@@ -53,8 +53,8 @@ class SequenceModel(keras.Model):
         raise NotImplementedError
 
     def with_noise(self, batch: dict, seed) -> dict:
-        """The batch with what can be drawn of its noise before `loss_terms`. XLA draws other numbers than a plain graph: a
-        model whose whole loss it may compile draws them here."""
+        """The batch with the noise that must be drawn outside XLA, whose random numbers differ from those of a plain graph.
+        By default the batch itself."""
         del seed
         return batch
 
@@ -135,7 +135,7 @@ class SequenceModel(keras.Model):
         options = self._checked_validation(options)
         if self.compiled and not self.optimizer.built and all(layer.built for layer in self._flatten_layers()):
             self.optimizer.build(self.trainable_variables)  # now: BackupAndRestore restores only what is built
-        with checks.named("The step on this batch was skipped, the weights are those before it."):
+        with checks.named("The step on this batch was skipped. The weights are unchanged by it."):
             return super().fit(*data[:2], sample_weight=data[2], **options)
 
     def evaluate(self, x=None, y=None, *args, **options):
@@ -234,7 +234,7 @@ class SequenceModel(keras.Model):
         if weight is not None:
             batch["sample_weight"] = weight
         if "sample_weight" in batch:
-            batch["sample_weight"] = checks.check_sample_weight(batch["sample_weight"], None)
+            batch["sample_weight"] = checks.check_sample_weight(batch["sample_weight"])
         return batch
 
     def batch_with(self, inputs, mask) -> dict:
@@ -269,14 +269,18 @@ class SequenceModel(keras.Model):
         """`check_batch` of what a data set yields."""
         x, y, _ = self._unpacked(data)
         batch = self.batch_of(data)
-        checks.check_keys(batch, [*self.batch_keys, "sample_weight"])
-        if self.input_name not in batch and not self._has_input(batch):
-            raise ValueError(f"{self.input_name}: missing in a batch of {', '.join(batch) or 'nothing'}.")
+        self.require_keys(batch)
         self.check_batch(batch, place)
         if "sample_weight" in batch:
             checks.check_sample_weight_values(batch["sample_weight"])
         if y is not None and "mask" not in batch and not isinstance(x, dict):
             _check_same(x, y, self.input_name, place)
+
+    def require_keys(self, batch: dict) -> None:
+        """Raises ValueError for an unknown key, or if the input is missing."""
+        checks.check_keys(batch, [*self.batch_keys, "sample_weight"])
+        if self.input_name not in batch and not self._has_input(batch):
+            raise ValueError(f"{self.input_name}: missing in a batch of {', '.join(batch) or 'nothing'}.")
 
     def _has_input(self, batch: dict) -> bool:
         """Whether a batch without `input_name` has another input in its place."""
@@ -312,7 +316,9 @@ class SequenceModel(keras.Model):
         count = replicas.part_of_sum(self.count(batch))
         for name, value in {"loss": loss, **terms._asdict()}.items():
             self._trackers[name].update_state(value, sample_weight=count)
-        return {metric.name: metric.result() for metric in self.metrics}
+        # a batch may have fewer terms than the model: what it lacks is not reported as 0
+        absent = [t for name, t in self._trackers.items() if name != "loss" and name not in terms._fields]
+        return {metric.name: metric.result() for metric in self.metrics if all(metric is not t for t in absent)}
 
     def _run(self, method, *args, jit_compile: bool | None = None):
         """Calls a method through a tf.function of its own: a scan run eagerly takes seconds."""

@@ -165,7 +165,10 @@ def test_wrong_inputs_end_with_one_clear_line(folder, whole):
         (("--dataset=cut.npz",), "cut.npz: not a readable .npz file, it may be truncated"),
         (("--dataset=odd.npz",), "image_shape: 10x10 pixels cannot be halved 3 times"),
         ((mine, "--preset=fast"), "--preset: expected one of paper, demo, best, got 'fast'"),
-        ((mine, "--activation=sine"), "activation: expected one of relu"),
+        (
+            (mine, "--activation=sine"),
+            "activation: expected a name or function that keras.activations.get accepts, such as relu",
+        ),
         ((mine, "--run_name=whole"), "a run of this name is there. Add --resume or --overwrite"),
         ((mine, "--run_name=x", "--log_dir=file/logs", *SMALL), "--log_dir: cannot make the folder"),
         (("--run_name=nothing", "--resume"), "--resume: no run nothing_kvae in logs"),

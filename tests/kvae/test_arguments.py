@@ -16,7 +16,7 @@ def model():
 
 
 CONSTRUCTION = [
-    (dict(activation="sigmoidal"), "activation: expected one of relu, tanh, elu, linear, got 'sigmoidal'"),
+    (dict(activation="sigmoidal"), "activation: expected a name or function .* got 'sigmoidal'"),
     (dict(alpha_activation=None), "alpha_activation: expected one of relu"),
     (dict(out_distr="poisson"), "out_distr: expected one of bernoulli, gaussian, got 'poisson'"),
     (dict(bound="tight"), "bound: expected one of marginal, sampled, got 'tight'"),

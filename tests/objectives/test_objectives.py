@@ -47,9 +47,9 @@ def test_weights_over_epochs():
 @pytest.mark.parametrize(
     "call, message",
     [
-        (lambda: linear(-1, 4), "start: expected an integer of at least 0"),
-        (lambda: linear(0, 0), "epochs: expected an integer of at least 1"),
-        (lambda: cyclical(0), "period: expected an integer of at least 1"),
+        (lambda: linear(-1, 4), "start: expected a number of at least 0"),
+        (lambda: linear(0, 0), "epochs: expected a number of at least 1"),
+        (lambda: cyclical(0), "period: expected a number of at least 1"),
         (lambda: cyclical(4, 0.0), "rising: expected above 0"),
     ],
 )
