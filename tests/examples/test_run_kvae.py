@@ -167,7 +167,7 @@ def test_wrong_inputs_end_with_one_clear_line(folder, whole):
         ((mine, "--preset=fast"), "--preset: expected one of paper, demo, best, got 'fast'"),
         (
             (mine, "--activation=sine"),
-            "activation: expected a name or function that keras.activations.get accepts, such as relu",
+            "activation: expected a name or function that keras.activations.get accepts",
         ),
         ((mine, "--run_name=whole"), "a run of this name is there. Add --resume or --overwrite"),
         ((mine, "--run_name=x", "--log_dir=file/logs", *SMALL), "--log_dir: cannot make the folder"),

@@ -17,7 +17,7 @@ def model():
 
 CONSTRUCTION = [
     (dict(activation="sigmoidal"), "activation: expected a name or function .* got 'sigmoidal'"),
-    (dict(alpha_activation=None), "alpha_activation: expected one of relu"),
+    (dict(alpha_activation=None), "alpha_activation: expected a name or function"),
     (dict(out_distr="poisson"), "out_distr: expected one of bernoulli, gaussian, got 'poisson'"),
     (dict(bound="tight"), "bound: expected one of marginal, sampled, got 'tight'"),
     (dict(num_filters="32,x"), "num_filters: expected positive integers.*got '32,x'"),

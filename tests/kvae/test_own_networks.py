@@ -67,7 +67,7 @@ def test_own_networks_train_impute_and_save(options, tmp_path):
         (dict(dynamics=keras.layers.Dense(3)), "dynamics: expected a Keras RNN cell, such as"),
         (dict(dynamics=keras.layers.GRUCell(3), K=1), "dynamics: expected None with K=1"),
         (dict(dynamics=keras.layers.GRUCell(3), learn_u=True), "dynamics: expected a cell with an even number"),
-        (dict(activation="sine"), "activation: expected a name or function that keras.activations.get accepts, .* got 'sine'"),
+        (dict(activation="sine"), "activation: expected a name or function .* got 'sine'"),
         (dict(alpha_activation=3), "alpha_activation: expected a name or function that keras.activations.get accepts"),
     ],
 )  # fmt: skip
