@@ -115,6 +115,11 @@ def _units_of(cell, trivial: bool, learn_u: bool) -> int:
             "dynamics: expected a Keras RNN cell, such as keras.layers.GRUCell(32), with state_size, output_size and "
             f"get_initial_state; got {type(cell).__name__}."
         )
+    for each in [cell, *getattr(cell, "cells", [])]:
+        if getattr(each, "dropout", 0) or getattr(each, "recurrent_dropout", 0):
+            raise ValueError(
+                "dynamics: expected a cell without dropout; the state-space model takes no noise from its network."
+            )
     if trivial:
         raise ValueError("dynamics: expected None with K=1 and learn_u=False, which mix nothing.")
     if learn_u and cell.output_size % 2:

@@ -45,13 +45,15 @@ class FrameVAE(keras.layers.Layer):
         self._image = image
         self.built = True  # functional models have their weights from the start
 
-    def encode(self, frames: tf.Tensor, mask: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+    def encode(
+        self, frames: tf.Tensor, mask: tf.Tensor | None = None, training: bool = False
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """mean and variance of q(a_t | x_t), [B, T, dim_a] each.
 
         The variance is noise_emission * sigmoid(.), 0 for the plain auto-encoder. Missing frames are read as black.
         """
         pixels = tf.cast(self._seen(frames, mask), self.compute_dtype)
-        outputs = self.encoder(tf.reshape(pixels, [-1, *self._image]))
+        outputs = self.encoder(tf.reshape(pixels, [-1, *self._image]), training=training)
         if self._variational and not isinstance(outputs, list | tuple):
             outputs = tf.split(outputs, 2, axis=-1)
         outputs = list(outputs) if isinstance(outputs, list | tuple) else [outputs]
@@ -59,9 +61,9 @@ class FrameVAE(keras.layers.Layer):
         mean, *raw = (tf.reshape(tf.cast(value, self.variable_dtype), shape) for value in outputs)
         return mean, self._max_variance * _sigmoid(raw[0]) if raw else tf.zeros_like(mean)
 
-    def decode(self, a: tf.Tensor) -> tf.Tensor:
+    def decode(self, a: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Logits (clipped as the original clips probabilities) or means of the frames [B, T, *image_shape]."""
-        pixels = self.decoder(tf.cast(tf.reshape(a, [-1, self.dim_a]), self.compute_dtype))
+        pixels = self.decoder(tf.cast(tf.reshape(a, [-1, self.dim_a]), self.compute_dtype), training=training)
         pixels = tf.cast(tf.reshape(pixels, tf.concat([tf.shape(a)[:2], self.image_shape], 0)), self.variable_dtype)
         return pixels if self._gaussian else tf.clip_by_value(pixels, -_LOGIT_LIMIT, _LOGIT_LIMIT)
 
@@ -83,27 +85,35 @@ class FrameVAE(keras.layers.Layer):
         """E[x_t | a_t] for codes a [B, T, dim_a]."""
         return self.frame_distribution(self.decode(a)).mean()
 
-    def draw_codes(self, frames: tf.Tensor, mask: tf.Tensor | None, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def draw_codes(
+        self, frames: tf.Tensor, mask: tf.Tensor | None, seed: tf.Tensor, training: bool = False
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """A reparameterised a_t [B, T, dim_a] and log q(a_t | x_t) [B, T]; the mean and 0 for the plain auto-encoder."""
-        mean, variance = self.encode(frames, mask)
+        mean, variance = self.encode(frames, mask, training)
         if not self._variational:
             return mean, tf.zeros_like(mean[..., 0])
         a = mean + tf.sqrt(variance) * normal(tf.shape(mean), fold(seed, 0), mean.dtype)
         return a, self.code_distribution(mean, variance).log_prob(a)
 
     def log_px(
-        self, frames: tf.Tensor, mask: tf.Tensor | None, a: tf.Tensor, keep: float, seed: tf.Tensor
+        self,
+        frames: tf.Tensor,
+        mask: tf.Tensor | None,
+        a: tf.Tensor,
+        keep: float,
+        seed: tf.Tensor,
+        training: bool = False,
     ) -> tf.Tensor:
         """log p(x_t | a_t) [B, T]. With keep < 1 only that share of a sequence's frames, drawn at random, is decoded:
         theirs is divided by the share, the others' is 0, so that the expectation stays and the decoder's time falls."""
         if keep == 1.0:
-            return self.frame_distribution(self.decode(a)).log_prob(self._seen(frames, mask))
+            return self.frame_distribution(self.decode(a, training)).log_prob(self._seen(frames, mask))
         steps = tf.shape(a)[1]
         kept = tf.cast(tf.math.ceil(keep * tf.cast(steps, tf.float32)), tf.int32)
         chosen = tf.argsort(uniform(tf.shape(a)[:2], seed), axis=1)[:, :kept]
         codes, pixels = (tf.gather(value, chosen, axis=1, batch_dims=1) for value in (a, frames))
         observed = None if mask is None else tf.gather(mask, chosen, axis=1, batch_dims=1)
-        log_px = self.frame_distribution(self.decode(codes)).log_prob(self._seen(pixels, observed))
+        log_px = self.frame_distribution(self.decode(codes, training)).log_prob(self._seen(pixels, observed))
         log_px *= tf.cast(steps, log_px.dtype) / tf.cast(kept, log_px.dtype)
         placed = tf.one_hot(chosen, steps, dtype=log_px.dtype)  # [B, kept, T]
         return tf.linalg.matvec(placed, log_px, transpose_a=True)

@@ -448,7 +448,7 @@ class KVAE(SequenceModel):
             return CodeTerms(self._total_bound(a, mask, controls, batch.get("state_noise"), weights))
         frames, mask, controls = self._frame_arguments(batch["frames"], batch.get("mask"), batch.get("controls"))
         keep_prob = self._config["ll_keep_prob"] if training else 1.0
-        a, log_px, log_qa = self._frame_log_probs(frames, mask, controls, keep_prob, seed)
+        a, log_px, log_qa = self._frame_log_probs(frames, mask, controls, keep_prob, seed, training)
         counted = None if mask is None and weights is None else self.frame_weights(batch)
         log_px, log_qa = weighted_mean(log_px, counted), weighted_mean(log_qa, counted)
         noise = self._state_noise(a, self.bound, fold(seed, 1))
@@ -507,10 +507,13 @@ class KVAE(SequenceModel):
         weight = tf.cast(self.kl_weight.value, terms.elbo.dtype)
         return -(self._config["scale_reconstruction"] * terms.log_px + weight * (terms.lgssm - terms.log_qa))
 
-    def _frame_log_probs(self, frames, mask, controls, keep_prob, seed) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    def _frame_log_probs(
+        self, frames, mask, controls, keep_prob, seed, training=False
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Codes drawn from q(a | x), log p(x | a) and log q(a | x) [B, T]."""
-        a, log_qa = self.frame_vae.draw_codes(frames, mask, seed)
-        log_px = self.frame_vae.log_px(frames, mask, self._decoded_codes(a, mask, controls), keep_prob, fold(seed, 2))
+        a, log_qa = self.frame_vae.draw_codes(frames, mask, seed, training)
+        decoded = self._decoded_codes(a, mask, controls)
+        log_px = self.frame_vae.log_px(frames, mask, decoded, keep_prob, fold(seed, 2), training)
         return a, log_px, log_qa
 
     def _decoded_codes(self, a, mask, controls):

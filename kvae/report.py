@@ -127,10 +127,12 @@ class Report:
         ]
         if "headline" in figures:
             e = ImputationErrors(**figures["headline"])
+            known = np.isfinite(e.original_baseline)  # it needs nine sequences
+            original = f"   the original's {e.original_baseline:.4f}" if known else ""
             lines += [
                 f"wrong pixels on {self._length} missing frames after {self._t_init} seen:",
                 f"  smoothing {e.smoothing:.4f}   filtering {e.filtering:.4f}   generation {e.generation:.4f}",
-                f"  baselines: no ball {e.no_ball:.4f}   the original's {e.original_baseline:.4f}",
+                f"  baselines: no ball {e.no_ball:.4f}{original}",
                 f"  error of a (RMSE / range): smoothing {e.rmse_smoothing:.3f}   filtering {e.rmse_filtering:.3f}   "
                 f"generation {e.rmse_generation:.3f}",
             ]

@@ -158,8 +158,8 @@ def check_probabilities(values: tf.Tensor) -> None:
 
 
 def accepted(layer: keras.Layer, **options) -> dict:
-    """Those of the options that the layer's `call` takes."""
-    names = inspect.signature(layer.call).parameters
+    """Those of the options that the layer's `call` takes, and `training`, which Keras hands on to the layers inside."""
+    names = [*inspect.signature(layer.call).parameters, "training"]
     return {name: value for name, value in options.items() if name in names}
 
 

@@ -2,6 +2,7 @@
 
 import functools
 
+import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 from tensorflow_probability import distributions as tfd
@@ -47,7 +48,8 @@ class MixedLGSSM(tfd.LinearGaussianStateSpaceModel):
         offset: [..., T, dim_a] or [dim_a]; None for zero.
         noise_transition: a variance []; variances [dim_z]; a covariance [dim_z, dim_z], or [..., T, dim_z, dim_z] with T
             as in A or 1. It may be singular: variances may be 0.
-        noise_emission: a variance []; variances [dim_a]; or [..., T, dim_a], T may be 1.
+        noise_emission: a variance []; variances [dim_a]; or [..., T, dim_a], T may be 1. No full covariances: where
+            T == dim_a, variances of each step need a batch axis, [1, T, dim_a].
         init_cov: covariance of z_1: []; [dim_z]; or [..., dim_z, dim_z].
         init_mean: [..., dim_z]; None for zero.
         mask: bool [..., T], True = missing; None: every a_t is observed.
@@ -56,7 +58,8 @@ class MixedLGSSM(tfd.LinearGaussianStateSpaceModel):
             which inside a `tf.function` are compiled with it.
 
     Raises:
-        ValueError: a shape or a length that does not fit, or a mask that is not bool; the message names the argument.
+        ValueError: a shape or a length that does not fit, a mask that is not bool, or in eager mode a noise that is negative,
+            not finite, not symmetric or not positive semi-definite; the message names the argument.
     """
 
     def __init__(
@@ -69,6 +72,7 @@ class MixedLGSSM(tfd.LinearGaussianStateSpaceModel):
             parameters = _converted(parameters)
             parameters["mask"] = as_mask(mask)
             _check(parameters)
+            _check_variances(parameters)
             for key, value in parameters.items():
                 setattr(self, f"_{key}", value)
             self._jit_compile = jit_compile
@@ -291,13 +295,35 @@ def as_mask(mask) -> tf.Tensor | None:
 
 
 def _converted(parameters: dict) -> dict:
-    """All as tensors of one float type: that of A and C, or of the first that has one."""
-    typed = [value for value in parameters.values() if hasattr(value, "dtype")]
-    dtype = tf.as_dtype(typed[0].dtype) if typed else tf.float32
-    return {
-        name: None if value is None else tf.convert_to_tensor(value, dtype, name=name)
-        for name, value in parameters.items()
-    }
+    """All as tensors of one type: that of the first argument, in their order, that has a float type, else float32."""
+    types = [tf.as_dtype(value.dtype) for value in parameters.values() if hasattr(value, "dtype")]
+    dtype = next((each for each in types if each.is_floating), tf.float32)
+    return {name: None if value is None else _tensor(value, dtype, name) for name, value in parameters.items()}
+
+
+def _tensor(value, dtype: tf.DType, name: str) -> tf.Tensor:
+    if hasattr(value, "dtype") and not tf.as_dtype(value.dtype).is_floating:  # integers
+        return tf.cast(value, dtype)
+    return tf.convert_to_tensor(value, dtype, name=name)
+
+
+def _check_variances(given: dict) -> None:
+    """Raises ValueError for noises that are no variances or covariances; where their values are known, in eager mode."""
+    if not tf.executing_eagerly():
+        return
+    for name in ("noise_transition", "noise_emission", "init_cov"):
+        value = given[name].numpy().astype(np.float64)
+        full = name != "noise_emission" and value.ndim >= 2
+        least = value.min(initial=0.0)
+        if full and np.isfinite(value).all():
+            if not np.allclose(value, np.swapaxes(value, -1, -2), rtol=1e-4, atol=1e-6 * np.abs(value).max()):
+                raise ValueError(f"{name}: expected a symmetric covariance, got one that is not.")
+            least = np.linalg.eigvalsh(value).min() / max(np.abs(value).max(), 1e-300)
+        if not np.isfinite(value).all() or least < (-1e-5 if full else 0.0):
+            raise ValueError(
+                f"{name}: expected variances of at least 0, or a positive semi-definite covariance, got "
+                f"{value.tolist()!s:.80}."
+            )
 
 
 def _check(given: dict) -> None:
@@ -320,6 +346,12 @@ def _check(given: dict) -> None:
         "init_mean": [[size]],
         "mask": [[(steps,)]],
     }
+    if given["noise_emission"].shape.rank == 2 and given["noise_emission"].shape == (width, width):
+        # where T == dim_a, a covariance of a_t would pass for the variances of each step
+        raise ValueError(
+            f"noise_emission: expected a variance [], variances [{width}], or of each step [B, T, {width}] (B may be 1), got "
+            f"[{width}, {width}]. Full covariances of a_t are not supported; for variances of each step add an axis [None]."
+        )
     for name, shapes in forms.items():
         value = given[name]
         if value is not None and not any(_fits(value.shape, shape, shape is shapes[-1]) for shape in shapes):

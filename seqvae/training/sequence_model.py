@@ -177,7 +177,7 @@ class SequenceModel(keras.Model):
 
     def train_step(self, data):
         # from the steps taken, not from the generator's state: a run that Keras restores then draws the same noise
-        seed = fold(stateless_seed(self._seeds.state[0], self._seeds), tf.cast(self.optimizer.iterations, tf.int32))
+        seed = fold(stateless_seed(self._seeds.state[0], self._seeds), _steps_taken(self.optimizer))
         with replicas.of_fit(self.batch_of(data)) as batch:
             step = gradient_step(self, batch, None, self.optimizer, seed=seed)
             return self._track(batch, step.loss, step.terms)
@@ -231,6 +231,10 @@ class SequenceModel(keras.Model):
         batch = dict(x) if isinstance(x, dict) else {self.input_name: x}
         if y is not None:
             batch |= self._second(batch, y)
+        if weight is not None and "sample_weight" in batch:
+            raise ValueError(
+                "sample_weight: given twice, as a key of the batch and as an argument; expected one of them."
+            )
         if weight is not None:
             batch["sample_weight"] = weight
         if "sample_weight" in batch:
@@ -273,8 +277,9 @@ class SequenceModel(keras.Model):
         self.check_batch(batch, place)
         if "sample_weight" in batch:
             checks.check_sample_weight_values(batch["sample_weight"])
-        if y is not None and "mask" not in batch and not isinstance(x, dict):
-            _check_same(x, y, self.input_name, place)
+        given = dict(x) if isinstance(x, dict) else {self.input_name: x}
+        if y is not None and not self._second(given, y):
+            _check_same(batch[self.input_name], y, self.input_name, place)
 
     def require_keys(self, batch: dict) -> None:
         """Raises ValueError for an unknown key, or if the input is missing."""
@@ -356,8 +361,16 @@ def _documented(fit, model: type[SequenceModel]):
 
 def _count_traces_alone(function) -> None:
     """TensorFlow counts the traces of Keras' steps over all models, and warns of ten models that are traced once each."""
-    if hasattr(function, "_key_for_call_stats"):
-        function._key_for_call_stats = function
+    inside = [cell.cell_contents for cell in getattr(function, "__closure__", None) or ()]
+    for each in (function, *inside):
+        if hasattr(each, "_key_for_call_stats"):
+            each._key_for_call_stats = each
+
+
+def _steps_taken(optimizer) -> tf.Tensor:
+    """Calls of the optimiser, int32. Its `iterations` count k calls as one with gradient_accumulation_steps=k."""
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    return tf.cast(getattr(inner, "_iterations", inner.iterations), tf.int32)
 
 
 def _check_same(x, y, name: str, place: Place) -> None:

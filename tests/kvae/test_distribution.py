@@ -340,6 +340,12 @@ REFUSED = [
         dict(noise_transition=np.ones(2)),
         r"noise_transition: expected the shape \[\] or \[3\] or \[3, 3\] or .*got \[2\]",
     ),
+    (dict(noise_emission=np.eye(D)), r"noise_emission: .*Full covariances of a_t are not supported"),
+    (dict(noise_emission=-1.0), "noise_emission: expected variances of at least 0"),
+    (dict(noise_emission=np.nan), "noise_emission: expected variances of at least 0"),
+    (dict(noise_transition=np.array([1.0, -1.0, 1.0])[:Z]), "noise_transition: expected variances of at least 0"),
+    (dict(noise_transition=np.eye(Z) - 2.0 * np.eye(Z)[0]), "noise_transition: expected"),
+    (dict(init_cov=np.eye(Z) + np.eye(Z, k=1)), "init_cov: expected a symmetric covariance"),
     (dict(noise_emission=np.ones((4, D))), r"noise_emission: expected the shape .*got \[4, 2\]"),
     (dict(init_cov=np.ones(2)), r"init_cov: expected the shape .*got \[2\]"),
     (dict(init_mean=np.ones(2)), r"init_mean: expected the shape .*got \[2\]"),
@@ -360,3 +366,10 @@ def test_a_float_mask_of_a_call_is_refused():
     for method in (model.log_prob, model.forward_filter, model.posterior_marginals, model.posterior_sample):
         with pytest.raises(ValueError, match="mask: expected bool, True = missing"):
             method(np.zeros((B, T, D)), mask=np.ones((B, T)))
+
+
+def test_integer_matrices_are_read_as_floats():
+    A, C, y = np.array([[[1, 1], [0, 1]]] * 3), np.array([[[1, 0]]] * 3), np.ones((3, 1))
+    ours = MixedLGSSM(A, C, noise_transition=0.1, noise_emission=np.array([0.5]), init_cov=1.0)
+    floats = MixedLGSSM(A * 1.0, C * 1.0, noise_transition=0.1, noise_emission=np.array([0.5]), init_cov=1.0)
+    np.testing.assert_allclose(ours.log_prob(y), floats.log_prob(y), **FLOAT64)

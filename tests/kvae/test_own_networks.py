@@ -67,6 +67,7 @@ def test_own_networks_train_impute_and_save(options, tmp_path):
         (dict(dynamics=keras.layers.Dense(3)), "dynamics: expected a Keras RNN cell, such as"),
         (dict(dynamics=keras.layers.GRUCell(3), K=1), "dynamics: expected None with K=1"),
         (dict(dynamics=keras.layers.GRUCell(3), learn_u=True), "dynamics: expected a cell with an even number"),
+        (dict(dynamics=keras.layers.GRUCell(3, dropout=0.5)), "dynamics: expected a cell without dropout"),
         (dict(activation="sine"), "activation: expected a name or function .* got 'sine'"),
         (dict(alpha_activation=3), "alpha_activation: expected a name or function that keras.activations.get accepts"),
     ],
@@ -83,3 +84,16 @@ def test_activations_are_what_keras_knows():
         assert again.get_config() == model.get_config()
         wanted = keras.activations.get(activation.lower() if isinstance(activation, str) else activation)
         assert again.frame_vae.encoder.get_layer("conv_1").activation is wanted
+
+
+def test_layers_of_an_own_encoder_are_in_training_mode_in_fit_alone():
+    inputs = keras.Input((8, 8, 1))
+    normalised = keras.layers.BatchNormalization(name="normalised")(keras.layers.Flatten()(inputs))
+    encoder = keras.Model(inputs, [keras.layers.Dense(2)(normalised), keras.layers.Dense(2)(normalised)])
+    model = kvae.KVAE((8, 8), num_filters=(2,), alpha_units=3, encoder=encoder)
+    model.compile("sgd", run_eagerly=True)
+    moving = encoder.get_layer("normalised").moving_mean
+    model.evaluate(X, verbose=0)
+    assert np.abs(moving.numpy()).max() == 0
+    model.fit(X, verbose=0)
+    assert np.abs(moving.numpy()).max() > 0

@@ -259,6 +259,9 @@ def test_a_warning_comes_from_arrays_and_from_pipelines():
         (lambda: (X, 1.0 - X), "y: expected frames once more or a mask, got other values than x in sequence 0"),
         (lambda: (dataset(X, 1.0 - X),), "y: expected frames once more .* in sequence 0 of batch 0"),
         (lambda: ((X, 1.0 - X),), "y: expected frames once more or a mask"),
+        (lambda: ({"frames": X}, 1.0 - X), "y: expected frames once more or a mask"),
+        (lambda: ({"frames": X, "mask": MASK}, 1.0 - X), "y: expected frames once more or a mask"),
+        (lambda: (dataset({"frames": X}, 1.0 - X),), "y: expected frames once more .* in sequence 0 of batch 0"),
         (lambda: (X, X[:, 0, 0]), r"y: expected a mask \[B, T\] or frames once more, got the shape \(6,\)"),
         (lambda: (X, {"frames": X}), "y: expected a mask .* got a dict"),
         (lambda: ((X, MASK, X),), "x: expected frames, or a pair of it and a mask, got 3 arrays"),
@@ -394,3 +397,29 @@ def test_the_help_of_fit_names_the_keys_of_a_batch():
     assert "frames: [B, T, 2], of a line." in Line.fit.__doc__
     assert "mask: [B, T]." in Line.fit.__doc__
     assert list(inspect.signature(Line.fit).parameters)[:3] == ["self", "x", "y"]
+
+
+def test_weights_that_are_given_twice_are_refused():
+    with pytest.raises(ValueError, match="sample_weight: given twice"):
+        trained({"frames": X, "sample_weight": np.ones(6)}, sample_weight=np.ones(6))
+
+
+def test_every_step_draws_its_own_noise_where_gradients_are_accumulated():
+    seeds = []
+
+    class Seeds(Line):
+        def loss_terms(self, batch, *, seed=None, training=True):
+            seeds.append(tuple(seed.numpy()))
+            return super().loss_terms(batch)
+
+    model = Seeds()
+    model.compile(keras.optimizers.SGD(0.01, gradient_accumulation_steps=2), run_eagerly=True)
+    model.fit(X, batch_size=2, verbose=0, epochs=2)
+    assert len(set(seeds)) == 6
+
+
+def test_ten_models_in_one_process_bring_no_warning_of_retracing(caplog):
+    with caplog.at_level("WARNING", "tensorflow"):
+        for _ in range(7):
+            trained(X, validation_data=(X,))
+    assert "retracing" not in caplog.text
