@@ -214,6 +214,7 @@ def test_arguments_of_a_wrong_kind_are_named(model, call, message):
 # --- precision, compilers, files ---
 
 
+@pytest.mark.slow  # tests/test_every_model.py has it for every model
 def test_float64_reaches_weights_outputs_and_losses():
     model = make(dtype="float64")
     terms = model.loss_terms(WINDOWS)
@@ -222,6 +223,7 @@ def test_float64_reaches_weights_outputs_and_losses():
     assert {v.dtype for v in model.weights} == {"float64"}
 
 
+@pytest.mark.slow  # tests/test_every_model.py has it for every model
 def test_the_same_steps_under_mixed_policies_move_the_weights_alike(no_noise):
     moved = {}
     for policy in ("float32", "mixed_bfloat16", "mixed_float16"):
@@ -236,6 +238,7 @@ def test_the_same_steps_under_mixed_policies_move_the_weights_alike(no_noise):
     assert np.abs(moved["float32"]).max() > 0.02
 
 
+@pytest.mark.slow  # tests/test_every_model.py has it for every model
 def test_xla_and_eager_execution_train_alike(no_noise):
     results = []
     for how in (dict(jit_compile=False), dict(jit_compile=True), dict(run_eagerly=True)):
@@ -248,6 +251,7 @@ def test_xla_and_eager_execution_train_alike(no_noise):
             np.testing.assert_allclose(found, expected, **SAME_FLOAT32)
 
 
+@pytest.mark.slow  # tests/test_every_model.py has it for every model
 def test_it_is_exported_saved_and_copied(model, tmp_path):
     x = WINDOWS[:, :5]
     model.export(tmp_path / "served", verbose=False)
@@ -275,6 +279,7 @@ def test_regularisers_of_sub_layers_count():
     np.testing.assert_allclose(logs["loss"] - terms, penalty, **FLOAT32)
 
 
+@pytest.mark.slow  # tests/test_every_model.py has it for every model
 def test_verbs_in_a_users_function_with_unknown_sizes(model):
     @tf.function(input_signature=[tf.TensorSpec([None, None, 3])], autograph=False)
     def verbs(x):

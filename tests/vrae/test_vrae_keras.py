@@ -182,6 +182,7 @@ def test_arguments_of_a_wrong_kind_are_named(model, call, message):
 # --- precision and compilers ---
 
 
+@pytest.mark.slow  # tests/test_every_model.py has it for every model
 def test_float64_reaches_weights_outputs_and_losses():
     keras.config.set_floatx("float64")
     keras.config.set_dtype_policy("float64")  # Keras keeps the policy that an earlier model was made under
@@ -199,6 +200,7 @@ def test_float64_reaches_weights_outputs_and_losses():
     assert np.isfinite(model.fit(BATCH, verbose=0).history["loss"]).all()
 
 
+@pytest.mark.slow  # tests/test_every_model.py has it for every model
 @pytest.mark.parametrize("decoder", ["autoregressive", "latent"])
 def test_the_same_steps_under_mixed_policies_move_the_weights_alike(decoder, no_noise):
     moved = {}
@@ -214,6 +216,7 @@ def test_the_same_steps_under_mixed_policies_move_the_weights_alike(decoder, no_
     assert np.abs(moved["float32"]).max() > 0.02
 
 
+@pytest.mark.slow  # tests/test_every_model.py has it for every model
 @pytest.mark.parametrize(
     "options", [dict(decoder="autoregressive", rnn="lstm", bidirectional=True), dict(segment_steps=2, attention=True)]
 )
@@ -230,6 +233,7 @@ def test_xla_and_eager_execution_train_alike(options, no_noise):
             np.testing.assert_allclose(found, expected, **SAME_FLOAT32)
 
 
+@pytest.mark.slow  # tests/test_every_model.py has it for every model
 def test_verbs_in_a_users_function_with_unknown_sizes(model, tokens):
     spec = [tf.TensorSpec([None, None, 3]), tf.TensorSpec([None, None])]
 
@@ -245,6 +249,7 @@ def test_verbs_in_a_users_function_with_unknown_sizes(model, tokens):
         np.testing.assert_allclose(loss, model.objective(model.loss_terms(X[:count], seed=1)), **SAME_FLOAT32)
 
 
+@pytest.mark.slow  # tests/test_every_model.py has it for every model
 def test_ten_models_in_a_process_warn_of_no_retracing(caplog):
     for seed in range(10):
         made = VRAE(3, z_size=1, rnn="gru", rnn_size=1, decoder="latent", bidirectional=False, seed=seed)

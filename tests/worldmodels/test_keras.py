@@ -226,6 +226,7 @@ def test_another_target_and_a_mask_of_frames_are_refused(vae):
 # --- float types ---
 
 
+@pytest.mark.slow  # tests/test_every_model.py has it for every model
 @pytest.mark.parametrize("name", MODELS)
 def test_float64_where_the_policy_or_floatx_says_so(name):
     make, data = MODELS[name]
@@ -247,6 +248,7 @@ def test_float64_where_the_policy_or_floatx_says_so(name):
             keras.config.set_dtype_policy("float32")
 
 
+@pytest.mark.slow  # tests/test_every_model.py has it for every model
 @pytest.mark.parametrize("name", MODELS)
 def test_the_same_steps_in_three_precisions_move_the_weights_alike(name):
     make, data = MODELS[name]
@@ -263,6 +265,7 @@ def test_the_same_steps_in_three_precisions_move_the_weights_alike(name):
         assert np.linalg.norm(other - moves[0]) < MIXED_STEPS * np.linalg.norm(moves[0])
 
 
+@pytest.mark.slow  # tests/test_every_model.py has it for every model
 @pytest.mark.parametrize("policy", ("mixed_bfloat16", "mixed_float16"))
 def test_predict_comes_first_in_a_fresh_process(policy):
     program = f"""
@@ -291,6 +294,7 @@ def test_regularisers_of_layers_count(rnn):
 # --- compilation, copies, export ---
 
 
+@pytest.mark.slow  # tests/test_every_model.py has it for every model
 @pytest.mark.parametrize("name", MODELS)
 def test_compiled_by_xla_and_eagerly_the_losses_are_those_of_a_graph(name):
     make, data = MODELS[name]
@@ -305,6 +309,7 @@ def test_compiled_by_xla_and_eagerly_the_losses_are_those_of_a_graph(name):
     assert np.isfinite(losses).all()
 
 
+@pytest.mark.slow  # tests/test_every_model.py has it for every model
 @pytest.mark.parametrize("name", MODELS)
 def test_copies_and_files_compute_the_same(name, tmp_path, vae, rnn):
     model, data = {"vae": vae, "rnn": rnn}[name], MODELS[name][1]()
@@ -333,6 +338,7 @@ def test_exported_models_take_any_number_and_length_and_give_names(tmp_path, vae
             np.testing.assert_allclose(value, wanted, **SAME_FLOAT32)
 
 
+@pytest.mark.slow  # tests/test_every_model.py has it for every model
 def test_verbs_work_in_a_users_function_of_unknown_batch_size(vae, rnn):
     @tf.function(
         input_signature=[
@@ -360,6 +366,7 @@ def test_verbs_work_in_a_users_function_of_unknown_batch_size(vae, rnn):
     assert_same(found, expected)
 
 
+@pytest.mark.slow  # tests/test_every_model.py has it for every model
 def test_ten_models_give_no_warning_of_retracing(caplog):
     with caplog.at_level(logging.WARNING), warnings.catch_warnings():
         warnings.simplefilter("error")
