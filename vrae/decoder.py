@@ -20,7 +20,8 @@ class Decoder(keras.layers.Layer):
     def __init__(
         self, context_size, likelihood, *, rnn, rnn_size, num_layers, autoregressive, segment_steps, **kwargs
     ):  # fmt: skip
-        super().__init__(**kwargs)
+        # no autocast: values and probabilities that are compared and drawn stay float32 under a mixed policy
+        super().__init__(autocast=False, **kwargs)
         _, cell, states = RNNS[rnn]
         self._likelihood = likelihood
         self._sizes = [rnn_size] * (states * num_layers)
