@@ -56,7 +56,7 @@ class Imputer:
         Raises:
             ValueError: nothing known is missing.
         """
-        asked = (mask < 0.5) & self._known
+        asked = self._asked(mask)
         if not asked.any():
             raise ValueError("mask: no frame is missing, there is nothing to impute. 1 means observed, 0 missing.")
         smoothed, filtered = (
@@ -67,6 +67,13 @@ class Imputer:
         wrong += [self._wrong_generated[asked], self._wrong_no_ball[asked]]
         rmse = [_normalised_rmse(a[asked], self._encoded[asked]) for a in (smoothed, filtered, self._generated)]
         return ImputationErrors(*(float(w.mean()) for w in wrong), _original_baseline(self._truth[0]), *rmse)
+
+    def can_judge(self, mask: np.ndarray) -> bool:
+        """Whether `mask` hides a frame whose truth is known."""
+        return bool(self._asked(mask).any())
+
+    def _asked(self, mask: np.ndarray) -> np.ndarray:
+        return (mask < 0.5) & self._known
 
     def _parts(self) -> list[slice]:
         return [slice(i, i + self._size) for i in range(0, len(self._data), self._size)]
@@ -108,7 +115,8 @@ class Imputer:
 def imputation_curves(
     imputer: Imputer, sequences: Sequences, *, t_init: int = 4, seed: int = 0, blocks=BLOCKS, drops=DROPS
 ) -> dict:
-    """The errors over blocks of missing frames after the first `t_init`, and over the probability of dropping each.
+    """The errors over blocks of missing frames after the first `t_init`, and over the probability of dropping each; without
+    the points where no known frame is hidden.
 
     Returns:
         {"block": {"x": [...], "smoothing": [...], ...}, "random": {...}}, the names those of `ImputationErrors`.
@@ -123,7 +131,7 @@ def imputation_curves(
     }
     curves = {}
     for kind, pairs in masks.items():
-        errors = [(x, imputer.errors(mask)) for x, mask in pairs if (mask < 0.5).any()]
+        errors = [(x, imputer.errors(mask)) for x, mask in pairs if imputer.can_judge(mask)]
         curves[kind] = {"x": [x for x, _ in errors]}
         curves[kind] |= {name: [getattr(e, name) for _, e in errors] for name in ImputationErrors._fields}
     return curves

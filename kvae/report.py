@@ -21,6 +21,11 @@ class Report:
         t_init_mask, t_steps_mask: the block of missing frames that is shown; it is cut to the sequence's length.
         n_steps_gen: frames of the generated videos.
         beside_paper: the test sequences are the paper's box, so its curves belong into the picture.
+
+    Imputation is shown and judged on the sequences with an observed frame among the first t_init_mask.
+
+    Raises:
+        ValueError: no sequence has one.
     """
 
     def __init__(
@@ -38,12 +43,13 @@ class Report:
         self._model, self._test, self._folder = model, test, Path(folder)
         self._t_init = min(t_init_mask, test.steps)
         self._length = min(t_steps_mask, test.steps - self._t_init)
+        self._begun = _begun(test, self._t_init)
         self._n_steps_gen, self._seed, self._beside_paper = n_steps_gen, seed, beside_paper
 
     def pictures(self, epoch: int) -> None:
         """Videos (mp4 and GIF) and plots of the first test sequences; `epoch` goes into their names."""
-        shown = self._test.take(slice(0, _SHOWN))
-        mask = block_mask(len(shown), shown.steps, start=self._t_init, length=self._length)
+        shown = self._begun.take(slice(0, _SHOWN))
+        mask = self._block(shown)
         mask = mask if shown.mask is None else mask * shown.mask
         imputed = self._model.impute(shown.images, mask, shown.controls)
         first = None if shown.controls is None else shown.controls[:, : self._t_init]
@@ -58,6 +64,12 @@ class Report:
         )  # fmt: skip
         plotting.save_figure(self._folder / f"trajectories_{epoch:05d}.png", paths)
         self._generation(f"{epoch:05d}", start)
+
+    def _block(self, sequences: Sequences) -> np.ndarray:
+        """The mask of the block that is shown; nothing is missing where the sequences end before it."""
+        if not self._length:
+            return np.ones((len(sequences), sequences.steps), np.float32)
+        return block_mask(len(sequences), sequences.steps, start=self._t_init, length=self._length)
 
     def _imputation(self, tag: str, shown: Sequences, mask, imputed, generated) -> None:
         truth = plotting.as_pixels(shown.images) if shown.images.ndim == 5 else shown.images
@@ -106,16 +118,17 @@ class Report:
     def final(self) -> dict:
         """The errors over the whole test set: `imputation.json`, its picture beside the paper's curves; returns the figures.
 
-        The keys: `test_elbo` (and its terms), `headline` (the block that is shown), `curves`.
+        The keys: `test_elbo` (and its terms); where the block that is shown hides a known frame, `headline` (the errors
+        there) and `curves`.
         """
-        imputer = Imputer(self._model, self._test, t_init=self._t_init)
+        imputer = Imputer(self._model, self._begun, t_init=self._t_init)
         figures = {"test_elbo": evaluate_elbo(self._model, self._test, seed=self._seed)}
-        if self._length:
-            mask = block_mask(len(self._test), self._test.steps, start=self._t_init, length=self._length)
-            curves = imputation_curves(imputer, self._test, t_init=self._t_init, seed=self._seed)
+        mask = self._block(self._begun)
+        if imputer.can_judge(mask):
+            curves = imputation_curves(imputer, self._begun, t_init=self._t_init, seed=self._seed)
             figures |= {"headline": imputer.errors(mask)._asdict(), "curves": curves}
             plotting.save_figure(
-                self._folder / "imputation_curves.png", _curves_figure(curves, len(self._test), self._beside_paper)
+                self._folder / "imputation_curves.png", _curves_figure(curves, len(self._begun), self._beside_paper)
             )
         write_json(self._folder / "imputation.json", figures)
         return figures
@@ -140,6 +153,18 @@ class Report:
         found = [sorted(self._folder.glob(name)) for name in names]
         lines.append(f"look at {self._folder}/: " + ", ".join(paths[-1].name for paths in found if paths))
         return lines
+
+
+def _begun(test: Sequences, t_init: int) -> Sequences:
+    """The sequences that are observed somewhere in the first `t_init` frames, from which generation starts."""
+    if test.mask is None:
+        return test
+    begun = np.flatnonzero((test.mask[:, :t_init] > 0.5).any(axis=1))
+    if not len(begun):
+        raise ValueError(
+            f"t_init_mask: no test sequence is observed in its first {t_init} frames. Use a larger t_init_mask."
+        )
+    return test.take(begun)
 
 
 def _curves_figure(curves: dict, count: int, beside_paper: bool):

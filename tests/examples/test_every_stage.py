@@ -6,10 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import vrae
 import vrae.training
 import vrae.vame.training
 import worldmodels.training
 from seqvae.data import save
+from seqvae.data.batches import Batches
+from seqvae.training import Checkpoints, Stage, Trainer
 from tests.command_lines import assert_every_setting_is_in_a_fast_row, every, in_turn, train
 from tests.vrae.test_vame_training import sessions
 
@@ -135,6 +138,36 @@ def test_vrae(run_vrae, without_figures, tmp_path, row):
     train(run_vrae, f"{series(tmp_path, row['data'])} --test_fraction=0.2 {small} {options} --num_epochs=1", tmp_path)
 
 
+# What the command has no flag for.
+VRAE_MODEL = {
+    "likelihood": (["gaussian", "bernoulli", "categorical"],),
+    "condition_size": ([2, 2, 0],),
+    "dtype": (["float32", "mixed_bfloat16", "mixed_bfloat16"],),
+    "decoder": ("autoregressive", "latent"),
+    "rnn": ("lstm", "gru"),
+}
+
+
+@pytest.mark.parametrize("row", every(VRAE_MODEL, 0))
+def test_vrae_with_other_likelihoods_and_a_condition(tmp_path, row):
+    rng = np.random.default_rng(0)
+    tokens = row["likelihood"] == "categorical"
+    batch = {
+        "sequences": rng.integers(0, 3, (5, 4)) if tokens else rng.random((5, 4, 3)).astype(np.float32),
+        "mask": (np.arange(4) < np.array([4, 3, 4, 2, 4])[:, None]).astype(np.float32),
+    }
+    if row["condition_size"]:
+        batch["condition"] = np.eye(2, dtype=np.float32)[[0, 1, 0, 1, 1]]
+    model = vrae.VRAE(3, z_size=2, rnn_size=3, **row)
+    trainer = Trainer(
+        model, Batches(batch, 3), [Stage("all", 1, tuple(model.trainable_variables))],
+        checkpoints=Checkpoints(tmp_path / "checkpoints", {}), log_folder=tmp_path, learning_rate=lambda epoch: 0.01,
+        quiet=True,
+    )  # fmt: skip
+    (line,) = trainer.run().read()
+    assert np.isfinite(line["train_loss"])
+
+
 # --- run_vame.py ---
 
 VAME = {
@@ -176,6 +209,6 @@ def test_vame(run_vame, without_figures, monkeypatch, tmp_path, row):
     train(run_vame, f"--dataset={tmp_path / 'data'} {options} {small} {missing}", tmp_path)
 
 
-@pytest.mark.parametrize("factors", (CONVVAE, MDNRNN, VRAE, VAME), ids=("convvae", "mdnrnn", "vrae", "vame"))
+@pytest.mark.parametrize("factors", (CONVVAE, MDNRNN, VRAE, VRAE_MODEL, VAME))
 def test_every_setting_is_in_a_fast_row(factors):
     assert_every_setting_is_in_a_fast_row(factors)
