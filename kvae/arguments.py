@@ -72,6 +72,8 @@ def _pixels(image_shape) -> tuple[int, ...]:
 def _activation(name: str, value) -> str | dict:
     """An activation in its plain form: a name, or the configuration of a registered function or layer."""
     try:
+        if value is None:  # Keras reads it as linear; the original read a misspelt name so
+            raise ValueError
         return keras.activations.serialize(keras.activations.get(value.lower() if isinstance(value, str) else value))
     except (ValueError, TypeError):
         raise ValueError(

@@ -30,21 +30,22 @@ def tensorflows_own():
 @pytest.mark.parametrize("family", ("kvae", "worldmodels", "vrae", "seqvae.data"))
 def test_an_import_is_quick_prints_nothing_and_initialises_no_device(family, tensorflows_own):
     code = (
-        "import tensorflow, keras, sys, time; before = set(sys.modules); began = time.process_time(); "
-        f"import {family}; seconds = time.process_time() - began; "
+        "import sys, time; began = time.process_time(); import tensorflow, keras; theirs = time.process_time() - began; "
+        f"before = set(sys.modules); began = time.process_time(); import {family}; seconds = time.process_time() - began; "
         "from tensorflow.python.eager import context; "
         "assert not {'matplotlib', 'sklearn', 'hmmlearn', 'pygame'} & (set(sys.modules) - before); "
-        "print(seconds, context.context()._initialized)"
+        "print(seconds, theirs, context.context()._initialized)"
     )
     times = []
     for _ in range(3):  # even the processor time of a process grows where its core is shared
         done = python(code)
         assert done.returncode == 0, done.stderr
-        seconds, initialised = done.stdout.split()
+        seconds, theirs, initialised = done.stdout.split()
         assert initialised == "False"
         assert own_lines(done.stderr) <= tensorflows_own
         times.append(float(seconds))
-        if times[-1] < 1.0:
+        # a second on a machine that imports TensorFlow in three; nearly all of it is TensorFlow Probability
+        if times[-1] < max(1.0, 0.33 * float(theirs)):
             return
     raise AssertionError(times)
 

@@ -134,7 +134,8 @@ class SequenceModel(keras.Model):
             raise ValueError("class_weight: expected none, sequences have no classes. Pass sample_weight=[B].")
         options = self._checked_validation(options)
         if self.compiled and not self.optimizer.built and all(layer.built for layer in self._flatten_layers()):
-            self.optimizer.build(self.trainable_variables)  # now: BackupAndRestore restores only what is built
+            with self.distribute_strategy.scope():
+                self.optimizer.build(self.trainable_variables)  # now: BackupAndRestore restores only what is built
         with checks.named("The step on this batch was skipped. The weights are unchanged by it."):
             return super().fit(*data[:2], sample_weight=data[2], **options)
 
