@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from seqvae.checks import Place, require, warn_where
+from seqvae.checks import NOWHERE, Place, check_size, require, require_rows, warn_of_bits
 
 BOUNDS = ("marginal", "sampled")
 _CHOICES = {"out_distr": ("bernoulli", "gaussian"), "bound": BOUNDS}
@@ -50,12 +50,6 @@ def check_config(config: dict) -> dict:
     if not (_is_number(config["ll_keep_prob"]) and 0 < config["ll_keep_prob"] <= 1):
         raise ValueError(f"ll_keep_prob: expected a probability in (0, 1], got {config['ll_keep_prob']!r}.")
     return config
-
-
-def check_size(name: str, value) -> None:
-    """Raises ValueError if it is no integer of at least 1."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise ValueError(f"{name}: expected an integer of at least 1, got {value!r}.")
 
 
 def _is_number(value) -> bool:
@@ -157,67 +151,52 @@ def check_frames(frames, image_shape: tuple[int, ...]) -> tf.Tensor:
     return frames
 
 
-def check_pixels(frames: tf.Tensor, mask: tf.Tensor | None, place: Place = Place()) -> None:  # noqa: B008
+def check_pixels(frames: tf.Tensor, mask: tf.Tensor | None, place: Place = NOWHERE) -> None:
     """Checks that observed frames hold numbers in [0, 1]; warns where uint8 seems to hold 0 and 1."""
     if frames.dtype == tf.uint8:
-        warn_where(
-            tf.reduce_max(frames) == 1,
-            "frames: uint8 with no value above 1 was read as black and 1/255, nearly black. uint8 frames are 0 to 255; pass "
-            "frames of 0 and 1 as bool or float.",
-        )
+        warn_of_bits(frames)
     if not frames.dtype.is_floating:
         return
     pixels = list(range(2, frames.shape.rank))
     seen = tf.ones(tf.shape(frames)[:2], tf.bool) if mask is None else mask > 0.5
     nan = tf.reduce_any(tf.reduce_any(tf.math.is_nan(frames), pixels) & seen, 1)
-    require(
-        ~tf.reduce_any(nan),
-        "frames: NaN in an observed frame of {}. Pass a mask that is 0 where a frame is missing.",
-        place.of(tf.argmax(nan)),
-    )
+    message = "frames: NaN in an observed frame of {}. Pass a mask that is 0 where a frame is missing."
+    require_rows(~nan, message, place)
     zero = tf.zeros([], frames.dtype)
     low = tf.reduce_min(tf.where(seen, tf.reduce_min(frames, pixels), zero), 1)
     high = tf.reduce_max(tf.where(seen, tf.reduce_max(frames, pixels), zero), 1)
-    outside = (low < 0) | (high > 1)
-    require(
-        ~tf.reduce_any(outside),
-        "frames: expected values in [0, 1], got {} to {} in {}. Divide by the largest value or pass uint8.",
-        tf.reduce_min(low),
-        tf.reduce_max(high),
-        place.of(tf.argmax(outside)),
-    )
+    message = "frames: expected values in [0, 1], got {} to {} in {}. Divide by the largest value or pass uint8."
+    require_rows((low >= 0) & (high <= 1), message, place, tf.reduce_min(low), tf.reduce_max(high))
 
 
-def check_mask_values(mask: tf.Tensor | None, place: Place = Place()) -> None:  # noqa: B008
+def check_mask_values(mask: tf.Tensor | None, place: Place = NOWHERE) -> None:
     """Checks that a mask holds 0 and 1, and a 1."""
     if mask is None:
         return
-    bad = ~tf.reduce_all((mask == 0) | (mask == 1), 1)
-    require(
-        ~tf.reduce_any(bad), "mask: expected 1 (observed) and 0 (missing) only, not so in {}.", place.of(tf.argmax(bad))
-    )
+    fine = tf.reduce_all((mask == 0) | (mask == 1), 1)
+    require_rows(fine, "mask: expected 1 (observed) and 0 (missing) only, not so in {}.", place)
     require(
         tf.reduce_any(mask > 0.5),
         "mask: no frame is observed. 1 means observed, 0 missing (TFP's masks say the opposite).",
     )
 
 
-def check_codes_values(codes: tf.Tensor, mask, variance, place: Place = Place()) -> None:  # noqa: B008
+def check_codes_values(codes: tf.Tensor, mask, variance, place: Place = NOWHERE) -> None:
     """Checks that observed codes are finite, and their variances at least 0."""
     finite = tf.reduce_all(tf.math.is_finite(codes), -1)
-    bad = ~tf.reduce_all(finite if mask is None else finite | (mask < 0.5), 1)
-    require(~tf.reduce_any(bad), "codes: NaN or infinity in {}; expected finite numbers.", place.of(tf.argmax(bad)))
+    fine = tf.reduce_all(finite if mask is None else finite | (mask < 0.5), 1)
+    require_rows(fine, "codes: NaN or infinity in {}; expected finite numbers.", place)
     if variance is not None:
         least = tf.reduce_min(tf.convert_to_tensor(variance))
         require(least >= 0, "variance: expected numbers of at least 0, got {}.", least)
 
 
-def check_controls_values(controls: tf.Tensor | None, place: Place = Place()) -> None:  # noqa: B008
+def check_controls_values(controls: tf.Tensor | None, place: Place = NOWHERE) -> None:
     """Checks that controls are finite."""
     if controls is None:
         return
-    bad = ~tf.reduce_all(tf.math.is_finite(controls), [1, 2])
-    require(~tf.reduce_any(bad), "controls: NaN or infinity in {}; expected finite numbers.", place.of(tf.argmax(bad)))
+    fine = tf.reduce_all(tf.math.is_finite(controls), [1, 2])
+    require_rows(fine, "controls: NaN or infinity in {}; expected finite numbers.", place)
 
 
 def check_codes(a, dim_a: int, dtype: str, name: str = "a") -> tf.Tensor:

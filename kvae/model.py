@@ -24,7 +24,7 @@ from kvae.results import (
     PosteriorSample,
     Smoothed,
 )
-from seqvae.checks import Place
+from seqvae.checks import NOWHERE, Place, check_size
 from seqvae.objectives import KLWeight, weighted_mean
 from seqvae.randomness import fold, normal, stateless_seed
 from seqvae.training.sequence_model import SequenceModel
@@ -310,7 +310,7 @@ class KVAE(SequenceModel):
             stochastic: add the transition and emission noise; without, every step is its mean.
             controls: [B, num_steps, dim_u].
         """
-        arguments.check_size("num_steps", num_steps)
+        check_size("num_steps", num_steps)
         states = arguments.check_codes(states, self.dim_z, self.variable_dtype, "states")
         like = tf.ensure_shape(tf.zeros([tf.shape(states)[0], num_steps]), [states.shape[0], num_steps])
         controls = arguments.check_controls(controls, like, self.dim_u, self.variable_dtype)
@@ -455,7 +455,7 @@ class KVAE(SequenceModel):
         bound = self._total_bound(a, mask, controls, noise, weights)
         return LossTerms(log_px - log_qa + bound, log_px, log_qa, bound)
 
-    def check_batch(self, batch: dict, place: Place = Place()) -> None:  # noqa: B008
+    def check_batch(self, batch: dict, place: Place = NOWHERE) -> None:
         """Checks a batch of frames, or of codes: shapes, pixels in [0, 1], masks of 0 and 1, finite controls."""
         like = self._checked_input(batch)
         mask = arguments.check_mask(batch.get("mask"), like, self.variable_dtype)

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 _OPEN, _CLOSE = "[check: ", " :check]"
@@ -30,6 +31,10 @@ class Place(NamedTuple):
         return tf.strings.format("sequence {} of batch {}", [row, self.batch])
 
 
+NOWHERE = Place()
+"""For a batch of a verb: its rows are counted from 0."""
+
+
 def require(ok: tf.Tensor, message: str, *values) -> None:
     """Checks `ok`, a boolean scalar. Each `{}` of the message is replaced by the next of the values, scalar tensors.
 
@@ -45,6 +50,11 @@ def require(ok: tf.Tensor, message: str, *values) -> None:
     tf.debugging.Assert(ok, [tf.strings.join([_OPEN, text, _CLOSE])])
 
 
+def require_rows(fine: tf.Tensor, message: str, place: Place, *values) -> None:
+    """`require` of all rows, `fine` [B]. The last `{}` of the message is the first row that fails, as `place` names it."""
+    require(tf.reduce_all(fine), message, *values, place.of(tf.argmin(tf.cast(fine, tf.int32))))
+
+
 def warn_where(condition: tf.Tensor, message: str) -> None:
     """Warns where `condition`, a boolean scalar, holds; in a graph, when the graph runs."""
 
@@ -56,6 +66,22 @@ def warn_where(condition: tf.Tensor, message: str) -> None:
             warn()
         return
     tf.cond(condition, lambda: tf.py_function(lambda: [warn(), 0][1], [], tf.int32), lambda: 0)
+
+
+def check_size(name: str, value, least: int = 1) -> int:
+    """`value`, if it is an integer of at least `least`; otherwise raises ValueError."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        raise ValueError(f"{name}: expected an integer of at least {least}, got {value!r}.")
+    return int(value)
+
+
+def warn_of_bits(frames: tf.Tensor) -> None:
+    """Warns where uint8 frames seem to hold 0 and 1."""
+    warn_where(
+        tf.reduce_max(frames) == 1,
+        "frames: uint8 with no value above 1 was read as black and 1/255, nearly black. uint8 frames are 0 to 255; pass "
+        "frames of 0 and 1 as bool or float.",
+    )
 
 
 def check_keys(batch: dict, known: Iterable[str]) -> None:

@@ -7,20 +7,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from seqvae.checks import Place, require
+from seqvae.checks import Place, require, require_rows
 
 _PROBE = 3
 """Steps of the sequences on which an encoder or decoder of a user's is tried."""
 
 
 # --- numbers of a configuration ---
-
-
-def check_size(name: str, value, least: int = 1) -> int:
-    """`value`, if it is an integer of at least `least`."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise ValueError(f"{name}: expected an integer of at least {least}, got {value!r}.")
-    return int(value)
 
 
 def check_number(name: str, value, least: float, most: float = math.inf) -> None:
@@ -115,27 +108,23 @@ def check_padding(mask: tf.Tensor, place: Place) -> None:
     """Checks that a mask [B, T] is 1 for the steps of each sequence, at least one, and 0 after them."""
     wrong = tf.reduce_any((mask != 0) & (mask != 1), 1) | tf.reduce_any(mask[:, 1:] > mask[:, :-1], 1)
     wrong |= ~tf.reduce_any(mask[:, :1] == 1, 1)
-    require(
-        ~tf.reduce_any(wrong),
+    require_rows(
+        ~wrong,
         "mask: expected 1 for the steps of each sequence, at least one, and 0 for the padding after them, got another in {}.",
-        place.of(tf.argmax(wrong)),
+        place,
     )
 
 
 def check_zeros_and_ones(mask: tf.Tensor, place: Place) -> None:
     """Checks that a mask [B, T] holds 0 and 1 only."""
     wrong = tf.reduce_any((mask != 0) & (mask != 1), 1)
-    require(
-        ~tf.reduce_any(wrong),
-        "mask: expected 1 (observed) and 0 (missing) only, got another value in {}.",
-        place.of(tf.argmax(wrong)),
-    )
+    require_rows(~wrong, "mask: expected 1 (observed) and 0 (missing) only, got another value in {}.", place)
 
 
 def check_finite(name: str, values: tf.Tensor, place: Place, message: str) -> None:
     """Checks that values [B, ...] are finite. message: with `{}` for the first sequence that is not."""
-    wrong = ~tf.reduce_all(tf.math.is_finite(values), list(range(1, values.shape.rank)))
-    require(~tf.reduce_any(wrong), f"{name}: {message}", place.of(tf.argmax(wrong)))
+    fine = tf.reduce_all(tf.math.is_finite(values), list(range(1, values.shape.rank)))
+    require_rows(fine, f"{name}: {message}", place)
 
 
 def check_tokens(tokens: tf.Tensor, mask: tf.Tensor, count: int) -> None:

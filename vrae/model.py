@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
-from seqvae.checks import Place, check_keys
+from seqvae.checks import NOWHERE, Place, check_keys, check_size
 from seqvae.objectives import bounded, gaussian_kl, weighted_mean
 from seqvae.randomness import fold, normal, stateless_seed
 from seqvae.replicas import all_rows
@@ -145,7 +145,7 @@ class VRAE(SequenceModel):
         Raises:
             ValueError: a wrong shape, or more steps than a decoder of a fixed number writes.
         """
-        num_steps = arguments.check_size("num_steps", num_steps)
+        num_steps = check_size("num_steps", num_steps)
         z = arguments.check_codes(z, self.z_size, self.variable_dtype)
         condition = self._condition(condition, z)
         arguments.check_steps(num_steps, self._most_steps)
@@ -158,14 +158,14 @@ class VRAE(SequenceModel):
     def generate(self, n: int, num_steps: int, condition=None, *, seed: int | None = None) -> tf.Tensor:
         """n sequences of num_steps steps from codes drawn from N(0, 1), as `decode` gives them. condition: [n,
         condition_size]."""
-        n = arguments.check_size("n", n)
+        n = check_size("n", n)
         z = normal([n, self.z_size], stateless_seed(seed, self._seeds), self.variable_dtype)
         return self.decode(z, num_steps, condition)
 
     def interpolate(self, first, second, n: int, num_steps: int, condition=None) -> tf.Tensor:
         """n sequences from codes on the line between those of two sequences [T, ...], both ends included. condition: [n,
         condition_size]; its first row is that of the two sequences."""
-        n = arguments.check_size("n", n, least=2)
+        n = check_size("n", n, least=2)
         one = None if condition is None else arguments.tensor("condition", condition)[:1]
         named = {"first": first, "second": second}
         ends = [self.encode(arguments.tensor(name, x)[None], None, one).mean()[0] for name, x in named.items()]
@@ -212,7 +212,7 @@ class VRAE(SequenceModel):
         """The sequences of a batch, each times its `sample_weight`."""
         return tf.reduce_sum(tf.cast(self._weights(batch, batch["sequences"]), tf.float32))
 
-    def check_batch(self, batch: dict, place: Place = Place()) -> None:  # noqa: B008
+    def check_batch(self, batch: dict, place: Place = NOWHERE) -> None:
         """Checks a batch: shapes; masks of 0 and 1 with padding at the end alone; values that are finite, in [0, 1] for
         `bernoulli`, tokens in range; a finite condition."""
         self._check_values(*self._shaped(batch["sequences"], batch.get("mask"), batch.get("condition")), place)
@@ -326,8 +326,8 @@ def _padded(ragged: tf.RaggedTensor, mask) -> tuple[tf.Tensor, tf.Tensor]:
 
 def _check(config: dict) -> None:
     for name in ("feature_size", "z_size", "rnn_size", "num_layers"):
-        arguments.check_size(name, config[name])
-    arguments.check_size("condition_size", config["condition_size"], least=0)
+        check_size(name, config[name])
+    check_size("condition_size", config["condition_size"], least=0)
     for name, choices in (("rnn", tuple(RNNS)), ("likelihood", likelihoods.NAMES)):
         arguments.check_choice(name, config[name], choices)
     if not isinstance(config["decoder"], keras.Layer):

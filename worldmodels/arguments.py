@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import ArrayLike
 
-from seqvae.checks import Place, require, warn_where
+from seqvae.checks import NOWHERE, Place, check_size, require, require_rows, warn_of_bits
 
 Array = ArrayLike | tf.Tensor
 """What users hand in as numbers: nested lists, NumPy arrays, tensors."""
@@ -32,8 +32,7 @@ def check_at_least(least: float, **values) -> None:
 def check_sizes(least: int, **values) -> None:
     """Checks that each value is an integer of at least `least`."""
     for name, value in values.items():
-        if not _is_size(value, least):
-            raise ValueError(f"{name}: expected an integer of at least {least}, got {value!r}.")
+        check_size(name, value, least)
 
 
 def check_integers(name: str, values: Sequence[int], example: str) -> tuple[int, ...]:
@@ -81,14 +80,10 @@ def check_frames(frames: Array, image_shape: tuple[int, int, int], dtype: str = 
     return frames if frames.dtype == tf.uint8 else tf.cast(frames, dtype)
 
 
-def check_pixels(frames: tf.Tensor, place: Place = Place()) -> None:  # noqa: B008  (a constant)
+def check_pixels(frames: tf.Tensor, place: Place = NOWHERE) -> None:
     """Checks that frames [N, ...] hold numbers in [0, 1]; warns where uint8 seems to hold 0 and 1."""
     if frames.dtype == tf.uint8:
-        warn_where(
-            tf.reduce_max(frames) == 1,
-            "frames: uint8 with no value above 1 was read as black and 1/255, nearly black. uint8 frames are 0 to 255; pass "
-            "frames of 0 and 1 as bool or float.",
-        )
+        warn_of_bits(frames)
         return
     nan = tf.reduce_any(tf.math.is_nan(frames), list(range(1, frames.shape.rank)))
     row = tf.strings.regex_replace(place.of(tf.argmax(nan)), "^sequence", "frame")
@@ -182,8 +177,8 @@ def check_mask_values(mask: tf.Tensor, predicted: tf.Tensor) -> None:
 
 def check_finite_steps(name: str, value: tf.Tensor, place: Place) -> None:
     """Checks that a sequence [B, T, ...] is finite."""
-    bad = ~tf.reduce_all(tf.math.is_finite(value), list(range(1, value.shape.rank)))
-    require(~tf.reduce_any(bad), name + ": NaN or infinity in {}; expected finite numbers.", place.of(tf.argmax(bad)))
+    fine = tf.reduce_all(tf.math.is_finite(value), list(range(1, value.shape.rank)))
+    require_rows(fine, name + ": NaN or infinity in {}; expected finite numbers.", place)
 
 
 def check_numbers(name: str, value: Array, dtype: str) -> tf.Tensor:

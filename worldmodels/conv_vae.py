@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
-from seqvae.checks import Place, check_keys
+from seqvae.checks import NOWHERE, Place, check_keys
 from seqvae.objectives import KLWeight, bounded, gaussian_kl, weighted_mean
 from seqvae.randomness import fold, normal, stateless_seed
 from seqvae.training import SequenceModel
@@ -243,7 +243,7 @@ class ConvVAE(CourseMethods, SequenceModel):
         rows = tf.reduce_mean(tf.reshape(value, [tf.shape(value)[0], -1]), -1)
         return weighted_mean(rows, tf.cast(batch["sample_weight"], rows.dtype))
 
-    def check_batch(self, batch: dict, place: Place = Place()) -> None:  # noqa: B008
+    def check_batch(self, batch: dict, place: Place = NOWHERE) -> None:
         """Checks that frames have the model's shape and are uint8, bool, or floats in [0, 1]."""
         frames = arguments.check_frames(batch["frames"], self.image_shape, self.variable_dtype)
         arguments.check_pixels(frames, place)

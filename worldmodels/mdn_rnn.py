@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from seqvae.checks import Place, check_keys, require
+from seqvae.checks import NOWHERE, Place, check_keys, require
 from seqvae.objectives import bounded, weighted_mean
 from seqvae.randomness import fold, normal, stateless_seed
 from seqvae.training import SequenceModel
@@ -385,7 +385,7 @@ class MDNRNN(SequenceModel):
         }
         return batch | ({"next_z": padded["outputs"]} if outputs is not None else {})
 
-    def check_batch(self, batch: dict, place: Place = Place()) -> None:  # noqa: B008
+    def check_batch(self, batch: dict, place: Place = NOWHERE) -> None:
         """Checks a batch of sequences: shapes, masks of 1s and then 0s, and that steps hold finite numbers, done 0 or 1."""
         tensors = self._tensors(batch)
         if "next_z" not in tensors:

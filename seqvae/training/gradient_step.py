@@ -70,7 +70,8 @@ def gradient_step(
     ]
     summed = replicas.sum_of([*gradients, *figures])
     gradients, (loss, *values, count) = summed[: len(gradients)], summed[len(gradients) :]
-    norm = tf.linalg.global_norm([gradient / tf.cast(scale, gradient.dtype) for gradient in gradients])
+    norm = tf.linalg.global_norm(gradients)
+    norm /= tf.cast(scale, norm.dtype)
     step = Step(loss, type(terms)(*values), norm, count)
     if clip_norm is not None:
         # not by tf.clip_by_global_norm: the gradients carry the optimiser's loss scale, the norm does not
@@ -96,9 +97,9 @@ def regularisation(model, dtype) -> tf.Tensor:
 def _apply(optimizer, gradients, variables, step: Step) -> None:
     finite = tf.math.is_finite(step.loss) & tf.math.is_finite(step.gradient_norm)
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-        # it skips a step whose gradients are not finite and lowers its scale; those of a bad loss must show it
-        gradients = [tf.where(finite, gradient, tf.constant(float("nan"), gradient.dtype)) for gradient in gradients]
-        replicas.apply(optimizer, gradients, variables)
+        # It skips a step with a gradient that is not finite and lowers its scale; a bad loss must show in a gradient.
+        first = tf.where(finite, gradients[0], tf.constant(float("nan"), gradients[0].dtype))
+        replicas.apply(optimizer, [first, *gradients[1:]], variables)
     elif not tf.distribute.has_strategy():
         tf.cond(finite, lambda: optimizer.apply(gradients, variables), lambda: None)
     else:  # tf.distribute cannot update variables within a branch
@@ -110,5 +111,5 @@ def _apply(optimizer, gradients, variables, step: Step) -> None:
 
 
 def names(step: Step) -> tuple[str, ...]:
-    """Of the loss, the terms and the gradients' norm, in their order."""
+    """The names of the loss, the terms and the gradient norm, in this order."""
     return "loss", *step.terms._fields, "gradient_norm"

@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from seqvae import checks, replicas, saved_models
-from seqvae.checks import Place
+from seqvae.checks import NOWHERE, Place
 from seqvae.randomness import fold, stateless_seed
 from seqvae.training.checked_data import check_arrays, checked, is_arrays
 from seqvae.training.gradient_step import gradient_step, loss_scaled, regularisation
@@ -62,7 +62,7 @@ class SequenceModel(keras.Model):
         """The loss. The one place where terms are weighted."""
         raise NotImplementedError
 
-    def check_batch(self, batch: dict, place: Place = Place()) -> None:  # noqa: B008  (a constant)
+    def check_batch(self, batch: dict, place: Place = NOWHERE) -> None:
         """Checks the shapes and values of a batch, in eager mode or in the graph of a data pipeline.
 
         Raises:
@@ -378,8 +378,5 @@ def _check_same(x, y, name: str, place: Place) -> None:
     """A target of an auto-encoder is its input: another one would be ignored."""
     x, y = tf.convert_to_tensor(x), tf.convert_to_tensor(y)
     same = tf.reduce_all((x == y) | ((x != x) & (y != y)), list(range(1, x.shape.rank)))  # NaN is NaN
-    checks.require(
-        tf.reduce_all(same),
-        f"y: expected {name} once more or a mask, got other values than x in {{}}. The model is trained to reconstruct x.",
-        place.of(tf.argmin(tf.cast(same, tf.int32))),
-    )
+    message = f"y: expected {name} once more or a mask, got other values than x in {{}}. The model is trained to "
+    checks.require_rows(same, message + "reconstruct x.", place)

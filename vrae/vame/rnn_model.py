@@ -11,7 +11,7 @@ import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
 from seqvae import checks, replicas
-from seqvae.checks import Place
+from seqvae.checks import NOWHERE, Place, check_size
 from seqvae.objectives import KLWeight
 from seqvae.randomness import fold, normal, stateless_seed
 from seqvae.training import SequenceModel
@@ -344,7 +344,7 @@ class RNN_VAE(_Module, SequenceModel):
             return tf.reduce_sum(tf.cast(batch["sample_weight"], tf.float32))
         return tf.cast(tf.shape(batch["windows"])[0], tf.float32)
 
-    def check_batch(self, batch: dict, place: Place = Place()) -> None:  # noqa: B008
+    def check_batch(self, batch: dict, place: Place = NOWHERE) -> None:
         """Checks a batch: shapes, masks of 0 and 1, and finite values, or NaN where they may be missing."""
         self._check_values(*self._shaped(batch), place)
 
@@ -430,7 +430,7 @@ def _views(series: tf.Tensor, steps: int) -> np.ndarray:
 
 def _check(config: dict) -> None:
     for name in ("ZDIMS", "NUM_FEATURES", "hidden_size_layer_1", "hidden_size_rec", "hidden_size_pred", "kmeans_loss"):
-        arguments.check_size(name, config[name])
+        check_size(name, config[name])
     window, steps = config["TEMPORAL_WINDOW"], config["FUTURE_STEPS"]
     if not isinstance(window, int | np.integer) or window < 2 or window % 2:
         raise ValueError(f"TEMPORAL_WINDOW: expected twice the steps of a window, an even number, got {window!r}.")
