@@ -5,6 +5,7 @@ is a second compiled function, which computes the first again under a tape of it
 """
 
 import bisect
+import dataclasses
 import functools
 from collections.abc import Callable
 
@@ -18,28 +19,41 @@ def call(function: Callable, *args, jit_compile: bool = False):
     """`function(*args)`, args and results nests of tensors, None among the args allowed.
 
     In a graph the operations of a plain call become part of it. In eager mode they run as a graph. With `jit_compile`, XLA
-    compiles them in either. The function is traced once for every layout of the arguments.
+    compiles them in either. The function is traced once for every layout of the arguments, whatever batch and length are.
     """
     if not (jit_compile or tf.executing_eagerly()):
         return function(*args)
     flat = tf.nest.flatten(args)
     dtype = next(x.dtype for x in flat if tf.is_tensor(x))
     flat = [x if x is None else tf.convert_to_tensor(x, dtype_hint=dtype) for x in flat]
-    ranks = tf.nest.pack_sequence_as(args, [None if x is None else x.shape.rank for x in flat])
-    value, gradient = _functions(function, ranks, bool(jit_compile))
+    layout = tf.nest.pack_sequence_as(args, [None if x is None else _layout(x.shape) for x in flat])
+    value, gradient = _functions(function, layout, bool(jit_compile))
     tensors = [x for x in flat if x is not None]
     return _with_gradient(value, gradient, tensors) if jit_compile else value(*tensors)
 
 
+@dataclasses.dataclass(frozen=True)
+class _Layout:
+    """What one trace cannot leave unknown: rank, which axes have one element, and the size of a vector or matrix."""
+
+    rank: int
+    ones: tuple[bool, ...]
+    size: int | None
+
+
+def _layout(shape: tf.TensorShape) -> _Layout:
+    return _Layout(shape.rank, tuple(size == 1 for size in shape), shape[-1] if shape.rank >= 3 else None)
+
+
 @functools.cache
-def _functions(function: Callable, ranks, jit_compile: bool):
+def _functions(function: Callable, layout, jit_compile: bool):
     """The function of the flat list of tensors that are there, and that of its gradients."""
     options = dict(autograph=False, reduce_retracing=True, jit_compile=jit_compile or None)
 
     def value(*tensors):
         given = iter(tensors)
-        flat = [None if rank is None else next(given) for rank in tf.nest.flatten(ranks)]
-        return function(*tf.nest.pack_sequence_as(ranks, flat))
+        flat = [None if each is None else next(given) for each in tf.nest.flatten(layout)]
+        return function(*tf.nest.pack_sequence_as(layout, flat))
 
     def gradient(tensors, upstream):
         with tf.GradientTape() as tape:

@@ -454,6 +454,8 @@ def _in_buckets(function, *arguments):
     if function is not inference.draw_paths and arguments[1] is None:
         arguments = (arguments[0], tf.ones_like(arguments[0][..., 0]), *arguments[2:])
     sizes = compiled.bucket(batch), compiled.bucket(steps)
+    if function is _draw:  # z_T must not be drawn from the missing steps that follow: A is zero there
+        arguments = [v._replace(A=_without_last_move(v.A, steps)) if v is system else v for v in arguments]
     padded = [
         _padded_system(value, *sizes, steps) if isinstance(value, System) else _padded(value, *sizes)
         for value in arguments
@@ -464,6 +466,10 @@ def _in_buckets(function, *arguments):
     if function is _draw:
         return found[:, :batch, :steps]
     return tuple(value[:batch, :steps] for value in found)
+
+
+def _without_last_move(A: tf.Tensor, steps) -> tf.Tensor:
+    return tf.concat([A[:, :steps], tf.zeros_like(A[:, :1])], 1)
 
 
 def _padded(value: tf.Tensor, batch, steps) -> tf.Tensor:

@@ -230,8 +230,13 @@ def test_xla_on_request_gives_the_same():
     expected = results(plain_model, x)
     for name, value in results(compiled, x).items():
         np.testing.assert_allclose(value, expected[name], err_msg=name, **FLOAT64)
-    for draw in (lambda m: m.sample(3, seed=1), lambda m: m.posterior_sample(x, 3, seed=1)):
-        np.testing.assert_allclose(draw(plain_model), draw(compiled), **FLOAT64)
+    np.testing.assert_allclose(plain_model.sample(3, seed=1), compiled.sample(3, seed=1), **FLOAT64)
+
+
+def test_draws_by_xla_do_not_read_the_padding():
+    made, mask, x = arrays(8, steps=17)
+    drawn = (ours(made, mask, jit_compile=jit).posterior_sample(x, 3, seed=1) for jit in (None, True))
+    np.testing.assert_allclose(*drawn, **FLOAT64)
 
 
 def test_float32_and_float64():
@@ -309,6 +314,22 @@ def test_one_trace_serves_every_batch_and_length():
         np.testing.assert_allclose(mean, model.posterior_marginals(x)[0], **FLOAT64)
         np.testing.assert_allclose(prior, model.mean(), **FLOAT64)
         assert sample.shape == (2, batch, steps, D)
+
+
+def test_sizes_and_forms_that_change_from_call_to_call_do_not_meet():
+    """Relaxed to unknown sizes, a trace would know neither the size of the state nor whether the noise changes."""
+    rng = np.random.default_rng(14)
+    calls = ((1, 4, 3, 2, 1), (2, 5, 2, 1, 5), (3, 4, 3, 2, 4), (4, 3, 3, 2, 1), (5, 6, 2, 1, 1), (2, 2, 4, 3, 1))
+    for batch, steps, dim_z, dim_a, changing in calls:
+        made = dict(
+            A=tf.constant(rng.normal(size=(batch, steps, dim_z, dim_z))),
+            C=tf.constant(rng.normal(size=(batch, steps, dim_a, dim_z))),
+            noise_transition=tf.linalg.diag(tf.constant(rng.uniform(0.1, 1.0, (changing, dim_z)))),
+            noise_emission=0.2, init_cov=tf.constant(1.0, tf.float64),
+        )  # fmt: skip
+        x = rng.normal(size=(batch, steps, dim_a))
+        inside = tf.function(lambda made=made, x=x: MixedLGSSM(**made).log_prob(x), autograph=False)
+        np.testing.assert_allclose(MixedLGSSM(**made).log_prob(x), inside(), **FLOAT64)
 
 
 def test_masks_of_a_call_replace_those_of_the_model_and_nan_is_not_read():
