@@ -44,6 +44,7 @@ setup(
     extras_require={
         "carracing": ["gymnasium[box2d]>=1.1"],
         "tensorboard": ["tensorboard>=2.20"],
+        "onnx": ["tf2onnx>=1.17", "onnx>=1.20", "onnxruntime>=1.23"],
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
         "test": [
             "pytest>=8.4",
@@ -52,6 +53,9 @@ setup(
             "setuptools>=65",
             "wheel>=0.45",
             "statsmodels>=0.14",
+            "tf2onnx>=1.17",
+            "onnx>=1.20",
+            "onnxruntime>=1.23",
             "tensorboard>=2.20",
             "gymnasium[box2d]>=1.1",
         ],

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import keras
 import numpy as np
+import onnxruntime
 import pytest
 import tensorflow as tf
 
@@ -327,10 +328,31 @@ def test_an_exported_model_computes_the_same(name, trained, tmp_path):
     given = served_inputs(model, batch)
     expected = called(model, given)
     served = tf.nest.flatten(loaded.serve(given))
+    assert_the_same(served, expected)
+
+
+def assert_the_same(served, expected):
+    """The parts of a result, in any order."""
     assert len(served) == len(expected)
-    by_shape = sorted(served, key=lambda part: (tuple(part.shape), float(tf.reduce_sum(part))))
-    for ours, theirs in zip(by_shape, sorted(expected, key=lambda part: (part.shape, float(part.sum()))), strict=True):
+    served, expected = (
+        sorted(map(np.asarray, parts), key=lambda part: (part.shape, float(part.sum()))) for parts in (served, expected)
+    )
+    for ours, theirs in zip(served, expected, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+@every_model_most_slow
+def test_a_model_exported_to_onnx_computes_the_same(name, trained, tmp_path):
+    model, path = trained(name).model, tmp_path / "model.onnx"
+    model.export(path, format="onnx", verbose=False)
+    session = onnxruntime.InferenceSession(path)
+    given = served_inputs(model, MODELS[name].batch)
+    inputs = [each.name for each in session.get_inputs()]
+    if isinstance(given, dict):
+        feed = {name: next(v.numpy() for key, v in given.items() if name.endswith(key)) for name in inputs}
+    else:
+        feed = {inputs[0]: given.numpy()}
+    assert_the_same(session.run(None, feed), called(model, given))
 
 
 @every_model_most_slow

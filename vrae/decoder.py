@@ -85,7 +85,7 @@ class Decoder(keras.layers.Layer):
         """What is heard at each step besides the last value: [steps, B, ...]."""
         context = tf.cast(context, self.compute_dtype)
         if self._segment is None:
-            return tf.repeat(context[None], steps, axis=0)
+            return tf.tile(context[None], [steps, 1, 1])
         segments = -(-steps // self._segment)
         states = tf.split(self.to_conductor(context), self._conductor_states, axis=-1)
 
@@ -93,8 +93,8 @@ class Decoder(keras.layers.Layer):
             return self.conductor(context, list(states))[1]
 
         codes = tf.scan(one, tf.range(segments), list(states))[0]  # [segments, B, rnn_size]
-        per_step = tf.repeat(codes, self._segment, axis=0)[:steps]
-        return tf.concat([tf.repeat(context[None], steps, axis=0), per_step], -1)
+        per_step = tf.gather(codes, tf.range(steps) // self._segment)
+        return tf.concat([tf.tile(context[None], [steps, 1, 1]), per_step], -1)
 
     def _first(self, context) -> list[tf.Tensor]:
         return tf.split(self.to_states(context), self._sizes, axis=-1)

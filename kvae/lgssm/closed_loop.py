@@ -31,7 +31,8 @@ class Matrices(NamedTuple):
 
 def mix(alpha: tf.Tensor, matrices: tf.Tensor) -> tf.Tensor:
     """sum_k alpha[..., k] matrices[k]: [..., K], [K, n, m] -> [..., n, m] (paper, section 3.2)."""
-    return tf.einsum("...k,knm->...nm", alpha, matrices)
+    flat = tf.linalg.matmul(alpha, tf.reshape(matrices, [tf.shape(matrices)[0], -1]))
+    return tf.reshape(flat, tf.concat([tf.shape(alpha)[:-1], tf.shape(matrices)[1:]], 0))
 
 
 class Run(NamedTuple):

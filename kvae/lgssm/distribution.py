@@ -405,9 +405,11 @@ def _broadcast(*values: tuple[tf.Tensor, int]) -> tf.Tensor:
     static = functools.reduce(tf.broadcast_static_shape, [value.shape[: value.shape.rank - n] for value, n in values])
     if static.is_fully_defined():
         return tf.constant(static.as_list(), tf.int32)
-    return functools.reduce(
-        tf.broadcast_dynamic_shape, [tf.shape(value)[: value.shape.rank - n] for value, n in values]
-    )
+    batches = [tf.shape(value)[: value.shape.rank - n] for value, n in values]
+    rank = max(value.shape.rank - n for value, n in values)
+    batches = [tf.pad(batch, [[rank - batch.shape[0], 0]], constant_values=1) for batch in batches]
+    # tf.broadcast_dynamic_shape has no counterpart in ONNX
+    return functools.reduce(lambda one, other: tf.where(one == 1, other, one), batches)
 
 
 def _flat(value: tf.Tensor, batch: tf.Tensor, ndims: int) -> tf.Tensor:

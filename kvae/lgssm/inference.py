@@ -97,21 +97,23 @@ def _log_likelihood(errors, mask) -> tf.Tensor:
 def scan(step, carry, elements, like, reverse: bool = False):
     """`step(carry, elements_t)` gives the next carry and what is kept of step t, as `like`: the stack of that over the steps.
 
-    `tf.scan` stacks the carry too, and in every step that costs as much as several operations.
+    `tf.scan` stacks the carry too, and in every step that costs as much as several operations. The loop runs in order:
+    the converter to ONNX takes any loop to do so.
     """
     flat = tf.nest.flatten(elements)
     steps = flat[0].shape[0] or tf.shape(flat[0])[0]
+    flat = [tf.reverse(x, [0]) for x in flat] if reverse else flat
     read = [tf.TensorArray(x.dtype, steps, element_shape=x.shape[1:]).unstack(x) for x in flat]
     kept = [tf.TensorArray(x.dtype, steps, element_shape=x.shape) for x in tf.nest.flatten(like)]
 
     def body(i, carry, kept):
-        t = steps - 1 - i if reverse else i
-        carry, found = step(carry, tf.nest.pack_sequence_as(elements, [array.read(t) for array in read]))
-        written = [array.write(t, x) for array, x in zip(kept, tf.nest.flatten(found), strict=True)]
+        carry, found = step(carry, tf.nest.pack_sequence_as(elements, [array.read(i) for array in read]))
+        written = [array.write(i, x) for array, x in zip(kept, tf.nest.flatten(found), strict=True)]
         return i + 1, carry, written
 
     _, _, kept = tf.while_loop(lambda i, *_: i < steps, body, (0, carry, kept), maximum_iterations=steps)
-    return tf.nest.pack_sequence_as(like, [array.stack() for array in kept])
+    kept = [array.stack() for array in kept]
+    return tf.nest.pack_sequence_as(like, [tf.reverse(x, [0]) for x in kept] if reverse else kept)
 
 
 def smooth_states(track: Track, system: System) -> tuple[State, Backward]:

@@ -45,33 +45,32 @@ def _states(inputs, count, cell: keras.layers.GRUCell, first, scan):
 
 @tf.custom_gradient
 def _scan_forward(inputs, count, first, recurrent, bias):
-    after, heard = _scan(inputs, count, first, recurrent, bias, lambda i: i)
+    after, heard = _scan(inputs, count, first, recurrent, bias)
     before = tf.concat([first[None], after[:-1]], 0)
     return after, _gradient(inputs, count, before, heard, recurrent, lambda i: count - 1 - i)
 
 
 @tf.custom_gradient
 def _scan_backward(inputs, count, first, recurrent, bias):
-    after, heard = _scan(inputs, count, first, recurrent, bias, lambda i: count - 1 - i)
+    after, heard = (tf.reverse(x, [0]) for x in _scan(tf.reverse(inputs, [0]), count, first, recurrent, bias))
     before = tf.concat([after[1:], first[None]], 0)
     return after, _gradient(inputs, count, before, heard, recurrent, lambda i: i)
 
 
-def _scan(inputs, count, first, recurrent, bias, place):
+def _scan(inputs, count, first, recurrent, bias):
     """Projected inputs [T or 1, B, 3 * units] (update, reset, candidate) -> the state after every step [T, B, units], and the
     projection of that before it [T, B, 3 * units].
 
-    place: where in time the i-th step is.
+    It runs in order, for the backward direction on reversed inputs: the converter to ONNX takes any loop to do so.
     """
     units, constant = recurrent.shape[0], inputs.shape[0] == 1
     given = None if constant else _read(inputs)
 
     def step(i, h, *lists):
-        t = place(i)
         heard = tf.nn.bias_add(tf.matmul(h, recurrent), bias)
-        update, _, candidate = _gates(inputs[0] if constant else given.read(t), heard)
+        update, _, candidate = _gates(inputs[0] if constant else given.read(i), heard)
         after = candidate + update * (h - candidate)
-        return i + 1, after, *(kept.write(t, value) for kept, value in zip(lists, (after, heard), strict=True))
+        return i + 1, after, *(kept.write(i, value) for kept, value in zip(lists, (after, heard), strict=True))
 
     lists = _list(count, inputs.dtype, units), _list(count, inputs.dtype, 3 * units)
     _, _, *lists = tf.while_loop(
