@@ -20,6 +20,7 @@ setup(
         include=["seqvae", "seqvae.*", "kvae", "kvae.*", "worldmodels", "worldmodels.*", "vrae", "vrae.*"]
     ),
     package_data={name: ["py.typed"] for name in ("seqvae", "kvae", "worldmodels", "vrae")},
+    entry_points={"console_scripts": ["seqvae = seqvae.cli:main"]},
     install_requires=[
         "tensorflow>=2.21,<2.22",
         "keras>=3.15.1,<4",

@@ -15,7 +15,7 @@ import tensorflow as tf
 from absl import app, flags
 
 import kvae
-from kvae.training import stages
+from kvae.stages import stages
 from seqvae.data import Sequences, block_mask, load, random_mask
 from seqvae.data.batches import Batches
 from seqvae.training import gradient_step

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from kvae.model import KVAE
 from seqvae.data import Sequences, block_mask, random_mask
+from seqvae.training.evaluate import weighted_means
 
 BLOCKS = tuple(range(1, 16, 2))
 DROPS = tuple(round(0.1 * i, 1) for i in range(1, 11))
@@ -141,14 +142,15 @@ def evaluate_elbo(
     model: KVAE, sequences: Sequences, *, batch_size: int = 64, kind: str = "marginal", seed: int = 0
 ) -> dict:
     """The ELBO and its terms over all sequences, in nats per observed frame, with the noise of `seed`."""
-    sums, frames = 0.0, 0.0
-    for i in range(0, len(sequences), batch_size):
-        part = sequences.take(slice(i, i + batch_size))
-        elbo = model.elbo(part.images, part.mask, part.controls, kind=kind, seed=[seed, i])
-        weight = part.images.shape[0] * part.steps if part.mask is None else float(part.mask.sum())
-        sums, frames = sums + weight * np.array([float(term) for term in elbo]), frames + weight
-    names = ["elbo", *elbo._fields[1:]]
-    return dict(zip(names, (sums / frames).tolist(), strict=True))
+
+    def parts():
+        for i in range(0, len(sequences), batch_size):
+            part = sequences.take(slice(i, i + batch_size))
+            elbo = model.elbo(part.images, part.mask, part.controls, kind=kind, seed=[seed, i])
+            terms = {"elbo" if name == "total" else name: value for name, value in elbo._asdict().items()}
+            yield terms, part.images.shape[0] * part.steps if part.mask is None else float(part.mask.sum())
+
+    return weighted_means(parts())
 
 
 def _on(images: np.ndarray) -> np.ndarray:

@@ -5,14 +5,10 @@ takes seconds to trace, so that in the fast tests settings in a list share a pla
 two places occurs, and every setting.
 """
 
-import sys
 from pathlib import Path
-from unittest import mock
 
 import numpy as np
 import pytest
-from absl import flags
-from absl.testing import flagsaver
 
 from seqvae.training import RunLog
 from tests.all_pairs import all_pairs, apart, sample
@@ -39,10 +35,7 @@ def assert_every_setting_is_in_a_fast_row(factors: dict) -> None:
 def train(script, arguments: str, folder: Path) -> list[dict]:
     """`main` of a command; the lines of its log."""
     print(f"python examples/{Path(script.__file__).name} {arguments}")  # shown where the test fails
-    argv = [script.__file__, *arguments.split(), "--run_name=run", f"--log_dir={folder}", "--display_step=1000"]
-    with flagsaver.flagsaver(), mock.patch.object(sys, "argv", argv):
-        flags.FLAGS(argv)
-        script.main(argv[:1])
+    script.main([script.__file__, *arguments.split(), "--run_name=run", f"--log_dir={folder}", "--display_step=1000"])
     (log,) = folder.glob("run_*/**/metrics.jsonl")
     lines = RunLog(log.parent, 1000).read()
     assert all(np.isfinite(value) for line in lines for value in line.values() if isinstance(value, float))

@@ -1,11 +1,13 @@
 """The README says only what works."""
 
+import dataclasses
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from seqvae.cli import COMMANDS, command
 from seqvae.physics import WORLDS, write_dataset, write_episode
 from worldmodels.data import PUSHED_BALLS
 
@@ -56,12 +58,12 @@ def test_links_and_flags_exist(document):
     for target in re.findall(r"\]\((?!http)([^)#]+)\)", text):
         assert ((ROOT / document).parent / target).exists(), target
     sources = "".join(
-        p.read_text(encoding="utf-8")
-        for f in ("examples", "datasets", "benchmarks")
-        for p in [*(ROOT / f).glob("*.py"), ROOT / "seqvae" / "runs.py"]
+        p.read_text(encoding="utf-8") for f in ("examples", "datasets", "benchmarks") for p in (ROOT / f).glob("*.py")
     )
-    for flag in set(re.findall(r"--(\w+)", text)) - {"help"} - _SRUN:
-        assert f'"{flag.removeprefix("no")}"' in sources or f'"{flag}"' in sources, flag
+    known = {"help", "resume", "overwrite"} | _SRUN
+    known |= {field.name for name in COMMANDS for field in dataclasses.fields(command(name).settings)}
+    for flag in set(re.findall(r"--(\w+)", text)) - known:
+        assert flag.removeprefix("no") in known or f'"{flag}"' in sources, flag
     for target in set(re.findall(r"make ([a-z-]+)\b", text)) & {"demo", "demo-worldmodels", "test", "test-all", "lint"}:
         assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)
 

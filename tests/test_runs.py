@@ -5,13 +5,13 @@ import sys
 
 import pytest
 
-from seqvae import runs
+from seqvae.commands import run as runs
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from seqvae import runs
-runs._lock(Path(sys.argv[1]))
+from seqvae.commands import run as runs
+runs.lock(Path(sys.argv[1]))
 print("held", flush=True)
 time.sleep(60)
 """
@@ -24,12 +24,12 @@ def test_a_second_process_in_the_same_run_is_refused_until_the_first_ends_or_is_
         with pytest.raises(
             ValueError, match=r"mine_kvae: another process is training this run. Wait for it, or choose"
         ):
-            runs._lock(folder)
-        runs._lock(folder.with_name("other_kvae"))
+            runs.lock(folder)
+        runs.lock(folder.with_name("other_kvae"))
         first.kill()
-    runs._lock(folder)
+    runs.lock(folder)
     with pytest.raises(ValueError, match="another process is training this run"):
-        runs._lock(folder)
+        runs.lock(folder)
     runs._LOCKS.clear()
 
 
@@ -39,7 +39,7 @@ def test_a_read_only_folder_for_the_runs_is_named(tmp_path, monkeypatch):
 
     monkeypatch.setattr(runs, "open", refuse, raising=False)
     with pytest.raises(OSError, match=r"--log_dir: cannot write .*\.mine_kvae\.lock \(Read-only file system\)"):
-        runs._lock(tmp_path / "mine_kvae")
+        runs.lock(tmp_path / "mine_kvae")
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1]", "null", "[" * 100_000, '{"a": 1'])

@@ -19,6 +19,10 @@ class Series(NamedTuple):
     mask: np.ndarray
     labels: np.ndarray | None = None
 
+    def batch(self) -> dict[str, np.ndarray]:
+        """The series under the keys of a batch."""
+        return {"sequences": self.sequences, "mask": self.mask}
+
     def take(self, indices) -> "Series":
         """The sequences at `indices`."""
         return Series(*(None if value is None else value[indices] for value in self))

@@ -1,18 +1,30 @@
-"""Whether the code is used: what to report beside the KL."""
+"""Held-out figures: the bound of test series, and how much the latent variables are used."""
 
 import numpy as np
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
+from seqvae.data.batches import Batches
+from seqvae.training.evaluate import weighted_means
+from vrae.data import Series
 from vrae.model import VRAE
 
 _ACTIVE = 0.01
 
 
-def use_of_code(
+def evaluate(model: VRAE, series: Series, *, seed: int = 0, batch_size: int = 256) -> dict[str, float]:
+    """The bound of test series, means over the sequences, with one draw of z each."""
+    batches = Batches(series.batch(), batch_size, shuffle=False).epoch(0)
+    return weighted_means(
+        (model.test_terms(batch, tf.constant([seed, i], tf.int32))._asdict(), float(model.count(batch)))
+        for i, batch in enumerate(batches)
+    )
+
+
+def latent_usage(
     model: VRAE, sequences, mask=None, condition=None, *, seed: int = 0, batch_size: int = 256
 ) -> dict[str, float]:
-    """How much the code of sequences [N, T, ...] says about them.
+    """How much information the latent variables hold about sequences [N, T, ...].
 
     kl: mean KL(q(z | x) || N(0, 1)), nats. active_units: dimensions whose mean varies over the sequences by more than 0.01
     (Burda et al. 2016). mutual_information: of x and z under q, nats: kl less KL(q(z) || N(0, 1)), by one draw of z for each

@@ -8,7 +8,7 @@ from sklearn.decomposition import PCA
 from seqvae import plotting
 from seqvae.files import write_json
 from vrae.data import Series
-from vrae.evaluation import use_of_code
+from vrae.evaluation import latent_usage
 from vrae.model import VRAE
 
 _SHOWN = 6
@@ -65,7 +65,7 @@ class Report:
 
     def final(self, bound: dict[str, float]) -> dict:
         """`evaluation.json`: the bound on the test series, and the use of the code; returns them."""
-        figures = bound | use_of_code(self._model, self._test.sequences, self._test.mask, seed=self._seed)
+        figures = bound | latent_usage(self._model, self._test.sequences, self._test.mask, seed=self._seed)
         write_json(self._folder / "evaluation.json", figures)
         return figures
 

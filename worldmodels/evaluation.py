@@ -9,6 +9,7 @@ import tensorflow as tf
 from seqvae.data import Shards
 from seqvae.data.streams import ShardBatches
 from seqvae.randomness import fold
+from seqvae.training.evaluate import weighted_means
 from worldmodels.conv_vae import ConvVAE
 from worldmodels.mdn_rnn import MDNRNN
 
@@ -19,7 +20,7 @@ _HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 def evaluate_vae(vae: ConvVAE, episodes: Shards, seed: int = 0) -> dict[str, float]:
     """Means over all frames of the terms of the loss, of the KL without its floor (`kl_nats`, nats a frame), and of the
     mean squared error of a pixel of `reconstruct` (`pixel_mse`)."""
-    return _averages(
+    return weighted_means(
         (_vae_figures(vae, batch, tf.constant([seed, i], tf.int32)), len(batch["frames"]))
         for i, batch in enumerate(ShardBatches(episodes, _BATCH, {"frames": "frames"}, shuffle=False, group=1).epoch(0))
     )
@@ -36,18 +37,9 @@ def _vae_figures(vae: ConvVAE, batch: dict, seed: tf.Tensor) -> dict[str, tf.Ten
 def evaluate_rnn(rnn: MDNRNN, batches, seed: int = 0) -> dict[str, float]:
     """Means over all predicted steps of the terms of the loss: `z` is the negative log-likelihood in nats per dimension."""
     seeds = tf.constant([seed, 1], tf.int32)
-    return _averages(
+    return weighted_means(
         (rnn.test_terms(batch, fold(seeds, i))._asdict(), rnn.count(batch)) for i, batch in enumerate(batches.epoch(0))
     )
-
-
-def _averages(parts: Iterable[tuple[dict, float]]) -> dict[str, float]:
-    sums, weight = {}, 0.0
-    for figures, count in parts:
-        weight += float(count)
-        for name, value in figures.items():
-            sums[name] = sums.get(name, 0.0) + float(value) * float(count)
-    return {name: value / weight for name, value in sums.items()}
 
 
 def baselines(train: Shards, test: Shards, seed: int = 0) -> dict[str, float]:

@@ -72,7 +72,7 @@ def test_every_flag_of_the_world(tmp_path):
     ("arguments", "message"),
     [
         (("moon",), "unknown world 'moon'; choose one of box, box_gravity, polygon, pong, box_push"),
-        ((), "give one world"),
+        ((), "expected one world, box, box_gravity, polygon, pong, box_push, got []"),
         (("box", "--gravity=1"), "--gravity: expected two numbers"),
         (("box", "--sequences=0"), "more shards than the 0 sequences"),
         (("box", "--radius=40"), "does not fit into a frame"),

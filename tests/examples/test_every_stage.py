@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 import vrae
-import vrae.training
-import vrae.vame.training
-import worldmodels.training
+import vrae.config
+import vrae.vame.command_config
+import worldmodels.config
 from seqvae.data import save
 from seqvae.data.batches import Batches
 from seqvae.training import Checkpoints, Stage, Trainer
@@ -24,7 +24,7 @@ CONVVAE = {
     "colour": (False, True),
     "last batch": ("full", "smaller"),
     "computing": ("", "--mixed_precision"),
-    "preset": in_turn(worldmodels.training.CONVVAE_PRESETS),
+    "preset": in_turn(worldmodels.config.CONVVAE_PRESETS),
     "order": (["", "--noshuffle"],),
 }
 
@@ -72,7 +72,7 @@ MDNRNN = {
     "computing": (["--mixed_precision", "--jit_compile"], ""),
     "last batch": (["smaller", "full"],),
     "windows": (["", "--seq_len=2"],),
-    "preset": in_turn(worldmodels.training.MDNRNN_PRESETS),
+    "preset": in_turn(worldmodels.config.MDNRNN_PRESETS),
 }
 
 
@@ -110,7 +110,7 @@ VRAE = {
     "decoder": (["", "--decoder=latent", "--teacher_forcing=0.5"],),
     "annealing": (["--annealing=none", "--annealing=sigmoid", "--annealing=cyclical", "--free_bits=0.1"],),
     "last batch": (["smaller", "full"],),
-    "preset": in_turn(vrae.training.PRESETS),
+    "preset": in_turn(vrae.config.PRESETS),
 }
 
 
@@ -176,7 +176,7 @@ VAME = {
     "computing": ("", "--mixed_precision"),
     "dropout": (["", "--dropout_encoder=0.5"],),
     "motifs": (["--segmentation=kmeans", "--segmentation=hmm", "--n_communities=2"],),
-    "preset": in_turn(vrae.vame.training.PRESETS),
+    "preset": in_turn(vrae.vame.command_config.PRESETS),
     "keys": (["softplus", "noise", "batch_mixing", "others"],),
 }
 KEYS = {

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import kvae.training
+import kvae.config
+import kvae.stages
 from seqvae.data import save, write_shard
 from tests.all_pairs import all_pairs
 from tests.command_lines import assert_every_setting_is_in_a_fast_row, every, in_turn, train
@@ -26,7 +27,7 @@ KVAE = {
     "last batch": ("full", "smaller"),
     "pixels": (["uint8", "colour", "float", "bool"],),
     "files": (["one", "shards"],),
-    "preset": in_turn(kvae.training.PRESETS),
+    "preset": in_turn(kvae.config.PRESETS),
     "frames": (["--nouse_vae", "", "--noconv", "--out_distr=gaussian", "--ll_keep_prob=0.5"],),
     "dynamics": (["", "--learn_u", "--noalpha_rnn --fifo_size=2", "--K=1"],),
     "objective": (["", "--sample_z", "--bound=sampled", "", "", ""],),  # seldom: the smoother takes long to trace
@@ -66,9 +67,9 @@ def run_kvae(load_script):
 
 @pytest.mark.parametrize("row", every(KVAE, 20))
 def test_kvae(run_kvae, without_figures, monkeypatch, tmp_path, row):
-    stages = kvae.training.stages
+    stages = kvae.stages.stages
     monkeypatch.setattr(
-        "kvae.training.stages", lambda *args, **given: [s for s in stages(*args, **given) if s.name == row["stage"]]
+        "kvae.train.stages", lambda *args, **given: [s for s in stages(*args, **given) if s.name == row["stage"]]
     )
     wanted = " ".join(f"--{name}={epochs}" for name, epochs in zip(EPOCHS, STAGES[row["stage"]], strict=True))
     options = " ".join(row[name] for name in ("preset", "frames", "dynamics", "objective", "computing"))
@@ -84,7 +85,7 @@ def test_kvae(run_kvae, without_figures, monkeypatch, tmp_path, row):
 
 def test_every_stage_of_the_kvae_is_among_the_rows():
     model = kvae.KVAE((8, 8), num_filters=(2,), alpha_units=2)
-    made = kvae.training.stages(model, num_epochs=3, **dict.fromkeys(EPOCHS, 1), codes=dict)
+    made = kvae.stages.stages(model, num_epochs=3, **dict.fromkeys(EPOCHS, 1), codes=dict)
     assert {stage.name for stage in made} == set(STAGES) == {row["stage"] for row in all_pairs(KVAE)}
 
 

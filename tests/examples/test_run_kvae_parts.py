@@ -1,4 +1,4 @@
-"""The parts of examples/run_kvae.py that can be tried without a run of their own."""
+"""The parts of the command `kvae` that can be tried without a run of their own."""
 
 import shutil
 from pathlib import Path
@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 import kvae
+from kvae import train
+from kvae.config import KVAESettings
 
 ROOT = Path(__file__).parents[2]
-SCRIPT = ROOT / "examples" / "run_kvae.py"
 GOLDEN = ROOT / "tests" / "golden" / "kvae"
 
 # The original's flags and defaults (its utils/config.py at 849d631); run_name is the time there and here.
@@ -25,34 +26,29 @@ DEFAULTS = dict(
 )  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def script(load_script):
-    return load_script(SCRIPT)
+def test_flags_have_the_originals_defaults():
+    settings = KVAESettings()
+    assert {name: getattr(settings, name) for name in DEFAULTS} == DEFAULTS
 
 
-def test_flags_have_the_originals_defaults(script):
-    found = {name: script.flags.FLAGS[name].default for name in DEFAULTS}
-    assert found == DEFAULTS
-
-
-def test_reload_model_takes_ours_and_the_originals(script, tmp_path):
+def test_reload_model_takes_ours_and_the_originals(tmp_path):
     arrays = np.load(GOLDEN / "lstm_conv.npz", allow_pickle=False)
     (tmp_path / "config.json").write_text(str(arrays["config"]))
     for part in (GOLDEN / "checkpoint").iterdir():
         shutil.copy(part, tmp_path)
-    theirs = script._model({"reload_model": str(tmp_path / "model.ckpt")}, (16, 16))
+    theirs = train._model(KVAESettings(reload_model=str(tmp_path / "model.ckpt")), (16, 16))
     np.testing.assert_allclose(theirs.A.numpy(), arrays["var_A"])
     assert theirs.bound == "sampled"
     theirs.save(tmp_path / "model.keras")
-    ours = script._model({"reload_model": str(tmp_path / "model.keras")}, (16, 16))
+    ours = train._model(KVAESettings(reload_model=str(tmp_path / "model.keras")), (16, 16))
     for mine, other in zip(ours.get_weights(), theirs.get_weights(), strict=True):
         np.testing.assert_array_equal(mine, other)
     with pytest.raises(ValueError, match=r"--reload_model: .*model.keras is not a Kalman VAE for frames \(32, 32\)"):
-        script._model({"reload_model": str(tmp_path / "model.keras")}, (32, 32))
+        train._model(KVAESettings(reload_model=str(tmp_path / "model.keras")), (32, 32))
 
 
 def test_stages_are_the_originals():
-    from kvae.training import stages
+    from kvae.stages import stages
 
     keras.utils.set_random_seed(0)
     model = kvae.KVAE((8, 8), num_filters=(2,), alpha_units=3)
@@ -79,10 +75,9 @@ def test_stages_are_the_originals():
         stages(model, num_epochs=0, only_vae_epochs=0, kf_update_steps=0)
 
 
-def test_mixed_precision_makes_the_convolutions_bfloat16_and_nothing_else(script):
-    config = {name: script.flags.FLAGS[name].default for name in script._MODEL} | {"reload_model": ""}
-    model = script._model(config | {"mixed_precision": True, "num_filters": "2"}, (8, 8))
+def test_mixed_precision_makes_the_convolutions_bfloat16_and_nothing_else():
+    model = train._model(KVAESettings(mixed_precision=True, num_filters="2"), (8, 8))
     assert (model.frame_vae.compute_dtype, model.dynamics.compute_dtype) == ("bfloat16", "float32")
     assert {w.dtype for w in model.weights if "seed" not in w.path} == {"float32"}
-    plain = script._model(config | {"mixed_precision": False, "num_filters": "2"}, (8, 8))
+    plain = train._model(KVAESettings(num_filters="2"), (8, 8))
     assert plain.frame_vae.compute_dtype == "float32"

@@ -10,7 +10,7 @@ import pytest
 
 from seqvae.data import save
 from vrae.vame.data import Statistics
-from vrae.vame.evaluation import agreement, baselines, of_windows
+from vrae.vame.motif_scores import agreement, baselines, of_windows
 from vrae.vame.motifs import segment
 from vrae.vame.segmenters import load_segmenter
 

@@ -12,7 +12,8 @@ import keras
 import numpy as np
 import pytest
 
-from vrae import VRAE
+from vrae import VRAE, train
+from vrae.config import VRAESettings
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "run_vrae.py"
 SMALL = ("--csv=mine.csv", "--z_size=2", "--rnn_size=4", "--batch_size=4", "--num_epochs=3", "--annealing_epochs=2",
@@ -81,15 +82,13 @@ def test_a_run_that_was_killed_goes_on_to_the_same_weights(folder, whole):
         np.testing.assert_array_equal(a, b)
 
 
-def test_series_are_cut_and_made_as_asked_for(load_script, folder):
-    script = load_script(SCRIPT)
-    config = dict(csv="", npz="", window=0, sequences=3, seed=0)
-    assert script._series(config).sequences.shape[2] == 2
-    assert script._series(config | {"window": 10}).sequences.shape[1:] == (10, 2)
+def test_series_are_cut_and_made_as_asked_for():
+    assert train._series(VRAESettings(sequences=3)).sequences.shape[2] == 2
+    assert train._series(VRAESettings(sequences=3, window=10)).sequences.shape[1:] == (10, 2)
     with pytest.raises(ValueError, match="--window: no series has 99 steps"):
-        script._series(config | {"window": 99})
+        train._series(VRAESettings(sequences=3, window=99))
     with pytest.raises(ValueError, match="--csv, --npz: expected one of them"):
-        script._series(config | {"csv": "a", "npz": "b"})
+        train._series(VRAESettings(csv="a", npz="b"))
     for kind, weights in (("none", [1, 1]), ("linear", [0, 0.5]), ("cyclical", [0, 1])):
-        schedule = script._schedule({"annealing": kind, "annealing_epochs": 2})
+        schedule = train._schedule(VRAESettings(annealing=kind, annealing_epochs=2))
         assert [schedule(epoch) for epoch in range(2)] == weights

@@ -24,7 +24,7 @@ def shown_by_help(script: str, *flags: str) -> str:
 
 def test_help_of_run_kvae_shows_the_originals_options():
     shown = shown_by_help("examples/run_kvae.py", "--help")
-    assert [flag for flag in FLAGS.split() if f"--{flag}:" not in shown and f"--[no]{flag}:" not in shown] == []
+    assert [flag for flag in FLAGS.split() if f"--{flag}=" not in shown and f"--[no]{flag} " not in shown] == []
 
 
 def test_every_world_is_generated_by_its_name():

@@ -9,7 +9,7 @@ import tensorflow_probability as tfp
 from seqvae.objectives import KLAnnealing, linear
 from tests.tolerances import FLOAT32, SAME_FLOAT32, STANDARD_ERRORS
 from vrae import VRAE
-from vrae.evaluation import use_of_code
+from vrae.evaluation import latent_usage
 
 tfd = tfp.distributions
 SMALL = dict(feature_size=3, z_size=2, rnn_size=5)
@@ -226,7 +226,7 @@ def test_the_use_of_the_code_is_that_of_known_posteriors():
             return tfd.MultivariateNormalDiag(mean, tf.constant([0.5, 1.0]) * tf.ones_like(mean))
 
     x = np.random.default_rng(0).normal(0, 0.75**0.5, 3000).astype(np.float32)
-    found = use_of_code(Known(), x)
+    found = latent_usage(Known(), x)
     information = np.log(2.0)  # 1/2 log(1 / 0.25)
     assert found["active_units"] == 1
     np.testing.assert_allclose(found["kl"], 0.5 * (0.25 + x.var() + x.mean() ** 2 - 1) + information, rtol=1e-3)

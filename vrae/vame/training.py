@@ -29,15 +29,6 @@ _LOSS_FILES = {
     "weight_values": "kl_weight", "mse_train_losses": "train_mse", "mse_test_losses": "test_mse",
     "fut_losses": "train_future",
 }  # fmt: skip
-PRESETS: dict[str, dict] = {
-    "": {},
-    "demo": {
-        "time_window": 12, "prediction_steps": 6, "zdims": 10, "kmeans_loss": 10, "hidden_size_layer_1": 64,
-        "hidden_size_rec": 64, "hidden_size_pred": 64, "learning_rate": 2e-3, "max_epochs": 25, "steps_per_epoch": 100,
-        "n_clusters": 5, "segmentation": "hmm",
-    },
-}  # fmt: skip
-""""": VAME's defaults; "demo": minutes on a laptop, for the simulated poses."""
 
 _OBJECTIVE = ("beta", "kmeans_loss", "kmeans_lambda", "mse_reconstruction_reduction", "mse_prediction_reduction", "noise",
               "missing_values")  # fmt: skip

@@ -1,42 +1,10 @@
-"""How the Kalman VAE is trained: its stages, and named settings of the flags."""
+"""The stages of training a Kalman VAE."""
 
 from collections.abc import Callable
 
 from kvae.model import KVAE
 from seqvae.data.batches import Batches
 from seqvae.training import Stage, cosine_decay
-
-_LARGER_DYNAMICS = {"K": 7, "alpha_units": 128}
-"""More matrices than 3, for a ball that meets a wall early or late in a step, and units to choose among them."""
-
-PRESETS: dict[str, dict] = {
-    "": {},
-    "paper": {"bound": "sampled", "shuffle": False},
-    "demo": _LARGER_DYNAMICS
-    | {
-        "num_filters": "16,16,16",
-        "num_epochs": 4,
-        "kf_update_steps": 2,
-        "decay_rate": 0.5,
-        "decay_steps": 3,
-        "dynamics_epochs": 5,
-        "refine_epochs": 5,
-        "generate_step": 100,
-    },
-    "best": _LARGER_DYNAMICS
-    | {
-        "num_filters": "16,16,16",
-        "num_epochs": 12,
-        "kf_update_steps": 4,
-        "decay_rate": 0.5,
-        "decay_steps": 4,
-        "dynamics_epochs": 15,
-        "refine_epochs": 20,
-        "generate_step": 100,
-    },
-}
-"""Flags by preset. "" is the original's flags with the bound of our choice, "paper" the original's bound and fixed order;
-"demo" takes minutes, "best" imputes best of what was tried."""
 
 
 def stages(

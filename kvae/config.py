@@ -1,0 +1,136 @@
+"""The settings of the command that trains a Kalman variational auto-encoder, and named presets of them."""
+
+from seqvae.commands import Affects, Command, DeviceSettings, RunSettings, Settings, command_settings, group, setting
+
+
+@group("The encoder and decoder", Affects.MODEL)
+class NetworkSettings(Settings):
+    out_distr: str = setting("bernoulli", "distribution of the pixels", choices=("bernoulli", "gaussian"))
+    conv: bool = setting(True, "convolutional encoder and decoder; --noconv: dense layers")
+    activation: str = setting("relu", "of the encoder and decoder: relu, tanh, elu, linear")
+    filter_size: int = setting(3, "width of the filters")
+    num_filters: str = setting("32,32,32", "filters of each conv layer")
+    vae_num_units: int = setting(25, "units of each dense layer (--noconv)")
+    num_layers: int = setting(2, "dense layers (--noconv)")
+    noise_pixel_var: float = setting(0.1, "variance of a pixel (gaussian)")
+    ll_keep_prob: float = setting(1.0, "share of the frames that a training step decodes: below 1 it is faster")
+    use_vae: bool = setting(True, "--nouse_vae: a plain auto-encoder")
+    scale_reconstruction: float = setting(0.3, "weight of log p(x|a) in the objective")
+
+
+@group("The state-space model", Affects.MODEL)
+class StateSpaceSettings(Settings):
+    dim_a: int = setting(2, "size of the code a")
+    dim_z: int = setting(4, "size of the state z")
+    dim_u: int = setting(1, "size of the controls u; taken from the dataset where it has controls")
+    K: int = setting(3, "matrices that are mixed")
+    noise_emission: float = setting(0.03, "variance R of a given z")
+    noise_transition: float = setting(0.08, "variance Q of a step of z")
+    init_cov: float = setting(20.0, "variance of the first z")
+    init_kf_matrices: float = setting(0.05, "standard deviation of the first B and C")
+    sample_z: bool = setting(False, "decode the smoothed states' codes instead of the encoder's")
+    bound: str = setting(
+        "marginal", "the LGSSM's part of the objective; sampled: the original's", choices=("marginal", "sampled")
+    )
+    jit_compile: bool | None = setting(
+        None, "XLA for the state-space model; default: for sequences of 64 steps or more"
+    )
+
+
+@group("The dynamics network", Affects.MODEL)
+class DynamicsSettings(Settings):
+    alpha_rnn: bool = setting(True, "an LSTM; --noalpha_rnn: dense layers on the last fifo_size codes")
+    alpha_units: int = setting(50, "units of the dynamics network")
+    alpha_layers: int = setting(2, "its dense layers (--noalpha_rnn)")
+    alpha_activation: str = setting("relu", "their activation (--noalpha_rnn)")
+    fifo_size: int = setting(1, "codes that are its input (--noalpha_rnn)")
+    learn_u: bool = setting(False, "the dynamics network gives the controls too")
+
+
+@group("Training", Affects.TRAINING)
+class TrainingSettings(Settings):
+    num_epochs: int = setting(80, "epochs in all", affects=Affects.NOTHING)
+    batch_size: int = setting(32, "sequences in a batch")
+    init_lr: float = setting(0.007, "first learning rate")
+    decay_rate: float = setting(0.85, "factor on the learning rate")
+    decay_steps: int = setting(20, "epochs between two such factors")
+    max_grad_norm: float = setting(150.0, "the gradients' global norm is clipped to it")
+    only_vae_epochs: int = setting(0, "epochs that train the encoder and decoder alone")
+    kf_update_steps: int = setting(10, "epochs after those that train A, B, C and a_0 too")
+    dynamics_epochs: int = setting(0, "epochs after num_epochs that train A, B, C and the dynamics network alone: fast")
+    refine_epochs: int = setting(0, "epochs after those that train everything again, and dynamics_epochs once more")
+    train_miss_prob: float = setting(0.0, "probability that a training frame is missing, the same in every epoch")
+    t_init_train_miss: int = setting(3, "frames observed at the beginning all the same")
+    shuffle: bool = setting(True, "a new order of the sequences every epoch")
+    mixed_precision: bool = setting(False, "convolutions in bfloat16, the rest in float32: faster")
+
+
+@group("Data and weights")
+class DataSettings(Settings):
+    dataset: str = setting("box", "box, box_gravity, polygon, pong, box_push (made where missing), or an .npz")
+    data_dir: str = setting("datasets", "folder of the datasets")
+    reload_model: str = setting("", "start from these weights: a model.keras of ours, or the original's .../model.ckpt")
+
+
+@group("Pictures and figures")
+class ReportSettings(Settings):
+    generate_step: int = setting(20, "epochs between two sets of pictures; also after the first and the last")
+    n_steps_gen: int = setting(80, "frames of a generated video")
+    t_init_mask: int = setting(4, "observed frames before the gap that is imputed")
+    t_steps_mask: int = setting(12, "missing frames of that gap")
+
+
+@command_settings
+class KVAESettings(
+    DataSettings, NetworkSettings, StateSpaceSettings, DynamicsSettings, TrainingSettings, RunSettings, DeviceSettings,
+    ReportSettings,
+):  # fmt: skip
+    """The original program's flags, with its defaults, and ours."""
+
+
+_LARGER_DYNAMICS = {"K": 7, "alpha_units": 128}
+"""More matrices than 3, for a ball that meets a wall early or late in a step, and units to choose among them."""
+
+PRESETS: dict[str, dict] = {
+    "": {},
+    "paper": {"bound": "sampled", "shuffle": False},
+    "demo": _LARGER_DYNAMICS
+    | {
+        "num_filters": "16,16,16",
+        "num_epochs": 4,
+        "kf_update_steps": 2,
+        "decay_rate": 0.5,
+        "decay_steps": 3,
+        "dynamics_epochs": 5,
+        "refine_epochs": 5,
+        "generate_step": 100,
+    },
+    "best": _LARGER_DYNAMICS
+    | {
+        "num_filters": "16,16,16",
+        "num_epochs": 12,
+        "kf_update_steps": 4,
+        "decay_rate": 0.5,
+        "decay_steps": 4,
+        "dynamics_epochs": 15,
+        "refine_epochs": 20,
+        "generate_step": 100,
+    },
+}
+"""Settings by preset. "" is the original's with the bound of our choice, "paper" the original's bound and fixed order;
+"demo" takes minutes, "best" imputes best of what was tried."""
+
+KVAE = Command(
+    name="kvae",
+    settings=KVAESettings,
+    presets=PRESETS,
+    module="kvae.train",
+    description="""Trains a Kalman variational auto-encoder, with the flags of the original program.
+
+    COMMAND                                      # the original's settings on bouncing balls
+    COMMAND --preset=demo                        # minutes, not hours
+    COMMAND --dataset=videos.npz                 # images [N, T, H, W] or [N, T, H, W, C], or its shards
+    COMMAND --run_name=mine --resume             # resumes a stopped run
+
+A run writes logs/<run>_kvae/: config.json, metrics.jsonl, checkpoints/, model.keras, videos, plots, imputation.json.""",
+)

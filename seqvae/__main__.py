@@ -1,0 +1,5 @@
+"""`python -m seqvae`."""
+
+from seqvae.cli import main
+
+main()

@@ -1,0 +1,62 @@
+"""The commands of this package: `seqvae NAME`, `python -m seqvae NAME`, and the scripts in examples/ and datasets/.
+
+The only module of `seqvae` that knows the model families.
+"""
+
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+
+from seqvae.commands import Command, Tool
+
+COMMANDS = {
+    "kvae": ("kvae.config", "KVAE", "a Kalman variational auto-encoder, on videos"),
+    "convvae": ("worldmodels.config", "CONVVAE", "the ConvVAE of World Models, on frames of episodes"),
+    "mdnrnn": ("worldmodels.config", "MDNRNN", "the MDN-RNN of World Models, on a ConvVAE's codes"),
+    "vrae": ("vrae.config", "VRAE", "a variational recurrent auto-encoder, on series"),
+    "vame": ("vrae.vame.command_config", "VAME", "VAME's RNN-VAE, from poses to motifs"),
+    "make-data": ("seqvae.physics.make_data", "MAKE_DATA", "datasets of bouncing balls"),
+    "from-videos": ("seqvae.data.from_videos", "FROM_VIDEOS", "a dataset of a folder of videos"),
+}
+"""By name: the module of its settings, the `Command` or `Tool` in it, and what it trains or makes."""
+
+
+def main(argv: list[str] | None = None) -> None:
+    """`seqvae NAME FLAGS`."""
+    argv = sys.argv if argv is None else argv
+    if len(argv) < 2 or argv[1] in ("--help", "-h", "help"):
+        print(_usage())
+        return
+    if argv[1] not in COMMANDS:
+        print(f"seqvae: expected one of {', '.join(COMMANDS)}, got {argv[1]!r}.", file=sys.stderr)
+        sys.exit(2)
+    command(argv[1]).main([f"seqvae {argv[1]}", *argv[2:]], f"seqvae {argv[1]}")
+
+
+def command(name: str) -> Command | Tool:
+    """The command of a name."""
+    module, attribute, _ = COMMANDS[name]
+    load = importlib.import_module if module.startswith("seqvae.") else _without_its_package
+    return getattr(load(module), attribute)
+
+
+def _usage() -> str:
+    rows = "\n".join(f"  {name:12}{text}" for name, (*_, text) in COMMANDS.items())
+    return f"seqvae NAME [flags]\n\n{rows}\n\n`seqvae NAME --help` lists the flags."
+
+
+def _without_its_package(name: str):
+    """A module of a family, without importing the family: TensorFlow takes seconds, and --help should not wait for it."""
+    if name in sys.modules:
+        return sys.modules[name]
+    package, *rest = name.split(".")
+    found = importlib.util.find_spec(package)
+    if found is None or not found.submodule_search_locations:
+        raise ImportError(f"{package}: not installed.")
+    path = Path(found.submodule_search_locations[0], *rest).with_suffix(".py")
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # the family finds it here, so that there is one of each class
+    spec.loader.exec_module(module)
+    return module

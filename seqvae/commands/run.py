@@ -1,0 +1,156 @@
+"""A run of a command: its folder, which one process at a time may write, its settings, its devices and its training."""
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+try:
+    import fcntl
+except ImportError:  # Windows has none: two processes may there be given the same run
+    fcntl = None
+
+_LOCKS = []
+
+
+class Run:
+    """One run of a command.
+
+    Attributes:
+        folder: of the run's files.
+        settings: of the run.
+        placement: the `Placement` in whose scope the model is made; there once `prepare` was called.
+    """
+
+    def __init__(self, folder: Path, settings, *, resume: bool = False, overwrite: bool = False):
+        self.folder, self.settings = folder, settings
+        self._resume, self._overwrite = resume, overwrite
+        self.placement: Any = None
+
+    def prepare(self) -> None:
+        """Devices and seeds, before TensorFlow is used: no GPU memory before it is needed, determinism where asked for."""
+        import keras
+        import tensorflow as tf
+
+        from seqvae.training.distribution import distribution
+
+        for device in tf.config.list_physical_devices("GPU"):
+            tf.config.experimental.set_memory_growth(device, True)
+        self.placement = distribution(self.settings.strategy, self.settings.replicas)
+        keras.utils.set_random_seed(self.settings.seed)
+        if self.settings.deterministic:
+            tf.config.experimental.enable_op_determinism()
+
+    def change(self, **settings):
+        """Replaces settings that the data decide, before config.json is written; the new settings."""
+        self.settings = dataclasses.replace(self.settings, **settings)
+        return self.settings
+
+    def claim(self) -> None:
+        """Makes the run's folder. Only the chief worker writes it; an earlier run is not overwritten unasked."""
+        if not self.placement.chief:
+            return
+        lock(self.folder)
+        if (self.folder / "config.json").exists() and not self._resume:
+            if not self._overwrite:
+                raise ValueError(
+                    f"{self.folder}: a run of this name is there. Add --resume or --overwrite, or choose another --run_name."
+                )
+            shutil.rmtree(self.folder)
+        _make(self.folder)
+
+    def write_config(self) -> None:
+        """Writes config.json, the settings of the run."""
+        from seqvae.files import write_json
+
+        write_json(self.folder / "config.json", dataclasses.asdict(self.settings))
+
+    def train(self, trainer, about: str):
+        """Trains from the newest checkpoint where --resume asks for it, else from the beginning.
+
+        Args:
+            trainer: a `Trainer`.
+            about: a line that says what is trained on what.
+
+        Returns:
+            The run's log; None in workers that are not the chief.
+        """
+        resumed = self._resume and trainer.resume()
+        if trainer.distribution.chief:
+            if self._resume and not resumed:
+                print("no checkpoint yet: the run starts again from its seed")
+            self.write_config()
+            print(f"{about} -> {self.folder}")
+        return trainer.run()
+
+    def due(self, epoch: int, step: int) -> bool:
+        """Whether something that is done every `step` epochs is done after this one."""
+        return (epoch + 1) % step == 0
+
+
+def folder_to_resume(log_dir: str, run_name: str, command: str) -> Path:
+    """The newest run of a command in log_dir, or the one called run_name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    pattern = f"{run_name or '*'}_{command}/config.json"
+    found = sorted(Path(log_dir).glob(pattern), key=lambda path: path.stat().st_mtime)
+    if not found:
+        raise ValueError(
+            f"--resume: no run {pattern.removesuffix('/config.json')} in {log_dir}. Check --log_dir and --run_name."
+        )
+    return found[-1].parent
+
+
+def saved_config(path: Path, settings: type | None = None) -> dict:
+    """The settings of a run by its config.json.
+
+    Args:
+        settings: the dataclass that knows them; None: they are not checked.
+
+    Raises:
+        ValueError: the file is damaged, or has a setting that the command does not have.
+    """
+    try:
+        saved = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(saved, dict):
+            raise ValueError("no object of settings")
+        unknown = set(saved) - {f.name for f in dataclasses.fields(settings)} if settings else set()
+        if unknown:
+            raise ValueError(f"unknown settings {', '.join(sorted(unknown))}")
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: damaged ({error}). Write the run's settings into it, or start a new run.") from error
+    return saved
+
+
+def lock(folder: Path) -> None:
+    """Keeps other processes from the run until this one ends, however it ends: the kernel gives the lock back.
+
+    Raises:
+        ValueError: another process has it. OSError: the folder cannot be written.
+    """
+    if fcntl is None:
+        return
+    _make(folder.parent)
+    path = folder.with_name(f".{folder.name}.lock")
+    try:
+        file = open(path, "w")  # noqa: SIM115  (open as long as the process lives)
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise ValueError(
+            f"{folder}: another process is training this run. Wait for it, or choose another --run_name."
+        ) from None
+    except OSError as error:
+        raise OSError(f"--log_dir: cannot write {path} ({error.strerror}). Choose a writable folder.") from error
+    _LOCKS.append(file)
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(
+            f"--log_dir: cannot make the folder {folder} ({error.strerror}). Choose a writable folder."
+        ) from error

@@ -1,0 +1,101 @@
+"""Making bouncing-ball datasets: the settings of the command and what it does."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from seqvae.commands import Settings, Tool, command_settings, group, setting
+from seqvae.data import load
+from seqvae.physics.dataset import write_dataset
+from seqvae.physics.worlds import WORLDS, World
+
+
+@group("The files")
+class FileSettings(Settings):
+    sequences: int = setting(5000, "training sequences")
+    test_sequences: int = setting(1000, "test sequences; 0 writes no test file")
+    steps: int = setting(20, "frames in a sequence")
+    out: str = setting("datasets", "folder for the files")
+    seed: int = setting(1234, "seed of every random draw")
+    workers: int = setting(os.cpu_count() or 1, "processes; the files do not depend on it")
+    shards: int = setting(1, "cut each set into this many files")
+    shard: int | None = setting(None, "make only this shard (0 to shards - 1)")
+    preview: bool = setting(False, "also write WORLD.gif and WORLD.png, the first sequences to look at")
+
+
+@group("The world; default: as its name says")
+class WorldSettings(Settings):
+    scale: int = setting(1, "resolution: 1 draws 32x32 pixels, 2 draws 64x64; every length grows with it")
+    dt: float | None = setting(None, "time units from frame to frame")
+    radius: float | None = setting(None, "radius of a ball in pixels, before scaling")
+    speed_limits: str | None = setting(None, "low,high of the first speed, pixels per time unit, before scaling")
+    angle_limits: str | None = setting(None, "low,high of the first direction in degrees")
+    gravity: str | None = setting(None, "x,y of the acceleration, y up, before scaling")
+    start_spread: float | None = setting(None, "standard deviation of the first position in pixels, before scaling")
+    balls: int | None = setting(None, "number of balls")
+    push: float | None = setting(
+        None, "standard deviation of the recorded random force, pixels per frame, before scaling"
+    )
+    colour: bool | None = setting(None, "draw each ball in its own colour, frames [H, W, 3]")
+
+
+@command_settings
+class MakeDataSettings(FileSettings, WorldSettings):
+    """The paper's sizes."""
+
+
+MAKE_DATA = Tool(
+    settings=MakeDataSettings,
+    module="seqvae.physics.make_data",
+    argument=f"world, {', '.join(WORLDS)}",
+    description=f"""Makes the bouncing-ball datasets.
+
+    COMMAND box                       # 5000 + 1000 sequences
+    COMMAND pong --sequences=200 --test_sequences=50 --workers=2 --out=/tmp/pong
+    COMMAND box --shards=8 --shard=3  # one eighth of a large set, on any machine
+    COMMAND polygon --preview         # adds a GIF and a contact sheet
+
+Worlds: {", ".join(WORLDS)}. Sequence i depends on the seed and on i alone.""",
+)
+
+
+def run(name: str, s: MakeDataSettings) -> None:
+    """Writes the files of the world called `name`."""
+    options = {
+        key: getattr(s, key) for key in ("sequences", "test_sequences", "steps", "seed", "workers", "shards", "shard")
+    }
+    paths = write_dataset(_world(name, s), s.out, **options)
+    paths += _preview(paths[0]) if s.preview else []
+    for path in paths:
+        print(f"{path}  {path.stat().st_size / 1e6:.2f} MB")
+
+
+def _world(name: str, s: MakeDataSettings) -> World:
+    """The world called `name`, with the fields that the settings change."""
+    if name not in WORLDS:
+        raise ValueError(f"unknown world {name!r}; choose one of {', '.join(WORLDS)}.")
+    fields = ("dt", "radius", "start_spread", "balls", "push", "colour")
+    given = {field: getattr(s, field) for field in fields if getattr(s, field) is not None}
+    for field in ("speed_limits", "angle_limits", "gravity"):
+        if getattr(s, field) is not None:
+            given[field] = _pair(field, getattr(s, field))
+    return replace(WORLDS[name], **given).scaled(s.scale)
+
+
+def _pair(name: str, text: str) -> tuple[float, float]:
+    try:
+        low, high = map(float, text.split(","))
+    except ValueError:
+        raise ValueError(f"--{name}: expected two numbers with a comma between them, got {text}.") from None
+    return low, high
+
+
+def _preview(path: Path) -> list[Path]:
+    """Writes a GIF and a contact sheet of the first sequences beside a dataset file."""
+    from seqvae.plotting import contact_sheet, save_figure, save_video, tile_videos
+
+    images = load(path).images
+    movie, sheet = path.with_suffix(".gif"), path.with_suffix(".png")
+    save_video(movie, tile_videos(images[:12]))
+    save_figure(sheet, contact_sheet(images[:8, :10], title=f"{path.stem}: eight sequences, their first ten frames"))
+    return [movie, sheet]

@@ -1,0 +1,20 @@
+"""Averages over the batches of test data."""
+
+from collections.abc import Iterable, Mapping
+
+
+def weighted_means(parts: Iterable[tuple[Mapping, float]]) -> dict[str, float]:
+    """Means of named figures over batches.
+
+    Args:
+        parts: of each batch, its means by name, and its weight: the number of rows or frames that they are means over.
+
+    Returns:
+        The mean of each figure over all batches.
+    """
+    sums, total = {}, 0.0
+    for figures, weight in parts:
+        total += float(weight)
+        for name, value in figures.items():
+            sums[name] = sums.get(name, 0.0) + float(weight) * float(value)
+    return {name: value / total for name, value in sums.items()}

@@ -1,0 +1,86 @@
+"""The settings of the command that goes from poses to motifs, and named presets of them.
+
+Those of the model and its training are keys of VAME's config.yaml (`vrae.vame.config`), with VAME's defaults.
+"""
+
+from seqvae.commands import Affects, Command, DeviceSettings, RunSettings, Settings, command_settings, group, setting
+
+
+@group("Data")
+class SessionSettings(Settings):
+    dataset: str = setting(
+        "simulated",
+        "simulated, or a folder of sessions: .npz with `positions` [features, frames], or DeepLabCut's .csv",
+    )
+    centre: str | None = setting(None, "keypoint that is moved to 0 (.csv)")
+    ahead: str | None = setting(None, "keypoint that is turned straight up (.csv)")
+    confidence: float = setting(0.9, "a keypoint of a lower likelihood is missing in that frame (.csv)")
+    sessions: int = setting(4, "sessions (simulated)")
+    frames: int = setting(9000, "frames of a session (simulated)")
+    missing: float = setting(0.0, "share of frames at which a keypoint is missing (simulated)")
+    missing_values: bool = setting(False, "NaN in positions is missing, not an error", affects=Affects.TRAINING)
+
+
+@group("The model", Affects.MODEL)
+class NetworkSettings(Settings):
+    time_window: int = setting(30, "frames of a window")
+    zdims: int = setting(30, "size of the code")
+    prediction_steps: int = setting(15, "frames after the window that are predicted")
+    hidden_size_layer_1: int = setting(256, "units of the encoder, each direction")
+    hidden_size_rec: int = setting(256, "units of the decoder")
+    hidden_size_pred: int = setting(256, "units of the decoder of the future")
+    dropout_encoder: float = setting(0.0, "of the encoder's first layer")
+
+
+@group("Training", Affects.TRAINING)
+class TrainingSettings(Settings):
+    batch_size: int = setting(256, "windows in a batch")
+    max_epochs: int = setting(500, "epochs")
+    learning_rate: float = setting(5e-4, "first learning rate")
+    beta: float = setting(1.0, "weight of the KL")
+    kl_start: int = setting(2, "epochs without the KL")
+    annealtime: int = setting(4, "epochs in which its weight rises to 1")
+    kmeans_loss: int = setting(30, "singular values in the cluster term")
+    kmeans_lambda: float = setting(0.1, "weight of the cluster term")
+    steps_per_epoch: int | None = setting(None, "batches of an epoch; default: one window a frame")
+    mixed_precision: bool = setting(False, "bfloat16 in the recurrent layers")
+    model_convergence: int = setting(50, "epochs without a better model that end the training")
+
+
+@group("Motifs")
+class MotifSettings(Settings):
+    n_clusters: int = setting(15, "motifs")
+    segmentation: str = setting("kmeans", "how motifs are found in the codes", choices=("kmeans", "hmm"))
+    n_communities: int | None = setting(None, "behaviours: motifs that follow each other are joined to this number")
+
+
+@command_settings
+class VAMESettings(SessionSettings, NetworkSettings, TrainingSettings, MotifSettings, RunSettings, DeviceSettings):
+    """VAME's defaults."""
+
+
+PRESETS: dict[str, dict] = {
+    "": {},
+    "demo": {
+        "time_window": 12, "prediction_steps": 6, "zdims": 10, "kmeans_loss": 10, "hidden_size_layer_1": 64,
+        "hidden_size_rec": 64, "hidden_size_pred": 64, "learning_rate": 2e-3, "max_epochs": 25, "steps_per_epoch": 100,
+        "n_clusters": 5, "segmentation": "hmm",
+    },
+}  # fmt: skip
+""""": VAME's defaults; "demo": minutes on a laptop, for the simulated poses."""
+
+VAME = Command(
+    name="vame",
+    settings=VAMESettings,
+    presets=PRESETS,
+    module="vrae.vame.workflow",
+    description="""VAME from pose series to motifs: trains the RNN-VAE, embeds every session, segments the codes.
+
+    COMMAND                                      # simulated poses with known motifs
+    COMMAND --dataset=FOLDER                     # a folder of .npz with `positions` [features, frames]
+    COMMAND --dataset=FOLDER --centre=belly --ahead=nose     # of DeepLabCut's .csv files
+    COMMAND --run_name=mine --resume             # resumes a stopped run
+
+A run writes logs/<run>_vame/, a project as VAME has it: config.yaml, data/, model/, results/ (codes, motifs, behaviours,
+segmenter), pictures, and evaluation.json where the files hold `motifs`, the truth.""",
+)
