@@ -31,7 +31,7 @@ import worldmodels
 from seqvae import data
 from seqvae.data import open_shards
 from seqvae.files import write_json
-from seqvae.runs import saved_config
+from seqvae.commands import saved_config
 from seqvae.saved_models import load_model
 from seqvae.training import CheckpointError, Checkpoints
 from vrae import vame

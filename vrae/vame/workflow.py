@@ -12,6 +12,7 @@ from seqvae.training import RunLog
 from vrae import vame
 from vrae.vame import report
 from vrae.vame.command_config import VAMESettings
+from vrae.vame.config import Config
 from vrae.vame.motif_scores import agreement, baselines, of_windows
 from vrae.vame.motifs import communities, segment
 from vrae.vame.simulation import simulate_poses
@@ -51,8 +52,8 @@ def run(run: Run) -> None:
 
 
 def _make_project(project: Path, sessions: dict, s: VAMESettings) -> None:
-    keys = [field.name for field in dataclasses.fields(vame.Config) if hasattr(s, field.name)]
-    config = vame.Config(
+    keys = [field.name for field in dataclasses.fields(Config) if hasattr(s, field.name)]
+    config = Config(
         project_name=s.run_name, project_path=str(project.parent), project_random_state=s.seed,
         prediction_decoder=int(s.prediction_steps > 0), **{key: getattr(s, key) for key in keys},
     )  # fmt: skip
