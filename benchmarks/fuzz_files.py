@@ -29,9 +29,9 @@ from timing import memory, show
 
 import worldmodels
 from seqvae import data
+from seqvae.commands import saved_config
 from seqvae.data import open_shards
 from seqvae.files import write_json
-from seqvae.commands import saved_config
 from seqvae.saved_models import load_model
 from seqvae.training import CheckpointError, Checkpoints
 from vrae import vame
