@@ -195,7 +195,9 @@ def run_vame(load_script):
 
 @pytest.mark.parametrize("row", every(VAME, 10))
 def test_vame(run_vame, without_figures, monkeypatch, tmp_path, row):
-    monkeypatch.setattr("vrae.vame.Config", lambda **given: vrae.vame.config.Config(**given | KEYS[row["keys"]]))
+    monkeypatch.setattr(
+        "vrae.vame.workflow.Config", lambda **given: vrae.vame.config.Config(**given | KEYS[row["keys"]])
+    )
     for name, positions in sessions().items():
         if row["missing"]:
             positions[1, 7:9] = np.nan

@@ -17,6 +17,9 @@ from vrae.vame.motif_scores import agreement, baselines, of_windows
 from vrae.vame.motifs import communities, segment
 from vrae.vame.simulation import simulate_poses
 
+_CONFIG_KEYS = tuple({f.name for f in dataclasses.fields(Config)} & {f.name for f in dataclasses.fields(VAMESettings)})
+"""The keys of VAME's config.yaml that are settings of the command."""
+
 
 def run(run: Run) -> None:
     """The body of the command `vame`."""
@@ -52,10 +55,9 @@ def run(run: Run) -> None:
 
 
 def _make_project(project: Path, sessions: dict, s: VAMESettings) -> None:
-    keys = [field.name for field in dataclasses.fields(Config) if hasattr(s, field.name)]
     config = Config(
         project_name=s.run_name, project_path=str(project.parent), project_random_state=s.seed,
-        prediction_decoder=int(s.prediction_steps > 0), **{key: getattr(s, key) for key in keys},
+        prediction_decoder=int(s.prediction_steps > 0), **{key: getattr(s, key) for key in _CONFIG_KEYS},
     )  # fmt: skip
     vame.write_config(project, config)
     frames = vame.create_training(project, sessions)
