@@ -9,6 +9,7 @@ its end.
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from absl import app, flags
@@ -44,7 +45,7 @@ def split(counts: list[int], test_fraction: float, seed: int) -> list[int]:
     return chosen
 
 
-def convert(folder: str, form: VideoFormat, steps: int, stride: int | None) -> list[np.ndarray]:
+def convert(folder: str | Path, form: VideoFormat, steps: int, stride: int | None) -> list[np.ndarray]:
     """The sequences [N, steps, ...] of each video that is long enough, all of one frame size."""
     found = []
     for path in video_files(folder):
@@ -70,9 +71,7 @@ def main(argv: list[str]) -> None:
         raise app.UsageError("give one folder of videos")
     f, folder = flags.FLAGS, Path(argv[1])
     try:
-        size, crop = (
-            None if v is None else tuple(_integers(name, v)) for name, v in (("size", f.size), ("crop", f.crop))
-        )
+        size, crop = (None if v is None else _integers(name, v) for name, v in (("size", f.size), ("crop", f.crop)))
         if not 0 <= f.test_fraction < 1:
             raise ValueError(f"--test_fraction: expected a number in [0, 1), got {f.test_fraction}.")
         videos = convert(folder, VideoFormat(size, crop, f.frame_step, f.colour), f.steps, f.stride)
@@ -91,9 +90,9 @@ def main(argv: list[str]) -> None:
         raise SystemExit(f"from_videos.py: {error}") from None
 
 
-def _integers(name: str, values: list[str]) -> list[int]:
+def _integers(name: str, values: list[str]) -> tuple[Any, ...]:
     try:
-        return [int(value) for value in values]
+        return tuple(int(value) for value in values)
     except ValueError:
         raise ValueError(
             f"--{name}: expected whole numbers with commas between them, got {','.join(values)}."

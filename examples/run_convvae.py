@@ -10,6 +10,7 @@ reconstructions, samples, a latent traversal, curves, evaluation.json. Then: exa
 """
 
 from pathlib import Path
+from typing import Any
 
 from absl import app, flags
 
@@ -129,7 +130,7 @@ def _model(config: dict, image_shape):
         return model
     dtype = "mixed_bfloat16" if config["mixed_precision"] else "float32"
     layers = {n: tuple(int(size) for size in config[n].split(",")) for n in _LAYERS if config[n]}
-    options = {n: config[n] for n in _MODEL} | layers
+    options: dict[str, Any] = {n: config[n] for n in _MODEL} | layers
     model = worldmodels.ConvVAE(**options, image_shape=image_shape, dtype=dtype)
     if source:
         model.load_json(source)

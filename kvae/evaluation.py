@@ -1,11 +1,13 @@
 """How good a trained Kalman VAE is: the paper's imputation errors beside their baselines, and the test ELBO."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from kvae.model import KVAE
+from kvae.results import Elbo
 from seqvae.data import Sequences, block_mask, random_mask
 
 BLOCKS = tuple(range(1, 16, 2))
@@ -66,7 +68,7 @@ class Imputer:
         wrong = [self._wrong(codes, asked) for codes in (smoothed, filtered)]
         wrong += [self._wrong_generated[asked], self._wrong_no_ball[asked]]
         rmse = [_normalised_rmse(a[asked], self._encoded[asked]) for a in (smoothed, filtered, self._generated)]
-        return ImputationErrors(*(float(w.mean()) for w in wrong), _original_baseline(self._truth[0]), *rmse)
+        return ImputationErrors(*[*(float(w.mean()) for w in wrong), _original_baseline(self._truth[0]), *rmse])
 
     def can_judge(self, mask: np.ndarray) -> bool:
         """Whether `mask` hides a frame whose truth is known."""
@@ -113,7 +115,13 @@ class Imputer:
 
 
 def imputation_curves(
-    imputer: Imputer, sequences: Sequences, *, t_init: int = 4, seed: int = 0, blocks=BLOCKS, drops=DROPS
+    imputer: Imputer,
+    sequences: Sequences,
+    *,
+    t_init: int = 4,
+    seed: int = 0,
+    blocks: Sequence[int] = BLOCKS,
+    drops: Sequence[float] = DROPS,
 ) -> dict:
     """The errors over blocks of missing frames after the first `t_init`, and over the probability of dropping each; without
     the points where no known frame is hidden.
@@ -141,7 +149,7 @@ def evaluate_elbo(
     model: KVAE, sequences: Sequences, *, batch_size: int = 64, kind: str = "marginal", seed: int = 0
 ) -> dict:
     """The ELBO and its terms over all sequences, in nats per observed frame, with the noise of `seed`."""
-    sums, frames = 0.0, 0.0
+    sums, frames = np.zeros(len(Elbo._fields)), 0.0
     for i in range(0, len(sequences), batch_size):
         part = sequences.take(slice(i, i + batch_size))
         elbo = model.elbo(part.images, part.mask, part.controls, kind=kind, seed=[seed, i])

@@ -8,10 +8,14 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from absl import app, flags, logging
+
+if TYPE_CHECKING:
+    from seqvae.training import Distribution, Trainer
 
 try:
     import fcntl
@@ -48,7 +52,9 @@ def define_flags(presets: str) -> None:
     flags.DEFINE_integer("display_step", 1, "epochs between two printed lines")
 
 
-def main(argv: list[str], names, family: str, presets: Callable[[], dict], run: Callable[[Path, dict], None]) -> None:
+def main(
+    argv: list[str], names: Iterable[str], family: str, presets: Callable[[], dict], run: Callable[[Path, dict], None]
+) -> None:
     """The body of a command: its configuration from the flags `names`, then `run(folder, config)`, and how it ends.
 
     Args:
@@ -61,8 +67,8 @@ def main(argv: list[str], names, family: str, presets: Callable[[], dict], run: 
     defaults = {name: flags.FLAGS[name].default for name in names}
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow reports every missing CUDA library
     logging.set_verbosity(logging.WARNING)  # and tf.distribute every sum it compiles
-    if given.get("gpu"):
-        os.environ["CUDA_VISIBLE_DEVICES"] = given["gpu"]
+    if gpu := given.get("gpu"):
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu
     try:
         folder, config = _configure(defaults, given, family, presets())
         _until_interrupted(folder, config, run)
@@ -91,7 +97,7 @@ def prepare(config: dict):
     return made
 
 
-def claim(folder: Path, distribution) -> None:
+def claim(folder: Path, distribution: "Distribution") -> None:
     """Makes the run's folder, which is the chief's to write; an earlier run in it is never written over unasked."""
     if not distribution.chief:
         return
@@ -105,7 +111,7 @@ def claim(folder: Path, distribution) -> None:
     _make(folder)
 
 
-def start(trainer, folder: Path, config: dict, about: str) -> None:
+def start(trainer: "Trainer", folder: Path, config: dict, about: str) -> None:
     """Goes back to the newest checkpoint where --resume asks for it, writes config.json, and says what the run is about."""
     from seqvae.files import write_json
 

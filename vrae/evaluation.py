@@ -10,7 +10,13 @@ _ACTIVE = 0.01
 
 
 def use_of_code(
-    model: VRAE, sequences, mask=None, condition=None, *, seed: int = 0, batch_size: int = 256
+    model: VRAE,
+    sequences: np.ndarray,
+    mask: np.ndarray | None = None,
+    condition: np.ndarray | None = None,
+    *,
+    seed: int = 0,
+    batch_size: int = 256,
 ) -> dict[str, float]:
     """How much the code of sequences [N, T, ...] says about them.
 
