@@ -1,7 +1,7 @@
 # make demo      installs into .venv, makes the box dataset, trains a Kalman VAE, imputes and draws
 # make demo-worldmodels   pushed balls, ConvVAE, MDN-RNN, dream: logs/demo_convvae/, logs/demo_mdnrnn/
 # make demo-vrae   paths of balls to codes: logs/demo_vrae/;  make demo-vame  poses to motifs: logs/demo_vame/
-# make test      the test suite;  make test-all adds the slow tests;  make lint checks the style
+# make test      the test suite;  make test-all adds the slow tests;  make lint checks style and types
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -37,6 +37,7 @@ test-all: $(VENV)/.installed
 lint: $(VENV)/.installed
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
+	$(PY) -m pyright --pythonpath $(PY)
 
 clean:
 	rm -rf build *.egg-info .pytest_cache .ruff_cache

@@ -1,12 +1,13 @@
 """Checks of what a user hands to the Kalman VAE. Every message: which argument, what was expected, what came, the cure."""
 
 from collections.abc import Sequence
+from typing import Any, TypeGuard
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from seqvae.checks import NOWHERE, Place, check_size, require, require_rows, warn_of_bits
+from seqvae.checks import NOWHERE, Array, Place, check_size, require, require_rows, warn_of_bits
 
 BOUNDS = ("marginal", "sampled")
 _CHOICES = {"out_distr": ("bernoulli", "gaussian"), "bound": BOUNDS}
@@ -39,7 +40,8 @@ def check_config(config: dict) -> dict:
     for name in _SIZES:
         check_size(name, config[name])
     for name in ("noise_pixel_var", *_NOISES):
-        value, learned = config[name], ""
+        value: Any = config[name]
+        learned = ""
         if name in _NOISES:
             learned = " Or pass 'learned' or 'learned_diagonal'."
         if not (learned and isinstance(value, str) and value in _LEARNED) and not (_is_number(value) and value > 0):
@@ -52,7 +54,7 @@ def check_config(config: dict) -> dict:
     return config
 
 
-def _is_number(value) -> bool:
+def _is_number(value) -> TypeGuard[float]:
     return isinstance(value, int | float | np.number) and not isinstance(value, bool) and bool(np.isfinite(value))
 
 
@@ -76,12 +78,12 @@ def _activation(name: str, value) -> str | dict:
         ) from None
 
 
-def first_value(name: str, value):
+def first_value(name: str, value: Any) -> Any:
     """`value`, or for a learned variance what it starts at."""
     return _NOISES[name] if name in _NOISES and isinstance(value, str) else value
 
 
-def check_num_samples(num_samples, *, optional: bool = True) -> None:
+def check_num_samples(num_samples: object, *, optional: bool = True) -> None:
     """Raises ValueError if it is no positive integer, nor None where that is possible."""
     if not (optional and num_samples is None):
         check_size("num_samples", num_samples)
@@ -102,7 +104,7 @@ def _filters(num_filters) -> tuple[int, ...]:
     return filters
 
 
-def check_image_shape(image_shape, conv_layers: int) -> tuple[int, int, int]:
+def check_image_shape(image_shape: Sequence[int], conv_layers: int) -> tuple[int, int, int]:
     """(H, W, C) from (H, W) or (H, W, C); H and W must halve `conv_layers` times."""
     shape = tuple(int(n) for n in image_shape)
     if len(shape) not in (2, 3) or min(shape) < 1:
@@ -117,7 +119,7 @@ def check_image_shape(image_shape, conv_layers: int) -> tuple[int, int, int]:
     return height, width, channels
 
 
-def check_network(name: str, network, inputs: tuple[int, ...], outputs: list[tuple[int, ...]], dtype: str) -> None:
+def check_network(name: str, network: Any, inputs: tuple[int, ...], outputs: list[tuple[int, ...]], dtype: str) -> None:
     """Checks that a caller's network maps [N, *inputs] to tensors [N, *outputs], by a call with zeros, which also makes its
     weights. One tensor in place of several has their last axes side by side."""
     together = (*outputs[0][:-1], sum(shape[-1] for shape in outputs))
@@ -136,7 +138,7 @@ def check_network(name: str, network, inputs: tuple[int, ...], outputs: list[tup
         raise ValueError(f"{name}: expected outputs {wanted} for N frames, got {shapes} for N = 2.")
 
 
-def check_frames(frames, image_shape: tuple[int, ...]) -> tf.Tensor:
+def check_frames(frames: Array, image_shape: tuple[int, ...]) -> tf.Tensor:
     """frames as a tensor [B, T, *image_shape] of uint8, bool or floats."""
     frames = _tensor("frames", frames)
     if frames.shape.rank != 2 + len(image_shape) or tuple(frames.shape[2:]) != image_shape:
@@ -181,7 +183,9 @@ def check_mask_values(mask: tf.Tensor | None, place: Place = NOWHERE) -> None:
     )
 
 
-def check_codes_values(codes: tf.Tensor, mask, variance, place: Place = NOWHERE) -> None:
+def check_codes_values(
+    codes: tf.Tensor, mask: tf.Tensor | None, variance: Array | None, place: Place = NOWHERE
+) -> None:
     """Checks that observed codes are finite, and their variances at least 0."""
     finite = tf.reduce_all(tf.math.is_finite(codes), -1)
     fine = tf.reduce_all(finite if mask is None else finite | (mask < 0.5), 1)
@@ -199,7 +203,7 @@ def check_controls_values(controls: tf.Tensor | None, place: Place = NOWHERE) ->
     require_rows(fine, "controls: NaN or infinity in {}; expected finite numbers.", place)
 
 
-def check_codes(a, dim_a: int, dtype: str, name: str = "a") -> tf.Tensor:
+def check_codes(a: Array, dim_a: int, dtype: str, name: str = "a") -> tf.Tensor:
     """a as a tensor [B, T, dim_a]."""
     a = tf.cast(_tensor(name, a), dtype)
     if a.shape.rank != 3 or a.shape[-1] != dim_a:
@@ -208,7 +212,7 @@ def check_codes(a, dim_a: int, dtype: str, name: str = "a") -> tf.Tensor:
     return a
 
 
-def check_mask(mask, like: tf.Tensor, dtype: str) -> tf.Tensor | None:
+def check_mask(mask: Array | None, like: tf.Tensor, dtype: str) -> tf.Tensor | None:
     """mask as a float tensor [B, T] that fits `like` [B, T, ...]; None stays None."""
     if mask is None:
         return None
@@ -223,7 +227,7 @@ def check_mask(mask, like: tf.Tensor, dtype: str) -> tf.Tensor | None:
     return mask
 
 
-def check_controls(controls, like: tf.Tensor, dim_u: int, dtype: str) -> tf.Tensor:
+def check_controls(controls: Array | None, like: tf.Tensor, dim_u: int, dtype: str) -> tf.Tensor:
     """controls as a tensor [B, T, dim_u] that fits `like` [B, T, ...]; zeros for None."""
     if controls is None:
         return tf.zeros(tf.concat([tf.shape(like)[:2], [dim_u]], 0), dtype)
@@ -236,7 +240,7 @@ def check_controls(controls, like: tf.Tensor, dim_u: int, dtype: str) -> tf.Tens
     return controls
 
 
-def check_finite(verb: str, result) -> None:
+def check_finite(verb: str, result: Any) -> None:
     """Raises FloatingPointError that names the tensor and the step if a field of a NamedTuple [B, T, ...] is not finite."""
     if not tf.executing_eagerly():
         return
@@ -252,8 +256,8 @@ def check_finite(verb: str, result) -> None:
 
 
 def _first_step(finite: np.ndarray) -> str:
-    bad = ~finite.reshape(*finite.shape[:2], -1).all(-1)
-    step = int(np.argmax(bad.any(0)))
+    bad = ~np.all(finite.reshape(*finite.shape[:2], -1), -1)
+    step = int(np.argmax(np.any(bad, 0)))
     return f" at time step {step} of sequence {int(np.argmax(bad[:, step]))}"
 
 

@@ -3,6 +3,7 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -46,11 +47,11 @@ class InMemory:
     def __len__(self) -> int:
         return len(self.sequences)
 
-    def batches(self, batch_size: int, **options) -> Batches:
+    def batches(self, batch_size: int, **options: Any) -> Batches:
         """Batches of frames, and masks and controls where there are any."""
         return Batches(self.sequences, batch_size, **options)
 
-    def codes(self, model: KVAE, folder: Path, distribution: Distribution, batch_size: int, **options) -> Batches:
+    def codes(self, model: KVAE, folder: Path, distribution: Distribution, batch_size: int, **options: Any) -> Batches:
         """Batches of what the encoder gives for the frames."""
         del folder, distribution
         return Batches(encoded(model, self.sequences), batch_size, **options)
@@ -68,11 +69,13 @@ class Streamed:
     def __len__(self) -> int:
         return self._shards.entries
 
-    def batches(self, batch_size: int, **options) -> ShardBatches:
+    def batches(self, batch_size: int, **options: Any) -> ShardBatches:
         """Batches of frames, and masks and controls where there are any."""
         return ShardBatches(self._shards, batch_size, self._names(), prepare=self._prepare, **options)
 
-    def codes(self, model: KVAE, folder: Path, distribution: Distribution, batch_size: int, **options) -> ShardBatches:
+    def codes(
+        self, model: KVAE, folder: Path, distribution: Distribution, batch_size: int, **options: Any
+    ) -> ShardBatches:
         """Batches of what the encoder gives for the frames, which the chief writes into `folder` as shards of their own."""
         if distribution.chief:
             for i, path in enumerate(self._shards.paths):

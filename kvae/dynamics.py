@@ -1,5 +1,8 @@
 """The dynamics network (paper, section 3.2): alpha_t = f(a_0, ..., a_{t-1}), and the controls where they are learned."""
 
+from collections.abc import Callable
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -15,18 +18,18 @@ class DynamicsNetwork(keras.layers.Layer):
     def __init__(
         self,
         *,
-        dim_a,
-        dim_u,
-        K,
-        alpha_rnn,
-        alpha_units,
-        alpha_layers,
-        alpha_activation,
-        fifo_size,
-        learn_u,
-        cell=None,
-        dtype,
-        name,
+        dim_a: int,
+        dim_u: int,
+        K: int,
+        alpha_rnn: bool,
+        alpha_units: int,
+        alpha_layers: int,
+        alpha_activation: str | dict | Callable,
+        fifo_size: int,
+        learn_u: bool,
+        cell: keras.Layer | None = None,
+        dtype: str | keras.DTypePolicy | None,
+        name: str,
     ):
         super().__init__(name=name, dtype=dtype)
         self._dim_a, self._K, self._fifo = dim_a, K, fifo_size
@@ -34,7 +37,8 @@ class DynamicsNetwork(keras.layers.Layer):
         self._trivial = K == 1 and not learn_u
         self._units = alpha_units if cell is None else _units_of(cell, self._trivial, learn_u)
         self._width = 2 * self._units if learn_u else self._units
-        self.lstm = self.rnn = None
+        self.lstm: Any = None
+        self.rnn: Any = None
         if cell is not None:
             self.rnn = keras.layers.RNN(cell, return_sequences=True, name="rnn", dtype=dtype)
         elif alpha_rnn:
@@ -47,7 +51,7 @@ class DynamicsNetwork(keras.layers.Layer):
         self.mix = keras.layers.Dense(K, activation="softmax", name="alpha", dtype=dtype)
         self.control = keras.layers.Dense(dim_u, name="u", dtype=dtype) if learn_u else None
 
-    def build(self, input_shape=None):
+    def build(self, input_shape: tuple | None = None):
         if self.built or self._trivial:
             self.built = True
             return
@@ -75,9 +79,9 @@ class DynamicsNetwork(keras.layers.Layer):
             return self._ones(tf.shape(a)[:1]), state
         if self._rnn:
             cell = self.rnn.cell
-            state = list(state) if self.lstm is not None else tf.nest.pack_sequence_as(cell.state_size, state)
-            hidden, state = cell(a, state)
-            return self._heads(hidden), tuple(tf.nest.flatten(state))
+            nested = list(state) if self.lstm is not None else tf.nest.pack_sequence_as(cell.state_size, state)
+            hidden, nested = cell(a, nested)
+            return self._heads(hidden), tuple(tf.nest.flatten(nested))
         (fifo,) = state
         fifo = tf.concat([fifo[:, :, 1:], a[:, :, None]], 2)
         return self._heads(self._dense(fifo)), (fifo,)
@@ -101,8 +105,8 @@ class DynamicsNetwork(keras.layers.Layer):
         return hidden
 
     def _heads(self, hidden: tf.Tensor):
-        u = None if self.control is None else self.control(hidden[..., self._units :])
-        return self.mix(hidden[..., : self._units]), u
+        u = None if self.control is None else self.control(hidden[..., self._units :])  # pyright: ignore[reportArgumentType]
+        return self.mix(hidden[..., : self._units]), u  # pyright: ignore[reportArgumentType]
 
     def _ones(self, shape: tf.Tensor):
         return tf.ones(tf.concat([shape, [1]], 0), self.compute_dtype), None

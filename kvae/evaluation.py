@@ -1,5 +1,6 @@
 """How good a trained Kalman VAE is: the paper's imputation errors beside their baselines, and the test ELBO."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -67,7 +68,7 @@ class Imputer:
         wrong = [self._wrong(codes, asked) for codes in (smoothed, filtered)]
         wrong += [self._wrong_generated[asked], self._wrong_no_ball[asked]]
         rmse = [_normalised_rmse(a[asked], self._encoded[asked]) for a in (smoothed, filtered, self._generated)]
-        return ImputationErrors(*(float(w.mean()) for w in wrong), _original_baseline(self._truth[0]), *rmse)
+        return ImputationErrors(*[*(float(w.mean()) for w in wrong), _original_baseline(self._truth[0]), *rmse])
 
     def can_judge(self, mask: np.ndarray) -> bool:
         """Whether `mask` hides a frame whose truth is known."""
@@ -114,7 +115,13 @@ class Imputer:
 
 
 def imputation_curves(
-    imputer: Imputer, sequences: Sequences, *, t_init: int = 4, seed: int = 0, blocks=BLOCKS, drops=DROPS
+    imputer: Imputer,
+    sequences: Sequences,
+    *,
+    t_init: int = 4,
+    seed: int = 0,
+    blocks: Sequence[int] = BLOCKS,
+    drops: Sequence[float] = DROPS,
 ) -> dict:
     """The errors over blocks of missing frames after the first `t_init`, and over the probability of dropping each; without
     the points where no known frame is hidden.

@@ -1,13 +1,15 @@
 """The variational auto-encoder of single frames (paper, section 3): what turns x_t into a_t and back."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import keras
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import distributions as tfd
 
 from kvae import arguments, networks
 from seqvae.randomness import fold, normal, uniform
 
-tfd = tfp.distributions
 _LOGIT_LIMIT = 13.815510  # log((1 - 1e-6) / 1e-6): the original clips probabilities to [1e-6, 1 - 1e-6]
 _LEAST_SLOPE = 0.02  # of `_sigmoid`, where descent reduces |raw|
 
@@ -19,15 +21,17 @@ class FrameVAE(keras.layers.Layer):
     """
 
     def __init__(
-        self, image_shape, *, out_distr, conv, activation, filter_size, num_filters, vae_num_units, num_layers,
-        noise_pixel_var, use_vae, dim_a, noise_emission, encoder=None, decoder=None, dtype, name,
+        self, image_shape: tuple[int, ...], *, out_distr: str, conv: bool, activation: str | dict | Callable,
+        filter_size: int, num_filters: Sequence[int], vae_num_units: int, num_layers: int, noise_pixel_var: float,
+        use_vae: bool, dim_a: int, noise_emission: float, encoder: keras.Layer | None = None,
+        decoder: keras.Layer | None = None, dtype: str | keras.DTypePolicy | None, name: str,
     ):  # fmt: skip
         super().__init__(dtype=dtype, name=name)
         self.image_shape, self.dim_a = image_shape, dim_a
         self._gaussian, self._pixel_var = out_distr == "gaussian", noise_pixel_var
         self._variational, self._max_variance = use_vae, noise_emission
         image = arguments.check_image_shape(image_shape, len(num_filters) if conv and not (encoder and decoder) else 0)
-        options = dict(dim_a=dim_a, activation=activation, dtype=self.dtype_policy)
+        options: dict[str, Any] = dict(dim_a=dim_a, activation=activation, dtype=self.dtype_policy)
         if conv:
             options |= dict(num_filters=num_filters, filter_size=filter_size)
             make_encoder, make_decoder = networks.conv_encoder, networks.conv_decoder
@@ -91,7 +95,7 @@ class FrameVAE(keras.layers.Layer):
         """A reparameterised a_t [B, T, dim_a] and log q(a_t | x_t) [B, T]; the mean and 0 for the plain auto-encoder."""
         mean, variance = self.encode(frames, mask, training)
         if not self._variational:
-            return mean, tf.zeros_like(mean[..., 0])
+            return mean, tf.zeros_like(mean[..., 0])  # pyright: ignore[reportArgumentType]
         a = mean + tf.sqrt(variance) * normal(tf.shape(mean), fold(seed, 0), mean.dtype)
         return a, self.code_distribution(mean, variance).log_prob(a)
 
@@ -129,7 +133,7 @@ class FrameVAE(keras.layers.Layer):
 
 
 @tf.custom_gradient
-def _sigmoid(raw: tf.Tensor):
+def _sigmoid(raw: tf.Tensor) -> Any:
     """A sigmoid whose slope is at least `_LEAST_SLOPE` where descent reduces |raw|. In early training the variance can
     saturate, where a plain sigmoid has no gradient."""
     value = tf.sigmoid(raw)

@@ -1,6 +1,7 @@
 """`KVAE`: the Kalman variational auto-encoder as a Keras model."""
 
-from typing import ClassVar
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
 
 import keras
 import tensorflow as tf
@@ -24,9 +25,9 @@ from kvae.results import (
     PosteriorSample,
     Smoothed,
 )
-from seqvae.checks import NOWHERE, Place, check_size
+from seqvae.checks import NOWHERE, Array, Place, check_size
 from seqvae.objectives import KLWeight, weighted_mean
-from seqvae.randomness import fold, normal, stateless_seed
+from seqvae.randomness import Seed, fold, normal, stateless_seed
 from seqvae.training.sequence_model import SequenceModel
 
 _NETWORKS = ("encoder", "decoder", "dynamics")
@@ -86,12 +87,17 @@ class KVAE(SequenceModel):
     term_names = LossTerms._fields
 
     def __init__(
-        self, image_shape, *, out_distr="bernoulli", conv=True, activation="relu", filter_size=3,
-        num_filters=(32, 32, 32), vae_num_units=25, num_layers=2, noise_pixel_var=0.1, ll_keep_prob=1.0, use_vae=True,
-        dim_a=2, dim_z=4, dim_u=1, K=3, noise_emission=0.03, noise_transition=0.08, init_cov=20.0, alpha_rnn=True,
-        alpha_units=50, alpha_layers=2, alpha_activation="relu", fifo_size=1, learn_u=False, init_kf_matrices=0.05,
-        scale_reconstruction=0.3, sample_z=False, bound="marginal", jit_compile=None, encoder=None, decoder=None,
-        dynamics=None, seed=None, dtype=None, name="kvae",
+        self, image_shape: Sequence[int], *, out_distr: str = "bernoulli", conv: bool = True,
+        activation: str | dict | Callable = "relu", filter_size: int = 3,
+        num_filters: Sequence[int] | str = (32, 32, 32), vae_num_units: int = 25, num_layers: int = 2,
+        noise_pixel_var: float = 0.1, ll_keep_prob: float = 1.0, use_vae: bool = True, dim_a: int = 2, dim_z: int = 4,
+        dim_u: int = 1, K: int = 3, noise_emission: float | str = 0.03, noise_transition: float | str = 0.08,
+        init_cov: float | str = 20.0, alpha_rnn: bool = True, alpha_units: int = 50, alpha_layers: int = 2,
+        alpha_activation: str | dict | Callable = "relu", fifo_size: int = 1, learn_u: bool = False,
+        init_kf_matrices: float = 0.05, scale_reconstruction: float = 0.3, sample_z: bool = False,
+        bound: str = "marginal", jit_compile: bool | None = None, encoder: keras.Layer | None = None,
+        decoder: keras.Layer | None = None, dynamics: keras.Layer | None = None, seed: int | None = None,
+        dtype: str | keras.DTypePolicy | None = None, name: str = "kvae",
     ):  # fmt: skip
         config = {k: v for k, v in locals().items() if k not in ("self", "dtype", "name", "__class__")}
         super().__init__(name=name, dtype=dtype, seed=seed)
@@ -157,7 +163,7 @@ class KVAE(SequenceModel):
         return {name: base[name] for name in ("name", "dtype")} | self._config | networks
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict):
         given = {name: config[name] for name in _NETWORKS if isinstance(config.get(name), dict)}
         return cls(**config | {name: keras.saving.deserialize_keras_object(part) for name, part in given.items()})
 
@@ -177,21 +183,21 @@ class KVAE(SequenceModel):
 
     # --- frames and codes ---
 
-    def encode(self, frames) -> tfd.Distribution:
+    def encode(self, frames: Array) -> tfd.Distribution:
         """q(a_t | x_t) for each frame (section 3.1): batch [B, T], event [dim_a]; a point mass for the plain auto-encoder."""
         frames = arguments.check_frames(frames, self.image_shape)
         if tf.executing_eagerly():
             arguments.check_pixels(frames, None)
         return self.frame_vae.code_distribution(*self._run(self.frame_vae.encode, frames))
 
-    def decode(self, a) -> tfd.Distribution:
+    def decode(self, a: Array) -> tfd.Distribution:
         """p(x_t | a_t) for codes a [B, T, dim_a] (section 3): batch [B, T], event image_shape."""
         a = arguments.check_codes(a, self.dim_a, self.variable_dtype)
         return self.frame_vae.frame_distribution(self._run(self.frame_vae.decode, a))
 
     # --- states ---
 
-    def filter(self, a, mask=None, controls=None) -> Filtered:
+    def filter(self, a: Array, mask: Array | None = None, controls: Array | None = None) -> Filtered:
         """The Kalman filter over codes a [B, T, dim_a] (section 2.1): p(z_t | a_{1:t}), p(z_t | a_{1:t-1}).
 
         Missing codes are not used and may be NaN; the dynamics network then takes C_t mu_{t|t-1} as input.
@@ -204,13 +210,13 @@ class KVAE(SequenceModel):
         arguments.check_finite("filter", result)
         return result
 
-    def smooth(self, a, mask=None, controls=None) -> Smoothed:
+    def smooth(self, a: Array, mask: Array | None = None, controls: Array | None = None) -> Smoothed:
         """The Rauch-Tung-Striebel smoother (section 2.1): p(z_t | a_{1:T}). Arguments and errors as for `filter`."""
         result = self._run(self._smooth, *self._state_arguments(a, mask, controls), jit_compile=self._jit)
         arguments.check_finite("smooth", result)
         return result
 
-    def state_space(self, a, mask=None, controls=None) -> MixedLGSSM:
+    def state_space(self, a: Array, mask: Array | None = None, controls: Array | None = None) -> MixedLGSSM:
         """p(z, a) given the mixture that codes a [B, T, dim_a] make, as a TFP distribution: batch [B], event [T, dim_a].
 
         It holds the present weights, and `mask` as its own. The matrices were made of these codes: `log_prob` of others is
@@ -219,7 +225,16 @@ class KVAE(SequenceModel):
         return self._run(self._state_space, *self._state_arguments(a, mask, controls))
 
     def lgssm_bound(
-        self, a, mask=None, controls=None, *, kind=None, z=None, seed=None, per_sequence=False, num_samples=None
+        self,
+        a: Array,
+        mask: Array | None = None,
+        controls: Array | None = None,
+        *,
+        kind: str | None = None,
+        z: Array | None = None,
+        seed: Seed | None = None,
+        per_sequence: bool = False,
+        num_samples: int | None = None,
     ) -> LgssmBound:
         """The LGSSM's part of the ELBO for codes a [B, T, dim_a] (section 3.1), per observed frame.
 
@@ -295,13 +310,21 @@ class KVAE(SequenceModel):
 
     # --- sequences ---
 
-    def impute(self, frames, mask, controls=None) -> Imputed:
+    def impute(self, frames: Array, mask: Array | None, controls: Array | None = None) -> Imputed:
         """Fills missing frames from those before and after (section 4). Arguments and errors as for `filter`."""
         result = self._run(self._impute, *self._frame_arguments(frames, mask, controls))
         arguments.check_finite("impute", result)
         return result
 
-    def generate(self, num_steps: int, *, states, stochastic=False, controls=None, seed=None) -> Generated:
+    def generate(
+        self,
+        num_steps: int,
+        *,
+        states: Array,
+        stochastic: bool = False,
+        controls: Array | None = None,
+        seed: Seed | None = None,
+    ) -> Generated:
         """Rolls the model forward from given states (section 5.1).
 
         Args:
@@ -319,7 +342,15 @@ class KVAE(SequenceModel):
         arguments.check_finite("generate", result)
         return result
 
-    def posterior_sample(self, frames, mask=None, controls=None, *, num_samples=1, seed=None) -> PosteriorSample:
+    def posterior_sample(
+        self,
+        frames: Array,
+        mask: Array | None = None,
+        controls: Array | None = None,
+        *,
+        num_samples: int = 1,
+        seed: Seed | None = None,
+    ) -> PosteriorSample:
         """Paths of states, codes and frames given the observed frames: what `impute` gives the means of, drawn.
 
         z_{1:T} is drawn from p(z_{1:T} | a_{1:T}), a the encoder's means of the observed frames, by backward sampling; then
@@ -334,7 +365,15 @@ class KVAE(SequenceModel):
         return result
 
     def elbo(
-        self, frames, mask=None, controls=None, *, kind=None, seed=None, per_sequence=False, num_samples=None
+        self,
+        frames: Array,
+        mask: Array | None = None,
+        controls: Array | None = None,
+        *,
+        kind: str | None = None,
+        seed: Seed | None = None,
+        per_sequence: bool = False,
+        num_samples: int | None = None,
     ) -> Elbo:
         """The evidence lower bound (section 3.1), per observed frame, with one sample of a; `kind` as in `lgssm_bound`.
 
@@ -364,7 +403,8 @@ class KVAE(SequenceModel):
         a_filtered, a_smoothed = (tf.linalg.matvec(states.C, states.mean) for states in (filtered, smoothed))
         known = mean if mask is None else tf.where(mask[..., None] > 0.5, mean, a_smoothed)
         images = [self.frame_vae.mean_frames(a) for a in (a_smoothed, a_filtered, known)]
-        return Imputed(*images, mean, a_smoothed, a_filtered, smoothed.mean, filtered.mean, smoothed.alpha)
+        states = mean, a_smoothed, a_filtered, smoothed.mean, filtered.mean, smoothed.alpha
+        return Imputed(*[*images, *states])
 
     def _filter_and_smooth(self, *arguments) -> tuple[Filtered, Smoothed]:
         run = self._states.run(*arguments)
@@ -394,7 +434,8 @@ class KVAE(SequenceModel):
 
     def _elbo(self, frames, mask, controls, kind, seed, per_sequence, num_samples) -> Elbo:
         if num_samples is not None:
-            frames, mask, controls = (_repeated(value, num_samples) for value in (frames, mask, controls))
+            frames, controls = _repeated(frames, num_samples), _repeated(controls, num_samples)
+            mask = None if mask is None else _repeated(mask, num_samples)
         terms = self._elbo_of_each(frames, mask, controls, kind, seed)
         count = tf.ones_like(terms.total) if mask is None else tf.reduce_sum(mask, -1)
         if num_samples is not None:
@@ -419,7 +460,7 @@ class KVAE(SequenceModel):
 
     # --- training ---
 
-    def call(self, inputs, mask=None) -> Imputed:
+    def call(self, inputs: Array | dict, mask: Any = None) -> Imputed:
         """`impute` of frames, or of a dict of `frames`, `mask` and `controls`."""
         batch = self.batch_with(inputs, mask)
         self.require_keys(batch)
@@ -430,7 +471,7 @@ class KVAE(SequenceModel):
         frames, mask, controls = self._frame_arguments(batch["frames"], batch.get("mask"), batch.get("controls"))
         return self._impute(frames, mask, controls)
 
-    def loss_terms(self, batch, *, seed=None, training=True) -> LossTerms | CodeTerms:
+    def loss_terms(self, batch: Any, *, seed: Seed | None = None, training: bool = True) -> LossTerms | CodeTerms:
         """The unweighted terms for a dict of `frames`, and where there are any `mask` and `controls`.
 
         A batch of `codes` and `variance` [B, T, dim_a], what `encode` gave for the frames, has the LGSSM's term alone: the
@@ -487,7 +528,7 @@ class KVAE(SequenceModel):
             "mask": keras.layers.InputSpec(shape=shape, dtype=self.variable_dtype),
         }
 
-    def with_noise(self, batch: dict, seed) -> dict:
+    def with_noise(self, batch: dict, seed: tf.Tensor) -> dict:
         """Replace `codes` and `variance` by a draw from N(codes, variance), and add the noise of the `sampled` bound."""
         if "codes" not in batch or "state_noise" in batch:
             return batch
@@ -523,6 +564,6 @@ class KVAE(SequenceModel):
         return tf.linalg.matvec(smoothed.C, smoothed.mean)
 
 
-def _repeated(value: tf.Tensor | None, count: int) -> tf.Tensor | None:
+def _repeated(value: tf.Tensor, count: int) -> tf.Tensor:
     """[B, ...] -> [count * B, ...]."""
-    return None if value is None else tf.tile(value, [count] + [1] * (value.shape.rank - 1))
+    return tf.tile(value, [count] + [1] * (value.shape.rank - 1))

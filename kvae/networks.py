@@ -1,6 +1,7 @@
 """The encoder and the decoder of single frames, as functional Keras models: conv or MLP, any frame size."""
 
 import math
+from collections.abc import Sequence
 
 import keras
 import tensorflow as tf
@@ -10,10 +11,10 @@ import tensorflow as tf
 class DepthToSpace(keras.layers.Layer):
     """[N, H, W, 4 C] -> [N, 2 H, 2 W, C]: sub-pixel up-sampling by 2 (Shi et al. 2016), in TensorFlow's channel order."""
 
-    def call(self, inputs):
+    def call(self, inputs: tf.Tensor):
         return tf.nn.depth_to_space(inputs, 2)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple):
         batch, height, width, channels = input_shape
         return batch, 2 * height, 2 * width, channels // 4
 
@@ -22,11 +23,11 @@ def conv_encoder(
     image: tuple[int, int, int],
     *,
     dim_a: int,
-    num_filters,
+    num_filters: Sequence[int],
     filter_size: int,
     activation: str,
     with_variance: bool,
-    dtype,
+    dtype: keras.DTypePolicy,
 ) -> keras.Model:
     """Frames [N, H, W, C] -> mean, and raw variance where asked for, [N, dim_a] each."""
     inputs = hidden = keras.Input(image, name="frames", dtype=dtype.compute_dtype)
@@ -46,7 +47,7 @@ def mlp_encoder(
     num_units: int,
     activation: str,
     with_variance: bool,
-    dtype,
+    dtype: keras.DTypePolicy,
 ) -> keras.Model:
     """As `conv_encoder`, with dense layers."""
     inputs = keras.Input(image, name="frames", dtype=dtype.compute_dtype)
@@ -56,7 +57,13 @@ def mlp_encoder(
 
 
 def conv_decoder(
-    image: tuple[int, int, int], *, dim_a: int, num_filters, filter_size: int, activation: str, dtype
+    image: tuple[int, int, int],
+    *,
+    dim_a: int,
+    num_filters: Sequence[int],
+    filter_size: int,
+    activation: str,
+    dtype: keras.DTypePolicy,
 ) -> keras.Model:
     """Codes [N, dim_a] -> logits or means of the frames [N, H, W, C]."""
     height, width, channels = image
@@ -75,7 +82,13 @@ def conv_decoder(
 
 
 def mlp_decoder(
-    image: tuple[int, int, int], *, dim_a: int, num_layers: int, num_units: int, activation: str, dtype
+    image: tuple[int, int, int],
+    *,
+    dim_a: int,
+    num_layers: int,
+    num_units: int,
+    activation: str,
+    dtype: keras.DTypePolicy,
 ) -> keras.Model:
     """As `conv_decoder`, with dense layers."""
     inputs = keras.Input((dim_a,), name="a", dtype=dtype.compute_dtype)

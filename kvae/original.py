@@ -1,9 +1,9 @@
 """Weights and configurations of the original program (simonkamronn/kvae, TensorFlow 1) in our model."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -20,18 +20,17 @@ _MODEL_OPTIONS = (
 )  # fmt: skip
 
 
-def build(config: str | Path | Mapping, image_shape) -> KVAE:
+def build(config: str | Path | Mapping, image_shape: Sequence[int]) -> KVAE:
     """A model for the original's `config.json` (a path, or the mapping in it), with the original's sampled bound.
 
     Raises:
         ValueError: the configuration lacks one of the model's flags.
     """
-    if not isinstance(config, Mapping):
-        config = json.loads(Path(config).read_text(encoding="utf-8"))
-    missing = [name for name in _MODEL_OPTIONS if name not in config]
+    found: Any = config if isinstance(config, Mapping) else json.loads(Path(config).read_text(encoding="utf-8"))
+    missing = [name for name in _MODEL_OPTIONS if name not in found]
     if missing:
         raise ValueError(f"config: expected the original's config.json, it lacks {', '.join(missing)}.")
-    return KVAE(image_shape, **{name: config[name] for name in _MODEL_OPTIONS}, bound="sampled")
+    return KVAE(image_shape, **{name: found[name] for name in _MODEL_OPTIONS}, bound="sampled")
 
 
 def load(model: KVAE, source: str | Path | Mapping[str, np.ndarray]) -> None:
@@ -64,7 +63,7 @@ class _Target(NamedTuple):
     """Where one of the original's variables goes: one weight, or the rows of two."""
 
     shape: tuple[int, ...]
-    assign: object
+    assign: Callable[[np.ndarray], object]
 
 
 def _plan(model: KVAE) -> dict[str, _Target]:

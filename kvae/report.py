@@ -1,6 +1,7 @@
 """What a run leaves for a person to look at: videos, pictures and tables, made from test sequences."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -55,7 +56,7 @@ class Report:
         first = None if shown.controls is None else shown.controls[:, : self._t_init]
         start = self._model.smooth(imputed.a_encoded[:, : self._t_init], mask[:, : self._t_init], first).mean
         generated = self._model.generate(shown.steps, states=start, controls=shown.controls)
-        imputed, generated = (type(r)(*(field.numpy() for field in r)) for r in (imputed, generated))
+        imputed, generated = _as_arrays(imputed), _as_arrays(generated)
         known = np.nan_to_num(shown.images) if shown.images.dtype.kind == "f" else shown.images
         self._imputation(f"{epoch:05d}", shown, mask, imputed, generated)
         paths = plotting.trajectories(
@@ -182,3 +183,8 @@ def _curves_figure(curves: dict, count: int, beside_paper: bool):
     title = f"Imputation of missing frames, {count} test sequences"
     title += " (paper: Fraccaro et al. 2017, Figure 3)" if beside_paper else ""
     return plotting.published_curves(panels, y_label="wrong pixels on the missing frames", title=title)
+
+
+def _as_arrays(result: Any) -> Any:
+    """A NamedTuple of tensors as one of NumPy arrays."""
+    return type(result)(*(field.numpy() for field in result))

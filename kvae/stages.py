@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from kvae.model import KVAE
 from seqvae.data.batches import Batches
+from seqvae.data.streams import ShardBatches
 from seqvae.training import Stage, cosine_decay
 
 
@@ -16,7 +17,7 @@ def stages(
     dynamics_epochs: int = 0,
     refine_epochs: int = 0,
     learning_rate: float = 0.007,
-    codes: Callable[[], Batches] | None = None,
+    codes: Callable[[], Batches | ShardBatches] | None = None,
 ) -> list[Stage]:
     """The original's stages: the VAE alone, then with A, B, C and a_0, then with the dynamics network too; and two of ours.
 

@@ -6,11 +6,14 @@ In eager mode a failed check raises ValueError. In a graph, such as a tf.data pi
 
 import contextlib
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
+
+Array = tf.Tensor | np.ndarray | Sequence | float
+"""What users hand in as numbers: tensors, NumPy arrays, nested lists, numbers."""
 
 _OPEN, _CLOSE = "[check: ", " :check]"
 
@@ -35,7 +38,7 @@ NOWHERE = Place()
 """For a batch of a verb: its rows are counted from 0."""
 
 
-def require(ok: tf.Tensor, message: str, *values) -> None:
+def require(ok: tf.Tensor, message: str, *values: tf.Tensor) -> None:
     """Checks `ok`, a boolean scalar. Each `{}` of the message is replaced by the next of the values, scalar tensors.
 
     Raises:
@@ -50,7 +53,7 @@ def require(ok: tf.Tensor, message: str, *values) -> None:
     tf.debugging.Assert(ok, [tf.strings.join([_OPEN, text, _CLOSE])])
 
 
-def require_rows(fine: tf.Tensor, message: str, place: Place, *values) -> None:
+def require_rows(fine: tf.Tensor, message: str, place: Place, *values: tf.Tensor) -> None:
     """`require` of all rows, `fine` [B]. The last `{}` of the message is the first row that fails, as `place` names it."""
     require(tf.reduce_all(fine), message, *values, place.of(tf.argmin(tf.cast(fine, tf.int32))))
 
@@ -68,7 +71,7 @@ def warn_where(condition: tf.Tensor, message: str) -> None:
     tf.cond(condition, lambda: tf.py_function(lambda: [warn(), 0][1], [], tf.int32), lambda: 0)
 
 
-def check_size(name: str, value, least: int = 1) -> int:
+def check_size(name: str, value: object, least: int = 1) -> int:
     """`value`, if it is an integer of at least `least`; otherwise raises ValueError."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
         raise ValueError(f"{name}: expected an integer of at least {least}, got {value!r}.")
@@ -91,7 +94,7 @@ def check_keys(batch: dict, known: Iterable[str]) -> None:
         raise ValueError(f"{', '.join(unknown)}: unknown in a batch, which may have {', '.join(known)}.")
 
 
-def check_sample_weight(weight) -> tf.Tensor:
+def check_sample_weight(weight: Array) -> tf.Tensor:
     """The weights of the sequences as a tensor [B]; `check_sample_weight_values` checks the values.
 
     Raises:

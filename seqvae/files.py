@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -25,7 +26,7 @@ class DataError(ValueError):
 
 
 @contextmanager
-def whole_file(path: str | Path) -> Iterator[Path]:
+def whole_file(path: str | os.PathLike) -> Iterator[Path]:
     """Yields a temporary path beside `path`; moves it there when the block ends well, removes it when it does not.
 
     The move is atomic: a reader, or a run killed at any moment, finds the old file or the new one.
@@ -52,7 +53,7 @@ def whole_file(path: str | Path) -> Iterator[Path]:
             part.unlink(missing_ok=True)
 
 
-def write_json(path: str | Path, value) -> None:
+def write_json(path: str | Path, value: Any) -> None:
     """Writes `value` as indented JSON, whole or not at all."""
     with whole_file(path) as part:
         part.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n", encoding="utf-8")
@@ -61,7 +62,7 @@ def write_json(path: str | Path, value) -> None:
 def save(path: str | Path, arrays: dict[str, np.ndarray]) -> None:
     """Writes a compressed `.npz`, whole or not at all. The same arrays give the same bytes."""
     with whole_file(path) as part, open(part, "wb") as file:
-        np.savez_compressed(file, **arrays)
+        np.savez_compressed(file, **arrays)  # pyright: ignore[reportArgumentType]
 
 
 def array_digest(value: np.ndarray) -> str:

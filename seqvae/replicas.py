@@ -8,8 +8,9 @@ functions here return what they are given.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
+import keras
 import tensorflow as tf
 
 
@@ -68,7 +69,7 @@ def rows_of(replica: int | tf.Tensor, replicas: int, total: int | tf.Tensor) -> 
     """A replica's rows of a batch of `total`: as nearly equal parts as can be, in the order of the replicas."""
     start, end = total * replica // replicas, total * (replica + 1) // replicas
     first = tf.minimum(start, total - 1) if tf.is_tensor(start) else min(start, total - 1)
-    return Rows(first, end - start, total)
+    return Rows(*cast(tuple[tf.Tensor, tf.Tensor, tf.Tensor], (first, end - start, total)))  # integers of integers
 
 
 def sum_of(values: list[tf.Tensor]) -> list[tf.Tensor]:
@@ -81,7 +82,7 @@ def sum_of(values: list[tf.Tensor]) -> list[tf.Tensor]:
     return [tf.reshape(part, tf.shape(value)) for part, value in zip(parts, values, strict=True)]
 
 
-def apply(optimizer, gradients: list[tf.Tensor], variables: list) -> None:
+def apply(optimizer: keras.optimizers.Optimizer, gradients: list[tf.Tensor], variables: list) -> None:
     """`optimizer.apply` of gradients that are summed over the replicas already. Keras would sum them itself, after it clips
     each replica's: another quantity."""
     if here() is not None:
@@ -100,7 +101,8 @@ def share(count: tf.Tensor) -> tf.Tensor:
 
 def part_of_sum(value: tf.Tensor) -> tf.Tensor:
     """`value`, a sum over the rows here; 0 where they are only a copy."""
-    return value if here() is None else tf.where(here().count > 0, value, tf.zeros_like(value))
+    rows = here()
+    return value if rows is None else tf.where(rows.count > 0, value, tf.zeros_like(value))
 
 
 def once(value: tf.Tensor) -> tf.Tensor:
@@ -110,8 +112,9 @@ def once(value: tf.Tensor) -> tf.Tensor:
 
 def all_rows(value: tf.Tensor) -> tf.Tensor:
     """value [rows here, ...] of every replica as one [rows of the batch, ...], in the batch's order."""
-    if here() is None:
+    rows = here()
+    if rows is None:
         return value
-    first, count, total = here()
+    first, count, total = rows
     around = [[first, total - first - count], *([0, 0] for _ in value.shape[1:])]
     return sum_of([tf.pad(value[:count], around)])[0]

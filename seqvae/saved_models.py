@@ -7,6 +7,7 @@ import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import keras
 
@@ -35,7 +36,7 @@ def load_model(path: str | Path, kind: type[keras.Model]) -> keras.Model:
     return model
 
 
-def save_weights(write: Callable, path: Path, overwrite: bool = True, **options) -> None:
+def save_weights(write: Callable, path: Path, overwrite: bool = True, **options: Any) -> None:
     """Writes weights by Keras' own `write`, whole or not at all; folders on the way are made.
 
     Raises:
@@ -54,7 +55,7 @@ def save_weights(write: Callable, path: Path, overwrite: bool = True, **options)
         os.replace(named, part)
 
 
-def load_weights(read: Callable, path: Path, **options) -> None:
+def load_weights(read: Callable, path: Path, **options: Any) -> None:
     """Reads weights by Keras' own `read`, which takes only names that end in .weights.h5: others through a copy."""
     if path.suffix != ".h5" or path.name.endswith(".weights.h5"):
         read(path, **options)

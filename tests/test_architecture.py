@@ -58,6 +58,28 @@ def test_what_no_file_may_hold(path):
     assert not {name.split(".")[0] for name in imports(path)} & {"pickle", "dill", "joblib", "tf_keras"}
 
 
+def functions(path):
+    """The public functions and methods of a file, constructors among them."""
+    stack = list(ast.parse(path.read_text(encoding="utf-8")).body)
+    while stack:
+        node = stack.pop()
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+            stack += node.body
+        if isinstance(node, ast.FunctionDef) and (node.name[0] != "_" or node.name in ("__init__", "__call__")):
+            yield node
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_parameters_of_public_functions_are_annotated(path):
+    bare = []
+    for function in functions(path):
+        parts = function.args
+        given = [*parts.posonlyargs, *parts.args, *parts.kwonlyargs, *filter(None, (parts.vararg, parts.kwarg))]
+        names = [each.arg for each in given if each.annotation is None and each.arg not in ("self", "cls")]
+        bare += [f"{function.name}({', '.join(names)}), line {function.lineno}"] if names else []
+    assert not bare
+
+
 def test_datasets_never_shadows_the_package_of_that_name():
     assert not (ROOT / "datasets" / "__init__.py").exists()
 

@@ -2,12 +2,13 @@
 
 import inspect
 import math
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from seqvae.checks import Place, require, require_rows
+from seqvae.checks import Array, Place, require, require_rows
 
 _PROBE = 3
 """Steps of the sequences on which an encoder or decoder of a user's is tried."""
@@ -16,7 +17,7 @@ _PROBE = 3
 # --- numbers of a configuration ---
 
 
-def check_number(name: str, value, least: float, most: float = math.inf) -> None:
+def check_number(name: str, value: Any, least: float, most: float = math.inf) -> None:
     """Raises ValueError unless `value` is a finite number from `least` to `most`."""
     number = isinstance(value, int | float | np.number) and math.isfinite(value)
     if not number or not least <= value <= most:
@@ -24,7 +25,7 @@ def check_number(name: str, value, least: float, most: float = math.inf) -> None
         raise ValueError(f"{name}: expected {wanted}, got {value!r}.")
 
 
-def check_choice(name: str, value, choices: tuple[str, ...], other: str = "") -> None:
+def check_choice(name: str, value: object, choices: tuple[str, ...], other: str = "") -> None:
     """Raises ValueError unless `value` is one of `choices`; other: what it may be instead."""
     if value not in choices:
         raise ValueError(f"{name}: expected one of {', '.join(choices)}{other}, got {value!r}.")
@@ -33,7 +34,7 @@ def check_choice(name: str, value, choices: tuple[str, ...], other: str = "") ->
 # --- arrays ---
 
 
-def tensor(name: str, value, dtype=None) -> tf.Tensor:
+def tensor(name: str, value: Array, dtype: tf.DType | str | None = None) -> tf.Tensor:
     """`value` as a tensor of numbers of the type `dtype`."""
     try:
         made = tf.convert_to_tensor(value)
@@ -59,7 +60,8 @@ def check_windows(windows: tf.Tensor, steps: int, features: int) -> None:
     if transposed and windows.shape[2] is not None:
         wanted += ", transposed from VAME's [B, features, steps]"
     check_shape("windows", windows, (None, None, features), wanted)
-    if windows.shape[1] is not None and windows.shape[1] < steps:
+    length = windows.shape[1]
+    if length is not None and length < steps:
         raise ValueError(f"windows: expected {wanted}, got the shape {shape_of(windows)}.")
 
 
@@ -68,14 +70,14 @@ def shape_of(value: tf.Tensor) -> tuple | str:
     return tuple(value.shape) if value.shape.rank is not None else "unknown"
 
 
-def check_codes(z, z_size: int, dtype: str) -> tf.Tensor:
+def check_codes(z: Array, z_size: int, dtype: str) -> tf.Tensor:
     """z as a tensor [B, z_size]."""
     z = tensor("z", z, dtype)
     check_shape("z", z, (None, z_size), f"codes [B, {z_size}]")
     return z
 
 
-def check_condition(condition, size: int, like: tf.Tensor, dtype: str) -> tf.Tensor:
+def check_condition(condition: Array | None, size: int, like: tf.Tensor, dtype: str) -> tf.Tensor:
     """condition as a tensor [B, size] for `like` [B, ...]; [B, 0] for None where the model takes none."""
     if condition is None:
         if size:
@@ -91,7 +93,7 @@ def check_condition(condition, size: int, like: tf.Tensor, dtype: str) -> tf.Ten
     return condition
 
 
-def check_mask(mask, like: tf.Tensor, dtype: str) -> tf.Tensor:
+def check_mask(mask: Array | None, like: tf.Tensor, dtype: str) -> tf.Tensor:
     """mask as a tensor [B, T] for `like` [B, T, ...]; ones for None."""
     if mask is None:
         return tf.ones(tf.shape(like)[:2], dtype)
@@ -146,7 +148,7 @@ def check_probabilities(values: tf.Tensor) -> None:
 # --- encoders and decoders of a user's ---
 
 
-def accepted(layer: keras.Layer, **options) -> dict:
+def accepted(layer: keras.Layer, **options: Any) -> dict:
     """Those of the options that the layer's `call` takes, and `training`, which Keras hands on to the layers inside."""
     names = [*inspect.signature(layer.call).parameters, "training"]
     return {name: value for name, value in options.items() if name in names}
@@ -195,7 +197,7 @@ def check_steps(steps: int | tf.Tensor, most: int | None) -> None:
         return
     message = f"decoder: writes {most} steps, expected {{}}: it has no argument `steps`."
     if tf.is_tensor(steps):
-        require(steps <= most, message, steps)
+        require(tf.convert_to_tensor(steps <= most), message, tf.convert_to_tensor(steps))
     elif steps > most:  # now: the graph of a step cannot be made
         raise ValueError(message.format(steps))
 

@@ -23,9 +23,10 @@ class Series(NamedTuple):
         """The series under the keys of a batch."""
         return {"sequences": self.sequences, "mask": self.mask}
 
-    def take(self, indices) -> "Series":
+    def take(self, indices: slice | Sequence[int] | np.ndarray) -> "Series":
         """The sequences at `indices`."""
-        return Series(*(None if value is None else value[indices] for value in self))
+        labels = None if self.labels is None else self.labels[indices]
+        return Series(self.sequences[indices], self.mask[indices], labels)
 
     def split(self, test_fraction: float, seed: int) -> tuple["Series", "Series"]:
         """Training and test sequences, drawn apart at random; at least one of each."""

@@ -1,10 +1,13 @@
 """The decoder: an RNN that writes a sequence from its code, hearing its own last value or not, at once or by segments."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
 from seqvae.randomness import uniform
 from vrae.encoder import RNNS
+from vrae.likelihoods import Bernoulli, Categorical, Gaussian
 
 
 class Decoder(keras.layers.Layer):
@@ -18,7 +21,8 @@ class Decoder(keras.layers.Layer):
     """
 
     def __init__(
-        self, context_size, likelihood, *, rnn, rnn_size, num_layers, autoregressive, segment_steps, **kwargs
+        self, context_size: int, likelihood: Gaussian | Bernoulli | Categorical, *, rnn: str, rnn_size: int,
+        num_layers: int, autoregressive: bool, segment_steps: int | None, **kwargs: Any,
     ):  # fmt: skip
         super().__init__(autocast=False, **kwargs)  # the layers inside cast
         _, cell, states = RNNS[rnn]
@@ -26,7 +30,7 @@ class Decoder(keras.layers.Layer):
         self._sizes = [rnn_size] * (states * num_layers)
         self._autoregressive, self._segment = autoregressive, segment_steps
         options = dict(dtype=self.dtype_policy)
-        self.conductor = None
+        self.conductor: Any = None
         if segment_steps is not None:
             self.conductor = cell(rnn_size, name="conductor", **options)
             self.conductor.build((None, context_size))
@@ -43,7 +47,14 @@ class Decoder(keras.layers.Layer):
         self.to_output.build((None, rnn_size))
         self.built = True
 
-    def call(self, context, steps, given=None, forcing=1.0, seed=None):
+    def call(
+        self,
+        context: tf.Tensor,
+        steps: int | tf.Tensor,
+        given: tf.Tensor | None = None,
+        forcing: float | tf.Tensor = 1.0,
+        seed: tf.Tensor | None = None,
+    ):
         """Outputs of the likelihood [B, steps, output_size], in the variables' type.
 
         Args:

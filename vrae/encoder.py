@@ -1,5 +1,7 @@
 """The encoder: RNN layers that read a sequence into the mean and log-variance of its code."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -13,7 +15,18 @@ class Encoder(keras.layers.Layer):
     Padding after a sequence's end changes nothing.
     """
 
-    def __init__(self, input_size, *, z_size, rnn, rnn_size, num_layers, bidirectional, attention, **kwargs):
+    def __init__(
+        self,
+        input_size: int,
+        *,
+        z_size: int,
+        rnn: str,
+        rnn_size: int,
+        num_layers: int,
+        bidirectional: bool,
+        attention: bool,
+        **kwargs: Any,
+    ):
         super().__init__(autocast=False, **kwargs)  # the layers inside cast
         self.supports_masking = True
         self._bidirectional, self._attention = bidirectional, attention
@@ -27,12 +40,12 @@ class Encoder(keras.layers.Layer):
                 layer = keras.layers.Bidirectional(layer, name=f"both_{i}", dtype=self.dtype_policy)
             layer.build((None, None, input_size if i == 0 else width))
             self.layers_.append(layer)
-        self.score = _dense(width, 1, "score", self.dtype_policy) if attention else None
+        self.score: Any = _dense(width, 1, "score", self.dtype_policy) if attention else None
         self.mean = _dense(width, z_size, "mean", self.dtype_policy)
         self.logvar = _dense(width, z_size, "logvar", self.dtype_policy)
         self.built = True
 
-    def call(self, inputs, mask):
+    def call(self, inputs: tf.Tensor, mask: tf.Tensor):
         """inputs [B, T, input_size], mask [B, T] -> mean and log-variance [B, z_size], in the variables' type."""
         inputs, steps = tf.cast(inputs, self.compute_dtype), tf.cast(mask, tf.bool)
         for layer in self.layers_:
@@ -47,7 +60,7 @@ class Encoder(keras.layers.Layer):
             read = states[0]
         return tuple(tf.cast(layer(read), self.variable_dtype) for layer in (self.mean, self.logvar))
 
-    def compute_mask(self, inputs, previous_mask):
+    def compute_mask(self, inputs: Any, previous_mask: Any):
         return None  # a code has no steps
 
 

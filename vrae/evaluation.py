@@ -22,7 +22,13 @@ def evaluate(model: VRAE, series: Series, *, seed: int = 0, batch_size: int = 25
 
 
 def latent_usage(
-    model: VRAE, sequences, mask=None, condition=None, *, seed: int = 0, batch_size: int = 256
+    model: VRAE,
+    sequences: np.ndarray,
+    mask: np.ndarray | None = None,
+    condition: np.ndarray | None = None,
+    *,
+    seed: int = 0,
+    batch_size: int = 256,
 ) -> dict[str, float]:
     """How much information the latent variables hold about sequences [N, T, ...].
 

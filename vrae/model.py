@@ -1,15 +1,15 @@
 """`VRAE`: the variational recurrent auto-encoder as a Keras model."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
-from seqvae.checks import NOWHERE, Place, check_keys, check_size
+from seqvae.checks import NOWHERE, Array, Place, check_keys, check_size
 from seqvae.objectives import bounded, gaussian_kl, weighted_mean
-from seqvae.randomness import fold, normal, stateless_seed
+from seqvae.randomness import Seed, fold, normal, stateless_seed
 from seqvae.replicas import all_rows
 from seqvae.training import SequenceModel
 from vrae import arguments, likelihoods
@@ -72,7 +72,7 @@ class VRAE(SequenceModel):
         num_layers: int = 1, bidirectional: bool = True, attention: bool = False, encoder: keras.Layer | None = None,
         decoder: str | keras.Layer = "autoregressive", segment_steps: int | None = None, likelihood: str = "gaussian",
         noise_var: float = 1.0, teacher_forcing: float = 1.0, kl_weight: float = 1.0, free_bits: float = 0.0,
-        seed: int | None = None, dtype=None, name: str = "vrae",
+        seed: int | None = None, dtype: str | keras.DTypePolicy | None = None, name: str = "vrae",
     ):  # fmt: skip
         config = {k: v for k, v in locals().items() if k not in ("self", "dtype", "name", "__class__")}
         _check(config)
@@ -119,13 +119,15 @@ class VRAE(SequenceModel):
         return {name: base[name] for name in ("name", "dtype")} | self._config | own
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict):
         parts = {n: config[n] for n in ("encoder", "decoder") if isinstance(config.get(n), dict)}
         return cls(**config | {n: keras.saving.deserialize_keras_object(part) for n, part in parts.items()})
 
     # --- verbs ---
 
-    def encode(self, sequences, mask=None, condition=None) -> tfd.Distribution:
+    def encode(
+        self, sequences: Array | tf.RaggedTensor, mask: Array | None = None, condition: Array | None = None
+    ) -> tfd.Distribution:
         """q(z | x): batch [B], event [z_size].
 
         Args:
@@ -138,7 +140,7 @@ class VRAE(SequenceModel):
         mean, logvar = self._run(self._encode, *self._arguments(sequences, mask, condition))
         return tfd.MultivariateNormalDiag(mean, tf.exp(0.5 * logvar))
 
-    def decode(self, z, num_steps: int, condition=None) -> tf.Tensor:
+    def decode(self, z: Array, num_steps: int, condition: Array | None = None) -> tf.Tensor:
         """Free-running decoding of codes z [B, z_size]: means [B, num_steps, feature_size], probabilities for `bernoulli`,
         the likeliest tokens [B, num_steps] for `categorical`.
 
@@ -151,18 +153,22 @@ class VRAE(SequenceModel):
         arguments.check_steps(num_steps, self._most_steps)
         return self._run(self._decode, z, tf.constant(num_steps), condition)
 
-    def reconstruct(self, sequences, mask=None, condition=None) -> tf.Tensor:
+    def reconstruct(
+        self, sequences: Array | tf.RaggedTensor, mask: Array | None = None, condition: Array | None = None
+    ) -> tf.Tensor:
         """`decode` of the mean of `encode`, as many steps as the sequences have. Arguments and errors as for `encode`."""
         return self._run(self._reconstruct, *self._arguments(sequences, mask, condition))
 
-    def generate(self, n: int, num_steps: int, condition=None, *, seed: int | None = None) -> tf.Tensor:
+    def generate(self, n: int, num_steps: int, condition: Array | None = None, *, seed: int | None = None) -> tf.Tensor:
         """n sequences of num_steps steps from codes drawn from N(0, 1), as `decode` gives them. condition: [n,
         condition_size]."""
         n = check_size("n", n)
         z = normal([n, self.z_size], stateless_seed(seed, self._seeds), self.variable_dtype)
         return self.decode(z, num_steps, condition)
 
-    def interpolate(self, first, second, n: int, num_steps: int, condition=None) -> tf.Tensor:
+    def interpolate(
+        self, first: Array, second: Array, n: int, num_steps: int, condition: Array | None = None
+    ) -> tf.Tensor:
         """n sequences from codes on the line between those of two sequences [T, ...], both ends included. condition: [n,
         condition_size]; its first row is that of the two sequences."""
         n = check_size("n", n, least=2)
@@ -172,13 +178,15 @@ class VRAE(SequenceModel):
         share = tf.linspace(tf.zeros([], self.variable_dtype), tf.ones([], self.variable_dtype), n)[:, None]
         return self.decode((1.0 - share) * ends[0] + share * ends[1], num_steps, condition)
 
-    def call(self, inputs, mask=None) -> tf.Tensor:
+    def call(self, inputs: Array | tf.RaggedTensor | dict, mask: Any = None) -> tf.Tensor:
         """`reconstruct` of sequences, or of a dict of `sequences`, `mask` and `condition`."""
         return self._reconstruct(*self._arguments_of_batch(self.batch_with(inputs, mask)))
 
     # --- training ---
 
-    def loss_terms(self, batch, *, noise=None, seed=None, training: bool = True) -> VRAETerms:
+    def loss_terms(
+        self, batch: Any, *, noise: Array | None = None, seed: Seed | None = None, training: bool = True
+    ) -> VRAETerms:
         """The terms for sequences, or a dict of `sequences` and where there are any `mask`, `condition` and `sample_weight`.
 
         In training true values are the decoder's inputs with the probability `teacher_forcing`, otherwise always, so that

@@ -33,7 +33,7 @@ class Report:
         samples = self._model.generate(_SHOWN, self._steps, seed=self._seed).numpy()
         self._save(f"samples_{epoch:05d}", {"drawn": samples}, "Sequences from z ~ N(0, 1)")
         ends = [self._test.sequences[i][self._test.mask[i] > 0.5] for i in (0, min(1, len(self._test.sequences) - 1))]
-        between = self._model.interpolate(*ends, _SHOWN, self._steps).numpy()
+        between = self._model.interpolate(ends[0], ends[1], _SHOWN, self._steps).numpy()
         self._save(
             f"interpolation_{epoch:05d}", {"between": between}, "From the code of one test sequence to another's"
         )

@@ -1,16 +1,12 @@
 """Checks of what users hand to the models. Every message says which argument, what was expected, and what came."""
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from numpy.typing import ArrayLike
 
-from seqvae.checks import NOWHERE, Place, check_size, require, require_rows, warn_of_bits
-
-Array = ArrayLike | tf.Tensor
-"""What users hand in as numbers: nested lists, NumPy arrays, tensors."""
-
+from seqvae.checks import NOWHERE, Array, Place, check_size, require, require_rows, warn_of_bits
 
 # --- arguments of constructors ---
 
@@ -22,14 +18,14 @@ def check_choice(name: str, value: str, choices: Iterable[str]) -> str:
     return value
 
 
-def check_at_least(least: float, **values) -> None:
+def check_at_least(least: float, **values: object) -> None:
     """Checks that each value is a number of at least `least`."""
     for name, value in values.items():
         if not isinstance(value, int | float | np.number) or not value >= least:
             raise ValueError(f"{name}: expected a number of at least {least}, got {value!r}.")
 
 
-def check_sizes(least: int, **values) -> None:
+def check_sizes(least: int, **values: object) -> None:
     """Checks that each value is an integer of at least `least`."""
     for name, value in values.items():
         check_size(name, value, least)
@@ -59,7 +55,7 @@ def check_image_shape(image_shape: Sequence[int]) -> tuple[int, int, int]:
 
 
 def _is_size(value, least: int) -> bool:
-    return isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= least
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and bool(value >= least)
 
 
 # --- arguments of verbs ---
@@ -138,21 +134,22 @@ def check_temperature(temperature: float | tf.Tensor) -> None:
         raise ValueError(f"temperature: expected a number above 0, got {temperature!r}.")
 
 
-def check_pair(name: str, value, example: str) -> tuple:
+def check_pair(name: str, value: object, example: str) -> tuple[Any, Any]:
     """The two parts of `value`."""
     if not isinstance(value, tuple | list) or len(value) != 2:
         raise ValueError(f"{name}: expected a pair {example}, got {_kind(value)}.")
-    return tuple(value)
+    first, second = value
+    return first, second
 
 
-def check_callable(name: str, value, example: str) -> Callable:
+def check_callable(name: str, value: object, example: str) -> Callable:
     """`value`, if it can be called."""
     if not callable(value):
         raise ValueError(f"{name}: expected {example}, got {_kind(value)}.")
     return value
 
 
-def check_finite(verb: str, **tensors) -> None:
+def check_finite(verb: str, **tensors: Array | None) -> None:
     """Raises FloatingPointError, which names the tensor, where one holds NaN or infinity. Eager tensors only."""
     for field, value in tensors.items():
         if tf.executing_eagerly() and value is not None and not np.isfinite(np.asarray(value)).all():

@@ -1,6 +1,7 @@
 """The original's LSTM cell in Keras' layer: how its gates are ordered, its weights first drawn, its forget bias kept."""
 
 import math
+from collections.abc import Sequence
 
 import keras
 import numpy as np
@@ -11,7 +12,7 @@ FORGET_BIAS = 1.0  # the original adds it where the cell runs; Keras has it in t
 
 def forget_bias(units: int) -> np.ndarray:
     """[4 units], what our bias of the gates i, f, j, o has and the original's has not."""
-    return np.repeat(np.float32([0.0, FORGET_BIAS, 0.0, 0.0]), units)
+    return np.repeat(np.array([0.0, FORGET_BIAS, 0.0, 0.0], np.float32), units)
 
 
 def swap_gates(columns: np.ndarray) -> np.ndarray:
@@ -33,7 +34,7 @@ class ForgetBias(keras.initializers.Initializer):
     def __init__(self, fan_in_and_out: int):
         self.fan_in_and_out = fan_in_and_out
 
-    def __call__(self, shape, dtype=None):
+    def __call__(self, shape: Sequence[int], dtype: tf.DType | str | None = None):
         units = shape[0] // 4
         forget = tf.concat([tf.zeros([units]), tf.fill([units], FORGET_BIAS), tf.zeros([2 * units])], 0)
         return glorot_of(self.fan_in_and_out)(shape, dtype) + tf.cast(forget, dtype or tf.float32)

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
@@ -11,7 +11,7 @@ from tensorflow_probability import distributions as tfd
 
 from seqvae.checks import NOWHERE, Place, check_keys
 from seqvae.objectives import KLWeight, bounded, gaussian_kl, weighted_mean
-from seqvae.randomness import fold, normal, stateless_seed
+from seqvae.randomness import Seed, fold, normal, stateless_seed
 from seqvae.training import SequenceModel
 from worldmodels import arguments, networks, original
 from worldmodels.arguments import Array
@@ -66,7 +66,7 @@ class ConvVAE(CourseMethods, SequenceModel):
         kernel_sizes: Sequence[int] | None = None, decoder_filters: Sequence[int] | None = None,
         decoder_kernel_sizes: Sequence[int] | None = None, dense_units: int | None = None,
         encoder: keras.layers.Layer | None = None, decoder: keras.layers.Layer | None = None, seed: int | None = None,
-        dtype=None, name: str = "conv_vae",
+        dtype: str | keras.DTypePolicy | None = None, name: str = "conv_vae",
     ):  # fmt: skip
         arguments.check_choice("architecture", architecture, ARCHITECTURES)
         arguments.check_sizes(1, z_size=z_size)
@@ -129,7 +129,7 @@ class ConvVAE(CourseMethods, SequenceModel):
         return {name: base[name] for name in ("name", "dtype")} | self._config | layers
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
+    def from_config(cls, config: dict, custom_objects: dict | None = None):
         read = keras.saving.deserialize_keras_object
         layers = {n: read(v, custom_objects) for n, v in config.items() if n in ("encoder", "decoder") and v}
         return cls(**config | layers)
@@ -163,10 +163,11 @@ class ConvVAE(CourseMethods, SequenceModel):
         """n frames [n, H, W, C] in (0, 1) from codes drawn from N(0, 1)."""
         if not tf.is_tensor(n):
             arguments.check_sizes(1, n=n)
-        seed = stateless_seed(seed, self._seeds)
-        return self.decode(tf.random.stateless_normal([n, self.z_size], seed, dtype=self.variable_dtype))
+        shape: list[Any] = [n, self.z_size]
+        pair = stateless_seed(seed, self._seeds)
+        return self.decode(tf.random.stateless_normal(shape, pair, dtype=self.variable_dtype))
 
-    def call(self, inputs, mask=None, training: bool | None = None) -> tf.Tensor:
+    def call(self, inputs: Array | dict, mask: Any = None, training: bool | None = None) -> tf.Tensor:
         """`reconstruct` of frames, or of a dict of `frames`.
 
         Raises:
@@ -213,7 +214,9 @@ class ConvVAE(CourseMethods, SequenceModel):
 
     # --- training ---
 
-    def loss_terms(self, batch, noise: Array | None = None, *, seed=None, training: bool = True) -> ConvVAETerms:
+    def loss_terms(
+        self, batch: Any, noise: Array | None = None, *, seed: Seed | None = None, training: bool = True
+    ) -> ConvVAETerms:
         """The loss of frames [N, H, W, C] and its parts, with z = mean + exp(logvar / 2) * noise.
 
         Args:

@@ -10,6 +10,7 @@ docs/worldmodels_differences.md lists what the course's program does otherwise.
 
 import os
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -112,10 +113,10 @@ class DrawingEncoder(keras.Model):
         self._encode, self._frames = vae._encode, vae._frames
         self.built = True
 
-    def call(self, frames) -> tf.Tensor:
+    def call(self, frames: tf.Tensor) -> tf.Tensor:
         return sampling(self._encode(self._frames(frames)), self._seeds)
 
-    def predict(self, x: Array, *args, **options) -> np.ndarray:
+    def predict(self, x: Array, *args: Any, **options: Any) -> np.ndarray:
         """z [N, z_size] for frames, as `keras.Model.predict`. Arrays are checked as `worldmodels.ConvVAE.encode` does."""
         return super().predict(x if isinstance(x, tf.data.Dataset) else self._frames(x), *args, **options)
 

@@ -3,18 +3,25 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import h5py
 import keras
 import numpy as np
+import tensorflow as tf
 
 from seqvae.randomness import stateless_seed
 from worldmodels import arguments, original
 from worldmodels.arguments import Array
 from worldmodels.results import Latents, RNNData
 
+if TYPE_CHECKING:  # what the methods are mixed into
+    from seqvae.training import SequenceModel as _Model
+else:
+    _Model = object
 
-class CourseMethods:
+
+class CourseMethods(_Model):
     """`train`, `set_weights` and `generate_rnn_data` of the course's ConvVAE class."""
 
     def train(
@@ -100,7 +107,7 @@ class RMSprop(keras.optimizers.RMSprop):
     With the small gradients of a mean loss the two differ by far more than rounding. No momentum, not centred.
     """
 
-    def update_step(self, gradient, variable, learning_rate):
+    def update_step(self, gradient: tf.Tensor, variable: keras.Variable, learning_rate: tf.Tensor):
         ops = keras.ops
         gradient = ops.cast(gradient, variable.dtype)
         velocity = self._velocities[self._get_variable_index(variable)]

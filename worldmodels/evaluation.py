@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from seqvae.data import Shards
+from seqvae.data.batches import Batches
 from seqvae.data.streams import ShardBatches
 from seqvae.randomness import fold
 from seqvae.training.evaluate import weighted_means
@@ -34,7 +35,7 @@ def _vae_figures(vae: ConvVAE, batch: dict, seed: tf.Tensor) -> dict[str, tf.Ten
     return terms._asdict() | {"kl_nats": tf.reduce_mean(q.kl_divergence(standard)), "pixel_mse": tf.reduce_mean(error)}
 
 
-def evaluate_rnn(rnn: MDNRNN, batches, seed: int = 0) -> dict[str, float]:
+def evaluate_rnn(rnn: MDNRNN, batches: Batches | ShardBatches, seed: int = 0) -> dict[str, float]:
     """Means over all predicted steps of the terms of the loss: `z` is the negative log-likelihood in nats per dimension."""
     seeds = tf.constant([seed, 1], tf.int32)
     return weighted_means(
@@ -60,7 +61,7 @@ def baselines(train: Shards, test: Shards, seed: int = 0) -> dict[str, float]:
 
 def _moments(parts: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Mean and variance per dimension of rows [T, z_size] that come in parts."""
-    count, total, squares = 0, 0.0, 0.0
+    count, total, squares = 0, np.zeros(()), np.zeros(())
     for part in parts:
         count, total, squares = count + len(part), total + part.sum(0), squares + (part**2).sum(0)
     mean = total / count

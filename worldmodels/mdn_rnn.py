@@ -1,8 +1,8 @@
 """`MDNRNN`: the memory model of World Models, an LSTM that ends in mixtures of Gaussians, as a Keras model."""
 
 import os
-from collections.abc import Callable
-from typing import ClassVar
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import keras
 import numpy as np
@@ -10,13 +10,16 @@ import tensorflow as tf
 
 from seqvae.checks import NOWHERE, Place, check_keys, require
 from seqvae.objectives import bounded, weighted_mean
-from seqvae.randomness import fold, normal, stateless_seed
+from seqvae.randomness import Seed, fold, normal, stateless_seed
 from seqvae.training import SequenceModel
 from worldmodels import arguments, mixture, original
 from worldmodels.arguments import Array
 from worldmodels.cell import ForgetBias, forget_bias, glorot_of, swap_gates
 from worldmodels.mixture import Mixture
 from worldmodels.results import Dream, MDNRNNTerms, MDNRNNTermsMore, Predicted, PredictedMore, RNNData, State
+
+if TYPE_CHECKING:
+    from worldmodels.conv_vae import ConvVAE
 
 _ONE_STEP = "z: sequences of one step; a next z to predict needs at least two."
 _LOGSTD_RANGE = -10.0, 10.0  # standard deviations of 5e-5 to 2e4
@@ -60,7 +63,7 @@ class MDNRNN(SequenceModel):
     def __init__(
         self, *, z_size: int = 32, action_size: int = 3, rnn_size: int = 256, num_mixtures: int = 5,
         predict_done: bool = False, predict_reward: bool = False, done_weight: float = 10.0, seed: int | None = None,
-        dtype=None, name: str = "mdn_rnn",
+        dtype: str | keras.DTypePolicy | None = None, name: str = "mdn_rnn",
     ):  # fmt: skip
         arguments.check_sizes(1, z_size=z_size, rnn_size=rnn_size, num_mixtures=num_mixtures)
         arguments.check_sizes(0, action_size=action_size)
@@ -99,7 +102,9 @@ class MDNRNN(SequenceModel):
 
     # --- predictions ---
 
-    def call(self, inputs, state: State | None = None, mask: Array | None = None) -> Predicted | PredictedMore:
+    def call(
+        self, inputs: Array | dict, state: State | None = None, mask: Array | None = None
+    ) -> Predicted | PredictedMore:
         """Predictions for inputs [B, T, z_size + action_size], z first, or for a batch as `fit` takes it.
 
         Of a batch with `mean` in place of `z` the means are read.
@@ -137,7 +142,7 @@ class MDNRNN(SequenceModel):
     def _last_axis(self, name: str, value, size: int, rank: int = 1) -> tf.Tensor:
         return arguments.check_last_axis(name, value, size, self.variable_dtype, rank)
 
-    def compute_mask(self, inputs, previous_mask):
+    def compute_mask(self, inputs: Any, previous_mask: Any):
         return None  # what comes out of padding is not marked: the loss has the mask
 
     def step(self, z: Array, action: Array, state: State | None = None) -> Predicted | PredictedMore:
@@ -153,7 +158,7 @@ class MDNRNN(SequenceModel):
         temperature: float = 1.0,
         *,
         seed: int | None = None,
-        noise=None,
+        noise: tuple[Array, Array] | None = None,
     ) -> tf.Tensor:
         """z [..., z_size] drawn from the mixtures, as the original draws it (`worldmodels.mixture.draw`).
 
@@ -175,7 +180,8 @@ class MDNRNN(SequenceModel):
 
     def dream(
         self, z0: Array, *, actions: Array | None = None, policy: Callable | None = None, steps: int | None = None,
-        temperature: float = 1.0, state: State | None = None, vae=None, seed: int | None = None, noise=None,
+        temperature: float = 1.0, state: State | None = None, vae: "ConvVAE | None" = None, seed: int | None = None,
+        noise: tuple[Array, Array] | None = None,
     ) -> Dream:  # fmt: skip
         """Rolls the model forward on its own predictions from z0 [B, z_size] (World Models, section "Dream").
 
@@ -200,18 +206,20 @@ class MDNRNN(SequenceModel):
         if policy is not None:
             arguments.check_callable("policy", policy, "a function of z and h that gives actions")
             arguments.check_sizes(1, steps=steps)
+            given, length = None, steps
         else:
-            actions, steps = self._dream_actions(actions, z0, steps)
-        shape = [tf.shape(z0)[0], steps, self.z_size]
+            given, length = self._dream_actions(actions, z0, steps)
+        shape = [tf.shape(z0)[0], length, self.z_size]
         u, normal = self._noise([z0.shape[0], steps if policy else None, self.z_size], shape, seed, noise)
         state = self._state(state, shape[0])
-        temperature = tf.cast(temperature, self.variable_dtype)
-        if policy is None:
-            z = self._run(self._dream, z0, actions, state, temperature, u, normal)
+        scale = tf.cast(temperature, self.variable_dtype)
+        if policy is not None:
+            z, taken = self._dream_with(policy, z0, state, scale, u, normal)
         else:
-            z, actions = self._dream_with(policy, z0, state, temperature, u, normal)
+            assert given is not None
+            z, taken = self._run(self._dream, z0, given, state, scale, u, normal), given
         arguments.check_finite("dream", z=z)
-        return Dream(z, actions, None if vae is None else vae.decode(z))
+        return Dream(z, taken, None if vae is None else vae.decode(z))
 
     def _dream_actions(self, actions, z0: tf.Tensor, steps: int | None) -> tuple[tf.Tensor, int | tf.Tensor]:
         actions = self._last_axis("actions", actions, self.action_size, 3)
@@ -252,12 +260,12 @@ class MDNRNN(SequenceModel):
             uniform = tf.random.stateless_uniform(shape, fold(seed, 0), dtype=dtype)
             return uniform, tf.random.stateless_normal(shape, fold(seed, 1), dtype=dtype)
         pair = arguments.check_pair("noise", noise, "of uniform and standard normal numbers")
-        parts = tuple(arguments.check_numbers("noise", part, self.variable_dtype) for part in pair)
+        uniform, normal = parts = [arguments.check_numbers("noise", part, self.variable_dtype) for part in pair]
         if not all(part.shape.is_compatible_with(static) for part in parts):
             raise ValueError(
                 f"noise: expected numbers of the shape {list(static)}, got {[list(p.shape) for p in parts]}."
             )
-        return parts
+        return uniform, normal
 
     def _step(self, z, action, state) -> Predicted | PredictedMore:
         predicted = self._predict(tf.concat([z, action], -1)[:, None], state)
@@ -281,7 +289,9 @@ class MDNRNN(SequenceModel):
 
     # --- training ---
 
-    def loss_terms(self, batch: dict, *, seed=None, training: bool = True) -> MDNRNNTerms | MDNRNNTermsMore:
+    def loss_terms(
+        self, batch: dict, *, seed: Seed | None = None, training: bool = True
+    ) -> MDNRNNTerms | MDNRNNTermsMore:
         """The terms for a dict of sequences: z_t and the action at t are the inputs, z_{t+1} is predicted.
 
         Args:
@@ -317,7 +327,7 @@ class MDNRNN(SequenceModel):
         weights = self.frame_weights(batch, dtype)
         return weights if "next_z" in batch else weights[:, 1:]
 
-    def with_noise(self, batch: dict, seed) -> dict:
+    def with_noise(self, batch: dict, seed: Seed | None) -> dict:
         """Of a batch of `mean` and `logvar` a draw, as `z`."""
         if "z" in batch or "mean" not in batch:
             return batch
@@ -336,14 +346,14 @@ class MDNRNN(SequenceModel):
 
     # --- batches ---
 
-    def batch_of(self, data) -> dict:
+    def batch_of(self, data: Any) -> dict:
         """The batch, a dict: of an array [B, T, z_size + action_size] `z` and `actions`, of a pair's outputs `next_z`."""
         batch = super().batch_of(data)
         x = self._unpacked(data)[0]
         if isinstance(x, dict):
             return batch
         inputs = self._last_axis("inputs", batch["z"], self.z_size + self.action_size, 3)
-        return batch | {"z": inputs[..., : self.z_size], "actions": inputs[..., self.z_size :]}
+        return batch | {"z": inputs[..., : self.z_size], "actions": inputs[..., self.z_size :]}  # pyright: ignore[reportArgumentType]
 
     def _second(self, batch: dict, y) -> dict:
         if not isinstance(y, dict) and len(np.shape(y) if not tf.is_tensor(y) else y.shape) == 3:
@@ -363,7 +373,7 @@ class MDNRNN(SequenceModel):
     def _has_input(self, batch: dict) -> bool:
         return "mean" in batch
 
-    def _padded(self, inputs: list, outputs: list | None) -> dict:
+    def _padded(self, inputs: Sequence, outputs: Any) -> dict:
         """A batch of episodes of different lengths: inputs [T, z_size + action_size] each, and perhaps outputs."""
         episodes = {"inputs": (inputs, self.z_size + self.action_size)}
         if outputs is not None:
@@ -406,7 +416,7 @@ class MDNRNN(SequenceModel):
         size = self.z_size + self.action_size
         return keras.layers.InputSpec(shape=(None, None, size), dtype=self.variable_dtype, name="inputs")
 
-    def export(self, filepath: str | os.PathLike, *args, **options) -> None:
+    def export(self, filepath: str | os.PathLike, *args: Any, **options: Any) -> None:
         """As `keras.Model.export`. The exported model returns a flat dict: `logmix`, `mean`, `logstd`, `state_h`, `state_c`,
         and `done` and `reward` where the model has these heads."""
         options["input_signature"] = options.get("input_signature") or [self.serving_inputs()]
@@ -430,7 +440,7 @@ class MDNRNN(SequenceModel):
             step = tensors["mask"] > 0.5
             for name, value in tensors.items():
                 if name != "mask":
-                    known = step[..., None] if value.shape.rank == 3 else step
+                    known = step[..., None] if value.shape.rank == 3 else step  # pyright: ignore[reportArgumentType]
                     tensors[name] = tf.where(known, value, tf.zeros_like(value))
         return tensors | {name: value for name, value in batch.items() if name == "sample_weight"}
 

@@ -21,7 +21,7 @@ class Mixture(NamedTuple):
 
 def log_prob(mixture: Mixture, z: tf.Tensor) -> tf.Tensor:
     """log p of each z [..., z_size], in nats: logsumexp_k(logmix + log N(z; mean, exp(logstd)))."""
-    scaled = (z[..., None] - mixture.mean) * tf.exp(-mixture.logstd)
+    scaled = (z[..., None] - mixture.mean) * tf.exp(-mixture.logstd)  # pyright: ignore[reportArgumentType]
     return tf.reduce_logsumexp(mixture.logmix - 0.5 * tf.square(scaled) - mixture.logstd - _HALF_LOG_2PI, axis=-1)
 
 
@@ -32,7 +32,7 @@ def draw(mixture: Mixture, temperature: float | tf.Tensor, u: tf.Tensor, normal:
     leaves none; z = mean + exp(logstd) * sqrt(temperature) * normal. (World Models, section "Dream"; its rnn.py.)
     """
     temperature = tf.cast(temperature, mixture.logmix.dtype)
-    reached = tf.cumsum(tf.nn.softmax(mixture.logmix / temperature), axis=-1) >= u[..., None]
+    reached = tf.cumsum(tf.nn.softmax(mixture.logmix / temperature), axis=-1) >= u[..., None]  # pyright: ignore[reportArgumentType]
     last = tf.shape(mixture.logmix)[-1] - 1
     chosen = tf.where(tf.reduce_any(reached, -1), tf.argmax(reached, -1, output_type=tf.int32), last)
     mean, logstd = (

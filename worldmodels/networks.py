@@ -1,5 +1,7 @@
 """The encoder and the decoder of the ConvVAE, as functional Keras models, and the sizes they need."""
 
+from collections.abc import Sequence
+
 import keras
 import tensorflow as tf
 
@@ -10,14 +12,14 @@ STRIDE = 2
 class FirstDeconvolution(keras.layers.Conv2DTranspose):
     """A transposed convolution of a 1x1 picture, which is a matrix product: computed as one, it takes a fifth of the time."""
 
-    def call(self, inputs):
+    def call(self, inputs: tf.Tensor):
         kernel = tf.reshape(tf.convert_to_tensor(self.kernel), [-1, inputs.shape[-1]])  # [height * width * filters, C]
         outputs = tf.matmul(tf.reshape(inputs, [-1, inputs.shape[-1]]), kernel, transpose_b=True)
         outputs = tf.reshape(outputs, [-1, *self.kernel_size, self.filters]) + tf.convert_to_tensor(self.bias)
         return self.activation(outputs)
 
 
-def check_encoder_sizes(image_shape, filters, kernel_sizes) -> None:
+def check_encoder_sizes(image_shape: Sequence[int], filters: Sequence[int], kernel_sizes: Sequence[int]) -> None:
     """Checks that every layer of the encoder has an input of at least its kernel's size.
 
     Raises:
@@ -28,7 +30,9 @@ def check_encoder_sizes(image_shape, filters, kernel_sizes) -> None:
         _check_encoder(side, size, kernel_sizes)
 
 
-def check_decoder_sizes(image_shape, decoder_filters, decoder_kernel_sizes) -> None:
+def check_decoder_sizes(
+    image_shape: Sequence[int], decoder_filters: Sequence[int], decoder_kernel_sizes: Sequence[int]
+) -> None:
     """Checks that the decoder ends at the frame's size.
 
     Raises:
@@ -71,7 +75,7 @@ def _check_encoder(side: str, size: int, kernel_sizes) -> None:
         sizes.append((sizes[-1] - kernel) // STRIDE + 1)
 
 
-def decoded_sizes(kernel_sizes) -> list[int]:
+def decoded_sizes(kernel_sizes: Sequence[int]) -> list[int]:
     """Height after every layer of the decoder, which starts at 1."""
     sizes, size = [], 1
     for kernel in kernel_sizes:
@@ -93,7 +97,13 @@ def fitting_kernels(size: int) -> tuple[int, ...]:
     return (size, *reversed(kernels))
 
 
-def encoder(image_shape, z_size: int, filters, kernel_sizes, dtype) -> keras.Model:
+def encoder(
+    image_shape: Sequence[int],
+    z_size: int,
+    filters: Sequence[int],
+    kernel_sizes: Sequence[int],
+    dtype: keras.DTypePolicy,
+) -> keras.Model:
     """Frames [N, H, W, C] -> mean and log-variance of z, [N, z_size] each."""
     inputs = hidden = keras.Input(image_shape, name="frames", dtype=dtype.compute_dtype)
     for i, (count, size) in enumerate(zip(filters, kernel_sizes, strict=True), 1):
@@ -105,7 +115,14 @@ def encoder(image_shape, z_size: int, filters, kernel_sizes, dtype) -> keras.Mod
     return keras.Model(inputs, heads, name="encoder")
 
 
-def decoder(z_size: int, dense_units: int, channels: int, filters, kernel_sizes, dtype) -> keras.Model:
+def decoder(
+    z_size: int,
+    dense_units: int,
+    channels: int,
+    filters: Sequence[int],
+    kernel_sizes: Sequence[int],
+    dtype: keras.DTypePolicy,
+) -> keras.Model:
     """Codes [N, z_size] -> frames [N, H, W, C] in (0, 1), in the precision of the weights."""
     inputs = keras.Input((z_size,), name="z", dtype=dtype.compute_dtype)
     hidden = keras.layers.Dense(dense_units, name="dec_fc", dtype=dtype)(inputs)
@@ -150,9 +167,10 @@ def check_decoder_layer(layer: keras.layers.Layer, image_shape: tuple[int, int, 
         )
 
 
-def mean_and_logvar(outputs) -> tuple[tf.Tensor, tf.Tensor]:
+def mean_and_logvar(outputs: tf.Tensor | Sequence[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
     """The two parts of an encoder's outputs: a pair, or one tensor [N, 2 z_size]."""
-    return tuple(outputs) if isinstance(outputs, tuple | list) else tuple(tf.split(outputs, 2, axis=-1))
+    mean, logvar = outputs if isinstance(outputs, tuple | list) else tf.split(outputs, 2, axis=-1)
+    return mean, logvar
 
 
 def _outputs_of(name: str, layer, shape: tuple[int, ...]):

@@ -1,7 +1,10 @@
 """Weights of the original project (hardmaru/WorldModelsExperiments, TensorFlow 1): its JSON files, its order of variables."""
 
 import json
+import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -10,7 +13,15 @@ from seqvae.files import whole_file
 SCALE = 10_000.0  # its files hold integers, weights times this
 
 
-def load(model, arrays, *, source: str = "arrays") -> None:
+class Convertible(Protocol):
+    """A model with weights that the original has too: a `ConvVAE` or an `MDNRNN`."""
+
+    def original_arrays(self) -> list[np.ndarray]: ...
+
+    def set_original_arrays(self, arrays: list[np.ndarray]) -> None: ...
+
+
+def load(model: Convertible, arrays: Sequence[Any], *, source: str = "arrays") -> None:
     """Sets the weights of a `ConvVAE` or an `MDNRNN` to arrays in the original's order.
 
     ConvVAE: kernel and bias of enc_conv1 ... enc_conv4, enc_fc_mu, enc_fc_log_var, dec_fc, dec_deconv1 ... dec_deconv4.
@@ -39,12 +50,12 @@ def load(model, arrays, *, source: str = "arrays") -> None:
     model.set_original_arrays(arrays)
 
 
-def arrays(model) -> list[np.ndarray]:
+def arrays(model: Convertible) -> list[np.ndarray]:
     """The weights of a `ConvVAE` or an `MDNRNN` in the original's order, as `load` takes them."""
     return model.original_arrays()
 
 
-def read_json(path: str | Path) -> list[np.ndarray]:
+def read_json(path: str | os.PathLike) -> list[np.ndarray]:
     """The arrays in a file of the original's `save_json`: a list of nested lists of integers, each 1/10000.
 
     Raises:
@@ -70,7 +81,7 @@ def read_json(path: str | Path) -> list[np.ndarray]:
     return found
 
 
-def write_json(path: str | Path, arrays: list[np.ndarray]) -> None:
+def write_json(path: str | os.PathLike, arrays: list[np.ndarray]) -> None:
     """Writes arrays as the original does, byte for byte, whole or not at all.
 
     Raises:

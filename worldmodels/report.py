@@ -1,11 +1,14 @@
 """What a run leaves for a person to look at: pictures, videos and figures of test episodes."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from seqvae import plotting
 from seqvae.data import Shards
+from seqvae.data.batches import Batches
+from seqvae.data.streams import ShardBatches
 from seqvae.files import write_json
 from worldmodels.conv_vae import ConvVAE
 from worldmodels.evaluation import baselines, evaluate_rnn, evaluate_vae
@@ -110,7 +113,7 @@ class RNNReport:
         mean, actions = (np.stack(part) for part in zip(*codes, strict=True))
         seen, rest = self._seen, actions[:, self._seen : -1]
         state = self._rnn(np.concatenate([mean, actions], -1)[:, :seen]).state
-        options = dict(actions=rest, temperature=self._temperature, state=state, seed=self._seed)
+        options: dict[str, Any] = dict(actions=rest, temperature=self._temperature, state=state, seed=self._seed)
         dreamt = self._rnn.dream(mean[:, seen], **options).z.numpy()
         rows = {
             "real": np.stack(real),
@@ -136,7 +139,7 @@ class RNNReport:
         figure = plotting.metric_curves(lines, panels, title="Training of the MDN-RNN")
         plotting.save_figure(self._folder / "training_curves.png", figure)
 
-    def final(self, batches) -> dict:
+    def final(self, batches: Batches | ShardBatches) -> dict:
         """`evaluation.json`: the terms over all test episodes, and the baselines; returns them."""
         figures = {"mdn_rnn": evaluate_rnn(self._rnn, batches, self._seed)}
         figures["baselines"] = baselines(self._train, self._test, self._seed)

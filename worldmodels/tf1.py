@@ -5,6 +5,7 @@ returns mu, logvar, sigma, epsilon, z, y and the losses under the document's nam
 """
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -123,7 +124,7 @@ class ConvVAE:
 
     # --- training ---
 
-    def train_op(self, x: Array, seed: int | None = None) -> Losses:
+    def train_op(self, x: tf.Tensor | np.ndarray | Sequence, seed: int | None = None) -> Losses:
         """A step of Adam on frames x [batch_size, 64, 64, 3].
 
         Raises:
@@ -134,9 +135,9 @@ class ConvVAE:
         self.model.check_batch({"frames": x})
         if len(x) != self.batch_size:
             raise ValueError(f"x: expected batch_size={self.batch_size} frames, got {len(x)}.")
-        seed = self.model._seeds.next() if seed is None else tf.constant([seed, 0], tf.int32)
+        pair = self.model._seeds.next() if seed is None else tf.constant([seed, 0], tf.int32)
         with self._device():
-            step = self.model._run(self._step, tf.convert_to_tensor(x), tf.cast(seed, tf.int32))
+            step = self.model._run(self._step, tf.convert_to_tensor(x), tf.cast(pair, tf.int32))
         return Losses(step.terms.total, step.terms.reconstruction, step.terms.kl)
 
     def _step(self, frames, seed):

@@ -14,7 +14,13 @@ _LOG_2_PI = 1.8378770664093453
 
 
 def marginal_bound(
-    a: tf.Tensor, mask: tf.Tensor, system: System, track: Track, smoothed: State, backward: Backward, per_sequence=False
+    a: tf.Tensor,
+    mask: tf.Tensor,
+    system: System,
+    track: Track,
+    smoothed: State,
+    backward: Backward,
+    per_sequence: bool = False,
 ) -> LgssmBound:
     """The bound at the exact joint posterior: every expectation in closed form, the total is log p(a | u).
 
@@ -24,7 +30,7 @@ def marginal_bound(
     z, P = batch_major(smoothed.mean), batch_major(smoothed.cov)
     A, gain = system.A[:, 1 : tf.shape(z)[1]], batch_major(backward.gain)[:, :-1]
     alone = batch_major(State(smoothed.mean, backward.U, backward.D).cov)[:, :-1]
-    left = tf.eye(A.shape[-1], dtype=z.dtype) - A @ gain
+    left = tf.eye(kalman.size_of(A, -1), dtype=z.dtype) - A @ gain
     spread = _sandwich(left, P[:, 1:]) + _sandwich(A, alone)
     transition = _transition(z, system) - 0.5 * tf.reduce_sum(_scaled_trace(spread, system.noise.transition), -1)
     unseen = mask * _scaled_trace(_sandwich(system.C, P), system.noise.emission)
@@ -37,7 +43,7 @@ def marginal_bound(
 
 
 def sampled_bound(
-    a: tf.Tensor, mask: tf.Tensor, system: System, smoothed: State, z: tf.Tensor, per_sequence=False
+    a: tf.Tensor, mask: tf.Tensor, system: System, smoothed: State, z: tf.Tensor, per_sequence: bool = False
 ) -> LgssmBound:
     """The original's bound at given states z [B, T, dim_z], drawn from the smoothed marginals.
 
@@ -75,10 +81,10 @@ def log_mean_exp(values: tf.Tensor) -> tf.Tensor:
 def _transition(z: tf.Tensor, system: System) -> tf.Tensor:
     """[..., B]: sum_{t>1} log N(z_t; A_t z_{t-1} + push_t, Q)."""
     steps = tf.shape(z)[-2]
-    moved = tf.linalg.matvec(system.A[:, 1:steps], z[..., :-1, :])
+    moved = tf.linalg.matvec(system.A[:, 1:steps], z[..., :-1, :])  # pyright: ignore[reportArgumentType]
     if system.push is not None:
         moved += system.push[:, 1:steps]
-    return tf.reduce_sum(_log_normal(z[..., 1:, :] - moved, system.noise.transition), -1)
+    return tf.reduce_sum(_log_normal(z[..., 1:, :] - moved, system.noise.transition), -1)  # pyright: ignore[reportArgumentType]
 
 
 def _emission(a: tf.Tensor, z: tf.Tensor, mask: tf.Tensor, system: System) -> tf.Tensor:
@@ -87,7 +93,7 @@ def _emission(a: tf.Tensor, z: tf.Tensor, mask: tf.Tensor, system: System) -> tf
 
 
 def _initial(z: tf.Tensor, noise: Noise) -> tf.Tensor:
-    return _log_normal(z[..., 0, :], noise.initial)
+    return _log_normal(z[..., 0, :], noise.initial)  # pyright: ignore[reportArgumentType]
 
 
 def _log_normal(residual: tf.Tensor, variance) -> tf.Tensor:

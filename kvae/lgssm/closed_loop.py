@@ -48,14 +48,14 @@ class Run(NamedTuple):
 
     def filtered(self) -> Filtered:
         """The results as a public NamedTuple."""
-        states = self.track.updated, self.track.predicted
-        moments = [inference.batch_major(moment) for state in states for moment in (state.mean, state.cov)]
-        return Filtered(*moments, inference.batch_major(self.track.log_likelihood), *self.mixed[:4])
+        updated, predicted, major = self.track.updated, self.track.predicted, inference.batch_major
+        moments = major(updated.mean), major(updated.cov), major(predicted.mean), major(predicted.cov)
+        return Filtered(*moments, major(self.track.log_likelihood), *self.mixed[:4])
 
     def smoothed(self) -> Smoothed:
         """The Rauch-Tung-Striebel smoother."""
         states, _ = inference.smooth_states(self.track, self.system)
-        return Smoothed(*(inference.batch_major(moment) for moment in (states.mean, states.cov)), *self.mixed[:4])
+        return Smoothed(inference.batch_major(states.mean), inference.batch_major(states.cov), *self.mixed[:4])
 
     def draw(self, noise: tf.Tensor) -> tf.Tensor:
         """Paths of z from the posterior with standard normal noise, [S, B, T, dim_z] both."""
@@ -73,13 +73,13 @@ class StateSpace(NamedTuple):
     noise: Noise
     jit_compile: bool | None = None
 
-    def mixed(self, a, controls) -> Mixed:
+    def mixed(self, a: tf.Tensor, controls: tf.Tensor) -> Mixed:
         """The matrices where every a_t is known: one pass of the dynamics network over a_0, ..., a_{T-1}."""
         first = tf.broadcast_to(self.matrices.a_0, tf.shape(a[:, :1]))
         alpha, u = self.network(tf.concat([first, a[:, :-1]], 1))
-        return Mixed(alpha, *(mix(alpha, m) for m in self.matrices[:3]), controls if u is None else u)
+        return Mixed(alpha, *(mix(alpha, m) for m in self.matrices[:3]), u=controls if u is None else u)
 
-    def distribution(self, mixed: Mixed, mask=None, jit_compile=None) -> MixedLGSSM:
+    def distribution(self, mixed: Mixed, mask: tf.Tensor | None = None, jit_compile: bool | None = None) -> MixedLGSSM:
         """p(z, a) given the mixture; mask as ours, 1 = observed."""
         return MixedLGSSM(
             mixed.A, mixed.C, tf.linalg.matvec(mixed.B, mixed.u), noise_transition=self.noise.transition,
@@ -87,7 +87,7 @@ class StateSpace(NamedTuple):
             mask=None if mask is None else mask < 0.5, jit_compile=jit_compile,
         )  # fmt: skip
 
-    def run(self, a, mask, controls) -> Run:
+    def run(self, a: tf.Tensor, mask: tf.Tensor | None, controls: tf.Tensor) -> Run:
         """The Kalman filter; over gaps, step by step with the dynamics network."""
         if mask is not None:
             track, mixed = filter_with_gaps(a, mask, controls, self.matrices, self.network, self.noise)
@@ -96,22 +96,41 @@ class StateSpace(NamedTuple):
         distribution = self.distribution(mixed)
         return Run(distribution.track(a), mixed, distribution)
 
-    def bound(self, a, mask, controls, kind: str, z, noise, per_sequence=False) -> LgssmBound:
+    def bound(
+        self,
+        a: tf.Tensor,
+        mask: tf.Tensor | None,
+        controls: tf.Tensor,
+        kind: str,
+        z: tf.Tensor | None,
+        noise: tf.Tensor | None,
+        per_sequence: bool = False,
+    ) -> LgssmBound:
         """`KVAE.lgssm_bound`; where z is None, it is drawn with standard normal `noise` [B, T, dim_z] or [S, B, T, dim_z]."""
         track, _, distribution = self.run(a, mask, controls)
         system = distribution.system
         smoothed, backward = inference.smooth_states(track, system)
-        mask = tf.ones_like(a[..., 0]) if mask is None else mask
-        a = tf.where(mask[..., None] > 0.5, a, 0.0)
+        mask = tf.ones_like(a[..., 0]) if mask is None else mask  # pyright: ignore[reportArgumentType]
+        a = tf.where(mask[..., None] > 0.5, a, 0.0)  # pyright: ignore[reportArgumentType]
         if kind == "marginal":
             return bounds.marginal_bound(a, mask, system, track, smoothed, backward, per_sequence)
-        z = bounds.draw_marginals(smoothed, noise) if z is None else z
+        if z is None:
+            assert noise is not None
+            z = bounds.draw_marginals(smoothed, noise)
         return bounds.sampled_bound(a, mask, system, smoothed, z, per_sequence)
 
-    def total_bounds(self, a, mask, controls, kind: str, noise, jit_compile: bool) -> tf.Tensor:
+    def total_bounds(
+        self,
+        a: tf.Tensor,
+        mask: tf.Tensor | None,
+        controls: tf.Tensor,
+        kind: str,
+        noise: tf.Tensor | None,
+        jit_compile: bool,
+    ) -> tf.Tensor:
         """[B]: the bound of each sequence in nats, `bound(...).total` before it is divided by frames: what training needs."""
         if kind == "sampled":
-            seen = tf.ones_like(a[..., 0]) if mask is None else mask
+            seen = tf.ones_like(a[..., 0]) if mask is None else mask  # pyright: ignore[reportArgumentType]
             return self.bound(a, mask, controls, kind, None, noise, per_sequence=True).total * tf.reduce_sum(seen, -1)
         if mask is not None:
             return tf.reduce_sum(self.run(a, mask, controls).track.log_likelihood, 0)
@@ -138,7 +157,7 @@ def filter_with_gaps(
         a: [B, T, dim_a]; mask: [B, T], 1 = observed; controls: [B, T, dim_u], used unless the network learns its own.
     """
     batch = tf.shape(a)[0]
-    a = tf.where(mask[..., None] > 0.5, a, 0.0)
+    a = tf.where(mask[..., None] > 0.5, a, 0.0)  # pyright: ignore[reportArgumentType]
 
     def next_alpha(code, state, given_u):
         (alpha, u), state = network.step(code, state)
@@ -167,7 +186,7 @@ def filter_with_gaps(
     updated, following, log_likelihood, *used = inference.scan(step, start, elements, kept)
     alpha, u = (_time_major(tf.concat([f[None], x[:-1]], 0)) for f, x in zip((alpha, u), used, strict=True))
     track = inference.as_track(first, updated, following, log_likelihood)
-    return track, Mixed(alpha, *(mix(alpha, m) for m in matrices[:3]), u)
+    return track, Mixed(alpha, *(mix(alpha, m) for m in matrices[:3]), u=u)
 
 
 def _mix_last(alpha: tf.Tensor, matrices: tf.Tensor) -> tf.Tensor:
@@ -226,7 +245,7 @@ def generate_states(
     """
     batch, held = tf.shape(states)[0], tf.shape(states)[1]
     total = tf.shape(controls)[1]
-    given = tf.pad(states[:, :total], [[0, 0], [0, tf.maximum(total - held, 0)], [0, 0]])
+    given = tf.pad(states[:, :total], [[0, 0], [0, tf.maximum(total - held, 0)], [0, 0]])  # pyright: ignore[reportArgumentType]
 
     def step(carry: _GenerateCarry, inputs):
         t, noise_a, next_given, next_u, next_noise = inputs

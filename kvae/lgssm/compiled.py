@@ -8,6 +8,7 @@ import bisect
 import dataclasses
 import functools
 from collections.abc import Callable
+from typing import Any, overload
 
 import tensorflow as tf
 
@@ -15,7 +16,7 @@ import tensorflow as tf
 _BUCKETS = [*range(1, 8), *(2**octave * step for octave in range(28) for step in range(8, 16))]
 
 
-def call(function: Callable, *args, jit_compile: bool = False):
+def call(function: Callable, *args: Any, jit_compile: bool = False):
     """`function(*args)`, args and results nests of tensors, None among the args allowed.
 
     In a graph the operations of a plain call become part of it. In eager mode they run as a graph. With `jit_compile`, XLA
@@ -78,18 +79,24 @@ def _with_gradient(value: Callable, gradient: Callable, tensors: list[tf.Tensor]
     return tf.nest.pack_sequence_as(structure[0], tf.nest.flatten(found))
 
 
-def bucket(size):
+def bucket(size: int | tf.Tensor):
     """The least bucket that holds `size`, an integer or a scalar tensor."""
     known = tf.get_static_value(size)
     if known is not None:
         return _BUCKETS[bisect.bisect_left(_BUCKETS, int(known))]
-    return tf.gather(_BUCKETS, tf.searchsorted(_BUCKETS, size[None])[0])
+    return tf.gather(_BUCKETS, tf.searchsorted(_BUCKETS, tf.convert_to_tensor(size)[None])[0])
 
 
+@overload
+def padded(value: tf.Tensor, sizes: dict[int, int]) -> tf.Tensor: ...
+@overload
+def padded(value: None, sizes: dict[int, int]) -> None: ...
 def padded(value: tf.Tensor | None, sizes: dict[int, int]) -> tf.Tensor | None:
     """`value` with zeros added at the end of each axis in `sizes`, up to its new size; an axis of size 1 stays."""
     if value is None or not value.shape.rank:
         return value
     shape = tf.shape(value)
-    paddings = [[0, sizes[axis] - shape[axis]] if axis in sizes else [0, 0] for axis in range(value.shape.rank)]
+    paddings: list[Any] = [
+        [0, sizes[axis] - shape[axis]] if axis in sizes else [0, 0] for axis in range(value.shape.rank)
+    ]
     return tf.pad(value, paddings)

@@ -1,6 +1,8 @@
 """`MixedLGSSM`: the linear Gaussian state-space model with matrices that change at every step, as a TFP distribution."""
 
 import functools
+from collections.abc import Sequence
+from typing import Any, cast
 
 import numpy as np
 import tensorflow as tf
@@ -10,6 +12,8 @@ from tensorflow_probability.python.internal import parameter_properties
 
 from kvae.lgssm import compiled, inference
 from kvae.lgssm.inference import Noise, System, Track, batch_major
+from seqvae.checks import Array
+from seqvae.randomness import Seed
 
 _properties = tfp.util.ParameterProperties
 _LEAST_RANKS = dict(A=3, C=3, push=2, offset=2, noise_transition=3, noise_emission=2, init_cov=2, init_mean=1, mask=1)
@@ -63,8 +67,10 @@ class MixedLGSSM(tfd.LinearGaussianStateSpaceModel):
     """
 
     def __init__(
-        self, A, C, push=None, offset=None, *, noise_transition, noise_emission, init_cov, init_mean=None, mask=None,
-        jit_compile=None, validate_args=False, allow_nan_stats=True, name="MixedLGSSM",
+        self, A: Array, C: Array, push: Array | None = None, offset: Array | None = None, *, noise_transition: Array,
+        noise_emission: Array, init_cov: Array, init_mean: Array | None = None, mask: Array | None = None,
+        jit_compile: bool | None = None, validate_args: bool = False, allow_nan_stats: bool = True,
+        name: str = "MixedLGSSM",
     ):  # fmt: skip
         with tf.name_scope(name):
             parameters = dict(A=A, C=C, push=push, offset=offset, noise_transition=noise_transition,
@@ -124,7 +130,7 @@ class MixedLGSSM(tfd.LinearGaussianStateSpaceModel):
         batch, arguments = self._flat(x, self._get_mask(mask))
         return tf.reshape(self._run(inference.log_likelihood, *arguments), batch)
 
-    def forward_filter(self, x, mask=None, final_step_only=False):
+    def forward_filter(self, x: Array, mask: Array | None = None, final_step_only: bool = False):
         """As TFP's: log p(a_t | a_{1:t-1}), filtered and predicted states, predicted codes. The class lists the differences.
 
         Args:
@@ -138,18 +144,27 @@ class MixedLGSSM(tfd.LinearGaussianStateSpaceModel):
         found = [_unflat(value, batch) for value in self._run(_filter, *arguments)]
         if not final_step_only:
             return found
-        return [tf.reduce_sum(found[0], -1)] + [
-            value[..., -1, :] if i % 2 else value[..., -1, :, :] for i, value in enumerate(found[1:], 1)
+        last = [
+            value[..., -1, :] if i % 2 else value[..., -1, :, :]  # pyright: ignore[reportArgumentType]
+            for i, value in enumerate(found[1:], 1)
         ]
+        return [tf.reduce_sum(found[0], -1), *last]
 
-    def posterior_marginals(self, x, mask=None):
+    def posterior_marginals(self, x: Array, mask: Array | None = None):
         """The smoother, p(z_t | a_{1:T}): mean [..., T, dim_z], cov [..., T, dim_z, dim_z]. Arguments as `forward_filter`."""
         x, mask = self._codes(x), self._get_mask(mask)
         with self._name_and_control_scope("posterior_marginals", x, {"mask": mask}):
             batch, arguments = self._flat(x, mask)
             return tuple(_unflat(value, batch) for value in self._run(_smooth, *arguments))
 
-    def posterior_sample(self, x, sample_shape=(), mask=None, seed=None, name=None):
+    def posterior_sample(
+        self,
+        x: Array,
+        sample_shape: int | Sequence[int] | tf.Tensor = (),
+        mask: Array | None = None,
+        seed: Seed | None = None,
+        name: str | None = None,
+    ):
         """Paths [*sample_shape, ..., T, dim_z] from p(z_{1:T} | a_{1:T}); arguments as `forward_filter`."""
         x, mask = self._codes(x), self._get_mask(mask)
         with self._name_and_control_scope(name or "posterior_sample", x, {"mask": mask}):
@@ -181,7 +196,7 @@ class MixedLGSSM(tfd.LinearGaussianStateSpaceModel):
         batch, arguments = self._flat(nothing, tf.ones(tf.shape(nothing)[:-1], tf.bool))
         return [_unflat(value, batch) for value in self._run(_filter, *arguments)[-2:]]
 
-    def latents_to_observations(self, latent_means, latent_covs):
+    def latents_to_observations(self, latent_means: Array, latent_covs: Array):
         """Mean C_t m_t + offset_t [..., T, dim_a] and covariance C_t P_t C_t' + R_t of a_t where z_t ~ N(m_t, P_t)."""
         means = tf.convert_to_tensor(latent_means, dtype_hint=self.dtype)
         covs = tf.convert_to_tensor(latent_covs, dtype_hint=self.dtype)
@@ -200,7 +215,7 @@ class MixedLGSSM(tfd.LinearGaussianStateSpaceModel):
         """The model as `kvae.lgssm.inference` has it, its batch dimensions as one."""
         return self._system(self.batch_shape_tensor())
 
-    def track(self, x, mask=None) -> Track:
+    def track(self, x: Array, mask: Array | None = None) -> Track:
         """The filter's results as `kvae.lgssm.inference` has them, for x [B, T, dim_a]; arguments as `forward_filter`."""
         return inference.filter_states(*self._flat(self._codes(x), self._get_mask(mask))[1])
 
@@ -222,13 +237,13 @@ class MixedLGSSM(tfd.LinearGaussianStateSpaceModel):
     def _flat(self, x, mask):
         """The batch of the results, and x, the mask (1 = observed, or None) and the model with that batch as one axis."""
         batch = _broadcast((x, 2), *self._batched(), *([] if mask is None else [(mask, 1)]))
-        seen = None if mask is None else tf.cast(~_flat(mask, batch, 1), self.dtype)
+        seen = None if mask is None else tf.cast(tf.logical_not(_flat(mask, batch, 1)), self.dtype)
         return batch, (_flat(x, batch, 2), seen, self._system(batch))
 
     def _system(self, batch) -> System:
         """The model with `batch` as one axis."""
 
-        def flat(name, ndims):
+        def flat(name, ndims) -> Any:  # None only where the argument may be None
             value = getattr(self, f"_{name}")
             if value is None or value.shape.rank < ndims:
                 return value
@@ -277,7 +292,7 @@ def _seed(seed) -> tf.Tensor:
     return tfp.random.sanitize_seed(seed, salt="MixedLGSSM")
 
 
-def as_mask(mask) -> tf.Tensor | None:
+def as_mask(mask: Array | None) -> tf.Tensor | None:
     """TFP's mask, True = missing, as a tensor.
 
     Raises:
@@ -335,7 +350,7 @@ def _check(given: dict) -> None:
     if C.shape.rank is None or C.shape.rank < 3 or C.shape[-2] is None or C.shape[-1] != size:
         raise ValueError(f"C: expected the shape [..., T, dim_a, {size}] (dim_z={size} as in A), got {_shape(C)}.")
     width, moves = C.shape[-2], A.shape[-3]
-    if None not in (moves, steps) and moves not in (steps, steps + 1):
+    if moves is not None and steps is not None and moves not in (steps, steps + 1):
         raise ValueError(f"A: expected {steps} or {steps + 1} steps, T or T + 1 of C, got {moves}.")
     forms = {
         "push": [[size], [(moves, steps), size]],
@@ -404,7 +419,7 @@ def _broadcast(*values: tuple[tf.Tensor, int]) -> tf.Tensor:
     """The batch dimensions of all values together, each given with the number of its other dimensions."""
     static = functools.reduce(tf.broadcast_static_shape, [value.shape[: value.shape.rank - n] for value, n in values])
     if static.is_fully_defined():
-        return tf.constant(static.as_list(), tf.int32)
+        return tf.constant(static.as_list(), tf.int32)  # pyright: ignore[reportArgumentType]
     batches = [tf.shape(value)[: value.shape.rank - n] for value, n in values]
     rank = max(value.shape.rank - n for value, n in values)
     batches = [tf.pad(batch, [[rank - batch.shape[0], 0]], constant_values=1) for batch in batches]
@@ -452,7 +467,7 @@ def _in_buckets(function, *arguments):
     """`compiled.call` by XLA, batch and length padded with sequences and steps that are missing."""
     system = next(value for value in arguments if isinstance(value, System))
     shape = tf.shape(system.C)
-    batch, steps = (shape[i] if system.C.shape[i] is None else system.C.shape[i] for i in range(2))
+    batch, steps = (shape[i] if size is None else size for i, size in enumerate(system.C.shape[:2]))
     if function is not inference.draw_paths and arguments[1] is None:
         arguments = (arguments[0], tf.ones_like(arguments[0][..., 0]), *arguments[2:])
     sizes = compiled.bucket(batch), compiled.bucket(steps)
@@ -489,7 +504,7 @@ def _padded_system(system: System, batch, steps, before) -> System:
         sizes = {"batch": batch, "steps": steps, "moves": steps + 1}
         return compiled.padded(value, {axis: sizes[name] for name, axis in axes.items() if value.shape[axis] != 1})
 
-    A, push, C, offset, (Q, R, initial, mean) = system
+    Q, R, initial, mean = cast(tuple[Any, ...], system.noise)  # tensors here
     both, move = dict(batch=0, steps=1), dict(batch=0, moves=1)
     Q = Q if Q.shape.rank < 4 or Q.shape[1] == 1 else written_out(Q)
     noise = Noise(
@@ -497,6 +512,7 @@ def _padded_system(system: System, batch, steps, before) -> System:
         pad(initial, batch=0) if initial.shape.rank == 3 else initial,
         pad(mean, batch=0) if mean is not None and mean.shape.rank == 2 else mean,
     )  # fmt: skip
-    A, push = (x if x is None else compiled.padded(written_out(x), {0: batch, 1: steps + 1}) for x in (A, push))
-    C, offset = (compiled.padded(x, {0: batch, 1: steps}) for x in (C, offset))
-    return System(A, push, C, offset, noise)
+    moves, codes = {0: batch, 1: steps + 1}, {0: batch, 1: steps}
+    A = compiled.padded(written_out(system.A), moves)
+    push = None if system.push is None else compiled.padded(written_out(system.push), moves)
+    return System(A, push, compiled.padded(system.C, codes), compiled.padded(system.offset, codes), noise)

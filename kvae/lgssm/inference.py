@@ -4,7 +4,8 @@ Pure functions of tensors, batch-major [B, T, ...] outside, [..., T, B] inside. 
 section 2.1): A_t carries z_{t-1} to z_t. `kvae.lgssm.MixedLGSSM` is their public form.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -94,7 +95,7 @@ def _log_likelihood(errors, mask) -> tf.Tensor:
     return found if mask is None else tf.transpose(mask) * found
 
 
-def scan(step, carry, elements, like, reverse: bool = False):
+def scan(step: Callable, carry: Any, elements: Any, like: Any, reverse: bool = False):
     """`step(carry, elements_t)` gives the next carry and what is kept of step t, as `like`: the stack of that over the steps.
 
     `tf.scan` stacks the carry too, and in every step that costs as much as several operations. The loop runs in order:
@@ -131,7 +132,7 @@ def smooth_states(track: Track, system: System) -> tuple[State, Backward]:
         return state, state
 
     elements = tuple(map(time_first, (track.updated.mean, track.following.mean, *backward)))
-    last = State(*(value[..., -1, :] for value in track.updated))
+    last = State(*(value[..., -1, :] for value in track.updated))  # pyright: ignore[reportArgumentType]
     return State(*map(time_last, scan(step, last, elements, last, reverse=True))), backward
 
 
@@ -139,7 +140,7 @@ def look_back(track: Track, system: System) -> Backward:
     """p(z_t | z_{t+1}, a_{1:t}) for every t; at T, p(z_T | a_{1:T})."""
     steps = tf.shape(track.log_likelihood)[0]
     A, transition = shifted(system.A, steps), transition_factors(system.noise, system.A.dtype)
-    transition = Factors(*(value if is_fixed(value) else _next(value, steps) for value in transition))
+    transition = transition.each(lambda value: value if is_fixed(value) else _next(value, steps))
     gain, U, D = kalman.look_back(track.updated, tf.transpose(A, [2, 3, 1, 0]), transition)
     follows = tf.range(tf.shape(D)[-2])[:, None] < tf.shape(D)[-2] - 1  # nothing follows T
     updated = track.updated
@@ -223,7 +224,7 @@ def as_track(first: State, updated: State, following: State, log_likelihood: tf.
     """From what a scan gives, [T, ..., B]."""
     predicted = State(*(tf.concat([f[None], x[:-1]], 0) for f, x in zip(first, following, strict=True)))
     states = [State(*map(time_last, state)) for state in (updated, predicted, following)]
-    return Track(*states, log_likelihood)
+    return Track(*states, log_likelihood=log_likelihood)
 
 
 def _steps(a: tf.Tensor, mask: tf.Tensor | None, system: System):
@@ -231,16 +232,21 @@ def _steps(a: tf.Tensor, mask: tf.Tensor | None, system: System):
     first, steps = first_state(tf.shape(a)[0], system), tf.shape(a)[1]
     if system.offset is not None:
         a -= system.offset
-    a = a if mask is None else tf.where(mask[..., None] > 0.5, a, 0.0)
-    C = system.C if mask is None else system.C * mask[..., None, None]
-    push = tf.zeros_like(system.A[..., 0]) if system.push is None else system.push
+    a = a if mask is None else tf.where(mask[..., None] > 0.5, a, 0.0)  # pyright: ignore[reportArgumentType]
+    C = system.C if mask is None else system.C * mask[..., None, None]  # pyright: ignore[reportArgumentType]
+    push = tf.zeros_like(system.A[..., 0]) if system.push is None else system.push  # pyright: ignore[reportArgumentType]
     inputs = tuple(map(batch_last, (a, C, shifted(system.A, steps), shifted(push, steps))))
     noises = (*transition_factors(system.noise, a.dtype), emission_variances(system.noise, a.dtype))
     fixed = [is_fixed(value) for value in noises]
-    constant = [without_time(value) if is_fixed else None for value, is_fixed in zip(noises, fixed, strict=True)]
+    constant: list[Any] = [
+        without_time(value) if value is not None and is_fixed else None
+        for value, is_fixed in zip(noises, fixed, strict=True)
+    ]
     if fixed[0] and fixed[1]:
         constant[:2] = kalman.with_batch(Factors(*constant[:2]), first.D)
-    moving = [time_first(x if i == 2 else _next(x, steps)) for i, x in enumerate(noises) if not fixed[i]]
+    moving = [
+        time_first(x if i == 2 else _next(x, steps)) for i, x in enumerate(noises) if x is not None and not fixed[i]
+    ]
 
     def advance(predicted, a, C, A_next, push_next, *moving):
         rest = iter(moving)
@@ -252,13 +258,13 @@ def _steps(a: tf.Tensor, mask: tf.Tensor | None, system: System):
     return first, (*inputs, *moving), advance
 
 
-def transition_factors(noise: Noise, dtype) -> Factors:
+def transition_factors(noise: Noise, dtype: tf.DType | str) -> Factors:
     """Q's U, or None where it is diagonal, [dim_z, dim_z, T, B] and D [dim_z, T, B], or a scalar. T and B may be 1."""
     Q = tf.convert_to_tensor(noise.transition, dtype)
     if Q.shape.rank == 4:
         return _positive(kalman.factored(tf.transpose(Q, [2, 3, 1, 0])))
     factors = _factors(Q, dtype)
-    return factors if Q.shape.rank == 0 else Factors(*(x if x is None else x[..., None] for x in factors))
+    return factors if Q.shape.rank == 0 else factors.each(lambda value: value[..., None])  # pyright: ignore[reportArgumentType]
 
 
 def _factors(cov, dtype) -> Factors:
@@ -266,14 +272,14 @@ def _factors(cov, dtype) -> Factors:
     cov = tf.convert_to_tensor(cov, dtype)
     if cov.shape.rank < 2:
         return _positive(Factors(None, cov[:, None] if cov.shape.rank else cov))
-    return _positive(kalman.factored(cov[..., None] if cov.shape.rank == 2 else tf.transpose(cov, [1, 2, 0])))
+    return _positive(kalman.factored(cov[..., None] if cov.shape.rank == 2 else tf.transpose(cov, [1, 2, 0])))  # pyright: ignore[reportArgumentType]
 
 
 def _positive(factors: Factors) -> Factors:
     return factors._replace(D=factors.D + kalman.LEAST_VARIANCE)
 
 
-def emission_variances(noise: Noise, dtype) -> tf.Tensor:
+def emission_variances(noise: Noise, dtype: tf.DType | str) -> tf.Tensor:
     """R, a scalar or [dim_a, T, B]. T and B may be 1."""
     R = tf.convert_to_tensor(noise.emission, dtype) + kalman.LEAST_VARIANCE
     if R.shape.rank == 0:
@@ -281,9 +287,9 @@ def emission_variances(noise: Noise, dtype) -> tf.Tensor:
     return R[:, None, None] if R.shape.rank == 1 else tf.transpose(R, [2, 1, 0])
 
 
-def at_every_step(noise: Noise, dtype) -> tuple[Factors, tf.Tensor]:
+def at_every_step(noise: Noise, dtype: tf.DType | str) -> tuple[Factors, tf.Tensor]:
     """Q and R [..., B] of a noise that is the same at all steps."""
-    return Factors(*map(without_time, transition_factors(noise, dtype))), without_time(emission_variances(noise, dtype))
+    return transition_factors(noise, dtype).each(without_time), without_time(emission_variances(noise, dtype))
 
 
 def is_fixed(value: tf.Tensor | None) -> bool:
@@ -291,8 +297,8 @@ def is_fixed(value: tf.Tensor | None) -> bool:
     return value is None or value.shape.rank == 0 or value.shape[-2] == 1
 
 
-def without_time(value: tf.Tensor | None) -> tf.Tensor | None:
-    return value if value is None or value.shape.rank == 0 else value[..., 0, :]
+def without_time(value: tf.Tensor) -> tf.Tensor:
+    return value if value.shape.rank == 0 else value[..., 0, :]  # pyright: ignore[reportArgumentType]
 
 
 def shifted(value: tf.Tensor, steps: tf.Tensor) -> tf.Tensor:
@@ -302,7 +308,7 @@ def shifted(value: tf.Tensor, steps: tf.Tensor) -> tf.Tensor:
 
 def _next(value: tf.Tensor, steps: tf.Tensor) -> tf.Tensor:
     """As `shifted`, for [..., T or T + 1, B]."""
-    return tf.concat([value[..., 1:, :], value[..., -1:, :]], -2)[..., :steps, :]
+    return tf.concat([value[..., 1:, :], value[..., -1:, :]], -2)[..., :steps, :]  # pyright: ignore[reportArgumentType]
 
 
 def time_first(value: tf.Tensor) -> tf.Tensor:

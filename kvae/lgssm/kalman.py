@@ -9,6 +9,7 @@ Arrays are [..., batch], the batch last: the matrices are small, so it is over t
 Every operation is elementwise or a short sum, which XLA fuses into a few loops (benchmarks/README.md).
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -43,6 +44,10 @@ class Factors(NamedTuple):
         """U diag(D)^(1/2), or D^(1/2) where U is None."""
         return tf.sqrt(self.D) if self.U is None else self.U * tf.sqrt(self.D)[None]
 
+    def each(self, change: Callable[[tf.Tensor], tf.Tensor]) -> "Factors":
+        """U, where it is not None, and D after `change`."""
+        return Factors(None if self.U is None else change(self.U), change(self.D))
+
 
 def first_state(mean: tf.Tensor, factors: Factors) -> State:
     """N(mean, factors), mean [dim_z, batch]."""
@@ -52,7 +57,7 @@ def first_state(mean: tf.Tensor, factors: Factors) -> State:
 
 def factored(cov: tf.Tensor) -> Factors:
     """U and D of a covariance [n, n, ...], which may be singular (Bierman 1977, section III.4)."""
-    columns, spreads, size = [], [], cov.shape[0]
+    columns, spreads, size = [], [], size_of(cov)
     for j in reversed(range(size)):
         spread = cov[j, j]
         above = tf.math.divide_no_nan(cov[:j, j], spread[None])
@@ -64,7 +69,9 @@ def factored(cov: tf.Tensor) -> Factors:
     return Factors(tf.stack(columns, 1), tf.stack(spreads))
 
 
-def observe(state: State, a: tf.Tensor, C: tf.Tensor, variance) -> tuple[State, tf.Tensor, tf.Tensor]:
+def observe(
+    state: State, a: tf.Tensor, C: tf.Tensor, variance: tf.Tensor | float
+) -> tuple[State, tf.Tensor, tf.Tensor]:
     """Takes in a = C z + N(0, diag variance). A row of zeros in C leaves the state as it is: so a missing number is taken in.
 
     Args:
@@ -108,12 +115,13 @@ def _observe_number(U: tf.Tensor, D: tf.Tensor, row: tf.Tensor, variance):
 def move(state: State, A: tf.Tensor, push: tf.Tensor, noise: Factors) -> State:
     """z -> A z + push + N(0, noise): A [dim_z, dim_z, batch], push [dim_z, batch], both parts of noise with the batch."""
     mean, U, D = state
-    return State(product_vector(A, mean) + push, *add(product(A, U), D, *noise))
+    assert noise.U is not None
+    return State(product_vector(A, mean) + push, *add(product(A, U), D, noise.U, noise.D))
 
 
 def add(X: tf.Tensor, D: tf.Tensor, Y: tf.Tensor, E: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """U and D of X diag(D) X' + Y diag(E) Y', by Thornton's weighted Gram-Schmidt: X, Y [n, n, batch], D, E [n, batch]."""
-    size = X.shape[0]
+    size = size_of(X)
     rows, weights = tf.concat([X, Y], 1), tf.concat([D, E], 0)
     columns, spreads = [tf.zeros_like(D)], []
     for j in range(size - 1, 0, -1):
@@ -145,6 +153,7 @@ def look_back(state: State, A: tf.Tensor, noise: Factors) -> tuple[tf.Tensor, tf
         U, D, gain, _ = _observe_number(U, D, row, _number(noise.D, i))
         corrected = [] if G is None else [G - gain[:, None] * tf.reduce_sum(row[:, None] * G, 0)[None]]
         G = tf.concat([*corrected, gain[:, None]], 1)
+    assert G is not None
     return (G if noise.U is None else _solve_right(G, noise.U)), U, D
 
 
@@ -166,7 +175,7 @@ def _solve_right(X: tf.Tensor, U: tf.Tensor) -> tf.Tensor:
 
 def inverse_unit(U: tf.Tensor) -> tf.Tensor:
     """U^-1 for a unit upper triangular U [n, n, ...]."""
-    eye = tf.reshape(tf.eye(U.shape[0], dtype=U.dtype), [U.shape[0]] * 2 + [1] * (U.shape.rank - 2))
+    eye = tf.reshape(tf.eye(size_of(U), dtype=U.dtype), [size_of(U)] * 2 + [1] * (U.shape.rank - 2))
     return _solve(U, eye + tf.zeros_like(U))
 
 
@@ -190,6 +199,13 @@ def symmetric(matrix: tf.Tensor) -> tf.Tensor:
     return 0.5 * (matrix + transposed(matrix))
 
 
+def size_of(value: tf.Tensor, axis: int = 0) -> int:
+    """The size of an axis that is the same in every call."""
+    size = value.shape[axis]
+    assert size is not None
+    return size
+
+
 def batch_last(value: tf.Tensor) -> tf.Tensor:
     """[batch, T, ...] -> [T, ..., batch]."""
     return tf.transpose(value, [1, *range(2, value.shape.rank), 0])
@@ -202,9 +218,9 @@ def with_batch(factors: Factors, like: tf.Tensor) -> Factors:
 
 def _whole(U: tf.Tensor | None, like: tf.Tensor) -> tf.Tensor:
     """U, or the identity for None, with the batch of `like` [n, batch]."""
-    return (_eye(like.shape[0], like.dtype) if U is None else U) * tf.ones_like(like)[None]
+    return (_eye(size_of(like), like.dtype) if U is None else U) * tf.ones_like(like)[None]
 
 
 def _eye(size: int, dtype) -> tf.Tensor:
     """[size, size, 1]"""
-    return tf.eye(size, dtype=dtype)[..., None]
+    return tf.eye(size, dtype=dtype)[..., None]  # pyright: ignore[reportArgumentType]

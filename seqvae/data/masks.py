@@ -1,5 +1,7 @@
 """Masks of whole frames: 1 = observed, 0 = missing."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 
@@ -15,7 +17,7 @@ def block_mask(sequences: int, steps: int, *, start: int, length: int) -> np.nda
     return mask
 
 
-def random_mask(sequences: int, steps: int, *, start: int, drop_prob: float, seed: int) -> np.ndarray:
+def random_mask(sequences: int, steps: int, *, start: int, drop_prob: float, seed: int | Sequence[int]) -> np.ndarray:
     """[sequences, steps] float32: the first `start` frames are observed, each later one is missing with `drop_prob`."""
     if not 0.0 <= drop_prob <= 1.0:
         raise ValueError(f"drop_prob: expected a probability in [0, 1], got {drop_prob!r}.")

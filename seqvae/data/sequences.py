@@ -1,6 +1,7 @@
 """Sequences of frames in memory, and their `.npz` files: checked when they are read, whole when they are written."""
 
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -44,7 +45,7 @@ class Sequences:
         """(H, W) or (H, W, C)."""
         return self.images.shape[2:]
 
-    def take(self, indices) -> "Sequences":
+    def take(self, indices: slice | Sequence[int] | np.ndarray) -> "Sequences":
         """The sequences at `indices` (a slice, or an array of integers)."""
         fields = {name: value[indices] for name, value in self.arrays().items()}
         return replace(self, **fields)
@@ -140,7 +141,7 @@ def _check(data: Sequences) -> None:
         )
     count = images.shape[:2]
     if data.mask is not None:
-        _check_mask(data, count)
+        _check_mask(data, data.mask, count)
     for name in ("controls", "state"):
         value = getattr(data, name)
         if value is not None and (value.ndim != 3 or value.shape[:2] != count):
@@ -150,8 +151,7 @@ def _check(data: Sequences) -> None:
     _check_values(images, data.mask, where)
 
 
-def _check_mask(data: Sequences, count: tuple[int, int]) -> None:
-    mask = data.mask
+def _check_mask(data: Sequences, mask: np.ndarray, count: tuple[int, ...]) -> None:
     if mask.shape != count:
         raise DataError(f"{data.source}: mask has the shape {mask.shape}, expected {list(count)} to fit images.")
     if not np.isin(mask, (0, 1)).all():

@@ -70,8 +70,8 @@ class Shards:
     def take(self, indices: Iterable[int]) -> "Shards":
         """The files at `indices`."""
         indices = list(indices)
-        parts = (tuple(value[i] for i in indices) for value in (self.paths, self.lengths, self.checksums))
-        paths, lengths, checksums = parts
+        paths, lengths = tuple(self.paths[i] for i in indices), tuple(self.lengths[i] for i in indices)
+        checksums = tuple(self.checksums[i] for i in indices)
         return Shards(paths, lengths, self.shapes, self.types, checksums)
 
     def split(self, test_fraction: float, seed: int) -> tuple["Shards", "Shards"]:

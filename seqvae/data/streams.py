@@ -31,7 +31,7 @@ class Epoch:
 
         options = tf.data.Options()
         options.autotune.enabled = False  # as in `Batches`
-        self.dataset = (
+        self.dataset: tf.data.Dataset = (
             tf.data.Dataset.from_generator(made, output_signature=element_spec).prefetch(2).with_options(options)
         )
 

@@ -90,8 +90,9 @@ def _convert(frame: np.ndarray, form: VideoFormat, path) -> np.ndarray:
         frame = frame[top : top + height, left : left + width]
     picture = Image.fromarray(frame).convert("RGB" if form.colour else "L")
     if form.size is not None:
+        height, width = form.size
         picture = picture.resize(
-            form.size[::-1], Image.Resampling.BOX if _shrinks(frame, form.size) else Image.Resampling.BICUBIC
+            (width, height), Image.Resampling.BOX if _shrinks(frame, form.size) else Image.Resampling.BICUBIC
         )
     return np.asarray(picture)
 

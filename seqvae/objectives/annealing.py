@@ -54,14 +54,14 @@ class KLAnnealing(keras.callbacks.Callback):
             raise ValueError(f"schedule: expected a function of the epoch, such as linear(0, 10), got {schedule!r}.")
         self._schedule = schedule
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict | None = None):
         if not hasattr(getattr(self.model, "kl_weight", None), "assign"):
             raise ValueError(
                 f"KLAnnealing: expected a model with a variable `kl_weight`, {type(self.model).__name__} has none. Make "
                 "`seqvae.objectives.KLWeight().variable` one, and multiply the KL by it in the model's `objective`."
             )
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None):
         weight = float(self._schedule(epoch))
         if not 0.0 <= weight < math.inf:
             raise ValueError(f"schedule: expected a weight of at least 0, got {weight} for epoch {epoch}.")

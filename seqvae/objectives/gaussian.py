@@ -1,5 +1,7 @@
 """What variational auto-encoders with Gaussian codes need."""
 
+from typing import Any
+
 import tensorflow as tf
 
 
@@ -16,7 +18,7 @@ def bounded(x: tf.Tensor, low: float, high: float) -> tf.Tensor:
     """
 
     @tf.custom_gradient
-    def clip(x):
+    def clip(x) -> Any:
         def gradient(upstream):
             further_out = ((x <= low) & (upstream > 0)) | ((x >= high) & (upstream < 0))
             return tf.where(further_out, tf.zeros_like(upstream), upstream)

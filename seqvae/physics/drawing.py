@@ -54,5 +54,5 @@ class Painter:
         if paddles is None:
             return
         for x, y in zip((paddles.left_x, paddles.right_x), heights, strict=True):
-            ends = [self._pixel((x, y + end)) for end in (paddles.half_length, -paddles.half_length)]
-            pygame.draw.line(frame, WHITE, *ends, max(1, round(2 * paddles.thickness)))
+            start, end = (self._pixel((x, y + end)) for end in (paddles.half_length, -paddles.half_length))
+            pygame.draw.line(frame, WHITE, start, end, max(1, round(2 * paddles.thickness)))

@@ -45,14 +45,15 @@ def simulate(world: World, steps: int, rng: np.random.Generator) -> Motion:
     for t in range(steps):
         for i, ball in enumerate(balls):
             path[t, i] = *ball.position, *ball.velocity
-        if paddles:
+        if world.paddles is not None:
             moved = _follow(float(heights[t, 0]), path[t, 0, 1], world)
             if moved != heights[t, 0]:
                 _place(paddles, moved, world.paddles)
             heights[t + 1 :] = moved
         if world.push and t + 1 < steps:
             for ball in balls:
-                ball.force = tuple(map(float, ball.mass * pushes[t + 1] / world.dt**2))
+                x, y = map(float, ball.mass * pushes[t + 1] / world.dt**2)
+                ball.force = x, y
         space.step(world.dt)
     return Motion(path, heights, pushes)
 
@@ -90,8 +91,8 @@ def _wall(space: pymunk.Space, world: World, a: np.ndarray, b: np.ndarray) -> py
     outward = np.array([along[1], -along[0]])
     outward *= np.sign(outward @ (a - np.array(world.size) / 2))
     depth = float(max(world.size))
-    ends = [tuple(map(float, end + depth * outward)) for end in (a, b)]
-    wall = pymunk.Segment(space.static_body, *ends, depth)
+    (a_x, a_y), (b_x, b_y) = (map(float, end + depth * outward) for end in (a, b))
+    wall = pymunk.Segment(space.static_body, (a_x, a_y), (b_x, b_y), depth)
     wall.elasticity = world.wall_elasticity
     return wall
 
@@ -100,7 +101,8 @@ def _add_ball(space: pymunk.Space, world: World, start: np.ndarray, rng: np.rand
     angle = np.radians(rng.uniform(*world.angle_limits))
     speed = rng.uniform(*world.speed_limits)
     body = pymunk.Body(1.0, pymunk.moment_for_circle(1.0, 0.0, world.radius))
-    body.position = tuple(map(float, start))
+    x, y = map(float, start)
+    body.position = x, y
     body.velocity = float(speed * np.cos(angle)), float(speed * np.sin(angle))
     shape = pymunk.Circle(body, world.radius)
     shape.elasticity = world.ball_elasticity
@@ -112,8 +114,8 @@ def _add_paddles(space: pymunk.Space, world: World) -> list[pymunk.Segment]:
     """The left and the right paddle, at half the height. Both follow the same ball by the same rule: they move alike."""
     if world.paddles is None:
         return []
-    ends = [(0.0, world.paddles.half_length), (0.0, -world.paddles.half_length)]
-    made = [pymunk.Segment(space.static_body, *ends, world.paddles.thickness) for _ in range(2)]
+    start, end = (0.0, world.paddles.half_length), (0.0, -world.paddles.half_length)
+    made = [pymunk.Segment(space.static_body, start, end, world.paddles.thickness) for _ in range(2)]
     for paddle in made:
         paddle.elasticity = world.paddles.elasticity
         space.add(paddle)
@@ -124,11 +126,13 @@ def _add_paddles(space: pymunk.Space, world: World) -> list[pymunk.Segment]:
 def _place(paddles: list[pymunk.Segment], height: float, shape: Paddles) -> None:
     for paddle, x in zip(paddles, (shape.left_x, shape.right_x), strict=True):
         paddle.unsafe_set_endpoints((x, height + shape.half_length), (x, height - shape.half_length))
+        assert paddle.space is not None
         paddle.space.reindex_shape(paddle)
 
 
 def _follow(height: float, target: float, world: World) -> float:
     """A paddle's next height: towards `target`, at most its speed, without leaving the frame."""
+    assert world.paddles is not None
     reach, speed = world.paddles.half_length, world.paddles.speed
     if target < height - speed / 2:
         return height - min(height - reach, speed)

@@ -30,4 +30,4 @@ def save_video(path: str | Path, frames: np.ndarray, fps: int = 8) -> None:
             imageio.mimwrite(part, list(frames), duration=1000 / fps, loop=0)
         else:
             even = np.pad(frames, [(0, 0), (0, frames.shape[1] % 2), (0, frames.shape[2] % 2), (0, 0)])
-            imageio.mimwrite(part, even, fps=fps, codec="libx264", quality=8, macro_block_size=1)
+            imageio.mimwrite(part, list(even), fps=fps, codec="libx264", quality=8, macro_block_size=1)

@@ -1,6 +1,9 @@
 """Numbers over time, labels over time, and points in a plane."""
 
+from typing import cast
+
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from seqvae.plotting.colours import LINES
@@ -35,7 +38,7 @@ def windows(truth: np.ndarray, written: np.ndarray, steps: int, *, title: str, f
     figure = Figure(figsize=(2.4 * count, 1.1 * features + 0.7), layout="constrained")
     axes = figure.subplots(features, count, squeeze=False, sharex=True, sharey="row")
     for k, i in np.ndindex(features, count):
-        axis = axes[k, i]
+        axis = cast(Axes, axes[k, i])
         axis.plot(truth[i, :, k], color=LINES[0], lw=1.3, label="truth")
         axis.plot(written[i, :, k], color=LINES[1], ls="--", lw=1.3, label="model")
         if steps < truth.shape[1]:

@@ -1,6 +1,7 @@
 """The data of `fit`, `evaluate` and `predict`, checked before a compiled step reads them."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import keras
 import numpy as np
@@ -14,7 +15,7 @@ Check = Callable[[object, Place], None]
 _CHUNK = 2**24  # bytes of an array that are checked at once: a bound on memory, not on speed
 
 
-def checked(data, check: Check):
+def checked(data: Any, check: Check):
     """A data set whose batches are checked when they are read.
 
     A `tf.data.Dataset` is checked in its pipeline, in parallel to the training step; a `keras.utils.PyDataset` or a
@@ -27,7 +28,7 @@ def checked(data, check: Check):
     return _checked_batches(data, check) if isinstance(data, Iterator) else data
 
 
-def check_arrays(data, check: Check) -> None:
+def check_arrays(data: Any, check: Check) -> None:
     """Checks arrays with a common first axis, some rows at a time."""
     arrays = [value for value in tf.nest.flatten(data) if value is not None]
     counts = {value.shape[0] for value in arrays if len(value.shape)}
@@ -50,7 +51,7 @@ def _rows(data) -> str:
     return ", ".join(f"{'an array' if isinstance(name, int) else name} of {count}" for name, count in counts)
 
 
-def is_arrays(x) -> bool:
+def is_arrays(x: Any) -> bool:
     """Whether x is an array or tensor, or a structure of them."""
     leaves = [value for value in tf.nest.flatten(x) if value is not None]
     return (

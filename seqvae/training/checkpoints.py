@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import keras
 import numpy as np
 
 from seqvae.files import NPZ_ERRORS, whole_file
@@ -30,12 +32,12 @@ class Checkpoints:
         arrays = arrays | {"__meta__": np.array(json.dumps({"signature": self._signature, "position": position}))}
         path = self.folder / f"step-{step:09d}.npz"
         with whole_file(path) as part, open(part, "wb") as file:
-            np.savez(file, **arrays, __sha256__=np.array(_digest(arrays)))
+            np.savez(file, **arrays, __sha256__=np.array(_digest(arrays)))  # pyright: ignore[reportArgumentType]
         for old in self._paths()[: -self._keep]:
             old.unlink()
         return path
 
-    def load_latest(self, warn=print) -> tuple[dict[str, np.ndarray], dict] | None:
+    def load_latest(self, warn: Callable[[str], object] = print) -> tuple[dict[str, np.ndarray], dict] | None:
         """Arrays and position of the newest checkpoint that can be read; None where there is none.
 
         Raises:
@@ -91,12 +93,12 @@ def _digest(arrays: dict[str, np.ndarray]) -> str:
     return found.hexdigest()
 
 
-def gather(variables, prefix: str) -> dict[str, np.ndarray]:
+def gather(variables: Sequence[keras.Variable], prefix: str) -> dict[str, np.ndarray]:
     """The values of Keras variables as named arrays."""
     return {f"{prefix}/{i:04d}/{variable.path}": variable.numpy() for i, variable in enumerate(variables)}
 
 
-def restore(variables, prefix: str, arrays: dict[str, np.ndarray]) -> None:
+def restore(variables: Sequence[keras.Variable], prefix: str, arrays: dict[str, np.ndarray]) -> None:
     """Gives Keras variables the values that `gather` took, all or none."""
     saved = [arrays[name] for name in sorted(arrays) if name.startswith(f"{prefix}/")]
     shapes, wanted = [value.shape for value in saved], [tuple(variable.shape) for variable in variables]

@@ -9,6 +9,7 @@ import re
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any, TypeVar
 
 import tensorflow as tf
 
@@ -21,6 +22,8 @@ _LOST = (
     tf.errors.InternalError, tf.errors.UnknownError, tf.errors.FailedPreconditionError,
 )  # fmt: skip
 """What TensorFlow may raise when a worker is gone."""
+
+_Made = TypeVar("_Made")
 
 
 class WorkerLost(RuntimeError):
@@ -37,7 +40,7 @@ class Distribution:
         self._strategy = strategy or tf.distribute.get_strategy()
         resolver = getattr(self._strategy, "cluster_resolver", None)
         self.workers = len(resolver.cluster_spec().as_dict().get("worker", [])) if resolver else 1
-        self.worker = resolver.task_id if self.workers > 1 else 0
+        self.worker = resolver.task_id if resolver and self.workers > 1 else 0
         self._from_chief = None
 
     @property
@@ -56,7 +59,7 @@ class Distribution:
         with self._strategy.scope(), self.answering("Start all workers again."):
             yield
 
-    def run(self, step: Callable, batch, total: tf.Tensor, *args):
+    def run(self, step: Callable, batch: Any, total: tf.Tensor, *args: Any):
         """`step(batch, *args)` on every replica with its rows of the batch; what the first replica here returns.
 
         Args:
@@ -98,11 +101,14 @@ class Distribution:
         """Until every worker is here."""
         self.of_chief([0.0])
 
-    def chief_first(self, make: Callable):
+    def chief_first(self, make: Callable[[], _Made]) -> _Made:
         """What `make()` returns: called by the chief alone, then by the others, which find the files it made."""
-        made = make() if self.chief else None
+        if not self.chief:
+            self.wait()
+            return make()
+        made = make()
         self.wait()
-        return made if self.chief else make()
+        return made
 
     @contextmanager
     def answering(self, cure: str) -> Iterator[None]:

@@ -1,6 +1,6 @@
 """One step of gradient descent, the same for the GradientTape loop and for `fit`."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
@@ -25,12 +25,12 @@ class Step(NamedTuple):
 
 
 def gradient_step(
-    model,
+    model: keras.Model,
     batch: dict,
     variables: list | None,
-    optimizer,
+    optimizer: keras.optimizers.Optimizer,
     *,
-    seed,
+    seed: tf.Tensor,
     clip_norm: float | None = None,
     jit_compile: bool = False,
 ) -> Step:
@@ -51,7 +51,7 @@ def gradient_step(
     share = replicas.share(count)
     scale = tf.cast(optimizer.scale_loss(tf.ones([])), tf.float32)
 
-    def differentiate(batch, share, scale, seed):
+    def differentiate(batch, share, scale, seed) -> tuple[tf.Tensor, Any, Any]:
         with tf.GradientTape() as tape:
             terms = model.loss_terms(batch, seed=seed)
             loss = model.objective(terms)
@@ -88,7 +88,7 @@ def loss_scaled(optimizer: keras.optimizers.Optimizer, policy: keras.DTypePolicy
     return keras.optimizers.LossScaleOptimizer(optimizer, initial_scale=_LOSS_SCALE, name="loss_scale_optimizer")
 
 
-def regularisation(model, dtype) -> tf.Tensor:
+def regularisation(model: keras.Model, dtype: tf.DType | str) -> tf.Tensor:
     """The sum of the model's regularisers, and of what its layers added to the loss in their last call."""
     added = [tf.cast(loss, dtype) for loss in model.losses]
     return tf.add_n(added) if added else tf.zeros([], dtype)

@@ -5,18 +5,22 @@ import time
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from seqvae.data.batches import Batches
+from seqvae.data.streams import ShardBatches
 from seqvae.randomness import fold
 from seqvae.training.checkpoints import CheckpointError, Checkpoints, gather, restore
 from seqvae.training.distribution import Distribution
 from seqvae.training.gradient_step import NOT_FINITE, gradient_step, loss_scaled, names
 from seqvae.training.progress import RunBar
 from seqvae.training.run_log import RunLog
+from seqvae.training.sequence_model import SequenceModel
 
 _CURE = "Use a smaller learning rate or max_grad_norm, or larger noise variances."
 
@@ -42,7 +46,7 @@ class Stage:
     name: str
     epochs: int
     variables: tuple
-    batches: Callable[[], Batches] | None = None
+    batches: Callable[[], Batches | ShardBatches] | None = None
     learning_rate: Callable[[int], float] | None = None
     jit_compile: bool = False
 
@@ -74,12 +78,12 @@ class Trainer:
     """
 
     def __init__(
-        self, model, batches: Batches, stages: list[Stage], *, checkpoints: Checkpoints, log_folder,
-        learning_rate: Callable[[int], float], clip_norm: float | None = None,
+        self, model: SequenceModel, batches: Batches | ShardBatches, stages: list[Stage], *, checkpoints: Checkpoints,
+        log_folder: str | Path, learning_rate: Callable[[int], float], clip_norm: float | None = None,
         optimizer: Callable[[], keras.optimizers.Optimizer] | None = None, seed: int = 0,
         evaluate: Callable[[], dict[str, float]] = dict, before_epoch: Callable[[int], None] = lambda epoch: None,
-        after_epoch: Callable[[int, RunLog], None] = lambda epoch, log: None,
-        distribution: Distribution | None = None, save_seconds: float = 600.0, quiet: bool = False,
+        after_epoch: Callable[[int, RunLog], None] = lambda epoch, log: None, distribution: Distribution | None = None,
+        save_seconds: float = 600.0, quiet: bool = False,
     ):  # fmt: skip
         self.model, self.batches, self.stages = model, batches, stages
         self._checkpoints, self._log_folder = checkpoints, log_folder
@@ -89,7 +93,11 @@ class Trainer:
         self.distribution = distribution or Distribution()
         self._save_seconds, self._saved = save_seconds, time.monotonic()
         self._position = _beginning(0)
-        self._optimizer = self._stage = self._take_step = self._stage_batches = self._names = None
+        self._stage: str | None = None
+        self._optimizer: Any = None  # this and the next: those of the stage, made by `_enter`
+        self._take_step: Any = None
+        self._stage_batches: Any = None
+        self._names: Any = None
         self._stop = False
 
     @property
@@ -197,8 +205,10 @@ class Trainer:
             optimizer.build(variables)
 
         def on_replica(batch, seed):
-            options = dict(seed=seed, clip_norm=self._clip_norm, jit_compile=stage.jit_compile)
-            step = gradient_step(self.model, batch, variables, optimizer, **options)
+            step = gradient_step(
+                self.model, batch, variables, optimizer,
+                seed=seed, clip_norm=self._clip_norm, jit_compile=stage.jit_compile,
+            )  # fmt: skip
             self._names = names(step)
             values = (step.loss, *step.terms, step.gradient_norm, step.count)
             return tf.stack([tf.cast(value, tf.float32) for value in values])

@@ -2,15 +2,16 @@
 
 import functools
 import inspect
+import os
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
 
 from seqvae import checks, replicas, saved_models
-from seqvae.checks import NOWHERE, Place
-from seqvae.randomness import fold, stateless_seed
+from seqvae.checks import NOWHERE, Array, Place
+from seqvae.randomness import Seed, fold, stateless_seed
 from seqvae.training.checked_data import check_arrays, checked, is_arrays
 from seqvae.training.gradient_step import gradient_step, loss_scaled, regularisation
 
@@ -33,7 +34,7 @@ class SequenceModel(keras.Model):
     """The keys that a batch may have besides `sample_weight`, each with its shape and meaning: shown by `help(fit)`."""
     term_names: tuple[str, ...]
 
-    def __init__(self, *, seed: int | None = None, **kwargs):
+    def __init__(self, *, seed: int | None = None, **kwargs: Any):
         # autocast: the layers inside cast; the weights and inputs of the model itself keep their precision
         super().__init__(autocast=False, **kwargs)
         self.supports_masking = True  # a mask is an argument of `call`, or a key of the batch
@@ -47,18 +48,18 @@ class SequenceModel(keras.Model):
         if "batch_keys" in vars(cls):
             cls.fit = _documented(cls.fit, cls)
 
-    def loss_terms(self, batch: dict, *, seed=None, training=True):
+    def loss_terms(self, batch: dict, *, seed: Seed | None = None, training: bool = True):
         """A NamedTuple of the unweighted terms of the objective, its fields the `term_names`. A batch's `sample_weight`
         [B] are weights of its sequences in each mean."""
         raise NotImplementedError
 
-    def with_noise(self, batch: dict, seed) -> dict:
+    def with_noise(self, batch: dict, seed: tf.Tensor) -> dict:
         """The batch with the noise that must be drawn outside XLA, whose random numbers differ from those of a plain graph.
         By default the batch itself."""
         del seed
         return batch
 
-    def objective(self, terms) -> tf.Tensor:
+    def objective(self, terms: Any) -> tf.Tensor:
         """The loss. The one place where terms are weighted."""
         raise NotImplementedError
 
@@ -79,7 +80,7 @@ class SequenceModel(keras.Model):
         `sample_weight`."""
         return tf.reduce_sum(self.frame_weights(batch, tf.float32))
 
-    def frame_weights(self, batch: dict, dtype=None) -> tf.Tensor:
+    def frame_weights(self, batch: dict, dtype: tf.DType | str | None = None) -> tf.Tensor:
         """[B, T]: `mask` times `sample_weight`, 1 where a batch has neither."""
         dtype = dtype or self.variable_dtype
         if "mask" in batch:
@@ -91,7 +92,7 @@ class SequenceModel(keras.Model):
             weights *= tf.cast(batch["sample_weight"], dtype)[:, None]
         return weights
 
-    def test_terms(self, batch: dict, seed) -> NamedTuple:
+    def test_terms(self, batch: dict, seed: tf.Tensor) -> NamedTuple:
         """`loss_terms` outside of training, compiled once for batches of any size; seed: [2] int32."""
         return self._run(self._test_terms, batch, seed)
 
@@ -100,7 +101,7 @@ class SequenceModel(keras.Model):
 
     # --- what Keras calls ---
 
-    def compile(self, optimizer="rmsprop", loss=None, **options):
+    def compile(self, optimizer: str | dict | keras.optimizers.Optimizer = "rmsprop", loss: Any = None, **options: Any):
         """As `keras.Model.compile`, without `loss`, `loss_weights`, `metrics` and `weighted_metrics`: the model has its own.
 
         Raises:
@@ -119,16 +120,16 @@ class SequenceModel(keras.Model):
             optimizer = loss_scaled(optimizer, self.dtype_policy)
         super().compile(optimizer=optimizer, loss=None, **options)
 
-    def compile_from_config(self, config):
+    def compile_from_config(self, config: dict):
         """Compiles a loaded model as the saved one was: Keras does so only for models without a `compile` of their own."""
         self.compile(**keras.saving.deserialize_keras_object(config))
         if self.built:
             self.optimizer.build(self.trainable_variables)
 
     def _about_objective(self) -> str:
-        return inspect.getdoc(self.objective).split(". ")[0].removeprefix("The loss: ").removesuffix(".")
+        return (inspect.getdoc(self.objective) or "").split(". ")[0].removeprefix("The loss: ").removesuffix(".")
 
-    def fit(self, x=None, y=None, *args, **options):
+    def fit(self, x: Any = None, y: Any = None, *args: Any, **options: Any):
         data, options = self._arguments_of(keras.Model.fit, x, y, args, options)
         if options.pop("class_weight", None) is not None:
             raise ValueError("class_weight: expected none, sequences have no classes. Pass sample_weight=[B].")
@@ -139,60 +140,67 @@ class SequenceModel(keras.Model):
         with checks.named("The step on this batch was skipped. The weights are unchanged by it."):
             return super().fit(*data[:2], sample_weight=data[2], **options)
 
-    def evaluate(self, x=None, y=None, *args, **options):
+    def evaluate(self, x: Any = None, y: Any = None, *args: Any, **options: Any):
         if options.get("_use_cached_eval_dataset"):  # `fit` validates: its data are checked already
             return super().evaluate(x, y, *args, **options)
         data, options = self._arguments_of(keras.Model.evaluate, x, y, args, options)
         with checks.named():
             return super().evaluate(*data[:2], sample_weight=data[2], **options)
 
-    def predict(self, x, *args, **options):
+    def predict(self, x: Any, *args: Any, **options: Any):
         data, options = self._arguments_of(keras.Model.predict, x, None, args, options)
         with checks.named():
             return super().predict(data[0], **options)
 
-    def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict=False):
+    def train_on_batch(
+        self,
+        x: Any,
+        y: Any = None,
+        sample_weight: Array | None = None,
+        class_weight: dict | None = None,
+        return_dict: bool = False,
+    ):
         if class_weight is not None:
             raise ValueError("class_weight: expected none, sequences have no classes. Pass sample_weight=[B].")
         x, y, sample_weight = self._checked_data(x, y, sample_weight)
         return super().train_on_batch(x, y, sample_weight=sample_weight, return_dict=return_dict)
 
-    def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False):
+    def test_on_batch(self, x: Any, y: Any = None, sample_weight: Array | None = None, return_dict: bool = False):
         x, y, sample_weight = self._checked_data(x, y, sample_weight)
         return super().test_on_batch(x, y, sample_weight=sample_weight, return_dict=return_dict)
 
-    def predict_on_batch(self, x):
+    def predict_on_batch(self, x: Any):
         return super().predict_on_batch(self._checked_data(x, None, None)[0])
 
-    def make_train_function(self, force=False):
+    def make_train_function(self, force: bool = False):
         super().make_train_function(force)
         _count_traces_alone(self.train_function)
 
-    def make_test_function(self, force=False):
+    def make_test_function(self, force: bool = False):
         super().make_test_function(force)
         _count_traces_alone(self.test_function)
 
-    def make_predict_function(self, force=False):
+    def make_predict_function(self, force: bool = False):
         super().make_predict_function(force)
         _count_traces_alone(self.predict_function)
 
-    def train_step(self, data):
+    def train_step(self, data: Any):
         # from the steps taken, not from the generator's state: a run that Keras restores then draws the same noise
         seed = fold(stateless_seed(self._seeds.state[0], self._seeds), _steps_taken(self.optimizer))
         with replicas.of_fit(self.batch_of(data)) as batch:
             step = gradient_step(self, batch, None, self.optimizer, seed=seed)
             return self._track(batch, step.loss, step.terms)
 
-    def test_step(self, data):
+    def test_step(self, data: Any):
         with replicas.of_fit(self.batch_of(data)) as batch:
             terms = self.loss_terms(batch, training=False)
             loss = self.objective(terms)
             return self._track(batch, loss + regularisation(self, loss.dtype), terms)
 
-    def predict_step(self, data):
+    def predict_step(self, data: Any):
         return self(self.batch_of(data), training=False)
 
-    def compute_mask(self, inputs, previous_mask):
+    def compute_mask(self, inputs: Any, previous_mask: Any):
         return None  # outputs carry no mask on to a next layer
 
     @property
@@ -201,17 +209,24 @@ class SequenceModel(keras.Model):
         others = [m for m in super().metrics if m is not self._loss_tracker and all(m is not mine for mine in own)]
         return own + others
 
-    def export(self, filepath, format="tf_saved_model", verbose=None, input_signature=None, **options):
+    def export(
+        self,
+        filepath: str | os.PathLike,
+        format: str = "tf_saved_model",
+        verbose: bool | None = None,
+        input_signature: Any = None,
+        **options: Any,
+    ):
         """As `keras.Model.export`. Without an `input_signature` the model takes what `serving_inputs` says."""
         if input_signature is None:
             input_signature = [self.serving_inputs()]
         return super().export(filepath, format, verbose, input_signature=input_signature, **options)
 
-    def save_weights(self, filepath, overwrite=True, **options):
+    def save_weights(self, filepath: str | os.PathLike, overwrite: bool = True, **options: Any):
         """As `keras.Model.save_weights`; a name that ends in .h5, not .weights.h5, will do."""
         saved_models.save_weights(super().save_weights, Path(filepath), overwrite=overwrite, **options)
 
-    def load_weights(self, filepath, **options):
+    def load_weights(self, filepath: str | os.PathLike, **options: Any):
         """As `keras.Model.load_weights`; a name that ends in .h5, not .weights.h5, will do."""
         before = self.get_weights()
         try:
@@ -222,7 +237,7 @@ class SequenceModel(keras.Model):
 
     # --- batches ---
 
-    def batch_of(self, data) -> dict:
+    def batch_of(self, data: Any) -> dict:
         """The batch, a dict, that a data set of Keras' yields as `x`, `(x, y)` or `(x, y, sample_weight)`.
 
         x is a dict, or the input alone. y is the mask, or the input once more, as auto-encoders are often trained; a pair
@@ -242,7 +257,7 @@ class SequenceModel(keras.Model):
             batch["sample_weight"] = checks.check_sample_weight(batch["sample_weight"])
         return batch
 
-    def batch_with(self, inputs, mask) -> dict:
+    def batch_with(self, inputs: Any, mask: Any) -> dict:
         """The batch of `call`: `batch_of(inputs)` and the mask, where one is given. (For inputs that are a structure, Keras
         passes a structure of masks, mostly of Nones.)"""
         batch = self.batch_of(inputs)

@@ -1,9 +1,14 @@
 """Variational Animal Motion Embedding (Luxem et al. 2022, Communications Biology 5:1267): its RNN-VAE, under its names."""
 
+from typing import TYPE_CHECKING
+
 from vrae.vame import original, rnn_model, rnn_vae
 from vrae.vame.config import Config, read_config, write_config
 from vrae.vame.project import create_training, embed, read_sessions
 from vrae.vame.training import Trained, load_best
+
+if TYPE_CHECKING:
+    from vrae.vame.report import evaluate
 
 __all__ = [
     "Config",

@@ -148,7 +148,8 @@ def _check_variation(sessions: Mapping[str, np.ndarray]) -> None:
     least = most = None
     for part in _parts(sessions.values()):
         here = np.fmin.reduce(part, axis=1), np.fmax.reduce(part, axis=1)  # NaN where a feature has nothing else
-        least, most = here if least is None else (np.fmin(least, here[0]), np.fmax(most, here[1]))
+        least, most = here if least is None or most is None else (np.fmin(least, here[0]), np.fmax(most, here[1]))
+    assert least is not None and most is not None
     unseen = np.flatnonzero(np.isnan(least))
     if len(unseen):
         raise ValueError(f"sessions: features {unseen.tolist()} are missing in every frame. Leave them out.")

@@ -1,24 +1,31 @@
 """An epoch of VAME's training and of its test, with its arguments in its order."""
 
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from typing import cast
 
+import keras
 import numpy as np
 import tensorflow as tf
 
 from seqvae import replicas
+from seqvae.checks import Array
+from seqvae.randomness import fold
 from seqvae.training import Distribution
 from vrae.vame.losses import (
     gaussian,
     kl_annealing,
 )
 from vrae.vame.objective import Settings, VAMETerms, loss, part, terms
+from vrae.vame.optimizers import ReduceLROnPlateau
 from vrae.vame.rnn_model import RNN_VAE
 
 
 def train(
-    train_loader, epoch, model: RNN_VAE, optimizer, anneal_function, BETA, kl_start, annealtime, seq_len, future_decoder,
-    future_steps, scheduler, mse_red, mse_pred, kloss, klmbda, bsize, noise, *, seed: int = 0, draws=None,
-    distribution: Distribution | None = None,
+    train_loader: Iterable, epoch: int, model: RNN_VAE, optimizer: keras.optimizers.Optimizer, anneal_function: str,
+    BETA: float, kl_start: int, annealtime: int, seq_len: int, future_decoder: bool, future_steps: int,
+    scheduler: ReduceLROnPlateau | None, mse_red: str, mse_pred: str, kloss: int, klmbda: float, bsize: int,
+    noise: bool, *, seed: int = 0, draws: Sequence[Array] | None = None, distribution: Distribution | None = None,
 ) -> tuple[float, float, float, float, float, float, int]:  # fmt: skip
     """An epoch of training.
 
@@ -68,7 +75,16 @@ def train(
 
 
 def test(
-    test_loader, model: RNN_VAE, BETA, kl_weight, seq_len, mse_red, kloss, klmbda, future_decoder, bsize
+    test_loader: Iterable,
+    model: RNN_VAE,
+    BETA: float,
+    kl_weight: float,
+    seq_len: int,
+    mse_red: str,
+    kloss: int,
+    klmbda: float,
+    future_decoder: bool,
+    bsize: int,
 ) -> tuple[float, float, float]:
     """Over the batches of windows: the mean squared error, the mean loss without the future's, the weighted sum of the
     cluster term."""
@@ -83,7 +99,7 @@ def test(
     return sums[0] / count, sums[1] / count, kl_weight * sums[2]
 
 
-def compiled(model: RNN_VAE, make, options: tuple = ()):
+def compiled(model: RNN_VAE, make: Callable, options: tuple = ()):
     """The function `make(model, *options)`, compiled once and kept by the model for the calls that follow."""
     kept = model.__dict__.setdefault("_compiled_steps", {})
     key = make, options
@@ -116,17 +132,18 @@ def _train_step(
         windows, drawn = batch if len(batch) == 2 else (*batch, None)
         window = part(windows, 0, seq_len)
         following = part(windows, seq_len, seq_len + future_steps) if future_decoder else None
-        x = gaussian(window.x, True, seq_len, seed=tf.random.fold_in(seed, 1)) if noise is True else window.x
+        x = gaussian(window.x, True, seq_len, seed=fold(seed, 1)) if noise is True else window.x
         share = replicas.share(tf.cast(tf.shape(windows)[0], windows.dtype))
         with tf.GradientTape() as tape:
             outputs = model(x, training=True, noise=drawn, seed=seed)
             found = terms(outputs, window, following, settings, batch_size=bsize, share=share)
             total = share * loss(found, beta, weight)
-        gradients = tape.gradient(
-            total, [v.value for v in variables], unconnected_gradients=tf.UnconnectedGradients.ZERO
-        )
+        weights = [v.value for v in variables]
+        gradients = tape.gradient(total, weights, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         found = VAMETerms(*(share * term for term in found))
-        summed = replicas.sum_of([*gradients, total, found.cluster, found.kl, found.reconstruction, found.future])
+        summed = replicas.sum_of(
+            [*cast(list[tf.Tensor], gradients), total, found.cluster, found.kl, found.reconstruction, found.future]
+        )
         replicas.apply(optimizer, summed[: len(gradients)], variables)
         return tf.stack(summed[len(gradients) :])
 

@@ -5,6 +5,9 @@ All inputs are projected in one product before the loop, and the gradients of th
 run side by side. Where there is a GPU, Keras' own call is better: it runs in cuDNN.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -13,7 +16,7 @@ import tensorflow as tf
 class BidirectionalGRU(keras.layers.Bidirectional):
     """`keras.layers.Bidirectional` of two GRUs with `return_sequences` and `return_state`; computes what it computes."""
 
-    def call(self, sequences, initial_state=None, steps=None):
+    def call(self, sequences: tf.Tensor, initial_state: Sequence[tf.Tensor] | None = None, steps: int | None = None):
         """sequences [B, T, F], or [B, 1, F] and the `steps` at which it is heard; initial_state: None (zeros) or [forward,
         backward], each [B, units].
 
@@ -44,14 +47,14 @@ def _states(inputs, count, cell: keras.layers.GRUCell, first, scan):
 
 
 @tf.custom_gradient
-def _scan_forward(inputs, count, first, recurrent, bias):
+def _scan_forward(inputs, count, first, recurrent, bias) -> Any:
     after, heard = _scan(inputs, count, first, recurrent, bias)
     before = tf.concat([first[None], after[:-1]], 0)
     return after, _gradient(inputs, count, before, heard, recurrent, lambda i: count - 1 - i)
 
 
 @tf.custom_gradient
-def _scan_backward(inputs, count, first, recurrent, bias):
+def _scan_backward(inputs, count, first, recurrent, bias) -> Any:
     after, heard = (tf.reverse(x, [0]) for x in _scan(tf.reverse(inputs, [0]), count, first, recurrent, bias))
     before = tf.concat([after[1:], first[None]], 0)
     return after, _gradient(inputs, count, before, heard, recurrent, lambda i: i)
@@ -63,12 +66,11 @@ def _scan(inputs, count, first, recurrent, bias):
 
     It runs in order, for the backward direction on reversed inputs: the converter to ONNX takes any loop to do so.
     """
-    units, constant = recurrent.shape[0], inputs.shape[0] == 1
-    given = None if constant else _read(inputs)
+    units, given = recurrent.shape[0], None if inputs.shape[0] == 1 else _read(inputs)
 
     def step(i, h, *lists):
         heard = tf.nn.bias_add(tf.matmul(h, recurrent), bias)
-        update, _, candidate = _gates(inputs[0] if constant else given.read(i), heard)
+        update, _, candidate = _gates(inputs[0] if given is None else given.read(i), heard)
         after = candidate + update * (h - candidate)
         return i + 1, after, *(kept.write(i, value) for kept, value in zip(lists, (after, heard), strict=True))
 

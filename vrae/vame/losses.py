@@ -1,17 +1,19 @@
 """VAME's losses, their annealing, and its noise, with its arguments in its order."""
 
 import math
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from seqvae.checks import Array
 from seqvae.objectives import weighted_mean
 from seqvae.randomness import normal
 
 REDUCTIONS = ("sum", "mean")
 
 
-def reconstruction_loss(x, x_tilde, reduction: str, mask=None) -> tf.Tensor:
+def reconstruction_loss(x: tf.Tensor, x_tilde: tf.Tensor, reduction: str, mask: tf.Tensor | None = None) -> tf.Tensor:
     """The squared error of x_tilde, summed over batch, time and features, or their mean.
 
     mask: 1 where x was observed, 0 where it is missing and does not count, of x's shape or one that broadcasts to it.
@@ -23,12 +25,16 @@ def reconstruction_loss(x, x_tilde, reduction: str, mask=None) -> tf.Tensor:
     return tf.reduce_sum(weight * error) if reduction == "sum" else weighted_mean(error, weight)
 
 
-def future_reconstruction_loss(x, x_tilde, reduction: str, mask=None) -> tf.Tensor:
+def future_reconstruction_loss(
+    x: tf.Tensor, x_tilde: tf.Tensor, reduction: str, mask: tf.Tensor | None = None
+) -> tf.Tensor:
     """`reconstruction_loss` of what follows the window."""
     return reconstruction_loss(x, x_tilde, reduction, mask)
 
 
-def cluster_loss(H, kloss: int, lmbda: float, batch_size: int | tf.Tensor, weights=None) -> tf.Tensor:
+def cluster_loss(
+    H: Array, kloss: int, lmbda: float, batch_size: int | tf.Tensor, weights: tf.Tensor | None = None
+) -> tf.Tensor:
     """VAME's k-means term: lmbda times the sum of the roots of the `kloss` largest singular values of H^T H / batch_size.
 
     Those are the singular values of H over sqrt(batch_size): H [ZDIMS, batch] itself is decomposed, by the eigenvalues of its
@@ -51,14 +57,16 @@ def cluster_loss(H, kloss: int, lmbda: float, batch_size: int | tf.Tensor, weigh
 
 
 @tf.custom_gradient
-def _singular_values(H):
+def _singular_values(H) -> Any:
     """Singular values of H [m, n], the greatest first. d s_i / d H = u_i v_i^T, and u_i = H v_i / s_i where s_i is not 0."""
     wide = tf.transpose(H) if H.shape[0] > (H.shape[1] or H.shape[0] + 1) else H
     squares, vectors = tf.linalg.eigh(tf.matmul(wide, wide, transpose_b=True))
     squares, vectors = tf.reverse(squares, [0]), tf.reverse(vectors, [1])
     values = tf.sqrt(tf.maximum(squares, 0.0))
+    rows = wide.shape[0]
+    assert rows is not None
     # what rounding leaves of a zero eigenvalue is about the greatest one's times the smallest difference from 1
-    noise = tf.cast(wide.shape[0], H.dtype) * np.finfo(H.dtype.as_numpy_dtype).eps * squares[0]
+    noise = tf.cast(rows, H.dtype) * np.finfo(H.dtype.as_numpy_dtype).eps * squares[0]
 
     def gradient(upstream):
         inverse = tf.where(squares > noise, tf.math.rsqrt(tf.maximum(squares, noise + 1e-30)), tf.zeros_like(squares))
@@ -68,7 +76,7 @@ def _singular_values(H):
     return tf.where(squares > noise, values, tf.zeros_like(values)), gradient
 
 
-def kullback_leibler_loss(mu, logvar, weights=None) -> tf.Tensor:
+def kullback_leibler_loss(mu: tf.Tensor, logvar: tf.Tensor, weights: tf.Tensor | None = None) -> tf.Tensor:
     """KL(q(z|x) || N(0, 1)), the mean over batch and dimensions, as VAME takes it (Kingma and Welling 2014, appendix B).
 
     weights: [batch], how often each code counts; None: once.
@@ -98,7 +106,15 @@ def kl_annealing(epoch: int, kl_start: int, annealtime: int, function: str) -> f
     return 1.0 / (1.0 + math.exp(-0.9 * (epoch - annealtime)))
 
 
-def gaussian(ins, is_training: bool, seq_len: int, std_n: float = 0.8, *, noise=None, seed=(0, 0)) -> tf.Tensor:
+def gaussian(
+    ins: tf.Tensor,
+    is_training: bool,
+    seq_len: int,
+    std_n: float = 0.8,
+    *,
+    noise: tf.Tensor | None = None,
+    seed: tuple[int, int] | tf.Tensor = (0, 0),
+) -> tf.Tensor:
     """ins [B, T, F] with normal noise of `std_n` times each sequence's own deviation over time, a feature at a time.
 
     noise: [B, T, F] standard normal numbers in place of drawn ones. seq_len: not used, T is that of ins.

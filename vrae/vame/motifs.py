@@ -70,7 +70,7 @@ def communities(
         ValueError: fewer motifs occur than n_communities.
     """
     sessions = [labels] if isinstance(labels, np.ndarray) else list(labels)
-    counts = sum(usage(session, n_motifs) for session in sessions)
+    counts = np.asarray(sum(usage(session, n_motifs) for session in sessions))
     occur = np.flatnonzero(counts)
     if not 1 <= n_communities <= len(occur):
         raise ValueError(

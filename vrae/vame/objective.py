@@ -1,11 +1,14 @@
 """VAME's objective of a batch of windows, the same for `RNN_VAE.fit` and for VAME's `train` and `test`."""
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import tensorflow as tf
 
 from seqvae import replicas
 from vrae.vame.losses import cluster_loss, kullback_leibler_loss, reconstruction_loss
+
+if TYPE_CHECKING:
+    from vrae.vame.rnn_model import Reconstruction, ReconstructionAndFuture
 
 
 class VAMETerms(NamedTuple):
@@ -45,11 +48,18 @@ def part(windows: tf.Tensor, first: int, last: int, mask: tf.Tensor | None = Non
     missing = tf.math.is_nan(x)
     if mask is not None:
         missing |= mask[:, first:last, None] < 0.5
-    return Part(tf.where(missing, tf.zeros_like(x), x), tf.cast(~missing, x.dtype))
+    return Part(tf.where(missing, tf.zeros_like(x), x), tf.cast(tf.logical_not(missing), x.dtype))
 
 
 def terms(
-    outputs, window: Part, following: Part | None, settings: Settings, *, batch_size, share, weights=None
+    outputs: "Reconstruction | ReconstructionAndFuture",
+    window: Part,
+    following: Part | None,
+    settings: Settings,
+    *,
+    batch_size: int | tf.Tensor,
+    share: float | tf.Tensor,
+    weights: tf.Tensor | None = None,
 ) -> VAMETerms:
     """The terms of the whole batch, of which rows may be on other replicas: each times `share`, summed over the replicas, is
     its value.
@@ -62,14 +72,15 @@ def terms(
     rec = _squared_error(window, outputs.prediction, settings.mse_red, share, weights)
     future = tf.zeros_like(rec)
     if following is not None:
-        future = _squared_error(following, outputs.future, settings.mse_pred, share, weights)
+        predicted = cast("ReconstructionAndFuture", outputs).future
+        future = _squared_error(following, predicted, settings.mse_pred, share, weights)
     z, mu, logvar = tf.split(replicas.all_rows(tf.concat(outputs[-3:], -1)), 3, axis=-1)
     weights = None if weights is None else replicas.all_rows(weights)
     cluster = cluster_loss(tf.transpose(z), settings.kloss, settings.klmbda, batch_size, weights)
     return VAMETerms(rec, future, kullback_leibler_loss(mu, logvar, weights), cluster)
 
 
-def loss(found: VAMETerms, beta, kl_weight) -> tf.Tensor:
+def loss(found: VAMETerms, beta: float | tf.Tensor, kl_weight: float | tf.Tensor) -> tf.Tensor:
     """reconstruction + future + kl_weight * (beta * kl + cluster)."""
     return found.reconstruction + found.future + beta * kl_weight * found.kl + kl_weight * found.cluster
 

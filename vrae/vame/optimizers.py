@@ -1,8 +1,10 @@
 """PyTorch's AMSGrad and its plateau scheduler, as VAME trains with them."""
 
 import math
+from typing import Any
 
 import keras
+import tensorflow as tf
 
 
 class ReduceLROnPlateau:
@@ -40,10 +42,10 @@ class ReduceLROnPlateau:
 class Adam(keras.optimizers.Adam):
     """AMSGrad as PyTorch computes it: epsilon after the bias correction; Keras has it before, which small gradients feel."""
 
-    def __init__(self, learning_rate=5e-4, epsilon=1e-8, name="adam", **kwargs):
+    def __init__(self, learning_rate: float = 5e-4, epsilon: float = 1e-8, name: str = "adam", **kwargs: Any):
         super().__init__(learning_rate, epsilon=epsilon, name=name, **({"amsgrad": True} | kwargs))
 
-    def update_step(self, gradient, variable, learning_rate):
+    def update_step(self, gradient: tf.Tensor, variable: keras.Variable, learning_rate: tf.Tensor):
         ops, i = keras.ops, self._get_variable_index(variable)
         gradient, rate = ops.cast(gradient, variable.dtype), ops.cast(learning_rate, variable.dtype)
         step = ops.cast(self.iterations + 1, variable.dtype)

@@ -110,7 +110,7 @@ def _read(source) -> Mapping[str, np.ndarray]:
 
 def _read_torch(path: Path) -> dict[str, np.ndarray]:
     try:
-        import torch
+        import torch  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise ImportError(
             f"{path}: reading a PyTorch file needs torch (pip install torch). Or save it where torch is: "

@@ -52,7 +52,8 @@ def create_training(
     for name, pieces in zip(("train", "test"), parts, strict=True):
         save_array(folder / f"{name}_ends.npy", np.cumsum([piece.shape[1] for piece in pieces]))
         save_pieces(folder / f"{name}_seq.npy", pieces)
-    return tuple(sum(piece.shape[1] for piece in pieces) for pieces in parts)
+    train, test = (sum(piece.shape[1] for piece in pieces) for pieces in parts)
+    return train, test
 
 
 def read_sessions(
@@ -75,7 +76,7 @@ def read_sessions(
     for name, session in sessions.items():
         if isinstance(session, (str, Path)):
             pose = read_deeplabcut(session, confidence=confidence)
-            session = pose.positions if centre is None else egocentric(pose, centre, ahead)
+            session = pose.positions if centre is None or ahead is None else egocentric(pose, centre, ahead)
         made[name] = np.asarray(session, np.float64)
     return made
 

@@ -3,7 +3,7 @@
 Classes, arguments and outputs have VAME's names and order. Arrays are [batch, time, features].
 """
 
-from typing import ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import keras
 import numpy as np
@@ -11,9 +11,9 @@ import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
 from seqvae import checks, replicas
-from seqvae.checks import NOWHERE, Place, check_size
+from seqvae.checks import NOWHERE, Array, Place, check_size
 from seqvae.objectives import KLWeight
-from seqvae.randomness import fold, normal, stateless_seed
+from seqvae.randomness import Seed, fold, normal, stateless_seed
 from seqvae.training import SequenceModel
 from vrae import arguments
 from vrae.vame.config import Config
@@ -44,7 +44,13 @@ class ReconstructionAndFuture(NamedTuple):
     logvar: tf.Tensor
 
 
-class _Module:
+if TYPE_CHECKING:  # what the method is mixed into
+    _Layer = keras.layers.Layer
+else:
+    _Layer = object
+
+
+class _Module(_Layer):
     """VAME's name of a call."""
 
     def forward(self, *args, **options):
@@ -60,7 +66,7 @@ class Encoder(_Module, keras.layers.Layer):
     """
 
     def __init__(
-        self, NUM_FEATURES: int, hidden_size_layer_1: int, hidden_size_layer_2: int, dropout_encoder: float, **kwargs
+        self, NUM_FEATURES: int, hidden_size_layer_1: int, hidden_size_layer_2: int, dropout_encoder: float, **kwargs: Any
     ):  # fmt: skip
         super().__init__(**kwargs)
         self._config = dict(
@@ -72,7 +78,7 @@ class Encoder(_Module, keras.layers.Layer):
         self.dropout = keras.layers.Dropout(dropout_encoder, dtype=self.dtype_policy)
         self.built = True
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: tf.Tensor, training: bool = False):
         """[B, T, NUM_FEATURES] -> [B, 4 * hidden_size_layer_1]: forward, backward of the first layer, then of the second."""
         outputs, *states = self.layer_0(inputs)
         _, *more = self.layer_1(self.dropout(outputs, training=training))
@@ -90,7 +96,7 @@ class Lambda(_Module, keras.layers.Layer):
     """
 
     def __init__(
-        self, ZDIMS: int, hidden_size_layer_1: int, hidden_size_layer_2: int, softplus: bool, **kwargs
+        self, ZDIMS: int, hidden_size_layer_1: int, hidden_size_layer_2: int, softplus: bool, **kwargs: Any
     ):  # fmt: skip
         super().__init__(**kwargs)
         self._config = dict(
@@ -102,7 +108,9 @@ class Lambda(_Module, keras.layers.Layer):
         self.hidden_to_logvar = _linear(4 * hidden_size_layer_1, ZDIMS, "hidden_to_logvar", self.dtype_policy)
         self.built = True
 
-    def call(self, hidden, training=False, noise=None, seed=None):
+    def call(
+        self, hidden: tf.Tensor, training: bool = False, noise: tf.Tensor | None = None, seed: tf.Tensor | None = None
+    ):
         """[B, 4 * hidden_size_layer_1] -> z, mu, logvar [B, ZDIMS]; z is mu unless training.
 
         noise: [B, ZDIMS] standard normal numbers in place of drawn ones.
@@ -158,7 +166,7 @@ class Decoder(_Decoder):
 
     def __init__(
         self, TEMPORAL_WINDOW: int, ZDIMS: int, NUM_FEATURES: int, hidden_size_rec: int, dropout_rec: float, *,
-        batch_mixing: bool = False, **kwargs,
+        batch_mixing: bool = False, **kwargs: Any,
     ):  # fmt: skip
         super().__init__(TEMPORAL_WINDOW // 2, ZDIMS, NUM_FEATURES, hidden_size_rec, "rnn_rec", batch_mixing, **kwargs)
         self._config = dict(
@@ -176,7 +184,7 @@ class Decoder_Future(_Decoder):
 
     def __init__(
         self, TEMPORAL_WINDOW: int, ZDIMS: int, NUM_FEATURES: int, FUTURE_STEPS: int, hidden_size_pred: int,
-        dropout_pred: float, *, batch_mixing: bool = False, **kwargs,
+        dropout_pred: float, *, batch_mixing: bool = False, **kwargs: Any,
     ):  # fmt: skip
         super().__init__(FUTURE_STEPS, ZDIMS, NUM_FEATURES, hidden_size_pred, "rnn_pred", batch_mixing, **kwargs)
         self._config = dict(
@@ -232,8 +240,8 @@ class RNN_VAE(_Module, SequenceModel):
         kmeans_loss: int = Config.kmeans_loss, kmeans_lambda: float = Config.kmeans_lambda,
         mse_reconstruction_reduction: str = Config.mse_reconstruction_reduction,
         mse_prediction_reduction: str = Config.mse_prediction_reduction, noise: bool = Config.noise,
-        missing_values: bool = Config.missing_values, kl_weight: float = 1.0, seed: int | None = None, dtype=None,
-        name: str = "rnn_vae",
+        missing_values: bool = Config.missing_values, kl_weight: float = 1.0, seed: int | None = None,
+        dtype: str | keras.DTypePolicy | None = None, name: str = "rnn_vae",
     ):  # fmt: skip
         config = {k: v for k, v in locals().items() if k not in ("self", "dtype", "name", "__class__")}
         _check(config)
@@ -273,7 +281,12 @@ class RNN_VAE(_Module, SequenceModel):
     # --- verbs ---
 
     def call(
-        self, seq, training: bool = False, noise=None, seed=None, mask=None
+        self,
+        seq: Array | dict,
+        training: bool = False,
+        noise: Array | None = None,
+        seed: Seed | None = None,
+        mask: Any = None,
     ) -> Reconstruction | ReconstructionAndFuture:
         """seq [B, TEMPORAL_WINDOW / 2, NUM_FEATURES] -> its reconstruction, the future where there is a decoder for it, z,
         mu and logvar. In training z is drawn, with `noise` [B, ZDIMS] or `seed`; otherwise z is mu.
@@ -282,7 +295,7 @@ class RNN_VAE(_Module, SequenceModel):
         """
         return self._forward(self._window(self.batch_with(seq, mask)), training, noise, seed)
 
-    def encode(self, windows, mask=None) -> tfd.Distribution:
+    def encode(self, windows: Array, mask: Array | None = None) -> tfd.Distribution:
         """q(z | x) of windows [B, TEMPORAL_WINDOW / 2, NUM_FEATURES], or longer ones: batch [B], event [ZDIMS].
 
         Raises:
@@ -291,7 +304,7 @@ class RNN_VAE(_Module, SequenceModel):
         mean, logvar = self._run(self._codes, self._window(_batch(windows, mask)))
         return tfd.MultivariateNormalDiag(mean, tf.exp(0.5 * logvar))
 
-    def embed(self, windows, mask=None) -> np.ndarray:
+    def embed(self, windows: Array, mask: Array | None = None) -> np.ndarray:
         """Codes, the means of `encode`: [B, ZDIMS] of windows; of a series [frames, NUM_FEATURES] those of all its windows,
         [frames - TEMPORAL_WINDOW / 2 + 1, ZDIMS], each by its first frame. Its mask is [frames]. Errors as for `encode`."""
         windows = arguments.tensor("windows", windows, self.variable_dtype)
@@ -305,13 +318,15 @@ class RNN_VAE(_Module, SequenceModel):
         parts = range(0, len(views[0]), _CHUNK)
         return np.concatenate([self.encode(*(view[i : i + _CHUNK] for view in views)).mean() for i in parts])
 
-    def reconstruct(self, windows, mask=None) -> tf.Tensor:
+    def reconstruct(self, windows: Array, mask: Array | None = None) -> tf.Tensor:
         """The windows from the means of their codes, [B, TEMPORAL_WINDOW / 2, NUM_FEATURES]. Errors as for `encode`."""
         return self._run(self._reconstruct, self._window(_batch(windows, mask)))
 
     # --- training ---
 
-    def loss_terms(self, batch, *, noise=None, seed=None, training: bool = True) -> VAMETerms:
+    def loss_terms(
+        self, batch: Any, *, noise: Array | None = None, seed: Seed | None = None, training: bool = True
+    ) -> VAMETerms:
         """The unweighted terms for windows, or a dict of `windows` and where there are any `mask` and `sample_weight`.
 
         noise: [B, ZDIMS] in place of a draw; outside of training z is its mean.
@@ -410,11 +425,12 @@ class RNN_VAE(_Module, SequenceModel):
             f"windows: expected {self.seq_len} steps and the {self._last_step - self.seq_len} after them, which the future "
             "decoder predicts, got {}. Pass longer windows, or make the model with FUTURE_DECODER=False."
         )
-        if windows.shape[1] is None:
+        known = windows.shape[1]
+        if known is None:
             steps = tf.shape(windows)[1]
             checks.require(steps >= self._last_step, message, steps)
-        elif windows.shape[1] < self._last_step:  # marked: found again in what Keras makes of it in a graph
-            error = ValueError(message.format(windows.shape[1]))
+        elif known < self._last_step:  # marked: found again in what Keras makes of it in a graph
+            error = ValueError(message.format(known))
             raise error if tf.executing_eagerly() else checks.marked(error)
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -144,7 +144,9 @@ class _Training:
         """Trains and tests; the log's line."""
         s = self._settings
         seed, part = (s.project_random_state, epoch), (self._distribution.worker, self._distribution.workers)
-        options = dict(seq_len=s.time_window, mse_red=s.mse_reconstruction_reduction, kloss=min(s.kmeans_loss, s.zdims))
+        options: dict[str, Any] = dict(
+            seq_len=s.time_window, mse_red=s.mse_reconstruction_reduction, kloss=min(s.kmeans_loss, s.zdims)
+        )
         weight, loss, cluster, kl, mse, future, _ = train(
             self._train.drawn(s.batch_size, self._batches, seed, part), epoch, self._model, self._optimizer,
             s.anneal_function, s.beta, s.kl_start, s.annealtime, future_decoder=bool(s.prediction_decoder),
@@ -219,7 +221,7 @@ class _Training:
         return position["epoch"]
 
 
-def load_best(config: str) -> tuple[RNN_VAE, Statistics, Config]:
+def load_best(config: str | Path) -> tuple[RNN_VAE, Statistics, Config]:
     """The best model of a training, the statistics its data were normalised by, and its config.
 
     Raises:
