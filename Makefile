@@ -37,7 +37,7 @@ test-all: $(VENV)/.installed
 lint: $(VENV)/.installed
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
-	$(PY) -m pyright --pythonpath $(PY)
+	$(PY) -m basedpyright --pythonpath $(PY)
 
 clean:
 	rm -rf build *.egg-info .pytest_cache .ruff_cache

@@ -61,7 +61,7 @@ setup(
             "gymnasium[box2d]>=1.1",
         ],
         "benchmark": ["torch>=2.5"],
-        "dev": ["ruff>=0.14", "pyright[nodejs]>=1.1.400"],
+        "dev": ["ruff>=0.14", "basedpyright>=1.31"],
     },
     classifiers=[
         "Programming Language :: Python :: 3.11",

@@ -56,6 +56,8 @@ def _without_its_package(name: str):
         raise ImportError(f"{package}: not installed.")
     path = Path(found.submodule_search_locations[0], *rest).with_suffix(".py")
     spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{name}: no module at {path}.")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # the family finds it here, so that there is one of each class
     spec.loader.exec_module(module)

@@ -243,7 +243,7 @@ class VRAE(SequenceModel):
 
     def _encode(self, sequences, mask, condition, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
         inputs = self.likelihood.inputs(self._clean(sequences, mask))
-        condition = tf.tile(condition[:, None], [1, tf.shape(inputs)[1], 1])
+        condition = tf.tile(condition[:, None], tf.stack([1, tf.shape(inputs)[1], 1]))
         options = arguments.accepted(self.encoder, training=training)
         mean, logvar = self.encoder(tf.concat([inputs, condition], -1), mask=mask > 0.5, **options)
         return tf.cast(mean, self.variable_dtype), bounded(tf.cast(logvar, self.variable_dtype), *_LOGVAR_RANGE)

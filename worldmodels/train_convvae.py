@@ -70,10 +70,11 @@ def _model(s: ConvVAESettings, image_shape) -> ConvVAE:
             raise ValueError(f"--reload_model: {source} is not a ConvVAE for frames {tuple(image_shape)}.")
         return model
     options = s.of(Affects.MODEL)
-    layers = {name: options.pop(name) for name in _LAYERS}
-    layers = {name: tuple(int(size) for size in text.split(",")) for name, text in layers.items() if text}
+    for name in _LAYERS:
+        text = options.pop(name)
+        options |= {name: tuple(int(size) for size in text.split(","))} if text else {}
     dtype = "mixed_bfloat16" if s.mixed_precision else "float32"
-    model = ConvVAE(**options, **layers, image_shape=image_shape, dtype=dtype)
+    model = ConvVAE(**options, image_shape=image_shape, dtype=dtype)
     if source:
         model.load_json(source)
     return model

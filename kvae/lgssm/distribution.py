@@ -422,7 +422,7 @@ def _broadcast(*values: tuple[tf.Tensor, int]) -> tf.Tensor:
         return tf.constant(static.as_list(), tf.int32)  # pyright: ignore[reportArgumentType]
     batches = [tf.shape(value)[: value.shape.rank - n] for value, n in values]
     rank = max(value.shape.rank - n for value, n in values)
-    batches = [tf.pad(batch, [[rank - batch.shape[0], 0]], constant_values=1) for batch in batches]
+    batches = [tf.pad(batch, [[rank - tf.size(batch), 0]], constant_values=1) for batch in batches]
     # tf.broadcast_dynamic_shape has no counterpart in ONNX
     return functools.reduce(lambda one, other: tf.where(one == 1, other, one), batches)
 

@@ -98,7 +98,7 @@ class Command:
 
     def _configure(self, defaults: dict, given: dict, options: dict) -> tuple[Path, Settings]:
         """The run's folder and settings: defaults, then the preset's (or the resumed run's), then what was given."""
-        base = {f.name: f.default for f in dataclasses.fields(self.settings)} | defaults
+        base: dict[str, Any] = {f.name: f.default for f in dataclasses.fields(self.settings)} | defaults
         if options["resume"]:
             folder = folder_to_resume(given.get("log_dir", base["log_dir"]), given.get("run_name", ""), self.name)
             saved = saved_config(folder / "config.json", self.settings)

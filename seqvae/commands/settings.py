@@ -5,6 +5,7 @@ Flags, `--help`, config.json and the signature of checkpoints are made from the 
 
 import dataclasses
 import textwrap
+import types
 from collections.abc import Callable
 from enum import Enum
 from typing import Any, ClassVar, dataclass_transform, get_args
@@ -65,7 +66,8 @@ def group(title: str, affects: Affects = Affects.NOTHING) -> Callable[[type], ty
         cls.title = title
         for value in vars(cls).values():
             if isinstance(value, dataclasses.Field):
-                value.metadata = value.metadata | {"affects": value.metadata["affects"] or affects}
+                filled = value.metadata | {"affects": value.metadata["affects"] or affects}
+                value.metadata = types.MappingProxyType(filled)
         return dataclasses.dataclass(frozen=True, kw_only=True)(cls)
 
     return decorate
@@ -80,11 +82,12 @@ def command_settings(cls: type) -> type:
 def define_flags(settings: type[Settings], values: flags.FlagValues) -> None:
     """A flag for each setting, with its name, default and help."""
     for field in dataclasses.fields(settings):
+        default: Any = field.default
         help, choices = field.metadata["help"], field.metadata["choices"]
         if choices:
-            flags.DEFINE_enum(field.name, field.default, choices, help, flag_values=values)
+            flags.DEFINE_enum(field.name, default, choices, help, flag_values=values)
         else:
-            _DEFINE[_plain_type(field.type)](field.name, field.default, help, flag_values=values)
+            _DEFINE[_plain_type(field.type)](field.name, default, help, flag_values=values)
 
 
 _COLUMNS = 110

@@ -1,6 +1,7 @@
 """Turning a folder of videos into datasets: the settings of the command and what it does."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -103,7 +104,7 @@ def convert(folder: str, form: VideoFormat, steps: int, stride: int | None) -> l
     return found
 
 
-def _integers(name: str, text: str) -> tuple[int, ...]:
+def _integers(name: str, text: str) -> Any:
     try:
         return tuple(int(value) for value in text.split(","))
     except ValueError:

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable, Mapping
 
+import tensorflow as tf
 
-def weighted_means(parts: Iterable[tuple[Mapping, float]]) -> dict[str, float]:
+
+def weighted_means(parts: Iterable[tuple[Mapping[str, float | tf.Tensor], float | tf.Tensor]]) -> dict[str, float]:
     """Means of named figures over batches.
 
     Args:

@@ -74,8 +74,10 @@ def _sessions(s: VAMESettings):
     if not paths:
         raise ValueError(f"--dataset: expected `simulated`, or a folder of .npz or .csv files, got {s.dataset!r}.")
     read = {path.stem: (path, None) if path.suffix == ".csv" else _read_npz(path) for path in paths}
-    options = dict(centre=s.centre, ahead=s.ahead, confidence=s.confidence)
-    sessions = vame.read_sessions({name: positions for name, (positions, _) in read.items()}, **options)
+    sessions = vame.read_sessions(
+        {name: positions for name, (positions, _) in read.items()},
+        centre=s.centre, ahead=s.ahead, confidence=s.confidence,
+    )  # fmt: skip
     truth = {name: motifs for name, (_, motifs) in read.items() if motifs is not None}
     return sessions, truth if len(truth) == len(sessions) else None
 
