@@ -63,7 +63,7 @@ class Command:
     description: str
     presets: dict[str, dict] = dataclasses.field(default_factory=lambda: {"": {}})
 
-    def main(self, argv: list[str], program: str | None = None, **defaults) -> None:
+    def main(self, argv: list[str], program: str | None = None, **defaults: Any) -> None:
         """Runs the command and exits where it fails.
 
         Args:

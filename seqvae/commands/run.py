@@ -4,7 +4,10 @@ import dataclasses
 import json
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from seqvae.training import RunLog, Trainer
 
 try:
     import fcntl
@@ -23,7 +26,7 @@ class Run:
         placement: the `Placement` in whose scope the model is made; there once `prepare` was called.
     """
 
-    def __init__(self, folder: Path, settings, *, resume: bool = False, overwrite: bool = False):
+    def __init__(self, folder: Path, settings: Any, *, resume: bool = False, overwrite: bool = False):
         self.folder, self.settings = folder, settings
         self._resume, self._overwrite = resume, overwrite
         self.placement: Any = None
@@ -42,7 +45,7 @@ class Run:
         if self.settings.deterministic:
             tf.config.experimental.enable_op_determinism()
 
-    def change(self, **settings):
+    def change(self, **settings: Any) -> Any:
         """Replaces settings that the data decide, before config.json is written; the new settings."""
         self.settings = dataclasses.replace(self.settings, **settings)
         return self.settings
@@ -66,7 +69,7 @@ class Run:
 
         write_json(self.folder / "config.json", dataclasses.asdict(self.settings))
 
-    def train(self, trainer, about: str):
+    def train(self, trainer: "Trainer", about: str) -> "RunLog | None":
         """Trains from the newest checkpoint where --resume asks for it, else from the beginning.
 
         Args:

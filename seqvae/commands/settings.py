@@ -46,7 +46,7 @@ class Settings:
         return {name: getattr(self, name) for name in self.names(*affects)}
 
 
-def setting(default, help: str, *, choices: tuple[str, ...] = (), affects: Affects | None = None) -> Any:
+def setting(default: Any, help: str, *, choices: tuple[str, ...] = (), affects: Affects | None = None) -> Any:
     """A field of a group.
 
     Args:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+from typing import Any
 
 from seqvae.commands.command import errors_in_one_line, parse
 from seqvae.commands.settings import Settings, help_text
@@ -20,7 +21,7 @@ class Tool:
     argument: str
     description: str
 
-    def main(self, argv: list[str], program: str | None = None, **defaults) -> None:
+    def main(self, argv: list[str], program: str | None = None, **defaults: Any) -> None:
         """As `Command.main`."""
         program = program or f"python {argv[0]}"
         with errors_in_one_line(argv[0], program):
