@@ -64,13 +64,13 @@ def _seconds(name: str, options: dict, summed: bool) -> tuple[float, int]:
         return gradient_step(model, batch, variables, optimizer, seed=seed).loss
 
     step = tf.function(lambda batch, total, seed: spread.run(on_replica, batch, total, seed), autograph=False)
-    sum_of = replicas.sum_of
+    sum_of = replicas.all_reduce_sum
     if not summed:
-        replicas.sum_of = lambda values: values
+        replicas.all_reduce_sum = lambda values: values
     try:
         step(batch, tf.constant(rows), tf.constant([0, 0])).numpy()  # compiles
     finally:
-        replicas.sum_of = sum_of
+        replicas.all_reduce_sum = sum_of
     times = []
     for i in range(options["steps"]):
         began = time.perf_counter()
@@ -82,9 +82,9 @@ def _seconds(name: str, options: dict, summed: bool) -> tuple[float, int]:
 def measure(kind: str, count: int, models: list[str], options: dict, environment: dict, results) -> None:
     """In a process of its own: devices are made once."""
     os.environ |= environment | {"TF_CPP_MIN_LOG_LEVEL": "3"}
-    from seqvae.training import distribution
+    from seqvae.replicas import placement
 
-    spread = distribution(kind, count if kind == "mirrored" else None)
+    spread = placement(kind, count if kind == "mirrored" else None)
     options |= {"spread": spread}
     for name in models:
         seconds, rows = _seconds(name, options, summed=True)

@@ -12,7 +12,7 @@ from seqvae.data import Sequences, Shards, load, open_shards, random_mask, seque
 from seqvae.data.batches import Batches
 from seqvae.data.streams import ShardBatches
 from seqvae.physics import WORLDS, write_dataset
-from seqvae.training import Distribution
+from seqvae.replicas import Placement
 
 _NAMES = {"images": "frames", "mask": "mask", "controls": "controls"}
 _CODES = ("codes", "variance", "mask", "controls")
@@ -51,9 +51,9 @@ class InMemory:
         """Batches of frames, and masks and controls where there are any."""
         return Batches(self.sequences, batch_size, **options)
 
-    def codes(self, model: KVAE, folder: Path, distribution: Distribution, batch_size: int, **options: Any) -> Batches:
+    def codes(self, model: KVAE, folder: Path, placement: Placement, batch_size: int, **options: Any) -> Batches:
         """Batches of what the encoder gives for the frames."""
-        del folder, distribution
+        del folder, placement
         return Batches(encoded(model, self.sequences), batch_size, **options)
 
 
@@ -73,14 +73,12 @@ class Streamed:
         """Batches of frames, and masks and controls where there are any."""
         return ShardBatches(self._shards, batch_size, self._names(), prepare=self._prepare, **options)
 
-    def codes(
-        self, model: KVAE, folder: Path, distribution: Distribution, batch_size: int, **options: Any
-    ) -> ShardBatches:
+    def codes(self, model: KVAE, folder: Path, placement: Placement, batch_size: int, **options: Any) -> ShardBatches:
         """Batches of what the encoder gives for the frames, which the chief writes into `folder` as shards of their own."""
-        if distribution.chief:
+        if placement.chief:
             for i, path in enumerate(self._shards.paths):
                 write_shard(folder / path.name, encoded(model, self._sequences(i)))
-        distribution.wait()
+        placement.wait()
         shards = open_shards(folder, {"codes": "of the encoder"})
         return ShardBatches(shards, batch_size, {n: n for n in _CODES if n in shards.shapes}, **options)
 

@@ -26,9 +26,9 @@ from kvae.results import (
     Smoothed,
 )
 from seqvae.checks import NOWHERE, Array, Place, check_size
+from seqvae.model import SequenceModel
 from seqvae.objectives import KLWeight, weighted_mean
 from seqvae.randomness import Seed, fold, normal, stateless_seed
-from seqvae.training.sequence_model import SequenceModel
 
 _NETWORKS = ("encoder", "decoder", "dynamics")
 """Arguments that are networks of the caller's own."""

@@ -51,7 +51,7 @@ def run(run: Run) -> None:
         seed=s.seed,
         evaluate=lambda: evaluate_elbo(model, test, seed=s.seed),
         after_epoch=after_epoch,
-        distribution=run.placement,
+        placement=run.placement,
     )  # fmt: skip
     log = run.train(
         trainer,

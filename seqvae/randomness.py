@@ -39,7 +39,7 @@ def uniform(
 
 
 def _rows(draw: Callable, shape, seed, dtype) -> tf.Tensor:
-    rows = replicas.here()
+    rows = replicas.local_rows()
     if rows is None:
         return draw(shape, seed, dtype=dtype)
     shape = tf.convert_to_tensor(shape, tf.int32)

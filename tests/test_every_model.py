@@ -1,6 +1,6 @@
 """What every model does as a Keras model. A new model is a new row of `MODELS`.
 
-What does not depend on the model (forms of data, weights, loss scales, refusals) is in tests/training/test_sequence_model.py.
+What does not depend on the model (forms of data, weights, loss scales, refusals) is in tests/test_sequence_model.py.
 """
 
 import copy

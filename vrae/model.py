@@ -8,10 +8,10 @@ import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
 from seqvae.checks import NOWHERE, Array, Place, check_keys, check_size
+from seqvae.model import SequenceModel
 from seqvae.objectives import bounded, gaussian_kl, weighted_mean
 from seqvae.randomness import Seed, fold, normal, stateless_seed
 from seqvae.replicas import all_rows
-from seqvae.training import SequenceModel
 from vrae import arguments, likelihoods
 from vrae.decoder import Decoder
 from vrae.encoder import RNNS, Encoder

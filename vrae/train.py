@@ -49,7 +49,7 @@ def run(run: Run) -> None:
         evaluate=lambda: evaluate(model, test, seed=s.seed),
         before_epoch=before_epoch,
         after_epoch=after_epoch,
-        distribution=run.placement,
+        placement=run.placement,
     )
     log = run.train(
         trainer,

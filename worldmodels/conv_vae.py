@@ -10,9 +10,9 @@ import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
 from seqvae.checks import NOWHERE, Place, check_keys
+from seqvae.model import SequenceModel
 from seqvae.objectives import KLWeight, bounded, gaussian_kl, weighted_mean
 from seqvae.randomness import Seed, fold, normal, stateless_seed
-from seqvae.training import SequenceModel
 from worldmodels import arguments, networks, original
 from worldmodels.arguments import Array
 from worldmodels.course_methods import CourseMethods, RMSprop

@@ -16,7 +16,7 @@ from worldmodels.arguments import Array
 from worldmodels.results import Latents, RNNData
 
 if TYPE_CHECKING:  # what the methods are mixed into
-    from seqvae.training import SequenceModel as _Model
+    from seqvae.model import SequenceModel as _Model
 else:
     _Model = object
 

@@ -9,9 +9,9 @@ import numpy as np
 import tensorflow as tf
 
 from seqvae.checks import NOWHERE, Place, check_keys, require
+from seqvae.model import SequenceModel
 from seqvae.objectives import bounded, weighted_mean
 from seqvae.randomness import Seed, fold, normal, stateless_seed
-from seqvae.training import SequenceModel
 from worldmodels import arguments, mixture, original
 from worldmodels.arguments import Array
 from worldmodels.cell import ForgetBias, forget_bias, glorot_of, swap_gates

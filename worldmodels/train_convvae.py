@@ -39,7 +39,7 @@ def run(run: Run) -> None:
         seed=s.seed,
         evaluate=lambda: evaluate_vae(model, test, s.seed),
         after_epoch=after_epoch,
-        distribution=run.placement,
+        placement=run.placement,
     )
     log = run.train(
         trainer,

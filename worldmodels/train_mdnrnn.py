@@ -56,7 +56,7 @@ def run(run: Run) -> None:
         seed=s.seed,
         evaluate=lambda: evaluate_rnn(model, test_batches, s.seed),
         after_epoch=after_epoch,
-        distribution=run.placement,
+        placement=run.placement,
     )
     log = run.train(
         trainer,

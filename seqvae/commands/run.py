@@ -36,11 +36,11 @@ class Run:
         import keras
         import tensorflow as tf
 
-        from seqvae.training.distribution import distribution
+        from seqvae.replicas import placement
 
         for device in tf.config.list_physical_devices("GPU"):
             tf.config.experimental.set_memory_growth(device, True)
-        self.placement = distribution(self.settings.strategy, self.settings.replicas)
+        self.placement = placement(self.settings.strategy, self.settings.replicas)
         keras.utils.set_random_seed(self.settings.seed)
         if self.settings.deterministic:
             tf.config.experimental.enable_op_determinism()
@@ -80,7 +80,7 @@ class Run:
             The run's log; None in workers that are not the chief.
         """
         resumed = self._resume and trainer.resume()
-        if trainer.distribution.chief:
+        if trainer.placement.chief:
             if self._resume and not resumed:
                 print("no checkpoint yet: the run starts again from its seed")
             self.write_config()

@@ -47,15 +47,15 @@ def gradient_step(
     Raises:
         tf.errors.InvalidArgumentError: under a `tf.distribute` strategy, where something is not finite.
     """
-    count = replicas.part_of_sum(model.count(batch))
-    share = replicas.share(count)
+    count = replicas.local_sum(model.count(batch))
+    share = replicas.share_of_batch(count)
     scale = tf.cast(optimizer.scale_loss(tf.ones([])), tf.float32)
 
     def differentiate(batch, share, scale, seed) -> tuple[tf.Tensor, Any, Any]:
         with tf.GradientTape() as tape:
             terms = model.loss_terms(batch, seed=seed)
             loss = model.objective(terms)
-            loss = loss * tf.cast(share, loss.dtype) + replicas.once(regularisation(model, loss.dtype))
+            loss = loss * tf.cast(share, loss.dtype) + replicas.divided(regularisation(model, loss.dtype))
             target = loss * tf.cast(scale, loss.dtype)
         weights = [variable.value for variable in variables or model.trainable_variables]
         return loss, terms, tape.gradient(target, weights, unconnected_gradients=tf.UnconnectedGradients.ZERO)
@@ -68,7 +68,7 @@ def gradient_step(
         *(tf.cast(share, loss.dtype) * tf.cast(term, loss.dtype) for term in terms),
         tf.cast(count, loss.dtype),
     ]
-    summed = replicas.sum_of([*gradients, *figures])
+    summed = replicas.all_reduce_sum([*gradients, *figures])
     gradients, (loss, *values, count) = summed[: len(gradients)], summed[len(gradients) :]
     norm = tf.linalg.global_norm(gradients)
     norm /= tf.cast(scale, norm.dtype)
@@ -99,7 +99,7 @@ def _apply(optimizer, gradients, variables, step: Step) -> None:
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         # It skips a step with a gradient that is not finite and lowers its scale; a bad loss must show in a gradient.
         first = tf.where(finite, gradients[0], tf.constant(float("nan"), gradients[0].dtype))
-        replicas.apply(optimizer, [first, *gradients[1:]], variables)
+        replicas.apply_summed(optimizer, [first, *gradients[1:]], variables)
     elif not tf.distribute.has_strategy():
         tf.cond(finite, lambda: optimizer.apply(gradients, variables), lambda: None)
     else:  # tf.distribute cannot update variables within a branch
@@ -107,7 +107,7 @@ def _apply(optimizer, gradients, variables, step: Step) -> None:
         report = tf.strings.format(NOT_FINITE + ", ".join(f"{name} {{}}" for name in names(step)), values)
         with tf.control_dependencies([tf.debugging.Assert(finite, [report])]):
             gradients = [tf.identity(gradient) for gradient in gradients]
-        replicas.apply(optimizer, gradients, variables)
+        replicas.apply_summed(optimizer, gradients, variables)
 
 
 def names(step: Step) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -15,12 +15,14 @@ import tensorflow as tf
 from seqvae.data.batches import Batches
 from seqvae.data.streams import ShardBatches
 from seqvae.randomness import fold
+from seqvae.replicas import Placement
 from seqvae.training.checkpoints import CheckpointError, Checkpoints, gather, restore
-from seqvae.training.distribution import Distribution
 from seqvae.training.gradient_step import NOT_FINITE, gradient_step, loss_scaled, names
 from seqvae.training.progress import RunBar
 from seqvae.training.run_log import RunLog
-from seqvae.training.sequence_model import SequenceModel
+
+if TYPE_CHECKING:
+    from seqvae.model import SequenceModel
 
 _CURE = "Use a smaller learning rate or max_grad_norm, or larger noise variances."
 
@@ -72,17 +74,17 @@ class Trainer:
         clip_norm: the gradients' global norm is clipped to it.
         optimizer: makes a stage's optimiser; by default Adam with epsilon 1e-8.
         evaluate: gives named test figures. before_epoch: called with the epoch's number, also where a run is resumed in it.
-        distribution: the replicas that share each step, those the model was made on. Of several workers the chief alone
+        placement: the replicas that share each step, those the model was made on. Of several workers the chief alone
             evaluates, writes, and calls `after_epoch`.
         quiet: no progress bar.
     """
 
     def __init__(
-        self, model: SequenceModel, batches: Batches | ShardBatches, stages: list[Stage], *, checkpoints: Checkpoints,
+        self, model: "SequenceModel", batches: Batches | ShardBatches, stages: list[Stage], *, checkpoints: Checkpoints,
         log_folder: str | Path, learning_rate: Callable[[int], float], clip_norm: float | None = None,
         optimizer: Callable[[], keras.optimizers.Optimizer] | None = None, seed: int = 0,
         evaluate: Callable[[], dict[str, float]] = dict, before_epoch: Callable[[int], None] = lambda epoch: None,
-        after_epoch: Callable[[int, RunLog], None] = lambda epoch, log: None, distribution: Distribution | None = None,
+        after_epoch: Callable[[int, RunLog], None] = lambda epoch, log: None, placement: Placement | None = None,
         save_seconds: float = 600.0, quiet: bool = False,
     ):  # fmt: skip
         self.model, self.batches, self.stages = model, batches, stages
@@ -90,7 +92,7 @@ class Trainer:
         self._learning_rate, self._clip_norm, self._make_optimizer = learning_rate, clip_norm, optimizer or _adam
         self._seed = tf.constant([seed, 0], tf.int32)
         self._evaluate, self._before_epoch, self._after_epoch, self._quiet = evaluate, before_epoch, after_epoch, quiet
-        self.distribution = distribution or Distribution()
+        self.placement = placement or Placement()
         self._save_seconds, self._saved = save_seconds, time.monotonic()
         self._position = _beginning(0)
         self._stage: str | None = None
@@ -127,7 +129,7 @@ class Trainer:
             WorkerLost: another worker is gone.
         """
         self._agree()
-        log = RunLog(self._log_folder, self._position["epoch"]) if self.distribution.chief else None
+        log = RunLog(self._log_folder, self._position["epoch"]) if self.placement.chief else None
         quiet = self._quiet or log is None
         with self._interruptible(), RunBar(self.epochs, len(self.batches), quiet) as bar:
             while self._position["epoch"] < self.epochs:
@@ -136,9 +138,9 @@ class Trainer:
 
     def _agree(self) -> None:
         mine = [float(self._position[name]) for name in ("epoch", "step")]
-        if self.distribution.of_chief(mine) != mine:
+        if self.placement.of_chief(mine) != mine:
             raise CheckpointError(
-                f"{self._checkpoints.folder}: worker {self.distribution.worker} found another checkpoint there than the "
+                f"{self._checkpoints.folder}: worker {self.placement.worker} found another checkpoint there than the "
                 "chief. All workers must see the same folder of the run."
             )
 
@@ -151,7 +153,7 @@ class Trainer:
         self._optimizer.learning_rate.assign(rate)
         self._before_epoch(epoch)
         began = time.perf_counter() - self._position["seconds"]
-        part = self.distribution.worker, self.distribution.workers
+        part = self.placement.worker, self.placement.workers
         for batch in self._stage_batches.epoch(epoch, skip=self._position["step"], part=part):
             self._run_step(batch, bar)
             self._position["seconds"] = time.perf_counter() - began
@@ -167,7 +169,7 @@ class Trainer:
         total = tf.constant(self._stage_batches.rows(position["step"]))
         cure = f"The last checkpoint is in {self._checkpoints.folder}: start all workers again with --resume."
         try:
-            with self.distribution.answering(cure):
+            with self.placement.answering(cure):
                 *values, weight = (
                     self._take_step(batch, total, fold(self._seed, number)).numpy().tolist()
                 )  # one transfer
@@ -200,7 +202,7 @@ class Trainer:
         self._stage = stage.name
         self._stage_batches = stage.batches() if stage.batches else self.batches
         variables = list(stage.variables)
-        with self.distribution.scope():
+        with self.placement.scope():
             optimizer = loss_scaled(self._make_optimizer(), self.model.dtype_policy)
             optimizer.build(variables)
 
@@ -214,7 +216,7 @@ class Trainer:
             return tf.stack([tf.cast(value, tf.float32) for value in values])
 
         def take_step(batch, total, seed):
-            return self.distribution.run(on_replica, batch, total, seed)
+            return self.placement.run(on_replica, batch, total, seed)
 
         batch = self._stage_batches.epoch(0).element_spec
         signature = [batch, tf.TensorSpec([], tf.int32), tf.TensorSpec([2], tf.int32)]
@@ -269,7 +271,7 @@ class Trainer:
 
     def _save(self) -> None:
         self._saved = time.monotonic()
-        if not self.distribution.chief:
+        if not self.placement.chief:
             return
         arrays = gather(self.model.trainable_variables, "model") | gather(self._optimizer.variables, "optimizer")
         position = self._position | {"stage": self._stage}

@@ -9,7 +9,7 @@ from kvae import data
 from kvae.data import InMemory, Missing, Streamed, encoded, training_and_test
 from seqvae.data import DataError, save, shard_path, write_shard
 from seqvae.physics import WORLDS, record, write_dataset
-from seqvae.training import Distribution
+from seqvae.replicas import Placement
 from tests.tolerances import SAME_FLOAT32
 
 NOTHING = Missing()
@@ -112,7 +112,7 @@ def test_codes_of_a_stream_are_those_of_its_sequences(shards, tmp_path, drop_pro
     keras.utils.set_random_seed(0)
     model = kvae.KVAE((32, 32), num_filters=(2,), alpha_units=3, dim_u=2)
     train, _ = training_and_test(str(shards[0]), "", Missing(drop_prob, 2, 4))
-    batches = train.codes(model, tmp_path / "codes", Distribution(), batch_size=9, seed=0)
+    batches = train.codes(model, tmp_path / "codes", Placement(), batch_size=9, seed=0)
     wanted = encoded(model, data.sequences_of(shards[1], shards[0]))
     np.testing.assert_allclose(rows(batches.epoch(0), "controls"), sorted(wanted["controls"].reshape(40, -1).tolist()))
     assert rows(batches.epoch(0), "mask") == rows(train.batches(9).epoch(0), "mask")

@@ -1,4 +1,4 @@
-"""Trains a small model of each family for 20 steps and saves losses and weights; run by `test_distribution.py`.
+"""Trains a small model of each family for 20 steps and saves losses and weights; run by `test_replicas.py`.
 
 python replicas_program.py one|mirrored|multiworker OUT.npz [CASE ...]
 """
@@ -13,7 +13,8 @@ import tensorflow as tf
 import kvae
 import worldmodels
 from seqvae.data.batches import Batches
-from seqvae.training import Checkpoints, Distribution, NonFiniteError, Stage, Trainer, distribution
+from seqvae.replicas import Placement, placement
+from seqvae.training import Checkpoints, NonFiniteError, Stage, Trainer
 from seqvae.training.checkpoints import gather
 from vrae import VRAE, vame
 
@@ -60,7 +61,7 @@ CASES = {
 COMPILED = ("kvae_codes", "kvae_sampled_codes", "mdnrnn")
 
 
-def trained(name: str, spread: Distribution) -> dict[str, np.ndarray]:
+def trained(name: str, spread: Placement) -> dict[str, np.ndarray]:
     """Means of an epoch's terms and the weights, after every epoch."""
     make, data = CASES[name]
     keras.utils.set_random_seed(0)
@@ -72,7 +73,7 @@ def trained(name: str, spread: Distribution) -> dict[str, np.ndarray]:
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(
             model, batches, [stage], checkpoints=Checkpoints(folder, {}), log_folder=folder, quiet=True,
-            learning_rate=lambda epoch: 0.001, distribution=spread,
+            learning_rate=lambda epoch: 0.001, placement=spread,
             optimizer=lambda: keras.optimizers.Adam(clipvalue=1.0 if name == "mdnrnn" else None, epsilon=1e-4, name="adam"),
             **clip,
         )  # fmt: skip
@@ -86,7 +87,7 @@ def trained(name: str, spread: Distribution) -> dict[str, np.ndarray]:
     return arrays | {f"{name}/{term}": np.array([line[term] for line in lines]) for term in terms}
 
 
-def fitted(spread: Distribution) -> dict[str, np.ndarray]:
+def fitted(spread: Placement) -> dict[str, np.ndarray]:
     """By Keras' `fit`, which itself refuses a first batch that is uneven."""
     keras.utils.set_random_seed(0)
     with spread.scope():
@@ -99,7 +100,7 @@ def fitted(spread: Distribution) -> dict[str, np.ndarray]:
     return gather(model.trainable_variables, "fit") | figures
 
 
-def trained_vame(spread: Distribution) -> dict[str, np.ndarray]:
+def trained_vame(spread: Placement) -> dict[str, np.ndarray]:
     keras.utils.set_random_seed(0)
     with spread.scope():
         model = vame.rnn_model.RNN_VAE(8, 2, 3, True, 2, 3, 3, 3, 3, 0, 0, 0, False, dtype="float64")
@@ -109,7 +110,7 @@ def trained_vame(spread: Distribution) -> dict[str, np.ndarray]:
     sums = [
         vame.rnn_vae.train(
             windows.drawn(5, STEPS // 2, (0, epoch), (spread.worker, spread.workers)), epoch, model, optimizer, "linear",
-            1.0, 0, 1, 4, True, 2, None, reduction, reduction, 2, 0.1, 5, True, distribution=spread,
+            1.0, 0, 1, 4, True, 2, None, reduction, reduction, 2, 0.1, 5, True, placement=spread,
         )[1:6]
         for epoch, reduction in ((1, "sum"), (2, "mean"))
     ]  # fmt: skip
@@ -117,7 +118,7 @@ def trained_vame(spread: Distribution) -> dict[str, np.ndarray]:
 
 
 def main(kind: str, out: str, *names: str) -> None:
-    spread = distribution(kind)
+    spread = placement(kind)
     arrays = {"replicas": np.array(spread.replicas)}
     for name in names or (*CASES, "vame"):
         arrays |= trained_vame(spread) if name == "vame" else fitted(spread) if name == "fit" else trained(name, spread)

@@ -11,7 +11,7 @@ import tensorflow as tf
 from seqvae import replicas
 from seqvae.checks import Array
 from seqvae.randomness import fold
-from seqvae.training import Distribution
+from seqvae.replicas import Placement
 from vrae.vame.losses import (
     gaussian,
     kl_annealing,
@@ -25,7 +25,7 @@ def train(
     train_loader: Iterable, epoch: int, model: RNN_VAE, optimizer: keras.optimizers.Optimizer, anneal_function: str,
     BETA: float, kl_start: int, annealtime: int, seq_len: int, future_decoder: bool, future_steps: int,
     scheduler: ReduceLROnPlateau | None, mse_red: str, mse_pred: str, kloss: int, klmbda: float, bsize: int,
-    noise: bool, *, seed: int = 0, draws: Sequence[Array] | None = None, distribution: Distribution | None = None,
+    noise: bool, *, seed: int = 0, draws: Sequence[Array] | None = None, placement: Placement | None = None,
 ) -> tuple[float, float, float, float, float, float, int]:  # fmt: skip
     """An epoch of training.
 
@@ -35,7 +35,7 @@ def train(
             the last batch's).
         noise: True adds `gaussian` noise to the input. seed: of z and the noise.
         draws: [B, ZDIMS] standard normal numbers for each batch in place of drawn ones.
-        distribution: the replicas that share each step. Of several workers each gives its rows of the batches of `bsize`.
+        placement: the replicas that share each step. Of several workers each gives its rows of the batches of `bsize`.
 
     Returns:
         The weight of the KL; means over the batches of the loss, the weighted cluster term, the KL and the two squared errors
@@ -43,9 +43,9 @@ def train(
     """
     weight = kl_annealing(epoch, kl_start, annealtime, anneal_function)
     optimizer.build(model.trainable_variables)
-    distribution = distribution or Distribution()
+    placement = placement or Placement()
     options = (
-        distribution,
+        placement,
         optimizer,
         future_decoder,
         mse_red,
@@ -63,7 +63,7 @@ def train(
         batch = [_batch(windows, model)]
         if draws is not None:
             batch.append(tf.convert_to_tensor(draws[count - 1], model.variable_dtype))
-        total = tf.constant(bsize if distribution.workers > 1 else len(windows))
+        total = tf.constant(bsize if placement.workers > 1 else len(windows))
         seeds = tf.constant([seed, epoch * 1_000_003 + count], tf.int32)
         sums += step(batch, total, scalar(weight), scalar(BETA), seeds).numpy()
     if not count:
@@ -121,19 +121,19 @@ def _test_step(model, mse_red, kloss, klmbda, bsize, seq_len):
 
 
 def _train_step(
-    model, distribution, optimizer, future_decoder, mse_red, mse_pred, kloss, klmbda, bsize, seq_len, future_steps, noise
+    model, placement, optimizer, future_decoder, mse_red, mse_pred, kloss, klmbda, bsize, seq_len, future_steps, noise
 ):  # fmt: skip
     variables, settings = model.trainable_variables, Settings(mse_red, mse_pred, kloss, klmbda)
 
     def step(batch, total, weight, beta, seed):
-        return distribution.run(on_replica, batch, total, weight, beta, seed)
+        return placement.run(on_replica, batch, total, weight, beta, seed)
 
     def on_replica(batch, weight, beta, seed):
         windows, drawn = batch if len(batch) == 2 else (*batch, None)
         window = part(windows, 0, seq_len)
         following = part(windows, seq_len, seq_len + future_steps) if future_decoder else None
         x = gaussian(window.x, True, seq_len, seed=fold(seed, 1)) if noise is True else window.x
-        share = replicas.share(tf.cast(tf.shape(windows)[0], windows.dtype))
+        share = replicas.share_of_batch(tf.cast(tf.shape(windows)[0], windows.dtype))
         with tf.GradientTape() as tape:
             outputs = model(x, training=True, noise=drawn, seed=seed)
             found = terms(outputs, window, following, settings, batch_size=bsize, share=share)
@@ -141,10 +141,10 @@ def _train_step(
         weights = [v.value for v in variables]
         gradients = tape.gradient(total, weights, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         found = VAMETerms(*(share * term for term in found))
-        summed = replicas.sum_of(
+        summed = replicas.all_reduce_sum(
             [*cast(list[tf.Tensor], gradients), total, found.cluster, found.kl, found.reconstruction, found.future]
         )
-        replicas.apply(optimizer, summed[: len(gradients)], variables)
+        replicas.apply_summed(optimizer, summed[: len(gradients)], variables)
         return tf.stack(summed[len(gradients) :])
 
     return step

@@ -66,7 +66,7 @@ def terms(
 
     Args:
         outputs: of `RNN_VAE` for the rows here. window: what they reconstruct. following: what they predict, if anything.
-        batch_size: the cluster term is divided by its root. share: of this replica in the batch (`replicas.share`).
+        batch_size: the cluster term is divided by its root. share: of this replica in the batch (`replicas.share_of_batch`).
         weights: [B], of each window; None: 1.
     """
     rec = _squared_error(window, outputs.prediction, settings.mse_red, share, weights)
@@ -88,7 +88,7 @@ def loss(found: VAMETerms, beta: float | tf.Tensor, kl_weight: float | tf.Tensor
 def _squared_error(target: Part, made: tf.Tensor, reduction: str, share, weights) -> tf.Tensor:
     seen = target.seen if weights is None else target.seen * weights[:, None, None]
     error = reconstruction_loss(target.x, made, reduction, seen)
-    if replicas.here() is None:
+    if replicas.local_rows() is None:
         return error
-    here = replicas.part_of_sum(error) if reduction == "sum" else error * replicas.share(tf.reduce_sum(seen))
+    here = replicas.local_sum(error) if reduction == "sum" else error * replicas.share_of_batch(tf.reduce_sum(seen))
     return tf.math.divide_no_nan(here, tf.cast(share, here.dtype))

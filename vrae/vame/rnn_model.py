@@ -12,9 +12,9 @@ from tensorflow_probability import distributions as tfd
 
 from seqvae import checks, replicas
 from seqvae.checks import NOWHERE, Array, Place, check_size
+from seqvae.model import SequenceModel
 from seqvae.objectives import KLWeight
 from seqvae.randomness import Seed, fold, normal, stateless_seed
-from seqvae.training import SequenceModel
 from vrae import arguments
 from vrae.vame.config import Config
 from vrae.vame.gru import BidirectionalGRU
@@ -345,8 +345,8 @@ class RNN_VAE(_Module, SequenceModel):
             x = gaussian(x, True, self.seq_len, seed=fold(seed, 1))
         count = self.count(batch)
         return terms(
-            self._forward(x, training, noise, seed), window, following, self._settings, share=replicas.share(count),
-            batch_size=replicas.sum_of([replicas.part_of_sum(count)])[0], weights=batch.get("sample_weight"),
+            self._forward(x, training, noise, seed), window, following, self._settings, share=replicas.share_of_batch(count),
+            batch_size=replicas.all_reduce_sum([replicas.local_sum(count)])[0], weights=batch.get("sample_weight"),
         )  # fmt: skip
 
     def objective(self, terms: VAMETerms) -> tf.Tensor:

@@ -13,7 +13,8 @@ import numpy as np
 
 from seqvae.data import save
 from seqvae.files import write_json
-from seqvae.training import CheckpointError, Checkpoints, Distribution, RunLog
+from seqvae.replicas import Placement
+from seqvae.training import CheckpointError, Checkpoints, RunLog
 from seqvae.training.checkpoints import gather, restore
 from seqvae.training.progress import RunBar
 from vrae.vame import original
@@ -47,7 +48,7 @@ class Trained(NamedTuple):
 
 def train_model(
     config: str, save_logs: bool = False, *, on_epoch: Callable[[dict], None] = lambda line: None,
-    distribution: Distribution | None = None,
+    placement: Placement | None = None,
 ) -> Trained:  # fmt: skip
     """Trains the model on `<project_path>/data/train/train_seq.npy`, tests it on `test_seq.npy`.
 
@@ -64,7 +65,7 @@ def train_model(
         config: path of the config.yaml, see `Config`.
         save_logs: no progress bar, for output that goes to a file.
         on_epoch: called with the log's line after every epoch.
-        distribution: the replicas that share each step. Of several workers the chief alone tests, writes, and calls
+        placement: the replicas that share each step. Of several workers the chief alone tests, writes, and calls
             `on_epoch`.
 
     Raises:
@@ -73,7 +74,7 @@ def train_model(
     """
     settings = read_config(config)
     pieces, test_pieces = training_data(settings)
-    return _Training(settings, pieces, test_pieces, distribution or Distribution(), quiet=save_logs).run(on_epoch)
+    return _Training(settings, pieces, test_pieces, placement or Placement(), quiet=save_logs).run(on_epoch)
 
 
 def build_model(settings: Config) -> RNN_VAE:
@@ -90,12 +91,12 @@ def build_model(settings: Config) -> RNN_VAE:
 class _Training:
     """A training between its epochs."""
 
-    def __init__(self, settings: Config, pieces, test_pieces, distribution: Distribution, quiet: bool):
-        if settings.batch_mixing and distribution.replicas > 1:
+    def __init__(self, settings: Config, pieces, test_pieces, placement: Placement, quiet: bool):
+        if settings.batch_mixing and placement.replicas > 1:
             raise ValueError(
                 "batch_mixing: mixes samples of the whole batch; expected false with more than one replica."
             )
-        self._settings, self._distribution, self._quiet = settings, distribution, quiet or not distribution.chief
+        self._settings, self._placement, self._quiet = settings, placement, quiet or not placement.chief
         self._folder = Path(settings.project_path) / "model"
         self._statistics = statistics(pieces)
         steps = 2 * settings.time_window
@@ -107,7 +108,7 @@ class _Training:
                 )
         self._batches = settings.steps_per_epoch or max(1, sum(p.shape[1] for p in pieces) // settings.batch_size)
         keras.utils.set_random_seed(settings.project_random_state)
-        with distribution.scope():
+        with placement.scope():
             self._model = build_model(settings)
             self._optimizer = Adam(settings.learning_rate)
             self._optimizer.build(self._model.trainable_variables)
@@ -119,17 +120,17 @@ class _Training:
 
     def run(self, on_epoch: Callable[[dict], None]) -> Trained:
         done = self._resume()
-        if self._distribution.of_chief([float(done)]) != [float(done)]:
+        if self._placement.of_chief([float(done)]) != [float(done)]:
             raise CheckpointError(
-                f"{self._folder}: worker {self._distribution.worker} found another checkpoint there than the chief. All "
+                f"{self._folder}: worker {self._placement.worker} found another checkpoint there than the chief. All "
                 "workers must see the same folder of the project."
             )
-        log = RunLog(self._folder, done) if self._distribution.chief else None
+        log = RunLog(self._folder, done) if self._placement.chief else None
         with RunBar(self._settings.max_epochs, 1, self._quiet) as bar:
             while done < self._settings.max_epochs and self._since_best <= self._settings.model_convergence:
                 began = time.perf_counter()
                 cure = f"The last epoch is in {self._folder / 'checkpoints'}: start all workers again."
-                with self._distribution.answering(cure):
+                with self._placement.answering(cure):
                     line = self._epoch(done + 1)
                 better = self._compare(line)
                 if log is not None:
@@ -143,7 +144,7 @@ class _Training:
     def _epoch(self, epoch: int) -> dict:
         """Trains and tests; the log's line."""
         s = self._settings
-        seed, part = (s.project_random_state, epoch), (self._distribution.worker, self._distribution.workers)
+        seed, part = (s.project_random_state, epoch), (self._placement.worker, self._placement.workers)
         options: dict[str, Any] = dict(
             seq_len=s.time_window, mse_red=s.mse_reconstruction_reduction, kloss=min(s.kmeans_loss, s.zdims)
         )
@@ -152,16 +153,16 @@ class _Training:
             s.anneal_function, s.beta, s.kl_start, s.annealtime, future_decoder=bool(s.prediction_decoder),
             future_steps=s.prediction_steps,
             scheduler=self._scheduler, mse_pred=s.mse_prediction_reduction, klmbda=s.kmeans_lambda, bsize=s.batch_size,
-            noise=s.noise, seed=s.project_random_state, distribution=self._distribution, **options,
+            noise=s.noise, seed=s.project_random_state, placement=self._placement, **options,
         )  # fmt: skip
         tested = (0.0, 0.0, 0.0)
-        if self._distribution.chief:
+        if self._placement.chief:
             tested = test(
                 self._test.every(s.time_window, s.batch_size), self._model, s.beta, weight, klmbda=s.kmeans_lambda,
                 future_decoder=bool(s.prediction_decoder), bsize=s.batch_size, **options,
             )  # fmt: skip
         # the figures decide when the training ends: every worker goes by the same
-        test_mse, test_loss, test_cluster = self._distribution.of_chief([float(value) for value in tested])
+        test_mse, test_loss, test_cluster = self._placement.of_chief([float(value) for value in tested])
         if not math.isfinite(loss):
             raise FloatingPointError(f"epoch {epoch}: the loss is not finite. Use a smaller learning_rate.")
         return {

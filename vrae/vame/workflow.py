@@ -32,7 +32,7 @@ def run(run: Run) -> None:
         _make_project(project, sessions, s)
     run.placement.wait()
     trained = vame.rnn_vae.train_model(
-        str(project), on_epoch=lambda line: _print_epoch(line, s), distribution=run.placement
+        str(project), on_epoch=lambda line: _print_epoch(line, s), placement=run.placement
     )
     if not run.placement.chief:
         return

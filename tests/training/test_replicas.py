@@ -14,7 +14,7 @@ import pytest
 import tensorflow as tf
 
 from seqvae import replicas
-from seqvae.training import Distribution, distribution
+from seqvae.replicas import Placement, placement
 from tests.tolerances import REPLICAS
 
 ROOT = Path(__file__).parents[2]
@@ -111,9 +111,9 @@ def test_every_row_of_a_batch_is_on_one_replica(total, count):
 
 def test_outside_of_a_replica_values_stay_as_they_are():
     value = tf.constant([[1.0], [2.0]])
-    assert replicas.all_rows(value) is value and replicas.once(value) is value and replicas.part_of_sum(value) is value
-    assert replicas.sum_of([value])[0] is value and replicas.share(tf.constant(3.0)) == 1.0
-    single = Distribution()
+    assert replicas.all_rows(value) is value and replicas.divided(value) is value and replicas.local_sum(value) is value
+    assert replicas.all_reduce_sum([value])[0] is value and replicas.share_of_batch(tf.constant(3.0)) == 1.0
+    single = Placement()
     assert (single.replicas, single.workers, single.chief) == (1, 1, True)
     assert single.of_chief([2.0]) == [2.0] and single.chief_first(lambda: 7) == 7
     assert single.run(lambda batch, more: batch + more, value, tf.constant(2), 1.0)[1] == 3.0
@@ -140,7 +140,7 @@ def test_distributions_that_are_refused(kind, options, cluster, message, monkeyp
     if cluster is not None:
         monkeypatch.setenv("TF_CONFIG", cluster)
     with pytest.raises(ValueError, match=message):
-        distribution(kind, **options)
+        placement(kind, **options)
 
 
 def slurm(monkeypatch, tmp_path, rank, local):
@@ -156,7 +156,7 @@ def slurm(monkeypatch, tmp_path, rank, local):
 
 
 def test_the_cluster_of_a_slurm_step(monkeypatch, tmp_path):
-    from seqvae.training.distribution import slurm_cluster
+    from seqvae.replicas.strategy import slurm_cluster
 
     slurm(monkeypatch, tmp_path, rank=3, local=1)
     assert slurm_cluster() == {

@@ -11,8 +11,9 @@ import tensorflow as tf
 
 from seqvae.checks import Place, require, warn_where
 from seqvae.data.batches import Batches
+from seqvae.model import SequenceModel
 from seqvae.objectives import weighted_mean
-from seqvae.training import Checkpoints, SequenceModel, Stage, Trainer, gradient_step
+from seqvae.training import Checkpoints, Stage, Trainer, gradient_step
 from tests.tolerances import SAME_FLOAT32
 
 

@@ -26,13 +26,13 @@ class Rows(NamedTuple):
 _HERE: ContextVar[Rows | None] = ContextVar("rows of the batch that are here", default=None)
 
 
-def here() -> Rows | None:
+def local_rows() -> Rows | None:
     """The rows that this replica has; None outside of one."""
     return _HERE.get()
 
 
 @contextmanager
-def holding(rows: Rows) -> Iterator[None]:
+def with_local_rows(rows: Rows) -> Iterator[None]:
     """Within the block this replica has `rows`."""
     token = _HERE.set(rows)
     try:
@@ -42,7 +42,7 @@ def holding(rows: Rows) -> Iterator[None]:
 
 
 @contextmanager
-def of_fit(batch: dict) -> Iterator[dict]:
+def keras_rows(batch: dict) -> Iterator[dict]:
     """A block within which a replica of Keras' `fit` or `evaluate` has its rows: those it was handed, `batch`, after those of
     the replicas before it. The block's batch has at least one row, as `Rows` has it.
     """
@@ -56,7 +56,7 @@ def of_fit(batch: dict) -> Iterator[dict]:
     counts = tf.cast(context.all_reduce(tf.distribute.ReduceOp.SUM, counts), tf.int32)
     total = tf.reduce_sum(counts)
     first = tf.minimum(tf.reduce_sum(counts[:number]), total - 1)
-    with holding(Rows(first, rows, total)):
+    with with_local_rows(Rows(first, rows, total)):
         yield {name: _padded(value, 1 - rows) for name, value in batch.items()}
 
 
@@ -72,9 +72,9 @@ def rows_of(replica: int | tf.Tensor, replicas: int, total: int | tf.Tensor) -> 
     return Rows(*cast(tuple[tf.Tensor, tf.Tensor, tf.Tensor], (first, end - start, total)))  # integers of integers
 
 
-def sum_of(values: list[tf.Tensor]) -> list[tf.Tensor]:
+def all_reduce_sum(values: list[tf.Tensor]) -> list[tf.Tensor]:
     """Each of the values, all of one type, summed over the replicas, in one message."""
-    if here() is None:
+    if local_rows() is None:
         return values
     flat = tf.concat([tf.reshape(value, [-1]) for value in values], 0)
     flat = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, flat)
@@ -82,39 +82,39 @@ def sum_of(values: list[tf.Tensor]) -> list[tf.Tensor]:
     return [tf.reshape(part, tf.shape(value)) for part, value in zip(parts, values, strict=True)]
 
 
-def apply(optimizer: keras.optimizers.Optimizer, gradients: list[tf.Tensor], variables: list) -> None:
+def apply_summed(optimizer: keras.optimizers.Optimizer, gradients: list[tf.Tensor], variables: list) -> None:
     """`optimizer.apply` of gradients that are summed over the replicas already. Keras would sum them itself, after it clips
     each replica's: another quantity."""
-    if here() is not None:
+    if local_rows() is not None:
         inner = getattr(optimizer, "inner_optimizer", optimizer)  # of a LossScaleOptimizer
         inner._all_reduce_sum_gradients = list
     optimizer.apply(gradients, variables)
 
 
-def share(count: tf.Tensor) -> tf.Tensor:
+def share_of_batch(count: tf.Tensor) -> tf.Tensor:
     """What part of the batch's `count` (frames, steps, sequences) is here: the weight of a mean over what is here."""
-    if here() is None:
+    if local_rows() is None:
         return tf.ones_like(count)
-    count = part_of_sum(count)
-    return count / sum_of([count])[0]
+    count = local_sum(count)
+    return count / all_reduce_sum([count])[0]
 
 
-def part_of_sum(value: tf.Tensor) -> tf.Tensor:
+def local_sum(value: tf.Tensor) -> tf.Tensor:
     """`value`, a sum over the rows here; 0 where they are only a copy."""
-    rows = here()
+    rows = local_rows()
     return value if rows is None else tf.where(rows.count > 0, value, tf.zeros_like(value))
 
 
-def once(value: tf.Tensor) -> tf.Tensor:
+def divided(value: tf.Tensor) -> tf.Tensor:
     """The part of each replica in a sum that is to hold `value`, the same on all of them, once."""
-    return value if here() is None else value / tf.distribute.get_replica_context().num_replicas_in_sync
+    return value if local_rows() is None else value / tf.distribute.get_replica_context().num_replicas_in_sync
 
 
 def all_rows(value: tf.Tensor) -> tf.Tensor:
     """value [rows here, ...] of every replica as one [rows of the batch, ...], in the batch's order."""
-    rows = here()
+    rows = local_rows()
     if rows is None:
         return value
     first, count, total = rows
     around = [[first, total - first - count], *([0, 0] for _ in value.shape[1:])]
-    return sum_of([tf.pad(value[:count], around)])[0]
+    return all_reduce_sum([tf.pad(value[:count], around)])[0]

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import tensorflow as tf
 
-from seqvae import replicas
+from seqvae.replicas.rows import rows_of, with_local_rows
 
 KINDS = ("one", "mirrored", "multiworker")
 _SLURM_PORT = 8888
@@ -30,7 +30,7 @@ class WorkerLost(RuntimeError):
     """A worker of a multi-worker run does not answer any more."""
 
 
-class Distribution:
+class Placement:
     """The replicas that share the work of every step.
 
     worker, workers: which of how many processes this is. Model and optimiser are made within `scope()`.
@@ -67,14 +67,14 @@ class Distribution:
         """
         if self.replicas == 1:
             return step(batch, *args)
-        mine = replicas.rows_of(self.worker, self.workers, total)
+        mine = rows_of(self.worker, self.workers, total)
 
         def on_replica(batch, *args):
             number = tf.distribute.get_replica_context().replica_id_in_sync_group
-            rows = replicas.rows_of(number, self.replicas, total)
+            rows = rows_of(number, self.replicas, total)
             start = tf.minimum(rows.first - mine.first, tf.maximum(mine.count, 1) - 1)
             part = tf.nest.map_structure(lambda value: value[start : start + tf.maximum(rows.count, 1)], batch)
-            with replicas.holding(rows):
+            with with_local_rows(rows):
                 return step(part, *args)
 
         returned = self._strategy.run(on_replica, (batch, *args))
@@ -121,8 +121,8 @@ class Distribution:
             raise WorkerLost(f"another worker does not answer any more; its own output says why. {cure}") from error
 
 
-def distribution(kind: str, replicas: int | None = None) -> Distribution:
-    """A distribution by its name, made before TensorFlow is used for anything else.
+def placement(kind: str, replicas: int | None = None) -> Placement:
+    """A placement by its name, made before TensorFlow is used for anything else.
 
     Args:
         kind: "one": the first device. "mirrored": every GPU of this machine, or the first `replicas`; without a GPU
@@ -137,11 +137,11 @@ def distribution(kind: str, replicas: int | None = None) -> Distribution:
     if replicas is not None and (kind != "mirrored" or replicas < 1):
         raise ValueError(f"replicas: expected a number of at least 1 beside strategy=mirrored, got {replicas!r}.")
     if kind == "one":
-        return Distribution()
+        return Placement()
     if kind == "mirrored":
-        return Distribution(tf.distribute.MirroredStrategy(_devices(replicas)))
+        return Placement(tf.distribute.MirroredStrategy(_devices(replicas)))
     _cluster()
-    return Distribution(tf.distribute.MultiWorkerMirroredStrategy())
+    return Placement(tf.distribute.MultiWorkerMirroredStrategy())
 
 
 def _devices(replicas: int | None) -> list[str]:

@@ -187,12 +187,12 @@ class SequenceModel(keras.Model):
     def train_step(self, data: Any):
         # from the steps taken, not from the generator's state: a run that Keras restores then draws the same noise
         seed = fold(stateless_seed(self._seeds.state[0], self._seeds), _steps_taken(self.optimizer))
-        with replicas.of_fit(self.batch_of(data)) as batch:
+        with replicas.keras_rows(self.batch_of(data)) as batch:
             step = gradient_step(self, batch, None, self.optimizer, seed=seed)
             return self._track(batch, step.loss, step.terms)
 
     def test_step(self, data: Any):
-        with replicas.of_fit(self.batch_of(data)) as batch:
+        with replicas.keras_rows(self.batch_of(data)) as batch:
             terms = self.loss_terms(batch, training=False)
             loss = self.objective(terms)
             return self._track(batch, loss + regularisation(self, loss.dtype), terms)
@@ -334,7 +334,7 @@ class SequenceModel(keras.Model):
         return options | {"validation_data": packed}
 
     def _track(self, batch, loss, terms):
-        count = replicas.part_of_sum(self.count(batch))
+        count = replicas.local_sum(self.count(batch))
         for name, value in {"loss": loss, **terms._asdict()}.items():
             self._trackers[name].update_state(value, sample_weight=count)
         # a batch may have fewer terms than the model: what it lacks is not reported as 0
