@@ -22,7 +22,7 @@ from timing import machine
 
 from kvae import published
 from seqvae import plotting
-from seqvae.files import whole_file
+from seqvae.files import atomic_write
 
 _ROOT = Path(__file__).resolve().parent.parent
 
@@ -122,7 +122,7 @@ def merge(path: Path, runs: list[dict]) -> None:
     earlier = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
     kept = {(run["world"], run["setting"], run["seed"]): run for run in [*earlier, *runs]}
     lines = ",\n".join(json.dumps(kept[k]) for k in sorted(kept))
-    with whole_file(path) as part:
+    with atomic_write(path) as part:
         part.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
 
 

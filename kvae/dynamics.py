@@ -1,10 +1,25 @@
 """The dynamics network (paper, section 3.2): alpha_t = f(a_0, ..., a_{t-1}), and the controls where they are learned."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
+
+
+class Matrices(NamedTuple):
+    """The K matrices that are mixed, A [K, dim_z, dim_z], B [K, dim_z, dim_u], C [K, dim_a, dim_z], and a_0 [dim_a]."""
+
+    A: tf.Tensor
+    B: tf.Tensor
+    C: tf.Tensor
+    a_0: tf.Tensor
+
+
+def mix(alpha: tf.Tensor, matrices: tf.Tensor) -> tf.Tensor:
+    """sum_k alpha[..., k] matrices[k]: [..., K], [K, n, m] -> [..., n, m] (paper, section 3.2)."""
+    flat = tf.linalg.matmul(alpha, tf.reshape(matrices, [tf.shape(matrices)[0], -1]))
+    return tf.reshape(flat, tf.concat([tf.shape(alpha)[:-1], tf.shape(matrices)[1:]], 0))
 
 
 class DynamicsNetwork(keras.layers.Layer):

@@ -9,11 +9,11 @@ import tensorflow_probability as tfp
 from tensorflow_probability import distributions as tfd
 
 from kvae import arguments
-from kvae.dynamics import DynamicsNetwork
+from kvae.dynamics import DynamicsNetwork, Matrices
 from kvae.frame_vae import FrameVAE
 from kvae.lgssm import MixedLGSSM, bounds
-from kvae.lgssm.closed_loop import Matrices, StateSpace, draw_noise, generate_states
-from kvae.lgssm.inference import Noise
+from kvae.lgssm.closed_loop import StateSpace, draw_noise, generate_states
+from kvae.lgssm.inference import Covariances
 from kvae.results import (
     CodeTerms,
     Elbo,
@@ -144,9 +144,9 @@ class KVAE(SequenceModel):
         )
 
     @property
-    def _noise(self) -> Noise:
+    def _covariances(self) -> Covariances:
         """The noises at the present weights: scalars, or variances of each number."""
-        return Noise(*(self._variance(name) for name in ("noise_transition", "noise_emission", "init_cov")))
+        return Covariances(*(self._variance(name) for name in ("noise_transition", "noise_emission", "init_cov")))
 
     def _variance(self, name: str):
         if name in self._raw_noises:
@@ -268,7 +268,7 @@ class KVAE(SequenceModel):
     @property
     def _states(self) -> StateSpace:
         matrices = Matrices(*(tf.convert_to_tensor(weight) for weight in (self.A, self.B, self.C, self.a_0)))
-        return StateSpace(matrices, self.dynamics, self._noise, self._jit)
+        return StateSpace(matrices, self.dynamics, self._covariances, self._jit)
 
     def _filter(self, *arguments) -> Filtered:
         return self._states.run(*arguments).filtered()
@@ -428,7 +428,7 @@ class KVAE(SequenceModel):
         return z, tf.linalg.matvec(run.mixed.C, z) + tf.sqrt(self._variance("noise_emission")) * code_noise
 
     def _generate(self, states, controls, noise_scale, seed) -> Generated:
-        noise = draw_noise(controls, self.dim_z, self.dim_a, self._noise, noise_scale, seed)
+        noise = draw_noise(controls, self.dim_z, self.dim_a, self._covariances, noise_scale, seed)
         z, a, alpha = generate_states(states, controls, *noise, self._states.matrices, self.dynamics)
         return Generated(self.frame_vae.mean_frames(a), a, z, alpha)
 

@@ -26,7 +26,7 @@ class DataError(ValueError):
 
 
 @contextmanager
-def whole_file(path: str | os.PathLike) -> Iterator[Path]:
+def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
     """Yields a temporary path beside `path`; moves it there when the block ends well, removes it when it does not.
 
     The move is atomic: a reader, or a run killed at any moment, finds the old file or the new one.
@@ -55,13 +55,13 @@ def whole_file(path: str | os.PathLike) -> Iterator[Path]:
 
 def write_json(path: str | Path, value: Any) -> None:
     """Writes `value` as indented JSON, whole or not at all."""
-    with whole_file(path) as part:
+    with atomic_write(path) as part:
         part.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def save(path: str | Path, arrays: dict[str, np.ndarray]) -> None:
     """Writes a compressed `.npz`, whole or not at all. The same arrays give the same bytes."""
-    with whole_file(path) as part, open(part, "wb") as file:
+    with atomic_write(path) as part, open(part, "wb") as file:
         np.savez_compressed(file, **arrays)  # pyright: ignore[reportArgumentType]
 
 

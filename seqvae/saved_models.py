@@ -11,7 +11,7 @@ from typing import Any
 
 import keras
 
-from seqvae.files import NPZ_ERRORS, whole_file
+from seqvae.files import NPZ_ERRORS, atomic_write
 
 _ERRORS = (*NPZ_ERRORS, AttributeError, IndexError, AssertionError, ArithmeticError, struct.error, zipfile.LargeZipFile)
 
@@ -49,7 +49,7 @@ def save_weights(write: Callable, path: Path, overwrite: bool = True, **options:
         raise ValueError(f"filepath: expected a name that ends in .h5, got {path.name!r}.")
     if path.exists() and not overwrite:
         raise ValueError(f"filepath: {path} is there already; give overwrite=True or another name.")
-    with whole_file(path) as part:
+    with atomic_write(path) as part:
         named = part.with_name(part.stem + ".weights.h5")  # the only ending that Keras 3 writes
         write(named, **options)
         os.replace(named, part)

@@ -5,13 +5,13 @@ import json
 import numpy as np
 import pytest
 
-from seqvae.files import NPZ_ERRORS, whole_file, write_json
+from seqvae.files import NPZ_ERRORS, atomic_write, write_json
 
 
 def test_the_old_file_stays_until_the_new_one_is_whole(tmp_path):
     path = tmp_path / "a.json"
     write_json(path, {"x": 1})
-    with pytest.raises(RuntimeError), whole_file(path) as part:
+    with pytest.raises(RuntimeError), atomic_write(path) as part:
         part.write_text("half")
         raise RuntimeError
     assert json.loads(path.read_text()) == {"x": 1}
@@ -21,7 +21,7 @@ def test_the_old_file_stays_until_the_new_one_is_whole(tmp_path):
 def test_a_full_disk_is_an_error_that_names_the_file_and_leaves_nothing(tmp_path, full_disk):
     path = tmp_path / "big.npy"
     message = r"cannot write .*big.npy: .*free some space"
-    with full_disk(1000), pytest.raises(OSError, match=message), whole_file(path) as part, open(part, "wb") as file:
+    with full_disk(1000), pytest.raises(OSError, match=message), atomic_write(path) as part, open(part, "wb") as file:
         np.save(file, np.zeros(1000))
     assert not list(tmp_path.iterdir())
 

@@ -78,7 +78,7 @@ class Decoder(keras.layers.Layer):
             hidden, states = self._cells(heard, states)
             output = tf.cast(self.to_output(hidden), dtype)
             if self._autoregressive:
-                value = self._likelihood.inputs(self._likelihood.likeliest(output))
+                value = self._likelihood.inputs(self._likelihood.mode(output))
                 if given is not None:
                     value = tf.where(draws[t] < forcing, given[t], value)
             return t + 1, states, value, outputs.write(t, output)

@@ -17,7 +17,7 @@ class Gaussian:
     def inputs(self, x: tf.Tensor) -> tf.Tensor:
         return tf.cast(x, self._dtype)
 
-    def likeliest(self, outputs: tf.Tensor) -> tf.Tensor:
+    def mode(self, outputs: tf.Tensor) -> tf.Tensor:
         return outputs
 
 
@@ -34,7 +34,7 @@ class Bernoulli:
     def inputs(self, x: tf.Tensor) -> tf.Tensor:
         return tf.cast(x, self._dtype)
 
-    def likeliest(self, outputs: tf.Tensor) -> tf.Tensor:
+    def mode(self, outputs: tf.Tensor) -> tf.Tensor:
         return tf.sigmoid(outputs)
 
 
@@ -51,7 +51,7 @@ class Categorical:
     def inputs(self, x: tf.Tensor) -> tf.Tensor:
         return tf.one_hot(tf.cast(x, tf.int32), self.feature_size, dtype=self._dtype)
 
-    def likeliest(self, outputs: tf.Tensor) -> tf.Tensor:
+    def mode(self, outputs: tf.Tensor) -> tf.Tensor:
         return tf.argmax(outputs, -1, output_type=tf.int32)
 
 

@@ -142,7 +142,7 @@ class VRAE(SequenceModel):
 
     def decode(self, z: Array, num_steps: int, condition: Array | None = None) -> tf.Tensor:
         """Free-running decoding of codes z [B, z_size]: means [B, num_steps, feature_size], probabilities for `bernoulli`,
-        the likeliest tokens [B, num_steps] for `categorical`.
+        the most likely tokens [B, num_steps] for `categorical`.
 
         Raises:
             ValueError: a wrong shape, or more steps than a decoder of a fixed number writes.
@@ -255,7 +255,7 @@ class VRAE(SequenceModel):
         return outputs if self._most_steps is None else outputs[:, :steps]
 
     def _decode(self, z, num_steps, condition) -> tf.Tensor:
-        return self.likelihood.likeliest(self._outputs(z, condition, num_steps))
+        return self.likelihood.mode(self._outputs(z, condition, num_steps))
 
     def _reconstruct(self, sequences, mask, condition) -> tf.Tensor:
         mean, _ = self._encode(sequences, mask, condition)

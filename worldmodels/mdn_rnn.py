@@ -16,7 +16,7 @@ from worldmodels import arguments, mixture, original
 from worldmodels.arguments import Array
 from worldmodels.cell import ForgetBias, forget_bias, glorot_of, swap_gates
 from worldmodels.mixture import Mixture
-from worldmodels.results import Dream, MDNRNNTerms, MDNRNNTermsMore, Predicted, PredictedMore, RNNData, State
+from worldmodels.results import Dream, MDNRNNTerms, MDNRNNTermsWithHeads, Predicted, PredictedWithHeads, RNNData, State
 
 if TYPE_CHECKING:
     from worldmodels.conv_vae import ConvVAE
@@ -69,7 +69,7 @@ class MDNRNN(SequenceModel):
         arguments.check_sizes(0, action_size=action_size)
         arguments.check_at_least(0, done_weight=done_weight)
         if predict_done or predict_reward:
-            self.term_names = MDNRNNTermsMore._fields
+            self.term_names = MDNRNNTermsWithHeads._fields
         super().__init__(name=name, dtype=dtype, seed=seed)
         self._config = dict(
             z_size=z_size, action_size=action_size, rnn_size=rnn_size, num_mixtures=num_mixtures,
@@ -104,7 +104,7 @@ class MDNRNN(SequenceModel):
 
     def call(
         self, inputs: Array | dict, state: State | None = None, mask: Array | None = None
-    ) -> Predicted | PredictedMore:
+    ) -> Predicted | PredictedWithHeads:
         """Predictions for inputs [B, T, z_size + action_size], z first, or for a batch as `fit` takes it.
 
         Of a batch with `mean` in place of `z` the means are read.
@@ -121,7 +121,7 @@ class MDNRNN(SequenceModel):
             state = self._state(state, tf.shape(z)[0])
         return self._predict(self._joined(z, batch), state, batch.get("mask"))
 
-    def _predict(self, inputs, state: State | None = None, mask=None) -> Predicted | PredictedMore:
+    def _predict(self, inputs, state: State | None = None, mask=None) -> Predicted | PredictedWithHeads:
         hidden, h, c = self.lstm(
             tf.cast(inputs, self.compute_dtype),
             initial_state=None if state is None else [tf.cast(part, self.compute_dtype) for part in state],
@@ -145,7 +145,7 @@ class MDNRNN(SequenceModel):
     def compute_mask(self, inputs: Any, previous_mask: Any):
         return None  # what comes out of padding is not marked: the loss has the mask
 
-    def step(self, z: Array, action: Array, state: State | None = None) -> Predicted | PredictedMore:
+    def step(self, z: Array, action: Array, state: State | None = None) -> Predicted | PredictedWithHeads:
         """One step: z [B, z_size], action [B, action_size] -> `call`'s results without the axis of time."""
         z, action = self._last_axis("z", z, self.z_size, 2), self._last_axis("action", action, self.action_size, 2)
         return self._run(self._step, z, action, self._state(state, tf.shape(z)[0]))
@@ -267,7 +267,7 @@ class MDNRNN(SequenceModel):
             )
         return uniform, normal
 
-    def _step(self, z, action, state) -> Predicted | PredictedMore:
+    def _step(self, z, action, state) -> Predicted | PredictedWithHeads:
         predicted = self._predict(tf.concat([z, action], -1)[:, None], state)
         squeezed = {
             name: None if value is None else value[:, 0]
@@ -276,7 +276,7 @@ class MDNRNN(SequenceModel):
         }
         return predicted._replace(**squeezed)
 
-    def _outputs(self, hidden, state: State) -> Predicted | PredictedMore:
+    def _outputs(self, hidden, state: State) -> Predicted | PredictedWithHeads:
         outputs = tf.cast(self.head(hidden), self.variable_dtype)
         first, last = int(self.predict_done), tf.shape(outputs)[-1] - int(self.predict_reward)
         shape = tf.concat([tf.shape(outputs)[:-1], [self.z_size, 3 * self.num_mixtures]], 0)
@@ -285,13 +285,13 @@ class MDNRNN(SequenceModel):
         if not (self.predict_done or self.predict_reward):
             return Predicted(*parts)
         done = outputs[..., 0] if self.predict_done else None
-        return PredictedMore(*parts, done, outputs[..., -1] if self.predict_reward else None)
+        return PredictedWithHeads(*parts, done, outputs[..., -1] if self.predict_reward else None)
 
     # --- training ---
 
     def loss_terms(
         self, batch: dict, *, seed: Seed | None = None, training: bool = True
-    ) -> MDNRNNTerms | MDNRNNTermsMore:
+    ) -> MDNRNNTerms | MDNRNNTermsWithHeads:
         """The terms for a dict of sequences: z_t and the action at t are the inputs, z_{t+1} is predicted.
 
         Args:
@@ -315,7 +315,7 @@ class MDNRNN(SequenceModel):
             done = weighted_mean(cross_entropy, weight)
         if self.predict_reward:
             reward = weighted_mean(0.5 * tf.square(predicted.reward - targets["rewards"]), weight)
-        return MDNRNNTermsMore(nll, done, reward)
+        return MDNRNNTermsWithHeads(nll, done, reward)
 
     def _predicted_steps(self, batch: dict) -> dict:
         """The part of the sequences that is predicted."""
@@ -336,7 +336,7 @@ class MDNRNN(SequenceModel):
         rest = {name: value for name, value in batch.items() if name not in ("mean", "logvar")}
         return rest | {"z": mean + tf.exp(0.5 * logvar) * noise}
 
-    def objective(self, terms: MDNRNNTerms | MDNRNNTermsMore) -> tf.Tensor:
+    def objective(self, terms: MDNRNNTerms | MDNRNNTermsWithHeads) -> tf.Tensor:
         """The loss: the sum of the terms."""
         return tf.add_n(list(terms))
 

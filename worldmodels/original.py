@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from seqvae.files import whole_file
+from seqvae.files import atomic_write
 
 SCALE = 10_000.0  # its files hold integers, weights times this
 
@@ -91,7 +91,7 @@ def write_json(path: str | os.PathLike, arrays: list[np.ndarray]) -> None:
         raise ValueError(f"{path}: weights that are not finite cannot be written as integers.")
     # float32 to float64 first: 10000 times a half-precision weight would overflow.
     integers = [np.round(SCALE * np.asarray(array, np.float64)).astype(np.int64).tolist() for array in arrays]
-    with whole_file(path) as part:
+    with atomic_write(path) as part:
         part.write_text(_lines(integers), encoding="utf-8")
 
 

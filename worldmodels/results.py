@@ -58,7 +58,7 @@ class Predicted(NamedTuple):
     state: State
 
 
-class PredictedMore(NamedTuple):
+class PredictedWithHeads(NamedTuple):
     """`Predicted`, and for the next frame: `done`, the logit that the episode ends with it; `reward`, the mean of what it
     brings; [B, T] each, None where the model has no such head."""
 
@@ -88,7 +88,7 @@ class MDNRNNTerms(NamedTuple):
     z: tf.Tensor
 
 
-class MDNRNNTermsMore(NamedTuple):
+class MDNRNNTermsWithHeads(NamedTuple):
     """z as in `MDNRNNTerms`; done: cross-entropy in nats a step, steps that end weighted by `done_weight`; reward: half the
     squared error. 0 where the model has no such head."""
 

@@ -6,7 +6,7 @@ Arrays are batch-major. The noises are scalars or variances of each number, the 
 import tensorflow as tf
 
 from kvae.lgssm import kalman
-from kvae.lgssm.inference import Backward, Noise, System, Track, batch_major, codes_mean
+from kvae.lgssm.inference import Backward, Covariances, FilterPass, System, batch_major, codes_mean
 from kvae.lgssm.kalman import State
 from kvae.results import LgssmBound
 
@@ -17,7 +17,7 @@ def marginal_bound(
     a: tf.Tensor,
     mask: tf.Tensor,
     system: System,
-    track: Track,
+    filter_pass: FilterPass,
     smoothed: State,
     backward: Backward,
     per_sequence: bool = False,
@@ -29,16 +29,17 @@ def marginal_bound(
     """
     z, P = batch_major(smoothed.mean), batch_major(smoothed.cov)
     A, gain = system.A[:, 1 : tf.shape(z)[1]], batch_major(backward.gain)[:, :-1]
-    alone = batch_major(State(smoothed.mean, backward.U, backward.D).cov)[:, :-1]
+    conditional_cov = batch_major(State(smoothed.mean, backward.U, backward.D).cov)[:, :-1]
     left = tf.eye(kalman.size_of(A, -1), dtype=z.dtype) - A @ gain
-    spread = _sandwich(left, P[:, 1:]) + _sandwich(A, alone)
-    transition = _transition(z, system) - 0.5 * tf.reduce_sum(_scaled_trace(spread, system.noise.transition), -1)
-    unseen = mask * _scaled_trace(_sandwich(system.C, P), system.noise.emission)
+    expected_outer = _sandwich(left, P[:, 1:]) + _sandwich(A, conditional_cov)
+    Q = system.covariances.transition
+    transition = _transition(z, system) - 0.5 * tf.reduce_sum(_scaled_trace(expected_outer, Q), -1)
+    unseen = mask * _scaled_trace(_sandwich(system.C, P), system.covariances.emission)
     emission = _emission(a, z, mask, system) - 0.5 * tf.reduce_sum(unseen, -1)
-    initial = _initial(z, system.noise) - 0.5 * _scaled_trace(P[:, 0], system.noise.initial)
+    initial = _initial(z, system.covariances) - 0.5 * _scaled_trace(P[:, 0], system.covariances.initial)
     # Of the chain z_T, then each z_t given z_{t+1}.
     entropy = 0.5 * tf.reduce_sum(tf.math.log(backward.D) + 1.0 + _LOG_2_PI, [0, 1])
-    total = tf.reduce_sum(track.log_likelihood, 0)
+    total = tf.reduce_sum(filter_pass.log_likelihood, 0)
     return _per_frame(mask, per_sequence, total, transition, emission, initial, entropy)
 
 
@@ -51,7 +52,7 @@ def sampled_bound(
     each sequence: log 1/S sum_s p(a, z_s) / q(z_s). The other terms are means over the draws.
     """
     entropy = -tf.reduce_sum(log_marginals(smoothed, z), -1)
-    terms = _transition(z, system), _emission(a, z, mask, system), _initial(z, system.noise), entropy
+    terms = _transition(z, system), _emission(a, z, mask, system), _initial(z, system.covariances), entropy
     total = tf.add_n(terms)
     if z.shape.rank == 4:
         total = log_mean_exp(total)
@@ -61,8 +62,8 @@ def sampled_bound(
 
 def draw_marginals(smoothed: State, noise: tf.Tensor) -> tf.Tensor:
     """z [..., B, T, dim_z] from the smoothed marginals as if independent, with standard normal noise of that shape."""
-    spread = batch_major(smoothed.U * tf.sqrt(smoothed.D)[None])
-    return batch_major(smoothed.mean) + tf.linalg.matvec(spread, noise)
+    expected_outer = batch_major(smoothed.U * tf.sqrt(smoothed.D)[None])
+    return batch_major(smoothed.mean) + tf.linalg.matvec(expected_outer, noise)
 
 
 def log_marginals(smoothed: State, z: tf.Tensor) -> tf.Tensor:
@@ -79,21 +80,21 @@ def log_mean_exp(values: tf.Tensor) -> tf.Tensor:
 
 
 def _transition(z: tf.Tensor, system: System) -> tf.Tensor:
-    """[..., B]: sum_{t>1} log N(z_t; A_t z_{t-1} + push_t, Q)."""
+    """[..., B]: sum_{t>1} log N(z_t; A_t z_{t-1} + control_input_t, Q)."""
     steps = tf.shape(z)[-2]
     moved = tf.linalg.matvec(system.A[:, 1:steps], z[..., :-1, :])  # pyright: ignore[reportArgumentType]
-    if system.push is not None:
-        moved += system.push[:, 1:steps]
-    return tf.reduce_sum(_log_normal(z[..., 1:, :] - moved, system.noise.transition), -1)  # pyright: ignore[reportArgumentType]
+    if system.control_input is not None:
+        moved += system.control_input[:, 1:steps]
+    return tf.reduce_sum(_log_normal(z[..., 1:, :] - moved, system.covariances.transition), -1)  # pyright: ignore[reportArgumentType]
 
 
 def _emission(a: tf.Tensor, z: tf.Tensor, mask: tf.Tensor, system: System) -> tf.Tensor:
     """[..., B]: sum over observed t of log N(a_t; C_t z_t, R)."""
-    return tf.reduce_sum(mask * _log_normal(a - codes_mean(z, system), system.noise.emission), -1)
+    return tf.reduce_sum(mask * _log_normal(a - codes_mean(z, system), system.covariances.emission), -1)
 
 
-def _initial(z: tf.Tensor, noise: Noise) -> tf.Tensor:
-    return _log_normal(z[..., 0, :], noise.initial)  # pyright: ignore[reportArgumentType]
+def _initial(z: tf.Tensor, covariances: Covariances) -> tf.Tensor:
+    return _log_normal(z[..., 0, :], covariances.initial)  # pyright: ignore[reportArgumentType]
 
 
 def _log_normal(residual: tf.Tensor, variance) -> tf.Tensor:

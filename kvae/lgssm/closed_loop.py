@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from kvae.dynamics import DynamicsNetwork
+from kvae.dynamics import DynamicsNetwork, Matrices, mix
 from kvae.lgssm import bounds, inference, kalman
 from kvae.lgssm.distribution import MixedLGSSM
-from kvae.lgssm.inference import Noise, System, Track
+from kvae.lgssm.inference import Covariances, FilterPass, System
 from kvae.lgssm.kalman import State, batch_last
 from kvae.results import Filtered, LgssmBound, Mixed, Smoothed
 from seqvae.randomness import fold
@@ -20,25 +20,10 @@ JIT_STEPS = 64
 """From this many steps on, training has log p(a) compiled by XLA: it then saves more than its compilation takes."""
 
 
-class Matrices(NamedTuple):
-    """The K matrices that are mixed, A [K, dim_z, dim_z], B [K, dim_z, dim_u], C [K, dim_a, dim_z], and a_0 [dim_a]."""
-
-    A: tf.Tensor
-    B: tf.Tensor
-    C: tf.Tensor
-    a_0: tf.Tensor
-
-
-def mix(alpha: tf.Tensor, matrices: tf.Tensor) -> tf.Tensor:
-    """sum_k alpha[..., k] matrices[k]: [..., K], [K, n, m] -> [..., n, m] (paper, section 3.2)."""
-    flat = tf.linalg.matmul(alpha, tf.reshape(matrices, [tf.shape(matrices)[0], -1]))
-    return tf.reshape(flat, tf.concat([tf.shape(alpha)[:-1], tf.shape(matrices)[1:]], 0))
-
-
 class Run(NamedTuple):
     """The filter's results for a batch of codes, and the distribution they are of."""
 
-    track: Track
+    filter_pass: FilterPass
     mixed: Mixed
     distribution: MixedLGSSM
 
@@ -48,18 +33,18 @@ class Run(NamedTuple):
 
     def filtered(self) -> Filtered:
         """The results as a public NamedTuple."""
-        updated, predicted, major = self.track.updated, self.track.predicted, inference.batch_major
+        updated, predicted, major = self.filter_pass.updated, self.filter_pass.predicted, inference.batch_major
         moments = major(updated.mean), major(updated.cov), major(predicted.mean), major(predicted.cov)
-        return Filtered(*moments, major(self.track.log_likelihood), *self.mixed[:4])
+        return Filtered(*moments, major(self.filter_pass.log_likelihood), *self.mixed[:4])
 
     def smoothed(self) -> Smoothed:
         """The Rauch-Tung-Striebel smoother."""
-        states, _ = inference.smooth_states(self.track, self.system)
+        states, _ = inference.smooth_states(self.filter_pass, self.system)
         return Smoothed(inference.batch_major(states.mean), inference.batch_major(states.cov), *self.mixed[:4])
 
     def draw(self, noise: tf.Tensor) -> tf.Tensor:
         """Paths of z from the posterior with standard normal noise, [S, B, T, dim_z] both."""
-        return inference.draw_states(self.track, inference.look_back(self.track, self.system), noise)
+        return inference.draw_states(self.filter_pass, inference.smoothing_gains(self.filter_pass, self.system), noise)
 
 
 class StateSpace(NamedTuple):
@@ -70,7 +55,7 @@ class StateSpace(NamedTuple):
 
     matrices: Matrices
     network: DynamicsNetwork
-    noise: Noise
+    covariances: Covariances
     jit_compile: bool | None = None
 
     def mixed(self, a: tf.Tensor, controls: tf.Tensor) -> Mixed:
@@ -82,19 +67,19 @@ class StateSpace(NamedTuple):
     def distribution(self, mixed: Mixed, mask: tf.Tensor | None = None, jit_compile: bool | None = None) -> MixedLGSSM:
         """p(z, a) given the mixture; mask as ours, 1 = observed."""
         return MixedLGSSM(
-            mixed.A, mixed.C, tf.linalg.matvec(mixed.B, mixed.u), noise_transition=self.noise.transition,
-            noise_emission=self.noise.emission, init_cov=self.noise.initial,
+            mixed.A, mixed.C, tf.linalg.matvec(mixed.B, mixed.u), noise_transition=self.covariances.transition,
+            noise_emission=self.covariances.emission, init_cov=self.covariances.initial,
             mask=None if mask is None else mask < 0.5, jit_compile=jit_compile,
         )  # fmt: skip
 
     def run(self, a: tf.Tensor, mask: tf.Tensor | None, controls: tf.Tensor) -> Run:
         """The Kalman filter; over gaps, step by step with the dynamics network."""
         if mask is not None:
-            track, mixed = filter_with_gaps(a, mask, controls, self.matrices, self.network, self.noise)
-            return Run(track, mixed, self.distribution(mixed, mask))
+            filter_pass, mixed = filter_with_gaps(a, mask, controls, self.matrices, self.network, self.covariances)
+            return Run(filter_pass, mixed, self.distribution(mixed, mask))
         mixed = self.mixed(a, controls)
         distribution = self.distribution(mixed)
-        return Run(distribution.track(a), mixed, distribution)
+        return Run(distribution.filter_pass(a), mixed, distribution)
 
     def bound(
         self,
@@ -107,13 +92,13 @@ class StateSpace(NamedTuple):
         per_sequence: bool = False,
     ) -> LgssmBound:
         """`KVAE.lgssm_bound`; where z is None, it is drawn with standard normal `noise` [B, T, dim_z] or [S, B, T, dim_z]."""
-        track, _, distribution = self.run(a, mask, controls)
+        filter_pass, _, distribution = self.run(a, mask, controls)
         system = distribution.system
-        smoothed, backward = inference.smooth_states(track, system)
+        smoothed, backward = inference.smooth_states(filter_pass, system)
         mask = tf.ones_like(a[..., 0]) if mask is None else mask  # pyright: ignore[reportArgumentType]
         a = tf.where(mask[..., None] > 0.5, a, 0.0)  # pyright: ignore[reportArgumentType]
         if kind == "marginal":
-            return bounds.marginal_bound(a, mask, system, track, smoothed, backward, per_sequence)
+            return bounds.marginal_bound(a, mask, system, filter_pass, smoothed, backward, per_sequence)
         if z is None:
             assert noise is not None
             z = bounds.draw_marginals(smoothed, noise)
@@ -133,7 +118,7 @@ class StateSpace(NamedTuple):
             seen = tf.ones_like(a[..., 0]) if mask is None else mask  # pyright: ignore[reportArgumentType]
             return self.bound(a, mask, controls, kind, None, noise, per_sequence=True).total * tf.reduce_sum(seen, -1)
         if mask is not None:
-            return tf.reduce_sum(self.run(a, mask, controls).track.log_likelihood, 0)
+            return tf.reduce_sum(self.run(a, mask, controls).filter_pass.log_likelihood, 0)
         return self.distribution(self.mixed(a, controls), jit_compile=jit_compile).log_prob(a)
 
     def compiles(self, steps: int | None) -> bool:
@@ -149,8 +134,13 @@ class _FilterCarry(NamedTuple):
 
 
 def filter_with_gaps(
-    a: tf.Tensor, mask: tf.Tensor, controls: tf.Tensor, matrices: Matrices, network: DynamicsNetwork, noise: Noise
-) -> tuple[Track, Mixed]:
+    a: tf.Tensor,
+    mask: tf.Tensor,
+    controls: tf.Tensor,
+    matrices: Matrices,
+    network: DynamicsNetwork,
+    covariances: Covariances,
+) -> tuple[FilterPass, Mixed]:
     """The Kalman filter and the dynamics network, step by step.
 
     Args:
@@ -166,27 +156,27 @@ def filter_with_gaps(
     def step(carry: _FilterCarry, inputs):
         a_t, seen, next_u = inputs
         predicted, C = carry.following, _mix_last(carry.alpha, matrices.C)
-        updated, residual, spread = kalman.observe(predicted, a_t, C * seen, R)
+        updated, residual, spread = kalman.update(predicted, a_t, C * seen, R)
         network_input = seen * a_t + (1.0 - seen) * kalman.product_vector(C, predicted.mean)
         alpha, u, state = next_alpha(tf.transpose(network_input), carry.network, next_u)
-        push = kalman.product_vector(_mix_last(alpha, matrices.B), tf.transpose(u))
-        following = kalman.move(updated, _mix_last(alpha, matrices.A), push, Q)
+        control_input = kalman.product_vector(_mix_last(alpha, matrices.B), tf.transpose(u))
+        following = kalman.predict(updated, _mix_last(alpha, matrices.A), control_input, Q)
         carry = _FilterCarry(following, alpha, u, state)
         return carry, (updated, following, seen * kalman.log_density(residual, spread), alpha, u)
 
     a_0 = tf.broadcast_to(matrices.a_0, [batch, matrices.a_0.shape[0]])
     alpha, u, state = next_alpha(a_0, network.initial_state(batch), controls[:, 0])
-    system = System(matrices.A[None], None, matrices.C[None], None, noise)
+    system = System(matrices.A[None], None, matrices.C[None], None, covariances)
     first = inference.first_state(batch, system)
-    Q, R = inference.at_every_step(noise, a.dtype)
+    Q, R = inference.at_every_step(covariances, a.dtype)
     Q = kalman.with_batch(Q, first.D)
     elements = (batch_last(a), batch_last(mask), _next_time_major(controls))
     start = _FilterCarry(first, alpha, u, state)
     kept = (first, first, tf.zeros_like(mask[:, 0]), alpha, u)
     updated, following, log_likelihood, *used = inference.scan(step, start, elements, kept)
     alpha, u = (_time_major(tf.concat([f[None], x[:-1]], 0)) for f, x in zip((alpha, u), used, strict=True))
-    track = inference.as_track(first, updated, following, log_likelihood)
-    return track, Mixed(alpha, *(mix(alpha, m) for m in matrices[:3]), u=u)
+    filter_pass = inference.filter_pass_of(first, updated, following, log_likelihood)
+    return filter_pass, Mixed(alpha, *(mix(alpha, m) for m in matrices[:3]), u=u)
 
 
 def _mix_last(alpha: tf.Tensor, matrices: tf.Tensor) -> tf.Tensor:
@@ -211,7 +201,7 @@ class _GenerateCarry(NamedTuple):
 
 
 def draw_noise(
-    controls: tf.Tensor, dim_z: int, dim_a: int, noise: Noise, scale: tf.Tensor, seed: tf.Tensor
+    controls: tf.Tensor, dim_z: int, dim_a: int, covariances: Covariances, scale: tf.Tensor, seed: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Transition noise [B, T, dim_z] and emission noise [B, T, dim_a] for `generate_states`, times `scale` (0 or 1)."""
     steps = tf.shape(controls)[:2]
@@ -224,7 +214,7 @@ def draw_noise(
             * tf.random.stateless_normal(shape, fold(seed, purpose), dtype=controls.dtype)
         )
 
-    return draw(dim_z, noise.transition, 0), draw(dim_a, noise.emission, 1)
+    return draw(dim_z, covariances.transition, 0), draw(dim_a, covariances.emission, 1)
 
 
 def generate_states(

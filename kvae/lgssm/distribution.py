@@ -11,12 +11,14 @@ from tensorflow_probability import distributions as tfd
 from tensorflow_probability.python.internal import parameter_properties
 
 from kvae.lgssm import compiled, inference
-from kvae.lgssm.inference import Noise, System, Track, batch_major
+from kvae.lgssm.inference import Covariances, FilterPass, System, batch_major
 from seqvae.checks import Array
 from seqvae.randomness import Seed
 
 _properties = tfp.util.ParameterProperties
-_LEAST_RANKS = dict(A=3, C=3, push=2, offset=2, noise_transition=3, noise_emission=2, init_cov=2, init_mean=1, mask=1)
+_LEAST_RANKS = dict(
+    A=3, C=3, control_input=2, offset=2, noise_transition=3, noise_emission=2, init_cov=2, init_mean=1, mask=1
+)
 """Of an argument that can have batch dimensions: the number of the others. Of lower rank, it belongs to all sequences."""
 
 
@@ -25,7 +27,7 @@ class MixedLGSSM(tfd.LinearGaussianStateSpaceModel):
 
     The model (Fraccaro et al. 2017, section 2.1, eq. 1), t = 1, ..., T:
 
-        z_1 ~ N(init_mean, init_cov), z_t = A_t z_{t-1} + push_t + N(0, noise_transition_t)
+        z_1 ~ N(init_mean, init_cov), z_t = A_t z_{t-1} + control_input_t + N(0, noise_transition_t)
         a_t = C_t z_t + offset_t + N(0, noise_emission_t)
 
     The object is conditional on the mixture it was given. A Kalman VAE makes A_t and C_t of the codes a_{1:t-1}, so
@@ -35,9 +37,9 @@ class MixedLGSSM(tfd.LinearGaussianStateSpaceModel):
     `kvae.lgssm.inference`, right in float32 for noises from 1e-6 to 1e3,
     with gradients in eager mode, in graphs and under XLA. Differences:
 
-    - Index t of A and push is the step into t, the paper's; TFP's `transition_matrix(t)` leads away from t.
+    - Index t of A and control_input is the step into t, the paper's; TFP's `transition_matrix(t)` leads away from t.
     - `forward_filter`'s covariances have the sample dimensions of x too. Its last prediction is p(z_{T+1} | a_{1:T}) if A
-      (and push, and a noise_transition that changes) have T + 1 steps; with T, those of step T are used for it.
+      (and control_input, and a noise_transition that changes) have T + 1 steps; with T, those of step T are used for it.
     - `posterior_sample` draws backwards (Fruehwirth-Schnatter 1994): one filter run for any number of samples.
     - `experimental_parallelize` is not offered: its gradients are wrong in TFP 0.25.
     - Draws depend on the seed alone in eager mode and in graphs, whatever `jit_compile` here; a function that the caller
@@ -48,7 +50,7 @@ class MixedLGSSM(tfd.LinearGaussianStateSpaceModel):
     Args:
         A: [..., T, dim_z, dim_z], or T + 1 steps. The first is not used.
         C: [..., T, dim_a, dim_z].
-        push: [..., T, dim_z], or as many steps as A, or [dim_z]; None for zero. In the Kalman VAE, B_t u_t.
+        control_input: [..., T, dim_z], or as many steps as A, or [dim_z]; None for zero. In the Kalman VAE, B_t u_t.
         offset: [..., T, dim_a] or [dim_a]; None for zero.
         noise_transition: a variance []; variances [dim_z]; a covariance [dim_z, dim_z], or [..., T, dim_z, dim_z] with T
             as in A or 1. It may be singular: variances may be 0.
@@ -67,13 +69,13 @@ class MixedLGSSM(tfd.LinearGaussianStateSpaceModel):
     """
 
     def __init__(
-        self, A: Array, C: Array, push: Array | None = None, offset: Array | None = None, *, noise_transition: Array,
+        self, A: Array, C: Array, control_input: Array | None = None, offset: Array | None = None, *, noise_transition: Array,
         noise_emission: Array, init_cov: Array, init_mean: Array | None = None, mask: Array | None = None,
         jit_compile: bool | None = None, validate_args: bool = False, allow_nan_stats: bool = True,
         name: str = "MixedLGSSM",
     ):  # fmt: skip
         with tf.name_scope(name):
-            parameters = dict(A=A, C=C, push=push, offset=offset, noise_transition=noise_transition,
+            parameters = dict(A=A, C=C, control_input=control_input, offset=offset, noise_transition=noise_transition,
                               noise_emission=noise_emission, init_cov=init_cov, init_mean=init_mean)  # fmt: skip
             parameters = _converted(parameters)
             parameters["mask"] = as_mask(mask)
@@ -86,7 +88,7 @@ class MixedLGSSM(tfd.LinearGaussianStateSpaceModel):
             super().__init__(
                 num_timesteps=tf.shape(self._C)[-3] if steps is None else steps,
                 transition_matrix=lambda t: _full(self._at(self._A, t + 1, -3)),
-                transition_noise=lambda t: _normal(self._push_at(t + 1), self._transition_at(t + 1)),
+                transition_noise=lambda t: _normal(self._control_input_at(t + 1), self._transition_at(t + 1)),
                 observation_matrix=lambda t: _full(self._at(self._C, t, -3)),
                 observation_noise=lambda t: _normal(self._offset_at(t), self._emission_at(t)),
                 initial_state_prior=_normal(
@@ -215,7 +217,7 @@ class MixedLGSSM(tfd.LinearGaussianStateSpaceModel):
         """The model as `kvae.lgssm.inference` has it, its batch dimensions as one."""
         return self._system(self.batch_shape_tensor())
 
-    def track(self, x: Array, mask: Array | None = None) -> Track:
+    def filter_pass(self, x: Array, mask: Array | None = None) -> FilterPass:
         """The filter's results as `kvae.lgssm.inference` has them, for x [B, T, dim_a]; arguments as `forward_filter`."""
         return inference.filter_states(*self._flat(self._codes(x), self._get_mask(mask))[1])
 
@@ -255,21 +257,23 @@ class MixedLGSSM(tfd.LinearGaussianStateSpaceModel):
             )
 
         A, C = flat("A", 3), flat("C", 3)
-        push, offset = (
+        control_input, offset = (
             value if value is None or value.shape.rank == 3 else tf.zeros_like(like[..., 0]) + value
-            for value, like in ((flat("push", 2), A), (flat("offset", 2), C))
+            for value, like in ((flat("control_input", 2), A), (flat("offset", 2), C))
         )
-        noise = Noise(flat("noise_transition", 3), flat("noise_emission", 2), flat("init_cov", 2), flat("init_mean", 1))
-        return System(A, push, C, offset, noise)
+        covariances = Covariances(
+            flat("noise_transition", 3), flat("noise_emission", 2), flat("init_cov", 2), flat("init_mean", 1)
+        )
+        return System(A, control_input, C, offset, covariances)
 
     def _at(self, value, t, axis):
         """`value` at step t, at the last step where there is no step t."""
         return tf.gather(value, tf.minimum(t, tf.shape(value)[axis] - 1), axis=value.shape.rank + axis)
 
-    def _push_at(self, t):
-        if self._push is None:
+    def _control_input_at(self, t):
+        if self._control_input is None:
             return tf.zeros([self._A.shape[-1]], self.dtype)
-        return self._push if self._push.shape.rank == 1 else self._at(self._push, t, -2)
+        return self._control_input if self._control_input.shape.rank == 1 else self._at(self._control_input, t, -2)
 
     def _offset_at(self, t):
         if self._offset is None:
@@ -353,7 +357,7 @@ def _check(given: dict) -> None:
     if moves is not None and steps is not None and moves not in (steps, steps + 1):
         raise ValueError(f"A: expected {steps} or {steps + 1} steps, T or T + 1 of C, got {moves}.")
     forms = {
-        "push": [[size], [(moves, steps), size]],
+        "control_input": [[size], [(moves, steps), size]],
         "offset": [[width], [(steps,), width]],
         "noise_transition": [[], [size], [size, size], [(1, moves, steps), size, size]],
         "noise_emission": [[], [width], [(1, steps), width]],
@@ -446,11 +450,13 @@ def _unflat(value: tf.Tensor, batch: tf.Tensor) -> tf.Tensor:
 
 
 def _filter(a, mask, system):
-    track = inference.filter_states(a, mask, system)
-    moments = [batch_major(m) for state in (track.updated, track.following) for m in (state.mean, state.cov)]
-    predicted = batch_major(track.predicted.mean), batch_major(track.predicted.cov)
+    filter_pass = inference.filter_states(a, mask, system)
+    moments = [
+        batch_major(m) for state in (filter_pass.updated, filter_pass.following) for m in (state.mean, state.cov)
+    ]
+    predicted = batch_major(filter_pass.predicted.mean), batch_major(filter_pass.predicted.cov)
     codes = inference.codes_mean(predicted[0], system), inference.codes_cov(predicted[1], system)
-    return (batch_major(track.log_likelihood), *moments, *codes)
+    return (batch_major(filter_pass.log_likelihood), *moments, *codes)
 
 
 def _smooth(a, mask, system):
@@ -459,8 +465,8 @@ def _smooth(a, mask, system):
 
 
 def _draw(a, mask, system, noise):
-    track = inference.filter_states(a, mask, system)
-    return inference.draw_states(track, inference.look_back(track, system), noise)
+    filter_pass = inference.filter_states(a, mask, system)
+    return inference.draw_states(filter_pass, inference.smoothing_gains(filter_pass, system), noise)
 
 
 def _in_buckets(function, *arguments):
@@ -495,7 +501,7 @@ def _padded(value: tf.Tensor, batch, steps) -> tf.Tensor:
 
 
 def _padded_system(system: System, batch, steps, before) -> System:
-    """The model with A, push and Q of step T + 1 written out, then zeros."""
+    """The model with A, control_input and Q of step T + 1 written out, then zeros."""
 
     def written_out(value):
         return tf.concat([value[:, :1], inference.shifted(value, before)], 1)
@@ -504,15 +510,17 @@ def _padded_system(system: System, batch, steps, before) -> System:
         sizes = {"batch": batch, "steps": steps, "moves": steps + 1}
         return compiled.padded(value, {axis: sizes[name] for name, axis in axes.items() if value.shape[axis] != 1})
 
-    Q, R, initial, mean = cast(tuple[Any, ...], system.noise)  # tensors here
+    Q, R, initial, mean = cast(tuple[Any, ...], system.covariances)  # tensors here
     both, move = dict(batch=0, steps=1), dict(batch=0, moves=1)
     Q = Q if Q.shape.rank < 4 or Q.shape[1] == 1 else written_out(Q)
-    noise = Noise(
+    covariances = Covariances(
         pad(Q, **move) if Q.shape.rank == 4 else Q, pad(R, **both) if R.shape.rank == 3 else R,
         pad(initial, batch=0) if initial.shape.rank == 3 else initial,
         pad(mean, batch=0) if mean is not None and mean.shape.rank == 2 else mean,
     )  # fmt: skip
     moves, codes = {0: batch, 1: steps + 1}, {0: batch, 1: steps}
     A = compiled.padded(written_out(system.A), moves)
-    push = None if system.push is None else compiled.padded(written_out(system.push), moves)
-    return System(A, push, compiled.padded(system.C, codes), compiled.padded(system.offset, codes), noise)
+    control_input = None if system.control_input is None else compiled.padded(written_out(system.control_input), moves)
+    return System(
+        A, control_input, compiled.padded(system.C, codes), compiled.padded(system.offset, codes), covariances
+    )

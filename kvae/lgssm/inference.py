@@ -13,37 +13,39 @@ from kvae.lgssm import kalman
 from kvae.lgssm.kalman import Factors, State, batch_last
 
 
-class Noise(NamedTuple):
-    """The noises of the model, each in the plainest form that holds it.
+class Covariances(NamedTuple):
+    """Q, R, and mean and covariance of z_1, each in the plainest form that holds it.
 
     transition (Q): a scalar; [dim_z], the variances; [dim_z, dim_z]; or [B, T, dim_z, dim_z], where B and T may be 1.
     emission (R): a scalar; [dim_a], the variances; or [B, T, dim_a], where B and T may be 1.
     initial: the covariance of z_1: a scalar; [dim_z]; [dim_z, dim_z]; or [B, dim_z, dim_z].
-    mean: of z_1: None for zero; [dim_z]; or [B, dim_z].
+    initial_mean: of z_1: None for zero; [dim_z]; or [B, dim_z].
     """
 
     transition: tf.Tensor | float
     emission: tf.Tensor | float
     initial: tf.Tensor | float
-    mean: tf.Tensor | None = None
+    initial_mean: tf.Tensor | None = None
 
 
 class System(NamedTuple):
     """A batch of models.
 
-    A: [B, T or T + 1, dim_z, dim_z]; push: [B, T or T + 1, dim_z], what is added to z on the step into t (B_t u_t), or None.
-    The first of both is not used; with T + 1 steps the last makes the prediction after T.
-    C: [B, T, dim_a, dim_z]; offset: [B, T, dim_a], what is added to C_t z_t, or None.
+    A: [B, T or T + 1, dim_z, dim_z].
+    control_input: [B, T or T + 1, dim_z], added to z on the step into t (B_t u_t), or None.
+    C: [B, T, dim_a, dim_z].
+    offset: [B, T, dim_a], added to C_t z_t, or None.
+    The first step of A and control_input is not used; with T + 1 steps the last makes the prediction after T.
     """
 
     A: tf.Tensor
-    push: tf.Tensor | None
+    control_input: tf.Tensor | None
     C: tf.Tensor
     offset: tf.Tensor | None
-    noise: Noise
+    covariances: Covariances
 
 
-class Track(NamedTuple):
+class FilterPass(NamedTuple):
     """The filter's results, [..., T, B].
 
     updated: p(z_t | a_{1:t}); predicted: p(z_t | a_{1:t-1}); following: p(z_{t+1} | a_{1:t}), at T with A_T where there is no
@@ -64,7 +66,7 @@ class Backward(NamedTuple):
     D: tf.Tensor
 
 
-def filter_states(a: tf.Tensor, mask: tf.Tensor | None, system: System) -> Track:
+def filter_states(a: tf.Tensor, mask: tf.Tensor | None, system: System) -> FilterPass:
     """The Kalman filter for codes a [B, T, dim_a], mask [B, T] (1 = observed) or None (paper, section 2.1)."""
     first, inputs, advance = _steps(a, mask, system)
 
@@ -74,7 +76,7 @@ def filter_states(a: tf.Tensor, mask: tf.Tensor | None, system: System) -> Track
 
     code = tf.zeros_like(inputs[0][0])
     updated, following, *errors = scan(step, first, inputs, (first, first, code, code))
-    return as_track(first, updated, following, _log_likelihood(errors, mask))
+    return filter_pass_of(first, updated, following, _log_likelihood(errors, mask))
 
 
 def log_likelihood(a: tf.Tensor, mask: tf.Tensor | None, system: System) -> tf.Tensor:
@@ -117,13 +119,13 @@ def scan(step: Callable, carry: Any, elements: Any, like: Any, reverse: bool = F
     return tf.nest.pack_sequence_as(like, [tf.reverse(x, [0]) for x in kept] if reverse else kept)
 
 
-def smooth_states(track: Track, system: System) -> tuple[State, Backward]:
+def smooth_states(filter_pass: FilterPass, system: System) -> tuple[State, Backward]:
     """The Rauch-Tung-Striebel smoother on the filter's results (paper, section 2.1): p(z_t | a_{1:T}), [..., T, B].
 
     P_{t|T} = Cov(z_t | z_{t+1}, a_{1:t}) + G_t P_{t+1|T} G_t' is kept as U diag(D) U' too. Both terms are positive: nothing
     is subtracted, and G_t, which can be large, does not enlarge what rounding left in a full matrix.
     """
-    backward = look_back(track, system)
+    backward = smoothing_gains(filter_pass, system)
 
     def step(later: State, inputs):
         filtered_mean, next_mean, gain, U, D = inputs
@@ -131,30 +133,30 @@ def smooth_states(track: Track, system: System) -> tuple[State, Backward]:
         state = State(mean, *kalman.add(kalman.product(gain, later.U), later.D, U, D))
         return state, state
 
-    elements = tuple(map(time_first, (track.updated.mean, track.following.mean, *backward)))
-    last = State(*(value[..., -1, :] for value in track.updated))  # pyright: ignore[reportArgumentType]
+    elements = tuple(map(time_first, (filter_pass.updated.mean, filter_pass.following.mean, *backward)))
+    last = State(*(value[..., -1, :] for value in filter_pass.updated))  # pyright: ignore[reportArgumentType]
     return State(*map(time_last, scan(step, last, elements, last, reverse=True))), backward
 
 
-def look_back(track: Track, system: System) -> Backward:
+def smoothing_gains(filter_pass: FilterPass, system: System) -> Backward:
     """p(z_t | z_{t+1}, a_{1:t}) for every t; at T, p(z_T | a_{1:T})."""
-    steps = tf.shape(track.log_likelihood)[0]
-    A, transition = shifted(system.A, steps), transition_factors(system.noise, system.A.dtype)
+    steps = tf.shape(filter_pass.log_likelihood)[0]
+    A, transition = shifted(system.A, steps), transition_factors(system.covariances, system.A.dtype)
     transition = transition.each(lambda value: value if is_fixed(value) else _next(value, steps))
-    gain, U, D = kalman.look_back(track.updated, tf.transpose(A, [2, 3, 1, 0]), transition)
+    gain, U, D = kalman.smoothing_gain(filter_pass.updated, tf.transpose(A, [2, 3, 1, 0]), transition)
     follows = tf.range(tf.shape(D)[-2])[:, None] < tf.shape(D)[-2] - 1  # nothing follows T
-    updated = track.updated
+    updated = filter_pass.updated
     return Backward(tf.where(follows, gain, 0.0), tf.where(follows, U, updated.U), tf.where(follows, D, updated.D))
 
 
-def draw_states(track: Track, backward: Backward, noise: tf.Tensor) -> tf.Tensor:
+def draw_states(filter_pass: FilterPass, backward: Backward, noise: tf.Tensor) -> tf.Tensor:
     """Paths [S, B, T, dim_z] from p(z_{1:T} | a_{1:T}) by backward sampling, with standard normal noise of that shape.
 
     Fruehwirth-Schnatter (1994): z_T from the filter, then each z_t from p(z_t | z_{t+1}, a_{1:t}).
     """
     spread = backward.U * tf.sqrt(backward.D)[None]
     noise = tf.transpose(noise, [2, 3, 0, 1])  # [T, dim_z, S, B]
-    steps = tuple(map(time_first, (track.updated.mean, track.following.mean, backward.gain, spread)))
+    steps = tuple(map(time_first, (filter_pass.updated.mean, filter_pass.following.mean, backward.gain, spread)))
 
     def step(later, inputs):
         (mean, next_mean, gain, spread), noise = inputs
@@ -174,14 +176,14 @@ def draw_paths(system: System, state_noise: tf.Tensor, code_noise: tf.Tensor) ->
     start = first.mean + kalman.product_vector(first.U * tf.sqrt(first.D)[None], tf.transpose(state_noise[:, 0]))
     noise = tf.transpose(state_noise, [2, 1, 0])
     steps = tf.shape(noise)[1]
-    deviations = transition_factors(system.noise, system.A.dtype).deviations
+    deviations = transition_factors(system.covariances, system.A.dtype).deviations
     if deviations.shape.rank == 4:
         noise = kalman.product_vector(deviations[:, :, :steps], noise)
     else:
         noise *= deviations
     moves = time_first(noise)
-    if system.push is not None:
-        moves += batch_last(system.push[:, :steps])
+    if system.control_input is not None:
+        moves += batch_last(system.control_input[:, :steps])
     # z_1 is what is added to A_1 0.
     moves = tf.concat([start[None], moves[1:]], 0)
 
@@ -192,7 +194,7 @@ def draw_paths(system: System, state_noise: tf.Tensor, code_noise: tf.Tensor) ->
 
     z = scan(step, tf.zeros_like(start), (batch_last(system.A[:, :steps]), moves), start)
     z = tf.transpose(z, [2, 0, 1])
-    emission = emission_variances(system.noise, system.A.dtype)
+    emission = emission_variances(system.covariances, system.A.dtype)
     spread = tf.sqrt(emission) if emission.shape.rank == 0 else tf.sqrt(tf.transpose(emission, [2, 1, 0]))
     return z, codes_mean(z, system) + spread * code_noise
 
@@ -205,7 +207,7 @@ def codes_mean(z: tf.Tensor, system: System) -> tf.Tensor:
 
 def codes_cov(cov: tf.Tensor, system: System) -> tf.Tensor:
     """C_t P_t C_t' + R_t for P [B, T, dim_z, dim_z]."""
-    emission = emission_variances(system.noise, system.A.dtype)
+    emission = emission_variances(system.covariances, system.A.dtype)
     spread = emission if emission.shape.rank == 0 else tf.transpose(emission, [2, 1, 0])
     moved = tf.einsum("btij,btjk,btlk->btil", system.C, cov, system.C)
     return tf.linalg.set_diag(moved, tf.linalg.diag_part(moved) + spread)
@@ -213,18 +215,19 @@ def codes_cov(cov: tf.Tensor, system: System) -> tf.Tensor:
 
 def first_state(batch: tf.Tensor, system: System) -> State:
     """p(z_1), [..., B]."""
-    noise, size = system.noise, system.A.shape[-1]
+    covariances, size = system.covariances, system.A.shape[-1]
     mean = tf.zeros([size, batch], system.A.dtype)
-    if noise.mean is not None:
-        mean += noise.mean[:, None] if noise.mean.shape.rank == 1 else tf.transpose(noise.mean)
-    return kalman.first_state(mean, _factors(noise.initial, system.A.dtype))
+    if covariances.initial_mean is not None:
+        given = covariances.initial_mean
+        mean += given[:, None] if given.shape.rank == 1 else tf.transpose(given)
+    return kalman.first_state(mean, _factors(covariances.initial, system.A.dtype))
 
 
-def as_track(first: State, updated: State, following: State, log_likelihood: tf.Tensor) -> Track:
+def filter_pass_of(first: State, updated: State, following: State, log_likelihood: tf.Tensor) -> FilterPass:
     """From what a scan gives, [T, ..., B]."""
     predicted = State(*(tf.concat([f[None], x[:-1]], 0) for f, x in zip(first, following, strict=True)))
     states = [State(*map(time_last, state)) for state in (updated, predicted, following)]
-    return Track(*states, log_likelihood=log_likelihood)
+    return FilterPass(*states, log_likelihood=log_likelihood)
 
 
 def _steps(a: tf.Tensor, mask: tf.Tensor | None, system: System):
@@ -234,9 +237,9 @@ def _steps(a: tf.Tensor, mask: tf.Tensor | None, system: System):
         a -= system.offset
     a = a if mask is None else tf.where(mask[..., None] > 0.5, a, 0.0)  # pyright: ignore[reportArgumentType]
     C = system.C if mask is None else system.C * mask[..., None, None]  # pyright: ignore[reportArgumentType]
-    push = tf.zeros_like(system.A[..., 0]) if system.push is None else system.push  # pyright: ignore[reportArgumentType]
-    inputs = tuple(map(batch_last, (a, C, shifted(system.A, steps), shifted(push, steps))))
-    noises = (*transition_factors(system.noise, a.dtype), emission_variances(system.noise, a.dtype))
+    control_input = tf.zeros_like(system.A[..., 0]) if system.control_input is None else system.control_input  # pyright: ignore[reportArgumentType]
+    inputs = tuple(map(batch_last, (a, C, shifted(system.A, steps), shifted(control_input, steps))))
+    noises = (*transition_factors(system.covariances, a.dtype), emission_variances(system.covariances, a.dtype))
     fixed = [is_fixed(value) for value in noises]
     constant: list[Any] = [
         without_time(value) if value is not None and is_fixed else None
@@ -248,19 +251,19 @@ def _steps(a: tf.Tensor, mask: tf.Tensor | None, system: System):
         time_first(x if i == 2 else _next(x, steps)) for i, x in enumerate(noises) if x is not None and not fixed[i]
     ]
 
-    def advance(predicted, a, C, A_next, push_next, *moving):
+    def advance(predicted, a, C, A_next, control_input_next, *moving):
         rest = iter(moving)
         U, D, R = (constant[i] if fixed[i] else next(rest) for i in range(3))
         noise = Factors(U, D) if fixed[1] else kalman.with_batch(Factors(U, D), predicted.D)
-        updated, residual, spread = kalman.observe(predicted, a, C, R)
-        return updated, residual, spread, kalman.move(updated, A_next, push_next, noise)
+        updated, residual, spread = kalman.update(predicted, a, C, R)
+        return updated, residual, spread, kalman.predict(updated, A_next, control_input_next, noise)
 
     return first, (*inputs, *moving), advance
 
 
-def transition_factors(noise: Noise, dtype: tf.DType | str) -> Factors:
+def transition_factors(covariances: Covariances, dtype: tf.DType | str) -> Factors:
     """Q's U, or None where it is diagonal, [dim_z, dim_z, T, B] and D [dim_z, T, B], or a scalar. T and B may be 1."""
-    Q = tf.convert_to_tensor(noise.transition, dtype)
+    Q = tf.convert_to_tensor(covariances.transition, dtype)
     if Q.shape.rank == 4:
         return _positive(kalman.factored(tf.transpose(Q, [2, 3, 1, 0])))
     factors = _factors(Q, dtype)
@@ -279,17 +282,19 @@ def _positive(factors: Factors) -> Factors:
     return factors._replace(D=factors.D + kalman.LEAST_VARIANCE)
 
 
-def emission_variances(noise: Noise, dtype: tf.DType | str) -> tf.Tensor:
+def emission_variances(covariances: Covariances, dtype: tf.DType | str) -> tf.Tensor:
     """R, a scalar or [dim_a, T, B]. T and B may be 1."""
-    R = tf.convert_to_tensor(noise.emission, dtype) + kalman.LEAST_VARIANCE
+    R = tf.convert_to_tensor(covariances.emission, dtype) + kalman.LEAST_VARIANCE
     if R.shape.rank == 0:
         return R
     return R[:, None, None] if R.shape.rank == 1 else tf.transpose(R, [2, 1, 0])
 
 
-def at_every_step(noise: Noise, dtype: tf.DType | str) -> tuple[Factors, tf.Tensor]:
+def at_every_step(covariances: Covariances, dtype: tf.DType | str) -> tuple[Factors, tf.Tensor]:
     """Q and R [..., B] of a noise that is the same at all steps."""
-    return transition_factors(noise, dtype).each(without_time), without_time(emission_variances(noise, dtype))
+    return transition_factors(covariances, dtype).each(without_time), without_time(
+        emission_variances(covariances, dtype)
+    )
 
 
 def is_fixed(value: tf.Tensor | None) -> bool:

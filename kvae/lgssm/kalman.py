@@ -69,9 +69,7 @@ def factored(cov: tf.Tensor) -> Factors:
     return Factors(tf.stack(columns, 1), tf.stack(spreads))
 
 
-def observe(
-    state: State, a: tf.Tensor, C: tf.Tensor, variance: tf.Tensor | float
-) -> tuple[State, tf.Tensor, tf.Tensor]:
+def update(state: State, a: tf.Tensor, C: tf.Tensor, variance: tf.Tensor | float) -> tuple[State, tf.Tensor, tf.Tensor]:
     """Takes in a = C z + N(0, diag variance). A row of zeros in C leaves the state as it is: so a missing number is taken in.
 
     Args:
@@ -83,7 +81,7 @@ def observe(
     (mean, U, D), residuals, spreads = state, [], []
     for i, row in enumerate(tf.unstack(C)):
         residual = a[i] - tf.reduce_sum(row * mean, 0)
-        U, D, gain, spread = _observe_number(U, D, row, _number(variance, i))
+        U, D, gain, spread = _update_by_number(U, D, row, _number(variance, i))
         mean += gain * residual
         residuals.append(residual)
         spreads.append(spread)
@@ -99,7 +97,7 @@ def _number(variance, i: int):
     return variance[i] if tf.convert_to_tensor(variance).shape.rank else variance
 
 
-def _observe_number(U: tf.Tensor, D: tf.Tensor, row: tf.Tensor, variance):
+def _update_by_number(U: tf.Tensor, D: tf.Tensor, row: tf.Tensor, variance):
     """One number row' z + N(0, variance), row [dim_z, ...]: U and D after it, the gain [dim_z, ...], its variance [...]."""
     f = tf.reduce_sum(U * row[:, None], 0)
     v = D * f
@@ -112,11 +110,12 @@ def _observe_number(U: tf.Tensor, D: tf.Tensor, row: tf.Tensor, variance):
     return U - gathered * (f / before)[None], D * before / after, gain, after[-1]
 
 
-def move(state: State, A: tf.Tensor, push: tf.Tensor, noise: Factors) -> State:
-    """z -> A z + push + N(0, noise): A [dim_z, dim_z, batch], push [dim_z, batch], both parts of noise with the batch."""
+def predict(state: State, A: tf.Tensor, control_input: tf.Tensor, noise: Factors) -> State:
+    """z -> A z + control_input + N(0, noise): A [dim_z, dim_z, batch], control_input [dim_z, batch], both parts of
+    noise with the batch."""
     mean, U, D = state
     assert noise.U is not None
-    return State(product_vector(A, mean) + push, *add(product(A, U), D, noise.U, noise.D))
+    return State(product_vector(A, mean) + control_input, *add(product(A, U), D, noise.U, noise.D))
 
 
 def add(X: tf.Tensor, D: tf.Tensor, Y: tf.Tensor, E: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -136,10 +135,10 @@ def add(X: tf.Tensor, D: tf.Tensor, Y: tf.Tensor, E: tf.Tensor) -> tuple[tf.Tens
     return tf.stack(columns, 1) + _eye(size, X.dtype), tf.stack([first, *spreads])
 
 
-def look_back(state: State, A: tf.Tensor, noise: Factors) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """p(z_t | z_{t+1}) where z_t is in `state` and z_{t+1} = A z_t + push + N(0, noise).
+def smoothing_gain(state: State, A: tf.Tensor, noise: Factors) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """p(z_t | z_{t+1}) where z_t is in `state` and z_{t+1} = A z_t + control_input + N(0, noise).
 
-    z_{t+1} is an observation of z_t whose numbers, after U^-1 of the noise, are independent: they are taken in as `observe`
+    z_{t+1} is an observation of z_t whose numbers, after U^-1 of the noise, are independent: they are taken in as `update`
     does, one after another. Nothing is inverted: in float32 the predicted covariance can be too ill-conditioned for that.
 
     Returns:
@@ -150,7 +149,7 @@ def look_back(state: State, A: tf.Tensor, noise: Factors) -> tuple[tf.Tensor, tf
     if noise.U is not None:
         A = _solve(noise.U, A)
     for i, row in enumerate(tf.unstack(A)):
-        U, D, gain, _ = _observe_number(U, D, row, _number(noise.D, i))
+        U, D, gain, _ = _update_by_number(U, D, row, _number(noise.D, i))
         corrected = [] if G is None else [G - gain[:, None] * tf.reduce_sum(row[:, None] * G, 0)[None]]
         G = tf.concat([*corrected, gain[:, None]], 1)
     assert G is not None

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from seqvae.files import NPZ_ERRORS, DataError, array_digest, save, whole_file
+from seqvae.files import NPZ_ERRORS, DataError, array_digest, atomic_write, save
 
 _CHECKSUMS = "__sha256__"
 _FORMAT = 1
@@ -257,7 +257,7 @@ def _write_index(index: Path, paths: list[Path], entries: list[_Entry]) -> None:
     ]
     shapes = {name: shape[1:] for name, shape in first.shapes.items()}
     value = {"format": _FORMAT, "shapes": shapes, "types": first.types, "shards": shards}
-    with suppress(OSError), whole_file(index) as part:
+    with suppress(OSError), atomic_write(index) as part:
         part.write_text(json.dumps(value | {"sha256": _digest(value)}) + "\n", encoding="utf-8")
 
 

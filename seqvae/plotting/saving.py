@@ -6,12 +6,12 @@ import imageio.v2 as imageio
 import numpy as np
 from matplotlib.figure import Figure
 
-from seqvae.files import whole_file
+from seqvae.files import atomic_write
 
 
 def save_figure(path: str | Path, figure: Figure, dpi: int = 120) -> None:
     """Writes a figure in the format of the path's ending."""
-    with whole_file(path) as part:
+    with atomic_write(path) as part:
         figure.savefig(part, dpi=dpi, bbox_inches="tight")
 
 
@@ -25,7 +25,7 @@ def save_video(path: str | Path, frames: np.ndarray, fps: int = 8) -> None:
         raise ValueError(f"path: expected a name that ends in .mp4 or .gif, got {path.name!r}.")
     if frames.ndim == 3:
         frames = np.repeat(frames[..., None], 3, axis=-1)
-    with whole_file(path) as part:
+    with atomic_write(path) as part:
         if path.suffix == ".gif":
             imageio.mimwrite(part, list(frames), duration=1000 / fps, loop=0)
         else:

@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from seqvae.files import NPZ_ERRORS, whole_file
+from seqvae.files import NPZ_ERRORS, atomic_write
 
 
 class CheckpointError(RuntimeError):
@@ -31,7 +31,7 @@ class Checkpoints:
         """Writes the checkpoint of global step `step`, then removes the old ones."""
         arrays = arrays | {"__meta__": np.array(json.dumps({"signature": self._signature, "position": position}))}
         path = self.folder / f"step-{step:09d}.npz"
-        with whole_file(path) as part, open(part, "wb") as file:
+        with atomic_write(path) as part, open(part, "wb") as file:
             np.savez(file, **arrays, __sha256__=np.array(_digest(arrays)))  # pyright: ignore[reportArgumentType]
         for old in self._paths()[: -self._keep]:
             old.unlink()

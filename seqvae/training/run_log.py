@@ -4,7 +4,7 @@ import importlib.util
 import json
 from pathlib import Path
 
-from seqvae.files import whole_file
+from seqvae.files import atomic_write
 
 
 class RunLog:
@@ -48,7 +48,7 @@ class RunLog:
             self._board.flush()
 
     def _write_all(self) -> None:
-        with whole_file(self.path) as part:
+        with atomic_write(self.path) as part:
             part.write_text("".join(json.dumps(line) + "\n" for line in self._lines), encoding="utf-8")
 
     def _append(self, line: dict) -> None:

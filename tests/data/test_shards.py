@@ -111,7 +111,7 @@ def test_a_set_in_a_folder_that_cannot_be_written_has_no_index(folder, monkeypat
     def refuse(path):
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr(shards, "whole_file", refuse)
+    monkeypatch.setattr(shards, "atomic_write", refuse)
     assert open_shards(folder, NEEDED).lengths == (5, 3, 2) and not (folder / "index.json").exists()
 
 

@@ -12,7 +12,7 @@ from tests.references.tfp_plain import plain
 from tests.tolerances import FINITE_DIFFERENCES, FLOAT64, STANDARD_ERRORS
 
 B, T, Z, D = 2, 5, 3, 2
-NAMES = ("A", "C", "push", "offset", "noise_transition", "noise_emission", "init_cov", "init_mean")
+NAMES = ("A", "C", "control_input", "offset", "noise_transition", "noise_emission", "init_cov", "init_mean")
 
 
 def arrays(seed=0, steps=T, extra=0):
@@ -22,7 +22,7 @@ def arrays(seed=0, steps=T, extra=0):
     made = dict(
         A=np.eye(Z) + 0.3 * rng.normal(size=(B, steps + extra, Z, Z)),
         C=rng.normal(size=(B, steps, D, Z)),
-        push=rng.normal(size=(B, steps + extra, Z)),
+        control_input=rng.normal(size=(B, steps + extra, Z)),
         offset=rng.normal(size=(steps, D)),
         noise_transition=0.1 * root @ root.transpose(0, 2, 1) + 0.01 * np.eye(Z),
         noise_emission=rng.uniform(0.1, 1.0, (steps, D)),
@@ -128,7 +128,7 @@ SIMPLE = [
 def test_noises_of_every_form_and_their_gradients_by_finite_differences(noises):
     made, mask, x = arrays(3)
     noises = {name: np.asarray(value, np.float64) for name, value in noises.items()}
-    fixed = {name: tf.constant(made[name]) for name in ("A", "C", "push")}
+    fixed = {name: tf.constant(made[name]) for name in ("A", "C", "control_input")}
     full = dict(
         noise_transition=np.tile(np.diag(noises["noise_transition"] * np.ones(Z)) if noises["noise_transition"].ndim < 2
                                  else noises["noise_transition"], (T, 1, 1)),
@@ -191,17 +191,17 @@ def test_draws_are_differentiable_and_follow_the_seed():
     made, mask, x = arrays(6)
     given = tensors(made)
 
-    def draws(push):
-        model = ours(given | {"push": push}, mask)
+    def draws(control_input):
+        model = ours(given | {"control_input": control_input}, mask)
         return tf.reduce_sum(model.sample(seed=3)) + tf.reduce_sum(model.posterior_sample(x, 2, seed=3))
 
     with tf.GradientTape() as tape:
-        tape.watch(given["push"])
-        value = draws(given["push"])
-    gradient = tape.gradient(value, given["push"])
+        tape.watch(given["control_input"])
+        value = draws(given["control_input"])
+    gradient = tape.gradient(value, given["control_input"])
     step = np.zeros((B, T, Z))
     step[1, 2, 0] = 1e-5
-    slope = (float(draws(given["push"] + step)) - float(draws(given["push"] - step))) / 2e-5
+    slope = (float(draws(given["control_input"] + step)) - float(draws(given["control_input"] - step))) / 2e-5
     np.testing.assert_allclose(gradient[1, 2, 0], slope, **FINITE_DIFFERENCES)
 
 
@@ -355,7 +355,7 @@ REFUSED = [
     (dict(A=np.ones((7, Z, Z))), "A: expected 5 or 6 steps, T or T [+] 1 of C, got 7"),
     (dict(A=np.ones((4, Z, Z))), "A: expected 5 or 6 steps, T or T [+] 1 of C, got 4"),
     (dict(C=np.ones((3, T, D, Z))), r"C: expected batch dimensions that broadcast with those of A, \(2,\), got \(3,\)"),
-    (dict(push=np.ones((4, Z))), r"push: expected the shape .*got \[4, 3\]"),
+    (dict(control_input=np.ones((4, Z))), r"control_input: expected the shape .*got \[4, 3\]"),
     (dict(offset=np.ones((T, Z))), r"offset: expected the shape .*got \[5, 3\]"),
     (
         dict(noise_transition=np.ones(2)),

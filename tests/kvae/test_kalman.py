@@ -37,7 +37,7 @@ def test_an_observation_equals_the_gain_by_inversion_and_leaves_the_unobserved_a
     rng = np.random.default_rng(6)
     state, mean, cov = random_state(rng)
     C, a = rng.normal(size=(2, 3, 4)), rng.normal(size=(2, 3))
-    found, residuals, spreads = kalman.observe(state, last(a), last(C * np.array([1.0, 0.0])[:, None, None]), 0.03)
+    found, residuals, spreads = kalman.update(state, last(a), last(C * np.array([1.0, 0.0])[:, None, None]), 0.03)
     S = C @ cov @ C.transpose(0, 2, 1) + 0.03 * np.eye(3)
     gain = cov @ C.transpose(0, 2, 1) @ np.linalg.inv(S)
     residual = a - np.einsum("bij,bj->bi", C, mean)
@@ -70,7 +70,7 @@ def test_a_variance_of_0_observes_exactly():
     rng = np.random.default_rng(9)
     state, _, _ = random_state(rng)
     C, a = last(rng.normal(size=(2, 1, 4))), last(rng.normal(size=(2, 1)))
-    once, _, _ = kalman.observe(state, a, C, tf.constant(kalman.LEAST_VARIANCE, tf.float64))
+    once, _, _ = kalman.update(state, a, C, tf.constant(kalman.LEAST_VARIANCE, tf.float64))
     np.testing.assert_allclose(kalman.product_vector(C, once.mean), a, **FLOAT64)
     np.testing.assert_allclose(
         kalman.product(kalman.product(C, once.cov), kalman.transposed(C)), np.zeros((1, 1, 2)), atol=1e-12
@@ -90,21 +90,21 @@ def test_a_move_and_the_gain_back(rank):
     )
     factors = factors._replace(D=factors.D + kalman.LEAST_VARIANCE)
     state, mean, cov = random_state(rng)
-    A, push = rng.normal(size=(2, 4, 4)), rng.normal(size=(2, 4))
-    moved = kalman.move(state, last(A), last(push), kalman.with_batch(factors, state.D))
+    A, control_input = rng.normal(size=(2, 4, 4)), rng.normal(size=(2, 4))
+    moved = kalman.predict(state, last(A), last(control_input), kalman.with_batch(factors, state.D))
     moved_cov = A @ cov @ A.transpose(0, 2, 1) + noise
-    np.testing.assert_allclose(first(moved.mean), np.einsum("bij,bj->bi", A, mean) + push, **FLOAT64)
+    np.testing.assert_allclose(first(moved.mean), np.einsum("bij,bj->bi", A, mean) + control_input, **FLOAT64)
     np.testing.assert_allclose(first(moved.cov), moved_cov, **FLOAT64)
     assert (moved.D.numpy() >= (0.08 if rank == 0 else 0)).all()
     np.testing.assert_array_equal(first(moved.U), np.triu(first(moved.U)))
     np.testing.assert_array_equal(np.einsum("bii->bi", first(moved.U)), np.ones((2, 4)))
-    gain, U, D = kalman.look_back(state, last(A), factors)
+    gain, U, D = kalman.smoothing_gain(state, last(A), factors)
     alone = kalman.State(moved.mean, U, D).cov
     expected = cov @ A.transpose(0, 2, 1) @ np.linalg.inv(moved_cov)
     np.testing.assert_allclose(first(gain), expected, **FLOAT64)
     np.testing.assert_allclose(first(alone), cov - expected @ A @ cov, **FLOAT64)
     before = kalman.State(*(value[..., None, :] for value in state))  # with a time axis
-    over_time = kalman.look_back(
+    over_time = kalman.smoothing_gain(
         before,
         last(A)[..., None, :],
         kalman.Factors(*(x if x is None or not x.shape.rank else x[..., None] for x in factors)),

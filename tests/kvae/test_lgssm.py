@@ -12,7 +12,7 @@ from tests.references import dense_gaussian
 from tests.references.tfp_lgssm import filter_and_smooth, ours
 from tests.tolerances import FINITE_DIFFERENCES, FLOAT64, STANDARD_ERRORS
 
-NOISE = inference.Noise(transition=0.08, emission=0.03, initial=2.0)
+NOISE = inference.Covariances(transition=0.08, emission=0.03, initial=2.0)
 
 
 @pytest.fixture(scope="module")
@@ -25,8 +25,8 @@ def system():
 def everything(a, mask, mixed):
     system = ours(mixed, NOISE)
     run = closed_loop.Run(inference.filter_states(a, mask, system), mixed, _Of(system))
-    states, backward = inference.smooth_states(run.track, system)
-    bound = bounds.marginal_bound(a, mask, system, run.track, states, backward)
+    states, backward = inference.smooth_states(run.filter_pass, system)
+    bound = bounds.marginal_bound(a, mask, system, run.filter_pass, states, backward)
     return run.filtered(), run.smoothed(), bound, inference.log_likelihood(a, mask, system)
 
 

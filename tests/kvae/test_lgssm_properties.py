@@ -28,15 +28,15 @@ def moments(states):
 
 @tf.function(autograph=False, input_signature=_SPECS)
 def everything(a, mask, A, B, C, u, variances):
-    noise = inference.Noise(*tf.unstack(variances))
+    noise = inference.Covariances(*tf.unstack(variances))
     with tf.GradientTape() as tape:
         tape.watch((a, A, C))
         system = inference.System(A, tf.linalg.matvec(B, u), C, None, noise)
         log_likelihood = inference.log_likelihood(a, mask, system)
     gradients = tape.gradient(log_likelihood, (a, A, C))
-    track = inference.filter_states(a, mask, system)
-    smoothed, _ = inference.smooth_states(track, system)
-    states = [moments(value) for value in (track.updated, track.predicted, track.following, smoothed)]
+    filter_pass = inference.filter_states(a, mask, system)
+    smoothed, _ = inference.smooth_states(filter_pass, system)
+    states = [moments(value) for value in (filter_pass.updated, filter_pass.predicted, filter_pass.following, smoothed)]
     return (log_likelihood, *gradients, *(value for pair in states for value in pair)), [cov for _, cov in states]
 
 
@@ -92,14 +92,14 @@ def moments_and_gradients(a, mask, A, C, *variances):
         tape.watch((a, A, C))
         Q, R, P = variances
         system = inference.System(
-            A, None, C, None, inference.Noise(_each(Q, 4), R[:, None, None] * tf.ones(2, R.dtype), _first(P))
+            A, None, C, None, inference.Covariances(_each(Q, 4), R[:, None, None] * tf.ones(2, R.dtype), _first(P))
         )
-        track = inference.filter_states(a, mask, system)
-        smoothed, _ = inference.smooth_states(track, system)
+        filter_pass = inference.filter_states(a, mask, system)
+        smoothed, _ = inference.smooth_states(filter_pass, system)
         log_variances = tf.math.log(tf.linalg.diag_part(batch_major(smoothed.cov)))
-        values = [tf.reduce_sum(value) for value in (smoothed.mean, log_variances, track.log_likelihood)]
+        values = [tf.reduce_sum(value) for value in (smoothed.mean, log_variances, filter_pass.log_likelihood)]
     gradients = [tape.gradient(value, (a, A, C), unconnected_gradients="zero") for value in values]
-    return moments(track.updated), moments(smoothed), [g for each in gradients for g in each]
+    return moments(filter_pass.updated), moments(smoothed), [g for each in gradients for g in each]
 
 
 def _first(P):

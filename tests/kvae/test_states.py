@@ -80,7 +80,7 @@ def test_learned_noises_have_the_right_gradients(form):
     raw = list(model._raw_noises.values())
     assert [v.shape for v in raw] == ([()] * 3 if form == "learned" else [(4,), (2,), (4,)])
     assert all(any(v is w for w in model.variable_groups["lgssm"]) for v in raw)
-    np.testing.assert_allclose([float(np.mean(v)) for v in model._noise[:3]], [0.08, 0.03, 20.0], rtol=1e-6)
+    np.testing.assert_allclose([float(np.mean(v)) for v in model._covariances[:3]], [0.08, 0.03, 20.0], rtol=1e-6)
     for mask in (None, MASK):
         batch = {"codes": A} | ({} if mask is None else {"mask": mask})
 

@@ -19,8 +19,8 @@ def lgssm(mixed, noise):
     Its masks say True for missing.
     """
     A_next = tf.concat([mixed.A[:, 1:], mixed.A[:, -1:]], 1)
-    push = tf.linalg.matvec(mixed.B, mixed.u)
-    push_next = tf.concat([push[:, 1:], push[:, -1:]], 1)
+    control_input = tf.linalg.matvec(mixed.B, mixed.u)
+    control_input_next = tf.concat([control_input[:, 1:], control_input[:, -1:]], 1)
     dim_a, dim_z = mixed.C.shape[-2:]
 
     def scale(variance, size):
@@ -30,7 +30,7 @@ def lgssm(mixed, noise):
         num_timesteps=tf.shape(mixed.A)[1],
         transition_matrix=lambda t: tf.linalg.LinearOperatorFullMatrix(tf.gather(A_next, t, axis=1)),
         transition_noise=lambda t: tfd.MultivariateNormalDiag(
-            tf.gather(push_next, t, axis=1), scale(noise.transition, dim_z)
+            tf.gather(control_input_next, t, axis=1), scale(noise.transition, dim_z)
         ),
         observation_matrix=lambda t: tf.linalg.LinearOperatorFullMatrix(tf.gather(mixed.C, t, axis=1)),
         observation_noise=tfd.MultivariateNormalDiag(scale_diag=scale(noise.emission, dim_a)),

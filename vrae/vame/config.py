@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from seqvae.files import whole_file
+from seqvae.files import atomic_write
 
 _CHOICES = {
     "anneal_function": ("linear", "sigmoid"),
@@ -134,7 +134,7 @@ def read_config(path: str | Path) -> Config:
 
 def write_config(path: str | Path, config: Config) -> None:
     """Writes all keys, whole or not at all."""
-    with whole_file(path) as part:
+    with atomic_write(path) as part:
         part.write_text(yaml.safe_dump(asdict(config), sort_keys=False), encoding="utf-8")
 
 
@@ -142,7 +142,7 @@ def set_num_features(path: str | Path, value: int) -> None:
     """Writes `num_features` into a config.yaml and leaves everything else there as it is, comments too."""
     line, text = f"num_features: {value}", Path(path).read_text(encoding="utf-8")
     changed, count = re.subn(r"(?m)^num_features[ \t]*:[^#\n]*?([ \t]*#.*)?$", rf"{line}\1", text)
-    with whole_file(path) as part:
+    with atomic_write(path) as part:
         part.write_text(changed if count else f"{text.rstrip()}\n{line}\n", encoding="utf-8")
 
 

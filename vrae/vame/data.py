@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from seqvae.files import NPZ_ERRORS, whole_file
+from seqvae.files import NPZ_ERRORS, atomic_write
 from seqvae.replicas import rows_of
 from vrae.vame.config import Config
 
@@ -180,14 +180,14 @@ def training_data(settings: Config) -> tuple[list[np.ndarray], list[np.ndarray]]
 
 def save_array(path: str | Path, array: np.ndarray) -> None:
     """Writes an .npy, whole or not at all."""
-    with whole_file(path) as part, open(part, "wb") as file:
+    with atomic_write(path) as part, open(part, "wb") as file:
         np.save(file, array, allow_pickle=False)
 
 
 def save_pieces(path: str | Path, pieces: list[np.ndarray]) -> None:
     """Writes pieces [features, frames] as one .npy [features, all frames], whole or not at all, a part at a time."""
     shape = pieces[0].shape[0], sum(piece.shape[1] for piece in pieces)
-    with whole_file(path) as part:
+    with atomic_write(path) as part:
         made = np.lib.format.open_memmap(part, "w+", np.result_type(*pieces), shape)
         first = 0
         for piece in pieces:

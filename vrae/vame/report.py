@@ -31,21 +31,21 @@ def evaluate(config: str | Path) -> dict[str, float]:
     model, found, settings = load_best(config)
     steps, future = settings.time_window, settings.prediction_steps if settings.prediction_decoder else 0
     windows = Windows(training_data(settings)[1], 2 * steps, found.normalise)
-    write, truth, written = compiled(model, _forward), [], []
+    write, truth, decoded = compiled(model, _forward), [], []
     for batch in windows.every(steps, settings.batch_size):
         truth.append(batch.transpose(0, 2, 1)[:, : steps + future])
         outputs = write(tf.constant(np.nan_to_num(truth[-1][:, :steps])))
-        written.append(np.concatenate([outputs.prediction, *([outputs.future] if future else [])], axis=1))
-    truth, written = np.concatenate(truth), np.concatenate(written)
-    figures = {"mse": float(np.nanmean((truth - written)[:, :steps] ** 2))}
+        decoded.append(np.concatenate([outputs.prediction, *([outputs.future] if future else [])], axis=1))
+    truth, decoded = np.concatenate(truth), np.concatenate(decoded)
+    figures = {"mse": float(np.nanmean((truth - decoded)[:, :steps] ** 2))}
     if future:
         still = truth[:, steps:] - truth[:, steps - 1 : steps]
-        figures["future_mse"] = float(np.nanmean((truth - written)[:, steps:] ** 2))
+        figures["future_mse"] = float(np.nanmean((truth - decoded)[:, steps:] ** 2))
         figures["hold_mse"] = float(np.nanmean(still**2))
     folder = Path(settings.project_path) / "model" / "evaluate"
     write_json(folder / "evaluation.json", figures)
     title = "Windows of the test data, normalised; grey: what follows, predicted"
-    figure = plotting.windows(truth[::8], written[::8], steps, title=title)
+    figure = plotting.windows(truth[::8], decoded[::8], steps, title=title)
     plotting.save_figure(folder / "future_reconstruction.png", figure)
     return figures
 

@@ -44,7 +44,7 @@ class KMeansSegmenter(NamedTuple):
 
 class HMMSegmenter(NamedTuple):
     """Motifs as states of a hidden Markov model whose codes are Gaussian with full covariances: a session's labels are its
-    likeliest course of states. start: [n_motifs], transitions: [n_motifs, n_motifs], means: [n_motifs, zdims], covariances:
+    most likely course of states. start: [n_motifs], transitions: [n_motifs, n_motifs], means: [n_motifs, zdims], covariances:
     [n_motifs, zdims, zdims]."""
 
     start: np.ndarray
@@ -54,7 +54,7 @@ class HMMSegmenter(NamedTuple):
 
     @classmethod
     def fit(cls, sessions: Sequence[np.ndarray], n_motifs: int, seed: int) -> "HMMSegmenter":
-        """hmmlearn's EM, the likeliest of 3 beginnings; no transition is counted from one session to the next."""
+        """hmmlearn's EM, the most likely of 3 beginnings; no transition is counted from one session to the next."""
         joined, lengths = np.concatenate(sessions), [len(codes) for codes in sessions]
         models = [
             GaussianHMM(n_motifs, covariance_type="full", n_iter=100, random_state=seed + i) for i in range(_BEGINNINGS)
