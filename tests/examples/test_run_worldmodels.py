@@ -1,11 +1,8 @@
 """examples/run_convvae.py and run_mdnrnn.py as a user runs them: whole, killed, resumed, and with every wrong input."""
 
 import json
-import os
 import re
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -16,28 +13,16 @@ import pytest
 
 import worldmodels
 from seqvae.data import save
+from tests.commands import run, run_here, start
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
+CONVVAE, MDNRNN = EXAMPLES / "run_convvae.py", EXAMPLES / "run_mdnrnn.py"
 LAYERS = (
     "--filters=3,4", "--kernel_sizes=4,4", "--decoder_filters=4", "--decoder_kernel_sizes=5,6", "--z_size=3",
     "--batch_size=7", "--num_epochs=3", "--learning_rate=0.003", "--deterministic", "--seed=5", "--picture_step=100",
 )  # fmt: skip
 RNN = ("--rnn_size=6", "--num_mixture=2", "--batch_size=3", "--num_epochs=3", "--seq_len=6", "--seen_steps=3",
        "--dream_steps=5", "--deterministic", "--seed=5", "--predict_done", "--predict_reward")  # fmt: skip
-
-
-def start(command, *flags, cwd):
-    environment = os.environ | {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
-    return subprocess.Popen(
-        [sys.executable, str(EXAMPLES / f"{command}.py"), *map(str, flags)], cwd=cwd, env=environment, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
-
-
-def run(command, *flags, cwd):
-    process = start(command, *flags, cwd=cwd)
-    out, err = process.communicate(timeout=240)
-    return process.returncode, out, err
 
 
 @pytest.fixture(scope="module")
@@ -59,14 +44,14 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def vision(folder):
-    code, out, err = run("run_convvae", "--dataset=mine", "--run_name=whole", *LAYERS, cwd=folder)
+    code, out, err = run_here(CONVVAE, "--dataset=mine", "--run_name=whole", *LAYERS, cwd=folder)
     assert code == 0, err
     return folder / "logs" / "whole_convvae", out
 
 
 @pytest.fixture(scope="module")
 def memory(folder, vision):
-    code, out, err = run("run_mdnrnn", "--run_name=whole", *RNN, cwd=folder)
+    code, out, err = run_here(MDNRNN, "--run_name=whole", *RNN, cwd=folder)
     assert code == 0, err
     return folder / "logs" / "whole_mdnrnn", out
 
@@ -107,9 +92,9 @@ def test_an_mdnrnn_run_leaves_what_a_user_looks_for(memory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command, flags", [("run_convvae", ("--dataset=mine", *LAYERS)), ("run_mdnrnn", RNN)])
+@pytest.mark.parametrize("command, flags", [(CONVVAE, ("--dataset=mine", *LAYERS)), (MDNRNN, RNN)])
 def test_a_run_that_was_killed_goes_on_to_the_same_weights(folder, vision, memory, command, flags):
-    family = command.removeprefix("run_")
+    family = command.stem.removeprefix("run_")
     flags = (*flags, "--run_name=killed") + (("--vae=logs/whole_convvae",) if family == "mdnrnn" else ())
     process = start(command, *flags, cwd=folder)
     killed, end = folder / "logs" / f"killed_{family}", time.monotonic() + 120
@@ -130,10 +115,10 @@ def test_a_run_that_was_killed_goes_on_to_the_same_weights(folder, vision, memor
 
 @pytest.fixture(scope="module")
 def convvae(load_script):
-    return load_script(EXAMPLES / "run_convvae.py")
+    return load_script(CONVVAE)
 
 
-CONVVAE = dict(
+CONFIG = dict(
     reload_model="", architecture="worldmodels", z_size=3, kl_tolerance=0.5, mixed_precision=False, filters="3,4",
     kernel_sizes="4,4", decoder_filters="4", decoder_kernel_sizes="5,6",
 )  # fmt: skip
@@ -142,12 +127,12 @@ CONVVAE = dict(
 def test_a_convvae_starts_from_given_weights(convvae, vision):
     trained = keras.models.load_model(vision[0] / "model.keras")
     for name, tolerance in (("model.keras", 0), ("vae.json", 5.1e-5)):
-        model = convvae._model(CONVVAE | {"reload_model": str(vision[0] / name)}, (14, 14, 1))
+        model = convvae._model(CONFIG | {"reload_model": str(vision[0] / name)}, (14, 14, 1))
         for a, b in zip(model.get_weights(), trained.get_weights(), strict=True):
             np.testing.assert_allclose(a, b, atol=tolerance)
     with pytest.raises(ValueError, match=r"--reload_model: .* is not a ConvVAE for frames \(16, 16, 1\)"):
-        convvae._model(CONVVAE | {"reload_model": str(vision[0] / "model.keras")}, (16, 16, 1))
-    assert convvae._model(CONVVAE | {"mixed_precision": True}, (14, 14, 1)).compute_dtype == "bfloat16"
+        convvae._model(CONFIG | {"reload_model": str(vision[0] / "model.keras")}, (16, 16, 1))
+    assert convvae._model(CONFIG | {"mixed_precision": True}, (14, 14, 1)).compute_dtype == "bfloat16"
 
 
 def test_balls_are_made_where_they_are_missing_and_the_first_are_used(tmp_path):
@@ -166,7 +151,7 @@ def test_balls_are_made_where_they_are_missing_and_the_first_are_used(tmp_path):
 
 @pytest.fixture(scope="module")
 def mdnrnn(load_script):
-    return load_script(EXAMPLES / "run_mdnrnn.py")
+    return load_script(MDNRNN)
 
 
 def test_an_mdnrnn_starts_from_given_weights_and_its_rate_falls(mdnrnn, memory):
@@ -204,12 +189,12 @@ def test_what_an_mdnrnn_needs_of_a_convvae(mdnrnn, vision, memory, folder, tmp_p
 
 def test_wrong_flags_end_with_one_line_and_no_run(folder, vision):
     for command, flags, message in (
-        ("run_convvae", ("--dataset=nothing",), "nothing: no such folder"),
-        ("run_convvae", ("--dataset=mine", "--run_name=big"), "kernel_sizes: layer enc_conv3"),
-        ("run_mdnrnn", ("--vae=logs/whole_convvae", "--dataset=mine", "--preset=best"), "--preset: expected one of demo"),
+        (CONVVAE, ("--dataset=nothing",), "nothing: no such folder"),
+        (CONVVAE, ("--dataset=mine", "--run_name=big"), "kernel_sizes: layer enc_conv3"),
+        (MDNRNN, ("--vae=logs/whole_convvae", "--dataset=mine", "--preset=best"), "--preset: expected one of demo"),
     ):  # fmt: skip
-        code, _, err = run(command, *flags, cwd=folder)
+        code, _, err = run_here(command, *flags, cwd=folder)
         assert code == 2
-        lines = [line for line in err.splitlines() if line.startswith(f"{command}.py: ")]
+        lines = [line for line in err.splitlines() if line.startswith(f"{command.name}: ")]
         assert len(lines) == 1 and re.search(message, err), err
     assert not (folder / "logs" / "big_convvae").exists()
