@@ -1,7 +1,9 @@
 """Fixtures that several folders need."""
 
 import contextlib
+import gc
 import importlib.util
+import os
 import resource
 import signal
 import sys
@@ -18,6 +20,37 @@ def tree():
     """Fails the session if a test leaves a file in the tree."""
     with unchanged(Path(__file__).parents[1]):
         yield
+
+
+_FAST = {
+    # Tests run side by side on few cores: the threads of one would wait, in a loop, for those of another.
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true",
+}
+
+
+def _is_fast(config) -> bool:
+    return config.option.markexpr == "not slow"
+
+
+def pytest_configure(config):
+    """Nearly all time of the fast suite is TensorFlow's tracing and compiling: there graphs are compiled without the passes
+    that only make them faster. `make test-all` has them all."""
+    if _is_fast(config):
+        os.environ.update({name: value for name, value in _FAST.items() if name not in os.environ})
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quickly_compiled(request):
+    """The same for TensorFlow's own passes. And Python looks seldom for garbage, among objects that live with their trace."""
+    if not _is_fast(request.config):
+        return
+    import tensorflow as tf
+
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 @pytest.fixture(scope="module")

@@ -2,10 +2,7 @@
 
 import dataclasses
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -17,26 +14,13 @@ import pytest
 import kvae  # noqa: F401  (keras.models.load_model needs the class)
 from seqvae.data import save
 from seqvae.physics import WORLDS, Split, record
+from tests.commands import run, run_here, start
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "run_kvae.py"
 SMALL = (
     "--num_filters=2,2", "--alpha_units=3", "--batch_size=4", "--num_epochs=3", "--kf_update_steps=1", "--n_steps_gen=6",
     "--t_steps_mask=3", "--deterministic", "--seed=5",
 )  # fmt: skip
-
-
-def start(*flags, cwd):
-    environment = os.environ | {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
-    return subprocess.Popen(
-        [sys.executable, str(SCRIPT), *map(str, flags)], cwd=cwd, env=environment, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
-
-
-def run(*flags, cwd):
-    process = start(*flags, cwd=cwd)
-    out, err = process.communicate(timeout=240)
-    return process.returncode, out, err
 
 
 def wait_for(path, process, seconds=120):
@@ -57,7 +41,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def whole(folder):
-    code, out, err = run("--dataset=mine.npz", "--run_name=whole", *SMALL, cwd=folder)
+    code, out, err = run_here(SCRIPT, "--dataset=mine.npz", "--run_name=whole", *SMALL, cwd=folder)
     assert code == 0, err
     return folder / "logs" / "whole_kvae", out
 
@@ -97,7 +81,7 @@ def test_a_run_leaves_what_a_user_looks_for(whole):
 def test_interrupted_then_killed_then_resumed_it_ends_with_the_weights_of_the_run_never_stopped(folder, whole):
     flags = ("--dataset=mine.npz", "--run_name=stopped", *SMALL)
     stopped = folder / "logs" / "stopped_kvae"
-    process = start(*flags, cwd=folder)
+    process = start(SCRIPT, *flags, cwd=folder)
     wait_for(stopped / "metrics.jsonl", process)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=120)
@@ -105,7 +89,7 @@ def test_interrupted_then_killed_then_resumed_it_ends_with_the_weights_of_the_ru
     assert "--log_dir=logs --run_name=stopped --resume" in out.splitlines()[-1]
     assert list((stopped / "checkpoints").iterdir())
 
-    process = start("--run_name=stopped", "--resume", cwd=folder)
+    process = start(SCRIPT, "--run_name=stopped", "--resume", cwd=folder)
     end = time.monotonic() + 120
     while len((stopped / "metrics.jsonl").read_text().splitlines()) < 2 and process.poll() is None:
         assert time.monotonic() < end
@@ -113,7 +97,7 @@ def test_interrupted_then_killed_then_resumed_it_ends_with_the_weights_of_the_ru
     process.kill()
     process.communicate()
 
-    code, _, err = run("--run_name=stopped", "--resume", cwd=folder)
+    code, _, err = run(SCRIPT, "--run_name=stopped", "--resume", cwd=folder)
     assert code == 0, err
     ours, theirs = (keras.models.load_model(path / "model.keras") for path in (stopped, whole[0]))
     for mine, other in zip(ours.get_weights(), theirs.get_weights(), strict=True):
@@ -134,8 +118,8 @@ def test_two_pushed_balls_in_colour_at_twice_the_size(tmp_path):
     for split, name in ((Split.TRAIN, "push.npz"), (Split.TEST, "push_test.npz")):
         save(tmp_path / name, record(world, sequences=8, steps=6, split=split))
     stages = ("--num_epochs=2", "--kf_update_steps=1", "--dynamics_epochs=1")
-    code, out, err = run(
-        "--dataset=push.npz", "--run_name=push", *SMALL, *stages, "--t_init_mask=2",
+    code, out, err = run_here(
+        SCRIPT, "--dataset=push.npz", "--run_name=push", *SMALL, *stages, "--t_init_mask=2",
         cwd=tmp_path,
     )  # fmt: skip
     assert code == 0, err
@@ -179,14 +163,8 @@ def test_wrong_inputs_end_with_one_clear_line(folder, whole):
         ((mine, "--reload_model=nowhere/model.ckpt"), "--reload_model: no nowhere/config.json"),
         ((mine, "--train_miss_prob=2"), "drop_prob: expected a probability"),
     ]
-    for i in range(0, len(cases), 2):  # two cores
-        check([(start(*flags, cwd=folder), message) for flags, message in cases[i : i + 2]])
+    for flags, message in cases:
+        code, _, err = run_here(SCRIPT, *flags, cwd=folder)
+        assert code == 2, (message, err)
+        assert message in err and len(err.splitlines()) == 1
     assert {p.name for p in (folder / "logs").glob("[!.]*")} <= {"whole_kvae", "stopped_kvae"}
-
-
-def check(running):
-    for process, message in running:
-        _, err = process.communicate(timeout=120)
-        assert process.returncode == 2, (message, err)
-        assert message in err
-        assert "Traceback" not in err

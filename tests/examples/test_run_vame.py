@@ -1,14 +1,13 @@
 """examples/run_vame.py as a user runs it."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from seqvae.data import save
+from tests.commands import run_here
 from vrae.vame.data import Statistics
 from vrae.vame.motif_scores import agreement, baselines, of_windows
 from vrae.vame.motifs import segment
@@ -20,13 +19,9 @@ SMALL = ("--time_window=6", "--zdims=2", "--hidden_size_layer_1=4", "--hidden_si
          "--annealtime=1", "--n_clusters=6")  # fmt: skip
 
 
-def run(*flags, cwd):
-    return subprocess.run([sys.executable, SCRIPT, *flags], cwd=cwd, capture_output=True, text=True, timeout=240)
-
-
 def test_a_run_leaves_a_project_and_goes_on(tmp_path):
     flags = ("--sessions=2", "--frames=200", "--run_name=mine", *SMALL)
-    done = run("--max_epochs=1", "--n_communities=3", "--mixed_precision", *flags, cwd=tmp_path)
+    done = run_here(SCRIPT, "--max_epochs=1", "--n_communities=3", "--mixed_precision", *flags, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     folder = tmp_path / "logs" / "mine_vame"
     names = [path.name for path in folder.iterdir()]
@@ -41,7 +36,7 @@ def test_a_run_leaves_a_project_and_goes_on(tmp_path):
             load_segmenter(folder / "results" / "segmenter.npz").apply(file["latent_vectors"]), file["motifs"]
         )
         assert file["motifs"].shape == (195,) and set(file["behaviours"]) <= {0, 1, 2} and file["motifs"].max() <= 5
-    again = run("--resume", "--run_name=mine", "--max_epochs=2", cwd=tmp_path)
+    again = run_here(SCRIPT, "--resume", "--run_name=mine", "--max_epochs=2", cwd=tmp_path)
     assert again.returncode == 0 and "epoch 2/2" in again.stdout and "epoch 1/2" not in again.stdout, again.stderr
 
 
@@ -55,8 +50,10 @@ def test_deeplabcuts_files_and_their_gaps_by_a_hidden_markov_model(tmp_path):
         rows = "\n".join(f"{t}," + ",".join(map(str, row)) for t, row in enumerate(points))
         header = f"scorer{',net' * 9}\nbodyparts,{parts}\ncoords{',x,y,likelihood' * 3}\n"
         (tmp_path / "mine" / f"{name}.csv").write_text(header + rows)
-    done = run("--dataset=mine", "--centre=belly", "--ahead=nose", "--missing_values", "--segmentation=hmm", "--max_epochs=1",
-               *SMALL, "--n_clusters=2", cwd=tmp_path)  # fmt: skip
+    done = run_here(
+        SCRIPT, "--dataset=mine", "--centre=belly", "--ahead=nose", "--missing_values", "--segmentation=hmm",
+        "--max_epochs=1", *SMALL, "--n_clusters=2", cwd=tmp_path,
+    )  # fmt: skip
     assert done.returncode == 0 and "2 sessions of 3 features" in done.stdout, done.stderr
 
 
@@ -71,7 +68,7 @@ def test_what_is_refused(tmp_path):
         (("--dataset=cut",), "s.npz: no readable .npz with `positions`"),
         (("--frames=200", "--missing=0.1", *SMALL), "Set missing_values: true"),
     ):
-        done = run(*flags, cwd=tmp_path)
+        done = run_here(SCRIPT, *flags, cwd=tmp_path)
         assert done.returncode == 2 and message in done.stderr, done.stderr
 
 

@@ -1,10 +1,7 @@
 """examples/run_vrae.py as a user runs it: whole, killed, resumed, on a user's own series."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -12,24 +9,13 @@ import keras
 import numpy as np
 import pytest
 
+from tests.commands import run, run_here, start
 from vrae import VRAE, train
 from vrae.config import VRAESettings
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "run_vrae.py"
 SMALL = ("--csv=mine.csv", "--z_size=2", "--rnn_size=4", "--batch_size=4", "--num_epochs=3", "--annealing_epochs=2",
          "--teacher_forcing=0.5", "--deterministic", "--seed=1", "--picture_step=100")  # fmt: skip
-
-
-def start(*flags, cwd):
-    environment = os.environ | {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
-    return subprocess.Popen([sys.executable, SCRIPT, *flags], cwd=cwd, env=environment, text=True,
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
-
-
-def run(*flags, cwd):
-    process = start(*flags, cwd=cwd)
-    out, err = process.communicate(timeout=240)
-    return process.returncode, out, err
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +31,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def whole(folder):
-    code, out, err = run("--run_name=whole", *SMALL, cwd=folder)
+    code, out, err = run_here(SCRIPT, "--run_name=whole", *SMALL, cwd=folder)
     assert code == 0, err
     return folder / "logs" / "whole_vrae", out
 
@@ -66,7 +52,7 @@ def test_a_run_leaves_what_a_user_looks_for(whole):
 @pytest.mark.slow
 def test_a_run_that_was_killed_goes_on_to_the_same_weights(folder, whole):
     process, killed, end = (
-        start("--run_name=killed", *SMALL, cwd=folder),
+        start(SCRIPT, "--run_name=killed", *SMALL, cwd=folder),
         folder / "logs" / "killed_vrae",
         time.monotonic() + 120,
     )
@@ -75,7 +61,7 @@ def test_a_run_that_was_killed_goes_on_to_the_same_weights(folder, whole):
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    code, _, err = run("--run_name=killed", "--resume", cwd=folder)
+    code, _, err = run(SCRIPT, "--run_name=killed", "--resume", cwd=folder)
     assert code == 0, err
     models = [keras.models.load_model(path / "model.keras") for path in (whole[0], killed)]
     for a, b in zip(*(model.get_weights() for model in models), strict=True):

@@ -1,12 +1,10 @@
 """examples/run_convvae.py and run_mdnrnn.py as a user runs them: whole, killed, resumed, and with every wrong input."""
 
 import json
-import os
 import re
 import signal
-import subprocess
-import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import imageio.v2 as imageio
@@ -16,28 +14,18 @@ import pytest
 
 import worldmodels
 from seqvae.data import save
+from tests.commands import run, run_here, start
+from worldmodels import train_convvae, train_mdnrnn
+from worldmodels.config import ConvVAESettings, MDNRNNSettings
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
+CONVVAE, MDNRNN = EXAMPLES / "run_convvae.py", EXAMPLES / "run_mdnrnn.py"
 LAYERS = (
     "--filters=3,4", "--kernel_sizes=4,4", "--decoder_filters=4", "--decoder_kernel_sizes=5,6", "--z_size=3",
     "--batch_size=7", "--num_epochs=3", "--learning_rate=0.003", "--deterministic", "--seed=5", "--picture_step=100",
 )  # fmt: skip
 RNN = ("--rnn_size=6", "--num_mixture=2", "--batch_size=3", "--num_epochs=3", "--seq_len=6", "--seen_steps=3",
        "--dream_steps=5", "--deterministic", "--seed=5", "--predict_done", "--predict_reward")  # fmt: skip
-
-
-def start(command, *flags, cwd):
-    environment = os.environ | {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
-    return subprocess.Popen(
-        [sys.executable, str(EXAMPLES / f"{command}.py"), *map(str, flags)], cwd=cwd, env=environment, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
-
-
-def run(command, *flags, cwd):
-    process = start(command, *flags, cwd=cwd)
-    out, err = process.communicate(timeout=240)
-    return process.returncode, out, err
 
 
 @pytest.fixture(scope="module")
@@ -59,14 +47,14 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def vision(folder):
-    code, out, err = run("run_convvae", "--dataset=mine", "--run_name=whole", *LAYERS, cwd=folder)
+    code, out, err = run_here(CONVVAE, "--dataset=mine", "--run_name=whole", *LAYERS, cwd=folder)
     assert code == 0, err
     return folder / "logs" / "whole_convvae", out
 
 
 @pytest.fixture(scope="module")
 def memory(folder, vision):
-    code, out, err = run("run_mdnrnn", "--run_name=whole", *RNN, cwd=folder)
+    code, out, err = run_here(MDNRNN, "--run_name=whole", *RNN, cwd=folder)
     assert code == 0, err
     return folder / "logs" / "whole_mdnrnn", out
 
@@ -107,9 +95,9 @@ def test_an_mdnrnn_run_leaves_what_a_user_looks_for(memory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command, flags", [("run_convvae", ("--dataset=mine", *LAYERS)), ("run_mdnrnn", RNN)])
+@pytest.mark.parametrize("command, flags", [(CONVVAE, ("--dataset=mine", *LAYERS)), (MDNRNN, RNN)])
 def test_a_run_that_was_killed_goes_on_to_the_same_weights(folder, vision, memory, command, flags):
-    family = command.removeprefix("run_")
+    family = command.stem.removeprefix("run_")
     flags = (*flags, "--run_name=killed") + (("--vae=logs/whole_convvae",) if family == "mdnrnn" else ())
     process = start(command, *flags, cwd=folder)
     killed, end = folder / "logs" / f"killed_{family}", time.monotonic() + 120
@@ -128,26 +116,22 @@ def test_a_run_that_was_killed_goes_on_to_the_same_weights(folder, vision, memor
 # --- without a run of their own ---
 
 
-@pytest.fixture(scope="module")
-def convvae(load_script):
-    return load_script(EXAMPLES / "run_convvae.py")
+SMALL_CONVVAE = dict(z_size=3, filters="3,4", kernel_sizes="4,4", decoder_filters="4", decoder_kernel_sizes="5,6")
 
 
-CONVVAE = dict(
-    reload_model="", architecture="worldmodels", z_size=3, kl_tolerance=0.5, mixed_precision=False, filters="3,4",
-    kernel_sizes="4,4", decoder_filters="4", decoder_kernel_sizes="5,6",
-)  # fmt: skip
+def convvae(image_shape=(14, 14, 1), **settings):
+    return train_convvae._model(ConvVAESettings(**SMALL_CONVVAE, **settings), image_shape)
 
 
-def test_a_convvae_starts_from_given_weights(convvae, vision):
+def test_a_convvae_starts_from_given_weights(vision):
     trained = keras.models.load_model(vision[0] / "model.keras")
     for name, tolerance in (("model.keras", 0), ("vae.json", 5.1e-5)):
-        model = convvae._model(CONVVAE | {"reload_model": str(vision[0] / name)}, (14, 14, 1))
+        model = convvae(reload_model=str(vision[0] / name))
         for a, b in zip(model.get_weights(), trained.get_weights(), strict=True):
             np.testing.assert_allclose(a, b, atol=tolerance)
     with pytest.raises(ValueError, match=r"--reload_model: .* is not a ConvVAE for frames \(16, 16, 1\)"):
-        convvae._model(CONVVAE | {"reload_model": str(vision[0] / "model.keras")}, (16, 16, 1))
-    assert convvae._model(CONVVAE | {"mixed_precision": True}, (14, 14, 1)).compute_dtype == "bfloat16"
+        convvae((16, 16, 1), reload_model=str(vision[0] / "model.keras"))
+    assert convvae(mixed_precision=True).compute_dtype == "bfloat16"
 
 
 def test_balls_are_made_where_they_are_missing_and_the_first_are_used(tmp_path):
@@ -164,52 +148,45 @@ def test_balls_are_made_where_they_are_missing_and_the_first_are_used(tmp_path):
     assert len(episodes_of(config | {"episodes": 2}, {"frames": ""})[0]) == 1
 
 
-@pytest.fixture(scope="module")
-def mdnrnn(load_script):
-    return load_script(EXAMPLES / "run_mdnrnn.py")
-
-
-def test_an_mdnrnn_starts_from_given_weights_and_its_rate_falls(mdnrnn, memory):
-    config = dict(
-        reload_model="", rnn_size=6, num_mixture=2, predict_done=True, predict_reward=True, mixed_precision=False
-    )
+def test_an_mdnrnn_starts_from_given_weights_and_its_rate_falls(memory):
+    small = MDNRNNSettings(rnn_size=6, num_mixture=2, predict_done=True, predict_reward=True)
     trained = keras.models.load_model(memory[0] / "model.keras")
     for name, tolerance in (("model.keras", 0), ("rnn.json", 5.1e-5)):
-        model = mdnrnn._model(config | {"reload_model": str(memory[0] / name)}, 3, 2)
+        model = train_mdnrnn._model(replace(small, reload_model=str(memory[0] / name)), 3, 2)
         for a, b in zip(model.get_weights(), trained.get_weights(), strict=True):
             np.testing.assert_allclose(a, b, atol=tolerance)
     with pytest.raises(ValueError, match="is not an MDN-RNN for z of 4, actions of 2"):
-        mdnrnn._model(config | {"reload_model": str(memory[0] / "model.keras")}, 4, 2)
-    rates = dict(learning_rate=0.5, min_learning_rate=0.1, decay_rate=0.5)
-    assert [mdnrnn._rate(rates, epoch) for epoch in range(3)] == [0.5, pytest.approx(0.3), pytest.approx(0.2)]
+        train_mdnrnn._model(replace(small, reload_model=str(memory[0] / "model.keras")), 4, 2)
+    rates = MDNRNNSettings(learning_rate=0.5, min_learning_rate=0.1, decay_rate=0.5)
+    assert [train_mdnrnn._rate(rates, epoch) for epoch in range(3)] == [0.5, pytest.approx(0.3), pytest.approx(0.2)]
 
 
-def test_what_an_mdnrnn_needs_of_a_convvae(mdnrnn, vision, memory, folder, tmp_path):
-    config = dict(vae="", dataset="", log_dir=str(tmp_path), test_fraction=0.1, seed=0)
+def test_what_an_mdnrnn_needs_of_a_convvae(vision, memory, folder, tmp_path):
+    with pytest.raises(ValueError, match="--vae: no finished run"):
+        train_mdnrnn._newest(str(tmp_path))
     (tmp_path / "empty").mkdir()
     for change, message in (
-        ({}, "--vae: no finished run"),
         ({"vae": str(tmp_path / "empty")}, "--vae: no config.json in .*expected a finished run"),
         ({"vae": str(tmp_path / "none.keras")}, "--vae: no .*none.keras. Train one"),
         ({"vae": str(memory[0] / "model.keras")}, "model.keras: expected a ConvVAE, it holds a MDNRNN"),
         ({"vae": str(vision[0] / "model.keras")}, "--dataset: expected a folder of episodes"),
     ):
         with pytest.raises(ValueError, match=message):
-            mdnrnn._vision(config | change)
+            train_mdnrnn._vision(MDNRNNSettings(**change))
     save(tmp_path / "other" / "0.npz", {"frames": np.zeros((4, 8, 8, 1), np.uint8), "actions": np.zeros((4, 2))})
     save(tmp_path / "other" / "1.npz", {"frames": np.zeros((4, 8, 8, 1), np.uint8), "actions": np.zeros((4, 2))})
     with pytest.raises(ValueError, match=r"frames of \(8, 8, 1\), the ConvVAE was trained on \(14, 14, 1\)"):
-        mdnrnn._vision(config | {"vae": str(vision[0] / "model.keras"), "dataset": str(tmp_path / "other")})
+        train_mdnrnn._vision(MDNRNNSettings(vae=str(vision[0] / "model.keras"), dataset=str(tmp_path / "other")))
 
 
 def test_wrong_flags_end_with_one_line_and_no_run(folder, vision):
     for command, flags, message in (
-        ("run_convvae", ("--dataset=nothing",), "nothing: no such folder"),
-        ("run_convvae", ("--dataset=mine", "--run_name=big"), "kernel_sizes: layer enc_conv3"),
-        ("run_mdnrnn", ("--vae=logs/whole_convvae", "--dataset=mine", "--preset=best"), "--preset: expected one of demo"),
+        (CONVVAE, ("--dataset=nothing",), "nothing: no such folder"),
+        (CONVVAE, ("--dataset=mine", "--run_name=big"), "kernel_sizes: layer enc_conv3"),
+        (MDNRNN, ("--vae=logs/whole_convvae", "--dataset=mine", "--preset=best"), "--preset: expected one of demo"),
     ):  # fmt: skip
-        code, _, err = run(command, *flags, cwd=folder)
+        code, _, err = run_here(command, *flags, cwd=folder)
         assert code == 2
-        lines = [line for line in err.splitlines() if line.startswith(f"{command}.py: ")]
+        lines = [line for line in err.splitlines() if line.startswith(f"{command.name}: ")]
         assert len(lines) == 1 and re.search(message, err), err
     assert not (folder / "logs" / "big_convvae").exists()
