@@ -12,6 +12,7 @@ from seqvae.physics import WORLDS, write_dataset, write_episode
 from worldmodels.data import PUSHED_BALLS
 
 ROOT = Path(__file__).parents[1]
+MAKE_TARGETS = {"demo", "demo-worldmodels", "test", "test-all", "soak", "lint"}
 _SRUN = {"ntasks", "distribution"}  # flags of SLURM's own command
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -58,13 +59,15 @@ def test_links_and_flags_exist(document):
     for target in re.findall(r"\]\((?!http)([^)#]+)\)", text):
         assert ((ROOT / document).parent / target).exists(), target
     sources = "".join(
-        p.read_text(encoding="utf-8") for f in ("examples", "datasets", "benchmarks") for p in (ROOT / f).glob("*.py")
+        p.read_text(encoding="utf-8")
+        for f in ("examples", "datasets", "benchmarks", "tests/soak")
+        for p in (ROOT / f).glob("*.py")
     )
     known = {"help", "resume", "overwrite"} | _SRUN
     known |= {field.name for name in COMMANDS for field in dataclasses.fields(command(name).settings)}
     for flag in set(re.findall(r"--(\w+)", text)) - known:
         assert flag.removeprefix("no") in known or f'"{flag}"' in sources, flag
-    for target in set(re.findall(r"make ([a-z-]+)\b", text)) & {"demo", "demo-worldmodels", "test", "test-all", "lint"}:
+    for target in set(re.findall(r"make ([a-z-]+)\b", text)) & MAKE_TARGETS:
         assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)
 
 
