@@ -81,3 +81,15 @@ def test_every_row_of_the_differences_names_tests_that_exist(document, least):
     for row in rows:
         for name in re.findall(r"`(test_\w+)`", row.split("|")[-2]):
             assert f"def {name}(" in sources, name
+
+
+def test_every_row_about_robustness_names_a_test_that_exists():
+    page = (ROOT / "docs" / "robustness.md").read_text(encoding="utf-8")
+    accidents = page[: page.index("## Soak tests")]
+    header, line = "| what happens | what you see | test |", "|---|---|---|"
+    rows = [row for row in accidents.splitlines() if row.startswith("|") and row not in (header, line)]
+    assert len(rows) >= 50
+    for row in rows:
+        found = re.fullmatch(r"\|[^|]+\|[^|]+\| `(tests/\S+\.py)::(test_\w+)` \|", row)
+        assert found, row
+        assert f"def {found[2]}(" in (ROOT / found[1]).read_text(encoding="utf-8"), row
