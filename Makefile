@@ -12,7 +12,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .PHONY: demo demo-worldmodels demo-vrae demo-vame test test-all soak lint clean
 
-$(VENV)/.installed: setup.py
+$(VENV)/.installed: setup.py pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install --quiet --upgrade pip
 	$(PY) -m pip install --quiet --editable ".[test,dev]"
@@ -45,6 +45,10 @@ lint: $(VENV)/.installed
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m basedpyright --pythonpath $(PY)
+	$(PY) -m check_jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(PY) -m check_jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/*.yml
+	$(PY) -m check_jsonschema --builtin-schema vendor.citation-file-format --default-filetype yaml CITATION.cff
+	$(VENV)/bin/zizmor --offline --quiet .github
 
 clean:
 	rm -rf build *.egg-info .pytest_cache .ruff_cache
