@@ -36,7 +36,9 @@ def test_gaps_equal_tfps_mask_where_the_matrices_do_not_depend_on_the_codes(data
     model = make(K=1)
     ours = model.filter(a, mask, u)
     mixed = model._states.mixed(tf.constant(a), tf.constant(u))
-    theirs = tf.function(filter_and_smooth, autograph=False)(tf.constant(a), tf.constant(mask), mixed, model._covariances)
+    theirs = tf.function(filter_and_smooth, autograph=False)(
+        tf.constant(a), tf.constant(mask), mixed, model._covariances
+    )
     for name in ("log_likelihood", "mean", "cov"):
         np.testing.assert_allclose(getattr(ours, name), theirs[name], err_msg=name, **FLOAT64)
     for name in ("predicted_mean", "predicted_cov"):
