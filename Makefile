@@ -2,14 +2,17 @@
 # make demo-worldmodels   pushed balls, ConvVAE, MDN-RNN, dream: logs/demo_convvae/, logs/demo_mdnrnn/
 # make demo-vrae   paths of balls to codes: logs/demo_vrae/;  make demo-vame  poses to motifs: logs/demo_vame/
 # make test      the test suite;  make test-all adds the slow tests;  make lint checks style and types
+# make soak      kills runs at random moments and reads mutated files (docs/robustness.md); KILLS=, FILES= set the counts
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
+KILLS ?= 2
+FILES ?= 1000
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo demo-worldmodels demo-vrae demo-vame test test-all lint clean
+.PHONY: demo demo-worldmodels demo-vrae demo-vame test test-all soak lint clean
 
-$(VENV)/.installed: setup.py
+$(VENV)/.installed: setup.py pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install --quiet --upgrade pip
 	$(PY) -m pip install --quiet --editable ".[test,dev]"
@@ -34,10 +37,18 @@ test: $(VENV)/.installed
 test-all: $(VENV)/.installed
 	$(PY) -m pytest
 
+soak: $(VENV)/.installed
+	$(PY) -m tests.soak.kills --kills=$(KILLS)
+	$(PY) -m tests.soak.fuzz_files --count=$(FILES)
+
 lint: $(VENV)/.installed
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m basedpyright --pythonpath $(PY)
+	$(PY) -m check_jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(PY) -m check_jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/*.yml
+	$(PY) -m check_jsonschema --builtin-schema vendor.citation-file-format --default-filetype yaml CITATION.cff
+	$(VENV)/bin/zizmor --offline --quiet .github
 
 clean:
 	rm -rf build *.egg-info .pytest_cache .ruff_cache

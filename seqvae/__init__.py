@@ -4,4 +4,4 @@
 `seqvae.training` is the GradientTape loop, `seqvae.plotting` turns arrays into pictures and videos.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

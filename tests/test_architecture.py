@@ -11,7 +11,9 @@ ROOT = Path(__file__).parents[1]
 FAMILIES = ("kvae", "worldmodels", "vrae")
 PACKAGES = [p for p in ("seqvae", *FAMILIES) if (ROOT / p).is_dir()]
 MODULES = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
-SOURCES = MODULES + [p for folder in ("examples", "datasets", "benchmarks") for p in (ROOT / folder).rglob("*.py")]
+SOURCES = MODULES + [
+    p for folder in ("examples", "datasets", "benchmarks", "tests/soak") for p in (ROOT / folder).rglob("*.py")
+]
 
 
 def imports(path):

@@ -1,5 +1,6 @@
 """The wheel holds the packages and nothing else, and its commands work from an empty folder."""
 
+import email
 import os
 import subprocess
 import sys
@@ -53,6 +54,22 @@ def wheel(tmp_path_factory):
     assert {p.relative_to(ROOT).as_posix() for name in tops for p in (ROOT / name).rglob("*.py")} <= set(names)
     assert {f"{name}/py.typed" for name in tops} <= set(names)  # type checkers then read the annotations
     return wheel
+
+
+def test_the_metadata_are_those_of_pyproject(wheel):
+    archive = zipfile.ZipFile(wheel)
+    folder = f"seqvae-{seqvae.__version__}.dist-info"
+    metadata = email.message_from_bytes(archive.read(f"{folder}/METADATA"))
+    assert (metadata["Name"], metadata["Version"]) == ("seqvae", seqvae.__version__)
+    assert (metadata["License-Expression"], metadata["Author"]) == ("MIT", "The seqvae developers")
+    assert metadata["Requires-Python"] == "<3.14,>=3.11"
+    assert {"test", "dev", "gpu", "onnx"} <= set(metadata.get_all("Provides-Extra"))
+    assert "seqvae = seqvae.cli:main" in archive.read(f"{folder}/entry_points.txt").decode()
+
+
+def test_the_citation_is_of_this_version():
+    lines = (ROOT / "CITATION.cff").read_text(encoding="utf-8").splitlines()
+    assert f"version: {seqvae.__version__}" in lines
 
 
 def test_the_installed_commands_run_in_an_empty_folder(wheel, tmp_path):

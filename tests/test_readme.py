@@ -12,6 +12,7 @@ from seqvae.physics import WORLDS, write_dataset, write_episode
 from worldmodels.data import PUSHED_BALLS
 
 ROOT = Path(__file__).parents[1]
+MAKE_TARGETS = {"demo", "demo-worldmodels", "test", "test-all", "soak", "lint"}
 _SRUN = {"ntasks", "distribution"}  # flags of SLURM's own command
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -58,13 +59,15 @@ def test_links_and_flags_exist(document):
     for target in re.findall(r"\]\((?!http)([^)#]+)\)", text):
         assert ((ROOT / document).parent / target).exists(), target
     sources = "".join(
-        p.read_text(encoding="utf-8") for f in ("examples", "datasets", "benchmarks") for p in (ROOT / f).glob("*.py")
+        p.read_text(encoding="utf-8")
+        for f in ("examples", "datasets", "benchmarks", "tests/soak")
+        for p in (ROOT / f).glob("*.py")
     )
     known = {"help", "resume", "overwrite"} | _SRUN
     known |= {field.name for name in COMMANDS for field in dataclasses.fields(command(name).settings)}
     for flag in set(re.findall(r"--(\w+)", text)) - known:
         assert flag.removeprefix("no") in known or f'"{flag}"' in sources, flag
-    for target in set(re.findall(r"make ([a-z-]+)\b", text)) & {"demo", "demo-worldmodels", "test", "test-all", "lint"}:
+    for target in set(re.findall(r"make ([a-z-]+)\b", text)) & MAKE_TARGETS:
         assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)
 
 
@@ -78,3 +81,15 @@ def test_every_row_of_the_differences_names_tests_that_exist(document, least):
     for row in rows:
         for name in re.findall(r"`(test_\w+)`", row.split("|")[-2]):
             assert f"def {name}(" in sources, name
+
+
+def test_every_row_about_robustness_names_a_test_that_exists():
+    page = (ROOT / "docs" / "robustness.md").read_text(encoding="utf-8")
+    accidents = page[: page.index("## Soak tests")]
+    header, line = "| what happens | what you see | test |", "|---|---|---|"
+    rows = [row for row in accidents.splitlines() if row.startswith("|") and row not in (header, line)]
+    assert len(rows) >= 50
+    for row in rows:
+        found = re.fullmatch(r"\|[^|]+\|[^|]+\| `(tests/\S+\.py)::(test_\w+)` \|", row)
+        assert found, row
+        assert f"def {found[2]}(" in (ROOT / found[1]).read_text(encoding="utf-8"), row

@@ -1,4 +1,4 @@
-"""benchmarks/kills.py, with two kills of each command."""
+"""A short form of kills.py: two kills of each command."""
 
 import json
 import subprocess
@@ -7,15 +7,16 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "kills.py"
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", ("run_kvae", "run_convvae", "run_mdnrnn", "run_vrae", "run_vame"))
-def test_runs_killed_at_random_moments_end_as_if_they_had_not_been(tmp_path, command):
+def test_runs_killed_at_random_moments_end_with_the_same_weights(tmp_path, command):
     done = subprocess.run(
-        [sys.executable, SCRIPT, f"--commands={command}", "--kills=2", "--seed=4", f"--out={tmp_path / 'kills.json'}"],
-        capture_output=True, text=True, timeout=900,
+        [sys.executable, "-m", "tests.soak.kills", f"--commands={command}", "--kills=2", "--seed=4",
+         f"--out={tmp_path / 'kills.json'}"],
+        capture_output=True, text=True, timeout=900, cwd=ROOT,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     (found,) = json.loads((tmp_path / "kills.json").read_text())

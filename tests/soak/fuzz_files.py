@@ -1,11 +1,11 @@
-"""Files from strangers: valid files of every kind that is read, mutated at random, then read.
+"""Soak test: reads mutated copies of a valid file of every kind that the project reads.
 
-    python benchmarks/fuzz_files.py --count=100000          # of each kind, hours
-    python benchmarks/fuzz_files.py --kinds=checkpoint,yaml --count=1000
+    python -m tests.soak.fuzz_files --count=100000          # of each kind, hours
+    python -m tests.soak.fuzz_files --kinds=checkpoint,yaml --count=1000
 
-Reading one must load it or raise a named error that says which file, within 5 seconds, with less than 2 GB of memory beside
-what the process had before. It prints a JSON line for each kind; the exit status is 1 if anything else happened. File i of a
-kind depends on --seed and i alone, and is kept in --keep where reading it failed.
+Reading a mutated file must return its content or raise an error that names the file, within 5 seconds and with less than
+2 GB of additional memory. The script prints a JSON line for each kind. The exit status is 1 if anything else happened.
+File i of a kind depends only on --seed and i. Files that fail are kept in the folder --keep.
 """
 
 import importlib.util
@@ -25,9 +25,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 from absl import app, flags
-from timing import memory, show
 
 import worldmodels
+from benchmarks.timing import memory, show
 from seqvae import data
 from seqvae.commands import saved_config
 from seqvae.data import open_shards
@@ -41,10 +41,10 @@ from vrae.vame.keypoints import read_deeplabcut
 from vrae.vame.segmenters import HMMSegmenter, load_segmenter
 from worldmodels import original as world_models
 
-flags.DEFINE_integer("count", 1000, "mutated files of each kind")
-flags.DEFINE_list("kinds", [], "which; default: all")
-flags.DEFINE_integer("seed", 0, "of the mutations")
-flags.DEFINE_string("keep", "", "folder for the files whose reading failed")
+flags.DEFINE_integer("count", 1000, "number of mutated files of each kind")
+flags.DEFINE_list("kinds", [], "kinds to read; default: all")
+flags.DEFINE_integer("seed", 0, "seed of the mutations")
+flags.DEFINE_string("keep", "", "folder for the files that fail")
 
 _SECONDS, _MEMORY_MB = 5.0, 2048
 _PIECES = (b"", b"\0", b"nan", b"-1", b"1e999", b"9" * 30, b"[" * 500, b"{", b"\xff\xfe", b"\n", b",", b"'", b": ",
@@ -52,7 +52,7 @@ _PIECES = (b"", b"\0", b"nan", b"-1", b"1e999", b"9" * 30, b"[" * 500, b"{", b"\
 
 
 class Kind(NamedTuple):
-    """ending: of the file's name. write: a valid file to a path. read: reads one."""
+    """ending: file name extension. write: writes a valid file to a path. read: reads a file."""
 
     ending: str
     write: Callable[[Path], object]
@@ -60,7 +60,7 @@ class Kind(NamedTuple):
 
 
 def kinds() -> dict[str, Kind]:
-    """Every kind of file that the project reads by itself."""
+    """The kinds of file that the project reads, by name."""
     rng = np.random.default_rng(0)
     model = vame.rnn_model.RNN_VAE(4, 2, 3, True, 1, 2, 2, 2, 2)
     frames = rng.random((3, 4, 6, 6)).astype(np.float32)
@@ -92,7 +92,7 @@ def kinds() -> dict[str, Kind]:
 
 
 def _write_set(path: Path) -> None:
-    """Two shards and their index, which becomes the file that is altered."""
+    """Write two shards and their index. The index is copied to `path`, and that copy is mutated."""
     for i in range(2):
         data.write_shard(path.parent / f"{i}.npz", {"x": np.arange(3 + i)})
     data.open_shards(path.parent, {})
@@ -103,7 +103,7 @@ def _read_set(path: Path) -> None:
     (path.parent / "index.json").write_bytes(path.read_bytes())
     found = data.open_shards(path.parent, {})
     if [found.read(i)["x"].tolist() for i in range(2)] != [[0, 1, 2], [0, 1, 2, 3]]:
-        raise AssertionError("an altered index changed what is read")
+        raise AssertionError("a mutated index changed the arrays")
 
 
 def _write_keras(path: Path) -> None:
@@ -128,7 +128,7 @@ def _write_checkpoint(path: Path) -> None:
 def _read_checkpoint(path: Path) -> None:
     arrays, position = Checkpoints(path.parent, {"size": 3}).load(path)
     if position != {"epoch": 1} or not np.array_equal(arrays["model/0/w"], np.ones((3, 4))) or len(arrays) != 1:
-        raise AssertionError("an altered checkpoint was taken for whole")
+        raise AssertionError("a mutated checkpoint was accepted")
 
 
 def _episodes(path: Path) -> None:
@@ -136,7 +136,7 @@ def _episodes(path: Path) -> None:
 
 
 def mutated(content: bytes, rng: random.Random) -> bytes:
-    """The content after one to four changes: bits, bytes, pieces cut, doubled, moved or put in."""
+    """The content after one to four changes: bits flipped, bytes replaced, pieces cut, repeated, moved or inserted."""
     for _ in range(rng.randint(1, 4)):
         first = rng.randint(0, len(content))
         last = min(len(content), first + rng.choice((1, 1, 4, 16, 200)))
@@ -159,7 +159,7 @@ def mutated(content: bytes, rng: random.Random) -> bytes:
 
 
 def trial(kind: Kind, path: Path) -> str:
-    """What reading the file came to: "loaded", "refused", or what went wrong."""
+    """Read the file. Returns "loaded", "refused", or a description of the failure."""
     began = time.perf_counter()
     try:
         kind.read(path)
@@ -173,15 +173,15 @@ def trial(kind: Kind, path: Path) -> str:
 
 
 def run(name: str, kind: Kind, count: int, seed: int, keep: str = "") -> dict:
-    """Reads `count` mutated files; how many loaded, were refused, and what else happened."""
+    """Read `count` mutated files. Returns the numbers of loaded, refused and failed files, and the first failures."""
     tally, failures = {"loaded": 0, "refused": 0}, {}
     before = memory("VmRSS", reset=True)
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"of-a-stranger{kind.ending}"
+        path = Path(folder) / f"mutated{kind.ending}"
         kind.write(path)
         whole = path.read_bytes()
         if trial(kind, path) != "loaded":
-            raise AssertionError(f"{name}: the file that was not altered is refused")
+            raise AssertionError(f"{name}: the valid file is refused")
         for i in range(count):
             if i % 1000 == 999:
                 keras.utils.clear_session()  # Keras remembers the names of all layers: 15 KB a model
@@ -211,7 +211,7 @@ def main(argv):
     del argv
     found, all_kinds = [], kinds()
     size = int(memory("VmSize") + _MEMORY_MB) * 2**20
-    resource.setrlimit(resource.RLIMIT_AS, (size, size))  # one great allocation fails at once
+    resource.setrlimit(resource.RLIMIT_AS, (size, size))  # a single large allocation fails immediately
     for name in flags.FLAGS.kinds or all_kinds:
         found.append(run(name, all_kinds[name], flags.FLAGS.count, flags.FLAGS.seed, flags.FLAGS.keep))
         show(**found[-1])

@@ -1,11 +1,11 @@
-"""Kills small trainings of every command at random moments (SIGKILL) and resumes them, again and again.
+"""Soak test: kills small trainings of every command at random moments (SIGKILL) and resumes them until they end.
 
-    python benchmarks/kills.py --kills=200                        # of each command
-    python benchmarks/kills.py --commands=run_vame --kills=10
+    python -m tests.soak.kills --kills=200                       # of each command
+    python -m tests.soak.kills --commands=run_vame --kills=10
 
-A run is killed and resumed until it ends, then the next begins, until there were enough kills. Every resume must succeed, and
-every run must end with the weights and the log of the run that was never killed. It prints a JSON line for each run, and adds
-one for each command to the file --out; the exit status is 1 if anything differed.
+Runs are started, killed and resumed until there were the given number of kills. Every resume must succeed. Every run must end
+with the weights and the log of a run that was not killed. The script prints a JSON line for each run and appends one for each
+command to the file --out. The exit status is 1 if a run differs.
 """
 
 import json
@@ -27,22 +27,21 @@ from seqvae.data import save
 from seqvae.files import write_json
 from seqvae.physics import WORLDS, record
 
-flags.DEFINE_integer("kills", 100, "how many, of each command")
-flags.DEFINE_list("commands", [], "which; default: all")
-flags.DEFINE_integer("seed", 0, "of the moments")
-flags.DEFINE_string("out", "", "a JSON file to which each command's last line is added")
+flags.DEFINE_integer("kills", 100, "number of kills of each command")
+flags.DEFINE_list("commands", [], "commands to run; default: all")
+flags.DEFINE_integer("seed", 0, "seed of the moments of the kills")
+flags.DEFINE_string("out", "", "JSON file to which the last line of each command is appended")
 
-_FLAGS = ("kills", "commands", "seed", "out")
 _ERRORS = "errors.txt"
-# Its children have the libraries imported: a life is the command's own time, and more moments of it are tried.
+# Its children start with the libraries imported, so that kills fall into the command's own work, not into imports.
 _SERVER = multiprocessing.get_context("forkserver")
 _SERVER.set_forkserver_preload(["keras", "tensorflow_probability", "seqvae.physics", "seqvae.plotting", "hmmlearn.hmm"])
-_EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+_EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 
 class Command(NamedTuple):
-    """family: ends the names of its runs. flags: of a small training. training: the folder, in a run's, of its log and its
-    checkpoints."""
+    """family: suffix of its run folders. flags: settings of a small training. training: the folder of the log and the
+    checkpoints, relative to the run folder."""
 
     family: str
     flags: tuple[str, ...]
@@ -68,11 +67,11 @@ COMMANDS = {
         "--hidden_size_pred=3", "--prediction_steps=2", "--kmeans_loss=2", "--batch_size=16", "--steps_per_epoch=3",
         "--kl_start=0", "--annealtime=1", "--n_clusters=3", "--max_epochs=12"), "model"),
 }  # fmt: skip
-"""In an order in which each finds what it needs of those before it."""
+"""In order of dependence: run_mdnrnn reads a run of run_convvae."""
 
 
 def make_data(folder: Path) -> None:
-    """What the small trainings read."""
+    """Write the datasets of the small trainings."""
     rng = np.random.default_rng(0)
     save(folder / "balls.npz", {"images": record(WORLDS["box"], sequences=14, steps=9)["images"][:, :, ::2, ::2]})
     for i in range(10):
@@ -92,11 +91,9 @@ def start(folder: Path, command: str, name: str, resume: bool) -> BaseProcess:
 
 
 def _life(folder: Path, command: str, arguments: list[str]) -> None:
-    """What a command does, in a process that has imported TensorFlow already."""
+    """Run a command in a process that has already imported TensorFlow."""
     os.chdir(folder)
     os.environ |= {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
-    for name in _FLAGS:  # the command has one of the same name
-        delattr(flags.FLAGS, name)
     for stream, name in ((1, os.devnull), (2, _ERRORS)):
         os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream)
     path = _EXAMPLES / f"{command}.py"
@@ -116,17 +113,17 @@ def run_folder(folder: Path, command: str, name: str) -> Path:
 
 
 def outcome(folder: Path, command: str, name: str) -> tuple[dict, list[dict]]:
-    """The arrays of the last checkpoint (weights and slots) and the log without its times."""
+    """The arrays of the last checkpoint (weights and optimiser slots) and the log without its times."""
     run = run_folder(folder, command, name) / COMMANDS[command].training
     with np.load(max((run / "checkpoints").glob("step-*.npz")), allow_pickle=False) as file:
-        # what the checkpoint says of itself holds times
+        # keys with __ are the checkpoint's own metadata, which holds times
         arrays = {key: file[key] for key in file.files if not key.startswith("__")}
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     return arrays, [{key: value for key, value in line.items() if key != "seconds"} for line in lines]
 
 
 def run_with_kills(folder: Path, command: str, name: str, longest: float, kills: int, moments: random.Random) -> int:
-    """One run to its end, killed at most `kills` times, each life at most `longest` seconds; returns the kills."""
+    """Run to the end with at most `kills` kills, each after at most `longest` seconds. Returns the number of kills."""
     done = 0
     while True:
         begun = (run_folder(folder, command, name) / "config.json").exists()
@@ -142,8 +139,8 @@ def run_with_kills(folder: Path, command: str, name: str, longest: float, kills:
 
 
 def kill(folder: Path, command: str, wanted: int, moments: random.Random) -> dict:
-    """Runs of a command until there were as many kills as wanted."""
-    _SERVER.Process(target=int).start()  # the server imports before anything is timed
+    """Start runs of a command until there were `wanted` kills."""
+    _SERVER.Process(target=int).start()  # the server imports the libraries before the timing starts
     began = time.monotonic()
     finish(folder, start(folder, command, "whole", resume=False))
     longest = 0.7 * (time.monotonic() - began)
@@ -158,7 +155,7 @@ def kill(folder: Path, command: str, wanted: int, moments: random.Random) -> dic
         kills, runs = kills + count, runs + 1
         print(json.dumps({"command": command, "run": name, "kills": count, "equal": same}), flush=True)
         if not same:
-            raise SystemExit(f"{command}, {name} did not end as the run that was never killed")
+            raise SystemExit(f"{command}, {name} differs from the run that was not killed")
     return {"command": command, "kills": kills, "runs": runs, "resumes_failed": 0, "runs_that_differed": 0}
 
 
