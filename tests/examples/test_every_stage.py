@@ -13,7 +13,7 @@ import worldmodels.config
 from seqvae.data import save
 from seqvae.data.batches import Batches
 from seqvae.training import Checkpoints, Stage, Trainer
-from tests.command_lines import assert_every_setting_is_in_a_fast_row, every, in_turn, train
+from tests.command_lines import assert_every_setting_is_in_a_row, every, in_turn, train
 from tests.vrae.test_vame_training import sessions
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -51,7 +51,7 @@ def run_convvae(load_script):
     return load_script(EXAMPLES / "run_convvae.py")
 
 
-@pytest.mark.parametrize("row", every(CONVVAE, 5))
+@pytest.mark.parametrize("row", every(CONVVAE, 5, fast=(0, 1)))
 def test_convvae(run_convvae, without_figures, tmp_path, row):
     layers = "--filters=3,4 --kernel_sizes=4,4 --decoder_filters=4 --decoder_kernel_sizes=5,6 --z_size=3"
     size = 6 if row["last batch"] == "full" else 7  # of 12 frames
@@ -148,7 +148,7 @@ VRAE_MODEL = {
 }
 
 
-@pytest.mark.parametrize("row", every(VRAE_MODEL, 0))
+@pytest.mark.parametrize("row", every(VRAE_MODEL, 0, fast=(1,)))
 def test_vrae_with_other_likelihoods_and_a_condition(tmp_path, row):
     rng = np.random.default_rng(0)
     tokens = row["likelihood"] == "categorical"
@@ -193,7 +193,7 @@ def run_vame(load_script):
     return load_script(EXAMPLES / "run_vame.py")
 
 
-@pytest.mark.parametrize("row", every(VAME, 10))
+@pytest.mark.parametrize("row", every(VAME, 10, fast=(1,)))
 def test_vame(run_vame, without_figures, monkeypatch, tmp_path, row):
     monkeypatch.setattr(
         "vrae.vame.workflow.Config", lambda **given: vrae.vame.config.Config(**given | KEYS[row["keys"]])
@@ -212,5 +212,5 @@ def test_vame(run_vame, without_figures, monkeypatch, tmp_path, row):
 
 
 @pytest.mark.parametrize("factors", (CONVVAE, MDNRNN, VRAE, VRAE_MODEL, VAME))
-def test_every_setting_is_in_a_fast_row(factors):
-    assert_every_setting_is_in_a_fast_row(factors)
+def test_every_setting_is_in_a_row(factors):
+    assert_every_setting_is_in_a_row(factors)

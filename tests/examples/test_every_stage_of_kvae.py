@@ -9,7 +9,7 @@ import kvae.config
 import kvae.stages
 from seqvae.data import save, write_shard
 from tests.all_pairs import all_pairs
-from tests.command_lines import assert_every_setting_is_in_a_fast_row, every, in_turn, train
+from tests.command_lines import assert_every_setting_is_in_a_row, every, in_turn, train
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "run_kvae.py"
 EPOCHS = ("only_vae_epochs", "kf_update_steps", "dynamics_epochs", "refine_epochs")
@@ -65,7 +65,7 @@ def run_kvae(load_script):
     return load_script(SCRIPT)
 
 
-@pytest.mark.parametrize("row", every(KVAE, 20))
+@pytest.mark.parametrize("row", every(KVAE, 20, fast=()))
 def test_kvae(run_kvae, without_figures, monkeypatch, tmp_path, row):
     stages = kvae.stages.stages
     monkeypatch.setattr(
@@ -83,11 +83,29 @@ def test_kvae(run_kvae, without_figures, monkeypatch, tmp_path, row):
     assert line["stage"] == row["stage"]
 
 
+@pytest.mark.parametrize(
+    "epochs, stages",
+    [
+        ("--num_epochs=1 --kf_update_steps=0 --dynamics_epochs=1", ["all", "dynamics"]),
+        pytest.param(
+            "--num_epochs=3 --only_vae_epochs=1 --kf_update_steps=1 --dynamics_epochs=1 --refine_epochs=1", list(STAGES),
+            marks=pytest.mark.slow,
+        ),
+    ],
+    ids=["two", "every"],
+)  # fmt: skip
+def test_stages_follow_each_other_on_data_with_gaps(run_kvae, without_figures, tmp_path, epochs, stages):
+    row = dict(gaps="nan", controls=True, steps=4, pixels="float", files="shards") | {"last batch": "full"}
+    small = "--num_filters=2 --dim_z=3 --alpha_units=3 --batch_size=2"
+    lines = train(run_kvae, f"--dataset={videos(tmp_path, row)} {small} {epochs}", tmp_path)
+    assert [line["stage"] for line in lines] == stages
+
+
 def test_every_stage_of_the_kvae_is_among_the_rows():
     model = kvae.KVAE((8, 8), num_filters=(2,), alpha_units=2)
     made = kvae.stages.stages(model, num_epochs=3, **dict.fromkeys(EPOCHS, 1), codes=dict)
     assert {stage.name for stage in made} == set(STAGES) == {row["stage"] for row in all_pairs(KVAE)}
 
 
-def test_every_setting_of_the_kvae_is_in_a_fast_row():
-    assert_every_setting_is_in_a_fast_row(KVAE)
+def test_every_setting_of_the_kvae_is_in_a_row():
+    assert_every_setting_is_in_a_row(KVAE)
