@@ -11,11 +11,11 @@ from vrae.likelihoods import Bernoulli, Categorical, Gaussian
 
 
 class Decoder(keras.layers.Layer):
-    """p(x | z): RNN cells started from a picture of the code, which they hear at every step.
+    """p(x | z): RNN cells whose first states are projections of z, which is also an input at every step.
 
     Args:
         context_size: of the code and the condition together. likelihood: of `vrae.likelihoods`.
-        autoregressive: the last value is heard too.
+        autoregressive: the value of the step before is an input too.
         segment_steps: None: one stretch. Otherwise a conductor RNN writes a code for every segment of so many steps from z,
             and the cells start anew from each (Roberts et al. 2018).
     """
@@ -58,8 +58,10 @@ class Decoder(keras.layers.Layer):
         """Outputs of the likelihood [B, steps, output_size], in the variables' type.
 
         Args:
-            context: [B, context_size]. given: [B, steps, feature_size], the true values; None: its own are heard.
-            forcing: probability that a true value is heard in place of its own, drawn for every step and sequence.
+            context: [B, context_size]. given: [B, steps, feature_size], the true values; None: free-running, each output
+                is the next step's input.
+            forcing: probability of teacher forcing: the true value is the input in place of the output, drawn for
+                every step and sequence.
             seed: [2] int32, of those draws.
         """
         contexts = self._contexts(context, steps)
@@ -74,8 +76,8 @@ class Decoder(keras.layers.Layer):
             if self._segment is not None:
                 begins = tf.equal(t % self._segment, 0)
                 states = [tf.where(begins, new, old) for new, old in zip(self._first(now), states, strict=True)]
-            heard = tf.concat([now, tf.cast(value, now.dtype)], -1) if self._autoregressive else now
-            hidden, states = self._cells(heard, states)
+            inputs = tf.concat([now, tf.cast(value, now.dtype)], -1) if self._autoregressive else now
+            hidden, states = self._cells(inputs, states)
             output = tf.cast(self.to_output(hidden), dtype)
             if self._autoregressive:
                 value = self._likelihood.inputs(self._likelihood.mode(output))
@@ -93,7 +95,7 @@ class Decoder(keras.layers.Layer):
         return tf.transpose(loop[3].stack(), [1, 0, 2])
 
     def _contexts(self, context, steps) -> tf.Tensor:
-        """What is heard at each step besides the last value: [steps, B, ...]."""
+        """The inputs of each step besides the last value: [steps, B, ...]."""
         context = tf.cast(context, self.compute_dtype)
         if self._segment is None:
             return tf.tile(context[None], [steps, 1, 1])
@@ -110,9 +112,9 @@ class Decoder(keras.layers.Layer):
     def _first(self, context) -> list[tf.Tensor]:
         return tf.split(self.to_states(context), self._sizes, axis=-1)
 
-    def _cells(self, heard, states):
+    def _cells(self, inputs, states):
         after, each = [], len(states) // len(self.cells)
         for i, cell in enumerate(self.cells):
-            heard, now = cell(heard, states[i * each : (i + 1) * each])
+            inputs, now = cell(inputs, states[i * each : (i + 1) * each])
             after += now if isinstance(now, list | tuple) else [now]
-        return heard, after
+        return inputs, after

@@ -17,7 +17,7 @@ class BidirectionalGRU(keras.layers.Bidirectional):
     """`keras.layers.Bidirectional` of two GRUs with `return_sequences` and `return_state`; computes what it computes."""
 
     def call(self, sequences: tf.Tensor, initial_state: Sequence[tf.Tensor] | None = None, steps: int | None = None):
-        """sequences [B, T, F], or [B, 1, F] and the `steps` at which it is heard; initial_state: None (zeros) or [forward,
+        """sequences [B, T, F], or [B, 1, F] and the `steps` at which it is the input; initial_state: None (zeros) or [forward,
         backward], each [B, units].
 
         Returns:
@@ -48,16 +48,16 @@ def _states(inputs, count, cell: keras.layers.GRUCell, first, scan):
 
 @tf.custom_gradient
 def _scan_forward(inputs, count, first, recurrent, bias) -> Any:
-    after, heard = _scan(inputs, count, first, recurrent, bias)
+    after, recurrent_input = _scan(inputs, count, first, recurrent, bias)
     before = tf.concat([first[None], after[:-1]], 0)
-    return after, _gradient(inputs, count, before, heard, recurrent, lambda i: count - 1 - i)
+    return after, _gradient(inputs, count, before, recurrent_input, recurrent, lambda i: count - 1 - i)
 
 
 @tf.custom_gradient
 def _scan_backward(inputs, count, first, recurrent, bias) -> Any:
-    after, heard = (tf.reverse(x, [0]) for x in _scan(tf.reverse(inputs, [0]), count, first, recurrent, bias))
+    after, recurrent_input = (tf.reverse(x, [0]) for x in _scan(tf.reverse(inputs, [0]), count, first, recurrent, bias))
     before = tf.concat([after[1:], first[None]], 0)
-    return after, _gradient(inputs, count, before, heard, recurrent, lambda i: i)
+    return after, _gradient(inputs, count, before, recurrent_input, recurrent, lambda i: i)
 
 
 def _scan(inputs, count, first, recurrent, bias):
@@ -69,10 +69,14 @@ def _scan(inputs, count, first, recurrent, bias):
     units, given = recurrent.shape[0], None if inputs.shape[0] == 1 else _read(inputs)
 
     def step(i, h, *lists):
-        heard = tf.nn.bias_add(tf.matmul(h, recurrent), bias)
-        update, _, candidate = _gates(inputs[0] if given is None else given.read(i), heard)
+        recurrent_input = tf.nn.bias_add(tf.matmul(h, recurrent), bias)
+        update, _, candidate = _gates(inputs[0] if given is None else given.read(i), recurrent_input)
         after = candidate + update * (h - candidate)
-        return i + 1, after, *(kept.write(i, value) for kept, value in zip(lists, (after, heard), strict=True))
+        return (
+            i + 1,
+            after,
+            *(kept.write(i, value) for kept, value in zip(lists, (after, recurrent_input), strict=True)),
+        )
 
     lists = _list(count, inputs.dtype, units), _list(count, inputs.dtype, 3 * units)
     _, _, *lists = tf.while_loop(
@@ -81,43 +85,49 @@ def _scan(inputs, count, first, recurrent, bias):
     return [kept.stack() for kept in lists]
 
 
-def _gates(x, heard):
+def _gates(x, recurrent_input):
     """Update, reset and candidate, of projected inputs and states [..., 3 * units]."""
-    units = heard.shape[-1] // 3
-    update, reset = tf.split(tf.sigmoid(x[..., : 2 * units] + heard[..., : 2 * units]), 2, axis=-1)
-    return update, reset, tf.tanh(x[..., 2 * units :] + reset * heard[..., 2 * units :])
+    units = recurrent_input.shape[-1] // 3
+    update, reset = tf.split(tf.sigmoid(x[..., : 2 * units] + recurrent_input[..., : 2 * units]), 2, axis=-1)
+    return update, reset, tf.tanh(x[..., 2 * units :] + reset * recurrent_input[..., 2 * units :])
 
 
-def _gradient(inputs, count, before, heard, recurrent, place):
+def _gradient(inputs, count, before, recurrent_input, recurrent, place):
     """The gradient of `_scan`. It reads no lists of the loop, which a SavedModel could not hold; the gates are computed
     again, for all steps at once. before: the states before the steps. place: where in time its i-th step is."""
     units = recurrent.shape[0]
 
     def gradient(d_after):
-        update, reset, candidate = _gates(inputs, heard)
+        update, reset, candidate = _gates(inputs, recurrent_input)
         by_candidate = (1.0 - update) * (1.0 - candidate * candidate)
         by_update = (before - candidate) * update * (1.0 - update)
-        by_reset = by_candidate * heard[..., 2 * units :] * reset * (1.0 - reset)
-        by_heard = tf.concat([by_update, by_reset, by_candidate * reset], -1)  # d heard / d h, and so on
+        by_reset = by_candidate * recurrent_input[..., 2 * units :] * reset * (1.0 - reset)
+        by_recurrent_input = tf.concat(
+            [by_update, by_reset, by_candidate * reset], -1
+        )  # d recurrent_input / d h, and so on
         by_input = tf.concat([by_update, by_reset, by_candidate], -1)
-        d_states, updates, factors = _read(d_after), _read(update), _read(by_heard)
+        d_states, updates, factors = _read(d_after), _read(update), _read(by_recurrent_input)
 
         def back(i, d_h, kept):
             t = place(i)
             d_h += d_states.read(t)
-            d_heard = tf.concat([d_h, d_h, d_h], -1) * factors.read(t)
-            return i + 1, d_h * updates.read(t) + tf.matmul(d_heard, recurrent, transpose_b=True), kept.write(t, d_h)
+            d_recurrent_input = tf.concat([d_h, d_h, d_h], -1) * factors.read(t)
+            return (
+                i + 1,
+                d_h * updates.read(t) + tf.matmul(d_recurrent_input, recurrent, transpose_b=True),
+                kept.write(t, d_h),
+            )
 
         start = 0, tf.zeros_like(before[0]), _list(count, inputs.dtype, units)
         _, d_first, kept = tf.while_loop(
             lambda i, *_: i < count, back, start, parallel_iterations=1, maximum_iterations=count
         )
         d_all = tf.concat([kept.stack()] * 3, -1)
-        d_inputs, d_heards = d_all * by_input, tf.reshape(d_all * by_heard, [-1, 3 * units])
+        d_inputs, d_recurrent_inputs = d_all * by_input, tf.reshape(d_all * by_recurrent_input, [-1, 3 * units])
         if inputs.shape[0] == 1:
             d_inputs = tf.reduce_sum(d_inputs, 0, keepdims=True)
-        d_recurrent = tf.matmul(tf.reshape(before, [-1, units]), d_heards, transpose_a=True)
-        return d_inputs, None, d_first, d_recurrent, tf.reduce_sum(d_heards, 0)
+        d_recurrent = tf.matmul(tf.reshape(before, [-1, units]), d_recurrent_inputs, transpose_a=True)
+        return d_inputs, None, d_first, d_recurrent, tf.reduce_sum(d_recurrent_inputs, 0)
 
     return gradient
 

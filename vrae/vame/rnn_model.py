@@ -132,7 +132,7 @@ class Lambda(_Module, keras.layers.Layer):
 
 
 class _Decoder(_Module, keras.layers.Layer):
-    """A bidirectional GRU that hears z at every step and starts from a linear picture of z; a linear layer on top.
+    """A bidirectional GRU with z as input at every step and linear maps of z as first states; a linear layer on top.
 
     batch_mixing: True computes what VAME's `view` does: the state that starts the output of sample b is made from other
     samples' z, forward from that of b // 2, backward from (B + b) // 2. Only weights that VAME trained need it.
