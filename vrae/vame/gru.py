@@ -17,8 +17,9 @@ class BidirectionalGRU(keras.layers.Bidirectional):
     """`keras.layers.Bidirectional` of two GRUs with `return_sequences` and `return_state`; computes what it computes."""
 
     def call(self, sequences: tf.Tensor, initial_state: Sequence[tf.Tensor] | None = None, steps: int | None = None):
-        """sequences [B, T, F], or [B, 1, F] and the `steps` at which it is the input; initial_state: None (zeros) or [forward,
-        backward], each [B, units].
+        """sequences [B, T, F], or [B, 1, F] and the `steps` at which it is the input.
+
+        initial_state: None (zeros) or [forward, backward], each [B, units].
 
         Returns:
             Outputs [B, T, 2 * units], and the last states forward and backward [B, units].
@@ -102,9 +103,8 @@ def _gradient(inputs, count, before, recurrent_input, recurrent, place):
         by_candidate = (1.0 - update) * (1.0 - candidate * candidate)
         by_update = (before - candidate) * update * (1.0 - update)
         by_reset = by_candidate * recurrent_input[..., 2 * units :] * reset * (1.0 - reset)
-        by_recurrent_input = tf.concat(
-            [by_update, by_reset, by_candidate * reset], -1
-        )  # d recurrent_input / d h, and so on
+        # d recurrent_input / d h, and so on
+        by_recurrent_input = tf.concat([by_update, by_reset, by_candidate * reset], -1)
         by_input = tf.concat([by_update, by_reset, by_candidate], -1)
         d_states, updates, factors = _read(d_after), _read(update), _read(by_recurrent_input)
 
