@@ -37,6 +37,8 @@ def test_knowledge_points_one_way(path):
     tops = {name.split(".")[0] for name in imports(path)}
     forbidden = {"examples", "datasets", "tests", "benchmarks"} | (set(FAMILIES) - {package})
     assert not tops & forbidden
+    if path.name != "__main__.py":
+        assert "seqvae.cli" not in imports(path)  # the one module of seqvae that names the families
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
