@@ -16,7 +16,10 @@ from seqvae.physics import WORLDS, write_dataset
 flags.DEFINE_integer("sequences", 6000, "sequences of 20 frames")
 flags.DEFINE_integer("workers", 2, "processes")
 
-_ORIGINAL = {"sequences_per_second": 530, "bytes_per_sequence": 82_000}  # box, its own scripts, one process
+_ORIGINAL = {
+    "sequences_per_second": 530,
+    "bytes_per_sequence": 82_000,
+}  # box, its own scripts, one process
 
 
 def main(argv):
@@ -25,18 +28,23 @@ def main(argv):
     for name, world in WORLDS.items():
         with tempfile.TemporaryDirectory() as folder:
             began = time.perf_counter()
-            (path,) = write_dataset(world, Path(folder), sequences=count, test_sequences=0, workers=workers)
+            (path,) = write_dataset(
+                world, Path(folder), sequences=count, test_sequences=0, workers=workers
+            )
             seconds = time.perf_counter() - began
             size = path.stat().st_size / count
         rate = count / seconds
         line = {
-            "world": name, "sequences": count, "workers": workers, "seconds": round(seconds, 2),
+            "world": name,
+            "sequences": count,
+            "workers": workers,
+            "seconds": round(seconds, 2),
             "sequences_per_second": round(rate),
             "sequences_per_second_per_core": round(rate / min(workers, os.cpu_count() or 1)),
             "bytes_per_sequence": round(size),
             "speed_over_original": round(rate / _ORIGINAL["sequences_per_second"], 2),
             "original_size_over_ours": round(_ORIGINAL["bytes_per_sequence"] / size),
-        }  # fmt: skip
+        }
         print(json.dumps(line), flush=True)
 
 

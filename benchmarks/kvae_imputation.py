@@ -1,13 +1,15 @@
-"""How well the Kalman VAE fills in missing frames: trainings of examples/run_kvae.py over worlds, settings and seeds.
+"""How well the Kalman VAE fills in missing frames: trainings of examples/run_kvae.py over worlds,
+settings and seeds.
 
-    python benchmarks/kvae_imputation.py                                        # box, the preset "best", three seeds
+    python benchmarks/kvae_imputation.py                       # box, the preset "best", three seeds
     python benchmarks/kvae_imputation.py --worlds=box_gravity,polygon,pong
     python benchmarks/kvae_imputation.py --settings="demo; demo --bound=sampled" --seeds=0,1,2
-    python benchmarks/kvae_imputation.py --only_collect                         # no training, the runs that are there
+    python benchmarks/kvae_imputation.py --only_collect       # no training, the runs that are there
 
-A setting is a preset's name (or none) and flags of run_kvae.py. Kill it whenever you like: the same command goes on where it
-stood. It prints a JSON line for each world and setting, adds the runs to benchmarks/results/kvae_imputation.json, and draws
-our curves, mean and range over the seeds, beside the paper's: kvae_imputation_WORLD.png.
+A setting is a preset's name (or none) and flags of run_kvae.py. Kill it whenever you like: the same
+command goes on where it stood. It prints a JSON line for each world and setting, adds the runs to
+benchmarks/results/kvae_imputation.json, and draws our curves, mean and range over the seeds, beside
+the paper's: kvae_imputation_WORLD.png.
 """
 
 import json
@@ -27,7 +29,9 @@ from seqvae.files import atomic_write
 _ROOT = Path(__file__).resolve().parent.parent
 
 flags.DEFINE_list("worlds", ["box"], "box, box_gravity, polygon, pong")
-flags.DEFINE_string("settings", "best", "settings with semicolons between: a preset's name and flags of run_kvae.py")
+flags.DEFINE_string(
+    "settings", "best", "settings with semicolons between: a preset's name and flags of run_kvae.py"
+)
 flags.DEFINE_list("seeds", ["0", "1", "2"], "seeds")
 flags.DEFINE_string("runs", str(_ROOT / "logs" / "imputation"), "folder of the runs")
 flags.DEFINE_string("out", str(_ROOT / "benchmarks" / "results"), "folder of the results")
@@ -42,7 +46,9 @@ def train(folder: Path, world: str, setting: str, seed: str) -> None:
     """Trains one run to its end, from where it stands."""
     if (folder / "imputation.json").exists():
         return
-    preset, *given = setting.split() if setting and not setting.startswith("--") else ["", *setting.split()]
+    preset, *given = (
+        setting.split() if setting and not setting.startswith("--") else ["", *setting.split()]
+    )
     name = folder.name.removesuffix("_kvae")
     command = [
         sys.executable,
@@ -62,30 +68,51 @@ def train(folder: Path, world: str, setting: str, seed: str) -> None:
 def collect(folder: Path, world: str, setting: str, seed: str) -> dict:
     """What one finished run reached: its curves, test ELBO, epochs and seconds of training."""
     figures = json.loads((folder / "imputation.json").read_text(encoding="utf-8"))
-    epochs = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    epochs = [
+        json.loads(line)
+        for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
     curves = {
-        kind: {name: [round(y, 5) for y in values] for name, values in curve.items() if not name.startswith("rmse")}
+        kind: {
+            name: [round(y, 5) for y in values]
+            for name, values in curve.items()
+            if not name.startswith("rmse")
+        }
         for kind, curve in figures["curves"].items()
     }
     return {
-        "world": world, "setting": setting, "seed": int(seed), "epochs": len(epochs),
-        "seconds": round(sum(line["seconds"] for line in epochs)), "machine": machine(),
-        "test_elbo": round(figures["test_elbo"]["elbo"], 3), "curves": curves,
-    }  # fmt: skip
+        "world": world,
+        "setting": setting,
+        "seed": int(seed),
+        "epochs": len(epochs),
+        "seconds": round(sum(line["seconds"] for line in epochs)),
+        "machine": machine(),
+        "test_elbo": round(figures["test_elbo"]["elbo"], 3),
+        "curves": curves,
+    }
 
 
 def summary(runs: list[dict]) -> dict:
-    """Mean and range over the seeds at the goal's points; for box also the ratio of the mean to the paper's smoothing."""
+    """Mean and range over the seeds at the goal's points; for box also the ratio of the mean to the
+    paper's smoothing."""
     line = {name: runs[0][name] for name in ("world", "setting", "epochs")}
-    line |= {"seeds": [run["seed"] for run in runs], "test_elbo": [run["test_elbo"] for run in runs]}
+    line |= {
+        "seeds": [run["seed"] for run in runs],
+        "test_elbo": [run["test_elbo"] for run in runs],
+    }
     line["seconds"] = [run["seconds"] for run in runs]
     for kind, points in GOALS.items():
         for name in ("smoothing", "filtering"):
             values = _at(runs, kind, name, points)
             for i, x in enumerate(points):
-                entry = {"mean": round(values[:, i].mean(), 4), "range": [*map(float, _range(values[:, i]))]}
+                entry = {
+                    "mean": round(values[:, i].mean(), 4),
+                    "range": [*map(float, _range(values[:, i]))],
+                }
                 if runs[0]["world"] == "box":
-                    entry["over_paper"] = round(values[:, i].mean() / _PAPER[kind][f"paper, {name}"][x], 2)
+                    entry["over_paper"] = round(
+                        values[:, i].mean() / _PAPER[kind][f"paper, {name}"][x], 2
+                    )
                 line[f"{name} {kind} {x:g}"] = entry
         line[f"no_ball {kind}"] = round(float(_at(runs, kind, "no_ball", points).mean()), 4)
     return line
@@ -97,7 +124,12 @@ def _range(values: np.ndarray) -> tuple[float, float]:
 
 def _at(runs: list[dict], kind: str, name: str, points) -> np.ndarray:
     """[runs, points]"""
-    return np.array([[run["curves"][kind][name][run["curves"][kind]["x"].index(x)] for x in points] for run in runs])
+    return np.array(
+        [
+            [run["curves"][kind][name][run["curves"][kind]["x"].index(x)] for x in points]
+            for run in runs
+        ]
+    )
 
 
 def picture(world: str, groups: dict[str, list[dict]]):
@@ -108,13 +140,20 @@ def picture(world: str, groups: dict[str, list[dict]]):
         for setting, runs in groups.items():
             x = runs[0]["curves"][kind]["x"]
             for name in ("smoothing", "filtering"):
-                curves["ours"][f"{setting or 'default'}, {name}"] = x, [run["curves"][kind][name] for run in runs]
+                curves["ours"][f"{setting or 'default'}, {name}"] = (
+                    x,
+                    [run["curves"][kind][name] for run in runs],
+                )
             curves["baseline"] = {"no ball": (x, runs[0]["curves"][kind]["no_ball"])}
         if world == "box":
-            curves["published"] = {name: (list(y), list(y.values())) for name, y in _PAPER[kind].items()}
+            curves["published"] = {
+                name: (list(y), list(y.values())) for name, y in _PAPER[kind].items()
+            }
         panels[label] = curves
     title = f"{world}: imputation of missing frames, mean and range over seeds"
-    return plotting.published_curves(panels, y_label="wrong pixels on the missing frames", title=title)
+    return plotting.published_curves(
+        panels, y_label="wrong pixels on the missing frames", title=title
+    )
 
 
 def merge(path: Path, runs: list[dict]) -> None:

@@ -1,9 +1,11 @@
-"""The limit of the state-space model: the true positions of the ball as codes, no encoder and no decoder.
+"""The limit of the state-space model: the true positions of the ball as codes, no encoder and no
+decoder.
 
     python benchmarks/kvae_positions.py [--epochs=30] [--K=7] [--alpha_units=128] [--scale=2]
 
-Prints a JSON line: how far, in pixels, the smoothed position is from the true one, on missing frames of box's test set. The
-matrices start as a ball in free flight; the positions are in units of `scale` pixels: that sets them against the noises.
+Prints a JSON line: how far, in pixels, the smoothed position is from the true one, on missing
+frames of box's test set. The matrices start as a ball in free flight; the positions are in units of
+`scale` pixels: that sets them against the noises.
 """
 
 import json
@@ -26,7 +28,9 @@ flags.DEFINE_integer("alpha_units", 128, "units of the dynamics network")
 flags.DEFINE_float("scale", 2.0, "pixels per unit of the codes")
 flags.DEFINE_integer("seed", 0, "of weights and noise")
 flags.DEFINE_string(
-    "data_dir", str(Path(__file__).resolve().parent.parent / "datasets"), "folder of box.npz and box_test.npz"
+    "data_dir",
+    str(Path(__file__).resolve().parent.parent / "datasets"),
+    "folder of box.npz and box_test.npz",
 )
 
 _BATCH, _VARIANCE = 32, 0.015
@@ -48,7 +52,9 @@ def positions(data: Sequences) -> np.ndarray:
 
 def train(model: kvae.KVAE, codes: np.ndarray, epochs: int, seed: int) -> None:
     codes = codes[: len(codes) // _BATCH * _BATCH]
-    batches = Batches({"codes": codes, "variance": np.full_like(codes, _VARIANCE)}, _BATCH, seed=seed)
+    batches = Batches(
+        {"codes": codes, "variance": np.full_like(codes, _VARIANCE)}, _BATCH, seed=seed
+    )
     options = dict(num_epochs=1, only_vae_epochs=0, kf_update_steps=0, dynamics_epochs=epochs)
     stage = stages(model, **options)[-1]
     optimizer = keras.optimizers.Adam(epsilon=1e-8)
@@ -76,7 +82,9 @@ def main(argv):
         f"{100 * p:.0f} % dropped": random_mask(count, steps, start=4, drop_prob=p, seed=0)
         for p in (0.2, 0.5, 0.8, 0.9)
     }
-    line = {name: getattr(options, name) for name in ("epochs", "K", "alpha_units", "scale", "seed")}
+    line = {
+        name: getattr(options, name) for name in ("epochs", "K", "alpha_units", "scale", "seed")
+    }
     for name, mask in masks.items():
         states = model.smooth(truth, mask)
         missed = tf.linalg.matvec(states.C, states.mean).numpy() - truth

@@ -2,14 +2,18 @@
 
     python benchmarks/kvae_speed.py                                  # all parts, some minutes
     python benchmarks/kvae_speed.py --parts=lgssm --batches=32 --steps=20
-    python benchmarks/kvae_speed.py --parts=lgssm --dynamax=/path/to/python   # an interpreter that has dynamax
+    # an interpreter that has dynamax
+    python benchmarks/kvae_speed.py --parts=lgssm --dynamax=/path/to/python
 
-    lgssm  log p(a) with gradients, smoother, imputation: ours in a plain graph and by XLA, TFP, dynamax on JAX
+    lgssm  log p(a) with gradients, smoother, imputation: ours in a plain graph and by XLA, TFP,
+           dynamax on JAX
     step   a training step of both bounds over the same step without the state-space model
     split  what a step of the default configuration spends its time on
-    epoch  an epoch of the default configuration on 5000 sequences, in float32 and with --mixed_precision; peak memory
+    epoch  an epoch of the default configuration on 5000 sequences, in float32 and with
+           --mixed_precision; peak memory
 
-Times are the least of several repetitions, taken in turns, in milliseconds unless they say otherwise.
+Times are the least of several repetitions, taken in turns, in milliseconds unless they say
+otherwise.
 """
 
 import json
@@ -69,7 +73,9 @@ def _training_step(frames, *, without_states: bool = False, **options):
     @tf.function(autograph=False)
     def step(seed):
         target = _VaeAlone(model) if without_states else model
-        return gradient_step(target, {"frames": frames}, variables, optimizer, seed=seed, clip_norm=150.0).loss
+        return gradient_step(
+            target, {"frames": frames}, variables, optimizer, seed=seed, clip_norm=150.0
+        ).loss
 
     return lambda: step(tf.constant([0, 0])).numpy()
 
@@ -95,15 +101,26 @@ def _step():
     for filters in ((32, 32, 32), (16, 16, 16)):
         for dtype in ("float32", "mixed_bfloat16"):
             options = dict(num_filters=filters, dtype=dtype)
-            calls = {bound: _training_step(frames, bound=bound, **options) for bound in ("marginal", "sampled")}
+            calls = {
+                bound: _training_step(frames, bound=bound, **options)
+                for bound in ("marginal", "sampled")
+            }
             calls["alone"] = _training_step(frames, without_states=True, **options)
             least(calls, 1)
             times = least(calls, flags.FLAGS.repeats)
             show(
-                part="step", filters=filters[0], dtype=dtype, batch=32, steps=20, vae_alone_ms=times["alone"],
+                part="step",
+                filters=filters[0],
+                dtype=dtype,
+                batch=32,
+                steps=20,
+                vae_alone_ms=times["alone"],
                 **{f"{bound}_ms": times[bound] for bound in ("marginal", "sampled")},
-                **{f"{bound}_over_vae_alone": times[bound] / times["alone"] for bound in ("marginal", "sampled")},
-            )  # fmt: skip
+                **{
+                    f"{bound}_over_vae_alone": times[bound] / times["alone"]
+                    for bound in ("marginal", "sampled")
+                },
+            )
 
 
 def _split():
@@ -142,19 +159,33 @@ def _split():
     times = least(calls, flags.FLAGS.repeats)
     with tempfile.TemporaryDirectory() as folder:
         loop = _trainer(model, data, folder, epochs=3).run().read()
-    data_ms, loop_ms = times["data"] / len(batches), 1e3 * min(line["seconds"] for line in loop[1:]) / len(batches)
+    data_ms, loop_ms = (
+        times["data"] / len(batches),
+        1e3 * min(line["seconds"] for line in loop[1:]) / len(batches),
+    )
     show(
-        part="split", data_ms=data_ms, forward_ms=times["forward"], backward_ms=times["backward"] - times["forward"],
-        optimiser_ms=times["whole"] - times["backward"], loop_ms=loop_ms, bookkeeping_ms=loop_ms - times["whole"] - data_ms,
-    )  # fmt: skip
+        part="split",
+        data_ms=data_ms,
+        forward_ms=times["forward"],
+        backward_ms=times["backward"] - times["forward"],
+        optimiser_ms=times["whole"] - times["backward"],
+        loop_ms=loop_ms,
+        bookkeeping_ms=loop_ms - times["whole"] - data_ms,
+    )
 
 
 def _trainer(model, data, folder, epochs: int) -> Trainer:
     everything = Stage("all", epochs, tuple(model.trainable_variables))
     return Trainer(
-        model, Batches(data, 32), [everything], checkpoints=Checkpoints(Path(folder) / "checkpoints", {}), log_folder=folder,
-        learning_rate=exponential_decay(0.007, 0.85, 20), clip_norm=150.0, quiet=True,
-    )  # fmt: skip
+        model,
+        Batches(data, 32),
+        [everything],
+        checkpoints=Checkpoints(Path(folder) / "checkpoints", {}),
+        log_folder=folder,
+        learning_rate=exponential_decay(0.007, 0.85, 20),
+        clip_norm=150.0,
+        quiet=True,
+    )
 
 
 _EPOCH = """
@@ -172,7 +203,8 @@ print(json.dumps([lines[1]["seconds"], peak]))
 
 
 def _epoch():
-    """Each in a process of its own, for its peak memory; the second epoch counts, the first compiles."""
+    """Each in a process of its own, for its peak memory; the second epoch counts, the first
+    compiles."""
     for dtype in ("float32", "mixed_bfloat16"):
         here = str(Path(__file__).resolve().parent)
         command = [sys.executable, "-c", _EPOCH, here, dtype, str(flags.FLAGS.sequences)]
@@ -180,7 +212,13 @@ def _epoch():
         if done.returncode:
             raise SystemExit(done.stderr[-2000:])
         seconds, peak = json.loads(done.stdout.splitlines()[-1])
-        show(part="epoch", dtype=dtype, sequences=flags.FLAGS.sequences, seconds=seconds, peak_memory_mb=peak)
+        show(
+            part="epoch",
+            dtype=dtype,
+            sequences=flags.FLAGS.sequences,
+            seconds=seconds,
+            peak_memory_mb=peak,
+        )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""The state-space model alone: ours and TensorFlow Probability's in a plain graph and by XLA, dynamax's on JAX."""
+"""The state-space model alone: ours and TensorFlow Probability's in a plain graph and by XLA,
+dynamax's on JAX."""
 
 import json
 import subprocess
@@ -12,7 +13,13 @@ from timing import first_call, least
 from kvae.lgssm import MixedLGSSM
 
 tfd = tfp.distributions
-_OPERATIONS = ("log p(a)", "log p(a) and gradients", "smoother", "imputation", "ten posterior draws")
+_OPERATIONS = (
+    "log p(a)",
+    "log p(a) and gradients",
+    "smoother",
+    "imputation",
+    "ten posterior draws",
+)
 
 
 def compare(batch: int, steps: int, repeats: int, dynamax: str) -> list[dict]:
@@ -29,7 +36,10 @@ def compare(batch: int, steps: int, repeats: int, dynamax: str) -> list[dict]:
         lines.append(
             {"part": "lgssm", "operation": operation, "batch": batch, "steps": steps}
             | {f"{name} ms": time for name, time in found.items()}
-            | {f"{kind}_over_best_other": found[f"ours, {kind}"] / others for kind in ("plain", "xla")}
+            | {
+                f"{kind}_over_best_other": found[f"ours, {kind}"] / others
+                for kind in ("plain", "xla")
+            }
             | {"xla_over_tfp_xla": found["ours, xla"] / found["TFP, xla"]}
             | {f"{name} first call s": seconds for name, (seconds, _) in first.items()}
             | {f"{name} peak MB": memory for name, (_, memory) in first.items()}
@@ -38,7 +48,11 @@ def compare(batch: int, steps: int, repeats: int, dynamax: str) -> list[dict]:
 
 
 def _named(values: dict, operation: str) -> dict:
-    return {name.split(": ")[1]: value for name, value in values.items() if name.startswith(f"{operation}:")}
+    return {
+        name.split(": ")[1]: value
+        for name, value in values.items()
+        if name.startswith(f"{operation}:")
+    }
 
 
 def problem(batch: int, steps: int) -> dict[str, np.ndarray]:
@@ -67,12 +81,17 @@ def _tfps(arrays) -> dict:
         A_next = tf.concat([A[:, 1:], A[:, -1:]], 1)
         full = tf.linalg.LinearOperatorFullMatrix
         noise = [
-            tfd.MultivariateNormalDiag(scale_diag=tf.fill([n], v**0.5)) for n, v in ((4, 0.08), (2, 0.03), (4, 20.0))
+            tfd.MultivariateNormalDiag(scale_diag=tf.fill([n], v**0.5))
+            for n, v in ((4, 0.08), (2, 0.03), (4, 20.0))
         ]
         return tfd.LinearGaussianStateSpaceModel(
-            A.shape[1], lambda t: full(tf.gather(A_next, t, axis=1)), noise[0],
-            lambda t: full(tf.gather(C, t, axis=1)), noise[1], noise[2],
-        )  # fmt: skip
+            A.shape[1],
+            lambda t: full(tf.gather(A_next, t, axis=1)),
+            noise[0],
+            lambda t: full(tf.gather(C, t, axis=1)),
+            noise[1],
+            noise[2],
+        )
 
     return _calls("TFP", model, arrays)
 
@@ -110,9 +129,13 @@ with np.load(sys.argv[1]) as file:
     a, A, C = (jnp.array(file[name]) for name in "aAC")
 A = jnp.concatenate([A[:, 1:], A[:, -1:]], 1)
 def params(A, C):
-    return lib.make_lgssm_params(jnp.zeros(4), 20.0 * jnp.eye(4), A, 0.08 * jnp.eye(4), C, 0.03 * jnp.eye(2))
+    Q, R, P = 0.08 * jnp.eye(4), 0.03 * jnp.eye(2), 20.0 * jnp.eye(4)
+    return lib.make_lgssm_params(jnp.zeros(4), P, A, Q, C, R)
 def log_p(a, A, C):
-    return jax.vmap(lambda a, A, C: lib.lgssm_filter(params(A, C), a).marginal_loglik)(a, A, C).sum()
+    def each(a, A, C):
+        return lib.lgssm_filter(params(A, C), a).marginal_loglik
+
+    return jax.vmap(each)(a, A, C).sum()
 calls = {
     "log p(a) and gradients": jax.jit(jax.value_and_grad(log_p, (0, 1, 2))),
     "smoother": jax.jit(jax.vmap(lambda a, A, C: lib.lgssm_smoother(params(A, C), a)[3:5])),
@@ -131,7 +154,8 @@ print(json.dumps(found))
 
 
 def _dynamax(arrays, interpreter: str, repeats: int) -> dict[str, float]:
-    """Times of the same problem, by another interpreter: JAX and TensorFlow need not share an environment."""
+    """Times of the same problem, by another interpreter: JAX and TensorFlow need not share an
+    environment."""
     with tempfile.NamedTemporaryFile(suffix=".npz") as file:
         np.savez(file, **arrays)
         file.flush()

@@ -1,13 +1,16 @@
-"""What streaming costs: memory and speed of reading shards, for datasets of several sizes, and how long a training waits.
+"""What streaming costs: memory and speed of reading shards, for datasets of several sizes, and how
+long a training waits.
 
-    python benchmarks/streaming.py                                     # 10,000 and 100,000 sequences of 20 frames
-    python benchmarks/streaming.py --sizes=10000,100000,1000000        # about 1.3 GB on disk, and minutes to make
+    python benchmarks/streaming.py  # 10,000 and 100,000 sequences of 20 frames
+    # about 1.3 GB on disk, and minutes to make
+    python benchmarks/streaming.py --sizes=10000,100000,1000000
     python benchmarks/streaming.py --seconds=120 --num_filters=16,16,16
 
-JSON lines. `read`: an epoch of batches of 32, nothing else: sequences a second and the process's memory at its peak, each
-size in a process of its own. `train`: the Kalman VAE of `run_kvae` on the largest set: the share of the time in which the
-loop waits for a batch. The sets are shards of the world box, of which the first are drawn and the others are copies; each is
-read, checked and unpacked as any.
+JSON lines. `read`: an epoch of batches of 32, nothing else: sequences a second and the process's
+memory at its peak, each size in a process of its own. `train`: the Kalman VAE of `run_kvae` on the
+largest set: the share of the time in which the loop waits for a batch. The sets are shards of the
+world box, of which the first are drawn and the others are copies; each is read, checked and
+unpacked as any.
 """
 
 import itertools
@@ -29,7 +32,9 @@ flags.DEFINE_integer("distinct", 20, "shards that are drawn; the others are copi
 flags.DEFINE_integer("seconds", 60, "of training; 0: none")
 flags.DEFINE_string("num_filters", "32,32,32", "of the Kalman VAE that is trained")
 flags.DEFINE_integer("seed", 0, "of the sequences and the order")
-flags.DEFINE_string("folder", "", "where the shards go; default: a temporary folder, removed afterwards")
+flags.DEFINE_string(
+    "folder", "", "where the shards go; default: a temporary folder, removed afterwards"
+)
 
 _BATCH = 32
 _NAMES = {"images": "frames"}
@@ -43,7 +48,12 @@ def make(path: Path, size: int, shard_size: int, distinct: int, seed: int) -> No
         if target.exists():
             continue
         if i < distinct:
-            write_shard(target, record(WORLDS["box"], sequences=shard_size, first=i * shard_size, seed=seed, workers=2))
+            write_shard(
+                target,
+                record(
+                    WORLDS["box"], sequences=shard_size, first=i * shard_size, seed=seed, workers=2
+                ),
+            )
         else:
             shutil.copyfile(shard_path(path, i % distinct, count), target)
 
@@ -61,14 +71,23 @@ def read(path: Path, seed: int, results) -> None:
     before, began = memory("VmRSS", reset=True), time.perf_counter()
     count = sum(len(batch["frames"]) for batch in stream)
     seconds = time.perf_counter() - began
-    results.put(dict(
-        what="read", sequences=shards.entries, shards=len(shards), gigabytes=_gigabytes(shards), open_s=opened,
-        sequences_per_s=count / seconds, memory_mb=memory("VmHWM"), memory_after_one_batch_mb=before,
-    ))  # fmt: skip
+    results.put(
+        dict(
+            what="read",
+            sequences=shards.entries,
+            shards=len(shards),
+            gigabytes=_gigabytes(shards),
+            open_s=opened,
+            sequences_per_s=count / seconds,
+            memory_mb=memory("VmHWM"),
+            memory_after_one_batch_mb=before,
+        )
+    )
 
 
 def train(path: Path, seconds: float, num_filters: str, seed: int, results) -> None:
-    """The command's training step on the stream; the time between two steps is what the loop waits."""
+    """The command's training step on the stream; the time between two steps is what the loop
+    waits."""
     import keras
     import tensorflow as tf
 
@@ -81,9 +100,12 @@ def train(path: Path, seconds: float, num_filters: str, seed: int, results) -> N
     optimizer.build(variables)
     batches = ShardBatches(open_shards(path, {"images": "frames"}), _BATCH, _NAMES, seed=seed)
     step = tf.function(
-        lambda batch, seed: gradient_step(model, batch, variables, optimizer, seed=seed, clip_norm=150.0).loss,
-        autograph=False, input_signature=[batches.epoch(0).element_spec, tf.TensorSpec([2], tf.int32)],
-    )  # fmt: skip
+        lambda batch, seed: (
+            gradient_step(model, batch, variables, optimizer, seed=seed, clip_norm=150.0).loss
+        ),
+        autograph=False,
+        input_signature=[batches.epoch(0).element_spec, tf.TensorSpec([2], tf.int32)],
+    )
     waited = worked = 0.0
     steps, stream = 0, (batch for epoch in itertools.count() for batch in batches.epoch(epoch))
     step(next(stream), tf.constant([seed, 0])).numpy()  # compiles
@@ -95,11 +117,18 @@ def train(path: Path, seconds: float, num_filters: str, seed: int, results) -> N
         steps += 1
         step(batch, tf.constant([seed, steps])).numpy()
         waited, worked = waited + there - began, worked + time.perf_counter() - there
-    results.put(dict(
-        what="train", num_filters=num_filters, sequences=len(batches) * _BATCH, steps=steps,
-        step_ms=1e3 * worked / steps, waiting_share=waited / (waited + worked),
-        sequences_per_s=steps * _BATCH / (waited + worked), memory_mb=memory("VmHWM"),
-    ))  # fmt: skip
+    results.put(
+        dict(
+            what="train",
+            num_filters=num_filters,
+            sequences=len(batches) * _BATCH,
+            steps=steps,
+            step_ms=1e3 * worked / steps,
+            waiting_share=waited / (waited + worked),
+            sequences_per_s=steps * _BATCH / (waited + worked),
+            memory_mb=memory("VmHWM"),
+        )
+    )
 
 
 def _gigabytes(shards) -> float:
@@ -126,12 +155,17 @@ def main(argv):
         paths = []
         for size in map(int, options.sizes):
             if size % options.shard_size:
-                raise app.UsageError(f"--sizes: expected multiples of --shard_size={options.shard_size}, got {size}")
+                raise app.UsageError(
+                    f"--sizes: expected multiples of --shard_size={options.shard_size}, got {size}"
+                )
             paths.append(folder / f"box{size}.npz")
             make(paths[-1], size, options.shard_size, options.distinct, options.seed)
             show(**_alone(read, paths[-1], options.seed), machine=machine())
         if options.seconds:
-            show(**_alone(train, paths[-1], options.seconds, options.num_filters, options.seed), machine=machine())
+            show(
+                **_alone(train, paths[-1], options.seconds, options.num_filters, options.seed),
+                machine=machine(),
+            )
 
 
 if __name__ == "__main__":

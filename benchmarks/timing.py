@@ -1,4 +1,5 @@
-"""What the benchmarks share: the least of several times, memory at its peak, the machine, a JSON line."""
+"""What the benchmarks share: the least of several times, memory at its peak, the machine, a JSON
+line."""
 
 import json
 import os
@@ -14,7 +15,8 @@ def show(**line) -> None:
 
 
 def least(calls: dict, repeats: int) -> dict[str, float]:
-    """The least time of each call in milliseconds, one after the other, `repeats` times round; a first call compiles."""
+    """The least time of each call in milliseconds, one after the other, `repeats` times round; a
+    first call compiles."""
     times = {name: [] for name in calls}
     for _ in range(repeats):
         for name, call in calls.items():
@@ -33,11 +35,14 @@ def first_call(call) -> tuple[float, float]:
 
 
 def memory(field: str, reset: bool = False) -> float:
-    """A line of /proc/self/status in MB; reset sets the peak, VmHWM, to what is in use now. NaN where there is none."""
+    """A line of /proc/self/status in MB; reset sets the peak, VmHWM, to what is in use now. NaN
+    where there is none."""
     try:
         if reset:
             Path("/proc/self/clear_refs").write_text("5")
-        lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+        lines = dict(
+            line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines()
+        )
         return int(lines[field].split()[0]) / 1024
     except (OSError, KeyError):
         return float("nan")
@@ -46,6 +51,8 @@ def memory(field: str, reset: bool = False) -> float:
 def machine() -> str:
     """The processor and its cores, as results name it."""
     names = (
-        re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text()) if os.path.exists("/proc/cpuinfo") else []
+        re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+        if os.path.exists("/proc/cpuinfo")
+        else []
     )
     return f"{os.cpu_count()} cores of {(names or [platform.processor() or platform.machine()])[0]}"

@@ -2,7 +2,8 @@
 
     python benchmarks/vame_memory.py --frames=1000000,8000000
 
-`own_mb` is what the process holds itself at the end, without pages of the mapped files, which the system takes back at will.
+`own_mb` is what the process holds itself at the end, without pages of the mapped files, which the
+system takes back at will.
 """
 
 import multiprocessing
@@ -26,25 +27,43 @@ def measure(frames: int, options: dict, results) -> None:
     from vrae import vame
 
     with tempfile.TemporaryDirectory() as folder:
-        session = np.lib.format.open_memmap(f"{folder}/session.npy", "w+", np.float64, (options["features"], frames))
+        session = np.lib.format.open_memmap(
+            f"{folder}/session.npy", "w+", np.float64, (options["features"], frames)
+        )
         for first in range(0, frames, _PART):
             part = session[:, first : first + _PART]
             rng = np.random.default_rng([options["seed"], first])
             part[:] = 0.01 * np.cumsum(rng.standard_normal(part.shape), axis=1)
         session.flush()
         config = Path(folder) / "config.yaml"
-        vame.write_config(config, vame.Config(
-            project_path=folder, max_epochs=1, steps_per_epoch=options["steps"], zdims=4, kmeans_loss=4,
-            hidden_size_layer_1=16, hidden_size_rec=16, hidden_size_pred=16, test_fraction=0.001,
-        ))  # fmt: skip
+        vame.write_config(
+            config,
+            vame.Config(
+                project_path=folder,
+                max_epochs=1,
+                steps_per_epoch=options["steps"],
+                zdims=4,
+                kmeans_loss=4,
+                hidden_size_layer_1=16,
+                hidden_size_rec=16,
+                hidden_size_pred=16,
+                test_fraction=0.001,
+            ),
+        )
         before = memory("RssAnon")
         vame.create_training(config, {"session": np.load(f"{folder}/session.npy", mmap_mode="r")})
         split = memory("RssAnon")
         vame.rnn_vae.train_model(str(config), save_logs=True)
-        results.put(dict(
-            frames=frames, features=options["features"], file_mb=frames * options["features"] * 8 / 1e6,
-            own_mb_before=before, own_mb_after_split=split, own_mb=memory("RssAnon"),
-        ))  # fmt: skip
+        results.put(
+            dict(
+                frames=frames,
+                features=options["features"],
+                file_mb=frames * options["features"] * 8 / 1e6,
+                own_mb_before=before,
+                own_mb_after_split=split,
+                own_mb=memory("RssAnon"),
+            )
+        )
 
 
 def main(argv):

@@ -1,10 +1,13 @@
-"""How well motifs agree with the truth on simulated poses: runs of examples/run_vame.py over settings and seeds.
+"""How well motifs agree with the truth on simulated poses: runs of examples/run_vame.py over
+settings and seeds.
 
-    python benchmarks/vame_motifs.py                                                # the preset "demo", three seeds
-    python benchmarks/vame_motifs.py --settings="--missing=0.2 --missing_values"    # a fifth of the keypoints not seen
+    python benchmarks/vame_motifs.py  # the preset "demo", three seeds
+    # a fifth of the keypoints not seen
+    python benchmarks/vame_motifs.py --settings="--missing=0.2 --missing_values"
 
-A setting is flags of run_vame.py beside --preset=demo. Kill it whenever you like: the same command goes on where it stood. It
-prints a JSON line for each setting, mean and range over the seeds, and adds the runs to benchmarks/results/vame_motifs.json.
+A setting is flags of run_vame.py beside --preset=demo. Kill it whenever you like: the same command
+goes on where it stood. It prints a JSON line for each setting, mean and range over the seeds, and
+adds the runs to benchmarks/results/vame_motifs.json.
 """
 
 import json
@@ -22,7 +25,9 @@ _ROOT = Path(__file__).resolve().parent.parent
 flags.DEFINE_string("settings", "", "settings with semicolons between: flags of run_vame.py")
 flags.DEFINE_list("seeds", ["0", "1", "2"], "seeds")
 flags.DEFINE_string("runs", str(_ROOT / "logs" / "motifs"), "folder of the runs")
-flags.DEFINE_string("out", str(_ROOT / "benchmarks" / "results" / "vame_motifs.json"), "file of the results")
+flags.DEFINE_string(
+    "out", str(_ROOT / "benchmarks" / "results" / "vame_motifs.json"), "file of the results"
+)
 
 
 def main(argv):
@@ -40,26 +45,38 @@ def main(argv):
 
 
 def run(folder: Path, setting: str, seed: str) -> dict:
-    """Brings one run to its end; its setting, seconds of training and agreement of every row with the truth."""
+    """Brings one run to its end; its setting, seconds of training and agreement of every row with
+    the truth."""
     name = f"demo{''.join(setting.split())}-{seed}"
     project = folder / f"{name}_vame"
     if not (project / "evaluation.json").exists():
-        command = [sys.executable, str(_ROOT / "examples" / "run_vame.py"), f"--log_dir={folder}", f"--run_name={name}"]
+        command = [
+            sys.executable,
+            str(_ROOT / "examples" / "run_vame.py"),
+            f"--log_dir={folder}",
+            f"--run_name={name}",
+        ]
         begun = (project / "config.json").exists()
         command += ["--resume"] if begun else ["--preset=demo", f"--seed={seed}", *setting.split()]
         if subprocess.run(command, stdout=sys.stderr).returncode:
             raise SystemExit(f"{project}: the run stopped. The same command goes on with it.")
     lines = (project / "model" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     return {
-        "setting": setting, "seed": int(seed), "machine": machine(),
+        "setting": setting,
+        "seed": int(seed),
+        "machine": machine(),
         "seconds": round(sum(json.loads(line)["seconds"] for line in lines)),
         "agreement": json.loads((project / "evaluation.json").read_text(encoding="utf-8")),
-    }  # fmt: skip
+    }
 
 
 def keep(path: Path, runs: list[dict]) -> None:
     """Adds runs to the file, in place of earlier ones of the same setting and seed."""
-    known = {(one["setting"], one["seed"]): one for one in json.loads(path.read_text())} if path.exists() else {}
+    known = (
+        {(one["setting"], one["seed"]): one for one in json.loads(path.read_text())}
+        if path.exists()
+        else {}
+    )
     known |= {(one["setting"], one["seed"]): one for one in runs}
     write_json(path, [known[key] for key in sorted(known)])
 
@@ -69,7 +86,9 @@ def summary(runs: list[dict]) -> dict:
     found = {}
     for row in runs[0]["agreement"]:
         values = [one["agreement"][row]["nmi"] for one in runs]
-        found[f"{row} NMI"] = [round(x, 3) for x in (sum(values) / len(values), min(values), max(values))]
+        found[f"{row} NMI"] = [
+            round(x, 3) for x in (sum(values) / len(values), min(values), max(values))
+        ]
     return found
 
 

@@ -1,6 +1,8 @@
-"""A model equal to VAME's in PyTorch, of our own making, to compare times with: a step of training for every line it reads.
+"""A model equal to VAME's in PyTorch, of our own making, to compare times with: a step of training
+for every line it reads.
 
-Run by `vrae_speed.py --torch=PYTHON`, by an interpreter that has PyTorch. It answers each line with a step's milliseconds.
+Run by `vrae_speed.py --torch=PYTHON`, by an interpreter that has PyTorch. It answers each line with
+a step's milliseconds.
 """
 
 import argparse
@@ -62,7 +64,10 @@ def main():
     for name in ("batch", "steps", "future", "features", "zdims", "units"):
         sizes.add_argument(f"--{name}", type=int, required=True)
     sizes = vars(sizes.parse_args())
-    step, windows = stepper(**sizes), torch.randn(sizes["batch"], 2 * sizes["steps"], sizes["features"])
+    step, windows = (
+        stepper(**sizes),
+        torch.randn(sizes["batch"], 2 * sizes["steps"], sizes["features"]),
+    )
     for _ in sys.stdin:
         began = time.perf_counter()
         step(windows)

@@ -1,13 +1,17 @@
 """How fast VAME's model is: JSON lines, each measured in one run on one machine.
 
-    python benchmarks/vrae_speed.py                                   # all parts, some ten minutes
-    python benchmarks/vrae_speed.py --parts=step --torch=PYTHON       # PYTHON: an interpreter that has PyTorch
+    python benchmarks/vrae_speed.py            # all parts, some ten minutes
+    # PYTHON: an interpreter that has PyTorch
+    python benchmarks/vrae_speed.py --parts=step --torch=PYTHON
 
-    step   a training step of VAME's default size (batch 256, 30 frames of 12 features, 256 units): ours in float32 and
-           bfloat16, the same with Keras' own loop of the GRU, an equal model in PyTorch
-    embed  sessions of --frames frames to codes: frames a second, and how much memory the process takes meanwhile
+    step   a training step of VAME's default size (batch 256, 30 frames of 12 features, 256 units):
+           ours in float32 and bfloat16, the same with Keras' own loop of the GRU, an equal model in
+           PyTorch
+    embed  sessions of --frames frames to codes: frames a second, and how much memory the process
+           takes meanwhile
 
-Times are the least of several repetitions, taken in turns, in milliseconds unless they say otherwise.
+Times are the least of several repetitions, taken in turns, in milliseconds unless they say
+otherwise.
 """
 
 import os
@@ -51,9 +55,26 @@ def _train(model, settings: Config, windows: np.ndarray):
     """A call that takes a step of training, as an epoch does."""
     s, optimizer = settings, rnn_vae.Adam(settings.learning_rate)
     return partial(
-        rnn_vae.train, [windows], 6, model, optimizer, s.anneal_function, s.beta, s.kl_start, s.annealtime, s.time_window,
-        True, s.prediction_steps, None, "sum", "sum", s.kmeans_loss, s.kmeans_lambda, s.batch_size, False,
-    )  # fmt: skip
+        rnn_vae.train,
+        [windows],
+        6,
+        model,
+        optimizer,
+        s.anneal_function,
+        s.beta,
+        s.kl_start,
+        s.annealtime,
+        s.time_window,
+        True,
+        s.prediction_steps,
+        None,
+        "sum",
+        "sum",
+        s.kmeans_loss,
+        s.kmeans_lambda,
+        s.batch_size,
+        False,
+    )
 
 
 class _KerasGRU(keras.layers.Bidirectional):
@@ -77,7 +98,9 @@ def _step():
     windows = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
     calls = {
         "ours, float32": _train(build_model(settings), settings, windows),
-        "ours, bfloat16": _train(build_model(replace(settings, mixed_precision=True)), settings, windows),
+        "ours, bfloat16": _train(
+            build_model(replace(settings, mixed_precision=True)), settings, windows
+        ),
         "Keras' loop, float32": _train(_with_keras_gru(build_model(settings)), settings, windows),
     }
     torch = _Torch(settings) if flags.FLAGS.torch else None
@@ -87,9 +110,15 @@ def _step():
         call()
     times = least(calls, flags.FLAGS.repeats)
     ratios = {
-        f"{name} / PyTorch": times[name] / times["PyTorch, float32"] for name in times if torch and "ours" in name
+        f"{name} / PyTorch": times[name] / times["PyTorch, float32"]
+        for name in times
+        if torch and "ours" in name
     }
-    show(operation="VAME training step", **{f"{name} ms": value for name, value in times.items()}, **ratios)
+    show(
+        operation="VAME training step",
+        **{f"{name} ms": value for name, value in times.items()},
+        **ratios,
+    )
 
 
 class _Torch:
@@ -97,18 +126,30 @@ class _Torch:
 
     def __init__(self, settings: Config):
         sizes = dict(
-            batch=settings.batch_size, steps=settings.time_window, future=settings.prediction_steps,
-            features=settings.num_features, zdims=settings.zdims, units=settings.hidden_size_rec,
-        )  # fmt: skip
+            batch=settings.batch_size,
+            steps=settings.time_window,
+            future=settings.prediction_steps,
+            features=settings.num_features,
+            zdims=settings.zdims,
+            units=settings.hidden_size_rec,
+        )
         script = Path(__file__).with_name("vame_torch.py")
-        command = [flags.FLAGS.torch, str(script), *(f"--{name}={value}" for name, value in sizes.items())]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        command = [
+            flags.FLAGS.torch,
+            str(script),
+            *(f"--{name}={value}" for name, value in sizes.items()),
+        ]
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
 
     def step(self) -> None:
         self._process.stdin.write("step\n")
         self._process.stdin.flush()
         if not self._process.stdout.readline():
-            raise RuntimeError(f"{flags.FLAGS.torch}: the process of PyTorch ended; is PyTorch installed there?")
+            raise RuntimeError(
+                f"{flags.FLAGS.torch}: the process of PyTorch ended; is PyTorch installed there?"
+            )
 
 
 def _embed():
@@ -116,14 +157,18 @@ def _embed():
     model = build_model(settings)
     embed(model, Statistics(0.0, 1.0), settings, np.zeros((settings.num_features, 5000)))
     for frames in map(int, flags.FLAGS.frames):
-        session = np.random.default_rng(0).standard_normal((settings.num_features, frames), dtype=np.float32)
+        session = np.random.default_rng(0).standard_normal(
+            (settings.num_features, frames), dtype=np.float32
+        )
         before, began = memory("VmRSS", reset=True), time.perf_counter()
         codes = embed(model, Statistics(0.0, 1.0), settings, session)
         seconds = time.perf_counter() - began
         show(
-            operation="embed", frames=frames, frames_per_second=frames / seconds,
+            operation="embed",
+            frames=frames,
+            frames_per_second=frames / seconds,
             memory_beside_codes_MB=memory("VmHWM") - before - codes.nbytes / 2**20,
-        )  # fmt: skip
+        )
 
 
 if __name__ == "__main__":

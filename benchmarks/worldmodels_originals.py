@@ -1,7 +1,8 @@
-"""The original programs' training steps as TensorFlow 1 graphs, run by a session: what ours are timed against.
+"""The original programs' training steps as TensorFlow 1 graphs, run by a session: what ours are
+timed against.
 
-The layers, losses, optimisers and the way of feeding are those of hardmaru/WorldModelsExperiments (its vae.py and rnn.py),
-written anew on `tf.compat.v1` for today's TensorFlow.
+The layers, losses, optimisers and the way of feeding are those of hardmaru/WorldModelsExperiments
+(its vae.py and rnn.py), written anew on `tf.compat.v1` for today's TensorFlow.
 """
 
 import numpy as np
@@ -20,17 +21,23 @@ def _conv(x, name: str, filters: int):
 
 
 def _deconv(x, name: str, filters: int, size: int):
-    kernel, out = _variable(f"{name}/kernel", [size, size, filters, x.shape[-1]]), 2 * (x.shape[1] - 1) + size
+    kernel, out = (
+        _variable(f"{name}/kernel", [size, size, filters, x.shape[-1]]),
+        2 * (x.shape[1] - 1) + size,
+    )
     y = tf.nn.conv2d_transpose(x, kernel, tf.stack([tf.shape(x)[0], out, out, filters]), 2, "VALID")
     return tf.reshape(y + _variable(f"{name}/bias", [filters]), [-1, out, out, filters])
 
 
 def _dense(x, name: str, units: int):
-    return x @ _variable(f"{name}/kernel", [x.shape[-1], units]) + _variable(f"{name}/bias", [units])
+    return x @ _variable(f"{name}/kernel", [x.shape[-1], units]) + _variable(
+        f"{name}/bias", [units]
+    )
 
 
 def conv_vae_step(batch: int, z_size: int = 32, kl_tolerance: float = 0.5):
-    """A training step of the ConvVAE: a function of frames [batch, 64, 64, 3] uint8 that returns the loss."""
+    """A training step of the ConvVAE: a function of frames [batch, 64, 64, 3] uint8 that returns
+    the loss."""
     graph = tf.Graph()
     with graph.as_default():
         x = v1.placeholder(tf.float32, [None, 64, 64, 3])
@@ -57,7 +64,10 @@ class _Cell:
 
     def __init__(self, units: int, inputs: int):
         self.output_size, self.state_size, self._units = units, (units, units), units
-        self._kernel, self._bias = _variable("kernel", [inputs + units, 4 * units]), _variable("bias", [4 * units])
+        self._kernel, self._bias = (
+            _variable("kernel", [inputs + units, 4 * units]),
+            _variable("bias", [4 * units]),
+        )
 
     def __call__(self, x, state):
         c, h = state
@@ -67,8 +77,16 @@ class _Cell:
         return h, (c, h)
 
 
-def mdn_rnn_step(batch: int, steps: int, z_size: int = 32, action_size: int = 3, units: int = 256, mixtures: int = 5):
-    """A training step of the MDN-RNN: a function of z [batch, steps + 1, z_size] and actions that returns the cost."""
+def mdn_rnn_step(
+    batch: int,
+    steps: int,
+    z_size: int = 32,
+    action_size: int = 3,
+    units: int = 256,
+    mixtures: int = 5,
+):
+    """A training step of the MDN-RNN: a function of z [batch, steps + 1, z_size] and actions that
+    returns the cost."""
     graph = tf.Graph()
     with graph.as_default():
         x = v1.placeholder(tf.float32, [batch, steps, z_size + action_size])
@@ -76,14 +94,20 @@ def mdn_rnn_step(batch: int, steps: int, z_size: int = 32, action_size: int = 3,
         output_w = _variable("output_w", [units, 3 * mixtures * z_size])
         output_b = _variable("output_b", [3 * mixtures * z_size])
         hidden = _unrolled(_Cell(units, z_size + action_size), x, batch, steps)
-        output = tf.reshape(tf.reshape(hidden, [-1, units]) @ output_w + output_b, [-1, 3 * mixtures])
+        output = tf.reshape(
+            tf.reshape(hidden, [-1, units]) @ output_w + output_b, [-1, 3 * mixtures]
+        )
         logmix, mean, logstd = tf.split(output, 3, 1)
         logmix -= tf.reduce_logsumexp(logmix, 1, keepdims=True)
         y = tf.reshape(target, [-1, 1])
-        log_normal = -0.5 * ((y - mean) / tf.exp(logstd)) ** 2 - logstd - np.log(np.sqrt(2.0 * np.pi))
+        log_normal = (
+            -0.5 * ((y - mean) / tf.exp(logstd)) ** 2 - logstd - np.log(np.sqrt(2.0 * np.pi))
+        )
         cost = -tf.reduce_mean(tf.reduce_logsumexp(logmix + log_normal, 1, keepdims=True))
         optimizer = v1.train.AdamOptimizer(1e-3)
-        clipped = [(tf.clip_by_value(g, -1.0, 1.0), v) for g, v in optimizer.compute_gradients(cost)]
+        clipped = [
+            (tf.clip_by_value(g, -1.0, 1.0), v) for g, v in optimizer.compute_gradients(cost)
+        ]
         train = optimizer.apply_gradients(clipped)
         session = _session()
 
@@ -95,14 +119,17 @@ def mdn_rnn_step(batch: int, steps: int, z_size: int = 32, action_size: int = 3,
 
 
 def lstm_update(z_size: int = 32, action_size: int = 3, units: int = 256):
-    """One state update, as its environment calls it: a function of an input [1, 1, 35] and a state (c, h)."""
+    """One state update, as its environment calls it: a function of an input [1, 1, 35] and a state
+    (c, h)."""
     graph = tf.Graph()
     with graph.as_default():
         x = v1.placeholder(tf.float32, [1, z_size + action_size])
         state = tuple(v1.placeholder(tf.float32, [1, units]) for _ in range(2))
         _, after = _Cell(units, z_size + action_size)(x, state)
         session = _session()
-    return lambda value, before: session.run(after, {x: value, state[0]: before[0], state[1]: before[1]})
+    return lambda value, before: session.run(
+        after, {x: value, state[0]: before[0], state[1]: before[1]}
+    )
 
 
 def _unrolled(cell: _Cell, x, batch: int, steps: int):
@@ -115,7 +142,10 @@ def _unrolled(cell: _Cell, x, batch: int, steps: int):
         return t + 1, state, outputs.write(t, output)
 
     loop = tf.while_loop(
-        lambda t, *_: t < steps, body, (0, zeros, tf.TensorArray(tf.float32, steps)), parallel_iterations=32
+        lambda t, *_: t < steps,
+        body,
+        (0, zeros, tf.TensorArray(tf.float32, steps)),
+        parallel_iterations=32,
     )
     return tf.transpose(loop[2].stack(), [1, 0, 2])
 

@@ -3,13 +3,17 @@
     python benchmarks/worldmodels_speed.py                              # all parts, a few minutes
     python benchmarks/worldmodels_speed.py --parts=stream --episodes=100,10000
 
-    vae     a training step, batch 100, against the original's graph; the same with a last batch of 37 among them
+    vae     a training step, batch 100, against the original's graph; the same with a last batch of
+            37 among them
     encode  frames encoded a second
     rnn     a training step, batch 100 x 99, against the original's graph
-    dream   steps a second: dreams of 1 and 100 at once, with actions given and with a policy; the original's state update
-    stream  episodes of 1000 frames read from disk: frames a second and peak memory, for each number of --episodes
+    dream   steps a second: dreams of 1 and 100 at once, with actions given and with a policy; the
+            original's state update
+    stream  episodes of 1000 frames read from disk: frames a second and peak memory, for each number
+            of --episodes
 
-Times are the least of several repetitions, taken in turns, in milliseconds unless they say otherwise.
+Times are the least of several repetitions, taken in turns, in milliseconds unless they say
+otherwise.
 """
 
 import os
@@ -36,7 +40,9 @@ from worldmodels import MDNRNN, ConvVAE
 flags.DEFINE_list("parts", ["vae", "encode", "rnn", "dream", "stream"], "which")
 flags.DEFINE_integer("repeats", 7, "repetitions")
 flags.DEFINE_list("episodes", ["100", "10000"], "numbers of episodes (stream)")
-flags.DEFINE_integer("stream_batches", 2000, "batches of 100 frames read of each number of episodes (stream)")
+flags.DEFINE_integer(
+    "stream_batches", 2000, "batches of 100 frames read of each number of episodes (stream)"
+)
 
 BATCH, ODD, STEPS = 100, 37, 99
 
@@ -56,7 +62,9 @@ def _stepper(model, optimizer, jit_compile=None, dynamic=True):
     optimizer.build(model.trainable_variables)
 
     def step(batch):
-        return gradient_step(model, batch, model.trainable_variables, optimizer, seed=tf.constant([0, 0])).loss
+        return gradient_step(
+            model, batch, model.trainable_variables, optimizer, seed=tf.constant([0, 0])
+        ).loss
 
     compiled = tf.function(step, autograph=False, reduce_retracing=dynamic, jit_compile=jit_compile)
     return lambda batch: compiled(batch).numpy()
@@ -70,10 +78,16 @@ def _vae():
         step = _stepper(model, model.optimizer_of_architecture())
         calls[name] = partial(step, {"frames": tf.constant(frames)})
         calls[f"{name}, batch of {ODD}"] = partial(step, {"frames": tf.constant(odd)})
-    for call in (*calls.values(), *calls.values()):  # twice: the second size makes the first compile anew
+    for call in (
+        *calls.values(),
+        *calls.values(),
+    ):  # twice: the second size makes the first compile anew
         call()
     times = least(calls, flags.FLAGS.repeats)
-    ratios = {f"{name} / the original's": times[name] / times["the original's"] for name in ("ours", "ours, bfloat16")}
+    ratios = {
+        f"{name} / the original's": times[name] / times["the original's"]
+        for name in ("ours", "ours, bfloat16")
+    }
     alike = times[f"ours, batch of {ODD}"] / ODD / (times["ours"] / BATCH)
     show(
         operation="ConvVAE training step",
@@ -91,7 +105,11 @@ def _encode():
         calls[name] = partial(_mean_codes, ConvVAE(dtype=dtype), frames)
         calls[name]()
     times = least(calls, flags.FLAGS.repeats)
-    show(operation="encode", batch=BATCH, **{f"{name} frames a second": 1e3 * BATCH / t for name, t in times.items()})
+    show(
+        operation="encode",
+        batch=BATCH,
+        **{f"{name} frames a second": 1e3 * BATCH / t for name, t in times.items()},
+    )
 
 
 def _mean_codes(model: ConvVAE, frames: tf.Tensor) -> np.ndarray:
@@ -104,7 +122,11 @@ def _rnn():
     actions = rng.standard_normal((BATCH, STEPS + 1, 3)).astype(np.float32)
     batch = {"z": tf.constant(z), "actions": tf.constant(actions)}
     calls = {"the original's": partial(originals.mdn_rnn_step(BATCH, STEPS), z, actions)}
-    kinds = ("ours", "float32", None), ("ours, XLA", "float32", True), ("ours, bfloat16", "mixed_bfloat16", None)
+    kinds = (
+        ("ours", "float32", None),
+        ("ours, XLA", "float32", True),
+        ("ours, bfloat16", "mixed_bfloat16", None),
+    )
     for name, dtype, jit in kinds:
         adam = keras.optimizers.Adam(1e-3, epsilon=1e-8, clipvalue=1.0)
         calls[name] = partial(_stepper(MDNRNN(dtype=dtype), adam, jit, dynamic=not jit), batch)
@@ -112,7 +134,9 @@ def _rnn():
         call()
     times = least(calls, flags.FLAGS.repeats)
     ratios = {
-        f"{name} / the original's": t / times["the original's"] for name, t in times.items() if name != "the original's"
+        f"{name} / the original's": t / times["the original's"]
+        for name, t in times.items()
+        if name != "the original's"
     }
     show(operation="MDN-RNN training step", batch=BATCH, steps=STEPS, **_ms(times), **ratios)
 
@@ -121,25 +145,38 @@ def _dream():
     model, steps, update = MDNRNN(), 200, originals.lstm_update()
     policy = tf.zeros([1, 3])
     state = np.zeros((1, 256)), np.zeros((1, 256))
-    calls = {f"{count} at once": lambda count=count: model.dream(
-        tf.zeros([count, 32]), actions=tf.zeros([count, steps, 3]), seed=0).z.numpy() for count in (1, 100)}  # fmt: skip
+    calls = {
+        f"{count} at once": lambda count=count: model.dream(
+            tf.zeros([count, 32]), actions=tf.zeros([count, steps, 3]), seed=0
+        ).z.numpy()
+        for count in (1, 100)
+    }
     calls["1, a policy"] = lambda: model.dream(
         tf.zeros([1, 32]), policy=lambda z, h: policy, steps=steps, seed=0
     ).z.numpy()
-    calls["the original's state update alone"] = lambda: [update(np.zeros((1, 35)), state) for _ in range(steps)]
+    calls["the original's state update alone"] = lambda: [
+        update(np.zeros((1, 35)), state) for _ in range(steps)
+    ]
     for call in calls.values():
         call()
     times = least(calls, flags.FLAGS.repeats)
-    show(operation="dream", **{f"{name}, steps a second": 1e3 * steps / t for name, t in times.items()})
+    show(
+        operation="dream",
+        **{f"{name}, steps a second": 1e3 * steps / t for name, t in times.items()},
+    )
 
 
 def _stream():
-    """Ten episodes under as many names as wanted: what is read is real, what is written is little."""
+    """Ten episodes under as many names as wanted: what is read is real, what is written is
+    little."""
     with tempfile.TemporaryDirectory() as folder:
         rng = np.random.default_rng(0)
         for i in range(10):
             small = rng.integers(0, 256, (1000, 16, 16, 3), dtype=np.uint8)
-            save(Path(folder) / "real" / f"{i}.npz", {"frames": small.repeat(4, axis=1).repeat(4, axis=2)})
+            save(
+                Path(folder) / "real" / f"{i}.npz",
+                {"frames": small.repeat(4, axis=1).repeat(4, axis=2)},
+            )
         for count in sorted(map(int, flags.FLAGS.episodes)):
             linked = Path(folder) / str(count)
             linked.mkdir()
@@ -154,10 +191,20 @@ def _read(folder: Path, count: int) -> None:
     stream = ShardBatches(open_shards(folder, {"frames": ""}), BATCH, {"frames": "frames"})
     batches = iter(stream.epoch(0))
     wanted = min(len(stream), flags.FLAGS.stream_batches)
-    times |= least({"read": lambda: deque(islice(batches, wanted), maxlen=0)}, 1)  # a deque of none keeps nothing
-    show(operation="stream", episodes=count, frames=1000 * count, **{"seconds to open": times["open"] / 1e3},
-         frames_read=BATCH * wanted, **{"frames a second": 1e3 * BATCH * wanted / times["read"],
-         "peak memory above the process before, MB": memory("VmHWM") - before})  # fmt: skip
+    times |= least(
+        {"read": lambda: deque(islice(batches, wanted), maxlen=0)}, 1
+    )  # a deque of none keeps nothing
+    show(
+        operation="stream",
+        episodes=count,
+        frames=1000 * count,
+        **{"seconds to open": times["open"] / 1e3},
+        frames_read=BATCH * wanted,
+        **{
+            "frames a second": 1e3 * BATCH * wanted / times["read"],
+            "peak memory above the process before, MB": memory("VmHWM") - before,
+        },
+    )
 
 
 def _ms(times: dict[str, float]) -> dict[str, float]:

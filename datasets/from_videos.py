@@ -1,4 +1,5 @@
-"""Turns a folder of videos (mp4, GIF, ...) into the .npz files that the programs here read: `--help` lists the flags.
+"""Turns a folder of videos (mp4, GIF, ...) into the .npz files that the programs here read:
+`--help` lists the flags.
 
 The program is `seqvae/data/from_videos.py`. It is also `seqvae from-videos`.
 """

@@ -1,12 +1,14 @@
 """Records episodes of CarRacing-v3 as World Models needs them: one compressed .npz an episode.
 
     pip install ".[carracing]"
-    python datasets/record_carracing.py --episodes=200 --workers=2          # datasets/carracing/episode-00000.npz ...
-    python datasets/record_carracing.py --episodes=10000 --shards=8 --shard=3   # every eighth of them, on any machine
+    # datasets/carracing/episode-00000.npz ...
+    python datasets/record_carracing.py --episodes=200 --workers=2
+    # every eighth of them, on any machine
+    python datasets/record_carracing.py --episodes=10000 --shards=8 --shard=3
     python datasets/record_carracing.py --preprocessing=original --policy=original
 
-Kill it whenever you like: the same command goes on where it stood. Episode i depends on the seed and i alone, whatever the
-number of workers. No screen is needed.
+Kill it whenever you like: the same command goes on where it stood. Episode i depends on the seed
+and i alone, whatever the number of workers. No screen is needed.
 """
 
 import multiprocessing
@@ -21,15 +23,29 @@ from seqvae.data import part_of, write_shard
 
 flags.DEFINE_integer("episodes", 200, "episodes (the original recorded 10000)")
 flags.DEFINE_integer(
-    "steps", 1000, "frames of an episode; it is shorter where the car leaves the field or ends its lap"
+    "steps",
+    1000,
+    "frames of an episode; it is shorter where the car leaves the field or ends its lap",
 )
-flags.DEFINE_enum("preprocessing", "plain", ["plain", "original"], "original: its contrast stretch and wrap-around too")
-flags.DEFINE_enum("policy", "hold", ["hold", "original"], "hold: random actions held 1 to 10 steps; original: its own")
+flags.DEFINE_enum(
+    "preprocessing",
+    "plain",
+    ["plain", "original"],
+    "original: its contrast stretch and wrap-around too",
+)
+flags.DEFINE_enum(
+    "policy",
+    "hold",
+    ["hold", "original"],
+    "hold: random actions held 1 to 10 steps; original: its own",
+)
 flags.DEFINE_integer("seed", 0, "of tracks and actions")
 flags.DEFINE_integer("workers", os.cpu_count() or 1, "processes")
 flags.DEFINE_integer("shards", 1, "parts that the episodes are recorded in")
 flags.DEFINE_integer("shard", None, "record only the episodes of this part (0 to shards - 1)")
-flags.DEFINE_string("out", str(Path(__file__).resolve().parent / "carracing"), "folder of the episodes")
+flags.DEFINE_string(
+    "out", str(Path(__file__).resolve().parent / "carracing"), "folder of the episodes"
+)
 
 STEERING, GAS, BRAKE = (-1.0, 1.0), (0.0, 1.0), (0.0, 0.5)
 
@@ -44,13 +60,16 @@ class Hold:
         if not self._left:
             self._left = self._rng.integers(1, 11)
             brake = self._rng.uniform(*BRAKE) if self._rng.random() < 0.25 else 0.0
-            self._action = np.array([self._rng.uniform(*STEERING), self._rng.uniform(*GAS), brake], np.float32)
+            self._action = np.array(
+                [self._rng.uniform(*STEERING), self._rng.uniform(*GAS), brake], np.float32
+            )
         self._left -= 1
         return self._action
 
 
 class Original:
-    """What the original's random controller comes to: it never sees the picture, its code is N(0, 1) noise.
+    """What the original's random controller comes to: it never sees the picture, its code is N(0,
+    1) noise.
 
     One matrix an episode, Cauchy numbers of a random width, on the code: tanh(code W + b).
     """
@@ -58,7 +77,10 @@ class Original:
     def __init__(self, rng: np.random.Generator):
         width = rng.uniform(0.0, 0.01)
         self._rng = rng
-        self._matrix, self._bias = rng.standard_cauchy((32, 3)) * width, rng.standard_cauchy(3) * width
+        self._matrix, self._bias = (
+            rng.standard_cauchy((32, 3)) * width,
+            rng.standard_cauchy(3) * width,
+        )
 
     def __call__(self) -> np.ndarray:
         steer, gas, brake = np.tanh(self._rng.standard_normal(32) @ self._matrix + self._bias)
@@ -71,8 +93,9 @@ POLICIES = {"hold": Hold, "original": Original}
 def record_episode(job: tuple) -> str:
     """Plays one episode and writes it; returns the file's name.
 
-    `frames` [T, 64, 64, 3] uint8; `actions` [T, 3] float32 (steering, gas, brake), taken at each frame; `rewards` [T]
-    float32, what came with the frame; `done` [T] float32, 1 where the frame was the last of its game.
+    `frames` [T, 64, 64, 3] uint8; `actions` [T, 3] float32 (steering, gas, brake), taken at each
+    frame; `rewards` [T] float32, what came with the frame; `done` [T] float32, 1 where the frame
+    was the last of its game.
     """
     path, seed, index, steps, preprocessing, policy = job
     import gymnasium
@@ -92,7 +115,14 @@ def record_episode(job: tuple) -> str:
         picture, reward, ended, _, _ = env.step(action)
     env.close()
     write_shard(
-        path, dict(zip(("frames", "actions", "rewards", "done"), map(np.stack, zip(*rows, strict=True)), strict=True))
+        path,
+        dict(
+            zip(
+                ("frames", "actions", "rewards", "done"),
+                map(np.stack, zip(*rows, strict=True)),
+                strict=True,
+            )
+        ),
     )
     return path.name
 
@@ -116,16 +146,28 @@ def main(argv: list[str]) -> None:
         import Box2D  # noqa: F401
         import gymnasium  # noqa: F401
     except ImportError as error:
-        raise SystemExit(f'record_carracing.py: {error}. Install the simulator: pip install ".[carracing]"') from None
+        raise SystemExit(
+            f'record_carracing.py: {error}. Install the simulator: pip install ".[carracing]"'
+        ) from None
     os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # no screen
     try:
         jobs, out = missing_jobs(values), values["out"]
     except ValueError as error:
         raise SystemExit(f"record_carracing.py: {error}") from None
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
     try:
-        with Progress(*columns) as bar, multiprocessing.get_context("spawn").Pool(values["workers"]) as pool:
-            task = bar.add_task(str(out), total=values["episodes"], completed=values["episodes"] - len(jobs))
+        with (
+            Progress(*columns) as bar,
+            multiprocessing.get_context("spawn").Pool(values["workers"]) as pool,
+        ):
+            task = bar.add_task(
+                str(out), total=values["episodes"], completed=values["episodes"] - len(jobs)
+            )
             for _ in pool.imap_unordered(record_episode, jobs):
                 bar.advance(task)
     except OSError as error:

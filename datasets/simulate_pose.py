@@ -1,11 +1,13 @@
 """Pose series with known motifs, as `vrae.vame` reads them: an .npz a session.
 
-    python datasets/simulate_pose.py --sessions=4 --frames=9000            # datasets/pose/session_0.npz ...
-    python datasets/simulate_pose.py --sessions=800 --shards=8 --shard=3   # every eighth of them, on any machine
-    python datasets/simulate_pose.py --missing=0.1 --out=/tmp/gaps         # a tenth of the keypoints not seen
+    python datasets/simulate_pose.py --sessions=4 --frames=9000  # datasets/pose/session_0.npz ...
+    # every eighth of them, on any machine
+    python datasets/simulate_pose.py --sessions=800 --shards=8 --shard=3
+    # a tenth of the keypoints not seen
+    python datasets/simulate_pose.py --missing=0.1 --out=/tmp/gaps
 
-A file: `positions` [2 keypoints, frames], x and y of each keypoint, NaN where it was not seen; `motifs` [frames], the motif
-of every frame; `clean`, the positions without noise and gaps.
+A file: `positions` [2 keypoints, frames], x and y of each keypoint, NaN where it was not seen;
+`motifs` [frames], the motif of every frame; `clean`, the positions without noise and gaps.
 """
 
 from pathlib import Path
@@ -39,7 +41,9 @@ def main(argv: list[str]) -> None:
     try:
         numbers = part_of(range(values["sessions"]), values["shard"], values["shards"])
         for i in numbers:
-            made = simulate_poses(1, values["frames"], first=i, **{name: values[name] for name in _OPTIONS})
+            made = simulate_poses(
+                1, values["frames"], first=i, **{name: values[name] for name in _OPTIONS}
+            )
             for name, session in made.items():
                 save(Path(values["out"]) / f"{name}.npz", session._asdict())
     except (ValueError, OSError) as error:

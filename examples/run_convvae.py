@@ -1,6 +1,7 @@
 """Trains the ConvVAE of World Models on frames of episodes: `--help` lists the flags.
 
-The program is `worldmodels/train_convvae.py`, its flags and presets are `worldmodels/config.py`. It is also `seqvae convvae`.
+The program is `worldmodels/train_convvae.py`, its flags and presets are `worldmodels/config.py`. It
+is also `seqvae convvae`.
 """
 
 import sys

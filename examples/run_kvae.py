@@ -1,6 +1,8 @@
-"""Trains a Kalman variational auto-encoder, with the flags of the original program: `--help` lists them.
+"""Trains a Kalman variational auto-encoder, with the flags of the original program: `--help` lists
+them.
 
-The program is `kvae/train.py`, its flags and presets are `kvae/config.py`. It is also `seqvae kvae`.
+The program is `kvae/train.py`, its flags and presets are `kvae/config.py`. It is also `seqvae
+kvae`.
 """
 
 import sys

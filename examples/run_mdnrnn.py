@@ -1,6 +1,7 @@
 """Trains the MDN-RNN of World Models on a ConvVAE's codes: `--help` lists the flags.
 
-The program is `worldmodels/train_mdnrnn.py`, its flags and presets are `worldmodels/config.py`. It is also `seqvae mdnrnn`.
+The program is `worldmodels/train_mdnrnn.py`, its flags and presets are `worldmodels/config.py`. It
+is also `seqvae mdnrnn`.
 """
 
 import sys

@@ -1,6 +1,7 @@
 """VAME from poses to motifs: `--help` lists the flags.
 
-The program is `vrae/vame/workflow.py`, its flags and presets are `vrae/vame/command_config.py`. It is also `seqvae vame`.
+The program is `vrae/vame/workflow.py`, its flags and presets are `vrae/vame/command_config.py`. It
+is also `seqvae vame`.
 """
 
 import sys

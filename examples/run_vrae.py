@@ -1,6 +1,7 @@
 """Trains a variational recurrent auto-encoder on series: `--help` lists the flags.
 
-The program is `vrae/train.py`, its flags and presets are `vrae/config.py`. It is also `seqvae vrae`.
+The program is `vrae/train.py`, its flags and presets are `vrae/config.py`. It is also `seqvae
+vrae`.
 """
 
 import sys

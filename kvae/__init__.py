@@ -1,4 +1,5 @@
-"""The Kalman variational auto-encoder (Fraccaro, Kamronn, Paquet and Winther, NIPS 2017, arXiv:1710.05741)."""
+"""The Kalman variational auto-encoder (Fraccaro, Kamronn, Paquet and Winther, NIPS 2017,
+arXiv:1710.05741)."""
 
 from seqvae import __version__ as __version__
 from seqvae.backend import require_tensorflow
@@ -9,4 +10,14 @@ from kvae import original  # noqa: E402
 from kvae.model import KVAE  # noqa: E402
 from kvae.results import Elbo, Filtered, Generated, Imputed, LgssmBound, PosteriorSample, Smoothed  # noqa: E402
 
-__all__ = ["KVAE", "Elbo", "Filtered", "Generated", "Imputed", "LgssmBound", "PosteriorSample", "Smoothed", "original"]
+__all__ = [
+    "KVAE",
+    "Elbo",
+    "Filtered",
+    "Generated",
+    "Imputed",
+    "LgssmBound",
+    "PosteriorSample",
+    "Smoothed",
+    "original",
+]

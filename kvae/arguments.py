@@ -1,4 +1,5 @@
-"""Checks of what a user hands to the Kalman VAE. Every message: which argument, what was expected, what came, the cure."""
+"""Checks of what a user hands to the Kalman VAE. Every message: which argument, what was expected,
+what came, the cure."""
 
 from collections.abc import Sequence
 from typing import Any, TypeGuard
@@ -14,8 +15,18 @@ _CHOICES = {"out_distr": ("bernoulli", "gaussian"), "bound": BOUNDS}
 _LEARNED = ("learned", "learned_diagonal")
 _NOISES = {"noise_transition": 0.08, "noise_emission": 0.03, "init_cov": 20.0}
 """The variances that can be learned, and what they start at."""
-_SIZES = ("filter_size", "vae_num_units", "num_layers", "dim_a", "dim_z", "dim_u", "K", "alpha_units", "alpha_layers",
-          "fifo_size")  # fmt: skip
+_SIZES = (
+    "filter_size",
+    "vae_num_units",
+    "num_layers",
+    "dim_a",
+    "dim_z",
+    "dim_u",
+    "K",
+    "alpha_units",
+    "alpha_layers",
+    "fifo_size",
+)
 
 
 def check_choice(name: str, value: str, choices: Sequence[str]) -> str:
@@ -29,7 +40,8 @@ def check_config(config: dict) -> dict:
     """A model's arguments in their plain types.
 
     Raises:
-        ValueError: a size that is not a positive integer, a variance that is not positive, and so on.
+        ValueError: a size that is not a positive integer, a variance that is not positive, and so
+            on.
     """
     config = config | {"num_filters": _filters(config["num_filters"])}
     config["image_shape"] = _pixels(config["image_shape"])
@@ -44,36 +56,50 @@ def check_config(config: dict) -> dict:
         learned = ""
         if name in _NOISES:
             learned = " Or pass 'learned' or 'learned_diagonal'."
-        if not (learned and isinstance(value, str) and value in _LEARNED) and not (_is_number(value) and value > 0):
+        if not (learned and isinstance(value, str) and value in _LEARNED) and not (
+            _is_number(value) and value > 0
+        ):
             raise ValueError(f"{name}: expected a positive variance, got {value!r}.{learned}")
     for name in ("init_kf_matrices", "scale_reconstruction"):
         if not (_is_number(config[name]) and config[name] >= 0):
             raise ValueError(f"{name}: expected a number of at least 0, got {config[name]!r}.")
     if not (_is_number(config["ll_keep_prob"]) and 0 < config["ll_keep_prob"] <= 1):
-        raise ValueError(f"ll_keep_prob: expected a probability in (0, 1], got {config['ll_keep_prob']!r}.")
+        raise ValueError(
+            f"ll_keep_prob: expected a probability in (0, 1], got {config['ll_keep_prob']!r}."
+        )
     return config
 
 
 def _is_number(value) -> TypeGuard[float]:
-    return isinstance(value, int | float | np.number) and not isinstance(value, bool) and bool(np.isfinite(value))
+    return (
+        isinstance(value, int | float | np.number)
+        and not isinstance(value, bool)
+        and bool(np.isfinite(value))
+    )
 
 
 def _pixels(image_shape) -> tuple[int, ...]:
     try:
         return tuple(int(n) for n in image_shape)
     except (TypeError, ValueError):
-        raise ValueError(f"image_shape: expected (H, W) or (H, W, C) in pixels, got {image_shape!r}.") from None
+        raise ValueError(
+            f"image_shape: expected (H, W) or (H, W, C) in pixels, got {image_shape!r}."
+        ) from None
 
 
 def _activation(name: str, value) -> str | dict:
-    """An activation in its plain form: a name, or the configuration of a registered function or layer."""
+    """An activation in its plain form: a name, or the configuration of a registered function or
+    layer."""
     try:
         if value is None:  # Keras reads it as linear; the original read a misspelt name so
             raise ValueError
-        return keras.activations.serialize(keras.activations.get(value.lower() if isinstance(value, str) else value))
+        return keras.activations.serialize(
+            keras.activations.get(value.lower() if isinstance(value, str) else value)
+        )
     except (ValueError, TypeError):
         raise ValueError(
-            f"{name}: expected a name or function that keras.activations.get accepts, such as relu, tanh, elu or linear, "
+            f"{name}: expected a name or function that keras.activations.get accepts, such as "
+            "relu, tanh, elu or linear, "
             f"got {value!r}."
         ) from None
 
@@ -98,7 +124,8 @@ def _filters(num_filters) -> tuple[int, ...]:
         filters = ()
     if not filters or min(filters) < 1:
         raise ValueError(
-            f"num_filters: expected positive integers, one for each conv layer, such as (32, 32, 32) or '32,32,32', "
+            "num_filters: expected positive integers, one for each conv layer, such as (32, 32, "
+            "32) or '32,32,32', "
             f"got {num_filters!r}."
         )
     return filters
@@ -108,20 +135,27 @@ def check_image_shape(image_shape: Sequence[int], conv_layers: int) -> tuple[int
     """(H, W, C) from (H, W) or (H, W, C); H and W must halve `conv_layers` times."""
     shape = tuple(int(n) for n in image_shape)
     if len(shape) not in (2, 3) or min(shape) < 1:
-        raise ValueError(f"image_shape: expected (H, W) or (H, W, C) in pixels, got {image_shape!r}.")
+        raise ValueError(
+            f"image_shape: expected (H, W) or (H, W, C) in pixels, got {image_shape!r}."
+        )
     height, width, channels = (*shape, 1)[:3]
     factor = 2**conv_layers
     if height % factor or width % factor:
         raise ValueError(
-            f"image_shape: {height}x{width} pixels cannot be halved {conv_layers} times, once for each of num_filters. "
-            f"Crop or resize the frames to multiples of {factor}, use fewer num_filters, or conv=False."
+            f"image_shape: {height}x{width} pixels cannot be halved {conv_layers} times, once for "
+            "each of num_filters. "
+            f"Crop or resize the frames to multiples of {factor}, use fewer num_filters, or "
+            "conv=False."
         )
     return height, width, channels
 
 
-def check_network(name: str, network: Any, inputs: tuple[int, ...], outputs: list[tuple[int, ...]], dtype: str) -> None:
-    """Checks that a caller's network maps [N, *inputs] to tensors [N, *outputs], by a call with zeros, which also makes its
-    weights. One tensor in place of several has their last axes side by side."""
+def check_network(
+    name: str, network: Any, inputs: tuple[int, ...], outputs: list[tuple[int, ...]], dtype: str
+) -> None:
+    """Checks that a caller's network maps [N, *inputs] to tensors [N, *outputs], by a call with
+    zeros, which also makes its weights. One tensor in place of several has their last axes side by
+    side."""
     together = (*outputs[0][:-1], sum(shape[-1] for shape in outputs))
     wanted = " and ".join(f"[N, {', '.join(map(str, shape))}]" for shape in outputs)
     if not isinstance(network, keras.layers.Layer):
@@ -130,7 +164,8 @@ def check_network(name: str, network: Any, inputs: tuple[int, ...], outputs: lis
         found = network(tf.zeros([2, *inputs], dtype))
     except (ValueError, TypeError, tf.errors.OpError) as error:
         raise ValueError(
-            f"{name}: expected a layer or model that takes [N, {', '.join(map(str, inputs))}], its call failed: {error}"
+            f"{name}: expected a layer or model that takes [N, {', '.join(map(str, inputs))}], its "
+            f"call failed: {error}"
         ) from error
     found = list(found) if isinstance(found, list | tuple) else [found]
     shapes = [tuple(value.shape) for value in found]
@@ -144,17 +179,21 @@ def check_frames(frames: Array, image_shape: tuple[int, ...]) -> tf.Tensor:
     if frames.shape.rank != 2 + len(image_shape) or tuple(frames.shape[2:]) != image_shape:
         wanted = ", ".join(map(str, image_shape))
         raise ValueError(
-            f"frames: expected the shape [B, T, {wanted}] (sequences, frames, image_shape), got {_shape(frames)}. "
+            f"frames: expected the shape [B, T, {wanted}] (sequences, frames, image_shape), got "
+            f"{_shape(frames)}. "
             "Add a sequence axis to a single video: frames[None]."
         )
     _check_not_empty("frames", frames)
     if frames.dtype not in (tf.uint8, tf.bool) and not frames.dtype.is_floating:
-        raise ValueError(f"frames: expected uint8, bool, or floats in [0, 1], got {frames.dtype.name}.")
+        raise ValueError(
+            f"frames: expected uint8, bool, or floats in [0, 1], got {frames.dtype.name}."
+        )
     return frames
 
 
 def check_pixels(frames: tf.Tensor, mask: tf.Tensor | None, place: Place = NOWHERE) -> None:
-    """Checks that observed frames hold numbers in [0, 1]; warns where uint8 seems to hold 0 and 1."""
+    """Checks that observed frames hold numbers in [0, 1]; warns where uint8 seems to hold 0 and
+    1."""
     if frames.dtype == tf.uint8:
         warn_of_bits(frames)
     if not frames.dtype.is_floating:
@@ -162,12 +201,17 @@ def check_pixels(frames: tf.Tensor, mask: tf.Tensor | None, place: Place = NOWHE
     pixels = list(range(2, frames.shape.rank))
     seen = tf.ones(tf.shape(frames)[:2], tf.bool) if mask is None else mask > 0.5
     nan = tf.reduce_any(tf.reduce_any(tf.math.is_nan(frames), pixels) & seen, 1)
-    message = "frames: NaN in an observed frame of {}. Pass a mask that is 0 where a frame is missing."
+    message = (
+        "frames: NaN in an observed frame of {}. Pass a mask that is 0 where a frame is missing."
+    )
     require_rows(~nan, message, place)
     zero = tf.zeros([], frames.dtype)
     low = tf.reduce_min(tf.where(seen, tf.reduce_min(frames, pixels), zero), 1)
     high = tf.reduce_max(tf.where(seen, tf.reduce_max(frames, pixels), zero), 1)
-    message = "frames: expected values in [0, 1], got {} to {} in {}. Divide by the largest value or pass uint8."
+    message = (
+        "frames: expected values in [0, 1], got {} to {} in {}. "
+        "Divide by the largest value or pass uint8."
+    )
     require_rows((low >= 0) & (high <= 1), message, place, tf.reduce_min(low), tf.reduce_max(high))
 
 
@@ -219,7 +263,8 @@ def check_mask(mask: Array | None, like: tf.Tensor, dtype: str) -> tf.Tensor | N
     mask = tf.cast(_tensor("mask", mask), dtype)
     if not mask.shape.is_compatible_with(like.shape[:2]):
         raise ValueError(
-            f"mask: expected the shape {_shape(like)[:2]} (1 = observed, 0 = missing, one for each frame), "
+            f"mask: expected the shape {_shape(like)[:2]} (1 = observed, 0 = missing, one for each "
+            "frame), "
             f"got {_shape(mask)}."
         )
     if tf.executing_eagerly():
@@ -234,14 +279,16 @@ def check_controls(controls: Array | None, like: tf.Tensor, dim_u: int, dtype: s
     controls = tf.cast(_tensor("controls", controls), dtype)
     if not controls.shape.is_compatible_with([*like.shape[:2], dim_u]):
         raise ValueError(
-            f"controls: expected the shape {[*_shape(like)[:2], dim_u]} (dim_u={dim_u} numbers for each frame, acting on "
+            f"controls: expected the shape {[*_shape(like)[:2], dim_u]} (dim_u={dim_u} numbers for "
+            "each frame, acting on "
             f"the step into it), got {_shape(controls)}."
         )
     return controls
 
 
 def check_finite(verb: str, result: Any) -> None:
-    """Raises FloatingPointError that names the tensor and the step if a field of a NamedTuple [B, T, ...] is not finite."""
+    """Raises FloatingPointError that names the tensor and the step if a field of a NamedTuple [B,
+    T, ...] is not finite."""
     if not tf.executing_eagerly():
         return
     for name, value in result._asdict().items():
@@ -250,8 +297,10 @@ def check_finite(verb: str, result: Any) -> None:
             continue
         where = "" if finite.ndim < 2 else _first_step(finite)
         raise FloatingPointError(
-            f"KVAE.{verb}: {name} is not finite{where}. The state may have grown beyond the type's range, over a long "
-            "gap or by an unstable A, or a weight or input is not finite: check these, or use dtype='float64'."
+            f"KVAE.{verb}: {name} is not finite{where}. The state may have grown beyond the type's "
+            "range, over a long "
+            "gap or by an unstable A, or a weight or input is not finite: check these, or use "
+            "dtype='float64'."
         )
 
 
@@ -272,7 +321,9 @@ def _tensor(name: str, value) -> tf.Tensor:
 
 def _check_not_empty(name: str, value: tf.Tensor) -> None:
     if 0 in value.shape[:2]:
-        raise ValueError(f"{name}: expected at least one sequence of one frame, got the shape {_shape(value)}.")
+        raise ValueError(
+            f"{name}: expected at least one sequence of one frame, got the shape {_shape(value)}."
+        )
 
 
 def _shape(value: tf.Tensor) -> list:

@@ -1,11 +1,23 @@
-"""The settings of the command that trains a Kalman variational auto-encoder, and named presets of them."""
+"""The settings of the command that trains a Kalman variational auto-encoder, and named presets of
+them."""
 
-from seqvae.commands import Affects, Command, DeviceSettings, RunSettings, Settings, command_settings, group, setting
+from seqvae.commands import (
+    Affects,
+    Command,
+    DeviceSettings,
+    RunSettings,
+    Settings,
+    command_settings,
+    group,
+    setting,
+)
 
 
 @group("The encoder and decoder", Affects.MODEL)
 class NetworkSettings(Settings):
-    out_distr: str = setting("bernoulli", "distribution of the pixels", choices=("bernoulli", "gaussian"))
+    out_distr: str = setting(
+        "bernoulli", "distribution of the pixels", choices=("bernoulli", "gaussian")
+    )
     conv: bool = setting(True, "convolutional encoder and decoder; --noconv: dense layers")
     activation: str = setting("relu", "of the encoder and decoder: relu, tanh, elu, linear")
     filter_size: int = setting(3, "width of the filters")
@@ -13,7 +25,9 @@ class NetworkSettings(Settings):
     vae_num_units: int = setting(25, "units of each dense layer (--noconv)")
     num_layers: int = setting(2, "dense layers (--noconv)")
     noise_pixel_var: float = setting(0.1, "variance of a pixel (gaussian)")
-    ll_keep_prob: float = setting(1.0, "share of the frames that a training step decodes: below 1 it is faster")
+    ll_keep_prob: float = setting(
+        1.0, "share of the frames that a training step decodes: below 1 it is faster"
+    )
     use_vae: bool = setting(True, "--nouse_vae: a plain auto-encoder")
     scale_reconstruction: float = setting(0.3, "weight of log p(x|a) in the objective")
 
@@ -30,7 +44,9 @@ class StateSpaceSettings(Settings):
     init_kf_matrices: float = setting(0.05, "standard deviation of the first B and C")
     sample_z: bool = setting(False, "decode the smoothed states' codes instead of the encoder's")
     bound: str = setting(
-        "marginal", "the LGSSM's part of the objective; sampled: the original's", choices=("marginal", "sampled")
+        "marginal",
+        "the LGSSM's part of the objective; sampled: the original's",
+        choices=("marginal", "sampled"),
     )
     jit_compile: bool | None = setting(
         None, "XLA for the state-space model; default: for sequences of 64 steps or more"
@@ -39,7 +55,9 @@ class StateSpaceSettings(Settings):
 
 @group("The dynamics network", Affects.MODEL)
 class DynamicsSettings(Settings):
-    alpha_rnn: bool = setting(True, "an LSTM; --noalpha_rnn: dense layers on the last fifo_size codes")
+    alpha_rnn: bool = setting(
+        True, "an LSTM; --noalpha_rnn: dense layers on the last fifo_size codes"
+    )
     alpha_units: int = setting(50, "units of the dynamics network")
     alpha_layers: int = setting(2, "its dense layers (--noalpha_rnn)")
     alpha_activation: str = setting("relu", "their activation (--noalpha_rnn)")
@@ -57,9 +75,15 @@ class TrainingSettings(Settings):
     max_grad_norm: float = setting(150.0, "the gradients' global norm is clipped to it")
     only_vae_epochs: int = setting(0, "epochs that train the encoder and decoder alone")
     kf_update_steps: int = setting(10, "epochs after those that train A, B, C and a_0 too")
-    dynamics_epochs: int = setting(0, "epochs after num_epochs that train A, B, C and the dynamics network alone: fast")
-    refine_epochs: int = setting(0, "epochs after those that train everything again, and dynamics_epochs once more")
-    train_miss_prob: float = setting(0.0, "probability that a training frame is missing, the same in every epoch")
+    dynamics_epochs: int = setting(
+        0, "epochs after num_epochs that train A, B, C and the dynamics network alone: fast"
+    )
+    refine_epochs: int = setting(
+        0, "epochs after those that train everything again, and dynamics_epochs once more"
+    )
+    train_miss_prob: float = setting(
+        0.0, "probability that a training frame is missing, the same in every epoch"
+    )
     t_init_train_miss: int = setting(3, "frames observed at the beginning all the same")
     shuffle: bool = setting(True, "a new order of the sequences every epoch")
     mixed_precision: bool = setting(False, "convolutions in bfloat16, the rest in float32: faster")
@@ -67,14 +91,20 @@ class TrainingSettings(Settings):
 
 @group("Data and weights")
 class DataSettings(Settings):
-    dataset: str = setting("box", "box, box_gravity, polygon, pong, box_push (made where missing), or an .npz")
+    dataset: str = setting(
+        "box", "box, box_gravity, polygon, pong, box_push (made where missing), or an .npz"
+    )
     data_dir: str = setting("datasets", "folder of the datasets")
-    reload_model: str = setting("", "start from these weights: a model.keras of ours, or the original's .../model.ckpt")
+    reload_model: str = setting(
+        "", "start from these weights: a model.keras of ours, or the original's .../model.ckpt"
+    )
 
 
 @group("Pictures and figures")
 class ReportSettings(Settings):
-    generate_step: int = setting(20, "epochs between two sets of pictures; also after the first and the last")
+    generate_step: int = setting(
+        20, "epochs between two sets of pictures; also after the first and the last"
+    )
     n_steps_gen: int = setting(80, "frames of a generated video")
     t_init_mask: int = setting(4, "observed frames before the gap that is imputed")
     t_steps_mask: int = setting(12, "missing frames of that gap")
@@ -82,14 +112,21 @@ class ReportSettings(Settings):
 
 @command_settings
 class KVAESettings(
-    DataSettings, NetworkSettings, StateSpaceSettings, DynamicsSettings, TrainingSettings, RunSettings, DeviceSettings,
+    DataSettings,
+    NetworkSettings,
+    StateSpaceSettings,
+    DynamicsSettings,
+    TrainingSettings,
+    RunSettings,
+    DeviceSettings,
     ReportSettings,
-):  # fmt: skip
+):
     """The original program's flags, with its defaults, and ours."""
 
 
 _LARGER_DYNAMICS = {"K": 7, "alpha_units": 128}
-"""More matrices than 3, for a ball that meets a wall early or late in a step, and units to choose among them."""
+"""More matrices than 3, for a ball that meets a wall early or late in a step, and units to choose
+among them."""
 
 PRESETS: dict[str, dict] = {
     "": {},
@@ -117,8 +154,8 @@ PRESETS: dict[str, dict] = {
         "generate_step": 100,
     },
 }
-"""Settings by preset. "" is the original's with the bound of our choice, "paper" the original's bound and fixed order;
-"demo" takes minutes, "best" imputes best of what was tried."""
+"""Settings by preset. "" is the original's with the bound of our choice, "paper" the original's
+bound and fixed order; "demo" takes minutes, "best" imputes best of what was tried."""
 
 KVAE = Command(
     name="kvae",
@@ -127,10 +164,11 @@ KVAE = Command(
     module="kvae.train",
     description="""Trains a Kalman variational auto-encoder, with the flags of the original program.
 
-    COMMAND                                      # the original's settings on bouncing balls
-    COMMAND --preset=demo                        # minutes, not hours
-    COMMAND --dataset=videos.npz                 # images [N, T, H, W] or [N, T, H, W, C], or its shards
-    COMMAND --run_name=mine --resume             # resumes a stopped run
+    COMMAND                                  # the original's settings on bouncing balls
+    COMMAND --preset=demo                    # minutes, not hours
+    COMMAND --dataset=videos.npz             # images [N, T, H, W] or [N, T, H, W, C], or its shards
+    COMMAND --run_name=mine --resume         # resumes a stopped run
 
-A run writes logs/<run>_kvae/: config.json, metrics.jsonl, checkpoints/, model.keras, videos, plots, imputation.json.""",
+A run writes logs/<run>_kvae/: config.json, metrics.jsonl, checkpoints/, model.keras, videos, plots,
+imputation.json.""",
 )

@@ -1,4 +1,5 @@
-"""What a Kalman VAE is trained on: sequences in memory, or a dataset in shards that is read while it trains."""
+"""What a Kalman VAE is trained on: sequences in memory, or a dataset in shards that is read while
+it trains."""
 
 import os
 from dataclasses import dataclass
@@ -8,7 +9,16 @@ from typing import Any
 import numpy as np
 
 from kvae.model import KVAE
-from seqvae.data import Sequences, Shards, load, open_shards, random_mask, sequences_of, shard_files, write_shard
+from seqvae.data import (
+    Sequences,
+    Shards,
+    load,
+    open_shards,
+    random_mask,
+    sequences_of,
+    shard_files,
+    write_shard,
+)
 from seqvae.data.batches import Batches
 from seqvae.data.streams import ShardBatches
 from seqvae.physics import WORLDS, write_dataset
@@ -21,7 +31,8 @@ _TEST_MOST = 10_000  # sequences of a test set in shards that are used
 
 @dataclass(frozen=True)
 class Missing:
-    """Which training frames are left out: each after the first `start` with `drop_prob`, the same in every epoch."""
+    """Which training frames are left out: each after the first `start` with `drop_prob`, the same
+    in every epoch."""
 
     drop_prob: float = 0.0
     start: int = 3
@@ -32,7 +43,9 @@ class Missing:
         if self.drop_prob == 0:
             return sequences
         shape, seed = sequences.images.shape[:2], (self.seed, number) if number else self.seed
-        return sequences.with_mask(random_mask(*shape, start=self.start, drop_prob=self.drop_prob, seed=seed))
+        return sequences.with_mask(
+            random_mask(*shape, start=self.start, drop_prob=self.drop_prob, seed=seed)
+        )
 
 
 class InMemory:
@@ -51,7 +64,9 @@ class InMemory:
         """Batches of frames, and masks and controls where there are any."""
         return Batches(self.sequences, batch_size, **options)
 
-    def codes(self, model: KVAE, folder: Path, placement: Placement, batch_size: int, **options: Any) -> Batches:
+    def codes(
+        self, model: KVAE, folder: Path, placement: Placement, batch_size: int, **options: Any
+    ) -> Batches:
         """Batches of what the encoder gives for the frames."""
         del folder, placement
         return Batches(encoded(model, self.sequences), batch_size, **options)
@@ -71,16 +86,23 @@ class Streamed:
 
     def batches(self, batch_size: int, **options: Any) -> ShardBatches:
         """Batches of frames, and masks and controls where there are any."""
-        return ShardBatches(self._shards, batch_size, self._names(), prepare=self._prepare, **options)
+        return ShardBatches(
+            self._shards, batch_size, self._names(), prepare=self._prepare, **options
+        )
 
-    def codes(self, model: KVAE, folder: Path, placement: Placement, batch_size: int, **options: Any) -> ShardBatches:
-        """Batches of what the encoder gives for the frames, which the chief writes into `folder` as shards of their own."""
+    def codes(
+        self, model: KVAE, folder: Path, placement: Placement, batch_size: int, **options: Any
+    ) -> ShardBatches:
+        """Batches of what the encoder gives for the frames, which the chief writes into `folder` as
+        shards of their own."""
         if placement.chief:
             for i, path in enumerate(self._shards.paths):
                 write_shard(folder / path.name, encoded(model, self._sequences(i)))
         placement.wait()
         shards = open_shards(folder, {"codes": "of the encoder"})
-        return ShardBatches(shards, batch_size, {n: n for n in _CODES if n in shards.shapes}, **options)
+        return ShardBatches(
+            shards, batch_size, {n: n for n in _CODES if n in shards.shapes}, **options
+        )
 
     def _names(self) -> dict[str, str]:
         return {name: new for name, new in _NAMES.items() if name in self._shards.shapes}
@@ -91,51 +113,72 @@ class Streamed:
         return {_NAMES[name]: value for name, value in sequences.arrays().items()}
 
     def _sequences(self, i: int) -> Sequences:
-        return self._missing(sequences_of(self._shards.read(i, self._names()), self._shards.paths[i]), i)
+        return self._missing(
+            sequences_of(self._shards.read(i, self._names()), self._shards.paths[i]), i
+        )
 
 
 def encoded(model: KVAE, sequences: Sequences, batch_size: int = 256) -> dict[str, np.ndarray]:
-    """The sequences as the encoder sees them, for training without it: `codes` and `variance` [N, T, dim_a], and their
-    `mask` and `controls` where they have them."""
+    """The sequences as the encoder sees them, for training without it: `codes` and `variance` [N,
+    T, dim_a], and their `mask` and `controls` where they have them."""
     parts = []
     for i in range(0, len(sequences), batch_size):
         images = sequences.images[i : i + batch_size]
         q = model.encode(np.nan_to_num(images) if images.dtype.kind == "f" else images)
         parts.append((q.mean().numpy(), q.variance().numpy()))
     codes, variance = (np.concatenate(each) for each in zip(*parts, strict=True))
-    beside = {name: value for name, value in sequences.arrays().items() if name in ("mask", "controls")}
+    beside = {
+        name: value for name, value in sequences.arrays().items() if name in ("mask", "controls")
+    }
     return {"codes": codes, "variance": variance} | beside
 
 
-def training_and_test(dataset: str, data_dir: str | Path, missing: Missing) -> tuple[InMemory | Streamed, Sequences]:
-    """The data of a command's flags: the name of a world, made in `data_dir` where it is missing, or the path of an .npz.
+def training_and_test(
+    dataset: str, data_dir: str | Path, missing: Missing
+) -> tuple[InMemory | Streamed, Sequences]:
+    """The data of a command's flags: the name of a world, made in `data_dir` where it is missing,
+    or the path of an .npz.
 
-    An .npz is held in memory, its shards are streamed. The test set is NAME_test.npz beside it (of shards the first files),
-    or a tenth of the training sequences.
+    An .npz is held in memory, its shards are streamed. The test set is NAME_test.npz beside it (of
+    shards the first files), or a tenth of the training sequences.
     """
     path = Path(data_dir) / f"{dataset}.npz" if dataset in WORLDS else Path(dataset)
     if path.suffix != ".npz":
         raise ValueError(
-            f"--dataset: expected one of {', '.join(WORLDS)}, or the path of an .npz file, got {dataset!r}."
+            f"--dataset: expected one of {', '.join(WORLDS)}, or the path of an .npz file, got "
+            f"{dataset!r}."
         )
     if dataset in WORLDS and not path.exists() and not shard_files(path):
-        print(f"{path} is not there: making it, 5000 training and 1000 test sequences of the world {dataset}")
+        print(
+            f"{path} is not there: making it, 5000 training and 1000 test sequences of the world "
+            f"{dataset}"
+        )
         write_dataset(WORLDS[dataset], path.parent, workers=os.cpu_count() or 1)
-    whole = load(path) if path.is_file() else open_shards(path, {"images": "[N, T, H, W] or [N, T, H, W, C]"})
+    whole = (
+        load(path)
+        if path.is_file()
+        else open_shards(path, {"images": "[N, T, H, W] or [N, T, H, W, C]"})
+    )
     beside = path.with_name(f"{path.stem}_test.npz")
     if beside.exists() or shard_files(beside):
         train, test = (
             whole,
-            load(beside) if beside.exists() else _loaded(open_shards(beside, {"images": "frames"}), beside),
+            load(beside)
+            if beside.exists()
+            else _loaded(open_shards(beside, {"images": "frames"}), beside),
         )
     else:
         train, test = whole.split(0.1, missing.seed)
         test = _loaded(test, path) if isinstance(test, Shards) else test
-        print(f"no {beside.name} beside {path.name}: {len(test)} of its sequences are kept for the test")
+        print(
+            f"no {beside.name} beside {path.name}: {len(test)} of its sequences are kept for the "
+            "test"
+        )
     made = Streamed(train, missing) if isinstance(train, Shards) else InMemory(train, missing)
     if (test.image_shape, test.steps) != (made.image_shape, made.steps):
         raise ValueError(
-            f"{beside}: {test.steps} frames {test.image_shape} a sequence, {path} has {made.steps} frames "
+            f"{beside}: {test.steps} frames {test.image_shape} a sequence, {path} has {made.steps} "
+            "frames "
             f"{made.image_shape}; training and test data must be alike."
         )
     return made, test
@@ -147,4 +190,6 @@ def _loaded(shards: Shards, path: Path) -> Sequences:
     count = 1 + int(np.searchsorted(ends, _TEST_MOST))
     names = [name for name in ("images", "mask", "controls") if name in shards.shapes]
     parts = [shards.read(i, names) for i in range(min(count, len(shards)))]
-    return sequences_of({name: np.concatenate([part[name] for part in parts]) for name in names}, path)
+    return sequences_of(
+        {name: np.concatenate([part[name] for part in parts]) for name in names}, path
+    )

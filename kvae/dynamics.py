@@ -1,4 +1,5 @@
-"""The dynamics network (paper, section 3.2): alpha_t = f(a_0, ..., a_{t-1}), and the controls where they are learned."""
+"""The dynamics network (paper, section 3.2): alpha_t = f(a_0, ..., a_{t-1}), and the controls where
+they are learned."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -8,7 +9,8 @@ import tensorflow as tf
 
 
 class Matrices(NamedTuple):
-    """The K matrices that are mixed, A [K, dim_z, dim_z], B [K, dim_z, dim_u], C [K, dim_a, dim_z], and a_0 [dim_a]."""
+    """The K matrices that are mixed, A [K, dim_z, dim_z], B [K, dim_z, dim_u], C [K, dim_a, dim_z],
+    and a_0 [dim_a]."""
 
     A: tf.Tensor
     B: tf.Tensor
@@ -23,11 +25,13 @@ def mix(alpha: tf.Tensor, matrices: tf.Tensor) -> tf.Tensor:
 
 
 class DynamicsNetwork(keras.layers.Layer):
-    """An LSTM, or an MLP on a FIFO of the last `fifo_size` codes, then a softmax over the K matrices.
+    """An LSTM, or an MLP on a FIFO of the last `fifo_size` codes, then a softmax over the K
+    matrices.
 
-    `step` and `call` compute the same values; `step` is used when the next input depends on the filter. K = 1 without learned
-    controls has no weights. With `learn_u` the hidden layer doubles: the first half gives alpha, the second u. `cell`: a
-    Keras RNN cell in place of the LSTM's; with `learn_u` the two halves of its output.
+    `step` and `call` compute the same values; `step` is used when the next input depends on the
+    filter. K = 1 without learned controls has no weights. With `learn_u` the hidden layer doubles:
+    the first half gives alpha, the second u. `cell`: a Keras RNN cell in place of the LSTM's; with
+    `learn_u` the two halves of its output.
     """
 
     def __init__(
@@ -57,9 +61,13 @@ class DynamicsNetwork(keras.layers.Layer):
         if cell is not None:
             self.rnn = keras.layers.RNN(cell, return_sequences=True, name="rnn", dtype=dtype)
         elif alpha_rnn:
-            self.rnn = self.lstm = keras.layers.LSTM(self._width, return_sequences=True, name="lstm", dtype=dtype)
+            self.rnn = self.lstm = keras.layers.LSTM(
+                self._width, return_sequences=True, name="lstm", dtype=dtype
+            )
         self.hidden = [
-            keras.layers.Dense(self._width, activation=alpha_activation, name=f"hidden_{i}", dtype=dtype)
+            keras.layers.Dense(
+                self._width, activation=alpha_activation, name=f"hidden_{i}", dtype=dtype
+            )
             for i in range(1, alpha_layers + 1)
             if not self._rnn
         ]
@@ -94,7 +102,11 @@ class DynamicsNetwork(keras.layers.Layer):
             return self._ones(tf.shape(a)[:1]), state
         if self._rnn:
             cell = self.rnn.cell
-            nested = list(state) if self.lstm is not None else tf.nest.pack_sequence_as(cell.state_size, state)
+            nested = (
+                list(state)
+                if self.lstm is not None
+                else tf.nest.pack_sequence_as(cell.state_size, state)
+            )
             hidden, nested = cell(a, nested)
             return self._heads(hidden), tuple(tf.nest.flatten(nested))
         (fifo,) = state
@@ -102,7 +114,8 @@ class DynamicsNetwork(keras.layers.Layer):
         return self._heads(self._dense(fifo)), (fifo,)
 
     def call(self, a: tf.Tensor):
-        """Codes a_0, ..., a_{T-1} [batch, T, dim_a] -> alpha [batch, T, K], u [batch, T, dim_u] or None."""
+        """Codes a_0, ..., a_{T-1} [batch, T, dim_a] -> alpha [batch, T, K], u [batch, T, dim_u] or
+        None."""
         if self._trivial:
             return self._ones(tf.shape(a)[:2])
         if self._rnn:
@@ -131,19 +144,22 @@ def _units_of(cell, trivial: bool, learn_u: bool) -> int:
     """The number of cell outputs that each head uses."""
     if not hasattr(cell, "state_size") or not isinstance(getattr(cell, "output_size", None), int):
         raise ValueError(
-            "dynamics: expected a Keras RNN cell, such as keras.layers.GRUCell(32), with state_size, output_size and "
+            "dynamics: expected a Keras RNN cell, such as keras.layers.GRUCell(32), with "
+            "state_size, output_size and "
             f"get_initial_state; got {type(cell).__name__}."
         )
     for each in [cell, *getattr(cell, "cells", [])]:
         if getattr(each, "dropout", 0) or getattr(each, "recurrent_dropout", 0):
             raise ValueError(
-                "dynamics: expected a cell without dropout; the state-space model takes no noise from its network."
+                "dynamics: expected a cell without dropout; the state-space model takes no noise "
+                "from its network."
             )
     if trivial:
         raise ValueError("dynamics: expected None with K=1 and learn_u=False, which mix nothing.")
     if learn_u and cell.output_size % 2:
         raise ValueError(
-            "dynamics: expected a cell with an even number of outputs with learn_u, half of them for u, got "
+            "dynamics: expected a cell with an even number of outputs with learn_u, half of them "
+            "for u, got "
             f"{cell.output_size}."
         )
     return cell.output_size // 2 if learn_u else cell.output_size

@@ -1,4 +1,5 @@
-"""The variational auto-encoder of single frames (paper, section 3): what turns x_t into a_t and back."""
+"""The variational auto-encoder of single frames (paper, section 3): what turns x_t into a_t and
+back."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,27 +11,47 @@ from tensorflow_probability import distributions as tfd
 from kvae import arguments, networks
 from seqvae.randomness import fold, normal, uniform
 
-_LOGIT_LIMIT = 13.815510  # log((1 - 1e-6) / 1e-6): the original clips probabilities to [1e-6, 1 - 1e-6]
+_LOGIT_LIMIT = (
+    13.815510  # log((1 - 1e-6) / 1e-6): the original clips probabilities to [1e-6, 1 - 1e-6]
+)
 _LEAST_SLOPE = 0.02  # of `_sigmoid`, where descent reduces |raw|
 
 
 class FrameVAE(keras.layers.Layer):
-    """Encoder q(a_t | x_t), decoder p(x_t | a_t), and their log-probabilities. Arguments as for `KVAE`.
+    """Encoder q(a_t | x_t), decoder p(x_t | a_t), and their log-probabilities. Arguments as for
+    `KVAE`.
 
-    Convolutions run in the compute type of `dtype`; codes, pixels and log-probabilities are in its variable type.
+    Convolutions run in the compute type of `dtype`; codes, pixels and log-probabilities are in its
+    variable type.
     """
 
     def __init__(
-        self, image_shape: tuple[int, ...], *, out_distr: str, conv: bool, activation: str | dict | Callable,
-        filter_size: int, num_filters: Sequence[int], vae_num_units: int, num_layers: int, noise_pixel_var: float,
-        use_vae: bool, dim_a: int, noise_emission: float, encoder: keras.Layer | None = None,
-        decoder: keras.Layer | None = None, dtype: str | keras.DTypePolicy | None, name: str,
-    ):  # fmt: skip
+        self,
+        image_shape: tuple[int, ...],
+        *,
+        out_distr: str,
+        conv: bool,
+        activation: str | dict | Callable,
+        filter_size: int,
+        num_filters: Sequence[int],
+        vae_num_units: int,
+        num_layers: int,
+        noise_pixel_var: float,
+        use_vae: bool,
+        dim_a: int,
+        noise_emission: float,
+        encoder: keras.Layer | None = None,
+        decoder: keras.Layer | None = None,
+        dtype: str | keras.DTypePolicy | None,
+        name: str,
+    ):
         super().__init__(dtype=dtype, name=name)
         self.image_shape, self.dim_a = image_shape, dim_a
         self._gaussian, self._pixel_var = out_distr == "gaussian", noise_pixel_var
         self._variational, self._max_variance = use_vae, noise_emission
-        image = arguments.check_image_shape(image_shape, len(num_filters) if conv and not (encoder and decoder) else 0)
+        image = arguments.check_image_shape(
+            image_shape, len(num_filters) if conv and not (encoder and decoder) else 0
+        )
         options: dict[str, Any] = dict(dim_a=dim_a, activation=activation, dtype=self.dtype_policy)
         if conv:
             options |= dict(num_filters=num_filters, filter_size=filter_size)
@@ -41,7 +62,11 @@ class FrameVAE(keras.layers.Layer):
         with keras.name_scope("encoder"):  # makes the variables' paths unique
             self.encoder = encoder or make_encoder(image, with_variance=use_vae, **options)
             arguments.check_network(
-                "encoder", self.encoder, image, [(dim_a,)] * (2 if use_vae else 1), self.compute_dtype
+                "encoder",
+                self.encoder,
+                image,
+                [(dim_a,)] * (2 if use_vae else 1),
+                self.compute_dtype,
             )
         with keras.name_scope("decoder"):
             self.decoder = decoder or make_decoder(image, **options)
@@ -54,7 +79,8 @@ class FrameVAE(keras.layers.Layer):
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """mean and variance of q(a_t | x_t), [B, T, dim_a] each.
 
-        The variance is noise_emission * sigmoid(.), 0 for the plain auto-encoder. Missing frames are read as black.
+        The variance is noise_emission * sigmoid(.), 0 for the plain auto-encoder. Missing frames
+        are read as black.
         """
         pixels = tf.cast(self._seen(frames, mask), self.compute_dtype)
         outputs = self.encoder(tf.reshape(pixels, [-1, *self._image]), training=training)
@@ -66,15 +92,23 @@ class FrameVAE(keras.layers.Layer):
         return mean, self._max_variance * _sigmoid(raw[0]) if raw else tf.zeros_like(mean)
 
     def decode(self, a: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Logits (clipped as the original clips probabilities) or means of the frames [B, T, *image_shape]."""
-        pixels = self.decoder(tf.cast(tf.reshape(a, [-1, self.dim_a]), self.compute_dtype), training=training)
-        pixels = tf.cast(tf.reshape(pixels, tf.concat([tf.shape(a)[:2], self.image_shape], 0)), self.variable_dtype)
+        """Logits (clipped as the original clips probabilities) or means of the frames [B, T,
+        *image_shape]."""
+        pixels = self.decoder(
+            tf.cast(tf.reshape(a, [-1, self.dim_a]), self.compute_dtype), training=training
+        )
+        pixels = tf.cast(
+            tf.reshape(pixels, tf.concat([tf.shape(a)[:2], self.image_shape], 0)),
+            self.variable_dtype,
+        )
         return pixels if self._gaussian else tf.clip_by_value(pixels, -_LOGIT_LIMIT, _LOGIT_LIMIT)
 
     def code_distribution(self, mean: tf.Tensor, variance: tf.Tensor) -> tfd.Distribution:
         """q(a_t | x_t): batch [B, T], event [dim_a]; a point mass for the plain auto-encoder."""
         return (
-            tfd.MultivariateNormalDiag(mean, tf.sqrt(variance)) if self._variational else tfd.VectorDeterministic(mean)
+            tfd.MultivariateNormalDiag(mean, tf.sqrt(variance))
+            if self._variational
+            else tfd.VectorDeterministic(mean)
         )
 
     def frame_distribution(self, pixels: tf.Tensor) -> tfd.Distribution:
@@ -92,7 +126,8 @@ class FrameVAE(keras.layers.Layer):
     def draw_codes(
         self, frames: tf.Tensor, mask: tf.Tensor | None, seed: tf.Tensor, training: bool = False
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """A reparameterised a_t [B, T, dim_a] and log q(a_t | x_t) [B, T]; the mean and 0 for the plain auto-encoder."""
+        """A reparameterised a_t [B, T, dim_a] and log q(a_t | x_t) [B, T]; the mean and 0 for the
+        plain auto-encoder."""
         mean, variance = self.encode(frames, mask, training)
         if not self._variational:
             return mean, tf.zeros_like(mean[..., 0])  # pyright: ignore[reportArgumentType]
@@ -108,22 +143,28 @@ class FrameVAE(keras.layers.Layer):
         seed: tf.Tensor,
         training: bool = False,
     ) -> tf.Tensor:
-        """log p(x_t | a_t) [B, T]. With keep < 1 only that share of a sequence's frames, drawn at random, is decoded:
-        theirs is divided by the share, the others' is 0, so that the expectation stays and the decoder's time falls."""
+        """log p(x_t | a_t) [B, T]. With keep < 1 only that share of a sequence's frames, drawn at
+        random, is decoded: theirs is divided by the share, the others' is 0, so that the
+        expectation stays and the decoder's time falls."""
         if keep == 1.0:
-            return self.frame_distribution(self.decode(a, training)).log_prob(self._seen(frames, mask))
+            return self.frame_distribution(self.decode(a, training)).log_prob(
+                self._seen(frames, mask)
+            )
         steps = tf.shape(a)[1]
         kept = tf.cast(tf.math.ceil(keep * tf.cast(steps, tf.float32)), tf.int32)
         chosen = tf.argsort(uniform(tf.shape(a)[:2], seed), axis=1)[:, :kept]
         codes, pixels = (tf.gather(value, chosen, axis=1, batch_dims=1) for value in (a, frames))
         observed = None if mask is None else tf.gather(mask, chosen, axis=1, batch_dims=1)
-        log_px = self.frame_distribution(self.decode(codes, training)).log_prob(self._seen(pixels, observed))
+        log_px = self.frame_distribution(self.decode(codes, training)).log_prob(
+            self._seen(pixels, observed)
+        )
         log_px *= tf.cast(steps, log_px.dtype) / tf.cast(kept, log_px.dtype)
         placed = tf.one_hot(chosen, steps, dtype=log_px.dtype)  # [B, kept, T]
         return tf.linalg.matvec(placed, log_px, transpose_a=True)
 
     def _seen(self, frames: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
-        """Frames as floats in [0, 1]; missing ones, NaN or not, become black, so that no NaN reaches a gradient."""
+        """Frames as floats in [0, 1]; missing ones, NaN or not, become black, so that no NaN
+        reaches a gradient."""
         floats = tf.cast(frames, self.variable_dtype)
         floats = floats / 255.0 if frames.dtype == tf.uint8 else floats
         if mask is None:
@@ -134,13 +175,15 @@ class FrameVAE(keras.layers.Layer):
 
 @tf.custom_gradient
 def _sigmoid(raw: tf.Tensor) -> Any:
-    """A sigmoid whose slope is at least `_LEAST_SLOPE` where descent reduces |raw|. In early training the variance can
-    saturate, where a plain sigmoid has no gradient."""
+    """A sigmoid whose slope is at least `_LEAST_SLOPE` where descent reduces |raw|. In early
+    training the variance can saturate, where a plain sigmoid has no gradient."""
     value = tf.sigmoid(raw)
 
     def gradient(upstream: tf.Tensor) -> tf.Tensor:
         slope = value * (1.0 - value)
         back = upstream * raw > 0.0  # descent then makes |raw| smaller
-        return upstream * tf.where(back, tf.maximum(slope, tf.constant(_LEAST_SLOPE, slope.dtype)), slope)
+        return upstream * tf.where(
+            back, tf.maximum(slope, tf.constant(_LEAST_SLOPE, slope.dtype)), slope
+        )
 
     return value, gradient

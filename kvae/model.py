@@ -40,39 +40,48 @@ class KVAE(SequenceModel):
 
         a_t | x_t ~ N(mu(x_t), diag var(x_t))                     q, encoder (section 3.1)
         alpha_t = f(a_0, ..., a_{t-1})                            dynamics network (section 3.2)
-        z_1 ~ N(0, init_cov I), z_t = A_t z_{t-1} + B_t u_t + N(0, noise_transition I)      (section 2.1, eq. 1)
+        z_1 ~ N(0, init_cov I)                                    (section 2.1, eq. 1)
+        z_t = A_t z_{t-1} + B_t u_t + N(0, noise_transition I)    (section 2.1, eq. 1)
         a_t = C_t z_t + N(0, noise_emission I)                    (section 2.1, eq. 1)
         x_t | a_t ~ Bernoulli or N(., noise_pixel_var)            decoder (section 3)
 
-    with A_t = sum_k alpha_t[k] A[k], and so B_t and C_t (section 3.2). Frames are uint8, bool, or floats in [0, 1], of the
-    shape [B, T, *image_shape]; masks [B, T] say 1 for observed and 0 for missing; controls are [B, T, dim_u], u_t acting
-    on the step into frame t (zero where None). Verbs are compiled on their first call for a kind of input.
+    with A_t = sum_k alpha_t[k] A[k], and so B_t and C_t (section 3.2). Frames are uint8, bool, or
+    floats in [0, 1], of the shape [B, T, *image_shape]; masks [B, T] say 1 for observed and 0 for
+    missing; controls are [B, T, dim_u], u_t acting on the step into frame t (zero where None).
+    Verbs are compiled on their first call for a kind of input.
 
     Args:
         image_shape: (H, W) or (H, W, C); H and W multiples of 2 ** len(num_filters) with `conv`.
         out_distr: "bernoulli" or "gaussian" (variance `noise_pixel_var`).
-        conv, activation, filter_size, num_filters: the conv encoder and decoder; `vae_num_units` units in each of
-            `num_layers` dense layers where conv is False. activation: a name or function that
-            `keras.activations.get` accepts.
-        encoder, decoder: Keras layers or models in place of these. encoder: frames [N, H, W, C] in [0, 1] -> mean and raw
-            variance of a [N, dim_a] each, or side by side (the variance is noise_emission * sigmoid(raw)); without
-            `use_vae` the mean alone. decoder: a [N, dim_a] -> logits or means of the frames [N, H, W, C]. C is 1 for (H, W).
+        conv, activation, filter_size, num_filters: the conv encoder and decoder; `vae_num_units`
+            units in each of `num_layers` dense layers where conv is False. activation: a name or
+            function that `keras.activations.get` accepts.
+        encoder, decoder: Keras layers or models in place of these. encoder: frames [N, H, W, C] in
+            [0, 1] -> mean and raw variance of a [N, dim_a] each, or side by side (the variance is
+            noise_emission * sigmoid(raw)); without `use_vae` the mean alone. decoder: a [N, dim_a]
+            -> logits or means of the frames [N, H, W, C]. C is 1 for (H, W).
         use_vae: False makes a plain auto-encoder, a_t = mu(x_t).
-        ll_keep_prob: in training, the share of the frames, drawn at random, that are decoded; their log p(x|a) is
-            divided by it. Below 1 a step is faster and its gradient noisier.
-        dim_a, dim_z, dim_u, K: sizes of the code, the state, the controls, and the number of mixed matrices.
-        noise_emission, noise_transition, init_cov: the variances R, Q and of z_1: a number, which stays fixed; "learned",
-            one weight for all numbers of a or z; or "learned_diagonal", one for each. Learned ones start at the default. The
-            encoder's variance is limited by noise_emission, by its first value where it is learned.
-        alpha_rnn: True: an LSTM of `alpha_units`; False: `alpha_layers` dense layers of `alpha_units` and
-            `alpha_activation` on the last `fifo_size` codes. dynamics: a Keras RNN cell in place of the LSTM's.
+        ll_keep_prob: in training, the share of the frames, drawn at random, that are decoded; their
+            log p(x|a) is divided by it. Below 1 a step is faster and its gradient noisier.
+        dim_a, dim_z, dim_u, K: sizes of the code, the state, the controls, and the number of mixed
+            matrices.
+        noise_emission, noise_transition, init_cov: the variances R, Q and of z_1: a number, which
+            stays fixed; "learned", one weight for all numbers of a or z; or "learned_diagonal", one
+            for each. Learned ones start at the default. The encoder's variance is limited by
+            noise_emission, by its first value where it is learned.
+        alpha_rnn: True: an LSTM of `alpha_units`; False: `alpha_layers` dense layers of
+            `alpha_units` and `alpha_activation` on the last `fifo_size` codes. dynamics: a Keras
+            RNN cell in place of the LSTM's.
         learn_u: the dynamics network also gives the controls.
         init_kf_matrices: standard deviation of the first B and C; the first A is the identity.
-        scale_reconstruction: weight of log p(x|a) in the objective; the reported terms are unweighted.
+        scale_reconstruction: weight of log p(x|a) in the objective; the reported terms are
+            unweighted.
         sample_z: decode C_t E[z_t | a_{1:T}] instead of the encoder's a_t.
-        bound: the LGSSM's part of the objective, "marginal" (log p(a), exact) or "sampled" (the original's).
-        jit_compile: XLA for the state-space model, not for the convolutions: several times faster, after some seconds of
-            compilation for every new shape. True: always; None: only where sequences of 64 steps or more are trained.
+        bound: the LGSSM's part of the objective, "marginal" (log p(a), exact) or "sampled" (the
+            original's).
+        jit_compile: XLA for the state-space model, not for the convolutions: several times faster,
+            after some seconds of compilation for every new shape. True: always; None: only where
+            sequences of 64 steps or more are trained.
         seed: of the noise where a call gives none.
     """
 
@@ -87,25 +96,69 @@ class KVAE(SequenceModel):
     term_names = LossTerms._fields
 
     def __init__(
-        self, image_shape: Sequence[int], *, out_distr: str = "bernoulli", conv: bool = True,
-        activation: str | dict | Callable = "relu", filter_size: int = 3,
-        num_filters: Sequence[int] | str = (32, 32, 32), vae_num_units: int = 25, num_layers: int = 2,
-        noise_pixel_var: float = 0.1, ll_keep_prob: float = 1.0, use_vae: bool = True, dim_a: int = 2, dim_z: int = 4,
-        dim_u: int = 1, K: int = 3, noise_emission: float | str = 0.03, noise_transition: float | str = 0.08,
-        init_cov: float | str = 20.0, alpha_rnn: bool = True, alpha_units: int = 50, alpha_layers: int = 2,
-        alpha_activation: str | dict | Callable = "relu", fifo_size: int = 1, learn_u: bool = False,
-        init_kf_matrices: float = 0.05, scale_reconstruction: float = 0.3, sample_z: bool = False,
-        bound: str = "marginal", jit_compile: bool | None = None, encoder: keras.Layer | None = None,
-        decoder: keras.Layer | None = None, dynamics: keras.Layer | None = None, seed: int | None = None,
-        dtype: str | keras.DTypePolicy | None = None, name: str = "kvae",
-    ):  # fmt: skip
-        config = {k: v for k, v in locals().items() if k not in ("self", "dtype", "name", "__class__")}
+        self,
+        image_shape: Sequence[int],
+        *,
+        out_distr: str = "bernoulli",
+        conv: bool = True,
+        activation: str | dict | Callable = "relu",
+        filter_size: int = 3,
+        num_filters: Sequence[int] | str = (32, 32, 32),
+        vae_num_units: int = 25,
+        num_layers: int = 2,
+        noise_pixel_var: float = 0.1,
+        ll_keep_prob: float = 1.0,
+        use_vae: bool = True,
+        dim_a: int = 2,
+        dim_z: int = 4,
+        dim_u: int = 1,
+        K: int = 3,
+        noise_emission: float | str = 0.03,
+        noise_transition: float | str = 0.08,
+        init_cov: float | str = 20.0,
+        alpha_rnn: bool = True,
+        alpha_units: int = 50,
+        alpha_layers: int = 2,
+        alpha_activation: str | dict | Callable = "relu",
+        fifo_size: int = 1,
+        learn_u: bool = False,
+        init_kf_matrices: float = 0.05,
+        scale_reconstruction: float = 0.3,
+        sample_z: bool = False,
+        bound: str = "marginal",
+        jit_compile: bool | None = None,
+        encoder: keras.Layer | None = None,
+        decoder: keras.Layer | None = None,
+        dynamics: keras.Layer | None = None,
+        seed: int | None = None,
+        dtype: str | keras.DTypePolicy | None = None,
+        name: str = "kvae",
+    ):
+        config = {
+            k: v for k, v in locals().items() if k not in ("self", "dtype", "name", "__class__")
+        }
         super().__init__(name=name, dtype=dtype, seed=seed)
         self._config = config = arguments.check_config(config)
-        self.image_shape, self.bound, self._jit = config["image_shape"], config["bound"], jit_compile
+        self.image_shape, self.bound, self._jit = (
+            config["image_shape"],
+            config["bound"],
+            jit_compile,
+        )
         self.dim_a, self.dim_z, self.dim_u, self.K = dim_a, dim_z, dim_u, K
-        options = ("out_distr", "conv", "activation", "filter_size", "num_filters", "vae_num_units", "num_layers",
-                   "noise_pixel_var", "use_vae", "dim_a", "noise_emission", *_NETWORKS[:2])  # fmt: skip
+        options = (
+            "out_distr",
+            "conv",
+            "activation",
+            "filter_size",
+            "num_filters",
+            "vae_num_units",
+            "num_layers",
+            "noise_pixel_var",
+            "use_vae",
+            "dim_a",
+            "noise_emission",
+            *_NETWORKS[:2],
+        )
         self.frame_vae = FrameVAE(
             self.image_shape,
             **{n: arguments.first_value(n, config[n]) for n in options},
@@ -113,10 +166,19 @@ class KVAE(SequenceModel):
             name="vae",
         )
         self.dynamics = DynamicsNetwork(
-            dim_a=dim_a, dim_u=dim_u, K=K, alpha_rnn=alpha_rnn, alpha_units=alpha_units, alpha_layers=alpha_layers,
-            alpha_activation=config["alpha_activation"], fifo_size=fifo_size, learn_u=learn_u, cell=dynamics,
-            dtype=self.variable_dtype, name="dynamics",
-        )  # fmt: skip
+            dim_a=dim_a,
+            dim_u=dim_u,
+            K=K,
+            alpha_rnn=alpha_rnn,
+            alpha_units=alpha_units,
+            alpha_layers=alpha_layers,
+            alpha_activation=config["alpha_activation"],
+            fifo_size=fifo_size,
+            learn_u=learn_u,
+            cell=dynamics,
+            dtype=self.variable_dtype,
+            name="dynamics",
+        )
         self._kl = KLWeight()
         self._make_weights()
         self.built = True  # not by `build`, after which Keras lets no subclass add layers
@@ -125,28 +187,44 @@ class KVAE(SequenceModel):
         normal = keras.initializers.RandomNormal(stddev=self._config["init_kf_matrices"])
         identity = keras.initializers.Constant(tf.eye(self.dim_z))
         weight = dict(dtype=self.variable_dtype, autocast=False)
-        self.A = self.add_weight(shape=(self.K, self.dim_z, self.dim_z), initializer=identity, name="A", **weight)
-        self.B = self.add_weight(shape=(self.K, self.dim_z, self.dim_u), initializer=normal, name="B", **weight)
-        self.C = self.add_weight(shape=(self.K, self.dim_a, self.dim_z), initializer=normal.clone(), name="C", **weight)
+        self.A = self.add_weight(
+            shape=(self.K, self.dim_z, self.dim_z), initializer=identity, name="A", **weight
+        )
+        self.B = self.add_weight(
+            shape=(self.K, self.dim_z, self.dim_u), initializer=normal, name="B", **weight
+        )
+        self.C = self.add_weight(
+            shape=(self.K, self.dim_a, self.dim_z), initializer=normal.clone(), name="C", **weight
+        )
         self.a_0 = self.add_weight(shape=(self.dim_a,), initializer="zeros", name="a_0", **weight)
         sizes = dict(noise_transition=self.dim_z, noise_emission=self.dim_a, init_cov=self.dim_z)
         self._raw_noises = {
-            name: self._add_noise(name, size) for name, size in sizes.items() if isinstance(self._config[name], str)
+            name: self._add_noise(name, size)
+            for name, size in sizes.items()
+            if isinstance(self._config[name], str)
         }
         self.dynamics.build()
 
     def _add_noise(self, name: str, size: int):
         """The weight of a learned noise; its softplus is the variance."""
         shape = (size,) if self._config[name] == "learned_diagonal" else ()
-        start = keras.initializers.Constant(tfp.math.softplus_inverse(arguments.first_value(name, self._config[name])))
+        start = keras.initializers.Constant(
+            tfp.math.softplus_inverse(arguments.first_value(name, self._config[name]))
+        )
         return self.add_weight(
-            shape=shape, initializer=start, name=f"raw_{name}", dtype=self.variable_dtype, autocast=False
+            shape=shape,
+            initializer=start,
+            name=f"raw_{name}",
+            dtype=self.variable_dtype,
+            autocast=False,
         )
 
     @property
     def _covariances(self) -> Covariances:
         """The noises at the present weights: scalars, or variances of each number."""
-        return Covariances(*(self._variance(name) for name in ("noise_transition", "noise_emission", "init_cov")))
+        return Covariances(
+            *(self._variance(name) for name in ("noise_transition", "noise_emission", "init_cov"))
+        )
 
     def _variance(self, name: str):
         if name in self._raw_noises:
@@ -165,16 +243,21 @@ class KVAE(SequenceModel):
     @classmethod
     def from_config(cls, config: dict):
         given = {name: config[name] for name in _NETWORKS if isinstance(config.get(name), dict)}
-        return cls(**config | {name: keras.saving.deserialize_keras_object(part) for name, part in given.items()})
+        return cls(
+            **config
+            | {name: keras.saving.deserialize_keras_object(part) for name, part in given.items()}
+        )
 
     @property
     def kl_weight(self) -> keras.Variable:
-        """The weight of the negative KL, lgssm - log q(a|x), in the objective. 1 unless `KLAnnealing` sets it."""
+        """The weight of the negative KL, lgssm - log q(a|x), in the objective. 1 unless
+        `KLAnnealing` sets it."""
         return self._kl.variable
 
     @property
     def variable_groups(self) -> dict[str, list]:
-        """Trainable variables by part: `vae` (encoder and decoder), `lgssm` (A, B, C, a_0, learned noises), `dynamics`."""
+        """Trainable variables by part: `vae` (encoder and decoder), `lgssm` (A, B, C, a_0, learned
+        noises), `dynamics`."""
         return {
             "vae": self.frame_vae.trainable_variables,
             "lgssm": [self.A, self.B, self.C, self.a_0, *self._raw_noises.values()],
@@ -184,7 +267,8 @@ class KVAE(SequenceModel):
     # --- frames and codes ---
 
     def encode(self, frames: Array) -> tfd.Distribution:
-        """q(a_t | x_t) for each frame (section 3.1): batch [B, T], event [dim_a]; a point mass for the plain auto-encoder."""
+        """q(a_t | x_t) for each frame (section 3.1): batch [B, T], event [dim_a]; a point mass for
+        the plain auto-encoder."""
         frames = arguments.check_frames(frames, self.image_shape)
         if tf.executing_eagerly():
             arguments.check_pixels(frames, None)
@@ -197,30 +281,45 @@ class KVAE(SequenceModel):
 
     # --- states ---
 
-    def filter(self, a: Array, mask: Array | None = None, controls: Array | None = None) -> Filtered:
-        """The Kalman filter over codes a [B, T, dim_a] (section 2.1): p(z_t | a_{1:t}), p(z_t | a_{1:t-1}).
+    def filter(
+        self, a: Array, mask: Array | None = None, controls: Array | None = None
+    ) -> Filtered:
+        """The Kalman filter over codes a [B, T, dim_a] (section 2.1): p(z_t | a_{1:t}), p(z_t |
+        a_{1:t-1}).
 
-        Missing codes are not used and may be NaN; the dynamics network then takes C_t mu_{t|t-1} as input.
+        Missing codes are not used and may be NaN; the dynamics network then takes C_t mu_{t|t-1} as
+        input.
 
         Raises:
             ValueError: a wrong shape, or a mask without an observed frame.
-            FloatingPointError: a result is not finite; the message names the tensor and the time step.
+            FloatingPointError: a result is not finite; the message names the tensor and the time
+                step.
         """
-        result = self._run(self._filter, *self._state_arguments(a, mask, controls), jit_compile=self._jit)
+        result = self._run(
+            self._filter, *self._state_arguments(a, mask, controls), jit_compile=self._jit
+        )
         arguments.check_finite("filter", result)
         return result
 
-    def smooth(self, a: Array, mask: Array | None = None, controls: Array | None = None) -> Smoothed:
-        """The Rauch-Tung-Striebel smoother (section 2.1): p(z_t | a_{1:T}). Arguments and errors as for `filter`."""
-        result = self._run(self._smooth, *self._state_arguments(a, mask, controls), jit_compile=self._jit)
+    def smooth(
+        self, a: Array, mask: Array | None = None, controls: Array | None = None
+    ) -> Smoothed:
+        """The Rauch-Tung-Striebel smoother (section 2.1): p(z_t | a_{1:T}). Arguments and errors as
+        for `filter`."""
+        result = self._run(
+            self._smooth, *self._state_arguments(a, mask, controls), jit_compile=self._jit
+        )
         arguments.check_finite("smooth", result)
         return result
 
-    def state_space(self, a: Array, mask: Array | None = None, controls: Array | None = None) -> MixedLGSSM:
-        """p(z, a) given the mixture that codes a [B, T, dim_a] make, as a TFP distribution: batch [B], event [T, dim_a].
+    def state_space(
+        self, a: Array, mask: Array | None = None, controls: Array | None = None
+    ) -> MixedLGSSM:
+        """p(z, a) given the mixture that codes a [B, T, dim_a] make, as a TFP distribution: batch
+        [B], event [T, dim_a].
 
-        It holds the present weights, and `mask` as its own. The matrices were made of these codes: `log_prob` of others is
-        not this model's p(a). Arguments as for `filter`.
+        It holds the present weights, and `mask` as its own. The matrices were made of these codes:
+        `log_prob` of others is not this model's p(a). Arguments as for `filter`.
         """
         return self._run(self._state_space, *self._state_arguments(a, mask, controls))
 
@@ -240,16 +339,19 @@ class KVAE(SequenceModel):
 
         Args:
             kind: "marginal" or "sampled"; None takes the model's `bound`.
-            z: [B, T, dim_z], the states at which `sampled` is taken; None draws them from the smoothed marginals.
-            per_sequence: [B] values, each over its own sequence's observed frames, in place of the batch's.
-            num_samples: number of draws of z in the importance-weighted bound (Burda et al. 2016, arXiv:1509.00519, eq. 8);
-                for `sampled` only, `marginal` is exact.
+            z: [B, T, dim_z], the states at which `sampled` is taken; None draws them from the
+                smoothed marginals.
+            per_sequence: [B] values, each over its own sequence's observed frames, in place of the
+                batch's.
+            num_samples: number of draws of z in the importance-weighted bound (Burda et al. 2016,
+                arXiv:1509.00519, eq. 8); for `sampled` only, `marginal` is exact.
         """
         kind = arguments.check_choice("kind", kind or self.bound, arguments.BOUNDS)
         arguments.check_num_samples(num_samples)
         if num_samples is not None and (kind == "marginal" or z is not None):
             raise ValueError(
-                "num_samples: expected None for kind='marginal', which is exact, and where z is given. Use kind='sampled' "
+                "num_samples: expected None for kind='marginal', which is exact, and where z is "
+                "given. Use kind='sampled' "
                 "without z."
             )
         if z is not None:
@@ -267,7 +369,9 @@ class KVAE(SequenceModel):
 
     @property
     def _states(self) -> StateSpace:
-        matrices = Matrices(*(tf.convert_to_tensor(weight) for weight in (self.A, self.B, self.C, self.a_0)))
+        matrices = Matrices(
+            *(tf.convert_to_tensor(weight) for weight in (self.A, self.B, self.C, self.a_0))
+        )
         return StateSpace(matrices, self.dynamics, self._covariances, self._jit)
 
     def _filter(self, *arguments) -> Filtered:
@@ -282,14 +386,18 @@ class KVAE(SequenceModel):
             return states.distribution(states.mixed(a, controls), jit_compile=self._jit)
         return states.run(a, mask, controls).distribution.copy(jit_compile=self._jit)
 
-    def _bound(self, a, mask, controls, kind, z, seed, per_sequence=False, num_samples=None) -> LgssmBound:
+    def _bound(
+        self, a, mask, controls, kind, z, seed, per_sequence=False, num_samples=None
+    ) -> LgssmBound:
         noise = self._state_noise(a, kind, seed, num_samples)
         return self._states.bound(a, mask, controls, kind, z, noise, per_sequence)
 
     def _total_bound(self, a, mask, controls, noise, weights) -> tf.Tensor:
-        """What training needs of the bound, per observed frame; weights: of sequences [B], or None. Plain graph or XLA: by
-        the length of the sequences."""
-        bounds = self._in_graph(self._total_bounds, a, mask, controls, noise, self._states.compiles(a.shape[1]))
+        """What training needs of the bound, per observed frame; weights: of sequences [B], or None.
+        Plain graph or XLA: by the length of the sequences."""
+        bounds = self._in_graph(
+            self._total_bounds, a, mask, controls, noise, self._states.compiles(a.shape[1])
+        )
         frames = tf.reduce_sum(tf.ones_like(a[..., 0]) if mask is None else mask, -1)
         if weights is not None:
             bounds, frames = weights * bounds, weights * frames
@@ -311,7 +419,8 @@ class KVAE(SequenceModel):
     # --- sequences ---
 
     def impute(self, frames: Array, mask: Array | None, controls: Array | None = None) -> Imputed:
-        """Fills missing frames from those before and after (section 4). Arguments and errors as for `filter`."""
+        """Fills missing frames from those before and after (section 4). Arguments and errors as for
+        `filter`."""
         result = self._run(self._impute, *self._frame_arguments(frames, mask, controls))
         arguments.check_finite("impute", result)
         return result
@@ -329,16 +438,25 @@ class KVAE(SequenceModel):
 
         Args:
             num_steps: number of frames, including the t0 given ones.
-            states: [B, t0, dim_z], the first t0 states are held to them, such as `smooth(...).mean`.
+            states: [B, t0, dim_z], the first t0 states are held to them, such as
+                `smooth(...).mean`.
             stochastic: add the transition and emission noise; without, every step is its mean.
             controls: [B, num_steps, dim_u].
         """
         check_size("num_steps", num_steps)
         states = arguments.check_codes(states, self.dim_z, self.variable_dtype, "states")
-        like = tf.ensure_shape(tf.zeros([tf.shape(states)[0], num_steps]), [states.shape[0], num_steps])
+        like = tf.ensure_shape(
+            tf.zeros([tf.shape(states)[0], num_steps]), [states.shape[0], num_steps]
+        )
         controls = arguments.check_controls(controls, like, self.dim_u, self.variable_dtype)
         seed = stateless_seed(seed, self._seeds)
-        result = self._run(self._generate, states, controls, tf.constant(float(stochastic), self.variable_dtype), seed)
+        result = self._run(
+            self._generate,
+            states,
+            controls,
+            tf.constant(float(stochastic), self.variable_dtype),
+            seed,
+        )
         arguments.check_finite("generate", result)
         return result
 
@@ -351,11 +469,13 @@ class KVAE(SequenceModel):
         num_samples: int = 1,
         seed: Seed | None = None,
     ) -> PosteriorSample:
-        """Paths of states, codes and frames given the observed frames: what `impute` gives the means of, drawn.
+        """Paths of states, codes and frames given the observed frames: what `impute` gives the
+        means of, drawn.
 
-        z_{1:T} is drawn from p(z_{1:T} | a_{1:T}), a the encoder's means of the observed frames, by backward sampling; then
-        a_t from p(a_t | z_t), also where a frame was observed. The same seed draws the same whatever the model's
-        `jit_compile`; a function that the caller compiles by XLA draws other numbers. Other arguments as `impute`.
+        z_{1:T} is drawn from p(z_{1:T} | a_{1:T}), a the encoder's means of the observed frames, by
+        backward sampling; then a_t from p(a_t | z_t), also where a frame was observed. The same
+        seed draws the same whatever the model's `jit_compile`; a function that the caller compiles
+        by XLA draws other numbers. Other arguments as `impute`.
         """
         arguments.check_num_samples(num_samples, optional=False)
         frames, mask, controls = self._frame_arguments(frames, mask, controls)
@@ -375,12 +495,15 @@ class KVAE(SequenceModel):
         per_sequence: bool = False,
         num_samples: int | None = None,
     ) -> Elbo:
-        """The evidence lower bound (section 3.1), per observed frame, with one sample of a; `kind` as in `lgssm_bound`.
+        """The evidence lower bound (section 3.1), per observed frame, with one sample of a; `kind`
+        as in `lgssm_bound`.
 
         Args:
-            per_sequence: [B] values, each over its own sequence's observed frames, in place of the batch's.
-            num_samples: the importance-weighted bound with so many draws of a, and of z for `sampled` (Burda et al. 2016,
-                arXiv:1509.00519, eq. 8). Time and memory grow with it.
+            per_sequence: [B] values, each over its own sequence's observed frames, in place of the
+                batch's.
+            num_samples: the importance-weighted bound with so many draws of a, and of z for
+                `sampled` (Burda et al. 2016, arXiv:1509.00519, eq. 8). Time and memory grow with
+                it.
         """
         kind = arguments.check_choice("kind", kind or self.bound, arguments.BOUNDS)
         arguments.check_num_samples(num_samples)
@@ -395,12 +518,20 @@ class KVAE(SequenceModel):
         mask = arguments.check_mask(mask, frames, self.variable_dtype)
         if tf.executing_eagerly():
             arguments.check_pixels(frames, mask)
-        return frames, mask, arguments.check_controls(controls, frames, self.dim_u, self.variable_dtype)
+        return (
+            frames,
+            mask,
+            arguments.check_controls(controls, frames, self.dim_u, self.variable_dtype),
+        )
 
     def _impute(self, frames, mask, controls) -> Imputed:
         mean, _ = self.frame_vae.encode(frames, mask)
-        filtered, smoothed = self._run(self._filter_and_smooth, mean, mask, controls, jit_compile=self._jit)
-        a_filtered, a_smoothed = (tf.linalg.matvec(states.C, states.mean) for states in (filtered, smoothed))
+        filtered, smoothed = self._run(
+            self._filter_and_smooth, mean, mask, controls, jit_compile=self._jit
+        )
+        a_filtered, a_smoothed = (
+            tf.linalg.matvec(states.C, states.mean) for states in (filtered, smoothed)
+        )
         known = mean if mask is None else tf.where(mask[..., None] > 0.5, mean, a_smoothed)
         images = [self.frame_vae.mean_frames(a) for a in (a_smoothed, a_filtered, known)]
         states = mean, a_smoothed, a_filtered, smoothed.mean, filtered.mean, smoothed.alpha
@@ -422,14 +553,20 @@ class KVAE(SequenceModel):
         frames = self.frame_vae.mean_frames(flat)
         return PosteriorSample(tf.reshape(frames, tf.concat([shape, self.image_shape], 0)), a, z)
 
-    def _draw_paths(self, a, mask, controls, state_noise, code_noise) -> tuple[tf.Tensor, tf.Tensor]:
+    def _draw_paths(
+        self, a, mask, controls, state_noise, code_noise
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         run = self._states.run(a, mask, controls)
         z = run.draw(state_noise)
-        return z, tf.linalg.matvec(run.mixed.C, z) + tf.sqrt(self._variance("noise_emission")) * code_noise
+        return z, tf.linalg.matvec(run.mixed.C, z) + tf.sqrt(
+            self._variance("noise_emission")
+        ) * code_noise
 
     def _generate(self, states, controls, noise_scale, seed) -> Generated:
         noise = draw_noise(controls, self.dim_z, self.dim_a, self._covariances, noise_scale, seed)
-        z, a, alpha = generate_states(states, controls, *noise, self._states.matrices, self.dynamics)
+        z, a, alpha = generate_states(
+            states, controls, *noise, self._states.matrices, self.dynamics
+        )
         return Generated(self.frame_vae.mean_frames(a), a, z, alpha)
 
     def _elbo(self, frames, mask, controls, kind, seed, per_sequence, num_samples) -> Elbo:
@@ -440,20 +577,30 @@ class KVAE(SequenceModel):
         count = tf.ones_like(terms.total) if mask is None else tf.reduce_sum(mask, -1)
         if num_samples is not None:
             terms, count = (
-                tf.nest.map_structure(lambda v: tf.reshape(v, [num_samples, -1]), v) for v in (terms, count)
+                tf.nest.map_structure(lambda v: tf.reshape(v, [num_samples, -1]), v)
+                for v in (terms, count)
             )
             count = count[0]
-            frames_of_each = count if mask is not None else tf.cast(tf.shape(frames)[1], count.dtype)
-            total = tf.math.divide_no_nan(bounds.log_mean_exp(terms.total * frames_of_each), frames_of_each)
+            frames_of_each = (
+                count if mask is not None else tf.cast(tf.shape(frames)[1], count.dtype)
+            )
+            total = tf.math.divide_no_nan(
+                bounds.log_mean_exp(terms.total * frames_of_each), frames_of_each
+            )
             terms = Elbo(total, *(tf.reduce_mean(term, 0) for term in terms[1:]))
-        return terms if per_sequence else Elbo(*(tf.reduce_sum(count * term) / tf.reduce_sum(count) for term in terms))
+        return (
+            terms
+            if per_sequence
+            else Elbo(*(tf.reduce_sum(count * term) / tf.reduce_sum(count) for term in terms))
+        )
 
     def _elbo_of_each(self, frames, mask, controls, kind, seed) -> Elbo:
         """[B], per observed frame of each sequence."""
         a, log_px, log_qa = self._frame_log_probs(frames, mask, controls, 1.0, seed)
         seen = tf.ones_like(log_px) if mask is None else mask
         log_px, log_qa = (
-            tf.math.divide_no_nan(tf.reduce_sum(seen * term, -1), tf.reduce_sum(seen, -1)) for term in (log_px, log_qa)
+            tf.math.divide_no_nan(tf.reduce_sum(seen * term, -1), tf.reduce_sum(seen, -1))
+            for term in (log_px, log_qa)
         )
         bound = self._bound(a, mask, controls, kind, None, fold(seed, 1), per_sequence=True)
         return Elbo(log_px - log_qa + bound.total, log_px, log_qa, *bound)
@@ -466,16 +613,23 @@ class KVAE(SequenceModel):
         self.require_keys(batch)
         if "frames" not in batch:
             raise ValueError(
-                f"frames: missing in a batch of {', '.join(batch)}; imputation needs the frames themselves."
+                f"frames: missing in a batch of {', '.join(batch)}; imputation needs the frames "
+                "themselves."
             )
-        frames, mask, controls = self._frame_arguments(batch["frames"], batch.get("mask"), batch.get("controls"))
+        frames, mask, controls = self._frame_arguments(
+            batch["frames"], batch.get("mask"), batch.get("controls")
+        )
         return self._impute(frames, mask, controls)
 
-    def loss_terms(self, batch: Any, *, seed: Seed | None = None, training: bool = True) -> LossTerms | CodeTerms:
-        """The unweighted terms for a dict of `frames`, and where there are any `mask` and `controls`.
+    def loss_terms(
+        self, batch: Any, *, seed: Seed | None = None, training: bool = True
+    ) -> LossTerms | CodeTerms:
+        """The unweighted terms for a dict of `frames`, and where there are any `mask` and
+        `controls`.
 
-        A batch of `codes` and `variance` [B, T, dim_a], what `encode` gave for the frames, has the LGSSM's term alone: the
-        state-space model can be trained without the convolutions (`kvae.data.encoded`).
+        A batch of `codes` and `variance` [B, T, dim_a], what `encode` gave for the frames, has the
+        LGSSM's term alone: the state-space model can be trained without the convolutions
+        (`kvae.data.encoded`).
         """
         batch = batch if "state_noise" in batch else self.batch_of(batch)
         if "state_noise" not in batch:
@@ -485,9 +639,15 @@ class KVAE(SequenceModel):
         weights = None if weights is None else tf.cast(weights, self.variable_dtype)
         if "codes" in batch:
             batch = self.with_noise(batch, seed)
-            a, mask, controls = self._state_arguments(batch["codes"], batch.get("mask"), batch.get("controls"))
-            return CodeTerms(self._total_bound(a, mask, controls, batch.get("state_noise"), weights))
-        frames, mask, controls = self._frame_arguments(batch["frames"], batch.get("mask"), batch.get("controls"))
+            a, mask, controls = self._state_arguments(
+                batch["codes"], batch.get("mask"), batch.get("controls")
+            )
+            return CodeTerms(
+                self._total_bound(a, mask, controls, batch.get("state_noise"), weights)
+            )
+        frames, mask, controls = self._frame_arguments(
+            batch["frames"], batch.get("mask"), batch.get("controls")
+        )
         keep_prob = self._config["ll_keep_prob"] if training else 1.0
         a, log_px, log_qa = self._frame_log_probs(frames, mask, controls, keep_prob, seed, training)
         counted = None if mask is None and weights is None else self.frame_weights(batch)
@@ -497,7 +657,8 @@ class KVAE(SequenceModel):
         return LossTerms(log_px - log_qa + bound, log_px, log_qa, bound)
 
     def check_batch(self, batch: dict, place: Place = NOWHERE) -> None:
-        """Checks a batch of frames, or of codes: shapes, pixels in [0, 1], masks of 0 and 1, finite controls."""
+        """Checks a batch of frames, or of codes: shapes, pixels in [0, 1], masks of 0 and 1, finite
+        controls."""
         like = self._checked_input(batch)
         mask = arguments.check_mask(batch.get("mask"), like, self.variable_dtype)
         arguments.check_mask_values(mask, place)
@@ -506,7 +667,9 @@ class KVAE(SequenceModel):
         else:
             arguments.check_codes_values(like, mask, batch.get("variance"), place)
         if batch.get("controls") is not None:
-            controls = arguments.check_controls(batch["controls"], like, self.dim_u, self.variable_dtype)
+            controls = arguments.check_controls(
+                batch["controls"], like, self.dim_u, self.variable_dtype
+            )
             arguments.check_controls_values(controls, place)
 
     def _checked_input(self, batch: dict) -> tf.Tensor:
@@ -524,12 +687,15 @@ class KVAE(SequenceModel):
         """Frames of any number and length, and their masks."""
         shape = (None, None)
         return {
-            "frames": keras.layers.InputSpec(shape=(*shape, *self.image_shape), dtype=self.variable_dtype),
+            "frames": keras.layers.InputSpec(
+                shape=(*shape, *self.image_shape), dtype=self.variable_dtype
+            ),
             "mask": keras.layers.InputSpec(shape=shape, dtype=self.variable_dtype),
         }
 
     def with_noise(self, batch: dict, seed: tf.Tensor) -> dict:
-        """Replace `codes` and `variance` by a draw from N(codes, variance), and add the noise of the `sampled` bound."""
+        """Replace `codes` and `variance` by a draw from N(codes, variance), and add the noise of
+        the `sampled` bound."""
         if "codes" not in batch or "state_noise" in batch:
             return batch
         codes = tf.cast(batch["codes"], self.variable_dtype)
@@ -541,12 +707,15 @@ class KVAE(SequenceModel):
         return rest | {"codes": codes} | ({} if noise is None else {"state_noise": noise})
 
     def objective(self, terms: LossTerms | CodeTerms) -> tf.Tensor:
-        """The loss: -(scale_reconstruction * log_px + kl_weight * (lgssm - log_qa)). Of codes alone, -lgssm. The one place
-        where terms are weighted."""
+        """The loss: -(scale_reconstruction * log_px + kl_weight * (lgssm - log_qa)). Of codes
+        alone, -lgssm. The one place where terms are weighted."""
         if isinstance(terms, CodeTerms):
             return -terms.lgssm
         weight = tf.cast(self.kl_weight.value, terms.elbo.dtype)
-        return -(self._config["scale_reconstruction"] * terms.log_px + weight * (terms.lgssm - terms.log_qa))
+        return -(
+            self._config["scale_reconstruction"] * terms.log_px
+            + weight * (terms.lgssm - terms.log_qa)
+        )
 
     def _frame_log_probs(
         self, frames, mask, controls, keep_prob, seed, training=False

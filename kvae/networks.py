@@ -1,4 +1,5 @@
-"""The encoder and the decoder of single frames, as functional Keras models: conv or MLP, any frame size."""
+"""The encoder and the decoder of single frames, as functional Keras models: conv or MLP, any frame
+size."""
 
 import math
 from collections.abc import Sequence
@@ -9,7 +10,8 @@ import tensorflow as tf
 
 @keras.saving.register_keras_serializable(package="kvae")
 class DepthToSpace(keras.layers.Layer):
-    """[N, H, W, 4 C] -> [N, 2 H, 2 W, C]: sub-pixel up-sampling by 2 (Shi et al. 2016), in TensorFlow's channel order."""
+    """[N, H, W, 4 C] -> [N, 2 H, 2 W, C]: sub-pixel up-sampling by 2 (Shi et al. 2016), in
+    TensorFlow's channel order."""
 
     def call(self, inputs: tf.Tensor):
         return tf.nn.depth_to_space(inputs, 2)
@@ -33,7 +35,13 @@ def conv_encoder(
     inputs = hidden = keras.Input(image, name="frames", dtype=dtype.compute_dtype)
     for i, filters in enumerate(num_filters, 1):
         hidden = keras.layers.Conv2D(
-            filters, filter_size, strides=2, padding="same", activation=activation, name=f"conv_{i}", dtype=dtype
+            filters,
+            filter_size,
+            strides=2,
+            padding="same",
+            activation=activation,
+            name=f"conv_{i}",
+            dtype=dtype,
         )(hidden)
     hidden = keras.layers.Flatten(name="flat", dtype=dtype)(hidden)
     return keras.Model(inputs, _heads(hidden, dim_a, with_variance, dtype), name="encoder")
@@ -74,7 +82,12 @@ def conv_decoder(
     hidden = keras.layers.Reshape(small, name="image", dtype=dtype)(hidden)
     for i, filters in enumerate(reversed(num_filters), 1):
         hidden = keras.layers.Conv2D(
-            4 * filters, filter_size, padding="same", activation=activation, name=f"conv_{i}", dtype=dtype
+            4 * filters,
+            filter_size,
+            padding="same",
+            activation=activation,
+            name=f"conv_{i}",
+            dtype=dtype,
         )(hidden)
         hidden = DepthToSpace(name=f"subpixel_{i}", dtype=dtype)(hidden)
     outputs = keras.layers.Conv2D(channels, 1, name="pixels", dtype=dtype)(hidden)
@@ -94,12 +107,16 @@ def mlp_decoder(
     inputs = keras.Input((dim_a,), name="a", dtype=dtype.compute_dtype)
     hidden = _dense_stack(inputs, num_layers, num_units, activation, dtype)
     hidden = keras.layers.Dense(math.prod(image), name="pixels", dtype=dtype)(hidden)
-    return keras.Model(inputs, keras.layers.Reshape(image, name="image", dtype=dtype)(hidden), name="decoder")
+    return keras.Model(
+        inputs, keras.layers.Reshape(image, name="image", dtype=dtype)(hidden), name="decoder"
+    )
 
 
 def _dense_stack(hidden, num_layers: int, num_units: int, activation: str, dtype):
     for i in range(1, num_layers + 1):
-        hidden = keras.layers.Dense(num_units, activation=activation, name=f"dense_{i}", dtype=dtype)(hidden)
+        hidden = keras.layers.Dense(
+            num_units, activation=activation, name=f"dense_{i}", dtype=dtype
+        )(hidden)
     return hidden
 
 

@@ -1,4 +1,5 @@
-"""Weights and configurations of the original program (simonkamronn/kvae, TensorFlow 1) in our model."""
+"""Weights and configurations of the original program (simonkamronn/kvae, TensorFlow 1) in our
+model."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -10,26 +11,65 @@ import tensorflow as tf
 
 from kvae.model import KVAE
 
-# What the original's checkpoints hold besides the weights of the model: fixed matrices, the optimisers' slots.
-_NOT_WEIGHTS = ("Q", "R", "Sigma", "mu", "global_step", "vae_updates/", "vae_kf_updates/", "all_updates/")
+# What the original's checkpoints hold besides the weights of the model: fixed matrices, the
+# optimisers' slots.
+_NOT_WEIGHTS = (
+    "Q",
+    "R",
+    "Sigma",
+    "mu",
+    "global_step",
+    "vae_updates/",
+    "vae_kf_updates/",
+    "all_updates/",
+)
 _MODEL_OPTIONS = (
-    "out_distr", "conv", "activation", "filter_size", "num_filters", "vae_num_units", "num_layers", "noise_pixel_var",
-    "ll_keep_prob", "use_vae", "dim_a", "dim_z", "dim_u", "K", "noise_emission", "noise_transition", "init_cov",
-    "alpha_rnn", "alpha_units", "alpha_layers", "alpha_activation", "fifo_size", "learn_u", "init_kf_matrices",
-    "scale_reconstruction", "sample_z",
-)  # fmt: skip
+    "out_distr",
+    "conv",
+    "activation",
+    "filter_size",
+    "num_filters",
+    "vae_num_units",
+    "num_layers",
+    "noise_pixel_var",
+    "ll_keep_prob",
+    "use_vae",
+    "dim_a",
+    "dim_z",
+    "dim_u",
+    "K",
+    "noise_emission",
+    "noise_transition",
+    "init_cov",
+    "alpha_rnn",
+    "alpha_units",
+    "alpha_layers",
+    "alpha_activation",
+    "fifo_size",
+    "learn_u",
+    "init_kf_matrices",
+    "scale_reconstruction",
+    "sample_z",
+)
 
 
 def build(config: str | Path | Mapping, image_shape: Sequence[int]) -> KVAE:
-    """A model for the original's `config.json` (a path, or the mapping in it), with the original's sampled bound.
+    """A model for the original's `config.json` (a path, or the mapping in it), with the original's
+    sampled bound.
 
     Raises:
         ValueError: the configuration lacks one of the model's flags.
     """
-    found: Any = config if isinstance(config, Mapping) else json.loads(Path(config).read_text(encoding="utf-8"))
+    found: Any = (
+        config
+        if isinstance(config, Mapping)
+        else json.loads(Path(config).read_text(encoding="utf-8"))
+    )
     missing = [name for name in _MODEL_OPTIONS if name not in found]
     if missing:
-        raise ValueError(f"config: expected the original's config.json, it lacks {', '.join(missing)}.")
+        raise ValueError(
+            f"config: expected the original's config.json, it lacks {', '.join(missing)}."
+        )
     return KVAE(image_shape, **{name: found[name] for name in _MODEL_OPTIONS}, bound="sampled")
 
 
@@ -37,23 +77,30 @@ def load(model: KVAE, source: str | Path | Mapping[str, np.ndarray]) -> None:
     """Sets the model's weights to the original's.
 
     Args:
-        source: the prefix of a TensorFlow 1 checkpoint (`.../model.ckpt`), or a mapping from the original's variable
-            names, such as "vae/encoder/fully_connected/weights", to arrays.
+        source: the prefix of a TensorFlow 1 checkpoint (`.../model.ckpt`), or a mapping from the
+            original's variable names, such as "vae/encoder/fully_connected/weights", to arrays.
 
     Raises:
-        ValueError: names are missing or left over, or shapes differ; all of them are listed and nothing is loaded.
+        ValueError: names are missing or left over, or shapes differ; all of them are listed and
+            nothing is loaded.
     """
     arrays = dict(source) if isinstance(source, Mapping) else _read_checkpoint(str(source))
     plan = _plan(model)
     problems = [f"missing: {name}" for name in plan if name not in arrays]
-    problems += [f"left over: {name}" for name in arrays if name not in plan and not name.startswith(_NOT_WEIGHTS)]
+    problems += [
+        f"left over: {name}"
+        for name in arrays
+        if name not in plan and not name.startswith(_NOT_WEIGHTS)
+    ]
     for name, target in plan.items():
         if name in arrays and np.shape(arrays[name]) != target.shape:
-            problems.append(f"shape: {name} is {np.shape(arrays[name])}, the model has {target.shape}")
+            problems.append(
+                f"shape: {name} is {np.shape(arrays[name])}, the model has {target.shape}"
+            )
     if problems:
         raise ValueError(
-            "source: these weights do not fit the model. Build it from the run's config.json with kvae.original.build.\n  "
-            + "\n  ".join(problems)
+            "source: these weights do not fit the model. Build it from the run's config.json with "
+            "kvae.original.build.\n  " + "\n  ".join(problems)
         )
     for name, target in plan.items():
         target.assign(np.asarray(arrays[name]))
@@ -68,7 +115,8 @@ class _Target(NamedTuple):
 
 def _plan(model: KVAE) -> dict[str, _Target]:
     plan = {
-        name: _whole(weight) for name, weight in (("A", model.A), ("B", model.B), ("C", model.C), ("y_0", model.a_0))
+        name: _whole(weight)
+        for name, weight in (("A", model.A), ("B", model.B), ("C", model.C), ("y_0", model.a_0))
     }
     if model.get_config()["conv"]:
         encoder_names, decoder_names = _conv_names(model)
@@ -80,7 +128,9 @@ def _plan(model: KVAE) -> dict[str, _Target]:
     ):
         for layer, name in names.items():
             weights = network.get_layer(layer)
-            order = _depth_to_space_order if part == "decoder" and layer.startswith("conv_") else None
+            order = (
+                _depth_to_space_order if part == "decoder" and layer.startswith("conv_") else None
+            )
             plan[f"vae/{part}/{name}/weights"] = _whole(weights.kernel, order)
             plan[f"vae/{part}/{name}/biases"] = _whole(weights.bias, order)
     return plan | _dynamics_plan(model)
@@ -88,7 +138,9 @@ def _plan(model: KVAE) -> dict[str, _Target]:
 
 def _conv_names(model: KVAE) -> tuple[dict[str, str], dict[str, str]]:
     layers = len(model.get_config()["num_filters"])
-    encoder = {f"conv_{i}": f"Stack/convolution2d_{i}" for i in range(1, layers + 1)} | _heads(model)
+    encoder = {f"conv_{i}": f"Stack/convolution2d_{i}" for i in range(1, layers + 1)} | _heads(
+        model
+    )
     convs = [f"conv_{i}" for i in range(1, layers + 1)] + ["pixels"]
     decoder = {"dense": "fully_connected"}
     decoder |= {layer: "Conv" if i == 0 else f"Conv_{i}" for i, layer in enumerate(convs)}
@@ -96,7 +148,10 @@ def _conv_names(model: KVAE) -> tuple[dict[str, str], dict[str, str]]:
 
 
 def _mlp_names(model: KVAE) -> tuple[dict[str, str], dict[str, str]]:
-    hidden = {f"dense_{i}": f"Repeat/fully_connected_{i}" for i in range(1, model.get_config()["num_layers"] + 1)}
+    hidden = {
+        f"dense_{i}": f"Repeat/fully_connected_{i}"
+        for i in range(1, model.get_config()["num_layers"] + 1)
+    }
     return hidden | _heads(model), hidden | {"pixels": "fully_connected"}
 
 
@@ -111,7 +166,11 @@ def _dynamics_plan(model: KVAE) -> dict[str, _Target]:
         return {}
     plan = {}
     if config["alpha_rnn"]:
-        kernel, recurrent, bias = network.lstm.cell.kernel, network.lstm.cell.recurrent_kernel, network.lstm.cell.bias
+        kernel, recurrent, bias = (
+            network.lstm.cell.kernel,
+            network.lstm.cell.recurrent_kernel,
+            network.lstm.cell.bias,
+        )
         split = kernel.shape[0]
 
         def assign_kernel(value):
@@ -120,30 +179,43 @@ def _dynamics_plan(model: KVAE) -> dict[str, _Target]:
 
         def assign_bias(value):
             i, f, c, o = np.split(_gates(value), 4)
-            bias.assign(np.concatenate([i, f + 1.0, c, o]))  # BasicLSTMCell adds its forget bias of 1 when it runs
+            bias.assign(
+                np.concatenate([i, f + 1.0, c, o])
+            )  # BasicLSTMCell adds its forget bias of 1 when it runs
 
-        plan["alpha/basic_lstm_cell/kernel"] = _Target((split + recurrent.shape[0], kernel.shape[1]), assign_kernel)
+        plan["alpha/basic_lstm_cell/kernel"] = _Target(
+            (split + recurrent.shape[0], kernel.shape[1]), assign_kernel
+        )
         plan["alpha/basic_lstm_cell/bias"] = _Target(tuple(bias.shape), assign_bias)
-    layers = {f"hidden/hidden_{i}": layer for i, layer in enumerate(network.hidden, 1)} | {"alpha_var": network.mix}
+    layers = {f"hidden/hidden_{i}": layer for i, layer in enumerate(network.hidden, 1)} | {
+        "alpha_var": network.mix
+    }
     if network.control is not None:
         layers["u_var"] = network.control
     for name, layer in layers.items():
-        plan[f"alpha/{name}/weights"], plan[f"alpha/{name}/biases"] = _whole(layer.kernel), _whole(layer.bias)
+        plan[f"alpha/{name}/weights"], plan[f"alpha/{name}/biases"] = (
+            _whole(layer.kernel),
+            _whole(layer.bias),
+        )
     return plan
 
 
 def _whole(weight, order=None) -> _Target:
-    return _Target(tuple(weight.shape), lambda value: weight.assign(value if order is None else order(value)))
+    return _Target(
+        tuple(weight.shape), lambda value: weight.assign(value if order is None else order(value))
+    )
 
 
 def _gates(value: np.ndarray) -> np.ndarray:
-    """Columns input, cell, forget, output (BasicLSTMCell) -> input, forget, cell, output (Keras)."""
+    """Columns input, cell, forget, output (BasicLSTMCell) -> input, forget, cell, output
+    (Keras)."""
     i, c, f, o = np.split(value, 4, axis=-1)
     return np.concatenate([i, f, c, o], axis=-1)
 
 
 def _depth_to_space_order(value: np.ndarray) -> np.ndarray:
-    """Channels (out, block_y, block_x), the original's sub-pixel order -> (block_y, block_x, out), TensorFlow's."""
+    """Channels (out, block_y, block_x), the original's sub-pixel order -> (block_y, block_x, out),
+    TensorFlow's."""
     lead = value.shape[:-1]
     blocks = value.reshape(*lead, -1, 2, 2)
     return np.moveaxis(blocks, -3, -1).reshape(*lead, -1)
@@ -154,7 +226,8 @@ def _read_checkpoint(prefix: str) -> dict[str, np.ndarray]:
         reader = tf.train.load_checkpoint(prefix)
     except (ValueError, tf.errors.OpError) as error:
         raise ValueError(
-            f"source: no TensorFlow checkpoint can be read at {prefix}. Expected the prefix of its files, such as "
+            f"source: no TensorFlow checkpoint can be read at {prefix}. Expected the prefix of its "
+            "files, such as "
             f"run/model.ckpt for run/model.ckpt.index ({error})."
         ) from error
     return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}

@@ -1,4 +1,5 @@
-"""What a run leaves for a person to look at: videos, pictures and tables, made from test sequences."""
+"""What a run leaves for a person to look at: videos, pictures and tables, made from test
+sequences."""
 
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,13 @@ class Report:
     """Pictures and figures of a model on test sequences, written into `folder`.
 
     Args:
-        t_init_mask, t_steps_mask: the block of missing frames that is shown; it is cut to the sequence's length.
+        t_init_mask, t_steps_mask: the block of missing frames that is shown; it is cut to the
+            sequence's length.
         n_steps_gen: frames of the generated videos.
         beside_paper: the test sequences are the paper's box, so its curves belong into the picture.
 
-    Imputation is shown and judged on the sequences with an observed frame among the first t_init_mask.
+    Imputation is shown and judged on the sequences with an observed frame among the first
+    t_init_mask.
 
     Raises:
         ValueError: no sequence has one.
@@ -48,26 +51,33 @@ class Report:
         self._n_steps_gen, self._seed, self._beside_paper = n_steps_gen, seed, beside_paper
 
     def pictures(self, epoch: int) -> None:
-        """Videos (mp4 and GIF) and plots of the first test sequences; `epoch` goes into their names."""
+        """Videos (mp4 and GIF) and plots of the first test sequences; `epoch` goes into their
+        names."""
         shown = self._begun.take(slice(0, _SHOWN))
         mask = self._block(shown)
         mask = mask if shown.mask is None else mask * shown.mask
         imputed = self._model.impute(shown.images, mask, shown.controls)
         first = None if shown.controls is None else shown.controls[:, : self._t_init]
-        start = self._model.smooth(imputed.a_encoded[:, : self._t_init], mask[:, : self._t_init], first).mean
+        start = self._model.smooth(
+            imputed.a_encoded[:, : self._t_init], mask[:, : self._t_init], first
+        ).mean
         generated = self._model.generate(shown.steps, states=start, controls=shown.controls)
         imputed, generated = _as_arrays(imputed), _as_arrays(generated)
         known = np.nan_to_num(shown.images) if shown.images.dtype.kind == "f" else shown.images
         self._imputation(f"{epoch:05d}", shown, mask, imputed, generated)
         paths = plotting.trajectories(
-            self._model.encode(known).mean().numpy(), imputed.a_smoothed, generated.a, missing=mask < 0.5,
-            title="Codes a of test sequences; the encoder saw all frames, the smoother not the missing ones",
-        )  # fmt: skip
+            self._model.encode(known).mean().numpy(),
+            imputed.a_smoothed,
+            generated.a,
+            missing=mask < 0.5,
+            title="Codes a. Encoder: of all frames; smoother: of the observed frames",
+        )
         plotting.save_figure(self._folder / f"trajectories_{epoch:05d}.png", paths)
         self._generation(f"{epoch:05d}", start)
 
     def _block(self, sequences: Sequences) -> np.ndarray:
-        """The mask of the block that is shown; nothing is missing where the sequences end before it."""
+        """The mask of the block that is shown; nothing is missing where the sequences end before
+        it."""
         if not self._length:
             return np.ones((len(sequences), sequences.steps), np.float32)
         return block_mask(len(sequences), sequences.steps, start=self._t_init, length=self._length)
@@ -78,9 +88,13 @@ class Report:
         seen = truth.copy()
         seen[missing] = 0
         rows = {
-            "true": truth, "observed": seen, "reconstructed": imputed.reconstructed,
-            "filtered": imputed.filtered, "smoothed": imputed.smoothed, "generated": generated.frames,
-        }  # fmt: skip
+            "true": truth,
+            "observed": seen,
+            "reconstructed": imputed.reconstructed,
+            "filtered": imputed.filtered,
+            "smoothed": imputed.smoothed,
+            "generated": generated.frames,
+        }
         figure = plotting.film_strips(
             {name: sequences[0] for name, sequences in rows.items()},
             missing=missing[0],
@@ -90,7 +104,9 @@ class Report:
         if truth.ndim == 4:
             rows["true (blue) and\nsmoothed (orange)"] = plotting.overlay(truth, imputed.smoothed)
         self._video(f"imputation_{tag}", plotting.labelled_rows(rows, missing, zoom=3))
-        alpha = plotting.alpha_over_time(imputed.alpha[:3], missing=missing[:3], title="Weights of the K dynamics")
+        alpha = plotting.alpha_over_time(
+            imputed.alpha[:3], missing=missing[:3], title="Weights of the K dynamics"
+        )
         plotting.save_figure(self._folder / f"alpha_{tag}.png", alpha)
 
     def _generation(self, tag: str, start) -> None:
@@ -117,10 +133,11 @@ class Report:
         plotting.save_figure(self._folder / "training_curves.png", figure)
 
     def final(self) -> dict:
-        """The errors over the whole test set: `imputation.json`, its picture beside the paper's curves; returns the figures.
+        """The errors over the whole test set: `imputation.json`, its picture beside the paper's
+        curves; returns the figures.
 
-        The keys: `test_elbo` (and its terms); where the block that is shown hides a known frame, `headline` (the errors
-        there) and `curves`.
+        The keys: `test_elbo` (and its terms); where the block that is shown hides a known frame,
+        `headline` (the errors there) and `curves`.
         """
         imputer = Imputer(self._model, self._begun, t_init=self._t_init)
         figures = {"test_elbo": evaluate_elbo(self._model, self._test, seed=self._seed)}
@@ -129,7 +146,8 @@ class Report:
             curves = imputation_curves(imputer, self._begun, t_init=self._t_init, seed=self._seed)
             figures |= {"headline": imputer.errors(mask)._asdict(), "curves": curves}
             plotting.save_figure(
-                self._folder / "imputation_curves.png", _curves_figure(curves, len(self._begun), self._beside_paper)
+                self._folder / "imputation_curves.png",
+                _curves_figure(curves, len(self._begun), self._beside_paper),
             )
         write_json(self._folder / "imputation.json", figures)
         return figures
@@ -137,7 +155,8 @@ class Report:
     def summary(self, figures: dict) -> list[str]:
         """The last lines a run prints."""
         lines = [
-            f"test ELBO {figures['test_elbo']['elbo']:.2f} nats per frame ({len(self._test)} unseen test sequences)"
+            f"test ELBO {figures['test_elbo']['elbo']:.2f} nats per frame ({len(self._test)} "
+            "unseen test sequences)"
         ]
         if "headline" in figures:
             e = ImputationErrors(**figures["headline"])
@@ -145,25 +164,37 @@ class Report:
             original = f"   the original's {e.original_baseline:.4f}" if known else ""
             lines += [
                 f"wrong pixels on {self._length} missing frames after {self._t_init} seen:",
-                f"  smoothing {e.smoothing:.4f}   filtering {e.filtering:.4f}   generation {e.generation:.4f}",
+                f"  smoothing {e.smoothing:.4f}   filtering {e.filtering:.4f}   generation "
+                f"{e.generation:.4f}",
                 f"  baselines: no ball {e.no_ball:.4f}{original}",
-                f"  error of a (RMSE / range): smoothing {e.rmse_smoothing:.3f}   filtering {e.rmse_filtering:.3f}   "
+                f"  error of a (RMSE / range): smoothing {e.rmse_smoothing:.3f}   filtering "
+                f"{e.rmse_filtering:.3f}   "
                 f"generation {e.rmse_generation:.3f}",
             ]
-        names = ("imputation_*.gif", "imputation_curves.png", "generation_*.gif", "frames_*.png", "training_curves.png")
+        names = (
+            "imputation_*.gif",
+            "imputation_curves.png",
+            "generation_*.gif",
+            "frames_*.png",
+            "training_curves.png",
+        )
         found = [sorted(self._folder.glob(name)) for name in names]
-        lines.append(f"look at {self._folder}/: " + ", ".join(paths[-1].name for paths in found if paths))
+        lines.append(
+            f"look at {self._folder}/: " + ", ".join(paths[-1].name for paths in found if paths)
+        )
         return lines
 
 
 def _begun(test: Sequences, t_init: int) -> Sequences:
-    """The sequences that are observed somewhere in the first `t_init` frames, from which generation starts."""
+    """The sequences that are observed somewhere in the first `t_init` frames, from which generation
+    starts."""
     if test.mask is None:
         return test
     begun = np.flatnonzero((test.mask[:, :t_init] > 0.5).any(axis=1))
     if not len(begun):
         raise ValueError(
-            f"t_init_mask: no test sequence is observed in its first {t_init} frames. Use a larger t_init_mask."
+            f"t_init_mask: no test sequence is observed in its first {t_init} frames. Use a larger "
+            "t_init_mask."
         )
     return test.take(begun)
 
@@ -176,13 +207,19 @@ def _curves_figure(curves: dict, count: int, beside_paper: bool):
     ):
         x = curves[kind]["x"]
         panels[label] = {
-            "ours": {name: (x, curves[kind][name]) for name in ("smoothing", "filtering", "generation")},
-            "published": {name: (list(y), list(y.values())) for name, y in paper.items() if beside_paper},
+            "ours": {
+                name: (x, curves[kind][name]) for name in ("smoothing", "filtering", "generation")
+            },
+            "published": {
+                name: (list(y), list(y.values())) for name, y in paper.items() if beside_paper
+            },
             "baseline": {"no ball": (x, curves[kind]["no_ball"])},
         }
     title = f"Imputation of missing frames, {count} test sequences"
     title += " (paper: Fraccaro et al. 2017, Figure 3)" if beside_paper else ""
-    return plotting.published_curves(panels, y_label="wrong pixels on the missing frames", title=title)
+    return plotting.published_curves(
+        panels, y_label="wrong pixels on the missing frames", title=title
+    )
 
 
 def _as_arrays(result: Any) -> Any:

@@ -7,10 +7,12 @@ from tensorflow_probability import distributions as tfd
 
 
 class Mixed(NamedTuple):
-    """The mixture's matrices at every step (paper, section 3.2): A_t = sum_k alpha_t[k] A[k], and so B_t and C_t.
+    """The mixture's matrices at every step (paper, section 3.2): A_t = sum_k alpha_t[k] A[k], and
+    so B_t and C_t.
 
     alpha: [B, T, K], softmax of the dynamics network on a_0, ..., a_{t-1}.
-    A: [B, T, dim_z, dim_z], carries z_{t-1} to z_t. The first is not used: z_1 comes from the prior.
+    A: [B, T, dim_z, dim_z], carries z_{t-1} to z_t. The first is not used: z_1 comes from the
+    prior.
     B: [B, T, dim_z, dim_u]; C: [B, T, dim_a, dim_z].
     u: [B, T, dim_u], the controls given, or learned (`learn_u`), or zero.
     """
@@ -27,7 +29,8 @@ class Filtered(NamedTuple):
 
     mean: [B, T, dim_z]; cov: [B, T, dim_z, dim_z].
     predicted_mean, predicted_cov: the same of p(z_t | a_{1:t-1}).
-    log_likelihood: [B, T], log p(a_t | a_{1:t-1}) = log N(a_t; C_t mu_{t|t-1}, S_t), 0 where the frame is missing.
+    log_likelihood: [B, T], log p(a_t | a_{1:t-1}) = log N(a_t; C_t mu_{t|t-1}, S_t), 0 where the
+    frame is missing.
     alpha, A, B, C: as in `Mixed`.
     """
 
@@ -65,14 +68,17 @@ class Smoothed(NamedTuple):
 
 
 class LgssmBound(NamedTuple):
-    """The LGSSM's part of the ELBO (paper, section 3.1), each a scalar, or [B] per sequence, in nats per observed frame.
+    """The LGSSM's part of the ELBO (paper, section 3.1), each a scalar, or [B] per sequence, in
+    nats per observed frame.
 
     total = transition + emission + initial + entropy. With q(z) the exact posterior given a,
-    transition: E_q sum_{t>1} log p(z_t | z_{t-1}, u_t); emission: E_q sum_{t observed} log p(a_t | z_t);
+    transition: E_q sum_{t>1} log p(z_t | z_{t-1}, u_t); emission: E_q sum_{t observed} log p(a_t |
+    z_t);
     initial: E_q log p(z_1); entropy: -E_q log q(z).
     `marginal`: exact expectations, so the total is log p(a_{1:T} | u_{1:T}).
-    `sampled`: one z_t drawn from each smoothed marginal, entropy of the product of the marginals. With several draws, the
-    total is the importance-weighted bound, not less than the sum of the others, which are means over the draws.
+    `sampled`: one z_t drawn from each smoothed marginal, entropy of the product of the marginals.
+    With several draws, the total is the importance-weighted bound, not less than the sum of the
+    others, which are means over the draws.
     """
 
     total: tf.Tensor
@@ -83,7 +89,8 @@ class LgssmBound(NamedTuple):
 
 
 class Elbo(NamedTuple):
-    """The evidence lower bound (paper, section 3.1), each a scalar, or [B] per sequence, in nats per observed frame.
+    """The evidence lower bound (paper, section 3.1), each a scalar, or [B] per sequence, in nats
+    per observed frame.
 
     total = log_px - log_qa + lgssm, or with several draws the importance-weighted bound, the
     others means over them; log_px: log p(x|a); log_qa: log q(a|x) (0 for the plain auto-encoder);
@@ -101,13 +108,15 @@ class Elbo(NamedTuple):
 
 
 class CodeTerms(NamedTuple):
-    """What training on codes reports: lgssm, the LGSSM's part of the bound, in nats per observed frame."""
+    """What training on codes reports: lgssm, the LGSSM's part of the bound, in nats per observed
+    frame."""
 
     lgssm: tf.Tensor
 
 
 class LossTerms(NamedTuple):
-    """The ELBO and its unweighted terms, elbo = log_px - log_qa + lgssm, each in nats per observed frame."""
+    """The ELBO and its unweighted terms, elbo = log_px - log_qa + lgssm, each in nats per observed
+    frame."""
 
     elbo: tf.Tensor
     log_px: tf.Tensor
@@ -118,9 +127,10 @@ class LossTerms(NamedTuple):
 class Imputed(NamedTuple):
     """Frames and codes with the gaps filled.
 
-    smoothed: [B, T, *image_shape], means of the frames decoded from C_t E[z_t | a_{1:T}], the frames after the gap used;
-    filtered: the same from C_t E[z_t | a_{1:t}], only frames before; reconstructed: from the encoder's own a_t, which
-    where a frame is missing is the smoothed one.
+    smoothed: [B, T, *image_shape], means of the frames decoded from C_t E[z_t | a_{1:T}], the
+    frames after the gap used;
+    filtered: the same from C_t E[z_t | a_{1:t}], only frames before; reconstructed: from the
+    encoder's own a_t, which where a frame is missing is the smoothed one.
     a_encoded [B, T, dim_a]: the encoder's means; at missing frames, those of a black frame;
     a_smoothed, a_filtered: the codes of `smoothed` and `filtered`.
     z_smoothed, z_filtered: [B, T, dim_z], the states' means; alpha: [B, T, K].
@@ -138,8 +148,8 @@ class Imputed(NamedTuple):
 
 
 class Generated(NamedTuple):
-    """A generated sequence: frames [B, num_steps, *image_shape] (the decoder's means), a [B, num_steps, dim_a],
-    z [B, num_steps, dim_z], alpha [B, num_steps, K]."""
+    """A generated sequence: frames [B, num_steps, *image_shape] (the decoder's means), a [B,
+    num_steps, dim_a], z [B, num_steps, dim_z], alpha [B, num_steps, K]."""
 
     frames: tf.Tensor
     a: tf.Tensor
@@ -148,8 +158,9 @@ class Generated(NamedTuple):
 
 
 class PosteriorSample(NamedTuple):
-    """Paths drawn from the posterior: frames [S, B, T, *image_shape] (the decoder's means at a), a [S, B, T, dim_a] from
-    p(a_t | z_t), z [S, B, T, dim_z] from p(z_{1:T} | a_{1:T}) of the encoder's means of the observed frames."""
+    """Paths drawn from the posterior: frames [S, B, T, *image_shape] (the decoder's means at a), a
+    [S, B, T, dim_a] from p(a_t | z_t), z [S, B, T, dim_z] from p(z_{1:T} | a_{1:T}) of the
+    encoder's means of the observed frames."""
 
     frames: tf.Tensor
     a: tf.Tensor

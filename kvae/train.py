@@ -18,15 +18,23 @@ def run(run: Run) -> None:
     """The body of the command `kvae`."""
     s: KVAESettings = run.settings
     missing = Missing(s.train_miss_prob, s.t_init_train_miss, s.seed)
-    train, test = run.placement.chief_first(lambda: training_and_test(s.dataset, s.data_dir, missing))
+    train, test = run.placement.chief_first(
+        lambda: training_and_test(s.dataset, s.data_dir, missing)
+    )
     if train.dim_u is not None:
         s = run.change(dim_u=train.dim_u)
     with run.placement.scope():
         model = _model(s, train.image_shape)
     report = Report(
-        model, test, run.folder, seed=s.seed, beside_paper=s.dataset == "box", t_init_mask=s.t_init_mask,
-        t_steps_mask=s.t_steps_mask, n_steps_gen=s.n_steps_gen,
-    )  # fmt: skip
+        model,
+        test,
+        run.folder,
+        seed=s.seed,
+        beside_paper=s.dataset == "box",
+        t_init_mask=s.t_init_mask,
+        t_steps_mask=s.t_steps_mask,
+        n_steps_gen=s.n_steps_gen,
+    )
 
     def after_epoch(epoch, log):
         if run.due(epoch, s.display_step):
@@ -40,8 +48,13 @@ def run(run: Run) -> None:
         model,
         train.batches(**order),
         stages(
-            model, num_epochs=s.num_epochs, only_vae_epochs=s.only_vae_epochs, kf_update_steps=s.kf_update_steps,
-            dynamics_epochs=s.dynamics_epochs, refine_epochs=s.refine_epochs, learning_rate=s.init_lr,
+            model,
+            num_epochs=s.num_epochs,
+            only_vae_epochs=s.only_vae_epochs,
+            kf_update_steps=s.kf_update_steps,
+            dynamics_epochs=s.dynamics_epochs,
+            refine_epochs=s.refine_epochs,
+            learning_rate=s.init_lr,
             codes=lambda: train.codes(model, run.folder / "codes", run.placement, **order),
         ),
         checkpoints=Checkpoints(run.folder / "checkpoints", _signature(s, model, train)),
@@ -52,10 +65,11 @@ def run(run: Run) -> None:
         evaluate=lambda: evaluate_elbo(model, test, seed=s.seed),
         after_epoch=after_epoch,
         placement=run.placement,
-    )  # fmt: skip
+    )
     log = run.train(
         trainer,
-        f"{len(train)} training and {len(test)} test sequences of {train.steps} frames {train.image_shape}, "
+        f"{len(train)} training and {len(test)} test sequences of {train.steps} frames "
+        f"{train.image_shape}, "
         f"{model.count_params()} weights",
     )
     if log is None:
@@ -67,7 +81,8 @@ def run(run: Run) -> None:
 
 
 def _signature(s: KVAESettings, model: KVAE, train) -> dict:
-    """What a checkpoint must agree with. The model's own arguments count: --reload_model may bring others."""
+    """What a checkpoint must agree with. The model's own arguments count: --reload_model may bring
+    others."""
     arguments = {name: model.get_config()[name] for name in s.names(Affects.MODEL)}
     return arguments | s.of(Affects.TRAINING) | {"data": train.fingerprint}
 
@@ -78,20 +93,30 @@ def _model(s: KVAESettings, image_shape: tuple[int, ...]) -> KVAE:
     if source.endswith(".keras"):
         model = load_model(source, KVAE)
         if model.image_shape != image_shape:
-            raise ValueError(f"--reload_model: {source} is not a Kalman VAE for frames {image_shape}.")
+            raise ValueError(
+                f"--reload_model: {source} is not a Kalman VAE for frames {image_shape}."
+            )
         return model
     if not source:
-        return KVAE(image_shape, **s.of(Affects.MODEL), dtype="mixed_bfloat16" if s.mixed_precision else "float32")
+        return KVAE(
+            image_shape,
+            **s.of(Affects.MODEL),
+            dtype="mixed_bfloat16" if s.mixed_precision else "float32",
+        )
     beside = Path(source).parent / "config.json"
     if not beside.exists():
-        raise ValueError(f"--reload_model: no {beside}, the configuration of the run that {source} comes from.")
+        raise ValueError(
+            f"--reload_model: no {beside}, the configuration of the run that {source} comes from."
+        )
     model = original.build(beside, image_shape)
     original.load(model, source)
     return model
 
 
 def _epoch_line(line: dict, epochs: int) -> str:
-    terms = "  ".join(f"{name} {line['test_' + name]:.2f}" for name in ("log_px", "log_qa", "lgssm"))
+    terms = "  ".join(
+        f"{name} {line['test_' + name]:.2f}" for name in ("log_px", "log_qa", "lgssm")
+    )
     return (
         f"epoch {line['epoch'] + 1}/{epochs}  {line['stage']}  {line['seconds']:.1f} s  "
         f"loss {line['train_loss']:.2f}  test ELBO {line['test_elbo']:.2f}  ({terms})"

@@ -8,6 +8,8 @@ def require_tensorflow() -> None:
     backend = keras.backend.backend()
     if backend != "tensorflow":
         raise ImportError(
-            f"seqvae needs Keras' TensorFlow backend, Keras was started with {backend!r}. Set the environment variable "
-            "KERAS_BACKEND=tensorflow before Python starts, or change `backend` in ~/.keras/keras.json."
+            f"seqvae needs Keras' TensorFlow backend, Keras was started with {backend!r}. Set the "
+            "environment variable "
+            "KERAS_BACKEND=tensorflow before Python starts, or change `backend` in "
+            "~/.keras/keras.json."
         )

@@ -1,7 +1,8 @@
 """Checks of what users pass in, with the same text in eager mode and in a graph.
 
-In eager mode a failed check raises ValueError. In a graph, such as a tf.data pipeline, it is an assertion whose text
-`named` finds again. XLA drops assertions: values are checked before a compiled step, never in it.
+In eager mode a failed check raises ValueError. In a graph, such as a tf.data pipeline, it is an
+assertion whose text `named` finds again. XLA drops assertions: values are checked before a compiled
+step, never in it.
 """
 
 import contextlib
@@ -21,14 +22,16 @@ _OPEN, _CLOSE = "[check: ", " :check]"
 class Place(NamedTuple):
     """Where a checked batch comes from, for the messages.
 
-    first: the number of sequences before this batch, for arrays. batch: the number of the batch, for data sets.
+    first: the number of sequences before this batch, for arrays. batch: the number of the batch,
+    for data sets.
     """
 
     first: int = 0
     batch: tf.Tensor | int | None = None
 
     def of(self, row: tf.Tensor) -> tf.Tensor:
-        """The name of a row of the batch: "sequence 12", or "sequence 3 of batch 7", both counted from 0."""
+        """The name of a row of the batch: "sequence 12", or "sequence 3 of batch 7", both counted
+        from 0."""
         if self.batch is None:
             return tf.strings.format("sequence {}", [tf.cast(row, tf.int64) + self.first])
         return tf.strings.format("sequence {} of batch {}", [row, self.batch])
@@ -39,7 +42,8 @@ NOWHERE = Place()
 
 
 def require(ok: tf.Tensor, message: str, *values: tf.Tensor) -> None:
-    """Checks `ok`, a boolean scalar. Each `{}` of the message is replaced by the next of the values, scalar tensors.
+    """Checks `ok`, a boolean scalar. Each `{}` of the message is replaced by the next of the
+    values, scalar tensors.
 
     Raises:
         ValueError: in eager mode. In a graph: tf.errors.InvalidArgumentError, when the graph runs.
@@ -49,12 +53,15 @@ def require(ok: tf.Tensor, message: str, *values: tf.Tensor) -> None:
             raise ValueError(message.format(*map(_text, values)))
         return
     strings = [value if value.dtype == tf.string else _string(value) for value in values]
-    text = tf.strings.join([part for pair in zip(message.split("{}"), [*strings, ""], strict=True) for part in pair])
+    text = tf.strings.join(
+        [part for pair in zip(message.split("{}"), [*strings, ""], strict=True) for part in pair]
+    )
     tf.debugging.Assert(ok, [tf.strings.join([_OPEN, text, _CLOSE])])
 
 
 def require_rows(fine: tf.Tensor, message: str, place: Place, *values: tf.Tensor) -> None:
-    """`require` of all rows, `fine` [B]. The last `{}` of the message is the first row that fails, as `place` names it."""
+    """`require` of all rows, `fine` [B]. The last `{}` of the message is the first row that fails,
+    as `place` names it."""
     require(tf.reduce_all(fine), message, *values, place.of(tf.argmin(tf.cast(fine, tf.int32))))
 
 
@@ -82,7 +89,8 @@ def warn_of_bits(frames: tf.Tensor) -> None:
     """Warns where uint8 frames seem to hold 0 and 1."""
     warn_where(
         tf.reduce_max(frames) == 1,
-        "frames: uint8 with no value above 1 was read as black and 1/255, nearly black. uint8 frames are 0 to 255; pass "
+        "frames: uint8 with no value above 1 was read as black and 1/255, nearly black. uint8 "
+        "frames are 0 to 255; pass "
         "frames of 0 and 1 as bool or float.",
     )
 
@@ -91,7 +99,9 @@ def check_keys(batch: dict, known: Iterable[str]) -> None:
     """Raises ValueError for a key that is not in `known`."""
     unknown = sorted(str(key) for key in batch if key not in known)
     if unknown:
-        raise ValueError(f"{', '.join(unknown)}: unknown in a batch, which may have {', '.join(known)}.")
+        raise ValueError(
+            f"{', '.join(unknown)}: unknown in a batch, which may have {', '.join(known)}."
+        )
 
 
 def check_sample_weight(weight: Array) -> tf.Tensor:
@@ -124,14 +134,17 @@ def check_sample_weight_values(weight: tf.Tensor) -> None:
 
 @contextlib.contextmanager
 def named(after: str = "") -> Iterator[None]:
-    """A block in which a check that fails in a graph raises ValueError with the check's own message, and `after`."""
+    """A block in which a check that fails in a graph raises ValueError with the check's own
+    message, and `after`."""
     try:
         yield
     except (tf.errors.InvalidArgumentError, tf.errors.UnknownError, ValueError) as error:
         text = str(error)
         if _OPEN not in text or _CLOSE not in text:
             raise
-        found = text.split(_OPEN, 1)[1].split(_CLOSE, 1)[0].replace("\\'", "'")  # TensorFlow escapes quotes
+        found = (
+            text.split(_OPEN, 1)[1].split(_CLOSE, 1)[0].replace("\\'", "'")
+        )  # TensorFlow escapes quotes
         raise ValueError(f"{found} {after}".strip()) from None
 
 

@@ -1,4 +1,5 @@
-"""The commands of this package: `seqvae NAME`, `python -m seqvae NAME`, and the scripts in examples/ and datasets/.
+"""The commands of this package: `seqvae NAME`, `python -m seqvae NAME`, and the scripts in
+examples/ and datasets/.
 
 The only module of `seqvae` that knows the model families.
 """
@@ -12,14 +13,19 @@ from seqvae.commands import Command, Tool
 
 COMMANDS = {
     "kvae": ("kvae.config", "KVAE", "a Kalman variational auto-encoder, on videos"),
-    "convvae": ("worldmodels.config", "CONVVAE", "the ConvVAE of World Models, on frames of episodes"),
+    "convvae": (
+        "worldmodels.config",
+        "CONVVAE",
+        "the ConvVAE of World Models, on frames of episodes",
+    ),
     "mdnrnn": ("worldmodels.config", "MDNRNN", "the MDN-RNN of World Models, on a ConvVAE's codes"),
     "vrae": ("vrae.config", "VRAE", "a variational recurrent auto-encoder, on series"),
     "vame": ("vrae.vame.command_config", "VAME", "VAME's RNN-VAE, from poses to motifs"),
     "make-data": ("seqvae.physics.make_data", "MAKE_DATA", "datasets of bouncing balls"),
     "from-videos": ("seqvae.data.from_videos", "FROM_VIDEOS", "a dataset of a folder of videos"),
 }
-"""By name: the module of its settings, the `Command` or `Tool` in it, and what it trains or makes."""
+"""By name: the module of its settings, the `Command` or `Tool` in it, and what it trains or makes.
+"""
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -47,7 +53,8 @@ def _usage() -> str:
 
 
 def _without_its_package(name: str):
-    """A module of a family, without importing the family: TensorFlow takes seconds, and --help should not wait for it."""
+    """A module of a family, without importing the family: TensorFlow takes seconds, and --help
+    should not wait for it."""
     if name in sys.modules:
         return sys.modules[name]
     package, *rest = name.split(".")

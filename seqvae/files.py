@@ -15,27 +15,44 @@ from typing import Any
 import numpy as np
 
 NPZ_ERRORS = (
-    OSError, EOFError, KeyError, ValueError, TypeError, NotImplementedError, zipfile.BadZipFile, zlib.error, SyntaxError,
-    tokenize.TokenError, OverflowError, MemoryError, RuntimeError,
-)  # fmt: skip
-"""What numpy raises for an `.npz` or `.npy` that is truncated, altered, of another kind, or lacks an array."""
+    OSError,
+    EOFError,
+    KeyError,
+    ValueError,
+    TypeError,
+    NotImplementedError,
+    zipfile.BadZipFile,
+    zlib.error,
+    SyntaxError,
+    tokenize.TokenError,
+    OverflowError,
+    MemoryError,
+    RuntimeError,
+)
+"""What numpy raises for an `.npz` or `.npy` that is truncated, altered, of another kind, or lacks
+an array."""
 
 
 class DataError(ValueError):
-    """A data file or array that cannot be used; the message says what is wrong with it and what to do."""
+    """A data file or array that cannot be used; the message says what is wrong with it and what to
+    do."""
 
 
 @contextmanager
 def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
-    """Yields a temporary path beside `path`; moves it there when the block ends well, removes it when it does not.
+    """Yields a temporary path beside `path`; moves it there when the block ends well, removes it
+    when it does not.
 
     The move is atomic: a reader, or a run killed at any moment, finds the old file or the new one.
 
     Raises:
-        OSError: the folder cannot be made or written, or the disk is full; the message names `path`.
+        OSError: the folder cannot be made or written, or the disk is full; the message names
+            `path`.
     """
     path = Path(path)
-    part = path.with_name(f".{path.stem}.{uuid.uuid4().hex}.part{path.suffix}")  # another machine may write it too
+    part = path.with_name(
+        f".{path.stem}.{uuid.uuid4().hex}.part{path.suffix}"
+    )  # another machine may write it too
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield part
@@ -45,7 +62,8 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
     except OSError as error:
         raise OSError(
             error.errno,
-            f"cannot write {path}: {error.strerror or error}. Nothing was changed there; free some space or choose "
+            f"cannot write {path}: {error.strerror or error}. Nothing was changed there; free some "
+            "space or choose "
             "another, writable folder",
         ) from error
     finally:

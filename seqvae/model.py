@@ -1,4 +1,5 @@
-"""`SequenceModel`: what `compile`, `fit`, `evaluate` and `predict` need of a model that the GradientTape loop also trains."""
+"""`SequenceModel`: what `compile`, `fit`, `evaluate` and `predict` need of a model that the
+GradientTape loop also trains."""
 
 import functools
 import inspect
@@ -19,10 +20,12 @@ from seqvae.training.gradient_step import gradient_step, loss_scaled, regularisa
 class SequenceModel(keras.Model):
     """A Keras model of sequences.
 
-    A batch is a dict. `fit`, `evaluate` and `predict` take such dicts, or what `batch_of` makes one of: the input alone,
-    (input, mask), (input, input), and with `sample_weight` as Keras passes it. Values are checked before a step reads them.
+    A batch is a dict. `fit`, `evaluate` and `predict` take such dicts, or what `batch_of` makes one
+    of: the input alone, (input, mask), (input, input), and with `sample_weight` as Keras passes it.
+    Values are checked before a step reads them.
 
-    A subclass gives `input_name`, `batch_keys`, `term_names`, `loss_terms`, `objective`, `check_batch` and `serving_inputs`.
+    A subclass gives `input_name`, `batch_keys`, `term_names`, `loss_terms`, `objective`,
+    `check_batch` and `serving_inputs`.
 
     Args:
         seed: of the noise where a call gives none.
@@ -31,17 +34,21 @@ class SequenceModel(keras.Model):
     input_name: str
     """The key of a batch's main input."""
     batch_keys: dict[str, str]
-    """The keys that a batch may have besides `sample_weight`, each with its shape and meaning: shown by `help(fit)`."""
+    """The keys that a batch may have besides `sample_weight`, each with its shape and meaning:
+    shown by `help(fit)`."""
     term_names: tuple[str, ...]
 
     def __init__(self, *, seed: int | None = None, **kwargs: Any):
-        # autocast: the layers inside cast; the weights and inputs of the model itself keep their precision
+        # autocast: the layers inside cast; the weights and inputs of the model itself keep their
+        # precision
         super().__init__(autocast=False, **kwargs)
         self.supports_masking = True  # a mask is an argument of `call`, or a key of the batch
         self._seeds = keras.random.SeedGenerator(seed)
         self._compiled = {}
         precision = "float64" if self.variable_dtype == "float64" else "float32"
-        self._trackers = {name: keras.metrics.Mean(name, dtype=precision) for name in ("loss", *self.term_names)}
+        self._trackers = {
+            name: keras.metrics.Mean(name, dtype=precision) for name in ("loss", *self.term_names)
+        }
 
     def __init_subclass__(cls, **options):
         super().__init_subclass__(**options)
@@ -49,13 +56,13 @@ class SequenceModel(keras.Model):
             cls.fit = _documented(cls.fit, cls)
 
     def loss_terms(self, batch: dict, *, seed: Seed | None = None, training: bool = True):
-        """A NamedTuple of the unweighted terms of the objective, its fields the `term_names`. A batch's `sample_weight`
-        [B] are weights of its sequences in each mean."""
+        """A NamedTuple of the unweighted terms of the objective, its fields the `term_names`. A
+        batch's `sample_weight` [B] are weights of its sequences in each mean."""
         raise NotImplementedError
 
     def with_noise(self, batch: dict, seed: tf.Tensor) -> dict:
-        """The batch with the noise that must be drawn outside XLA, whose random numbers differ from those of a plain graph.
-        By default the batch itself."""
+        """The batch with the noise that must be drawn outside XLA, whose random numbers differ from
+        those of a plain graph. By default the batch itself."""
         del seed
         return batch
 
@@ -64,20 +71,23 @@ class SequenceModel(keras.Model):
         raise NotImplementedError
 
     def check_batch(self, batch: dict, place: Place = NOWHERE) -> None:
-        """Checks the shapes and values of a batch, in eager mode or in the graph of a data pipeline.
+        """Checks the shapes and values of a batch, in eager mode or in the graph of a data
+        pipeline.
 
         Raises:
-            ValueError: names the key, what was expected, what came, and where (`seqvae.checks.require`).
+            ValueError: names the key, what was expected, what came, and where
+                (`seqvae.checks.require`).
         """
         raise NotImplementedError
 
     def serving_inputs(self):
-        """The input that an exported model takes: a structure of `keras.InputSpec` with named shapes and types."""
+        """The input that an exported model takes: a structure of `keras.InputSpec` with named
+        shapes and types."""
         raise NotImplementedError
 
     def count(self, batch: dict) -> tf.Tensor:
-        """The weight of a batch's terms in an average over batches: its observed frames, each times its sequence's
-        `sample_weight`."""
+        """The weight of a batch's terms in an average over batches: its observed frames, each times
+        its sequence's `sample_weight`."""
         return tf.reduce_sum(self.frame_weights(batch, tf.float32))
 
     def frame_weights(self, batch: dict, dtype: tf.DType | str | None = None) -> tf.Tensor:
@@ -93,7 +103,8 @@ class SequenceModel(keras.Model):
         return weights
 
     def test_terms(self, batch: dict, seed: tf.Tensor) -> NamedTuple:
-        """`loss_terms` outside of training, compiled once for batches of any size; seed: [2] int32."""
+        """`loss_terms` outside of training, compiled once for batches of any size; seed: [2]
+        int32."""
         return self._run(self._test_terms, batch, seed)
 
     def _test_terms(self, batch, seed):
@@ -101,19 +112,30 @@ class SequenceModel(keras.Model):
 
     # --- what Keras calls ---
 
-    def compile(self, optimizer: str | dict | keras.optimizers.Optimizer = "rmsprop", loss: Any = None, **options: Any):
-        """As `keras.Model.compile`, without `loss`, `loss_weights`, `metrics` and `weighted_metrics`: the model has its own.
+    def compile(
+        self,
+        optimizer: str | dict | keras.optimizers.Optimizer = "rmsprop",
+        loss: Any = None,
+        **options: Any,
+    ):
+        """As `keras.Model.compile`, without `loss`, `loss_weights`, `metrics` and
+        `weighted_metrics`: the model has its own.
 
         Raises:
             ValueError: one of these is given.
         """
-        given = {"loss": loss} | {n: options.get(n) for n in ("loss_weights", "metrics", "weighted_metrics")}
+        given = {"loss": loss} | {
+            n: options.get(n) for n in ("loss_weights", "metrics", "weighted_metrics")
+        }
         for name, value in given.items():
             if value:
                 raise ValueError(
-                    f"{name}: expected none. {type(self).__name__} is trained on its own objective, "
-                    f"{self._about_objective()}, and reports {', '.join(self.term_names)}. For another loss, override "
-                    "`objective` in a subclass; for your own figures, call the model's verbs in a keras.callbacks.Callback."
+                    f"{name}: expected none. {type(self).__name__} is trained on its own "
+                    "objective, "
+                    f"{self._about_objective()}, and reports {', '.join(self.term_names)}. For "
+                    "another loss, override "
+                    "`objective` in a subclass; for your own figures, call the model's verbs in a "
+                    "keras.callbacks.Callback."
                 )
         optimizer = keras.optimizers.get(optimizer)
         if options.get("auto_scale_loss", True):
@@ -121,22 +143,36 @@ class SequenceModel(keras.Model):
         super().compile(optimizer=optimizer, loss=None, **options)
 
     def compile_from_config(self, config: dict):
-        """Compiles a loaded model as the saved one was: Keras does so only for models without a `compile` of their own."""
+        """Compiles a loaded model as the saved one was: Keras does so only for models without a
+        `compile` of their own."""
         self.compile(**keras.saving.deserialize_keras_object(config))
         if self.built:
             self.optimizer.build(self.trainable_variables)
 
     def _about_objective(self) -> str:
-        return (inspect.getdoc(self.objective) or "").split(". ")[0].removeprefix("The loss: ").removesuffix(".")
+        return (
+            (inspect.getdoc(self.objective) or "")
+            .split(". ")[0]
+            .removeprefix("The loss: ")
+            .removesuffix(".")
+        )
 
     def fit(self, x: Any = None, y: Any = None, *args: Any, **options: Any):
         data, options = self._arguments_of(keras.Model.fit, x, y, args, options)
         if options.pop("class_weight", None) is not None:
-            raise ValueError("class_weight: expected none, sequences have no classes. Pass sample_weight=[B].")
+            raise ValueError(
+                "class_weight: expected none, sequences have no classes. Pass sample_weight=[B]."
+            )
         options = self._checked_validation(options)
-        if self.compiled and not self.optimizer.built and all(layer.built for layer in self._flatten_layers()):
+        if (
+            self.compiled
+            and not self.optimizer.built
+            and all(layer.built for layer in self._flatten_layers())
+        ):
             with self.distribute_strategy.scope():
-                self.optimizer.build(self.trainable_variables)  # now: BackupAndRestore restores only what is built
+                self.optimizer.build(
+                    self.trainable_variables
+                )  # now: BackupAndRestore restores only what is built
         with checks.named("The step on this batch was skipped. The weights are unchanged by it."):
             return super().fit(*data[:2], sample_weight=data[2], **options)
 
@@ -161,11 +197,15 @@ class SequenceModel(keras.Model):
         return_dict: bool = False,
     ):
         if class_weight is not None:
-            raise ValueError("class_weight: expected none, sequences have no classes. Pass sample_weight=[B].")
+            raise ValueError(
+                "class_weight: expected none, sequences have no classes. Pass sample_weight=[B]."
+            )
         x, y, sample_weight = self._checked_data(x, y, sample_weight)
         return super().train_on_batch(x, y, sample_weight=sample_weight, return_dict=return_dict)
 
-    def test_on_batch(self, x: Any, y: Any = None, sample_weight: Array | None = None, return_dict: bool = False):
+    def test_on_batch(
+        self, x: Any, y: Any = None, sample_weight: Array | None = None, return_dict: bool = False
+    ):
         x, y, sample_weight = self._checked_data(x, y, sample_weight)
         return super().test_on_batch(x, y, sample_weight=sample_weight, return_dict=return_dict)
 
@@ -185,7 +225,8 @@ class SequenceModel(keras.Model):
         _count_traces_alone(self.predict_function)
 
     def train_step(self, data: Any):
-        # from the steps taken, not from the generator's state: a run that Keras restores then draws the same noise
+        # from the steps taken, not from the generator's state: a run that Keras restores then draws
+        # the same noise
         seed = fold(stateless_seed(self._seeds.state[0], self._seeds), _steps_taken(self.optimizer))
         with replicas.keras_rows(self.batch_of(data)) as batch:
             step = gradient_step(self, batch, None, self.optimizer, seed=seed)
@@ -206,7 +247,11 @@ class SequenceModel(keras.Model):
     @property
     def metrics(self):
         own = list(self._trackers.values())
-        others = [m for m in super().metrics if m is not self._loss_tracker and all(m is not mine for mine in own)]
+        others = [
+            m
+            for m in super().metrics
+            if m is not self._loss_tracker and all(m is not mine for mine in own)
+        ]
         return own + others
 
     def export(
@@ -217,14 +262,17 @@ class SequenceModel(keras.Model):
         input_signature: Any = None,
         **options: Any,
     ):
-        """As `keras.Model.export`. Without an `input_signature` the model takes what `serving_inputs` says."""
+        """As `keras.Model.export`. Without an `input_signature` the model takes what
+        `serving_inputs` says."""
         if input_signature is None:
             input_signature = [self.serving_inputs()]
         return super().export(filepath, format, verbose, input_signature=input_signature, **options)
 
     def save_weights(self, filepath: str | os.PathLike, overwrite: bool = True, **options: Any):
         """As `keras.Model.save_weights`; a name that ends in .h5, not .weights.h5, will do."""
-        saved_models.save_weights(super().save_weights, Path(filepath), overwrite=overwrite, **options)
+        saved_models.save_weights(
+            super().save_weights, Path(filepath), overwrite=overwrite, **options
+        )
 
     def load_weights(self, filepath: str | os.PathLike, **options: Any):
         """As `keras.Model.load_weights`; a name that ends in .h5, not .weights.h5, will do."""
@@ -238,10 +286,11 @@ class SequenceModel(keras.Model):
     # --- batches ---
 
     def batch_of(self, data: Any) -> dict:
-        """The batch, a dict, that a data set of Keras' yields as `x`, `(x, y)` or `(x, y, sample_weight)`.
+        """The batch, a dict, that a data set of Keras' yields as `x`, `(x, y)` or `(x, y,
+        sample_weight)`.
 
-        x is a dict, or the input alone. y is the mask, or the input once more, as auto-encoders are often trained; a pair
-        as x is read as (x, y).
+        x is a dict, or the input alone. y is the mask, or the input once more, as auto-encoders are
+        often trained; a pair as x is read as (x, y).
         """
         x, y, weight = self._unpacked(data)
         batch = dict(x) if isinstance(x, dict) else {self.input_name: x}
@@ -249,7 +298,8 @@ class SequenceModel(keras.Model):
             batch |= self._second(batch, y)
         if weight is not None and "sample_weight" in batch:
             raise ValueError(
-                "sample_weight: given twice, as a key of the batch and as an argument; expected one of them."
+                "sample_weight: given twice, as a key of the batch and as an argument; expected "
+                "one of them."
             )
         if weight is not None:
             batch["sample_weight"] = weight
@@ -258,29 +308,40 @@ class SequenceModel(keras.Model):
         return batch
 
     def batch_with(self, inputs: Any, mask: Any) -> dict:
-        """The batch of `call`: `batch_of(inputs)` and the mask, where one is given. (For inputs that are a structure, Keras
-        passes a structure of masks, mostly of Nones.)"""
+        """The batch of `call`: `batch_of(inputs)` and the mask, where one is given. (For inputs
+        that are a structure, Keras passes a structure of masks, mostly of Nones.)"""
         batch = self.batch_of(inputs)
         mask = mask.get(self.input_name) if isinstance(mask, dict) else mask
-        return batch if all(part is None for part in tf.nest.flatten(mask)) else batch | {"mask": mask}
+        return (
+            batch if all(part is None for part in tf.nest.flatten(mask)) else batch | {"mask": mask}
+        )
 
     def _unpacked(self, data) -> tuple:
         x, y, weight = keras.utils.unpack_x_y_sample_weight(data)
         if y is None and isinstance(x, tuple | list):
             if len(x) != 2:
-                raise ValueError(f"x: expected {self.input_name}, or a pair of it and a mask, got {len(x)} arrays.")
+                raise ValueError(
+                    f"x: expected {self.input_name}, or a pair of it and a mask, got {len(x)} "
+                    "arrays."
+                )
             x, y = x
         return x, y, weight
 
     def _second(self, batch: dict, y) -> dict:
         """What y adds to the batch: a mask, or nothing where it is the input again."""
-        mask = "mask" in self.batch_keys and "mask" not in batch and not isinstance(y, dict) and len(y.shape) == 2
+        mask = (
+            "mask" in self.batch_keys
+            and "mask" not in batch
+            and not isinstance(y, dict)
+            and len(y.shape) == 2
+        )
         if mask:
             return {"mask": y}
         x = batch.get(self.input_name)
         if isinstance(y, dict) or x is None or len(x.shape) != len(y.shape):
             raise ValueError(
-                f"y: expected {'a mask [B, T] or ' if 'mask' in self.batch_keys else ''}{self.input_name} once more, got "
+                f"y: expected {'a mask [B, T] or ' if 'mask' in self.batch_keys else ''}"
+                f"{self.input_name} once more, got "
                 f"{'a dict' if isinstance(y, dict) else f'the shape {tuple(y.shape)}'}."
             )
         return {}
@@ -301,7 +362,9 @@ class SequenceModel(keras.Model):
         """Raises ValueError for an unknown key, or if the input is missing."""
         checks.check_keys(batch, [*self.batch_keys, "sample_weight"])
         if self.input_name not in batch and not self._has_input(batch):
-            raise ValueError(f"{self.input_name}: missing in a batch of {', '.join(batch) or 'nothing'}.")
+            raise ValueError(
+                f"{self.input_name}: missing in a batch of {', '.join(batch) or 'nothing'}."
+            )
 
     def _has_input(self, batch: dict) -> bool:
         """Whether a batch without `input_name` has another input in its place."""
@@ -309,7 +372,8 @@ class SequenceModel(keras.Model):
         return False
 
     def _checked_data(self, x, y, sample_weight) -> tuple:
-        """(x, y, sample_weight) as Keras takes them, checked: arrays now, a data set when it is read."""
+        """(x, y, sample_weight) as Keras takes them, checked: arrays now, a data set when it is
+        read."""
         if y is x:  # an auto-encoder's target
             y = None
         if not is_arrays(x):
@@ -338,8 +402,14 @@ class SequenceModel(keras.Model):
         for name, value in {"loss": loss, **terms._asdict()}.items():
             self._trackers[name].update_state(value, sample_weight=count)
         # a batch may have fewer terms than the model: what it lacks is not reported as 0
-        absent = [t for name, t in self._trackers.items() if name != "loss" and name not in terms._fields]
-        return {metric.name: metric.result() for metric in self.metrics if all(metric is not t for t in absent)}
+        absent = [
+            t for name, t in self._trackers.items() if name != "loss" and name not in terms._fields
+        ]
+        return {
+            metric.name: metric.result()
+            for metric in self.metrics
+            if all(metric is not t for t in absent)
+        }
 
     def _run(self, method, *args, jit_compile: bool | None = None):
         """Calls a method through a tf.function of its own: a scan run eagerly takes seconds."""
@@ -347,8 +417,11 @@ class SequenceModel(keras.Model):
         if name not in self._compiled:
             # XLA compiles for one shape; a plain graph serves all.
             options = dict(jit_compile=True) if jit_compile else dict(reduce_retracing=True)
-            # partial: TensorFlow counts traces by code, and warns of ten models that are traced once each
-            self._compiled[name] = tf.function(functools.partial(method), autograph=False, **options)
+            # partial: TensorFlow counts traces by code, and warns of ten models that are traced
+            # once each
+            self._compiled[name] = tf.function(
+                functools.partial(method), autograph=False, **options
+            )
         return self._compiled[name](*args)
 
 
@@ -360,11 +433,13 @@ def _documented(fit, model: type[SequenceModel]):
         return fit(self, x, y, *args, **options)
 
     keys = "".join(f"\n        {name}: {about}" for name, about in model.batch_keys.items())
-    documented.__doc__ = f"""Trains the model. Arguments are those of `keras.Model.fit` without class_weight.
+    documented.__doc__ = f"""Train the model. Arguments: as `keras.Model.fit`, without class_weight.
 
-    x: `{model.input_name}`, or a pair of it and a mask (where the model takes one), or a dict with the keys{keys}
+    x: `{model.input_name}`, or a pair of it and a mask (where the model takes one), or a dict with
+    the keys{keys}
         sample_weight: [B], at least 0: the weights of the sequences in every mean.
-    These may be arrays, tensors, a tf.data.Dataset, a keras.utils.PyDataset, or a generator of batches.
+    These may be arrays, tensors, a tf.data.Dataset, a keras.utils.PyDataset, or a generator of
+    batches.
 
     Returns:
         keras.callbacks.History: loss, {", ".join(model.term_names)} of every epoch.
@@ -376,7 +451,8 @@ def _documented(fit, model: type[SequenceModel]):
 
 
 def _count_traces_alone(function) -> None:
-    """TensorFlow counts the traces of Keras' steps over all models, and warns of ten models that are traced once each."""
+    """TensorFlow counts the traces of Keras' steps over all models, and warns of ten models that
+    are traced once each."""
     inside = [cell.cell_contents for cell in getattr(function, "__closure__", None) or ()]
     for each in (function, *inside):
         if hasattr(each, "_key_for_call_stats"):
@@ -384,7 +460,8 @@ def _count_traces_alone(function) -> None:
 
 
 def _steps_taken(optimizer) -> tf.Tensor:
-    """Calls of the optimiser, int32. Its `iterations` count k calls as one with gradient_accumulation_steps=k."""
+    """Calls of the optimiser, int32. Its `iterations` count k calls as one with
+    gradient_accumulation_steps=k."""
     inner = getattr(optimizer, "inner_optimizer", optimizer)
     return tf.cast(getattr(inner, "_iterations", inner.iterations), tf.int32)
 
@@ -392,6 +469,10 @@ def _steps_taken(optimizer) -> tf.Tensor:
 def _check_same(x, y, name: str, place: Place) -> None:
     """A target of an auto-encoder is its input: another one would be ignored."""
     x, y = tf.convert_to_tensor(x), tf.convert_to_tensor(y)
-    same = tf.reduce_all((x == y) | ((x != x) & (y != y)), list(range(1, x.shape.rank)))  # NaN is NaN
-    message = f"y: expected {name} once more or a mask, got other values than x in {{}}. The model is trained to "
-    checks.require_rows(same, message + "reconstruct x.", place)
+    both_nan = (x != x) & (y != y)
+    same = tf.reduce_all((x == y) | both_nan, list(range(1, x.shape.rank)))
+    message = (
+        f"y: expected {name} once more or a mask, got other values than x in {{}}. "
+        "The model is trained to reconstruct x."
+    )
+    checks.require_rows(same, message, place)

@@ -1,4 +1,5 @@
-"""Seeds: an integer where a user calls, a pair of int32 where TensorFlow draws. Nobody else touches them."""
+"""Seeds: an integer where a user calls, a pair of int32 where TensorFlow draws. Nobody else touches
+them."""
 
 from collections.abc import Callable, Sequence
 
@@ -25,16 +26,22 @@ def fold(seed: tf.Tensor, number: int | tf.Tensor) -> tf.Tensor:
 
 
 def normal(
-    shape: tf.Tensor | Sequence[int | tf.Tensor], seed: tf.Tensor | Sequence[int], dtype: tf.DType | str = tf.float32
+    shape: tf.Tensor | Sequence[int | tf.Tensor],
+    seed: tf.Tensor | Sequence[int],
+    dtype: tf.DType | str = tf.float32,
 ) -> tf.Tensor:
-    """Standard normal numbers [rows, ...]; on a replica the rows it has of those for the whole batch."""
+    """Standard normal numbers [rows, ...]; on a replica the rows it has of those for the whole
+    batch."""
     return _rows(tf.random.stateless_normal, shape, seed, dtype)
 
 
 def uniform(
-    shape: tf.Tensor | Sequence[int | tf.Tensor], seed: tf.Tensor | Sequence[int], dtype: tf.DType | str = tf.float32
+    shape: tf.Tensor | Sequence[int | tf.Tensor],
+    seed: tf.Tensor | Sequence[int],
+    dtype: tf.DType | str = tf.float32,
 ) -> tf.Tensor:
-    """Numbers from 0 to 1 [rows, ...]; on a replica the rows it has of those for the whole batch."""
+    """Numbers from 0 to 1 [rows, ...]; on a replica the rows it has of those for the whole
+    batch."""
     return _rows(tf.random.stateless_uniform, shape, seed, dtype)
 
 

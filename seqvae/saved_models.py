@@ -13,7 +13,15 @@ import keras
 
 from seqvae.files import NPZ_ERRORS, atomic_write
 
-_ERRORS = (*NPZ_ERRORS, AttributeError, IndexError, AssertionError, ArithmeticError, struct.error, zipfile.LargeZipFile)
+_ERRORS = (
+    *NPZ_ERRORS,
+    AttributeError,
+    IndexError,
+    AssertionError,
+    ArithmeticError,
+    struct.error,
+    zipfile.LargeZipFile,
+)
 
 
 def load_model(path: str | Path, kind: type[keras.Model]) -> keras.Model:
@@ -30,7 +38,9 @@ def load_model(path: str | Path, kind: type[keras.Model]) -> keras.Model:
         model = keras.models.load_model(path)
     except _ERRORS as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ValueError(f"{path}: not a .keras file that can be read; it may be damaged ({reason}).") from error
+        raise ValueError(
+            f"{path}: not a .keras file that can be read; it may be damaged ({reason})."
+        ) from error
     if not isinstance(model, kind):
         raise ValueError(f"{path}: expected a {kind.__name__}, it holds a {type(model).__name__}.")
     return model
@@ -56,7 +66,8 @@ def save_weights(write: Callable, path: Path, overwrite: bool = True, **options:
 
 
 def load_weights(read: Callable, path: Path, **options: Any) -> None:
-    """Reads weights by Keras' own `read`, which takes only names that end in .weights.h5: others through a copy."""
+    """Reads weights by Keras' own `read`, which takes only names that end in .weights.h5: others
+    through a copy."""
     if path.suffix != ".h5" or path.name.endswith(".weights.h5"):
         read(path, **options)
         return

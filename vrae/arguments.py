@@ -1,4 +1,5 @@
-"""Checks of what a user hands to the recurrent auto-encoders. Every message: which argument, what was expected, what came."""
+"""Checks of what a user hands to the recurrent auto-encoders. Every message: which argument, what
+was expected, what came."""
 
 import inspect
 import math
@@ -39,7 +40,9 @@ def tensor(name: str, value: Array, dtype: tf.DType | str | None = None) -> tf.T
     try:
         made = tf.convert_to_tensor(value)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{name}: expected an array of numbers, got {type(value).__name__} ({error}).") from None
+        raise ValueError(
+            f"{name}: expected an array of numbers, got {type(value).__name__} ({error})."
+        ) from None
     if not (made.dtype.is_floating or made.dtype.is_integer or made.dtype.is_bool):
         raise ValueError(f"{name}: expected an array of numbers, got {made.dtype.name}.")
     return made if dtype is None else tf.cast(made, dtype)
@@ -50,7 +53,9 @@ def check_shape(name: str, value: tf.Tensor, expected: tuple[int | None, ...], w
     if not value.shape.is_compatible_with(expected):
         raise ValueError(f"{name}: expected {wanted}, got the shape {shape_of(value)}.")
     if value.shape.rank is not None and 0 in value.shape.as_list():
-        raise ValueError(f"{name}: expected {wanted}, at least one of each, got the shape {shape_of(value)}.")
+        raise ValueError(
+            f"{name}: expected {wanted}, at least one of each, got the shape {shape_of(value)}."
+        )
 
 
 def check_windows(windows: tf.Tensor, steps: int, features: int) -> None:
@@ -78,7 +83,8 @@ def check_codes(z: Array, z_size: int, dtype: str) -> tf.Tensor:
 
 
 def check_condition(condition: Array | None, size: int, like: tf.Tensor, dtype: str) -> tf.Tensor:
-    """condition as a tensor [B, size] for `like` [B, ...]; [B, 0] for None where the model takes none."""
+    """condition as a tensor [B, size] for `like` [B, ...]; [B, 0] for None where the model takes
+    none."""
     if condition is None:
         if size:
             raise ValueError(f"condition: expected vectors [B, {size}], got none.")
@@ -88,7 +94,8 @@ def check_condition(condition: Array | None, size: int, like: tf.Tensor, dtype: 
         raise ValueError(f"condition: expected [B, {size}], got the shape {shape_of(condition)}.")
     if not condition.shape[:1].is_compatible_with(like.shape[:1]):
         raise ValueError(
-            f"condition: {condition.shape[0]} vectors for {like.shape[0]} sequences, expected one for each."
+            f"condition: {condition.shape[0]} vectors for {like.shape[0]} sequences, expected one "
+            "for each."
         )
     return condition
 
@@ -107,12 +114,16 @@ def check_mask(mask: Array | None, like: tf.Tensor, dtype: str) -> tf.Tensor:
 
 
 def check_padding(mask: tf.Tensor, place: Place) -> None:
-    """Checks that a mask [B, T] is 1 for the steps of each sequence, at least one, and 0 after them."""
-    wrong = tf.reduce_any((mask != 0) & (mask != 1), 1) | tf.reduce_any(mask[:, 1:] > mask[:, :-1], 1)
+    """Checks that a mask [B, T] is 1 for the steps of each sequence, at least one, and 0 after
+    them."""
+    wrong = tf.reduce_any((mask != 0) & (mask != 1), 1) | tf.reduce_any(
+        mask[:, 1:] > mask[:, :-1], 1
+    )
     wrong |= ~tf.reduce_any(mask[:, :1] == 1, 1)
     require_rows(
         ~wrong,
-        "mask: expected 1 for the steps of each sequence, at least one, and 0 for the padding after them, got another in {}.",
+        "mask: expected 1 for the steps of each sequence, at least one, and 0 for the padding "
+        "after them, got another in {}.",
         place,
     )
 
@@ -120,19 +131,26 @@ def check_padding(mask: tf.Tensor, place: Place) -> None:
 def check_zeros_and_ones(mask: tf.Tensor, place: Place) -> None:
     """Checks that a mask [B, T] holds 0 and 1 only."""
     wrong = tf.reduce_any((mask != 0) & (mask != 1), 1)
-    require_rows(~wrong, "mask: expected 1 (observed) and 0 (missing) only, got another value in {}.", place)
+    require_rows(
+        ~wrong, "mask: expected 1 (observed) and 0 (missing) only, got another value in {}.", place
+    )
 
 
 def check_finite(name: str, values: tf.Tensor, place: Place, message: str) -> None:
-    """Checks that values [B, ...] are finite. message: with `{}` for the first sequence that is not."""
+    """Checks that values [B, ...] are finite. message: with `{}` for the first sequence that is
+    not."""
     fine = tf.reduce_all(tf.math.is_finite(values), list(range(1, values.shape.rank)))
     require_rows(fine, f"{name}: {message}", place)
 
 
 def check_tokens(tokens: tf.Tensor, mask: tf.Tensor, count: int) -> None:
-    """Checks that tokens [B, T] are whole numbers from 0 to count - 1, in the padding too where they are no integers."""
+    """Checks that tokens [B, T] are whole numbers from 0 to count - 1, in the padding too where
+    they are no integers."""
     if tokens.dtype.is_floating:
-        require(tf.reduce_all(tokens == tf.floor(tokens)), "sequences: expected whole numbers, tokens, got others.")
+        require(
+            tf.reduce_all(tokens == tf.floor(tokens)),
+            "sequences: expected whole numbers, tokens, got others.",
+        )
     tokens = tf.where(mask > 0.5, tokens, tf.zeros_like(tokens))
     low, high = tf.reduce_min(tokens), tf.reduce_max(tokens)
     message = f"sequences: tokens from {{}} to {{}}, expected 0 to {count - 1}."
@@ -142,14 +160,17 @@ def check_tokens(tokens: tf.Tensor, mask: tf.Tensor, count: int) -> None:
 def check_probabilities(values: tf.Tensor) -> None:
     """Checks that values are in [0, 1]."""
     low, high = tf.reduce_min(values), tf.reduce_max(values)
-    require((low >= 0) & (high <= 1), "sequences: values from {} to {}, expected [0, 1].", low, high)
+    require(
+        (low >= 0) & (high <= 1), "sequences: values from {} to {}, expected [0, 1].", low, high
+    )
 
 
 # --- encoders and decoders of a user's ---
 
 
 def accepted(layer: keras.Layer, **options: Any) -> dict:
-    """Those of the options that the layer's `call` takes, and `training`, which Keras hands on to the layers inside."""
+    """Those of the options that the layer's `call` takes, and `training`, which Keras hands on to
+    the layers inside."""
     names = [*inspect.signature(layer.call).parameters, "training"]
     return {name: value for name, value in options.items() if name in names}
 
@@ -163,18 +184,27 @@ def check_encoder(encoder: keras.Layer, input_size: int, z_size: int, dtype: str
     _check_layer("encoder", encoder)
     wanted = f"(inputs [B, T, {input_size}], mask [B, T]) -> mean and logvar, [B, {z_size}] each"
     if not accepted(encoder, mask=None):
-        raise ValueError(f"encoder: expected the call {wanted}; {type(encoder).__name__} has no argument `mask`.")
+        raise ValueError(
+            f"encoder: expected the call {wanted}; {type(encoder).__name__} has no argument `mask`."
+        )
     shape = getattr(encoder, "input_shape", None)
     steps = shape[1] if isinstance(shape, tuple) and len(shape) == 3 and shape[1] else _PROBE
     mask = tf.ones([2, steps], tf.bool)
     outputs = _tried("encoder", wanted, encoder, tf.zeros([2, steps, input_size], dtype), mask=mask)
-    shapes = [tuple(each.shape) for each in outputs] if isinstance(outputs, tuple | list) else tuple(outputs.shape)
+    shapes = (
+        [tuple(each.shape) for each in outputs]
+        if isinstance(outputs, tuple | list)
+        else tuple(outputs.shape)
+    )
     if shapes != [(2, z_size)] * 2:
         raise ValueError(f"encoder: expected {wanted}, for B = 2 got {shapes}.")
 
 
-def check_decoder(decoder: keras.Layer, context_size: int, output_size: int, dtype: str) -> int | None:
-    """Tries a decoder of a user's, which builds it. Returns the most steps that it writes, None where it takes any number.
+def check_decoder(
+    decoder: keras.Layer, context_size: int, output_size: int, dtype: str
+) -> int | None:
+    """Tries a decoder of a user's, which builds it. Returns the most steps that it writes, None
+    where it takes any number.
 
     Raises:
         ValueError: it is no layer, or not of the contract of `VRAE`.
@@ -186,7 +216,8 @@ def check_decoder(decoder: keras.Layer, context_size: int, output_size: int, dty
     shape = tuple(getattr(outputs, "shape", ()))
     if len(shape) != 3 or shape[::2] != (2, output_size) or (options and shape[1] != _PROBE):
         raise ValueError(
-            f"decoder: expected {wanted}, for B = 2 and {_PROBE} steps got {shape or type(outputs).__name__}."
+            f"decoder: expected {wanted}, for B = 2 and {_PROBE} steps got "
+            f"{shape or type(outputs).__name__}."
         )
     return None if options else shape[1]
 

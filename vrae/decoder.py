@@ -1,4 +1,5 @@
-"""The decoder: an RNN that writes a sequence from its code, hearing its own last value or not, at once or by segments."""
+"""The decoder: an RNN that writes a sequence from its code, hearing its own last value or not, at
+once or by segments."""
 
 from typing import Any
 
@@ -11,19 +12,28 @@ from vrae.likelihoods import Bernoulli, Categorical, Gaussian
 
 
 class Decoder(keras.layers.Layer):
-    """p(x | z): RNN cells whose first states are projections of z, which is also an input at every step.
+    """p(x | z): RNN cells whose first states are projections of z, which is also an input at every
+    step.
 
     Args:
         context_size: of the code and the condition together. likelihood: of `vrae.likelihoods`.
         autoregressive: the value of the step before is an input too.
-        segment_steps: None: one stretch. Otherwise a conductor RNN writes a code for every segment of so many steps from z,
-            and the cells start anew from each (Roberts et al. 2018).
+        segment_steps: None: one stretch. Otherwise a conductor RNN writes a code for every segment
+            of so many steps from z, and the cells start anew from each (Roberts et al. 2018).
     """
 
     def __init__(
-        self, context_size: int, likelihood: Gaussian | Bernoulli | Categorical, *, rnn: str, rnn_size: int,
-        num_layers: int, autoregressive: bool, segment_steps: int | None, **kwargs: Any,
-    ):  # fmt: skip
+        self,
+        context_size: int,
+        likelihood: Gaussian | Bernoulli | Categorical,
+        *,
+        rnn: str,
+        rnn_size: int,
+        num_layers: int,
+        autoregressive: bool,
+        segment_steps: int | None,
+        **kwargs: Any,
+    ):
         super().__init__(autocast=False, **kwargs)  # the layers inside cast
         _, cell, states = RNNS[rnn]
         self._likelihood = likelihood
@@ -35,13 +45,22 @@ class Decoder(keras.layers.Layer):
             self.conductor = cell(rnn_size, name="conductor", **options)
             self.conductor.build((None, context_size))
             self._conductor_states = states
-            self.to_conductor = keras.layers.Dense(states * rnn_size, activation="tanh", name="to_conductor", **options)
+            self.to_conductor = keras.layers.Dense(
+                states * rnn_size, activation="tanh", name="to_conductor", **options
+            )
             self.to_conductor.build((None, context_size))
             context_size += rnn_size
         self.cells = [cell(rnn_size, name=f"cell_{i}", **options) for i in range(num_layers)]
         for i, each in enumerate(self.cells):
-            each.build((None, context_size + likelihood.feature_size * autoregressive if i == 0 else rnn_size))
-        self.to_states = keras.layers.Dense(sum(self._sizes), activation="tanh", name="to_states", **options)
+            each.build(
+                (
+                    None,
+                    context_size + likelihood.feature_size * autoregressive if i == 0 else rnn_size,
+                )
+            )
+        self.to_states = keras.layers.Dense(
+            sum(self._sizes), activation="tanh", name="to_states", **options
+        )
         self.to_states.build((None, context_size))
         self.to_output = keras.layers.Dense(likelihood.output_size, name="to_output", **options)
         self.to_output.build((None, rnn_size))
@@ -58,25 +77,38 @@ class Decoder(keras.layers.Layer):
         """Outputs of the likelihood [B, steps, output_size], in the variables' type.
 
         Args:
-            context: [B, context_size]. given: [B, steps, feature_size], the true values; None: free-running, each output
-                is the next step's input.
-            forcing: probability of teacher forcing: the true value is the input in place of the output, drawn for
-                every step and sequence.
+            context: [B, context_size]. given: [B, steps, feature_size], the true values; None:
+                free-running, each output is the next step's input.
+            forcing: probability of teacher forcing: the true value is the input in place of the
+                output, drawn for every step and sequence.
             seed: [2] int32, of those draws.
         """
         contexts = self._contexts(context, steps)
-        batch, width, dtype = tf.shape(context)[0], self._likelihood.feature_size, self.variable_dtype
+        batch, width, dtype = (
+            tf.shape(context)[0],
+            self._likelihood.feature_size,
+            self.variable_dtype,
+        )
         draws = tf.zeros([steps, batch, 1], dtype)
         if given is not None:
-            draws = tf.transpose(uniform([batch, steps, 1], seed, dtype), [1, 0, 2]) if seed is not None else draws
+            draws = (
+                tf.transpose(uniform([batch, steps, 1], seed, dtype), [1, 0, 2])
+                if seed is not None
+                else draws
+            )
             given, forcing = tf.transpose(given, [1, 0, 2]), tf.cast(forcing, dtype)
 
         def step(t, states, value, outputs):
             now = contexts[t]
             if self._segment is not None:
                 begins = tf.equal(t % self._segment, 0)
-                states = [tf.where(begins, new, old) for new, old in zip(self._first(now), states, strict=True)]
-            inputs = tf.concat([now, tf.cast(value, now.dtype)], -1) if self._autoregressive else now
+                states = [
+                    tf.where(begins, new, old)
+                    for new, old in zip(self._first(now), states, strict=True)
+                ]
+            inputs = (
+                tf.concat([now, tf.cast(value, now.dtype)], -1) if self._autoregressive else now
+            )
             hidden, states = self._cells(inputs, states)
             output = tf.cast(self.to_output(hidden), dtype)
             if self._autoregressive:
@@ -88,7 +120,12 @@ class Decoder(keras.layers.Layer):
         loop = tf.while_loop(
             lambda t, *_: t < steps,
             step,
-            (0, self._first(contexts[0]), tf.zeros([batch, width], dtype), tf.TensorArray(dtype, steps)),
+            (
+                0,
+                self._first(contexts[0]),
+                tf.zeros([batch, width], dtype),
+                tf.TensorArray(dtype, steps),
+            ),
             parallel_iterations=1,
             maximum_iterations=steps,  # XLA's gradient needs it
         )

@@ -1,11 +1,13 @@
-"""How a sequence's values are distributed around what the decoder says: p(x_t | z), and how a value enters a network."""
+"""How a sequence's values are distributed around what the decoder says: p(x_t | z), and how a value
+enters a network."""
 
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
 
 class Gaussian:
-    """Real values with a fixed variance: the squared error, divided by twice the variance. x is [B, T, features]."""
+    """Real values with a fixed variance: the squared error, divided by twice the variance. x is [B,
+    T, features]."""
 
     def __init__(self, feature_size: int, variance: float, dtype: str):
         self.feature_size = self.output_size = feature_size
@@ -58,7 +60,9 @@ class Categorical:
 NAMES = ("gaussian", "bernoulli", "categorical")
 
 
-def make(name: str, feature_size: int, variance: float, dtype: str) -> Gaussian | Bernoulli | Categorical:
+def make(
+    name: str, feature_size: int, variance: float, dtype: str
+) -> Gaussian | Bernoulli | Categorical:
     """The likelihood of that name; dtype: of what enters a network."""
     if name == "gaussian":
         return Gaussian(feature_size, variance, dtype)

@@ -8,8 +8,9 @@ import tensorflow as tf
 class VRAETerms(NamedTuple):
     """The bound of a batch, scalars, in nats a sequence.
 
-    elbo: log_px - kl, unweighted. log_px: log p(x | z) at a drawn z, summed over the steps that are there. kl:
-    KL(q(z | x) || N(0, 1)). kl_paid: the same with `free_bits`: what the objective weighs.
+    elbo: log_px - kl, unweighted. log_px: log p(x | z) at a drawn z, summed over the steps that are
+    there. kl: KL(q(z | x) || N(0, 1)). kl_paid: the same with `free_bits`: what the objective
+    weighs.
     """
 
     elbo: tf.Tensor

@@ -53,7 +53,8 @@ def run(run: Run) -> None:
     )
     log = run.train(
         trainer,
-        f"{len(train.sequences)} training and {len(test.sequences)} test series of up to {train.sequences.shape[1]} steps, "
+        f"{len(train.sequences)} training and {len(test.sequences)} test series of up to "
+        f"{train.sequences.shape[1]} steps, "
         f"{train.sequences.shape[2]} features, {model.count_params()} weights",
     )
     if log is None:
@@ -72,7 +73,8 @@ def _signature(s: VRAESettings, train: Series) -> dict:
 
 def _epoch_line(line: dict, epochs: int) -> str:
     return (
-        f"epoch {line['epoch'] + 1}/{epochs}  {line['seconds']:.1f} s  loss {line['train_loss']:.2f}  "
+        f"epoch {line['epoch'] + 1}/{epochs}  {line['seconds']:.1f} s  loss "
+        f"{line['train_loss']:.2f}  "
         f"test ELBO {line['test_elbo']:.2f} (KL {line['test_kl']:.2f})"
     )
 

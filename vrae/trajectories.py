@@ -6,12 +6,15 @@ from seqvae.physics import WORLDS, simulate
 from vrae.data import Series, pad
 
 
-def ball_trajectories(count: int, *, shortest: int = 20, longest: int = 40, seed: int = 0) -> Series:
-    """Positions x, y of a ball in the world `box`, in sequences of `shortest` to `longest` steps; the label is the direction
-    it starts in, radians. Sequence i depends on the seed and i alone."""
+def ball_trajectories(
+    count: int, *, shortest: int = 20, longest: int = 40, seed: int = 0
+) -> Series:
+    """Positions x, y of a ball in the world `box`, in sequences of `shortest` to `longest` steps;
+    the label is the direction it starts in, radians. Sequence i depends on the seed and i alone."""
     if count < 1 or not 1 <= shortest <= longest:
         raise ValueError(
-            f"count={count}, shortest={shortest}, longest={longest}: expected count >= 1 and 1 <= shortest <= longest."
+            f"count={count}, shortest={shortest}, longest={longest}: expected count >= 1 and 1 <= "
+            "shortest <= longest."
         )
     paths, labels = [], []
     for i in range(count):

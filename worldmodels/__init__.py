@@ -1,4 +1,5 @@
-"""World Models (Ha and Schmidhuber 2018, arXiv:1803.10122): the ConvVAE that sees, and the MDN-RNN that remembers."""
+"""World Models (Ha and Schmidhuber 2018, arXiv:1803.10122): the ConvVAE that sees, and the MDN-RNN
+that remembers."""
 
 from seqvae import __version__ as __version__
 from seqvae.backend import require_tensorflow
@@ -10,4 +11,14 @@ from worldmodels.conv_vae import ConvVAE  # noqa: E402
 from worldmodels.mdn_rnn import MDNRNN  # noqa: E402
 from worldmodels.results import ConvVAETerms, Dream, Latents, Predicted, RNNData, State  # noqa: E402
 
-__all__ = ["MDNRNN", "ConvVAE", "ConvVAETerms", "Dream", "Latents", "Predicted", "RNNData", "State", "original"]
+__all__ = [
+    "MDNRNN",
+    "ConvVAE",
+    "ConvVAETerms",
+    "Dream",
+    "Latents",
+    "Predicted",
+    "RNNData",
+    "State",
+    "original",
+]

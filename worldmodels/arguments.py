@@ -1,4 +1,5 @@
-"""Checks of what users hand to the models. Every message says which argument, what was expected, and what came."""
+"""Checks of what users hand to the models. Every message says which argument, what was expected,
+and what came."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -38,13 +39,17 @@ def check_integers(name: str, values: Sequence[int], example: str) -> tuple[int,
     except TypeError:
         found = None
     if found is None or not all(_is_size(value, 1) for value in found):
-        raise ValueError(f"{name}: expected integers of at least 1, such as {example}, got {values!r}.")
+        raise ValueError(
+            f"{name}: expected integers of at least 1, such as {example}, got {values!r}."
+        )
     return tuple(int(value) for value in found)
 
 
 def check_image_shape(image_shape: Sequence[int]) -> tuple[int, int, int]:
     """(height, width, channels) of a frame."""
-    expected = f"image_shape: expected (height, width, channels), all at least 1, got {image_shape!r}."
+    expected = (
+        f"image_shape: expected (height, width, channels), all at least 1, got {image_shape!r}."
+    )
     try:
         shape = check_integers("image_shape", image_shape, "(64, 64, 3)")
     except ValueError:
@@ -55,39 +60,54 @@ def check_image_shape(image_shape: Sequence[int]) -> tuple[int, int, int]:
 
 
 def _is_size(value, least: int) -> bool:
-    return isinstance(value, int | np.integer) and not isinstance(value, bool) and bool(value >= least)
+    return (
+        isinstance(value, int | np.integer) and not isinstance(value, bool) and bool(value >= least)
+    )
 
 
 # --- arguments of verbs ---
 
 
-def check_frames(frames: Array, image_shape: tuple[int, int, int], dtype: str = "float32") -> tf.Tensor:
+def check_frames(
+    frames: Array, image_shape: tuple[int, int, int], dtype: str = "float32"
+) -> tf.Tensor:
     """Frames [..., *image_shape] as a tensor of uint8, or of `dtype` in [0, 1] (`check_pixels`)."""
     frames = _tensor("frames", frames)
     if frames.shape.rank is not None and (
         frames.shape.rank < 4 or not frames.shape[-3:].is_compatible_with(image_shape)
     ):
         raise ValueError(
-            f"frames: expected the shape [..., {', '.join(map(str, image_shape))}], got {tuple(frames.shape)}. Resize the "
-            "frames, or build the model with their image_shape; a single frame needs a leading axis, frame[None]."
+            f"frames: expected the shape [..., {', '.join(map(str, image_shape))}], got "
+            f"{tuple(frames.shape)}. Resize the "
+            "frames, or build the model with their image_shape; a single frame needs a leading "
+            "axis, frame[None]."
         )
     if frames.dtype != tf.uint8 and frames.dtype != tf.bool and not frames.dtype.is_floating:
-        raise ValueError(f"frames: expected uint8 (0 to 255), bool, or floats in [0, 1], got {frames.dtype.name}.")
+        raise ValueError(
+            "frames: expected uint8 (0 to 255), bool, or floats in [0, 1], got "
+            f"{frames.dtype.name}."
+        )
     return frames if frames.dtype == tf.uint8 else tf.cast(frames, dtype)
 
 
 def check_pixels(frames: tf.Tensor, place: Place = NOWHERE) -> None:
-    """Checks that frames [N, ...] hold numbers in [0, 1]; warns where uint8 seems to hold 0 and 1."""
+    """Checks that frames [N, ...] hold numbers in [0, 1]; warns where uint8 seems to hold 0 and
+    1."""
     if frames.dtype == tf.uint8:
         warn_of_bits(frames)
         return
     nan = tf.reduce_any(tf.math.is_nan(frames), list(range(1, frames.shape.rank)))
     row = tf.strings.regex_replace(place.of(tf.argmax(nan)), "^sequence", "frame")
-    require(~tf.reduce_any(nan), "frames: NaN in {}; expected floats in [0, 1]. Leave such frames out.", row)
+    require(
+        ~tf.reduce_any(nan),
+        "frames: NaN in {}; expected floats in [0, 1]. Leave such frames out.",
+        row,
+    )
     low, high = tf.reduce_min(frames), tf.reduce_max(frames)
     require(
         (low >= 0) & (high <= 1),
-        "frames: expected floats in [0, 1], got values from {} to {}. Divide by 255, or pass uint8.",
+        "frames: expected floats in [0, 1], got values from {} to {}. Divide by 255, or pass "
+        "uint8.",
         low,
         high,
     )
@@ -96,8 +116,12 @@ def check_pixels(frames: tf.Tensor, place: Place = NOWHERE) -> None:
 def check_last_axis(name: str, value: Array, size: int, dtype: str, rank: int = 1) -> tf.Tensor:
     """`value` as a tensor of `dtype` with at least `rank` axes, the last of `size`."""
     value = check_numbers(name, value, dtype)
-    if value.shape.rank is not None and (value.shape.rank < rank or value.shape[-1] not in (size, None)):
-        raise ValueError(f"{name}: expected floats of the shape [..., {size}], got {tuple(value.shape)}.")
+    if value.shape.rank is not None and (
+        value.shape.rank < rank or value.shape[-1] not in (size, None)
+    ):
+        raise ValueError(
+            f"{name}: expected floats of the shape [..., {size}], got {tuple(value.shape)}."
+        )
     return value
 
 
@@ -107,7 +131,9 @@ def check_steps(name: str, value: Array, size: int | None, dtype: str) -> tf.Ten
     wanted = [None, None] if size is None else [None, None, size]
     if not value.shape.is_compatible_with(wanted):
         axes = "B, T" if size is None else f"B, T, {size}"
-        raise ValueError(f"{name}: expected floats of the shape [{axes}], got {tuple(value.shape)}.")
+        raise ValueError(
+            f"{name}: expected floats of the shape [{axes}], got {tuple(value.shape)}."
+        )
     return value
 
 
@@ -117,7 +143,8 @@ def check_same_steps(tensors: dict[str, tf.Tensor]) -> None:
     for name, value in others:
         if not value.shape[:2].is_compatible_with(like.shape[:2]):
             raise ValueError(
-                f"{name}: expected {like.shape[0]} sequences of {like.shape[1]} steps as in {first}, got "
+                f"{name}: expected {like.shape[0]} sequences of {like.shape[1]} steps as in "
+                f"{first}, got "
                 f"{value.shape[0]} of {value.shape[1]}."
             )
 
@@ -150,10 +177,17 @@ def check_callable(name: str, value: object, example: str) -> Callable:
 
 
 def check_finite(verb: str, **tensors: Array | None) -> None:
-    """Raises FloatingPointError, which names the tensor, where one holds NaN or infinity. Eager tensors only."""
+    """Raises FloatingPointError, which names the tensor, where one holds NaN or infinity. Eager
+    tensors only."""
     for field, value in tensors.items():
-        if tf.executing_eagerly() and value is not None and not np.isfinite(np.asarray(value)).all():
-            raise FloatingPointError(f"{verb}: {field} is not finite. The weights or the inputs hold NaN or infinity.")
+        if (
+            tf.executing_eagerly()
+            and value is not None
+            and not np.isfinite(np.asarray(value)).all()
+        ):
+            raise FloatingPointError(
+                f"{verb}: {field} is not finite. The weights or the inputs hold NaN or infinity."
+            )
 
 
 # --- values of batches ---
@@ -161,14 +195,18 @@ def check_finite(verb: str, **tensors: Array | None) -> None:
 
 def check_mask_values(mask: tf.Tensor, predicted: tf.Tensor) -> None:
     """Checks a mask [B, T] of 1s, then 0s; predicted: its part at the steps that are predicted."""
-    require(tf.reduce_all((mask == 0) | (mask == 1)), "mask: expected 1 (a step) and 0 (padding) only.")
+    require(
+        tf.reduce_all((mask == 0) | (mask == 1)), "mask: expected 1 (a step) and 0 (padding) only."
+    )
     require(
         tf.reduce_all(mask[:, 1:] <= mask[:, :-1]),
-        "mask: expected padding (0) after a sequence's last step only. Cut sequences with gaps into several.",
+        "mask: expected padding (0) after a sequence's last step only. Cut sequences with gaps "
+        "into several.",
     )
     require(
         tf.reduce_any(predicted > 0),
-        "mask: no step is left to predict. 1 means a step, 0 padding; a next z to predict needs two steps.",
+        "mask: no step is left to predict. 1 means a step, 0 padding; a next z to predict needs "
+        "two steps.",
     )
 
 
@@ -192,7 +230,8 @@ def _tensor(name: str, value: Array) -> tf.Tensor:
     except (TypeError, ValueError) as error:
         reason = str(error).strip().splitlines()
         raise ValueError(
-            f"{name}: expected an array or tensor of numbers, got {_kind(value)} ({reason[0] if reason else 'none'})."
+            f"{name}: expected an array or tensor of numbers, got {_kind(value)} "
+            f"({reason[0] if reason else 'none'})."
         ) from None
 
 

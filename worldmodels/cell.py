@@ -1,4 +1,5 @@
-"""The original's LSTM cell in Keras' layer: how its gates are ordered, its weights first drawn, its forget bias kept."""
+"""The original's LSTM cell in Keras' layer: how its gates are ordered, its weights first drawn, its
+forget bias kept."""
 
 import math
 from collections.abc import Sequence
@@ -36,7 +37,9 @@ class ForgetBias(keras.initializers.Initializer):
 
     def __call__(self, shape: Sequence[int], dtype: tf.DType | str | None = None):
         units = shape[0] // 4
-        forget = tf.concat([tf.zeros([units]), tf.fill([units], FORGET_BIAS), tf.zeros([2 * units])], 0)
+        forget = tf.concat(
+            [tf.zeros([units]), tf.fill([units], FORGET_BIAS), tf.zeros([2 * units])], 0
+        )
         return glorot_of(self.fan_in_and_out)(shape, dtype) + tf.cast(forget, dtype or tf.float32)
 
     def get_config(self):

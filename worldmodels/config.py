@@ -1,31 +1,57 @@
-"""The settings of the commands that train the ConvVAE and the MDN-RNN, and named presets of them."""
+"""The settings of the commands that train the ConvVAE and the MDN-RNN, and named presets of
+them."""
 
-from seqvae.commands import Affects, Command, DeviceSettings, RunSettings, Settings, command_settings, group, setting
+from seqvae.commands import (
+    Affects,
+    Command,
+    DeviceSettings,
+    RunSettings,
+    Settings,
+    command_settings,
+    group,
+    setting,
+)
 
 # --- the ConvVAE ---
 
 
 @group("Data and weights")
 class EpisodeSettings(Settings):
-    dataset: str = setting("balls", "balls (made where missing), or a folder of episodes (.npz with `frames`)")
+    dataset: str = setting(
+        "balls", "balls (made where missing), or a folder of episodes (.npz with `frames`)"
+    )
     data_dir: str = setting("datasets", "folder of the datasets")
-    episodes: int = setting(1000, "episodes of balls that are made; of more, the first ones are used")
+    episodes: int = setting(
+        1000, "episodes of balls that are made; of more, the first ones are used"
+    )
     steps: int = setting(100, "frames of an episode of balls")
-    test_fraction: float = setting(0.1, "share of the episodes kept for the test", affects=Affects.TRAINING)
-    reload_model: str = setting("", "start from these weights: a model.keras, or the original's vae.json")
+    test_fraction: float = setting(
+        0.1, "share of the episodes kept for the test", affects=Affects.TRAINING
+    )
+    reload_model: str = setting(
+        "", "start from these weights: a model.keras, or the original's vae.json"
+    )
 
 
 @group("The model", Affects.MODEL)
 class ConvVAENetworkSettings(Settings):
     architecture: str = setting(
-        "worldmodels", "the TensorFlow form, or the course's Keras form", choices=("worldmodels", "course")
+        "worldmodels",
+        "the TensorFlow form, or the course's Keras form",
+        choices=("worldmodels", "course"),
     )
     z_size: int = setting(32, "size of the code z")
-    kl_tolerance: float = setting(0.5, "floor of a frame's KL, nats per dimension of z (worldmodels)")
+    kl_tolerance: float = setting(
+        0.5, "floor of a frame's KL, nats per dimension of z (worldmodels)"
+    )
     filters: str = setting("", "of each encoder layer; default: the architecture's")
     kernel_sizes: str = setting("4,4,4,4", "of each encoder layer")
-    decoder_filters: str = setting("", "of each decoder layer but the last; default: the architecture's")
-    decoder_kernel_sizes: str = setting("5,5,6,6", "of each decoder layer; they decide the size of the frames")
+    decoder_filters: str = setting(
+        "", "of each decoder layer but the last; default: the architecture's"
+    )
+    decoder_kernel_sizes: str = setting(
+        "5,5,6,6", "of each decoder layer; they decide the size of the frames"
+    )
 
 
 @group("Training", Affects.TRAINING)
@@ -34,17 +60,26 @@ class ConvVAETrainingSettings(Settings):
     batch_size: int = setting(100, "frames in a batch")
     learning_rate: float = setting(1e-4, "of Adam, or of the course's RMSprop")
     shuffle: bool = setting(True, "a new order of the frames every epoch")
-    mixed_precision: bool = setting(False, "convolutions in bfloat16: faster on processors that have it")
+    mixed_precision: bool = setting(
+        False, "convolutions in bfloat16: faster on processors that have it"
+    )
 
 
 @group("Pictures")
 class PictureSettings(Settings):
-    picture_step: int = setting(5, "epochs between two sets of pictures; also after the first and the last")
+    picture_step: int = setting(
+        5, "epochs between two sets of pictures; also after the first and the last"
+    )
 
 
 @command_settings
 class ConvVAESettings(
-    EpisodeSettings, ConvVAENetworkSettings, ConvVAETrainingSettings, RunSettings, DeviceSettings, PictureSettings
+    EpisodeSettings,
+    ConvVAENetworkSettings,
+    ConvVAETrainingSettings,
+    RunSettings,
+    DeviceSettings,
+    PictureSettings,
 ):
     """The original's defaults."""
 
@@ -52,9 +87,16 @@ class ConvVAESettings(
 CONVVAE_PRESETS: dict[str, dict] = {
     "": {},
     "course": {"architecture": "course", "batch_size": 32, "learning_rate": 1e-3, "num_epochs": 1},
-    "demo": {"episodes": 400, "steps": 100, "batch_size": 32, "learning_rate": 3e-4, "num_epochs": 3},
+    "demo": {
+        "episodes": 400,
+        "steps": 100,
+        "batch_size": 32,
+        "learning_rate": 3e-4,
+        "num_epochs": 3,
+    },
 }
-""""": the original's; "course": the course text's; "demo": minutes on a laptop, for the bouncing balls."""
+""""": the original's; "course": the course text's; "demo": minutes on a laptop, for the bouncing
+balls."""
 
 CONVVAE = Command(
     name="convvae",
@@ -63,13 +105,14 @@ CONVVAE = Command(
     module="worldmodels.train_convvae",
     description="""Trains the ConvVAE of World Models on frames of episodes.
 
-    COMMAND                                      # bouncing balls that are pushed, made where missing
-    COMMAND --dataset=datasets/carracing         # a folder of episodes, see datasets/README.md
-    COMMAND --preset=course                      # the course text's form of the model
-    COMMAND --run_name=mine --resume             # resumes a stopped run
+    COMMAND                                     # bouncing balls that are pushed, made where missing
+    COMMAND --dataset=datasets/carracing        # a folder of episodes, see datasets/README.md
+    COMMAND --preset=course                     # the course text's form of the model
+    COMMAND --run_name=mine --resume            # resumes a stopped run
 
-A run writes logs/<run>_convvae/: config.json, metrics.jsonl, checkpoints/, model.keras, vae.json (the original's format),
-reconstructions, samples, a latent traversal, curves, evaluation.json. Next: the MDN-RNN.""",
+A run writes logs/<run>_convvae/: config.json, metrics.jsonl, checkpoints/, model.keras, vae.json
+(the original's format), reconstructions, samples, a latent traversal, curves, evaluation.json.
+Next: the MDN-RNN.""",
 )
 
 # --- the MDN-RNN ---
@@ -78,13 +121,21 @@ reconstructions, samples, a latent traversal, curves, evaluation.json. Next: the
 @group("Data and weights")
 class LatentSettings(Settings):
     vae: str = setting(
-        "", "the folder of a ConvVAE's run, or a model.keras; default: the newest run of a ConvVAE in log_dir"
+        "",
+        "the folder of a ConvVAE's run, or a model.keras; default: the newest run of a ConvVAE in "
+        "log_dir",
     )
-    dataset: str = setting("", "folder of episodes (.npz with `frames` and `actions`); default: the ConvVAE's")
+    dataset: str = setting(
+        "", "folder of episodes (.npz with `frames` and `actions`); default: the ConvVAE's"
+    )
     test_fraction: float = setting(
-        0.1, "share of the episodes kept for the test; of a ConvVAE's run: the same episodes", affects=Affects.TRAINING
+        0.1,
+        "share of the episodes kept for the test; of a ConvVAE's run: the same episodes",
+        affects=Affects.TRAINING,
     )
-    reload_model: str = setting("", "start from these weights: a model.keras, or the original's rnn.json")
+    reload_model: str = setting(
+        "", "start from these weights: a model.keras, or the original's rnn.json"
+    )
 
 
 @group("The model", Affects.MODEL)
@@ -101,11 +152,17 @@ class MDNRNNTrainingSettings(Settings):
     batch_size: int = setting(100, "sequences in a batch")
     seq_len: int = setting(999, "steps of a sequence, at most")
     learning_rate: float = setting(0.001, "first learning rate")
-    decay_rate: float = setting(1.0, "factor on what the learning rate is above min_learning_rate, every epoch")
+    decay_rate: float = setting(
+        1.0, "factor on what the learning rate is above min_learning_rate, every epoch"
+    )
     min_learning_rate: float = setting(0.00001, "where it falls to")
-    grad_clip: float = setting(1.0, "gradients are clipped to plus and minus this, number by number")
+    grad_clip: float = setting(
+        1.0, "gradients are clipped to plus and minus this, number by number"
+    )
     shuffle: bool = setting(True, "a new order of the sequences every epoch")
-    mixed_precision: bool = setting(False, "LSTM in bfloat16, loss in float32: faster on processors that have it")
+    mixed_precision: bool = setting(
+        False, "LSTM in bfloat16, loss in float32: faster on processors that have it"
+    )
     jit_compile: bool = setting(False, "XLA for the training step", affects=Affects.NOTHING)
 
 
@@ -119,14 +176,25 @@ class DreamSettings(Settings):
 
 @command_settings
 class MDNRNNSettings(
-    LatentSettings, MDNRNNNetworkSettings, MDNRNNTrainingSettings, RunSettings, DeviceSettings, DreamSettings
+    LatentSettings,
+    MDNRNNNetworkSettings,
+    MDNRNNTrainingSettings,
+    RunSettings,
+    DeviceSettings,
+    DreamSettings,
 ):
     """The original's defaults."""
 
 
 MDNRNN_PRESETS: dict[str, dict] = {
     "": {},
-    "demo": {"batch_size": 20, "num_epochs": 60, "learning_rate": 3e-3, "decay_rate": 0.95, "dream_steps": 40},
+    "demo": {
+        "batch_size": 20,
+        "num_epochs": 60,
+        "learning_rate": 3e-3,
+        "decay_rate": 0.95,
+        "dream_steps": 40,
+    },
 }
 """"": the original's; "demo": minutes on a laptop, for the bouncing balls."""
 
@@ -135,13 +203,13 @@ MDNRNN = Command(
     settings=MDNRNNSettings,
     presets=MDNRNN_PRESETS,
     module="worldmodels.train_mdnrnn",
-    description="""Trains the MDN-RNN of World Models on the codes that a trained ConvVAE gives for its episodes.
+    description="""Trains the MDN-RNN of World Models on a trained ConvVAE's codes of episodes.
 
     COMMAND                                      # on the newest run of a ConvVAE in logs/
     COMMAND --vae=logs/mine_convvae              # on that run, its dataset and its test episodes
     COMMAND --vae=mine.keras --dataset=datasets/carracing
     COMMAND --run_name=mine --resume             # resumes a stopped run
 
-A run writes logs/<run>_mdnrnn/: config.json, metrics.jsonl, checkpoints/, latents/, model.keras, rnn.json (the original's
-format), a dream beside the real episode, curves, evaluation.json.""",
+A run writes logs/<run>_mdnrnn/: config.json, metrics.jsonl, checkpoints/, latents/, model.keras,
+rnn.json (the original's format), a dream beside the real episode, curves, evaluation.json.""",
 )

@@ -1,4 +1,5 @@
-"""`ConvVAE`: the vision model of World Models as a Keras model, in its TensorFlow and its course-Keras form."""
+"""`ConvVAE`: the vision model of World Models as a Keras model, in its TensorFlow and its
+course-Keras form."""
 
 import os
 from collections.abc import Sequence
@@ -23,37 +24,46 @@ ARCHITECTURES = {
     "course": {"filters": (32, 64, 64, 128), "decoder_filters": (64, 64, 32)},
 }
 DEFAULTS = {"kernel_sizes": (4, 4, 4, 4), "decoder_kernel_sizes": (5, 5, 6, 6), "dense_units": 1024}
-_LOGVAR_RANGE = -20.0, 10.0  # standard deviations of 5e-5 to 150: no trained model comes near, exp stays finite
+_LOGVAR_RANGE = (
+    -20.0,
+    10.0,
+)  # standard deviations of 5e-5 to 150: no trained model comes near, exp stays finite
 
 
 @keras.saving.register_keras_serializable(package="worldmodels")
 class ConvVAE(CourseMethods, SequenceModel):
-    """The convolutional VAE of World Models (Ha and Schmidhuber 2018, arXiv:1803.10122, appendix A.1).
+    """The convolutional VAE of World Models (Ha and Schmidhuber 2018, arXiv:1803.10122, appendix
+    A.1).
 
         z ~ N(mu(x), diag exp(logvar(x)))       four convolutions, stride 2, no padding
-        x' = sigmoid(decoder(z))                a dense layer to 1x1, four transposed convolutions, stride 2
+        x' = sigmoid(decoder(z))                a dense layer, four transposed convolutions
 
-    Frames are uint8, bool, or floats in [0, 1], [..., *image_shape] with any leading axes. Weights are made by the
-    constructor. `encoder` maps frames [N, H, W, C] to mean and logvar, `decoder` codes [N, z_size] to frames. A batch of
-    `fit` is an array of frames, or a dict of `frames` and `sample_weight`.
+    Frames are uint8, bool, or floats in [0, 1], [..., *image_shape] with any leading axes. Weights
+    are made by the constructor. `encoder` maps frames [N, H, W, C] to mean and logvar, `decoder`
+    codes [N, z_size] to frames. A batch of `fit` is an array of frames, or a dict of `frames` and
+    `sample_weight`.
 
     Args:
-        architecture: "worldmodels": filters 32, 64, 128, 256, summed squared error and a floored KL; "course": the Keras
-            form of the course text, filters 32, 64, 64, 128, 10 x mean squared error and mean KL. Decides the loss and what
-            `optimizer_of_architecture` gives, and the filters where none are given.
+        architecture: "worldmodels": filters 32, 64, 128, 256, summed squared error and a floored
+            KL; "course": the Keras form of the course text, filters 32, 64, 64, 128, 10 x mean
+            squared error and mean KL. Decides the loss and what `optimizer_of_architecture` gives,
+            and the filters where none are given.
         z_size: size of the code.
         kl_tolerance: floor of a frame's KL, nats per dimension of z (worldmodels).
         image_shape: (H, W, C) of a frame, H = W unless both encoder and decoder are given.
-        filters, kernel_sizes: of the encoder's layers; decoder_filters (all but the last layer's), decoder_kernel_sizes:
-            of the decoder's. Default: the architecture's, for 64x64 frames.
+        filters, kernel_sizes: of the encoder's layers; decoder_filters (all but the last layer's),
+            decoder_kernel_sizes: of the decoder's. Default: the architecture's, for 64x64 frames.
         dense_units: of the decoder's first layer, 1024 by default.
-        encoder: any Keras layer or model in place of the convolutions: frames [N, H, W, C], floats in [0, 1], to
-            (mean, logvar), [N, z_size] each, or one tensor [N, 2 z_size]. It is saved with the model.
-        decoder: any Keras layer or model: codes [N, z_size] to frames [N, H, W, C] in [0, 1]; end it with a sigmoid.
+        encoder: any Keras layer or model in place of the convolutions: frames [N, H, W, C], floats
+            in [0, 1], to (mean, logvar), [N, z_size] each, or one tensor [N, 2 z_size]. It is saved
+            with the model.
+        decoder: any Keras layer or model: codes [N, z_size] to frames [N, H, W, C] in [0, 1]; end
+            it with a sigmoid.
         seed: of the noise where a call gives none.
 
     Raises:
-        ValueError: an argument is out of range, or the layers do not fit the frames; the message says which kernels would.
+        ValueError: an argument is out of range, or the layers do not fit the frames; the message
+            says which kernels would.
     """
 
     input_name = "frames"
@@ -61,13 +71,23 @@ class ConvVAE(CourseMethods, SequenceModel):
     term_names = ConvVAETerms._fields
 
     def __init__(
-        self, *, architecture: str = "worldmodels", z_size: int = 32, kl_tolerance: float = 0.5,
-        image_shape: Sequence[int] = (64, 64, 3), filters: Sequence[int] | None = None,
-        kernel_sizes: Sequence[int] | None = None, decoder_filters: Sequence[int] | None = None,
-        decoder_kernel_sizes: Sequence[int] | None = None, dense_units: int | None = None,
-        encoder: keras.layers.Layer | None = None, decoder: keras.layers.Layer | None = None, seed: int | None = None,
-        dtype: str | keras.DTypePolicy | None = None, name: str = "conv_vae",
-    ):  # fmt: skip
+        self,
+        *,
+        architecture: str = "worldmodels",
+        z_size: int = 32,
+        kl_tolerance: float = 0.5,
+        image_shape: Sequence[int] = (64, 64, 3),
+        filters: Sequence[int] | None = None,
+        kernel_sizes: Sequence[int] | None = None,
+        decoder_filters: Sequence[int] | None = None,
+        decoder_kernel_sizes: Sequence[int] | None = None,
+        dense_units: int | None = None,
+        encoder: keras.layers.Layer | None = None,
+        decoder: keras.layers.Layer | None = None,
+        seed: int | None = None,
+        dtype: str | keras.DTypePolicy | None = None,
+        name: str = "conv_vae",
+    ):
         arguments.check_choice("architecture", architecture, ARCHITECTURES)
         arguments.check_sizes(1, z_size=z_size)
         arguments.check_at_least(0, kl_tolerance=kl_tolerance)
@@ -76,15 +96,22 @@ class ConvVAE(CourseMethods, SequenceModel):
         self.image_shape = arguments.check_image_shape(image_shape)
         encoder_sizes = dict(filters=filters, kernel_sizes=kernel_sizes)
         decoder_sizes = dict(
-            decoder_filters=decoder_filters, decoder_kernel_sizes=decoder_kernel_sizes, dense_units=dense_units
+            decoder_filters=decoder_filters,
+            decoder_kernel_sizes=decoder_kernel_sizes,
+            dense_units=dense_units,
         )
         self._own_encoder, self._own_decoder = encoder is None, decoder is None
         encoder_sizes = self._sizes("encoder", encoder, encoder_sizes)
         decoder_sizes = self._sizes("decoder", decoder, decoder_sizes)
         self._config = dict(
-            architecture=architecture, z_size=z_size, kl_tolerance=kl_tolerance, image_shape=self.image_shape, seed=seed,
-            **encoder_sizes, **decoder_sizes,
-        )  # fmt: skip
+            architecture=architecture,
+            z_size=z_size,
+            kl_tolerance=kl_tolerance,
+            image_shape=self.image_shape,
+            seed=seed,
+            **encoder_sizes,
+            **decoder_sizes,
+        )
         if encoder is not None:
             networks.check_encoder_layer(encoder, self.image_shape, z_size)
         if decoder is not None:
@@ -95,47 +122,69 @@ class ConvVAE(CourseMethods, SequenceModel):
         self.built = True  # the layers have their weights from the start
 
     def _sizes(self, part: str, layer, given: dict) -> dict:
-        """The sizes of our encoder or decoder, with the architecture's where none are given; None for a user's layer."""
+        """The sizes of our encoder or decoder, with the architecture's where none are given; None
+        for a user's layer."""
         if layer is not None:
             for name, value in given.items():
                 if value is not None:
-                    raise ValueError(f"{name}: expected none beside {part}=, which has its own layers. Leave one out.")
+                    raise ValueError(
+                        f"{name}: expected none beside {part}=, which has its own layers. Leave "
+                        "one out."
+                    )
             return given
         default = DEFAULTS | ARCHITECTURES[self.architecture]
         sizes = {name: default[name] if value is None else value for name, value in given.items()}
         if "dense_units" in sizes:
             arguments.check_sizes(1, dense_units=sizes["dense_units"])
         return {
-            name: value if name == "dense_units" else arguments.check_integers(name, value, str(default[name]))
+            name: value
+            if name == "dense_units"
+            else arguments.check_integers(name, value, str(default[name]))
             for name, value in sizes.items()
         }
 
     def _new_encoder(self, filters, kernel_sizes) -> keras.Model:
         networks.check_encoder_sizes(self.image_shape, filters, kernel_sizes)
-        return networks.encoder(self.image_shape, self.z_size, filters, kernel_sizes, self.dtype_policy)
+        return networks.encoder(
+            self.image_shape, self.z_size, filters, kernel_sizes, self.dtype_policy
+        )
 
     def _new_decoder(self, decoder_filters, decoder_kernel_sizes, dense_units) -> keras.Model:
         networks.check_decoder_sizes(self.image_shape, decoder_filters, decoder_kernel_sizes)
         return networks.decoder(
-            self.z_size, dense_units, self.image_shape[-1], decoder_filters, decoder_kernel_sizes, self.dtype_policy
+            self.z_size,
+            dense_units,
+            self.image_shape[-1],
+            decoder_filters,
+            decoder_kernel_sizes,
+            self.dtype_policy,
         )
 
     def get_config(self):
         base = super().get_config()
         layers = {
-            "encoder": None if self._own_encoder else keras.saving.serialize_keras_object(self.encoder),
-            "decoder": None if self._own_decoder else keras.saving.serialize_keras_object(self.decoder),
+            "encoder": None
+            if self._own_encoder
+            else keras.saving.serialize_keras_object(self.encoder),
+            "decoder": None
+            if self._own_decoder
+            else keras.saving.serialize_keras_object(self.decoder),
         }
         return {name: base[name] for name in ("name", "dtype")} | self._config | layers
 
     @classmethod
     def from_config(cls, config: dict, custom_objects: dict | None = None):
         read = keras.saving.deserialize_keras_object
-        layers = {n: read(v, custom_objects) for n, v in config.items() if n in ("encoder", "decoder") and v}
+        layers = {
+            n: read(v, custom_objects)
+            for n, v in config.items()
+            if n in ("encoder", "decoder") and v
+        }
         return cls(**config | layers)
 
     def optimizer_of_architecture(self) -> keras.optimizers.Optimizer:
-        """A new optimiser: Adam(1e-4, epsilon 1e-8), or the course's RMSprop(1e-3), its epsilon outside the root."""
+        """A new optimiser: Adam(1e-4, epsilon 1e-8), or the course's RMSprop(1e-3), its epsilon
+        outside the root."""
         if self.architecture == "course":
             return RMSprop(learning_rate=1e-3, name="rmsprop")
         return keras.optimizers.Adam(learning_rate=1e-4, epsilon=1e-8, name="adam")
@@ -153,7 +202,9 @@ class ConvVAE(CourseMethods, SequenceModel):
 
     def decode(self, z: Array) -> tf.Tensor:
         """Frames [..., H, W, C] in (0, 1) for codes z [..., z_size]."""
-        return self._run(self._decode, arguments.check_last_axis("z", z, self.z_size, self.variable_dtype))
+        return self._run(
+            self._decode, arguments.check_last_axis("z", z, self.z_size, self.variable_dtype)
+        )
 
     def reconstruct(self, frames: Array) -> tf.Tensor:
         """`decode` of the mean of `encode`: frames [..., H, W, C] in (0, 1)."""
@@ -167,7 +218,9 @@ class ConvVAE(CourseMethods, SequenceModel):
         pair = stateless_seed(seed, self._seeds)
         return self.decode(tf.random.stateless_normal(shape, pair, dtype=self.variable_dtype))
 
-    def call(self, inputs: Array | dict, mask: Any = None, training: bool | None = None) -> tf.Tensor:
+    def call(
+        self, inputs: Array | dict, mask: Any = None, training: bool | None = None
+    ) -> tf.Tensor:
         """`reconstruct` of frames, or of a dict of `frames`.
 
         Raises:
@@ -175,7 +228,8 @@ class ConvVAE(CourseMethods, SequenceModel):
         """
         if any(part is not None for part in tf.nest.flatten(mask)):
             raise ValueError(
-                "mask: expected none, a ConvVAE reads each frame alone. Leave frames out in place of a mask."
+                "mask: expected none, a ConvVAE reads each frame alone. Leave frames out in place "
+                "of a mask."
             )
         return self._reconstruct(self._frames_of(self.batch_of(inputs)), bool(training))
 
@@ -193,7 +247,9 @@ class ConvVAE(CourseMethods, SequenceModel):
 
     def _encode(self, frames, training=False) -> tuple[tf.Tensor, tf.Tensor]:
         leading = tf.shape(frames)[:-3]
-        outputs = self.encoder(tf.reshape(self._floats(frames), [-1, *self.image_shape]), training=training)
+        outputs = self.encoder(
+            tf.reshape(self._floats(frames), [-1, *self.image_shape]), training=training
+        )
         mean, logvar = (
             tf.reshape(tf.cast(part, self.variable_dtype), tf.concat([leading, [self.z_size]], 0))
             for part in networks.mean_and_logvar(outputs)
@@ -201,7 +257,9 @@ class ConvVAE(CourseMethods, SequenceModel):
         return mean, bounded(logvar, *_LOGVAR_RANGE)
 
     def _decode(self, z, training=False) -> tf.Tensor:
-        frames = tf.cast(self.decoder(tf.reshape(z, [-1, self.z_size]), training=training), self.variable_dtype)
+        frames = tf.cast(
+            self.decoder(tf.reshape(z, [-1, self.z_size]), training=training), self.variable_dtype
+        )
         return tf.reshape(frames, tf.concat([tf.shape(z)[:-1], self.image_shape], 0))
 
     def _reconstruct(self, frames, training=False) -> tf.Tensor:
@@ -215,21 +273,31 @@ class ConvVAE(CourseMethods, SequenceModel):
     # --- training ---
 
     def loss_terms(
-        self, batch: Any, noise: Array | None = None, *, seed: Seed | None = None, training: bool = True
+        self,
+        batch: Any,
+        noise: Array | None = None,
+        *,
+        seed: Seed | None = None,
+        training: bool = True,
     ) -> ConvVAETerms:
         """The loss of frames [N, H, W, C] and its parts, with z = mean + exp(logvar / 2) * noise.
 
         Args:
-            batch: frames, or a dict with `frames` and perhaps `sample_weight` [N], the weights of frames in each mean.
+            batch: frames, or a dict with `frames` and perhaps `sample_weight` [N], the weights of
+                frames in each mean.
             noise: [N, z_size]; None draws it from N(0, 1), with `seed`.
         """
         batch = self.batch_of(batch)
         frames = self._frames_of(batch)
         mean, logvar = self._encode(frames, training)
         if noise is None:
-            noise = normal(tf.shape(mean), fold(stateless_seed(seed, self._seeds), 0), self.variable_dtype)
+            noise = normal(
+                tf.shape(mean), fold(stateless_seed(seed, self._seeds), 0), self.variable_dtype
+            )
         noise = arguments.check_last_axis("noise", noise, self.z_size, self.variable_dtype)
-        error = tf.square(self._floats(frames) - self._decode(mean + tf.exp(0.5 * logvar) * noise, training))
+        error = tf.square(
+            self._floats(frames) - self._decode(mean + tf.exp(0.5 * logvar) * noise, training)
+        )
         kl = gaussian_kl(mean, logvar)
         if self.architecture == "course":
             error, kl = 10.0 * tf.reduce_mean(error, [-3, -2, -1]), tf.reduce_mean(kl, -1)
@@ -253,7 +321,9 @@ class ConvVAE(CourseMethods, SequenceModel):
 
     def serving_inputs(self) -> keras.layers.InputSpec:
         """Frames of any number, floats in [0, 1]."""
-        return keras.layers.InputSpec(shape=(None, *self.image_shape), dtype=self.variable_dtype, name="frames")
+        return keras.layers.InputSpec(
+            shape=(None, *self.image_shape), dtype=self.variable_dtype, name="frames"
+        )
 
     @property
     def kl_weight(self) -> keras.Variable:
@@ -273,7 +343,8 @@ class ConvVAE(CourseMethods, SequenceModel):
     # --- the original project's weights ---
 
     def load_json(self, path: str | os.PathLike) -> None:
-        """Sets the weights to those of a file that `save_json` or the original project wrote (`vae.json`).
+        """Sets the weights to those of a file that `save_json` or the original project wrote
+        (`vae.json`).
 
         Raises:
             ValueError: no such list of arrays, or arrays of another model; nothing is changed.
@@ -281,7 +352,8 @@ class ConvVAE(CourseMethods, SequenceModel):
         original.load(self, original.read_json(path), source=str(path))
 
     def save_json(self, path: str | os.PathLike) -> None:
-        """Writes the weights as the original project does: integers of 1/10000, in its order of variables."""
+        """Writes the weights as the original project does: integers of 1/10000, in its order of
+        variables."""
         original.write_json(path, original.arrays(self))
 
     def original_arrays(self) -> list[np.ndarray]:

@@ -1,11 +1,12 @@
-"""The Keras program of the course text "CNN-VAE" under its own names: constants, `sampling`, and the class `ConvVAE`.
+"""The Keras program of the course text "CNN-VAE" under its own names: constants, `sampling`, and
+the class `ConvVAE`.
 
     vae = ConvVAE()
-    vae.train(frames)                               # frames [N, 64, 64, 3], floats in [0, 1] or uint8
+    vae.train(frames)                             # frames [N, 64, 64, 3], floats in [0, 1] or uint8
     rnn_input, rnn_output = vae.generate_rnn_data(obs_data, action_data)
 
-A face of `worldmodels.ConvVAE(architecture="course")`, which is `.model`. Constants changed before `ConvVAE()` count.
-docs/worldmodels_differences.md lists what the course's program does otherwise.
+A face of `worldmodels.ConvVAE(architecture="course")`, which is `.model`. Constants changed before
+`ConvVAE()` count. docs/worldmodels_differences.md lists what the course's program does otherwise.
 """
 
 import os
@@ -39,7 +40,9 @@ BATCH_SIZE = 32
 _WEIGHTS = "vae/weights.h5"  # where the course's `train` writes
 
 
-def sampling(args: Sequence[tf.Tensor], seed: keras.random.SeedGenerator | int | None = None) -> tf.Tensor:
+def sampling(
+    args: Sequence[tf.Tensor], seed: keras.random.SeedGenerator | int | None = None
+) -> tf.Tensor:
     """z [N, z_size] drawn from N(mean, exp(log_var)); args: (mean, log_var), [N, z_size] each."""
     z_mean, z_log_var = args
     z_mean, z_log_var = tf.convert_to_tensor(z_mean), tf.convert_to_tensor(z_log_var)
@@ -52,7 +55,8 @@ class ConvVAE:
 
     Attributes:
         models: (model, encoder, decoder).
-        model: a compiled `worldmodels.ConvVAE`; `predict` reconstructs frames from the mean of q(z | x).
+        model: a compiled `worldmodels.ConvVAE`; `predict` reconstructs frames from the mean of q(z
+            | x).
         encoder: frames [N, *INPUT_DIM] to z [N, Z_DIM], drawn from q(z | x) anew in every call.
         decoder: z [N, Z_DIM] to frames in (0, 1).
         input_dim, z_dim: INPUT_DIM and Z_DIM.
@@ -70,10 +74,15 @@ class ConvVAE:
     def _build(self) -> tuple[keras.Model, keras.Model, keras.Model]:
         _check_constants()
         vae = worldmodels.ConvVAE(
-            architecture="course", z_size=Z_DIM, image_shape=INPUT_DIM, filters=CONV_FILTERS,
-            kernel_sizes=CONV_KERNEL_SIZES, decoder_filters=CONV_T_FILTERS[:-1],
-            decoder_kernel_sizes=CONV_T_KERNEL_SIZES, dense_units=DENSE_SIZE,
-        )  # fmt: skip
+            architecture="course",
+            z_size=Z_DIM,
+            image_shape=INPUT_DIM,
+            filters=CONV_FILTERS,
+            kernel_sizes=CONV_KERNEL_SIZES,
+            decoder_filters=CONV_T_FILTERS[:-1],
+            decoder_kernel_sizes=CONV_T_KERNEL_SIZES,
+            dense_units=DENSE_SIZE,
+        )
         vae.compile(optimizer=vae.optimizer_of_architecture())
         return vae, DrawingEncoder(vae), vae.decoder
 
@@ -82,7 +91,8 @@ class ConvVAE:
         self.model.set_weights(filepath)
 
     def train(self, data: Array, validation_split: float = 0.2) -> None:
-        """Trains on frames [N, *INPUT_DIM] for EPOCHS epochs with an early stop, and writes vae/weights.h5."""
+        """Trains on frames [N, *INPUT_DIM] for EPOCHS epochs with an early stop, and writes
+        vae/weights.h5."""
         self.model.train(data, validation_split, epochs=EPOCHS, batch_size=BATCH_SIZE)
         self.model.save_weights(_WEIGHTS)
 
@@ -95,7 +105,8 @@ class ConvVAE:
     ) -> tuple[np.ndarray | list[np.ndarray], np.ndarray | list[np.ndarray]]:
         """(rnn_input, rnn_output) for `worldmodels.MDNRNN.fit`, and prints their shapes.
 
-        rnn_input: [N, T - 1, Z_DIM + action_size]; rnn_output: [N, T - 1, Z_DIM], one step later. Lists where episodes have
+        rnn_input: [N, T - 1, Z_DIM + action_size]; rnn_output: [N, T - 1, Z_DIM], one step later.
+            Lists where episodes have
         different lengths.
         """
         rnn_input, rnn_output = self.model.generate_rnn_data(obs_data, action_data)
@@ -104,7 +115,8 @@ class ConvVAE:
 
 
 class DrawingEncoder(keras.Model):
-    """An encoder of frames [N, H, W, C], floats in [0, 1] or uint8, to z [N, z_size], drawn from q(z | x)."""
+    """An encoder of frames [N, H, W, C], floats in [0, 1] or uint8, to z [N, z_size], drawn from
+    q(z | x)."""
 
     def __init__(self, vae: worldmodels.ConvVAE):
         super().__init__(autocast=False, name="encoder", dtype=vae.dtype_policy)
@@ -117,8 +129,11 @@ class DrawingEncoder(keras.Model):
         return sampling(self._encode(self._frames(frames)), self._seeds)
 
     def predict(self, x: Array, *args: Any, **options: Any) -> np.ndarray:
-        """z [N, z_size] for frames, as `keras.Model.predict`. Arrays are checked as `worldmodels.ConvVAE.encode` does."""
-        return super().predict(x if isinstance(x, tf.data.Dataset) else self._frames(x), *args, **options)
+        """z [N, z_size] for frames, as `keras.Model.predict`. Arrays are checked as
+        `worldmodels.ConvVAE.encode` does."""
+        return super().predict(
+            x if isinstance(x, tf.data.Dataset) else self._frames(x), *args, **options
+        )
 
 
 def _check_constants() -> None:
@@ -126,16 +141,22 @@ def _check_constants() -> None:
         ("CONV_STRIDES", CONV_STRIDES, [2] * len(CONV_FILTERS)),
         ("CONV_T_STRIDES", CONV_T_STRIDES, [2] * len(CONV_T_FILTERS)),
         ("CONV_ACTIVATIONS", CONV_ACTIVATIONS, ["relu"] * len(CONV_FILTERS)),
-        ("CONV_T_ACTIVATIONS", CONV_T_ACTIVATIONS, ["relu"] * (len(CONV_T_FILTERS) - 1) + ["sigmoid"]),
+        (
+            "CONV_T_ACTIVATIONS",
+            CONV_T_ACTIVATIONS,
+            ["relu"] * (len(CONV_T_FILTERS) - 1) + ["sigmoid"],
+        ),
     ):
         if list(values) != expected:
             raise ValueError(
-                f"{name}: expected {expected}, got {values}. For other layers give worldmodels.ConvVAE an encoder or decoder."
+                f"{name}: expected {expected}, got {values}. For other layers give "
+                "worldmodels.ConvVAE an encoder or decoder."
             )
     arguments.check_integers("CONV_T_FILTERS", CONV_T_FILTERS, "[64, 64, 32, 3]")
     if CONV_T_FILTERS[-1] != INPUT_DIM[-1]:
         raise ValueError(
-            f"CONV_T_FILTERS: expected the last to be the channels, {INPUT_DIM[-1]}, got {CONV_T_FILTERS}."
+            f"CONV_T_FILTERS: expected the last to be the channels, {INPUT_DIM[-1]}, got "
+            f"{CONV_T_FILTERS}."
         )
 
 

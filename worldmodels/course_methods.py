@@ -1,4 +1,5 @@
-"""Methods of the course text's Keras ConvVAE, for frames of any size, and the RMSprop it was trained with."""
+"""Methods of the course text's Keras ConvVAE, for frames of any size, and the RMSprop it was
+trained with."""
 
 import os
 from collections.abc import Sequence
@@ -25,13 +26,20 @@ class CourseMethods(_Model):
     """`train`, `set_weights` and `generate_rnn_data` of the course's ConvVAE class."""
 
     def train(
-        self, data: Array, validation_split: float = 0.2, *, epochs: int = 1, batch_size: int = 32,
+        self,
+        data: Array,
+        validation_split: float = 0.2,
+        *,
+        epochs: int = 1,
+        batch_size: int = 32,
         verbose: str | int = "auto",
-    ) -> keras.callbacks.History:  # fmt: skip
-        """Trains on frames [N, H, W, C] and stops early: when val_loss has not fallen by 1e-4 for 5 epochs.
+    ) -> keras.callbacks.History:
+        """Trains on frames [N, H, W, C] and stops early: when val_loss has not fallen by 1e-4 for 5
+        epochs.
 
-        The last `validation_split` of the frames, unshuffled, are kept for val_loss. Compiles the model with the optimiser
-        of its architecture unless it is compiled. With one epoch, the course's constant, early stopping cannot trigger.
+        The last `validation_split` of the frames, unshuffled, are kept for val_loss. Compiles the
+        model with the optimiser of its architecture unless it is compiled. With one epoch, the
+        course's constant, early stopping cannot trigger.
 
         Returns:
             Keras' history.
@@ -39,14 +47,22 @@ class CourseMethods(_Model):
         data = self._frames(data).numpy()
         if not self.compiled:
             self.compile(optimizer=self.optimizer_of_architecture())
-        stop = keras.callbacks.EarlyStopping(monitor="val_loss", min_delta=1e-4, patience=5, verbose=1, mode="min")
+        stop = keras.callbacks.EarlyStopping(
+            monitor="val_loss", min_delta=1e-4, patience=5, verbose=1, mode="min"
+        )
         return self.fit(
-            {"frames": data}, shuffle=True, epochs=epochs, batch_size=batch_size, validation_split=validation_split,
-            callbacks=[stop], verbose=verbose,
-        )  # fmt: skip
+            {"frames": data},
+            shuffle=True,
+            epochs=epochs,
+            batch_size=batch_size,
+            validation_split=validation_split,
+            callbacks=[stop],
+            verbose=verbose,
+        )
 
     def set_weights(self, filepath: str | os.PathLike | list[np.ndarray]) -> None:
-        """Loads the weights in a file of `save_weights`, or one that Keras 2 wrote for the course's model.
+        """Loads the weights in a file of `save_weights`, or one that Keras 2 wrote for the course's
+        model.
 
         A list of arrays keeps Keras' own meaning.
 
@@ -69,12 +85,18 @@ class CourseMethods(_Model):
             original.load(self, arrays, source=str(path))
 
     def generate_rnn_data(
-        self, obs_data: Sequence[Array], action_data: Sequence[Array], *, sample: bool = True, seed: int | None = None
+        self,
+        obs_data: Sequence[Array],
+        action_data: Sequence[Array],
+        *,
+        sample: bool = True,
+        seed: int | None = None,
     ) -> RNNData | Latents:
-        """Training data of the MDN-RNN, from episodes of frames [T, H, W, C] with actions [T] or [T, action_size].
+        """Training data of the MDN-RNN, from episodes of frames [T, H, W, C] with actions [T] or
+        [T, action_size].
 
-        The course's method pairs frame t with the t-th number of the flattened actions, which is wrong for more than one
-        number a step; here each frame keeps its own action, of any width.
+        The course's method pairs frame t with the t-th number of the flattened actions, which is
+        wrong for more than one number a step; here each frame keeps its own action, of any width.
 
         Args:
             sample: False returns `Latents`, mean and log-variance, in place of one draw of z.
@@ -90,13 +112,20 @@ class CourseMethods(_Model):
         codes = [[value.numpy() for value in self.encoded(frames)] for frames in obs_data]
         if not sample:
             return Latents(
-                _stack([mean for mean, _ in codes]), _stack([logvar for _, logvar in codes]), _stack(actions)
+                _stack([mean for mean, _ in codes]),
+                _stack([logvar for _, logvar in codes]),
+                _stack(actions),
             )
         rng = np.random.default_rng(
             stateless_seed(None, self._seeds).numpy().astype(np.uint32) if seed is None else seed
         )
-        z = [mean + np.exp(0.5 * logvar) * rng.standard_normal(mean.shape).astype(mean.dtype) for mean, logvar in codes]
-        inputs = [np.concatenate([z_t[:-1], a[:-1]], axis=-1) for z_t, a in zip(z, actions, strict=True)]
+        z = [
+            mean + np.exp(0.5 * logvar) * rng.standard_normal(mean.shape).astype(mean.dtype)
+            for mean, logvar in codes
+        ]
+        inputs = [
+            np.concatenate([z_t[:-1], a[:-1]], axis=-1) for z_t, a in zip(z, actions, strict=True)
+        ]
         return RNNData(_stack(inputs), _stack([z_t[1:] for z_t in z]))
 
 
@@ -104,7 +133,8 @@ class CourseMethods(_Model):
 class RMSprop(keras.optimizers.RMSprop):
     """RMSprop as Keras 2 computes it, g / (sqrt(v) + epsilon); Keras 3 has epsilon in the root.
 
-    With the small gradients of a mean loss the two differ by far more than rounding. No momentum, not centred.
+    With the small gradients of a mean loss the two differ by far more than rounding. No momentum,
+    not centred.
     """
 
     def update_step(self, gradient: tf.Tensor, variable: keras.Variable, learning_rate: tf.Tensor):
@@ -112,7 +142,9 @@ class RMSprop(keras.optimizers.RMSprop):
         gradient = ops.cast(gradient, variable.dtype)
         velocity = self._velocities[self._get_variable_index(variable)]
         self.assign(velocity, self.rho * velocity + (1.0 - self.rho) * ops.square(gradient))
-        step = ops.cast(learning_rate, variable.dtype) * gradient / (ops.sqrt(velocity) + self.epsilon)
+        step = (
+            ops.cast(learning_rate, variable.dtype) * gradient / (ops.sqrt(velocity) + self.epsilon)
+        )
         self.assign_sub(variable, step)
 
 
@@ -123,7 +155,8 @@ def _check_episodes(obs_data: Sequence, action_data: Sequence, dtype: str) -> li
             raise ValueError(f"{name}: expected a list of episodes, got {type(episodes).__name__}.")
     if len(obs_data) != len(action_data) or not len(obs_data):
         raise ValueError(
-            f"action_data: {len(action_data)} episodes of actions for {len(obs_data)} of frames; expected one each."
+            f"action_data: {len(action_data)} episodes of actions for {len(obs_data)} of frames; "
+            "expected one each."
         )
     actions = []
     for i, (frames, action) in enumerate(zip(obs_data, action_data, strict=True)):
@@ -131,11 +164,14 @@ def _check_episodes(obs_data: Sequence, action_data: Sequence, dtype: str) -> li
         action = action[:, None] if action.ndim == 1 else action
         if not hasattr(frames, "__len__") or action.ndim != 2 or len(action) != len(frames):
             raise ValueError(
-                f"action_data: episode {i} has {_count(frames)} frames and actions of the shape {action.shape}; expected "
+                f"action_data: episode {i} has {_count(frames)} frames and actions of the shape "
+                f"{action.shape}; expected "
                 "one action a frame, [T] or [T, action_size]."
             )
         if len(frames) < 2:
-            raise ValueError(f"obs_data: episode {i} has one step; a next frame to predict needs at least two.")
+            raise ValueError(
+                f"obs_data: episode {i} has one step; a next frame to predict needs at least two."
+            )
         actions.append(action)
     if len({action.shape[1] for action in actions}) > 1:
         raise ValueError("action_data: the episodes have actions of different widths.")
@@ -151,12 +187,16 @@ def _stack(parts: list[np.ndarray]) -> np.ndarray | list[np.ndarray]:
 
 
 def _read_keras_2(path: Path) -> list[np.ndarray] | None:
-    """The arrays of an .h5 file in Keras 2's format, in the order its layers were made; None for another format."""
+    """The arrays of an .h5 file in Keras 2's format, in the order its layers were made; None for
+    another format."""
     with h5py.File(path, "r") as file:
         if "layer_names" not in file.attrs:
             return None
-        names = [(layer, weight) for layer in _text(file.attrs["layer_names"])
-                 for weight in _text(file[layer].attrs["weight_names"])]  # fmt: skip
+        names = [
+            (layer, weight)
+            for layer in _text(file.attrs["layer_names"])
+            for weight in _text(file[layer].attrs["weight_names"])
+        ]
         return [np.array(file[layer][weight]) for layer, weight in names]
 
 

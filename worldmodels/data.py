@@ -1,4 +1,5 @@
-"""The episodes that a command trains on: recorded ones, or pushed balls that are made where they are missing."""
+"""The episodes that a command trains on: recorded ones, or pushed balls that are made where they
+are missing."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -10,11 +11,13 @@ from seqvae.physics import WORLDS, write_episode
 
 BALLS = "balls"
 PUSHED_BALLS = replace(WORLDS["box_push"], name=BALLS, colour=True, balls=2, radius=5.0).scaled(2)
-"""Two coloured balls in a box, 64x64 pixels, pushed at every frame by a random force, the action."""
+"""Two coloured balls in a box, 64x64 pixels, pushed at every frame by a random force, the action.
+"""
 
 
 def episodes_of(config: dict, needed: dict[str, str]) -> tuple[Shards, Shards]:
-    """Training and test episodes of a command's flags `dataset`, `data_dir`, `episodes`, `steps`, `test_fraction`, `seed`."""
+    """Training and test episodes of a command's flags `dataset`, `data_dir`, `episodes`, `steps`,
+    `test_fraction`, `seed`."""
     folder = Path(config["dataset"])
     if config["dataset"] == BALLS:
         folder = Path(config["data_dir"]) / f"{BALLS}-{config['steps']}"

@@ -1,4 +1,5 @@
-"""Held-out figures: what the ConvVAE reconstructs, and what the MDN-RNN knows of the next code beside two baselines."""
+"""Held-out figures: what the ConvVAE reconstructs, and what the MDN-RNN knows of the next code
+beside two baselines."""
 
 import math
 from collections.abc import Iterable
@@ -19,11 +20,13 @@ _HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 
 
 def evaluate_vae(vae: ConvVAE, episodes: Shards, seed: int = 0) -> dict[str, float]:
-    """Means over all frames of the terms of the loss, of the KL without its floor (`kl_nats`, nats a frame), and of the
-    mean squared error of a pixel of `reconstruct` (`pixel_mse`)."""
+    """Means over all frames of the terms of the loss, of the KL without its floor (`kl_nats`, nats
+    a frame), and of the mean squared error of a pixel of `reconstruct` (`pixel_mse`)."""
     return weighted_means(
         (_vae_figures(vae, batch, tf.constant([seed, i], tf.int32)), len(batch["frames"]))
-        for i, batch in enumerate(ShardBatches(episodes, _BATCH, {"frames": "frames"}, shuffle=False, group=1).epoch(0))
+        for i, batch in enumerate(
+            ShardBatches(episodes, _BATCH, {"frames": "frames"}, shuffle=False, group=1).epoch(0)
+        )
     )
 
 
@@ -32,19 +35,25 @@ def _vae_figures(vae: ConvVAE, batch: dict, seed: tf.Tensor) -> dict[str, tf.Ten
     q, terms = vae.encode(frames), vae.test_terms(batch, seed)
     error = tf.square(vae.reconstruct(frames) - tf.cast(frames, vae.variable_dtype) / 255.0)
     standard = type(q)(tf.zeros_like(q.loc), tf.ones_like(q.loc))
-    return terms._asdict() | {"kl_nats": tf.reduce_mean(q.kl_divergence(standard)), "pixel_mse": tf.reduce_mean(error)}
+    return terms._asdict() | {
+        "kl_nats": tf.reduce_mean(q.kl_divergence(standard)),
+        "pixel_mse": tf.reduce_mean(error),
+    }
 
 
 def evaluate_rnn(rnn: MDNRNN, batches: Batches | ShardBatches, seed: int = 0) -> dict[str, float]:
-    """Means over all predicted steps of the terms of the loss: `z` is the negative log-likelihood in nats per dimension."""
+    """Means over all predicted steps of the terms of the loss: `z` is the negative log-likelihood
+    in nats per dimension."""
     seeds = tf.constant([seed, 1], tf.int32)
     return weighted_means(
-        (rnn.test_terms(batch, fold(seeds, i))._asdict(), rnn.count(batch)) for i, batch in enumerate(batches.epoch(0))
+        (rnn.test_terms(batch, fold(seeds, i))._asdict(), rnn.count(batch))
+        for i, batch in enumerate(batches.epoch(0))
     )
 
 
 def baselines(train: Shards, test: Shards, seed: int = 0) -> dict[str, float]:
-    """Negative log-likelihoods of the test episodes' next codes, nats per dimension, of two models that need no network.
+    """Negative log-likelihoods of the test episodes' next codes, nats per dimension, of two models
+    that need no network.
 
     gaussian: z_{t+1} ~ N(mean, variance of the training codes), each dimension its own.
     last_frame: z_{t+1} ~ N(z_t + mean, variance of the training codes' steps).
@@ -54,7 +63,10 @@ def baselines(train: Shards, test: Shards, seed: int = 0) -> dict[str, float]:
     score, count = np.zeros(2), 0
     for codes in _drawn(test, seed + 1):
         after, step = codes[1:], np.diff(codes, axis=0)
-        score += _gaussian_nll(after - mean, variance), _gaussian_nll(step - step_mean, step_variance)
+        score += (
+            _gaussian_nll(after - mean, variance),
+            _gaussian_nll(step - step_mean, step_variance),
+        )
         count += after.size
     return dict(zip(("gaussian", "last_frame"), (score / count).tolist(), strict=True))
 
@@ -73,7 +85,9 @@ def _drawn(episodes: Shards, seed: int) -> Iterable[np.ndarray]:
     for i in range(len(episodes)):
         arrays = episodes.read(i, ("mean", "logvar"))
         mean, logvar = (arrays[name].astype(np.float64) for name in ("mean", "logvar"))
-        yield mean + np.exp(0.5 * logvar) * np.random.default_rng([seed, i]).standard_normal(mean.shape)
+        yield mean + np.exp(0.5 * logvar) * np.random.default_rng([seed, i]).standard_normal(
+            mean.shape
+        )
 
 
 def _gaussian_nll(difference: np.ndarray, variance: np.ndarray) -> float:

@@ -1,4 +1,5 @@
-"""`MDNRNN`: the memory model of World Models, an LSTM that ends in mixtures of Gaussians, as a Keras model."""
+"""`MDNRNN`: the memory model of World Models, an LSTM that ends in mixtures of Gaussians, as a
+Keras model."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -16,7 +17,15 @@ from worldmodels import arguments, mixture, original
 from worldmodels.arguments import Array
 from worldmodels.cell import ForgetBias, forget_bias, glorot_of, swap_gates
 from worldmodels.mixture import Mixture
-from worldmodels.results import Dream, MDNRNNTerms, MDNRNNTermsWithHeads, Predicted, PredictedWithHeads, RNNData, State
+from worldmodels.results import (
+    Dream,
+    MDNRNNTerms,
+    MDNRNNTermsWithHeads,
+    Predicted,
+    PredictedWithHeads,
+    RNNData,
+    State,
+)
 
 if TYPE_CHECKING:
     from worldmodels.conv_vae import ConvVAE
@@ -32,17 +41,19 @@ class MDNRNN(SequenceModel):
         h_t, c_t = LSTM([z_t, a_t], h_{t-1}, c_{t-1})
         p(z_{t+1}) = prod_d sum_k pi_dk N(z_d; mu_dk, sigma_dk),    (pi, mu, sigma) = dense(h_t)
 
-    A batch of `fit` is a dict of `z` [B, T, z_size] (or `mean` and `logvar`, from which z is drawn anew in every step),
-    `actions` [B, T, action_size], and where there are any `mask`, `done`, `rewards` [B, T] and `sample_weight` [B]; or an
-    array [B, T, z_size + action_size], z first; or a pair of such inputs and the outputs z_{t+1} [B, T, z_size], as
-    `ConvVAE.generate_rnn_data` gives them, also as lists of episodes of different lengths.
+    A batch of `fit` is a dict of `z` [B, T, z_size] (or `mean` and `logvar`, from which z is drawn
+    anew in every step), `actions` [B, T, action_size], and where there are any `mask`, `done`,
+    `rewards` [B, T] and `sample_weight` [B]; or an array [B, T, z_size + action_size], z first; or
+    a pair of such inputs and the outputs z_{t+1} [B, T, z_size], as `ConvVAE.generate_rnn_data`
+    gives them, also as lists of episodes of different lengths.
 
     Args:
         z_size, action_size: of a step's inputs.
         rnn_size: units of the LSTM. num_mixtures: K.
-        predict_done, predict_reward: heads for what the next frame brings; the done logit is the first output, as the Doom
-            variant's restart logit (with restart as one more action, action_size=2, rnn_size=512, its weights fit). `done`
-            and `rewards` of a batch are read by these heads alone.
+        predict_done, predict_reward: heads for what the next frame brings; the done logit is the
+            first output, as the Doom variant's restart logit (with restart as one more action,
+            action_size=2, rnn_size=512, its weights fit). `done` and `rewards` of a batch are read
+            by these heads alone.
         done_weight: of steps that end in the done term, 10 as in the Doom variant.
         seed: of the noise where a call gives none.
     """
@@ -61,10 +72,19 @@ class MDNRNN(SequenceModel):
     term_names = MDNRNNTerms._fields
 
     def __init__(
-        self, *, z_size: int = 32, action_size: int = 3, rnn_size: int = 256, num_mixtures: int = 5,
-        predict_done: bool = False, predict_reward: bool = False, done_weight: float = 10.0, seed: int | None = None,
-        dtype: str | keras.DTypePolicy | None = None, name: str = "mdn_rnn",
-    ):  # fmt: skip
+        self,
+        *,
+        z_size: int = 32,
+        action_size: int = 3,
+        rnn_size: int = 256,
+        num_mixtures: int = 5,
+        predict_done: bool = False,
+        predict_reward: bool = False,
+        done_weight: float = 10.0,
+        seed: int | None = None,
+        dtype: str | keras.DTypePolicy | None = None,
+        name: str = "mdn_rnn",
+    ):
         arguments.check_sizes(1, z_size=z_size, rnn_size=rnn_size, num_mixtures=num_mixtures)
         arguments.check_sizes(0, action_size=action_size)
         arguments.check_at_least(0, done_weight=done_weight)
@@ -72,21 +92,48 @@ class MDNRNN(SequenceModel):
             self.term_names = MDNRNNTermsWithHeads._fields
         super().__init__(name=name, dtype=dtype, seed=seed)
         self._config = dict(
-            z_size=z_size, action_size=action_size, rnn_size=rnn_size, num_mixtures=num_mixtures,
-            predict_done=predict_done, predict_reward=predict_reward, done_weight=done_weight, seed=seed,
-        )  # fmt: skip
-        self.z_size, self.action_size, self.rnn_size, self.num_mixtures = z_size, action_size, rnn_size, num_mixtures
-        self.predict_done, self.predict_reward, self.done_weight = predict_done, predict_reward, done_weight
+            z_size=z_size,
+            action_size=action_size,
+            rnn_size=rnn_size,
+            num_mixtures=num_mixtures,
+            predict_done=predict_done,
+            predict_reward=predict_reward,
+            done_weight=done_weight,
+            seed=seed,
+        )
+        self.z_size, self.action_size, self.rnn_size, self.num_mixtures = (
+            z_size,
+            action_size,
+            rnn_size,
+            num_mixtures,
+        )
+        self.predict_done, self.predict_reward, self.done_weight = (
+            predict_done,
+            predict_reward,
+            done_weight,
+        )
         options = dict(dtype=self.dtype_policy)
-        inputs, outputs = z_size + action_size, 3 * num_mixtures * z_size + int(predict_done) + int(predict_reward)
-        # glorot_uniform for everything, biases too, the LSTM's two kernels as one matrix: the original's get_variable
+        inputs, outputs = (
+            z_size + action_size,
+            3 * num_mixtures * z_size + int(predict_done) + int(predict_reward),
+        )
+        # glorot_uniform for everything, biases too, the LSTM's two kernels as one matrix: the
+        # original's get_variable
         kernel = glorot_of(inputs + 5 * rnn_size)
         self.lstm = keras.layers.LSTM(
-            rnn_size, return_sequences=True, return_state=True, kernel_initializer=kernel,
-            recurrent_initializer=kernel.clone(), bias_initializer=ForgetBias(8 * rnn_size), unit_forget_bias=False,
-            name="lstm", **options,
-        )  # fmt: skip
-        self.head = keras.layers.Dense(outputs, bias_initializer=glorot_of(2 * outputs), name="head", **options)
+            rnn_size,
+            return_sequences=True,
+            return_state=True,
+            kernel_initializer=kernel,
+            recurrent_initializer=kernel.clone(),
+            bias_initializer=ForgetBias(8 * rnn_size),
+            unit_forget_bias=False,
+            name="lstm",
+            **options,
+        )
+        self.head = keras.layers.Dense(
+            outputs, bias_initializer=glorot_of(2 * outputs), name="head", **options
+        )
         self.supports_masking = True  # `call` hands its mask to the LSTM
         self.lstm.build((None, None, inputs))
         self.head.build((None, None, rnn_size))
@@ -105,15 +152,19 @@ class MDNRNN(SequenceModel):
     def call(
         self, inputs: Array | dict, state: State | None = None, mask: Array | None = None
     ) -> Predicted | PredictedWithHeads:
-        """Predictions for inputs [B, T, z_size + action_size], z first, or for a batch as `fit` takes it.
+        """Predictions for inputs [B, T, z_size + action_size], z first, or for a batch as `fit`
+        takes it.
 
         Of a batch with `mean` in place of `z` the means are read.
 
         Args:
             state: before the first step; None is zeros.
-            mask: [B, T], 1 = a step, 0 = padding, after the last step only: the state is then that after the last step.
+            mask: [B, T], 1 = a step, 0 = padding, after the last step only: the state is then that
+                after the last step.
         """
-        given = any(part is not None for part in tf.nest.flatten(mask))  # Keras passes a structure of Nones for a dict
+        given = any(
+            part is not None for part in tf.nest.flatten(mask)
+        )  # Keras passes a structure of Nones for a dict
         batch = self.batch_of(inputs) | ({"mask": mask} if given else {})
         batch = self._tensors(batch, reading=("z", "mean", "actions", "mask"))
         z = batch["z"] if "z" in batch else batch["mean"]
@@ -121,13 +172,19 @@ class MDNRNN(SequenceModel):
             state = self._state(state, tf.shape(z)[0])
         return self._predict(self._joined(z, batch), state, batch.get("mask"))
 
-    def _predict(self, inputs, state: State | None = None, mask=None) -> Predicted | PredictedWithHeads:
+    def _predict(
+        self, inputs, state: State | None = None, mask=None
+    ) -> Predicted | PredictedWithHeads:
         hidden, h, c = self.lstm(
             tf.cast(inputs, self.compute_dtype),
-            initial_state=None if state is None else [tf.cast(part, self.compute_dtype) for part in state],
+            initial_state=None
+            if state is None
+            else [tf.cast(part, self.compute_dtype) for part in state],
             mask=None if mask is None else mask > 0.5,
         )
-        return self._outputs(hidden, State(*(tf.cast(part, self.variable_dtype) for part in (h, c))))
+        return self._outputs(
+            hidden, State(*(tf.cast(part, self.variable_dtype) for part in (h, c)))
+        )
 
     @staticmethod
     def _joined(z: tf.Tensor, batch: dict) -> tf.Tensor:
@@ -136,8 +193,12 @@ class MDNRNN(SequenceModel):
     def _state(self, state, count) -> State:
         if state is None:
             return self.initial_state(count)
-        parts = zip("hc", arguments.check_pair("state", state, "(h, c), [B, rnn_size] each"), strict=True)
-        return State(*(self._last_axis(f"state.{name}", part, self.rnn_size, 2) for name, part in parts))
+        parts = zip(
+            "hc", arguments.check_pair("state", state, "(h, c), [B, rnn_size] each"), strict=True
+        )
+        return State(
+            *(self._last_axis(f"state.{name}", part, self.rnn_size, 2) for name, part in parts)
+        )
 
     def _last_axis(self, name: str, value, size: int, rank: int = 1) -> tf.Tensor:
         return arguments.check_last_axis(name, value, size, self.variable_dtype, rank)
@@ -145,9 +206,15 @@ class MDNRNN(SequenceModel):
     def compute_mask(self, inputs: Any, previous_mask: Any):
         return None  # what comes out of padding is not marked: the loss has the mask
 
-    def step(self, z: Array, action: Array, state: State | None = None) -> Predicted | PredictedWithHeads:
-        """One step: z [B, z_size], action [B, action_size] -> `call`'s results without the axis of time."""
-        z, action = self._last_axis("z", z, self.z_size, 2), self._last_axis("action", action, self.action_size, 2)
+    def step(
+        self, z: Array, action: Array, state: State | None = None
+    ) -> Predicted | PredictedWithHeads:
+        """One step: z [B, z_size], action [B, action_size] -> `call`'s results without the axis of
+        time."""
+        z, action = (
+            self._last_axis("z", z, self.z_size, 2),
+            self._last_axis("action", action, self.action_size, 2),
+        )
         return self._run(self._step, z, action, self._state(state, tf.shape(z)[0]))
 
     def sample(
@@ -160,34 +227,51 @@ class MDNRNN(SequenceModel):
         seed: int | None = None,
         noise: tuple[Array, Array] | None = None,
     ) -> tf.Tensor:
-        """z [..., z_size] drawn from the mixtures, as the original draws it (`worldmodels.mixture.draw`).
+        """z [..., z_size] drawn from the mixtures, as the original draws it
+        (`worldmodels.mixture.draw`).
 
         Args:
             temperature: above 0; below 1 surer, above 1 wilder.
-            noise: (uniform, standard normal) numbers [..., z_size] to draw with, in place of a seed.
+            noise: (uniform, standard normal) numbers [..., z_size] to draw with, in place of a
+                seed.
         """
         arguments.check_temperature(temperature)
         named = {"logmix": logmix, "mean": mean, "logstd": logstd}
-        parts = Mixture(*(arguments.check_numbers(n, value, self.variable_dtype) for n, value in named.items()))
-        if not all(part.shape.rank and part.shape.is_compatible_with(parts.mean.shape) for part in parts):
+        parts = Mixture(
+            *(arguments.check_numbers(n, value, self.variable_dtype) for n, value in named.items())
+        )
+        if not all(
+            part.shape.rank and part.shape.is_compatible_with(parts.mean.shape) for part in parts
+        ):
             raise ValueError(
                 "logmix, mean, logstd: expected the same shape [..., z_size, num_mixtures], got "
                 f"{', '.join(str(tuple(part.shape)) for part in parts)}."
             )
         return mixture.draw(
-            parts, temperature, *self._noise(parts.mean.shape[:-1], tf.shape(parts.mean)[:-1], seed, noise)
+            parts,
+            temperature,
+            *self._noise(parts.mean.shape[:-1], tf.shape(parts.mean)[:-1], seed, noise),
         )
 
     def dream(
-        self, z0: Array, *, actions: Array | None = None, policy: Callable | None = None, steps: int | None = None,
-        temperature: float = 1.0, state: State | None = None, vae: "ConvVAE | None" = None, seed: int | None = None,
+        self,
+        z0: Array,
+        *,
+        actions: Array | None = None,
+        policy: Callable | None = None,
+        steps: int | None = None,
+        temperature: float = 1.0,
+        state: State | None = None,
+        vae: "ConvVAE | None" = None,
+        seed: int | None = None,
         noise: tuple[Array, Array] | None = None,
-    ) -> Dream:  # fmt: skip
-        """Rolls the model forward on its own predictions from z0 [B, z_size] (World Models, section "Dream").
+    ) -> Dream:
+        """Rolls the model forward on its own predictions from z0 [B, z_size] (World Models, section
+        "Dream").
 
         Args:
-            actions: [B, steps, action_size]; or policy: a function of z [B, z_size] and the state's h [B, rnn_size] that
-                gives actions [B, action_size], called `steps` times.
+            actions: [B, steps, action_size]; or policy: a function of z [B, z_size] and the state's
+                h [B, rnn_size] that gives actions [B, action_size], called `steps` times.
             temperature: see `sample`.
             state: the LSTM's before z0; None is zeros.
             vae: a `ConvVAE`; with it the codes are decoded to frames.
@@ -200,7 +284,9 @@ class MDNRNN(SequenceModel):
         arguments.check_temperature(temperature)
         z0 = self._last_axis("z0", z0, self.z_size, 2)
         if (actions is None) == (policy is None) or (policy is not None and steps is None):
-            raise ValueError("dream: expected either actions [B, steps, action_size], or policy and steps.")
+            raise ValueError(
+                "dream: expected either actions [B, steps, action_size], or policy and steps."
+            )
         if vae is not None:
             arguments.check_callable("vae", getattr(vae, "decode", vae), "a ConvVAE")
         if policy is not None:
@@ -210,7 +296,9 @@ class MDNRNN(SequenceModel):
         else:
             given, length = self._dream_actions(actions, z0, steps)
         shape = [tf.shape(z0)[0], length, self.z_size]
-        u, normal = self._noise([z0.shape[0], steps if policy else None, self.z_size], shape, seed, noise)
+        u, normal = self._noise(
+            [z0.shape[0], steps if policy else None, self.z_size], shape, seed, noise
+        )
         state = self._state(state, shape[0])
         scale = tf.cast(temperature, self.variable_dtype)
         if policy is not None:
@@ -221,11 +309,14 @@ class MDNRNN(SequenceModel):
         arguments.check_finite("dream", z=z)
         return Dream(z, taken, None if vae is None else vae.decode(z))
 
-    def _dream_actions(self, actions, z0: tf.Tensor, steps: int | None) -> tuple[tf.Tensor, int | tf.Tensor]:
+    def _dream_actions(
+        self, actions, z0: tf.Tensor, steps: int | None
+    ) -> tuple[tf.Tensor, int | tf.Tensor]:
         actions = self._last_axis("actions", actions, self.action_size, 3)
         if not actions.shape[:2].is_compatible_with([z0.shape[0], steps]):
             raise ValueError(
-                f"actions: expected [{z0.shape[0]}, {steps or 'steps'}, {self.action_size}] to fit z0 and steps, got "
+                f"actions: expected [{z0.shape[0]}, {steps or 'steps'}, {self.action_size}] to fit "
+                "z0 and steps, got "
                 f"{tuple(actions.shape)}."
             )
         return actions, tf.shape(actions)[1]
@@ -245,7 +336,9 @@ class MDNRNN(SequenceModel):
         path, taken = [z0], []
         for t in range(u.shape[1]):
             taken.append(self._last_axis("policy", policy(path[-1], state.h), self.action_size, 2))
-            z, state = self._run(self._step_and_draw, path[-1], taken[-1], state, temperature, u[:, t], normal[:, t])
+            z, state = self._run(
+                self._step_and_draw, path[-1], taken[-1], state, temperature, u[:, t], normal[:, t]
+            )
             path.append(z)
         return tf.stack(path, 1), tf.stack(taken, 1)
 
@@ -254,16 +347,20 @@ class MDNRNN(SequenceModel):
         return mixture.draw(Mixture(*predicted[:3]), temperature, u, normal), predicted.state
 
     def _noise(self, static, shape, seed, noise) -> tuple[tf.Tensor, tf.Tensor]:
-        """The given noise, or uniform and standard normal numbers of `shape`; static: the shape as far as it is known."""
+        """The given noise, or uniform and standard normal numbers of `shape`; static: the shape as
+        far as it is known."""
         if noise is None:
             seed, dtype = stateless_seed(seed, self._seeds), self.variable_dtype
             uniform = tf.random.stateless_uniform(shape, fold(seed, 0), dtype=dtype)
             return uniform, tf.random.stateless_normal(shape, fold(seed, 1), dtype=dtype)
         pair = arguments.check_pair("noise", noise, "of uniform and standard normal numbers")
-        uniform, normal = parts = [arguments.check_numbers("noise", part, self.variable_dtype) for part in pair]
+        uniform, normal = parts = [
+            arguments.check_numbers("noise", part, self.variable_dtype) for part in pair
+        ]
         if not all(part.shape.is_compatible_with(static) for part in parts):
             raise ValueError(
-                f"noise: expected numbers of the shape {list(static)}, got {[list(p.shape) for p in parts]}."
+                f"noise: expected numbers of the shape {list(static)}, got "
+                f"{[list(p.shape) for p in parts]}."
             )
         return uniform, normal
 
@@ -292,13 +389,15 @@ class MDNRNN(SequenceModel):
     def loss_terms(
         self, batch: dict, *, seed: Seed | None = None, training: bool = True
     ) -> MDNRNNTerms | MDNRNNTermsWithHeads:
-        """The terms for a dict of sequences: z_t and the action at t are the inputs, z_{t+1} is predicted.
+        """The terms for a dict of sequences: z_t and the action at t are the inputs, z_{t+1} is
+        predicted.
 
         Args:
-            batch: `z` [B, T, z_size], or `mean` and `logvar`, from which z is drawn; `actions` [B, T, action_size]; where
-                episodes are of different lengths `mask` [B, T]; for the heads `done` and `rewards` [B, T], what came with
-                each frame. With `next_z` [B, T, z_size], the z that follow each step, all T steps are predicted, and
-                `mask`, `done` and `rewards` are those of the predicted steps.
+            batch: `z` [B, T, z_size], or `mean` and `logvar`, from which z is drawn; `actions` [B,
+                T, action_size]; where episodes are of different lengths `mask` [B, T]; for the
+                heads `done` and `rewards` [B, T], what came with each frame. With `next_z` [B, T,
+                z_size], the z that follow each step, all T steps are predicted, and `mask`, `done`
+                and `rewards` are those of the predicted steps.
         """
         del training  # the losses of training and evaluation are the same
         batch = self._tensors(self.with_noise(self.batch_of(batch), seed))
@@ -311,7 +410,9 @@ class MDNRNN(SequenceModel):
             return MDNRNNTerms(nll)
         done, reward = (tf.zeros([], nll.dtype) for _ in range(2))
         if self.predict_done:
-            cross_entropy = tf.nn.weighted_cross_entropy_with_logits(targets["done"], predicted.done, self.done_weight)
+            cross_entropy = tf.nn.weighted_cross_entropy_with_logits(
+                targets["done"], predicted.done, self.done_weight
+            )
             done = weighted_mean(cross_entropy, weight)
         if self.predict_reward:
             reward = weighted_mean(0.5 * tf.square(predicted.reward - targets["rewards"]), weight)
@@ -331,7 +432,9 @@ class MDNRNN(SequenceModel):
         """Of a batch of `mean` and `logvar` a draw, as `z`."""
         if "z" in batch or "mean" not in batch:
             return batch
-        mean, logvar = (self._tensors(batch, reading=("mean", "logvar"))[name] for name in ("mean", "logvar"))
+        mean, logvar = (
+            self._tensors(batch, reading=("mean", "logvar"))[name] for name in ("mean", "logvar")
+        )
         noise = normal(tf.shape(mean), fold(stateless_seed(seed, self._seeds), 2), mean.dtype)
         rest = {name: value for name, value in batch.items() if name not in ("mean", "logvar")}
         return rest | {"z": mean + tf.exp(0.5 * logvar) * noise}
@@ -347,7 +450,8 @@ class MDNRNN(SequenceModel):
     # --- batches ---
 
     def batch_of(self, data: Any) -> dict:
-        """The batch, a dict: of an array [B, T, z_size + action_size] `z` and `actions`, of a pair's outputs `next_z`."""
+        """The batch, a dict: of an array [B, T, z_size + action_size] `z` and `actions`, of a
+        pair's outputs `next_z`."""
         batch = super().batch_of(data)
         x = self._unpacked(data)[0]
         if isinstance(x, dict):
@@ -374,18 +478,24 @@ class MDNRNN(SequenceModel):
         return "mean" in batch
 
     def _padded(self, inputs: Sequence, outputs: Any) -> dict:
-        """A batch of episodes of different lengths: inputs [T, z_size + action_size] each, and perhaps outputs."""
+        """A batch of episodes of different lengths: inputs [T, z_size + action_size] each, and
+        perhaps outputs."""
         episodes = {"inputs": (inputs, self.z_size + self.action_size)}
         if outputs is not None:
             episodes["outputs"] = outputs, self.z_size
         arrays = {}
         for name, (parts, size) in episodes.items():
-            arrays[name] = [self._last_axis(f"{name}, episode {i}", part, size, 2) for i, part in enumerate(parts)]
+            arrays[name] = [
+                self._last_axis(f"{name}, episode {i}", part, size, 2)
+                for i, part in enumerate(parts)
+            ]
         lengths = [len(part) for part in arrays["inputs"]]
         if outputs is not None and [len(part) for part in arrays["outputs"]] != lengths:
             raise ValueError("outputs: expected as many episodes as inputs, of the same lengths.")
         padded = {
-            name: np.stack([np.pad(part, [(0, max(lengths) - len(part)), (0, 0)]) for part in parts])
+            name: np.stack(
+                [np.pad(part, [(0, max(lengths) - len(part)), (0, 0)]) for part in parts]
+            )
             for name, parts in arrays.items()
         }
         batch = {
@@ -396,7 +506,8 @@ class MDNRNN(SequenceModel):
         return batch | ({"next_z": padded["outputs"]} if outputs is not None else {})
 
     def check_batch(self, batch: dict, place: Place = NOWHERE) -> None:
-        """Checks a batch of sequences: shapes, masks of 1s and then 0s, and that steps hold finite numbers, done 0 or 1."""
+        """Checks a batch of sequences: shapes, masks of 1s and then 0s, and that steps hold finite
+        numbers, done 0 or 1."""
         tensors = self._tensors(batch)
         if "next_z" not in tensors:
             steps = next(iter(tensors.values()))
@@ -409,21 +520,27 @@ class MDNRNN(SequenceModel):
                 arguments.check_finite_steps(name, value, place)
         if "done" in tensors:
             done = tensors["done"]
-            require(tf.reduce_all((done == 0) | (done == 1)), "done: expected 1 (the episode ended) and 0 only.")
+            require(
+                tf.reduce_all((done == 0) | (done == 1)),
+                "done: expected 1 (the episode ended) and 0 only.",
+            )
 
     def serving_inputs(self) -> keras.layers.InputSpec:
         """Inputs [B, T, z_size + action_size] of any number and length."""
         size = self.z_size + self.action_size
-        return keras.layers.InputSpec(shape=(None, None, size), dtype=self.variable_dtype, name="inputs")
+        return keras.layers.InputSpec(
+            shape=(None, None, size), dtype=self.variable_dtype, name="inputs"
+        )
 
     def export(self, filepath: str | os.PathLike, *args: Any, **options: Any) -> None:
-        """As `keras.Model.export`. The exported model returns a flat dict: `logmix`, `mean`, `logstd`, `state_h`, `state_c`,
-        and `done` and `reward` where the model has these heads."""
+        """As `keras.Model.export`. The exported model returns a flat dict: `logmix`, `mean`,
+        `logstd`, `state_h`, `state_c`, and `done` and `reward` where the model has these heads."""
         options["input_signature"] = options.get("input_signature") or [self.serving_inputs()]
         _Served(self).export(filepath, *args, **options)
 
     def _tensors(self, batch: dict, reading: tuple[str, ...] | None = None) -> dict:
-        """The batch as tensors of known types and shapes, 0 where a step is masked: what is missing is never read.
+        """The batch as tensors of known types and shapes, 0 where a step is masked: what is missing
+        is never read.
 
         reading: the keys that are needed here; None needs those of training.
         """
@@ -431,8 +548,15 @@ class MDNRNN(SequenceModel):
         self._check_complete(batch, training=reading is None)
         sizes = dict.fromkeys(("z", "mean", "logvar", "next_z"), self.z_size)
         sizes |= {"actions": self.action_size, "mask": None, "done": None, "rewards": None}
-        names = [name for name in sizes if name in batch and (reading is None or name in (*reading, "mask"))]
-        tensors = {name: arguments.check_steps(name, batch[name], sizes[name], self.variable_dtype) for name in names}
+        names = [
+            name
+            for name in sizes
+            if name in batch and (reading is None or name in (*reading, "mask"))
+        ]
+        tensors = {
+            name: arguments.check_steps(name, batch[name], sizes[name], self.variable_dtype)
+            for name in names
+        }
         arguments.check_same_steps(tensors)
         if reading is None and "next_z" not in tensors and tensors[names[0]].shape[1] == 1:
             raise ValueError(_ONE_STEP)
@@ -452,15 +576,18 @@ class MDNRNN(SequenceModel):
         missing = [name for name in needed if name not in batch]
         if missing:
             raise ValueError(
-                f"{', '.join(missing)}: missing in a batch of {', '.join(batch) or 'nothing'}. This model takes z (or mean "
+                f"{', '.join(missing)}: missing in a batch of {', '.join(batch) or 'nothing'}. "
+                "This model takes z (or mean "
                 f"and logvar){', actions' if self.action_size else ''}"
-                f"{', done' if self.predict_done else ''}{', rewards' if self.predict_reward else ''}."
+                f"{', done' if self.predict_done else ''}"
+                f"{', rewards' if self.predict_reward else ''}."
             )
 
     # --- the original project's weights ---
 
     def load_json(self, path: str | os.PathLike) -> None:
-        """Sets the weights to those of a file that `save_json` or the original project wrote (`rnn.json`).
+        """Sets the weights to those of a file that `save_json` or the original project wrote
+        (`rnn.json`).
 
         Raises:
             ValueError: no such list of arrays, or arrays of another model; nothing is changed.
@@ -468,7 +595,8 @@ class MDNRNN(SequenceModel):
         original.load(self, original.read_json(path), source=str(path))
 
     def save_json(self, path: str | os.PathLike) -> None:
-        """Writes the weights as the original project does: integers of 1/10000, in its order and its cell's layout."""
+        """Writes the weights as the original project does: integers of 1/10000, in its order and
+        its cell's layout."""
         original.write_json(path, original.arrays(self))
 
     def original_arrays(self) -> list[np.ndarray]:
@@ -476,7 +604,12 @@ class MDNRNN(SequenceModel):
         cell = self.lstm.cell
         kernel = np.concatenate([cell.kernel.numpy(), cell.recurrent_kernel.numpy()])
         bias = cell.bias.numpy() - forget_bias(self.rnn_size)
-        return [self.head.kernel.numpy(), self.head.bias.numpy(), swap_gates(kernel), swap_gates(bias)]
+        return [
+            self.head.kernel.numpy(),
+            self.head.bias.numpy(),
+            swap_gates(kernel),
+            swap_gates(bias),
+        ]
 
     def set_original_arrays(self, arrays: list[np.ndarray]) -> None:
         """Sets the weights from arrays in the original's order and layout."""

@@ -1,4 +1,5 @@
-"""The encoder and the decoder of the ConvVAE, as functional Keras models, and the sizes they need."""
+"""The encoder and the decoder of the ConvVAE, as functional Keras models, and the sizes they
+need."""
 
 from collections.abc import Sequence
 
@@ -10,16 +11,23 @@ STRIDE = 2
 
 @keras.saving.register_keras_serializable(package="worldmodels")
 class FirstDeconvolution(keras.layers.Conv2DTranspose):
-    """A transposed convolution of a 1x1 picture, which is a matrix product: computed as one, it takes a fifth of the time."""
+    """A transposed convolution of a 1x1 picture, which is a matrix product: computed as one, it
+    takes a fifth of the time."""
 
     def call(self, inputs: tf.Tensor):
-        kernel = tf.reshape(tf.convert_to_tensor(self.kernel), [-1, inputs.shape[-1]])  # [height * width * filters, C]
+        kernel = tf.reshape(
+            tf.convert_to_tensor(self.kernel), [-1, inputs.shape[-1]]
+        )  # [height * width * filters, C]
         outputs = tf.matmul(tf.reshape(inputs, [-1, inputs.shape[-1]]), kernel, transpose_b=True)
-        outputs = tf.reshape(outputs, [-1, *self.kernel_size, self.filters]) + tf.convert_to_tensor(self.bias)
+        outputs = tf.reshape(outputs, [-1, *self.kernel_size, self.filters]) + tf.convert_to_tensor(
+            self.bias
+        )
         return self.activation(outputs)
 
 
-def check_encoder_sizes(image_shape: Sequence[int], filters: Sequence[int], kernel_sizes: Sequence[int]) -> None:
+def check_encoder_sizes(
+    image_shape: Sequence[int], filters: Sequence[int], kernel_sizes: Sequence[int]
+) -> None:
     """Checks that every layer of the encoder has an input of at least its kernel's size.
 
     Raises:
@@ -39,19 +47,23 @@ def check_decoder_sizes(
         ValueError: names kernel sizes that would fit.
     """
     _check_one_each(
-        ("decoder_filters", "decoder_kernel_sizes"), (*decoder_filters, image_shape[-1]), decoder_kernel_sizes
+        ("decoder_filters", "decoder_kernel_sizes"),
+        (*decoder_filters, image_shape[-1]),
+        decoder_kernel_sizes,
     )
     sizes = decoded_sizes(decoder_kernel_sizes)
     if tuple(image_shape[:2]) == (sizes[-1], sizes[-1]):
         return
     fitting = fitting_kernels(image_shape[0]) if image_shape[0] == image_shape[1] else None
     cure = (
-        f"decoder_kernel_sizes={fitting} would make {image_shape[0]}; give {len(fitting) - 1} decoder_filters"
+        f"decoder_kernel_sizes={fitting} would make {image_shape[0]}; give {len(fitting) - 1} "
+        "decoder_filters"
         if fitting
         else "frames must be square; crop or pad them"
     )
     raise ValueError(
-        f"image_shape: {tuple(image_shape)} is not what the decoder makes, {sizes[-1]}x{sizes[-1]} (from 1: "
+        f"image_shape: {tuple(image_shape)} is not what the decoder makes, {sizes[-1]}x{sizes[-1]} "
+        "(from 1: "
         f"{', '.join(map(str, sizes))}). For these frames {cure}."
     )
 
@@ -59,7 +71,8 @@ def check_decoder_sizes(
 def _check_one_each(names: tuple[str, str], filters, kernels) -> None:
     if len(filters) != len(kernels):
         raise ValueError(
-            f"{names[0]}, {names[1]}: {len(filters)} layers of filters (the decoder's last one makes the channels), "
+            f"{names[0]}, {names[1]}: {len(filters)} layers of filters (the decoder's last one "
+            "makes the channels), "
             f"{len(kernels)} kernel sizes; expected one kernel size a layer."
         )
 
@@ -69,8 +82,10 @@ def _check_encoder(side: str, size: int, kernel_sizes) -> None:
     for i, kernel in enumerate(kernel_sizes, 1):
         if sizes[-1] < kernel:
             raise ValueError(
-                f"kernel_sizes: layer enc_conv{i} (kernel {kernel}) finds a {side} of {sizes[-1]} (sizes so far: "
-                f"{', '.join(map(str, sizes))}). Use fewer layers, smaller kernels, or larger frames."
+                f"kernel_sizes: layer enc_conv{i} (kernel {kernel}) finds a {side} of {sizes[-1]} "
+                "(sizes so far: "
+                f"{', '.join(map(str, sizes))}). Use fewer layers, smaller kernels, or larger "
+                "frames."
             )
         sizes.append((sizes[-1] - kernel) // STRIDE + 1)
 
@@ -85,7 +100,8 @@ def decoded_sizes(kernel_sizes: Sequence[int]) -> list[int]:
 
 
 def fitting_kernels(size: int) -> tuple[int, ...]:
-    """Kernel sizes of a decoder that ends at `size`: 5 or 6 a layer, as the original's, whatever remains in the first.
+    """Kernel sizes of a decoder that ends at `size`: 5 or 6 a layer, as the original's, whatever
+    remains in the first.
 
     >>> fitting_kernels(64)
     (5, 5, 6, 6)
@@ -109,9 +125,12 @@ def encoder(
     for i, (count, size) in enumerate(zip(filters, kernel_sizes, strict=True), 1):
         hidden = keras.layers.Conv2D(
             count, size, strides=STRIDE, activation="relu", name=f"enc_conv{i}", dtype=dtype
-        )(hidden)  # fmt: skip
+        )(hidden)
     hidden = keras.layers.Flatten(name="enc_flat", dtype=dtype)(hidden)
-    heads = [keras.layers.Dense(z_size, name=f"enc_fc_{name}", dtype=dtype)(hidden) for name in ("mu", "log_var")]
+    heads = [
+        keras.layers.Dense(z_size, name=f"enc_fc_{name}", dtype=dtype)(hidden)
+        for name in ("mu", "log_var")
+    ]
     return keras.Model(inputs, heads, name="encoder")
 
 
@@ -130,39 +149,57 @@ def decoder(
     for i, (count, size) in enumerate(zip((*filters, channels), kernel_sizes, strict=True), 1):
         layer = FirstDeconvolution if i == 1 else keras.layers.Conv2DTranspose
         hidden = layer(
-            count, size, strides=STRIDE, activation="relu" if i < len(kernel_sizes) else None, name=f"dec_deconv{i}",
+            count,
+            size,
+            strides=STRIDE,
+            activation="relu" if i < len(kernel_sizes) else None,
+            name=f"dec_deconv{i}",
             dtype=dtype,
-        )(hidden)  # fmt: skip
+        )(hidden)
     # in half precision a sigmoid has steps of 1/256
-    frames = keras.layers.Activation("sigmoid", name="dec_frames", dtype=dtype.variable_dtype)(hidden)
+    frames = keras.layers.Activation("sigmoid", name="dec_frames", dtype=dtype.variable_dtype)(
+        hidden
+    )
     return keras.Model(inputs, frames, name="decoder")
 
 
-def check_encoder_layer(layer: keras.layers.Layer, image_shape: tuple[int, int, int], z_size: int) -> None:
+def check_encoder_layer(
+    layer: keras.layers.Layer, image_shape: tuple[int, int, int], z_size: int
+) -> None:
     """Builds a user's encoder and checks what it returns for frames [N, H, W, C].
 
     Raises:
-        ValueError: it is no Keras layer, cannot take the frames, or returns something else than mean and log-variance.
+        ValueError: it is no Keras layer, cannot take the frames, or returns something else than
+            mean and log-variance.
     """
     outputs = _outputs_of("encoder", layer, image_shape)
-    shapes = None if isinstance(outputs, dict) else [tuple(o.shape[1:]) for o in keras.tree.flatten(outputs)]
+    shapes = (
+        None
+        if isinstance(outputs, dict)
+        else [tuple(o.shape[1:]) for o in keras.tree.flatten(outputs)]
+    )
     if shapes not in ([(z_size,), (z_size,)], [(2 * z_size,)]):
         raise ValueError(
-            f"encoder: expected mean and log-variance of z, two tensors [N, {z_size}] or one [N, {2 * z_size}], for frames "
+            f"encoder: expected mean and log-variance of z, two tensors [N, {z_size}] or one [N, "
+            f"{2 * z_size}], for frames "
             f"[N, {', '.join(map(str, image_shape))}], got {_described(outputs)}."
         )
 
 
-def check_decoder_layer(layer: keras.layers.Layer, image_shape: tuple[int, int, int], z_size: int) -> None:
+def check_decoder_layer(
+    layer: keras.layers.Layer, image_shape: tuple[int, int, int], z_size: int
+) -> None:
     """Builds a user's decoder and checks what it returns for codes [N, z_size].
 
     Raises:
-        ValueError: it is no Keras layer, cannot take the codes, or returns something else than frames.
+        ValueError: it is no Keras layer, cannot take the codes, or returns something else than
+            frames.
     """
     outputs = _outputs_of("decoder", layer, (z_size,))
     if getattr(outputs, "shape", None) is None or tuple(outputs.shape[1:]) != tuple(image_shape):
         raise ValueError(
-            f"decoder: expected frames [N, {', '.join(map(str, image_shape))}] in [0, 1] for codes [N, {z_size}], got "
+            f"decoder: expected frames [N, {', '.join(map(str, image_shape))}] in [0, 1] for codes "
+            f"[N, {z_size}], got "
             f"{_described(outputs)}."
         )
 
@@ -180,7 +217,8 @@ def _outputs_of(name: str, layer, shape: tuple[int, ...]):
         return layer(keras.KerasTensor((None, *shape), dtype=layer.compute_dtype))
     except Exception as error:
         raise ValueError(
-            f"{name}: {layer.name} does not take inputs of the shape [N, {', '.join(map(str, shape))}] ({error})."
+            f"{name}: {layer.name} does not take inputs of the shape [N, "
+            f"{', '.join(map(str, shape))}] ({error})."
         ) from error
 
 

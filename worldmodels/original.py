@@ -1,4 +1,5 @@
-"""Weights of the original project (hardmaru/WorldModelsExperiments, TensorFlow 1): its JSON files, its order of variables."""
+"""Weights of the original project (hardmaru/WorldModelsExperiments, TensorFlow 1): its JSON files,
+its order of variables."""
 
 import json
 import os
@@ -24,17 +25,20 @@ class Convertible(Protocol):
 def load(model: Convertible, arrays: Sequence[Any], *, source: str = "arrays") -> None:
     """Sets the weights of a `ConvVAE` or an `MDNRNN` to arrays in the original's order.
 
-    ConvVAE: kernel and bias of enc_conv1 ... enc_conv4, enc_fc_mu, enc_fc_log_var, dec_fc, dec_deconv1 ... dec_deconv4.
-    MDNRNN: output_w, output_b, then kernel [inputs + units, 4 units] and bias of the LSTM, gates i, j, f, o, where 1 is
-    added to f when it runs, not in the bias.
+    ConvVAE: kernel and bias of enc_conv1 ... enc_conv4, enc_fc_mu, enc_fc_log_var, dec_fc,
+    dec_deconv1 ... dec_deconv4.
+    MDNRNN: output_w, output_b, then kernel [inputs + units, 4 units] and bias of the LSTM, gates i,
+    j, f, o, where 1 is added to f when it runs, not in the bias.
 
     Raises:
-        ValueError: another number of arrays, other shapes, or values that are not finite; all are listed, nothing is changed.
+        ValueError: another number of arrays, other shapes, or values that are not finite; all are
+            listed, nothing is changed.
     """
     wanted = [array.shape for array in model.original_arrays()]
     if len(arrays) != len(wanted):
         raise ValueError(
-            f"{source}: {len(arrays)} arrays, the model has {len(wanted)}. These are weights of another kind of model."
+            f"{source}: {len(arrays)} arrays, the model has {len(wanted)}. These are weights of "
+            "another kind of model."
         )
     arrays = [np.asarray(array, np.float32) for array in arrays]
     problems = [
@@ -42,10 +46,13 @@ def load(model: Convertible, arrays: Sequence[Any], *, source: str = "arrays") -
         for i, (array, shape) in enumerate(zip(arrays, wanted, strict=True))
         if array.shape != shape
     ]
-    problems += [f"array {i} is not finite" for i, array in enumerate(arrays) if not np.isfinite(array).all()]
+    problems += [
+        f"array {i} is not finite" for i, array in enumerate(arrays) if not np.isfinite(array).all()
+    ]
     if problems:
         raise ValueError(
-            f"{source}: these weights do not fit the model; build it with their sizes.\n  " + "\n  ".join(problems)
+            f"{source}: these weights do not fit the model; build it with their sizes.\n  "
+            + "\n  ".join(problems)
         )
     model.set_original_arrays(arrays)
 
@@ -56,7 +63,8 @@ def arrays(model: Convertible) -> list[np.ndarray]:
 
 
 def read_json(path: str | os.PathLike) -> list[np.ndarray]:
-    """The arrays in a file of the original's `save_json`: a list of nested lists of integers, each 1/10000.
+    """The arrays in a file of the original's `save_json`: a list of nested lists of integers, each
+    1/10000.
 
     Raises:
         ValueError: truncated, no JSON, or no such list.
@@ -65,9 +73,13 @@ def read_json(path: str | os.PathLike) -> list[np.ndarray]:
     try:
         lists = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: not a readable JSON file, it may be truncated ({error}).") from error
+        raise ValueError(
+            f"{path}: not a readable JSON file, it may be truncated ({error})."
+        ) from error
     if not isinstance(lists, list) or not lists:
-        raise ValueError(f"{path}: expected a list of arrays, as the original project's save_json writes it.")
+        raise ValueError(
+            f"{path}: expected a list of arrays, as the original project's save_json writes it."
+        )
     found = []
     for i, values in enumerate(lists):
         try:
@@ -90,7 +102,10 @@ def write_json(path: str | os.PathLike, arrays: list[np.ndarray]) -> None:
     if not all(np.isfinite(array).all() for array in arrays):
         raise ValueError(f"{path}: weights that are not finite cannot be written as integers.")
     # float32 to float64 first: 10000 times a half-precision weight would overflow.
-    integers = [np.round(SCALE * np.asarray(array, np.float64)).astype(np.int64).tolist() for array in arrays]
+    integers = [
+        np.round(SCALE * np.asarray(array, np.float64)).astype(np.int64).tolist()
+        for array in arrays
+    ]
     with atomic_write(path) as part:
         part.write_text(_lines(integers), encoding="utf-8")
 

@@ -1,4 +1,5 @@
-"""From CarRacing's 96x96 pictures to the 64x64 frames of World Models, as the original makes them and without its faults."""
+"""From CarRacing's 96x96 pictures to the 64x64 frames of World Models, as the original makes them
+and without its faults."""
 
 import numpy as np
 from PIL import Image
@@ -15,8 +16,9 @@ def plain(picture: np.ndarray) -> np.ndarray:
 def original(picture: np.ndarray) -> np.ndarray:
     """As `plain`, with what the original's `_process_frame` does besides, byte for byte.
 
-    Its resize stretches each picture's own least and greatest value to 0 and 255, so brightness flickers; its inversion of
-    what is already 0 to 255 takes 1 off every byte, so black, 0, becomes 255.
+    Its resize stretches each picture's own least and greatest value to 0 and 255, so brightness
+    flickers; its inversion of what is already 0 to 255 takes 1 off every byte, so black, 0, becomes
+    255.
     """
     values = picture[:_ROWS] / 255.0
     low, high = values.min(), values.max()

@@ -29,16 +29,25 @@ class VAEReport:
         """Reconstructions, samples and a latent traversal; `epoch` goes into their names."""
         shown = self._frames[:: len(self._frames) // _SHOWN][:_SHOWN]
         rows = {"test frames": shown, "reconstructed": self._vae.reconstruct(shown).numpy()}
-        self._save(f"reconstruction_{epoch:05d}", plotting.film_strips(rows, title="Reconstructions of test frames"))
-        samples = self._vae.sample(3 * _SHOWN, seed=self._seed).numpy().reshape(3, _SHOWN, *self._vae.image_shape)
+        self._save(
+            f"reconstruction_{epoch:05d}",
+            plotting.film_strips(rows, title="Reconstructions of test frames"),
+        )
+        samples = (
+            self._vae.sample(3 * _SHOWN, seed=self._seed)
+            .numpy()
+            .reshape(3, _SHOWN, *self._vae.image_shape)
+        )
         rows = {f"{i + 1}": row for i, row in enumerate(samples)}
         self._save(
-            f"samples_{epoch:05d}", plotting.film_strips(rows, title="Frames decoded from z ~ N(0, 1)", x_label="draw")
+            f"samples_{epoch:05d}",
+            plotting.film_strips(rows, title="Frames decoded from z ~ N(0, 1)", x_label="draw"),
         )
         self._save(f"traversal_{epoch:05d}", self._traversal(shown[0]))
 
     def _traversal(self, frame: np.ndarray):
-        """A frame's code with one number changed at a time: those whose means vary most over the test frames."""
+        """A frame's code with one number changed at a time: those whose means vary most over the
+        test frames."""
         means, _ = encode(self._vae, self._frames)
         code, values = encode(self._vae, frame[None])[0][0], np.linspace(-2.5, 2.5, _TRAVERSED)
         active = np.argsort(-means.var(axis=0))[:_LATENTS]
@@ -48,8 +57,10 @@ class VAEReport:
             codes[:, d] = values
             rows[f"z[{d}]"] = self._vae.decode(codes).numpy()
         count = int((means.var(axis=0) > 0.01).sum())
-        title = f"One number of z changed at a time ({count} of {len(code)} are in use: their means vary)"
-        return plotting.film_strips(rows, title=title, x_label="its value", x_ticks=[f"{v:.1f}" for v in values])
+        title = f"One dimension of z changed at a time ({count} of {len(code)} are active)"
+        return plotting.film_strips(
+            rows, title=title, x_label="its value", x_ticks=[f"{v:.1f}" for v in values]
+        )
 
     def training_curves(self, lines: list[dict]) -> None:
         """The log's lines as curves."""
@@ -58,7 +69,10 @@ class VAEReport:
             "reconstruction": ("train_reconstruction", "test_reconstruction"),
             "KL in the loss": ("train_kl", "test_kl"),
         }
-        self._save("training_curves", plotting.metric_curves(lines, panels, title="Training of the ConvVAE"))
+        self._save(
+            "training_curves",
+            plotting.metric_curves(lines, panels, title="Training of the ConvVAE"),
+        )
 
     def final(self) -> dict:
         """`evaluation.json`: the figures over all test frames; returns them."""
@@ -71,9 +85,12 @@ class VAEReport:
         height, width, channels = self._vae.image_shape
         error = figures["pixel_mse"]
         return [
-            f"{self._test.entries} unseen test frames: squared error {error * height * width * channels:.1f} a frame "
-            f"({error**0.5 * 255:.1f} of 255 a pixel, root mean square), KL {figures['kl_nats']:.1f} nats a frame",
-            f"look at {self._folder}/: " + ", ".join(sorted(path.name for path in self._folder.glob("*.png"))),
+            f"{self._test.entries} unseen test frames: squared error "
+            f"{error * height * width * channels:.1f} a frame "
+            f"({error**0.5 * 255:.1f} of 255 a pixel, root mean square), KL "
+            f"{figures['kl_nats']:.1f} nats a frame",
+            f"look at {self._folder}/: "
+            + ", ".join(sorted(path.name for path in self._folder.glob("*.png"))),
         ]
 
     def _save(self, name: str, figure) -> None:
@@ -90,9 +107,19 @@ class RNNReport:
     """
 
     def __init__(
-        self, rnn: MDNRNN, vae: ConvVAE, train: Shards, test: Shards, frames: Shards, folder: str | Path, *,
-        seen: int, steps: int, temperature: float, seed: int,
-    ):  # fmt: skip
+        self,
+        rnn: MDNRNN,
+        vae: ConvVAE,
+        train: Shards,
+        test: Shards,
+        frames: Shards,
+        folder: str | Path,
+        *,
+        seen: int,
+        steps: int,
+        temperature: float,
+        seed: int,
+    ):
         self._rnn, self._vae, self._train, self._test, self._frames = rnn, vae, train, test, frames
         self._folder, self._temperature, self._seed = Path(folder), temperature, seed
         longest = max(test.lengths)
@@ -102,8 +129,9 @@ class RNNReport:
         self._shown = enough[:4]
 
     def dream(self, epoch: int) -> None:
-        """A video (mp4 and GIF): real test episodes, what the ConvVAE makes of them, and dreams that begin as they do and
-        are given their actions. A border is orange while the model sees nothing."""
+        """A video (mp4 and GIF): real test episodes, what the ConvVAE makes of them, and dreams
+        that begin as they do and are given their actions. A border is orange while the model sees
+        nothing."""
         last = self._seen + self._steps + 1
         real, codes = [], []
         for i in self._shown:
@@ -113,12 +141,16 @@ class RNNReport:
         mean, actions = (np.stack(part) for part in zip(*codes, strict=True))
         seen, rest = self._seen, actions[:, self._seen : -1]
         state = self._rnn(np.concatenate([mean, actions], -1)[:, :seen]).state
-        options: dict[str, Any] = dict(actions=rest, temperature=self._temperature, state=state, seed=self._seed)
+        options: dict[str, Any] = dict(
+            actions=rest, temperature=self._temperature, state=state, seed=self._seed
+        )
         dreamt = self._rnn.dream(mean[:, seen], **options).z.numpy()
         rows = {
             "real": np.stack(real),
             "reconstructed": self._vae.decode(mean).numpy(),
-            f"dreamt, T = {self._temperature:g}": self._vae.decode(np.concatenate([mean[:, :seen], dreamt], 1)).numpy(),
+            f"dreamt, T = {self._temperature:g}": self._vae.decode(
+                np.concatenate([mean[:, :seen], dreamt], 1)
+            ).numpy(),
         }
         missing = np.zeros(mean.shape[:2], bool)
         missing[:, seen + 1 :] = True
@@ -135,7 +167,10 @@ class RNNReport:
         """The log's lines as curves."""
         panels = {"negative log-likelihood, nats per dimension": ("train_z", "test_z")}
         if "test_done" in lines[-1]:
-            panels |= {"end": ("train_done", "test_done"), "reward": ("train_reward", "test_reward")}
+            panels |= {
+                "end": ("train_done", "test_done"),
+                "reward": ("train_reward", "test_reward"),
+            }
         figure = plotting.metric_curves(lines, panels, title="Training of the MDN-RNN")
         plotting.save_figure(self._folder / "training_curves.png", figure)
 
@@ -150,10 +185,13 @@ class RNNReport:
         """The last lines a run prints."""
         base = figures["baselines"]
         return [
-            f"negative log-likelihood of the next code, nats per dimension ({len(self._test)} unseen test episodes):",
-            f"  MDN-RNN {figures['mdn_rnn']['z']:.3f}   same as the last frame {base['last_frame']:.3f}   "
+            f"negative log-likelihood of the next code, nats per dimension ({len(self._test)} "
+            "unseen test episodes):",
+            f"  MDN-RNN {figures['mdn_rnn']['z']:.3f}   same as the last frame "
+            f"{base['last_frame']:.3f}   "
             f"one Gaussian {base['gaussian']:.3f}   (lower is better; below 0 is fine)",
-            f"look at {self._folder}/: " + ", ".join(sorted(path.name for path in self._folder.glob("*.gif"))),
+            f"look at {self._folder}/: "
+            + ", ".join(sorted(path.name for path in self._folder.glob("*.gif"))),
         ]
 
 

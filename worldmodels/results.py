@@ -9,9 +9,11 @@ import tensorflow as tf
 class ConvVAETerms(NamedTuple):
     """The loss of a batch and its parts, scalars.
 
-    worldmodels: reconstruction is the squared error summed over a frame's pixels and channels, [0, 1] each; kl is
-    KL(q(z|x) || N(0, 1)) in nats, no less than kl_tolerance * z_size for any frame; means over the frames.
-    course: reconstruction is 10 times the mean squared error of a pixel; kl is the mean over the z_size dimensions.
+    worldmodels: reconstruction is the squared error summed over a frame's pixels and channels, [0,
+    1] each; kl is KL(q(z|x) || N(0, 1)) in nats, no less than kl_tolerance * z_size for any frame;
+    means over the frames.
+    course: reconstruction is 10 times the mean squared error of a pixel; kl is the mean over the
+    z_size dimensions.
     total: their sum.
     """
 
@@ -23,8 +25,8 @@ class ConvVAETerms(NamedTuple):
 class RNNData(NamedTuple):
     """What an MDN-RNN learns from: at step t it sees z_t and the action, and predicts z_{t+1}.
 
-    inputs: [N, T - 1, z_size + action_size]; outputs: [N, T - 1, z_size]. Lists of such arrays, one an episode, where the
-    episodes are not equally long.
+    inputs: [N, T - 1, z_size + action_size]; outputs: [N, T - 1, z_size]. Lists of such arrays, one
+    an episode, where the episodes are not equally long.
     """
 
     inputs: np.ndarray | list[np.ndarray]
@@ -34,7 +36,8 @@ class RNNData(NamedTuple):
 class Latents(NamedTuple):
     """q(z | x) of every frame, so that z can be drawn anew whenever it is used.
 
-    mean, logvar: [N, T, z_size]; actions: [N, T, action_size]. Lists where the episodes are not equally long.
+    mean, logvar: [N, T, z_size]; actions: [N, T, action_size]. Lists where the episodes are not
+    equally long.
     """
 
     mean: np.ndarray | list[np.ndarray]
@@ -50,7 +53,8 @@ class State(NamedTuple):
 
 
 class Predicted(NamedTuple):
-    """p(z_{t+1} | z_1..t, a_1..t) at every step, see `Mixture`, and the state after the last step."""
+    """p(z_{t+1} | z_1..t, a_1..t) at every step, see `Mixture`, and the state after the last
+    step."""
 
     logmix: tf.Tensor
     mean: tf.Tensor
@@ -59,8 +63,8 @@ class Predicted(NamedTuple):
 
 
 class PredictedWithHeads(NamedTuple):
-    """`Predicted`, and for the next frame: `done`, the logit that the episode ends with it; `reward`, the mean of what it
-    brings; [B, T] each, None where the model has no such head."""
+    """`Predicted`, and for the next frame: `done`, the logit that the episode ends with it;
+    `reward`, the mean of what it brings; [B, T] each, None where the model has no such head."""
 
     logmix: tf.Tensor
     mean: tf.Tensor
@@ -73,8 +77,8 @@ class PredictedWithHeads(NamedTuple):
 class Dream(NamedTuple):
     """What the model imagined.
 
-    z: [B, steps + 1, z_size], z0 first; actions: [B, steps, action_size]; frames: [B, steps + 1, H, W, C] in (0, 1), None
-    where no ConvVAE was given.
+    z: [B, steps + 1, z_size], z0 first; actions: [B, steps, action_size]; frames: [B, steps + 1, H,
+    W, C] in (0, 1), None where no ConvVAE was given.
     """
 
     z: tf.Tensor
@@ -83,14 +87,15 @@ class Dream(NamedTuple):
 
 
 class MDNRNNTerms(NamedTuple):
-    """z: negative log-likelihood of z, in nats per dimension and step (negative where the densities are above 1)."""
+    """z: negative log-likelihood of z, in nats per dimension and step (negative where the densities
+    are above 1)."""
 
     z: tf.Tensor
 
 
 class MDNRNNTermsWithHeads(NamedTuple):
-    """z as in `MDNRNNTerms`; done: cross-entropy in nats a step, steps that end weighted by `done_weight`; reward: half the
-    squared error. 0 where the model has no such head."""
+    """z as in `MDNRNNTerms`; done: cross-entropy in nats a step, steps that end weighted by
+    `done_weight`; reward: half the squared error. 0 where the model has no such head."""
 
     z: tf.Tensor
     done: tf.Tensor

@@ -1,7 +1,8 @@
 """The TensorFlow 1 program of the course text "CNN-VAE" under its own names: the class `ConvVAE`.
 
-A face of `worldmodels.ConvVAE`, which is `.model`. What were tensors of a graph are computed for given frames: `run(x)`
-returns mu, logvar, sigma, epsilon, z, y and the losses under the document's names; `train_op(x)` takes a step.
+A face of `worldmodels.ConvVAE`, which is `.model`. What were tensors of a graph are computed for
+given frames: `run(x)` returns mu, logvar, sigma, epsilon, z, y and the losses under the document's
+names; `train_op(x)` takes a step.
 """
 
 import os
@@ -23,8 +24,8 @@ from worldmodels.original import SCALE
 class Values(NamedTuple):
     """The values of the document's tensors for frames x [N, 64, 64, 3].
 
-    mu, logvar, sigma, epsilon, z: [N, z_size]; y: [N, 64, 64, 3], the reconstruction of z; r_loss, kl_loss, loss: scalars,
-    None unless `is_training`.
+    mu, logvar, sigma, epsilon, z: [N, z_size]; y: [N, 64, 64, 3], the reconstruction of z; r_loss,
+    kl_loss, loss: scalars, None unless `is_training`.
     """
 
     mu: tf.Tensor
@@ -54,36 +55,52 @@ class ConvVAE:
         batch_size: of the batches of `train_op`; other methods take any number of frames.
         learning_rate: of Adam.
         kl_tolerance: floor of a frame's KL, nats per dimension of z.
-        is_training: makes the optimiser and the losses: `optimizer`, `lr`, `global_step`, `train_op`.
+        is_training: makes the optimiser and the losses: `optimizer`, `lr`, `global_step`,
+            `train_op`.
         reuse: True is refused: weights belong to a model, not to a variable scope.
-        gpu_mode: False keeps the model on the CPU; True lets TensorFlow choose, a GPU where there is one.
+        gpu_mode: False keeps the model on the CPU; True lets TensorFlow choose, a GPU where there
+            is one.
 
     Raises:
         ValueError: reuse is True, gpu_mode is True without a GPU, or a size is out of range.
     """
 
     def __init__(
-        self, z_size: int = 32, batch_size: int = 1, learning_rate: float = 0.0001, kl_tolerance: float = 0.5,
-        is_training: bool = False, reuse: bool = False, gpu_mode: bool = False,
-    ):  # fmt: skip
+        self,
+        z_size: int = 32,
+        batch_size: int = 1,
+        learning_rate: float = 0.0001,
+        kl_tolerance: float = 0.5,
+        is_training: bool = False,
+        reuse: bool = False,
+        gpu_mode: bool = False,
+    ):
         arguments.check_sizes(1, batch_size=batch_size)
         arguments.check_at_least(0, learning_rate=learning_rate)
         if reuse:
             raise ValueError(
-                "reuse: expected False, weights belong to a model here and not to a variable scope. Use the same object, or "
+                "reuse: expected False, weights belong to a model here and not to a variable "
+                "scope. Use the same object, or "
                 "copy weights: other.model.set_weights(this.model.get_weights())."
             )
         if gpu_mode and not tf.config.list_logical_devices("GPU"):
             raise ValueError("gpu_mode: expected False, TensorFlow finds no GPU on this machine.")
         self.z_size, self.batch_size, self.learning_rate = z_size, batch_size, learning_rate
-        self.kl_tolerance, self.is_training, self.reuse, self.gpu_mode = kl_tolerance, is_training, reuse, gpu_mode
+        self.kl_tolerance, self.is_training, self.reuse, self.gpu_mode = (
+            kl_tolerance,
+            is_training,
+            reuse,
+            gpu_mode,
+        )
         self._build_graph()
 
     def _build_graph(self) -> None:
         with self._device():
             self.model = worldmodels.ConvVAE(z_size=self.z_size, kl_tolerance=self.kl_tolerance)
             if self.is_training:
-                self.optimizer = keras.optimizers.Adam(self.learning_rate, epsilon=1e-8, name="adam")
+                self.optimizer = keras.optimizers.Adam(
+                    self.learning_rate, epsilon=1e-8, name="adam"
+                )
                 self.optimizer.build(self.model.trainable_variables)
                 self.lr, self.global_step = self.optimizer.learning_rate, self.optimizer.iterations
 
@@ -147,9 +164,13 @@ class ConvVAE:
     # --- weights ---
 
     def get_model_params(self) -> tuple[list[list], list[tuple[int, ...]], list[str]]:
-        """(parameters, shapes, names): parameters are nested lists of integers, weights times 10000."""
+        """(parameters, shapes, names): parameters are nested lists of integers, weights times
+        10000."""
         arrays = original.arrays(self.model)
-        params = [np.round(SCALE * np.asarray(array, np.float64)).astype(np.int64).tolist() for array in arrays]
+        params = [
+            np.round(SCALE * np.asarray(array, np.float64)).astype(np.int64).tolist()
+            for array in arrays
+        ]
         names = [f"conv_vae/{variable.path}:0" for variable in self.model.trainable_variables]
         return params, [array.shape for array in arrays], names
 
@@ -159,11 +180,15 @@ class ConvVAE:
         Raises:
             ValueError: another number of arrays or other shapes; nothing is changed.
         """
-        arrays = [arguments.check_numbers(f"params, array {i}", p, "float64").numpy() for i, p in enumerate(params)]
+        arrays = [
+            arguments.check_numbers(f"params, array {i}", p, "float64").numpy()
+            for i, p in enumerate(params)
+        ]
         original.load(self.model, [array / SCALE for array in arrays], source="params")
 
     def get_random_model_params(self, stdev: float = 0.5) -> list[np.ndarray]:
-        """Parameters drawn from a Cauchy distribution of the scale `stdev`, for `set_model_params`."""
+        """Parameters drawn from a Cauchy distribution of the scale `stdev`, for
+        `set_model_params`."""
         rng = np.random.default_rng()
         return [stdev * rng.standard_cauchy(array.shape) for array in original.arrays(self.model)]
 
@@ -180,7 +205,8 @@ class ConvVAE:
         self.model.save_json(jsonfile)
 
     def save_model(self, model_save_path: str | os.PathLike) -> None:
-        """Writes the weights into the folder `model_save_path`, as vae.weights.h5 and not as a TensorFlow 1 checkpoint."""
+        """Writes the weights into the folder `model_save_path`, as vae.weights.h5 and not as a
+        TensorFlow 1 checkpoint."""
         self.model.save_weights(Path(model_save_path) / "vae.weights.h5")
 
     def load_checkpoint(self, checkpoint_path: str | os.PathLike) -> None:

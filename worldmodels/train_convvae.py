@@ -16,7 +16,9 @@ _LAYERS = ("filters", "kernel_sizes", "decoder_filters", "decoder_kernel_sizes")
 def run(run: Run) -> None:
     """The body of the command `convvae`."""
     s: ConvVAESettings = run.settings
-    train, test = run.placement.chief_first(lambda: episodes_of(vars(s), {"frames": "[T, H, W, C] uint8"}))
+    train, test = run.placement.chief_first(
+        lambda: episodes_of(vars(s), {"frames": "[T, H, W, C] uint8"})
+    )
     with run.placement.scope():
         model = _model(s, train.shapes["frames"])
     report = VAEReport(model, test, run.folder, s.seed)
@@ -43,7 +45,8 @@ def run(run: Run) -> None:
     )
     log = run.train(
         trainer,
-        f"{len(train)} training and {len(test)} test episodes, {train.entries} and {test.entries} frames "
+        f"{len(train)} training and {len(test)} test episodes, {train.entries} and {test.entries} "
+        "frames "
         f"{train.shapes['frames']}, {model.count_params()} weights",
     )
     if log is None:
@@ -67,7 +70,9 @@ def _model(s: ConvVAESettings, image_shape) -> ConvVAE:
     if source.endswith(".keras"):
         model = load_model(source, ConvVAE)
         if model.image_shape != tuple(image_shape):
-            raise ValueError(f"--reload_model: {source} is not a ConvVAE for frames {tuple(image_shape)}.")
+            raise ValueError(
+                f"--reload_model: {source} is not a ConvVAE for frames {tuple(image_shape)}."
+            )
         return model
     options = s.of(Affects.MODEL)
     for name in _LAYERS:
@@ -82,6 +87,8 @@ def _model(s: ConvVAESettings, image_shape) -> ConvVAE:
 
 def _epoch_line(line: dict, epochs: int) -> str:
     return (
-        f"epoch {line['epoch'] + 1}/{epochs}  {line['seconds']:.1f} s  loss {line['train_loss']:.3f}  "
-        f"test {line['test_total']:.3f} (reconstruction {line['test_reconstruction']:.3f}, KL {line['test_kl']:.3f})"
+        f"epoch {line['epoch'] + 1}/{epochs}  {line['seconds']:.1f} s  loss "
+        f"{line['train_loss']:.3f}  "
+        f"test {line['test_total']:.3f} (reconstruction {line['test_reconstruction']:.3f}, KL "
+        f"{line['test_kl']:.3f})"
     )

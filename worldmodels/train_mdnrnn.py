@@ -21,7 +21,9 @@ from worldmodels.report import RNNReport
 
 def run(run: Run) -> None:
     """The body of the command `mdnrnn`."""
-    source = run.placement.chief_first(lambda: Path(run.settings.vae or _newest(run.settings.log_dir)))
+    source = run.placement.chief_first(
+        lambda: Path(run.settings.vae or _newest(run.settings.log_dir))
+    )
     s: MDNRNNSettings = run.change(vae=str(source))
     vae, frames = run.placement.chief_first(lambda: _vision(s))
     run.claim()
@@ -34,9 +36,17 @@ def run(run: Run) -> None:
     with run.placement.scope():
         model = _model(s, vae.z_size, train.shapes["actions"][-1])
     report = RNNReport(
-        model, vae, train, test, frames[1], run.folder, seen=s.seen_steps, steps=s.dream_steps,
-        temperature=s.temperature, seed=s.seed,
-    )  # fmt: skip
+        model,
+        vae,
+        train,
+        test,
+        frames[1],
+        run.folder,
+        seen=s.seen_steps,
+        steps=s.dream_steps,
+        temperature=s.temperature,
+        seed=s.seed,
+    )
 
     def after_epoch(epoch, log):
         if run.due(epoch, s.display_step):
@@ -60,7 +70,8 @@ def run(run: Run) -> None:
     )
     log = run.train(
         trainer,
-        f"{len(train)} training and {len(test)} test episodes, {train.entries} and {test.entries} steps, z of {vae.z_size}, "
+        f"{len(train)} training and {len(test)} test episodes, {train.entries} and {test.entries} "
+        f"steps, z of {vae.z_size}, "
         f"actions of {train.shapes['actions'][-1]}, {model.count_params()} weights",
     )
     if log is None:
@@ -74,12 +85,16 @@ def run(run: Run) -> None:
 
 def _signature(s: MDNRNNSettings, vae: ConvVAE, train) -> dict:
     """What a checkpoint must agree with."""
-    return s.of(Affects.MODEL, Affects.TRAINING) | {"z_size": vae.z_size, "data": train.fingerprint()}
+    return s.of(Affects.MODEL, Affects.TRAINING) | {
+        "z_size": vae.z_size,
+        "data": train.fingerprint(),
+    }
 
 
 def _epoch_line(line: dict, epochs: int) -> str:
     return (
-        f"epoch {line['epoch'] + 1}/{epochs}  {line['seconds']:.1f} s  loss {line['train_loss']:.3f}  "
+        f"epoch {line['epoch'] + 1}/{epochs}  {line['seconds']:.1f} s  loss "
+        f"{line['train_loss']:.3f}  "
         f"test {line['test_z']:.3f} nats per dimension"
     )
 
@@ -95,7 +110,9 @@ def _vision(s: MDNRNNSettings):
     if source.is_dir():
         for name in ("config.json", "model.keras"):
             if not (source / name).exists():
-                raise ValueError(f"--vae: no {name} in {source}; expected a finished run of run_convvae.py.")
+                raise ValueError(
+                    f"--vae: no {name} in {source}; expected a finished run of run_convvae.py."
+                )
         saved = saved_config(source / "config.json")
         source = source / "model.keras"
     elif not source.exists():
@@ -104,19 +121,27 @@ def _vision(s: MDNRNNSettings):
     data = {"test_fraction": s.test_fraction, "seed": s.seed} | saved
     data["dataset"] = s.dataset or saved.get("dataset", "")
     if not data["dataset"]:
-        raise ValueError("--dataset: expected a folder of episodes, for a ConvVAE that comes without its run.")
+        raise ValueError(
+            "--dataset: expected a folder of episodes, for a ConvVAE that comes without its run."
+        )
     train, test = episodes_of(data, {"frames": "[T, H, W, C] uint8", "actions": "[T, action_size]"})
     if train.shapes["frames"] != vae.image_shape:
         raise ValueError(
-            f"--dataset: frames of {train.shapes['frames']}, the ConvVAE was trained on {vae.image_shape}."
+            f"--dataset: frames of {train.shapes['frames']}, the ConvVAE was trained on "
+            f"{vae.image_shape}."
         )
     return vae, (train, test)
 
 
 def _newest(log_dir: str) -> Path:
-    found = sorted(Path(log_dir).glob("*_convvae/model.keras"), key=lambda path: path.stat().st_mtime)
+    found = sorted(
+        Path(log_dir).glob("*_convvae/model.keras"), key=lambda path: path.stat().st_mtime
+    )
     if not found:
-        raise ValueError(f"--vae: no finished run *_convvae in {log_dir}. Train one with examples/run_convvae.py.")
+        raise ValueError(
+            f"--vae: no finished run *_convvae in {log_dir}. Train one with "
+            "examples/run_convvae.py."
+        )
     return found[-1].parent
 
 
@@ -133,9 +158,22 @@ def _latents(vae: ConvVAE, frames, folder: Path, s: MDNRNNSettings):
 
 def _batches(latents, s: MDNRNNSettings, shuffle: bool):
     """Windows of at most seq_len steps and the one after, which is only a target."""
-    names = {name: name for name in ("mean", "logvar", "actions", "done", "rewards") if name in latents.shapes}
+    names = {
+        name: name
+        for name in ("mean", "logvar", "actions", "done", "rewards")
+        if name in latents.shapes
+    }
     window = min(s.seq_len + 1, max(latents.lengths))
-    return ShardBatches(latents, s.batch_size, names, window=window, overlap=1, seed=s.seed, shuffle=shuffle, group=256)
+    return ShardBatches(
+        latents,
+        s.batch_size,
+        names,
+        window=window,
+        overlap=1,
+        seed=s.seed,
+        shuffle=shuffle,
+        group=256,
+    )
 
 
 def _model(s: MDNRNNSettings, z_size: int, action_size: int) -> MDNRNN:
@@ -144,13 +182,20 @@ def _model(s: MDNRNNSettings, z_size: int, action_size: int) -> MDNRNN:
     if source.endswith(".keras"):
         model = load_model(source, MDNRNN)
         if (model.z_size, model.action_size) != (z_size, action_size):
-            raise ValueError(f"--reload_model: {source} is not an MDN-RNN for z of {z_size}, actions of {action_size}.")
+            raise ValueError(
+                f"--reload_model: {source} is not an MDN-RNN for z of {z_size}, actions of "
+                f"{action_size}."
+            )
         return model
     model = MDNRNN(
-        z_size=z_size, action_size=action_size, rnn_size=s.rnn_size, num_mixtures=s.num_mixture,
-        predict_done=s.predict_done, predict_reward=s.predict_reward,
+        z_size=z_size,
+        action_size=action_size,
+        rnn_size=s.rnn_size,
+        num_mixtures=s.num_mixture,
+        predict_done=s.predict_done,
+        predict_reward=s.predict_reward,
         dtype="mixed_bfloat16" if s.mixed_precision else "float32",
-    )  # fmt: skip
+    )
     if source:
         model.load_json(source)
     return model

@@ -1,4 +1,5 @@
-"""The linear Gaussian state-space model: one step, whole sequences, gaps, bounds, and a TFP distribution of it all."""
+"""The linear Gaussian state-space model: one step, whole sequences, gaps, bounds, and a TFP
+distribution of it all."""
 
 from kvae.lgssm.distribution import MixedLGSSM
 

@@ -22,10 +22,11 @@ def marginal_bound(
     backward: Backward,
     per_sequence: bool = False,
 ) -> LgssmBound:
-    """The bound at the exact joint posterior: every expectation in closed form, the total is log p(a | u).
+    """The bound at the exact joint posterior: every expectation in closed form, the total is log
+    p(a | u).
 
-    z_t - A_t z_{t-1} = (I - A_t G_{t-1}) z_t - A_t e + constants, where e ~ p(z_{t-1} | z_t, a): its covariance is a sum of
-    two positive terms.
+    z_t - A_t z_{t-1} = (I - A_t G_{t-1}) z_t - A_t e + constants, where e ~ p(z_{t-1} | z_t, a):
+    its covariance is a sum of two positive terms.
     """
     z, P = batch_major(smoothed.mean), batch_major(smoothed.cov)
     A, gain = system.A[:, 1 : tf.shape(z)[1]], batch_major(backward.gain)[:, :-1]
@@ -36,7 +37,9 @@ def marginal_bound(
     transition = _transition(z, system) - 0.5 * tf.reduce_sum(_scaled_trace(expected_outer, Q), -1)
     unseen = mask * _scaled_trace(_sandwich(system.C, P), system.covariances.emission)
     emission = _emission(a, z, mask, system) - 0.5 * tf.reduce_sum(unseen, -1)
-    initial = _initial(z, system.covariances) - 0.5 * _scaled_trace(P[:, 0], system.covariances.initial)
+    initial = _initial(z, system.covariances) - 0.5 * _scaled_trace(
+        P[:, 0], system.covariances.initial
+    )
     # Of the chain z_T, then each z_t given z_{t+1}.
     entropy = 0.5 * tf.reduce_sum(tf.math.log(backward.D) + 1.0 + _LOG_2_PI, [0, 1])
     total = tf.reduce_sum(filter_pass.log_likelihood, 0)
@@ -44,15 +47,26 @@ def marginal_bound(
 
 
 def sampled_bound(
-    a: tf.Tensor, mask: tf.Tensor, system: System, smoothed: State, z: tf.Tensor, per_sequence: bool = False
+    a: tf.Tensor,
+    mask: tf.Tensor,
+    system: System,
+    smoothed: State,
+    z: tf.Tensor,
+    per_sequence: bool = False,
 ) -> LgssmBound:
     """The original's bound at given states z [B, T, dim_z], drawn from the smoothed marginals.
 
-    With z [S, B, T, dim_z], the importance-weighted bound (Burda, Grosse and Salakhutdinov 2016, arXiv:1509.00519, eq. 8) of
+    With z [S, B, T, dim_z], the importance-weighted bound (Burda, Grosse and Salakhutdinov 2016,
+    arXiv:1509.00519, eq. 8) of
     each sequence: log 1/S sum_s p(a, z_s) / q(z_s). The other terms are means over the draws.
     """
     entropy = -tf.reduce_sum(log_marginals(smoothed, z), -1)
-    terms = _transition(z, system), _emission(a, z, mask, system), _initial(z, system.covariances), entropy
+    terms = (
+        _transition(z, system),
+        _emission(a, z, mask, system),
+        _initial(z, system.covariances),
+        entropy,
+    )
     total = tf.add_n(terms)
     if z.shape.rank == 4:
         total = log_mean_exp(total)
@@ -61,7 +75,8 @@ def sampled_bound(
 
 
 def draw_marginals(smoothed: State, noise: tf.Tensor) -> tf.Tensor:
-    """z [..., B, T, dim_z] from the smoothed marginals as if independent, with standard normal noise of that shape."""
+    """z [..., B, T, dim_z] from the smoothed marginals as if independent, with standard normal
+    noise of that shape."""
     expected_outer = batch_major(smoothed.U * tf.sqrt(smoothed.D)[None])
     return batch_major(smoothed.mean) + tf.linalg.matvec(expected_outer, noise)
 
@@ -90,7 +105,9 @@ def _transition(z: tf.Tensor, system: System) -> tf.Tensor:
 
 def _emission(a: tf.Tensor, z: tf.Tensor, mask: tf.Tensor, system: System) -> tf.Tensor:
     """[..., B]: sum over observed t of log N(a_t; C_t z_t, R)."""
-    return tf.reduce_sum(mask * _log_normal(a - codes_mean(z, system), system.covariances.emission), -1)
+    return tf.reduce_sum(
+        mask * _log_normal(a - codes_mean(z, system), system.covariances.emission), -1
+    )
 
 
 def _initial(z: tf.Tensor, covariances: Covariances) -> tf.Tensor:
@@ -113,7 +130,8 @@ def _sandwich(left: tf.Tensor, cov: tf.Tensor) -> tf.Tensor:
 
 
 def _per_frame(mask: tf.Tensor, per_sequence: bool, *terms: tf.Tensor) -> LgssmBound:
-    """Terms [B] in nats per observed frame: of each sequence (0 where none is observed), or of the batch."""
+    """Terms [B] in nats per observed frame: of each sequence (0 where none is observed), or of the
+    batch."""
     if per_sequence:
         return LgssmBound(*(tf.math.divide_no_nan(term, tf.reduce_sum(mask, -1)) for term in terms))
     return LgssmBound(*(tf.reduce_sum(term) / tf.reduce_sum(mask) for term in terms))

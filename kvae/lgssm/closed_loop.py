@@ -1,7 +1,8 @@
-"""The state-space model with its dynamics network: codes in, states and bounds out; gaps; generation.
+"""The state-space model with its dynamics network: codes in, states and bounds out; gaps;
+generation.
 
-Where a frame is missing, the dynamics network takes the filter's prediction C_t mu_{t|t-1} in place of a_t. Network and
-filter therefore run together, step by step.
+Where a frame is missing, the dynamics network takes the filter's prediction C_t mu_{t|t-1} in place
+of a_t. Network and filter therefore run together, step by step.
 """
 
 from typing import NamedTuple
@@ -17,7 +18,8 @@ from kvae.results import Filtered, LgssmBound, Mixed, Smoothed
 from seqvae.randomness import fold
 
 JIT_STEPS = 64
-"""From this many steps on, training has log p(a) compiled by XLA: it then saves more than its compilation takes."""
+"""From this many steps on, training has log p(a) compiled by XLA: it then saves more than its
+compilation takes."""
 
 
 class Run(NamedTuple):
@@ -33,24 +35,39 @@ class Run(NamedTuple):
 
     def filtered(self) -> Filtered:
         """The results as a public NamedTuple."""
-        updated, predicted, major = self.filter_pass.updated, self.filter_pass.predicted, inference.batch_major
-        moments = major(updated.mean), major(updated.cov), major(predicted.mean), major(predicted.cov)
+        updated, predicted, major = (
+            self.filter_pass.updated,
+            self.filter_pass.predicted,
+            inference.batch_major,
+        )
+        moments = (
+            major(updated.mean),
+            major(updated.cov),
+            major(predicted.mean),
+            major(predicted.cov),
+        )
         return Filtered(*moments, major(self.filter_pass.log_likelihood), *self.mixed[:4])
 
     def smoothed(self) -> Smoothed:
         """The Rauch-Tung-Striebel smoother."""
         states, _ = inference.smooth_states(self.filter_pass, self.system)
-        return Smoothed(inference.batch_major(states.mean), inference.batch_major(states.cov), *self.mixed[:4])
+        return Smoothed(
+            inference.batch_major(states.mean), inference.batch_major(states.cov), *self.mixed[:4]
+        )
 
     def draw(self, noise: tf.Tensor) -> tf.Tensor:
         """Paths of z from the posterior with standard normal noise, [S, B, T, dim_z] both."""
-        return inference.draw_states(self.filter_pass, inference.smoothing_gains(self.filter_pass, self.system), noise)
+        return inference.draw_states(
+            self.filter_pass, inference.smoothing_gains(self.filter_pass, self.system), noise
+        )
 
 
 class StateSpace(NamedTuple):
-    """The model of the codes at its present weights. Codes a [B, T, dim_a], mask [B, T] or None, controls [B, T, dim_u].
+    """The model of the codes at its present weights. Codes a [B, T, dim_a], mask [B, T] or None,
+    controls [B, T, dim_u].
 
-    jit_compile: have XLA compile log p(a) where training asks for it; None: from `JIT_STEPS` steps on.
+    jit_compile: have XLA compile log p(a) where training asks for it; None: from `JIT_STEPS` steps
+    on.
     """
 
     matrices: Matrices
@@ -59,23 +76,35 @@ class StateSpace(NamedTuple):
     jit_compile: bool | None = None
 
     def mixed(self, a: tf.Tensor, controls: tf.Tensor) -> Mixed:
-        """The matrices where every a_t is known: one pass of the dynamics network over a_0, ..., a_{T-1}."""
+        """The matrices where every a_t is known: one pass of the dynamics network over a_0, ...,
+        a_{T-1}."""
         first = tf.broadcast_to(self.matrices.a_0, tf.shape(a[:, :1]))
         alpha, u = self.network(tf.concat([first, a[:, :-1]], 1))
-        return Mixed(alpha, *(mix(alpha, m) for m in self.matrices[:3]), u=controls if u is None else u)
+        return Mixed(
+            alpha, *(mix(alpha, m) for m in self.matrices[:3]), u=controls if u is None else u
+        )
 
-    def distribution(self, mixed: Mixed, mask: tf.Tensor | None = None, jit_compile: bool | None = None) -> MixedLGSSM:
+    def distribution(
+        self, mixed: Mixed, mask: tf.Tensor | None = None, jit_compile: bool | None = None
+    ) -> MixedLGSSM:
         """p(z, a) given the mixture; mask as ours, 1 = observed."""
         return MixedLGSSM(
-            mixed.A, mixed.C, tf.linalg.matvec(mixed.B, mixed.u), noise_transition=self.covariances.transition,
-            noise_emission=self.covariances.emission, init_cov=self.covariances.initial,
-            mask=None if mask is None else mask < 0.5, jit_compile=jit_compile,
-        )  # fmt: skip
+            mixed.A,
+            mixed.C,
+            tf.linalg.matvec(mixed.B, mixed.u),
+            noise_transition=self.covariances.transition,
+            noise_emission=self.covariances.emission,
+            init_cov=self.covariances.initial,
+            mask=None if mask is None else mask < 0.5,
+            jit_compile=jit_compile,
+        )
 
     def run(self, a: tf.Tensor, mask: tf.Tensor | None, controls: tf.Tensor) -> Run:
         """The Kalman filter; over gaps, step by step with the dynamics network."""
         if mask is not None:
-            filter_pass, mixed = filter_with_gaps(a, mask, controls, self.matrices, self.network, self.covariances)
+            filter_pass, mixed = filter_with_gaps(
+                a, mask, controls, self.matrices, self.network, self.covariances
+            )
             return Run(filter_pass, mixed, self.distribution(mixed, mask))
         mixed = self.mixed(a, controls)
         distribution = self.distribution(mixed)
@@ -91,14 +120,17 @@ class StateSpace(NamedTuple):
         noise: tf.Tensor | None,
         per_sequence: bool = False,
     ) -> LgssmBound:
-        """`KVAE.lgssm_bound`; where z is None, it is drawn with standard normal `noise` [B, T, dim_z] or [S, B, T, dim_z]."""
+        """`KVAE.lgssm_bound`; where z is None, it is drawn with standard normal `noise` [B, T,
+        dim_z] or [S, B, T, dim_z]."""
         filter_pass, _, distribution = self.run(a, mask, controls)
         system = distribution.system
         smoothed, backward = inference.smooth_states(filter_pass, system)
         mask = tf.ones_like(a[..., 0]) if mask is None else mask  # pyright: ignore[reportArgumentType]
         a = tf.where(mask[..., None] > 0.5, a, 0.0)  # pyright: ignore[reportArgumentType]
         if kind == "marginal":
-            return bounds.marginal_bound(a, mask, system, filter_pass, smoothed, backward, per_sequence)
+            return bounds.marginal_bound(
+                a, mask, system, filter_pass, smoothed, backward, per_sequence
+            )
         if z is None:
             assert noise is not None
             z = bounds.draw_marginals(smoothed, noise)
@@ -113,17 +145,24 @@ class StateSpace(NamedTuple):
         noise: tf.Tensor | None,
         jit_compile: bool,
     ) -> tf.Tensor:
-        """[B]: the bound of each sequence in nats, `bound(...).total` before it is divided by frames: what training needs."""
+        """[B]: the bound of each sequence in nats, `bound(...).total` before it is divided by
+        frames: what training needs."""
         if kind == "sampled":
             seen = tf.ones_like(a[..., 0]) if mask is None else mask  # pyright: ignore[reportArgumentType]
-            return self.bound(a, mask, controls, kind, None, noise, per_sequence=True).total * tf.reduce_sum(seen, -1)
+            return self.bound(
+                a, mask, controls, kind, None, noise, per_sequence=True
+            ).total * tf.reduce_sum(seen, -1)
         if mask is not None:
             return tf.reduce_sum(self.run(a, mask, controls).filter_pass.log_likelihood, 0)
         return self.distribution(self.mixed(a, controls), jit_compile=jit_compile).log_prob(a)
 
     def compiles(self, steps: int | None) -> bool:
         """Whether training compiles log p(a) of a sequence of this length with XLA."""
-        return self.jit_compile if self.jit_compile is not None else steps is not None and steps >= JIT_STEPS
+        return (
+            self.jit_compile
+            if self.jit_compile is not None
+            else steps is not None and steps >= JIT_STEPS
+        )
 
 
 class _FilterCarry(NamedTuple):
@@ -144,7 +183,8 @@ def filter_with_gaps(
     """The Kalman filter and the dynamics network, step by step.
 
     Args:
-        a: [B, T, dim_a]; mask: [B, T], 1 = observed; controls: [B, T, dim_u], used unless the network learns its own.
+        a: [B, T, dim_a]; mask: [B, T], 1 = observed; controls: [B, T, dim_u], used unless the
+            network learns its own.
     """
     batch = tf.shape(a)[0]
     a = tf.where(mask[..., None] > 0.5, a, 0.0)  # pyright: ignore[reportArgumentType]
@@ -174,7 +214,9 @@ def filter_with_gaps(
     start = _FilterCarry(first, alpha, u, state)
     kept = (first, first, tf.zeros_like(mask[:, 0]), alpha, u)
     updated, following, log_likelihood, *used = inference.scan(step, start, elements, kept)
-    alpha, u = (_time_major(tf.concat([f[None], x[:-1]], 0)) for f, x in zip((alpha, u), used, strict=True))
+    alpha, u = (
+        _time_major(tf.concat([f[None], x[:-1]], 0)) for f, x in zip((alpha, u), used, strict=True)
+    )
     filter_pass = inference.filter_pass_of(first, updated, following, log_likelihood)
     return filter_pass, Mixed(alpha, *(mix(alpha, m) for m in matrices[:3]), u=u)
 
@@ -182,7 +224,8 @@ def filter_with_gaps(
 def _mix_last(alpha: tf.Tensor, matrices: tf.Tensor) -> tf.Tensor:
     """`mix` with the batch last: [B, K], [K, n, m] -> [n, m, B].
 
-    Not `tf.tensordot`: its gradient does not compile inside a loop under XLA where the batch size is unknown.
+    Not `tf.tensordot`: its gradient does not compile inside a loop under XLA where the batch size
+    is unknown.
     """
     return tf.einsum("knm,bk->nmb", matrices, alpha)
 
@@ -201,9 +244,15 @@ class _GenerateCarry(NamedTuple):
 
 
 def draw_noise(
-    controls: tf.Tensor, dim_z: int, dim_a: int, covariances: Covariances, scale: tf.Tensor, seed: tf.Tensor
+    controls: tf.Tensor,
+    dim_z: int,
+    dim_a: int,
+    covariances: Covariances,
+    scale: tf.Tensor,
+    seed: tf.Tensor,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Transition noise [B, T, dim_z] and emission noise [B, T, dim_a] for `generate_states`, times `scale` (0 or 1)."""
+    """Transition noise [B, T, dim_z] and emission noise [B, T, dim_a] for `generate_states`, times
+    `scale` (0 or 1)."""
     steps = tf.shape(controls)[:2]
 
     def draw(size, variance, purpose):
@@ -225,10 +274,12 @@ def generate_states(
     matrices: Matrices,
     network: DynamicsNetwork,
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """z_t = A_t z_{t-1} + B_t u_t + noise and a_t = C_t z_t + noise, the first t0 states held to `states` [B, t0, dim_z].
+    """z_t = A_t z_{t-1} + B_t u_t + noise and a_t = C_t z_t + noise, the first t0 states held to
+    `states` [B, t0, dim_z].
 
     Args:
-        controls [B, T, dim_u], step_noise [B, T, dim_z] (of the step into t), code_noise [B, T, dim_a].
+        controls [B, T, dim_u], step_noise [B, T, dim_z] (of the step into t), code_noise [B, T,
+        dim_a].
 
     Returns:
         z [B, T, dim_z], a [B, T, dim_a], alpha [B, T, K].
@@ -242,13 +293,19 @@ def generate_states(
         a = tf.linalg.matvec(mix(carry.alpha, matrices.C), carry.z) + noise_a
         (alpha, u), state = network.step(a, carry.network)
         u = next_u if u is None else u
-        moved = tf.linalg.matvec(mix(alpha, matrices.A), carry.z) + tf.linalg.matvec(mix(alpha, matrices.B), u)
+        moved = tf.linalg.matvec(mix(alpha, matrices.A), carry.z) + tf.linalg.matvec(
+            mix(alpha, matrices.B), u
+        )
         z = tf.where(t + 1 < held, next_given, moved + next_noise)
         return _GenerateCarry(z, alpha, state, _Held(carry.z, a, carry.alpha))
 
     a_0 = tf.broadcast_to(matrices.a_0, [batch, matrices.a_0.shape[0]])
     (alpha, _), state = network.step(a_0, network.initial_state(batch))
-    elements = (tf.range(total), _time_major(code_noise), *map(_next_time_major, (given, controls, step_noise)))
+    elements = (
+        tf.range(total),
+        _time_major(code_noise),
+        *map(_next_time_major, (given, controls, step_noise)),
+    )
     start = _GenerateCarry(given[:, 0], alpha, state, _Held(given[:, 0], a_0, alpha))
     made = tf.scan(step, elements, start).made
     return _time_major(made.z), _time_major(made.a), _time_major(made.alpha)

@@ -1,7 +1,9 @@
-"""Calling the functions of `kvae.lgssm.inference` in eager mode and by XLA: compiled once, with gradients.
+"""Calling the functions of `kvae.lgssm.inference` in eager mode and by XLA: compiled once, with
+gradients.
 
-A tape cannot reach into a loop that XLA compiled on its own ("TensorList crossing the XLA/TF boundary"): there the gradient
-is a second compiled function, which computes the first again under a tape of its own.
+A tape cannot reach into a loop that XLA compiled on its own ("TensorList crossing the XLA/TF
+boundary"): there the gradient is a second compiled function, which computes the first again under a
+tape of its own.
 """
 
 import bisect
@@ -12,15 +14,17 @@ from typing import Any, overload
 
 import tensorflow as tf
 
-# 1 to 8, then eight sizes an octave: padding costs an eighth at most, and one compilation serves all sizes of a bucket.
+# 1 to 8, then eight sizes an octave: padding costs an eighth at most, and one compilation serves
+# all sizes of a bucket.
 _BUCKETS = [*range(1, 8), *(2**octave * step for octave in range(28) for step in range(8, 16))]
 
 
 def call(function: Callable, *args: Any, jit_compile: bool = False):
     """`function(*args)`, args and results nests of tensors, None among the args allowed.
 
-    In a graph the operations of a plain call become part of it. In eager mode they run as a graph. With `jit_compile`, XLA
-    compiles them in either. The function is traced once for every layout of the arguments, whatever batch and length are.
+    In a graph the operations of a plain call become part of it. In eager mode they run as a graph.
+    With `jit_compile`, XLA compiles them in either. The function is traced once for every layout of
+    the arguments, whatever batch and length are.
     """
     if not (jit_compile or tf.executing_eagerly()):
         return function(*args)
@@ -35,7 +39,8 @@ def call(function: Callable, *args: Any, jit_compile: bool = False):
 
 @dataclasses.dataclass(frozen=True)
 class _Layout:
-    """What one trace cannot leave unknown: rank, which axes have one element, and the size of a vector or matrix."""
+    """What one trace cannot leave unknown: rank, which axes have one element, and the size of a
+    vector or matrix."""
 
     rank: int
     ones: tuple[bool, ...]
@@ -43,7 +48,9 @@ class _Layout:
 
 
 def _layout(shape: tf.TensorShape) -> _Layout:
-    return _Layout(shape.rank, tuple(size == 1 for size in shape), shape[-1] if shape.rank >= 3 else None)
+    return _Layout(
+        shape.rank, tuple(size == 1 for size in shape), shape[-1] if shape.rank >= 3 else None
+    )
 
 
 @functools.cache
@@ -60,7 +67,9 @@ def _functions(function: Callable, layout, jit_compile: bool):
         with tf.GradientTape() as tape:
             tape.watch(tensors)
             found = tf.nest.flatten(value(*tensors))
-        return tape.gradient(found, tensors, upstream, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        return tape.gradient(
+            found, tensors, upstream, unconnected_gradients=tf.UnconnectedGradients.ZERO
+        )
 
     return tf.function(value, **options), tf.function(gradient, **options)
 
@@ -70,7 +79,8 @@ def _with_gradient(value: Callable, gradient: Callable, tensors: list[tf.Tensor]
 
     @tf.custom_gradient
     def compute(*tensors):
-        # In eager mode the caller's tape follows into this body, and must not follow into the compiled loop.
+        # In eager mode the caller's tape follows into this body, and must not follow into the
+        # compiled loop.
         result = value(*map(tf.stop_gradient, tensors))
         structure.append(result)
         return tf.nest.flatten(result), lambda *upstream: gradient(tensors, upstream)
@@ -92,11 +102,13 @@ def padded(value: tf.Tensor, sizes: dict[int, int]) -> tf.Tensor: ...
 @overload
 def padded(value: None, sizes: dict[int, int]) -> None: ...
 def padded(value: tf.Tensor | None, sizes: dict[int, int]) -> tf.Tensor | None:
-    """`value` with zeros added at the end of each axis in `sizes`, up to its new size; an axis of size 1 stays."""
+    """`value` with zeros added at the end of each axis in `sizes`, up to its new size; an axis of
+    size 1 stays."""
     if value is None or not value.shape.rank:
         return value
     shape = tf.shape(value)
     paddings: list[Any] = [
-        [0, sizes[axis] - shape[axis]] if axis in sizes else [0, 0] for axis in range(value.shape.rank)
+        [0, sizes[axis] - shape[axis]] if axis in sizes else [0, 0]
+        for axis in range(value.shape.rank)
     ]
     return tf.pad(value, paddings)

@@ -1,4 +1,5 @@
-"""`MixedLGSSM`: the linear Gaussian state-space model with matrices that change at every step, as a TFP distribution."""
+"""`MixedLGSSM`: the linear Gaussian state-space model with matrices that change at every step, as a
+TFP distribution."""
 
 import functools
 from collections.abc import Sequence
@@ -17,9 +18,18 @@ from seqvae.randomness import Seed
 
 _properties = tfp.util.ParameterProperties
 _LEAST_RANKS = dict(
-    A=3, C=3, control_input=2, offset=2, noise_transition=3, noise_emission=2, init_cov=2, init_mean=1, mask=1
+    A=3,
+    C=3,
+    control_input=2,
+    offset=2,
+    noise_transition=3,
+    noise_emission=2,
+    init_cov=2,
+    init_mean=1,
+    mask=1,
 )
-"""Of an argument that can have batch dimensions: the number of the others. Of lower rank, it belongs to all sequences."""
+"""Of an argument that can have batch dimensions: the number of the others. Of lower rank, it
+belongs to all sequences."""
 
 
 class MixedLGSSM(tfd.LinearGaussianStateSpaceModel):
@@ -30,53 +40,80 @@ class MixedLGSSM(tfd.LinearGaussianStateSpaceModel):
         z_1 ~ N(init_mean, init_cov), z_t = A_t z_{t-1} + control_input_t + N(0, noise_transition_t)
         a_t = C_t z_t + offset_t + N(0, noise_emission_t)
 
-    The object is conditional on the mixture it was given. A Kalman VAE makes A_t and C_t of the codes a_{1:t-1}, so
-    `log_prob` of other codes than those it was made for is not the Kalman VAE's p(a).
+    The object is conditional on the mixture it was given. A Kalman VAE makes A_t and C_t of the
+    codes a_{1:t-1}, so `log_prob` of other codes than those it was made for is not the Kalman VAE's
+    p(a).
 
-    TFP's class gives the interface and the checks; filter, smoother, likelihood, draws and moments are
-    `kvae.lgssm.inference`, right in float32 for noises from 1e-6 to 1e3,
+    TFP's class gives the interface and the checks; filter, smoother, likelihood, draws and moments
+    are `kvae.lgssm.inference`, right in float32 for noises from 1e-6 to 1e3,
     with gradients in eager mode, in graphs and under XLA. Differences:
 
-    - Index t of A and control_input is the step into t, the paper's; TFP's `transition_matrix(t)` leads away from t.
-    - `forward_filter`'s covariances have the sample dimensions of x too. Its last prediction is p(z_{T+1} | a_{1:T}) if A
-      (and control_input, and a noise_transition that changes) have T + 1 steps; with T, those of step T are used for it.
-    - `posterior_sample` draws backwards (Fruehwirth-Schnatter 1994): one filter run for any number of samples.
+    - Index t of A and control_input is the step into t, the paper's; TFP's `transition_matrix(t)`
+      leads away from t.
+    - `forward_filter`'s covariances have the sample dimensions of x too. Its last prediction is
+      p(z_{T+1} | a_{1:T}) if A (and control_input, and a noise_transition that changes) have T + 1
+      steps; with T, those of step T are used for it.
+    - `posterior_sample` draws backwards (Fruehwirth-Schnatter 1994): one filter run for any number
+      of samples.
     - `experimental_parallelize` is not offered: its gradients are wrong in TFP 0.25.
-    - Draws depend on the seed alone in eager mode and in graphs, whatever `jit_compile` here; a function that the caller
-      compiles by XLA draws other numbers, as every TFP distribution does.
+    - Draws depend on the seed alone in eager mode and in graphs, whatever `jit_compile` here; a
+      function that the caller compiles by XLA draws other numbers, as every TFP distribution does.
 
-    Masks are TFP's, True = missing, and of type bool; a `mask` given to a method replaces the one given here.
+    Masks are TFP's, True = missing, and of type bool; a `mask` given to a method replaces the one
+    given here.
 
     Args:
         A: [..., T, dim_z, dim_z], or T + 1 steps. The first is not used.
         C: [..., T, dim_a, dim_z].
-        control_input: [..., T, dim_z], or as many steps as A, or [dim_z]; None for zero. In the Kalman VAE, B_t u_t.
+        control_input: [..., T, dim_z], or as many steps as A, or [dim_z]; None for zero. In the
+            Kalman VAE, B_t u_t.
         offset: [..., T, dim_a] or [dim_a]; None for zero.
-        noise_transition: a variance []; variances [dim_z]; a covariance [dim_z, dim_z], or [..., T, dim_z, dim_z] with T
-            as in A or 1. It may be singular: variances may be 0.
-        noise_emission: a variance []; variances [dim_a]; or [..., T, dim_a], T may be 1. No full covariances: where
-            T == dim_a, variances of each step need a batch axis, [1, T, dim_a].
+        noise_transition: a variance []; variances [dim_z]; a covariance [dim_z, dim_z], or [..., T,
+            dim_z, dim_z] with T as in A or 1. It may be singular: variances may be 0.
+        noise_emission: a variance []; variances [dim_a]; or [..., T, dim_a], T may be 1. No full
+            covariances: where T == dim_a, variances of each step need a batch axis, [1, T, dim_a].
         init_cov: covariance of z_1: []; [dim_z]; or [..., dim_z, dim_z].
         init_mean: [..., dim_z]; None for zero.
         mask: bool [..., T], True = missing; None: every a_t is observed.
-        jit_compile: True has XLA compile every method, in eager mode and in graphs: some seconds for the first call, then
-            several times faster; batch and length are padded to buckets, one compilation each. None or False: plain graphs,
-            which inside a `tf.function` are compiled with it.
+        jit_compile: True has XLA compile every method, in eager mode and in graphs: some seconds
+            for the first call, then several times faster; batch and length are padded to buckets,
+            one compilation each. None or False: plain graphs, which inside a `tf.function` are
+            compiled with it.
 
     Raises:
-        ValueError: a shape or a length that does not fit, a mask that is not bool, or in eager mode a noise that is negative,
-            not finite, not symmetric or not positive semi-definite; the message names the argument.
+        ValueError: a shape or a length that does not fit, a mask that is not bool, or in eager mode
+            a noise that is negative, not finite, not symmetric or not positive semi-definite; the
+            message names the argument.
     """
 
     def __init__(
-        self, A: Array, C: Array, control_input: Array | None = None, offset: Array | None = None, *, noise_transition: Array,
-        noise_emission: Array, init_cov: Array, init_mean: Array | None = None, mask: Array | None = None,
-        jit_compile: bool | None = None, validate_args: bool = False, allow_nan_stats: bool = True,
+        self,
+        A: Array,
+        C: Array,
+        control_input: Array | None = None,
+        offset: Array | None = None,
+        *,
+        noise_transition: Array,
+        noise_emission: Array,
+        init_cov: Array,
+        init_mean: Array | None = None,
+        mask: Array | None = None,
+        jit_compile: bool | None = None,
+        validate_args: bool = False,
+        allow_nan_stats: bool = True,
         name: str = "MixedLGSSM",
-    ):  # fmt: skip
+    ):
         with tf.name_scope(name):
-            parameters = dict(A=A, C=C, control_input=control_input, offset=offset, noise_transition=noise_transition,
-                              noise_emission=noise_emission, init_cov=init_cov, init_mean=init_mean)  # fmt: skip
+            parameters = dict(
+                A=A,
+                C=C,
+                control_input=control_input,
+                offset=offset,
+                noise_transition=noise_transition,
+                noise_emission=noise_emission,
+                init_cov=init_cov,
+                init_mean=init_mean,
+            )
             parameters = _converted(parameters)
             parameters["mask"] = as_mask(mask)
             _check(parameters)
@@ -88,17 +125,28 @@ class MixedLGSSM(tfd.LinearGaussianStateSpaceModel):
             super().__init__(
                 num_timesteps=tf.shape(self._C)[-3] if steps is None else steps,
                 transition_matrix=lambda t: _full(self._at(self._A, t + 1, -3)),
-                transition_noise=lambda t: _normal(self._control_input_at(t + 1), self._transition_at(t + 1)),
+                transition_noise=lambda t: _normal(
+                    self._control_input_at(t + 1), self._transition_at(t + 1)
+                ),
                 observation_matrix=lambda t: _full(self._at(self._C, t, -3)),
                 observation_noise=lambda t: _normal(self._offset_at(t), self._emission_at(t)),
                 initial_state_prior=_normal(
-                    tf.zeros([self._A.shape[-1]], dtype) if init_mean is None else self._init_mean, self._init_cov
+                    tf.zeros([self._A.shape[-1]], dtype) if init_mean is None else self._init_mean,
+                    self._init_cov,
                 ),
-                mask=parameters["mask"], validate_args=validate_args, allow_nan_stats=allow_nan_stats, name=name,
-            )  # fmt: skip
+                mask=parameters["mask"],
+                validate_args=validate_args,
+                allow_nan_stats=allow_nan_stats,
+                name=name,
+            )
             self._parameters = self._no_dependency(
                 parameters
-                | dict(jit_compile=jit_compile, validate_args=validate_args, allow_nan_stats=allow_nan_stats, name=name)
+                | dict(
+                    jit_compile=jit_compile,
+                    validate_args=validate_args,
+                    allow_nan_stats=allow_nan_stats,
+                    name=name,
+                )
             )
 
     @classmethod
@@ -107,7 +155,11 @@ class MixedLGSSM(tfd.LinearGaussianStateSpaceModel):
 
         def event_ndims(self, name, ndims):
             value = getattr(self, f"_{name}")
-            return ndims if value is None or value.shape.rank >= ndims else parameter_properties.NO_EVENT_NDIMS
+            return (
+                ndims
+                if value is None or value.shape.rank >= ndims
+                else parameter_properties.NO_EVENT_NDIMS
+            )
 
         return {
             name: _properties(event_ndims=functools.partial(event_ndims, name=name, ndims=ndims))
@@ -117,7 +169,9 @@ class MixedLGSSM(tfd.LinearGaussianStateSpaceModel):
     # --- TFP's methods ---
 
     def _batch_shape(self):
-        return functools.reduce(tf.broadcast_static_shape, [v.shape[: v.shape.rank - n] for v, n in self._batched()])
+        return functools.reduce(
+            tf.broadcast_static_shape, [v.shape[: v.shape.rank - n] for v, n in self._batched()]
+        )
 
     def _batch_shape_tensor(self):
         return _broadcast(*self._batched())
@@ -133,7 +187,8 @@ class MixedLGSSM(tfd.LinearGaussianStateSpaceModel):
         return tf.reshape(self._run(inference.log_likelihood, *arguments), batch)
 
     def forward_filter(self, x: Array, mask: Array | None = None, final_step_only: bool = False):
-        """As TFP's: log p(a_t | a_{1:t-1}), filtered and predicted states, predicted codes. The class lists the differences.
+        """As TFP's: log p(a_t | a_{1:t-1}), filtered and predicted states, predicted codes. The
+        class lists the differences.
 
         Args:
             x: [..., T, dim_a]; mask: bool [..., T], True = missing.
@@ -153,7 +208,8 @@ class MixedLGSSM(tfd.LinearGaussianStateSpaceModel):
         return [tf.reduce_sum(found[0], -1), *last]
 
     def posterior_marginals(self, x: Array, mask: Array | None = None):
-        """The smoother, p(z_t | a_{1:T}): mean [..., T, dim_z], cov [..., T, dim_z, dim_z]. Arguments as `forward_filter`."""
+        """The smoother, p(z_t | a_{1:T}): mean [..., T, dim_z], cov [..., T, dim_z, dim_z].
+        Arguments as `forward_filter`."""
         x, mask = self._codes(x), self._get_mask(mask)
         with self._name_and_control_scope("posterior_marginals", x, {"mask": mask}):
             batch, arguments = self._flat(x, mask)
@@ -167,7 +223,8 @@ class MixedLGSSM(tfd.LinearGaussianStateSpaceModel):
         seed: Seed | None = None,
         name: str | None = None,
     ):
-        """Paths [*sample_shape, ..., T, dim_z] from p(z_{1:T} | a_{1:T}); arguments as `forward_filter`."""
+        """Paths [*sample_shape, ..., T, dim_z] from p(z_{1:T} | a_{1:T}); arguments as
+        `forward_filter`."""
         x, mask = self._codes(x), self._get_mask(mask)
         with self._name_and_control_scope(name or "posterior_sample", x, {"mask": mask}):
             batch, (a, mask, system) = self._flat(x, mask)
@@ -182,8 +239,14 @@ class MixedLGSSM(tfd.LinearGaussianStateSpaceModel):
         sizes = self._A.shape[-1], self._C.shape[-2]
         seeds = tfp.random.split_seed(_seed(seed), 2)
         rows = [tf.reduce_prod(batch), self._num_timesteps]
-        noises = [self._normal(tf.stack([*rows, size]), seed) for size, seed in zip(sizes, seeds, strict=True)]
-        return tuple(_unflat(value, batch) for value in self._run(inference.draw_paths, self._system(batch), *noises))
+        noises = [
+            self._normal(tf.stack([*rows, size]), seed)
+            for size, seed in zip(sizes, seeds, strict=True)
+        ]
+        return tuple(
+            _unflat(value, batch)
+            for value in self._run(inference.draw_paths, self._system(batch), *noises)
+        )
 
     def _mean(self):
         return self._moments()[0]
@@ -199,7 +262,8 @@ class MixedLGSSM(tfd.LinearGaussianStateSpaceModel):
         return [_unflat(value, batch) for value in self._run(_filter, *arguments)[-2:]]
 
     def latents_to_observations(self, latent_means: Array, latent_covs: Array):
-        """Mean C_t m_t + offset_t [..., T, dim_a] and covariance C_t P_t C_t' + R_t of a_t where z_t ~ N(m_t, P_t)."""
+        """Mean C_t m_t + offset_t [..., T, dim_a] and covariance C_t P_t C_t' + R_t of a_t where
+        z_t ~ N(m_t, P_t)."""
         means = tf.convert_to_tensor(latent_means, dtype_hint=self.dtype)
         covs = tf.convert_to_tensor(latent_covs, dtype_hint=self.dtype)
         batch = _broadcast((means, 2), (covs, 3), *self._batched())
@@ -218,7 +282,8 @@ class MixedLGSSM(tfd.LinearGaussianStateSpaceModel):
         return self._system(self.batch_shape_tensor())
 
     def filter_pass(self, x: Array, mask: Array | None = None) -> FilterPass:
-        """The filter's results as `kvae.lgssm.inference` has them, for x [B, T, dim_a]; arguments as `forward_filter`."""
+        """The filter's results as `kvae.lgssm.inference` has them, for x [B, T, dim_a]; arguments
+        as `forward_filter`."""
         return inference.filter_states(*self._flat(self._codes(x), self._get_mask(mask))[1])
 
     def _run(self, function, *arguments):
@@ -233,11 +298,20 @@ class MixedLGSSM(tfd.LinearGaussianStateSpaceModel):
 
     def _batched(self):
         """The arguments that have batch dimensions, with the number of their others."""
-        values = [(getattr(self, f"_{name}"), ndims) for name, ndims in _LEAST_RANKS.items() if name != "mask"]
-        return [(value, ndims) for value, ndims in values if value is not None and value.shape.rank >= ndims]
+        values = [
+            (getattr(self, f"_{name}"), ndims)
+            for name, ndims in _LEAST_RANKS.items()
+            if name != "mask"
+        ]
+        return [
+            (value, ndims)
+            for value, ndims in values
+            if value is not None and value.shape.rank >= ndims
+        ]
 
     def _flat(self, x, mask):
-        """The batch of the results, and x, the mask (1 = observed, or None) and the model with that batch as one axis."""
+        """The batch of the results, and x, the mask (1 = observed, or None) and the model with that
+        batch as one axis."""
         batch = _broadcast((x, 2), *self._batched(), *([] if mask is None else [(mask, 1)]))
         seen = None if mask is None else tf.cast(tf.logical_not(_flat(mask, batch, 1)), self.dtype)
         return batch, (_flat(x, batch, 2), seen, self._system(batch))
@@ -262,18 +336,27 @@ class MixedLGSSM(tfd.LinearGaussianStateSpaceModel):
             for value, like in ((flat("control_input", 2), A), (flat("offset", 2), C))
         )
         covariances = Covariances(
-            flat("noise_transition", 3), flat("noise_emission", 2), flat("init_cov", 2), flat("init_mean", 1)
+            flat("noise_transition", 3),
+            flat("noise_emission", 2),
+            flat("init_cov", 2),
+            flat("init_mean", 1),
         )
         return System(A, control_input, C, offset, covariances)
 
     def _at(self, value, t, axis):
         """`value` at step t, at the last step where there is no step t."""
-        return tf.gather(value, tf.minimum(t, tf.shape(value)[axis] - 1), axis=value.shape.rank + axis)
+        return tf.gather(
+            value, tf.minimum(t, tf.shape(value)[axis] - 1), axis=value.shape.rank + axis
+        )
 
     def _control_input_at(self, t):
         if self._control_input is None:
             return tf.zeros([self._A.shape[-1]], self.dtype)
-        return self._control_input if self._control_input.shape.rank == 1 else self._at(self._control_input, t, -2)
+        return (
+            self._control_input
+            if self._control_input.shape.rank == 1
+            else self._at(self._control_input, t, -2)
+        )
 
     def _offset_at(self, t):
         if self._offset is None:
@@ -290,7 +373,8 @@ class MixedLGSSM(tfd.LinearGaussianStateSpaceModel):
 
 
 def _seed(seed) -> tf.Tensor:
-    """[2] int32. An integer is a seed of its own; in TFP it is mixed with the state of TensorFlow's global generator."""
+    """[2] int32. An integer is a seed of its own; in TFP it is mixed with the state of TensorFlow's
+    global generator."""
     if isinstance(seed, int):
         return tf.constant([seed & 0x7FFFFFFF, 0], tf.int32)
     return tfp.random.sanitize_seed(seed, salt="MixedLGSSM")
@@ -307,17 +391,22 @@ def as_mask(mask: Array | None) -> tf.Tensor | None:
     mask = tf.convert_to_tensor(mask, name="mask")
     if mask.dtype != tf.bool:
         raise ValueError(
-            f"mask: expected bool, True = missing (TFP's masks), got {mask.dtype.name}. For a mask that is 1 where a step "
+            f"mask: expected bool, True = missing (TFP's masks), got {mask.dtype.name}. For a mask "
+            "that is 1 where a step "
             "is observed pass mask < 0.5."
         )
     return mask
 
 
 def _converted(parameters: dict) -> dict:
-    """All as tensors of one type: that of the first argument, in their order, that has a float type, else float32."""
+    """All as tensors of one type: that of the first argument, in their order, that has a float
+    type, else float32."""
     types = [tf.as_dtype(value.dtype) for value in parameters.values() if hasattr(value, "dtype")]
     dtype = next((each for each in types if each.is_floating), tf.float32)
-    return {name: None if value is None else _tensor(value, dtype, name) for name, value in parameters.items()}
+    return {
+        name: None if value is None else _tensor(value, dtype, name)
+        for name, value in parameters.items()
+    }
 
 
 def _tensor(value, dtype: tf.DType, name: str) -> tf.Tensor:
@@ -327,7 +416,8 @@ def _tensor(value, dtype: tf.DType, name: str) -> tf.Tensor:
 
 
 def _check_variances(given: dict) -> None:
-    """Raises ValueError for noises that are no variances or covariances; where their values are known, in eager mode."""
+    """Raises ValueError for noises that are no variances or covariances; where their values are
+    known, in eager mode."""
     if not tf.executing_eagerly():
         return
     for name in ("noise_transition", "noise_emission", "init_cov"):
@@ -335,24 +425,36 @@ def _check_variances(given: dict) -> None:
         full = name != "noise_emission" and value.ndim >= 2
         least = value.min(initial=0.0)
         if full and np.isfinite(value).all():
-            if not np.allclose(value, np.swapaxes(value, -1, -2), rtol=1e-4, atol=1e-6 * np.abs(value).max()):
+            if not np.allclose(
+                value, np.swapaxes(value, -1, -2), rtol=1e-4, atol=1e-6 * np.abs(value).max()
+            ):
                 raise ValueError(f"{name}: expected a symmetric covariance, got one that is not.")
             least = np.linalg.eigvalsh(value).min() / max(np.abs(value).max(), 1e-300)
         if not np.isfinite(value).all() or least < (-1e-5 if full else 0.0):
             raise ValueError(
-                f"{name}: expected variances of at least 0, or a positive semi-definite covariance, got "
+                f"{name}: expected variances of at least 0, or a positive semi-definite "
+                "covariance, got "
                 f"{value.tolist()!s:.80}."
             )
 
 
 def _check(given: dict) -> None:
-    """Raises ValueError for shapes that do not fit. XLA would read beyond the end of a short argument without an error."""
+    """Raises ValueError for shapes that do not fit. XLA would read beyond the end of a short
+    argument without an error."""
     A, C = given["A"], given["C"]
-    if A.shape.rank is None or A.shape.rank < 3 or A.shape[-1] is None or A.shape[-1] != A.shape[-2]:
+    if (
+        A.shape.rank is None
+        or A.shape.rank < 3
+        or A.shape[-1] is None
+        or A.shape[-1] != A.shape[-2]
+    ):
         raise ValueError(f"A: expected the shape [..., T, dim_z, dim_z], got {_shape(A)}.")
     size, steps = A.shape[-1], C.shape[-3] if (C.shape.rank or 0) >= 3 else None
     if C.shape.rank is None or C.shape.rank < 3 or C.shape[-2] is None or C.shape[-1] != size:
-        raise ValueError(f"C: expected the shape [..., T, dim_a, {size}] (dim_z={size} as in A), got {_shape(C)}.")
+        raise ValueError(
+            f"C: expected the shape [..., T, dim_a, {size}] (dim_z={size} as in A), got "
+            f"{_shape(C)}."
+        )
     width, moves = C.shape[-2], A.shape[-3]
     if moves is not None and steps is not None and moves not in (steps, steps + 1):
         raise ValueError(f"A: expected {steps} or {steps + 1} steps, T or T + 1 of C, got {moves}.")
@@ -368,22 +470,28 @@ def _check(given: dict) -> None:
     if given["noise_emission"].shape.rank == 2 and given["noise_emission"].shape == (width, width):
         # where T == dim_a, a covariance of a_t would pass for the variances of each step
         raise ValueError(
-            f"noise_emission: expected a variance [], variances [{width}], or of each step [B, T, {width}] (B may be 1), got "
-            f"[{width}, {width}]. Full covariances of a_t are not supported; for variances of each step add an axis [None]."
+            f"noise_emission: expected a variance [], variances [{width}], or of each step [B, T, "
+            f"{width}] (B may be 1), got "
+            f"[{width}, {width}]. Full covariances of a_t are not supported; for variances of each "
+            "step add an axis [None]."
         )
     for name, shapes in forms.items():
         value = given[name]
-        if value is not None and not any(_fits(value.shape, shape, shape is shapes[-1]) for shape in shapes):
+        if value is not None and not any(
+            _fits(value.shape, shape, shape is shapes[-1]) for shape in shapes
+        ):
             wanted = " or ".join(f"[{', '.join(_axis(n) for n in shape)}]" for shape in shapes)
             raise ValueError(
-                f"{name}: expected the shape {wanted}, the last with batch dimensions before it if any, got {_shape(value)}."
+                f"{name}: expected the shape {wanted}, the last with batch dimensions before it if "
+                f"any, got {_shape(value)}."
             )
     batches = [v.shape[: v.shape.rank - n] for v, n in ((A, 3), (C, 3))]
     try:
         functools.reduce(tf.broadcast_static_shape, batches)
     except ValueError:
         raise ValueError(
-            f"C: expected batch dimensions that broadcast with those of A, {batches[0]}, got {batches[1]}."
+            f"C: expected batch dimensions that broadcast with those of A, {batches[0]}, got "
+            f"{batches[1]}."
         ) from None
 
 
@@ -398,7 +506,11 @@ def _fits(shape: tf.TensorShape, wanted: list, batched: bool) -> bool:
 
 
 def _axis(size) -> str:
-    return " or ".join(sorted({"T" if n is None else str(n) for n in size})) if isinstance(size, tuple) else str(size)
+    return (
+        " or ".join(sorted({"T" if n is None else str(n) for n in size}))
+        if isinstance(size, tuple)
+        else str(size)
+    )
 
 
 def _shape(value: tf.Tensor) -> list:
@@ -413,15 +525,20 @@ def _normal(mean: tf.Tensor, cov: tf.Tensor) -> tfd.Distribution:
     """N(mean, cov), cov a scalar, variances or a matrix, which may be singular."""
     if cov.shape.rank < 2:
         return tfd.MultivariateNormalDiag(mean, tf.sqrt(cov) * tf.ones_like(mean))
-    factors = inference.kalman.factored(tf.transpose(cov, [*range(cov.shape.rank)[-2:], *range(cov.shape.rank - 2)]))
+    factors = inference.kalman.factored(
+        tf.transpose(cov, [*range(cov.shape.rank)[-2:], *range(cov.shape.rank - 2)])
+    )
     scale = factors.deviations
     scale = tf.transpose(scale, [*range(2, cov.shape.rank), 0, 1])
     return tfd.MultivariateNormalLinearOperator(mean, _full(scale))
 
 
 def _broadcast(*values: tuple[tf.Tensor, int]) -> tf.Tensor:
-    """The batch dimensions of all values together, each given with the number of its other dimensions."""
-    static = functools.reduce(tf.broadcast_static_shape, [value.shape[: value.shape.rank - n] for value, n in values])
+    """The batch dimensions of all values together, each given with the number of its other
+    dimensions."""
+    static = functools.reduce(
+        tf.broadcast_static_shape, [value.shape[: value.shape.rank - n] for value, n in values]
+    )
     if static.is_fully_defined():
         return tf.constant(static.as_list(), tf.int32)  # pyright: ignore[reportArgumentType]
     batches = [tf.shape(value)[: value.shape.rank - n] for value, n in values]
@@ -435,11 +552,16 @@ def _flat(value: tf.Tensor, batch: tf.Tensor, ndims: int) -> tf.Tensor:
     """[..., event] -> [prod(batch), event], broadcast to the batch."""
     event = value.shape[value.shape.rank - ndims :]
     known = tf.get_static_value(batch)
-    if known is not None and len(known) == 1 and value.shape[: value.shape.rank - ndims].as_list() == list(known):
+    if (
+        known is not None
+        and len(known) == 1
+        and value.shape[: value.shape.rank - ndims].as_list() == list(known)
+    ):
         return value
     sizes = tf.shape(value)[value.shape.rank - ndims :]
     flat = tf.reshape(
-        tf.broadcast_to(value, tf.concat([batch, sizes], 0)), tf.concat([[tf.reduce_prod(batch)], sizes], 0)
+        tf.broadcast_to(value, tf.concat([batch, sizes], 0)),
+        tf.concat([[tf.reduce_prod(batch)], sizes], 0),
     )
     return tf.ensure_shape(flat, [None, *event])
 
@@ -452,7 +574,9 @@ def _unflat(value: tf.Tensor, batch: tf.Tensor) -> tf.Tensor:
 def _filter(a, mask, system):
     filter_pass = inference.filter_states(a, mask, system)
     moments = [
-        batch_major(m) for state in (filter_pass.updated, filter_pass.following) for m in (state.mean, state.cov)
+        batch_major(m)
+        for state in (filter_pass.updated, filter_pass.following)
+        for m in (state.mean, state.cov)
     ]
     predicted = batch_major(filter_pass.predicted.mean), batch_major(filter_pass.predicted.cov)
     codes = inference.codes_mean(predicted[0], system), inference.codes_cov(predicted[1], system)
@@ -477,10 +601,16 @@ def _in_buckets(function, *arguments):
     if function is not inference.draw_paths and arguments[1] is None:
         arguments = (arguments[0], tf.ones_like(arguments[0][..., 0]), *arguments[2:])
     sizes = compiled.bucket(batch), compiled.bucket(steps)
-    if function is _draw:  # z_T must not be drawn from the missing steps that follow: A is zero there
-        arguments = [v._replace(A=_without_last_move(v.A, steps)) if v is system else v for v in arguments]
+    if (
+        function is _draw
+    ):  # z_T must not be drawn from the missing steps that follow: A is zero there
+        arguments = [
+            v._replace(A=_without_last_move(v.A, steps)) if v is system else v for v in arguments
+        ]
     padded = [
-        _padded_system(value, *sizes, steps) if isinstance(value, System) else _padded(value, *sizes)
+        _padded_system(value, *sizes, steps)
+        if isinstance(value, System)
+        else _padded(value, *sizes)
         for value in arguments
     ]
     found = compiled.call(function, *padded, jit_compile=True)
@@ -497,7 +627,9 @@ def _without_last_move(A: tf.Tensor, steps) -> tf.Tensor:
 
 def _padded(value: tf.Tensor, batch, steps) -> tf.Tensor:
     """[B, T, ...], or draws [S, B, T, dim_z]."""
-    return compiled.padded(value, {1: batch, 2: steps} if value.shape.rank == 4 else {0: batch, 1: steps})
+    return compiled.padded(
+        value, {1: batch, 2: steps} if value.shape.rank == 4 else {0: batch, 1: steps}
+    )
 
 
 def _padded_system(system: System, batch, steps, before) -> System:
@@ -508,19 +640,30 @@ def _padded_system(system: System, batch, steps, before) -> System:
 
     def pad(value, **axes):
         sizes = {"batch": batch, "steps": steps, "moves": steps + 1}
-        return compiled.padded(value, {axis: sizes[name] for name, axis in axes.items() if value.shape[axis] != 1})
+        return compiled.padded(
+            value, {axis: sizes[name] for name, axis in axes.items() if value.shape[axis] != 1}
+        )
 
     Q, R, initial, mean = cast(tuple[Any, ...], system.covariances)  # tensors here
     both, move = dict(batch=0, steps=1), dict(batch=0, moves=1)
     Q = Q if Q.shape.rank < 4 or Q.shape[1] == 1 else written_out(Q)
     covariances = Covariances(
-        pad(Q, **move) if Q.shape.rank == 4 else Q, pad(R, **both) if R.shape.rank == 3 else R,
+        pad(Q, **move) if Q.shape.rank == 4 else Q,
+        pad(R, **both) if R.shape.rank == 3 else R,
         pad(initial, batch=0) if initial.shape.rank == 3 else initial,
         pad(mean, batch=0) if mean is not None and mean.shape.rank == 2 else mean,
-    )  # fmt: skip
+    )
     moves, codes = {0: batch, 1: steps + 1}, {0: batch, 1: steps}
     A = compiled.padded(written_out(system.A), moves)
-    control_input = None if system.control_input is None else compiled.padded(written_out(system.control_input), moves)
+    control_input = (
+        None
+        if system.control_input is None
+        else compiled.padded(written_out(system.control_input), moves)
+    )
     return System(
-        A, control_input, compiled.padded(system.C, codes), compiled.padded(system.offset, codes), covariances
+        A,
+        control_input,
+        compiled.padded(system.C, codes),
+        compiled.padded(system.offset, codes),
+        covariances,
     )

@@ -1,7 +1,9 @@
-"""Filter, smoother, log-likelihood and draws of the linear Gaussian state-space model, where all its matrices are known.
+"""Filter, smoother, log-likelihood and draws of the linear Gaussian state-space model, where all
+its matrices are known.
 
-Pure functions of tensors, batch-major [B, T, ...] outside, [..., T, B] inside. Index t is the paper's (Fraccaro et al. 2017,
-section 2.1): A_t carries z_{t-1} to z_t. `kvae.lgssm.MixedLGSSM` is their public form.
+Pure functions of tensors, batch-major [B, T, ...] outside, [..., T, B] inside. Index t is the
+paper's (Fraccaro et al. 2017, section 2.1): A_t carries z_{t-1} to z_t. `kvae.lgssm.MixedLGSSM` is
+their public form.
 """
 
 from collections.abc import Callable
@@ -16,7 +18,8 @@ from kvae.lgssm.kalman import Factors, State, batch_last
 class Covariances(NamedTuple):
     """Q, R, and mean and covariance of z_1, each in the plainest form that holds it.
 
-    transition (Q): a scalar; [dim_z], the variances; [dim_z, dim_z]; or [B, T, dim_z, dim_z], where B and T may be 1.
+    transition (Q): a scalar; [dim_z], the variances; [dim_z, dim_z]; or [B, T, dim_z, dim_z], where
+    B and T may be 1.
     emission (R): a scalar; [dim_a], the variances; or [B, T, dim_a], where B and T may be 1.
     initial: the covariance of z_1: a scalar; [dim_z]; [dim_z, dim_z]; or [B, dim_z, dim_z].
     initial_mean: of z_1: None for zero; [dim_z]; or [B, dim_z].
@@ -35,7 +38,8 @@ class System(NamedTuple):
     control_input: [B, T or T + 1, dim_z], added to z on the step into t (B_t u_t), or None.
     C: [B, T, dim_a, dim_z].
     offset: [B, T, dim_a], added to C_t z_t, or None.
-    The first step of A and control_input is not used; with T + 1 steps the last makes the prediction after T.
+    The first step of A and control_input is not used; with T + 1 steps the last makes the
+    prediction after T.
     """
 
     A: tf.Tensor
@@ -48,8 +52,8 @@ class System(NamedTuple):
 class FilterPass(NamedTuple):
     """The filter's results, [..., T, B].
 
-    updated: p(z_t | a_{1:t}); predicted: p(z_t | a_{1:t-1}); following: p(z_{t+1} | a_{1:t}), at T with A_T where there is no
-    A_{T+1}; log_likelihood: log p(a_t | a_{1:t-1}) [T, B].
+    updated: p(z_t | a_{1:t}); predicted: p(z_t | a_{1:t-1}); following: p(z_{t+1} | a_{1:t}), at T
+    with A_T where there is no A_{T+1}; log_likelihood: log p(a_t | a_{1:t-1}) [T, B].
     """
 
     updated: State
@@ -59,7 +63,8 @@ class FilterPass(NamedTuple):
 
 
 class Backward(NamedTuple):
-    """p(z_t | z_{t+1}, a_{1:t}), [..., T, B]: gain on z_{t+1} less its prediction, 0 at T; covariance U diag(D) U'."""
+    """p(z_t | z_{t+1}, a_{1:t}), [..., T, B]: gain on z_{t+1} less its prediction, 0 at T;
+    covariance U diag(D) U'."""
 
     gain: tf.Tensor
     U: tf.Tensor
@@ -67,7 +72,8 @@ class Backward(NamedTuple):
 
 
 def filter_states(a: tf.Tensor, mask: tf.Tensor | None, system: System) -> FilterPass:
-    """The Kalman filter for codes a [B, T, dim_a], mask [B, T] (1 = observed) or None (paper, section 2.1)."""
+    """The Kalman filter for codes a [B, T, dim_a], mask [B, T] (1 = observed) or None (paper,
+    section 2.1)."""
     first, inputs, advance = _steps(a, mask, system)
 
     def step(predicted, inputs):
@@ -98,10 +104,11 @@ def _log_likelihood(errors, mask) -> tf.Tensor:
 
 
 def scan(step: Callable, carry: Any, elements: Any, like: Any, reverse: bool = False):
-    """`step(carry, elements_t)` gives the next carry and what is kept of step t, as `like`: the stack of that over the steps.
+    """`step(carry, elements_t)` gives the next carry and what is kept of step t, as `like`: the
+    stack of that over the steps.
 
-    `tf.scan` stacks the carry too, and in every step that costs as much as several operations. The loop runs in order:
-    the converter to ONNX takes any loop to do so.
+    `tf.scan` stacks the carry too, and in every step that costs as much as several operations. The
+    loop runs in order: the converter to ONNX takes any loop to do so.
     """
     flat = tf.nest.flatten(elements)
     steps = flat[0].shape[0] or tf.shape(flat[0])[0]
@@ -110,20 +117,26 @@ def scan(step: Callable, carry: Any, elements: Any, like: Any, reverse: bool = F
     kept = [tf.TensorArray(x.dtype, steps, element_shape=x.shape) for x in tf.nest.flatten(like)]
 
     def body(i, carry, kept):
-        carry, found = step(carry, tf.nest.pack_sequence_as(elements, [array.read(i) for array in read]))
+        carry, found = step(
+            carry, tf.nest.pack_sequence_as(elements, [array.read(i) for array in read])
+        )
         written = [array.write(i, x) for array, x in zip(kept, tf.nest.flatten(found), strict=True)]
         return i + 1, carry, written
 
-    _, _, kept = tf.while_loop(lambda i, *_: i < steps, body, (0, carry, kept), maximum_iterations=steps)
+    _, _, kept = tf.while_loop(
+        lambda i, *_: i < steps, body, (0, carry, kept), maximum_iterations=steps
+    )
     kept = [array.stack() for array in kept]
     return tf.nest.pack_sequence_as(like, [tf.reverse(x, [0]) for x in kept] if reverse else kept)
 
 
 def smooth_states(filter_pass: FilterPass, system: System) -> tuple[State, Backward]:
-    """The Rauch-Tung-Striebel smoother on the filter's results (paper, section 2.1): p(z_t | a_{1:T}), [..., T, B].
+    """The Rauch-Tung-Striebel smoother on the filter's results (paper, section 2.1): p(z_t |
+    a_{1:T}), [..., T, B].
 
-    P_{t|T} = Cov(z_t | z_{t+1}, a_{1:t}) + G_t P_{t+1|T} G_t' is kept as U diag(D) U' too. Both terms are positive: nothing
-    is subtracted, and G_t, which can be large, does not enlarge what rounding left in a full matrix.
+    P_{t|T} = Cov(z_t | z_{t+1}, a_{1:t}) + G_t P_{t+1|T} G_t' is kept as U diag(D) U' too. Both
+    terms are positive: nothing is subtracted, and G_t, which can be large, does not enlarge what
+    rounding left in a full matrix.
     """
     backward = smoothing_gains(filter_pass, system)
 
@@ -133,7 +146,9 @@ def smooth_states(filter_pass: FilterPass, system: System) -> tuple[State, Backw
         state = State(mean, *kalman.add(kalman.product(gain, later.U), later.D, U, D))
         return state, state
 
-    elements = tuple(map(time_first, (filter_pass.updated.mean, filter_pass.following.mean, *backward)))
+    elements = tuple(
+        map(time_first, (filter_pass.updated.mean, filter_pass.following.mean, *backward))
+    )
     last = State(*(value[..., -1, :] for value in filter_pass.updated))  # pyright: ignore[reportArgumentType]
     return State(*map(time_last, scan(step, last, elements, last, reverse=True))), backward
 
@@ -143,25 +158,39 @@ def smoothing_gains(filter_pass: FilterPass, system: System) -> Backward:
     steps = tf.shape(filter_pass.log_likelihood)[0]
     A, transition = shifted(system.A, steps), transition_factors(system.covariances, system.A.dtype)
     transition = transition.each(lambda value: value if is_fixed(value) else _next(value, steps))
-    gain, U, D = kalman.smoothing_gain(filter_pass.updated, tf.transpose(A, [2, 3, 1, 0]), transition)
+    gain, U, D = kalman.smoothing_gain(
+        filter_pass.updated, tf.transpose(A, [2, 3, 1, 0]), transition
+    )
     follows = tf.range(tf.shape(D)[-2])[:, None] < tf.shape(D)[-2] - 1  # nothing follows T
     updated = filter_pass.updated
-    return Backward(tf.where(follows, gain, 0.0), tf.where(follows, U, updated.U), tf.where(follows, D, updated.D))
+    return Backward(
+        tf.where(follows, gain, 0.0),
+        tf.where(follows, U, updated.U),
+        tf.where(follows, D, updated.D),
+    )
 
 
 def draw_states(filter_pass: FilterPass, backward: Backward, noise: tf.Tensor) -> tf.Tensor:
-    """Paths [S, B, T, dim_z] from p(z_{1:T} | a_{1:T}) by backward sampling, with standard normal noise of that shape.
+    """Paths [S, B, T, dim_z] from p(z_{1:T} | a_{1:T}) by backward sampling, with standard normal
+    noise of that shape.
 
     Fruehwirth-Schnatter (1994): z_T from the filter, then each z_t from p(z_t | z_{t+1}, a_{1:t}).
     """
     spread = backward.U * tf.sqrt(backward.D)[None]
     noise = tf.transpose(noise, [2, 3, 0, 1])  # [T, dim_z, S, B]
-    steps = tuple(map(time_first, (filter_pass.updated.mean, filter_pass.following.mean, backward.gain, spread)))
+    steps = tuple(
+        map(
+            time_first,
+            (filter_pass.updated.mean, filter_pass.following.mean, backward.gain, spread),
+        )
+    )
 
     def step(later, inputs):
         (mean, next_mean, gain, spread), noise = inputs
         gain, spread = gain[:, :, None], spread[:, :, None]
-        moved = kalman.product_vector(gain, later - next_mean[:, None]) + kalman.product_vector(spread, noise)
+        moved = kalman.product_vector(gain, later - next_mean[:, None]) + kalman.product_vector(
+            spread, noise
+        )
         z = mean[:, None] + moved
         return z, z
 
@@ -170,10 +199,15 @@ def draw_states(filter_pass: FilterPass, backward: Backward, noise: tf.Tensor) -
     return tf.transpose(drawn, [2, 3, 0, 1])
 
 
-def draw_paths(system: System, state_noise: tf.Tensor, code_noise: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """z [B, T, dim_z] and a [B, T, dim_a] from the prior, with standard normal noise of these shapes."""
+def draw_paths(
+    system: System, state_noise: tf.Tensor, code_noise: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """z [B, T, dim_z] and a [B, T, dim_a] from the prior, with standard normal noise of these
+    shapes."""
     first = first_state(tf.shape(state_noise)[0], system)
-    start = first.mean + kalman.product_vector(first.U * tf.sqrt(first.D)[None], tf.transpose(state_noise[:, 0]))
+    start = first.mean + kalman.product_vector(
+        first.U * tf.sqrt(first.D)[None], tf.transpose(state_noise[:, 0])
+    )
     noise = tf.transpose(state_noise, [2, 1, 0])
     steps = tf.shape(noise)[1]
     deviations = transition_factors(system.covariances, system.A.dtype).deviations
@@ -195,7 +229,11 @@ def draw_paths(system: System, state_noise: tf.Tensor, code_noise: tf.Tensor) ->
     z = scan(step, tf.zeros_like(start), (batch_last(system.A[:, :steps]), moves), start)
     z = tf.transpose(z, [2, 0, 1])
     emission = emission_variances(system.covariances, system.A.dtype)
-    spread = tf.sqrt(emission) if emission.shape.rank == 0 else tf.sqrt(tf.transpose(emission, [2, 1, 0]))
+    spread = (
+        tf.sqrt(emission)
+        if emission.shape.rank == 0
+        else tf.sqrt(tf.transpose(emission, [2, 1, 0]))
+    )
     return z, codes_mean(z, system) + spread * code_noise
 
 
@@ -223,23 +261,33 @@ def first_state(batch: tf.Tensor, system: System) -> State:
     return kalman.first_state(mean, _factors(covariances.initial, system.A.dtype))
 
 
-def filter_pass_of(first: State, updated: State, following: State, log_likelihood: tf.Tensor) -> FilterPass:
+def filter_pass_of(
+    first: State, updated: State, following: State, log_likelihood: tf.Tensor
+) -> FilterPass:
     """From what a scan gives, [T, ..., B]."""
-    predicted = State(*(tf.concat([f[None], x[:-1]], 0) for f, x in zip(first, following, strict=True)))
+    predicted = State(
+        *(tf.concat([f[None], x[:-1]], 0) for f, x in zip(first, following, strict=True))
+    )
     states = [State(*map(time_last, state)) for state in (updated, predicted, following)]
     return FilterPass(*states, log_likelihood=log_likelihood)
 
 
 def _steps(a: tf.Tensor, mask: tf.Tensor | None, system: System):
-    """p(z_1), what the filter reads at step t, [T, ..., B], and the function that makes the step with it."""
+    """p(z_1), what the filter reads at step t, [T, ..., B], and the function that makes the step
+    with it."""
     first, steps = first_state(tf.shape(a)[0], system), tf.shape(a)[1]
     if system.offset is not None:
         a -= system.offset
     a = a if mask is None else tf.where(mask[..., None] > 0.5, a, 0.0)  # pyright: ignore[reportArgumentType]
     C = system.C if mask is None else system.C * mask[..., None, None]  # pyright: ignore[reportArgumentType]
-    control_input = tf.zeros_like(system.A[..., 0]) if system.control_input is None else system.control_input  # pyright: ignore[reportArgumentType]
+    control_input = system.control_input
+    if control_input is None:
+        control_input = tf.zeros_like(system.A[..., 0])  # pyright: ignore[reportArgumentType]
     inputs = tuple(map(batch_last, (a, C, shifted(system.A, steps), shifted(control_input, steps))))
-    noises = (*transition_factors(system.covariances, a.dtype), emission_variances(system.covariances, a.dtype))
+    noises = (
+        *transition_factors(system.covariances, a.dtype),
+        emission_variances(system.covariances, a.dtype),
+    )
     fixed = [is_fixed(value) for value in noises]
     constant: list[Any] = [
         without_time(value) if value is not None and is_fixed else None
@@ -248,7 +296,9 @@ def _steps(a: tf.Tensor, mask: tf.Tensor | None, system: System):
     if fixed[0] and fixed[1]:
         constant[:2] = kalman.with_batch(Factors(*constant[:2]), first.D)
     moving = [
-        time_first(x if i == 2 else _next(x, steps)) for i, x in enumerate(noises) if x is not None and not fixed[i]
+        time_first(x if i == 2 else _next(x, steps))
+        for i, x in enumerate(noises)
+        if x is not None and not fixed[i]
     ]
 
     def advance(predicted, a, C, A_next, control_input_next, *moving):
@@ -262,7 +312,8 @@ def _steps(a: tf.Tensor, mask: tf.Tensor | None, system: System):
 
 
 def transition_factors(covariances: Covariances, dtype: tf.DType | str) -> Factors:
-    """Q's U, or None where it is diagonal, [dim_z, dim_z, T, B] and D [dim_z, T, B], or a scalar. T and B may be 1."""
+    """Q's U, or None where it is diagonal, [dim_z, dim_z, T, B] and D [dim_z, T, B], or a scalar. T
+    and B may be 1."""
     Q = tf.convert_to_tensor(covariances.transition, dtype)
     if Q.shape.rank == 4:
         return _positive(kalman.factored(tf.transpose(Q, [2, 3, 1, 0])))
@@ -275,7 +326,9 @@ def _factors(cov, dtype) -> Factors:
     cov = tf.convert_to_tensor(cov, dtype)
     if cov.shape.rank < 2:
         return _positive(Factors(None, cov[:, None] if cov.shape.rank else cov))
-    return _positive(kalman.factored(cov[..., None] if cov.shape.rank == 2 else tf.transpose(cov, [1, 2, 0])))  # pyright: ignore[reportArgumentType]
+    if cov.shape.rank == 2:
+        return _positive(kalman.factored(tf.expand_dims(cov, -1)))
+    return _positive(kalman.factored(tf.transpose(cov, [1, 2, 0])))
 
 
 def _positive(factors: Factors) -> Factors:
@@ -307,7 +360,8 @@ def without_time(value: tf.Tensor) -> tf.Tensor:
 
 
 def shifted(value: tf.Tensor, steps: tf.Tensor) -> tf.Tensor:
-    """[B, T or T + 1, ...] -> [B, T, ...] with the value of t + 1 at t; where there is none, the last."""
+    """[B, T or T + 1, ...] -> [B, T, ...] with the value of t + 1 at t; where there is none, the
+    last."""
     return tf.concat([value[:, 1:], value[:, -1:]], 1)[:, :steps]
 
 

@@ -1,12 +1,14 @@
 """One step of a Kalman filter that stays positive definite in float32.
 
-The covariance is kept as P = U diag(D) U', U unit upper triangular, and updated in that form: an observation by Bierman
-(Factorization Methods for Discrete Sequential Estimation, 1977, chapter V), the numbers of a_t one after another, which is
-exact since their noise is independent; a move by Thornton's weighted Gram-Schmidt (1976). Nothing is ever subtracted from D,
-nothing is inverted, and noises of 1e-6 beside states of 1e3 do no harm.
+The covariance is kept as P = U diag(D) U', U unit upper triangular, and updated in that form: an
+observation by Bierman (Factorization Methods for Discrete Sequential Estimation, 1977, chapter V),
+the numbers of a_t one after another, which is exact since their noise is independent; a move by
+Thornton's weighted Gram-Schmidt (1976). Nothing is ever subtracted from D, nothing is inverted, and
+noises of 1e-6 beside states of 1e3 do no harm.
 
-Arrays are [..., batch], the batch last: the matrices are small, so it is over the batch that a processor works in parallel.
-Every operation is elementwise or a short sum, which XLA fuses into a few loops (benchmarks/README.md).
+Arrays are [..., batch], the batch last: the matrices are small, so it is over the batch that a
+processor works in parallel. Every operation is elementwise or a short sum, which XLA fuses into a
+few loops (benchmarks/README.md).
 """
 
 from collections.abc import Callable
@@ -29,12 +31,13 @@ class State(NamedTuple):
 
 
 LEAST_VARIANCE = 1e-18
-"""Added to every variance, so that one of 0 divides nothing by 0. The inverse of its square is a normal float32, and beside a
-variance of 1e-6 it is lost."""
+"""Added to every variance, so that one of 0 divides nothing by 0. The inverse of its square is a
+normal float32, and beside a variance of 1e-6 it is lost."""
 
 
 class Factors(NamedTuple):
-    """A covariance U diag(D) U': U [n, n, batch] or None for the identity; D [n, batch], or a scalar."""
+    """A covariance U diag(D) U': U [n, n, batch] or None for the identity; D [n, batch], or a
+    scalar."""
 
     U: tf.Tensor | None
     D: tf.Tensor
@@ -63,20 +66,31 @@ def factored(cov: tf.Tensor) -> Factors:
         above = tf.math.divide_no_nan(cov[:j, j], spread[None])
         cov = cov[:j, :j] - above[:, None] * above[None] * spread
         columns.insert(
-            0, tf.stack([*tf.unstack(above), tf.ones_like(spread), *[tf.zeros_like(spread)] * (size - 1 - j)])
+            0,
+            tf.stack(
+                [
+                    *tf.unstack(above),
+                    tf.ones_like(spread),
+                    *[tf.zeros_like(spread)] * (size - 1 - j),
+                ]
+            ),
         )
         spreads.insert(0, spread)
     return Factors(tf.stack(columns, 1), tf.stack(spreads))
 
 
-def update(state: State, a: tf.Tensor, C: tf.Tensor, variance: tf.Tensor | float) -> tuple[State, tf.Tensor, tf.Tensor]:
-    """Takes in a = C z + N(0, diag variance). A row of zeros in C leaves the state as it is: so a missing number is taken in.
+def update(
+    state: State, a: tf.Tensor, C: tf.Tensor, variance: tf.Tensor | float
+) -> tuple[State, tf.Tensor, tf.Tensor]:
+    """Takes in a = C z + N(0, diag variance). A row of zeros in C leaves the state as it is: so a
+    missing number is taken in.
 
     Args:
         a: [dim_a, batch]; C: [dim_a, dim_z, batch]; variance: a positive scalar, or [dim_a, batch].
 
     Returns:
-        The state, and of each number the residual and its variance [dim_a, batch], given the numbers before it.
+        The state, and of each number the residual and its variance [dim_a, batch], given the
+        numbers before it.
     """
     (mean, U, D), residuals, spreads = state, [], []
     for i, row in enumerate(tf.unstack(C)):
@@ -90,7 +104,9 @@ def update(state: State, a: tf.Tensor, C: tf.Tensor, variance: tf.Tensor | float
 
 def log_density(residual: tf.Tensor, spread: tf.Tensor) -> tf.Tensor:
     """log N(residual; 0, diag spread) over the first axis."""
-    return -0.5 * tf.reduce_sum(residual**2 / spread + tf.math.log(spread) + 1.8378770664093453, 0)  # log 2 pi
+    return -0.5 * tf.reduce_sum(
+        residual**2 / spread + tf.math.log(spread) + 1.8378770664093453, 0
+    )  # log 2 pi
 
 
 def _number(variance, i: int):
@@ -98,7 +114,8 @@ def _number(variance, i: int):
 
 
 def _update_by_number(U: tf.Tensor, D: tf.Tensor, row: tf.Tensor, variance):
-    """One number row' z + N(0, variance), row [dim_z, ...]: U and D after it, the gain [dim_z, ...], its variance [...]."""
+    """One number row' z + N(0, variance), row [dim_z, ...]: U and D after it, the gain [dim_z,
+    ...], its variance [...]."""
     f = tf.reduce_sum(U * row[:, None], 0)
     v = D * f
     seen = tf.cumsum(f * v, 0)
@@ -111,15 +128,16 @@ def _update_by_number(U: tf.Tensor, D: tf.Tensor, row: tf.Tensor, variance):
 
 
 def predict(state: State, A: tf.Tensor, control_input: tf.Tensor, noise: Factors) -> State:
-    """z -> A z + control_input + N(0, noise): A [dim_z, dim_z, batch], control_input [dim_z, batch], both parts of
-    noise with the batch."""
+    """z -> A z + control_input + N(0, noise): A [dim_z, dim_z, batch], control_input [dim_z,
+    batch], both parts of noise with the batch."""
     mean, U, D = state
     assert noise.U is not None
     return State(product_vector(A, mean) + control_input, *add(product(A, U), D, noise.U, noise.D))
 
 
 def add(X: tf.Tensor, D: tf.Tensor, Y: tf.Tensor, E: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """U and D of X diag(D) X' + Y diag(E) Y', by Thornton's weighted Gram-Schmidt: X, Y [n, n, batch], D, E [n, batch]."""
+    """U and D of X diag(D) X' + Y diag(E) Y', by Thornton's weighted Gram-Schmidt: X, Y [n, n,
+    batch], D, E [n, batch]."""
     size = size_of(X)
     rows, weights = tf.concat([X, Y], 1), tf.concat([D, E], 0)
     columns, spreads = [tf.zeros_like(D)], []
@@ -135,22 +153,27 @@ def add(X: tf.Tensor, D: tf.Tensor, Y: tf.Tensor, E: tf.Tensor) -> tuple[tf.Tens
     return tf.stack(columns, 1) + _eye(size, X.dtype), tf.stack([first, *spreads])
 
 
-def smoothing_gain(state: State, A: tf.Tensor, noise: Factors) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+def smoothing_gain(
+    state: State, A: tf.Tensor, noise: Factors
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """p(z_t | z_{t+1}) where z_t is in `state` and z_{t+1} = A z_t + control_input + N(0, noise).
 
-    z_{t+1} is an observation of z_t whose numbers, after U^-1 of the noise, are independent: they are taken in as `update`
-    does, one after another. Nothing is inverted: in float32 the predicted covariance can be too ill-conditioned for that.
+    z_{t+1} is an observation of z_t whose numbers, after U^-1 of the noise, are independent: they
+    are taken in as `update` does, one after another. Nothing is inverted: in float32 the predicted
+    covariance can be too ill-conditioned for that.
 
     Returns:
-        gain G [dim_z, dim_z, ...] on z_{t+1} less its prediction, and the covariance's U [dim_z, dim_z, ...] and
-        D [dim_z, ...].
+        gain G [dim_z, dim_z, ...] on z_{t+1} less its prediction, and the covariance's U [dim_z,
+        dim_z, ...] and D [dim_z, ...].
     """
     U, D, G = state.U, state.D, None
     if noise.U is not None:
         A = _solve(noise.U, A)
     for i, row in enumerate(tf.unstack(A)):
         U, D, gain, _ = _update_by_number(U, D, row, _number(noise.D, i))
-        corrected = [] if G is None else [G - gain[:, None] * tf.reduce_sum(row[:, None] * G, 0)[None]]
+        corrected = (
+            [] if G is None else [G - gain[:, None] * tf.reduce_sum(row[:, None] * G, 0)[None]]
+        )
         G = tf.concat([*corrected, gain[:, None]], 1)
     assert G is not None
     return (G if noise.U is None else _solve_right(G, noise.U)), U, D

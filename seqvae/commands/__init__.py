@@ -1,4 +1,5 @@
-"""What all commands share: settings that are stated once, flags, run folders, resuming, errors and Ctrl-C."""
+"""What all commands share: settings that are stated once, flags, run folders, resuming, errors and
+Ctrl-C."""
 
 from seqvae.commands.command import Command
 from seqvae.commands.run import Run, saved_config
@@ -7,6 +8,15 @@ from seqvae.commands.settings import Affects, Settings, command_settings, group,
 from seqvae.commands.tool import Tool
 
 __all__ = [
-    "Affects", "Command", "DeviceSettings", "Run", "RunSettings", "Settings", "Tool", "command_settings", "group",
-    "saved_config", "setting",
-]  # fmt: skip
+    "Affects",
+    "Command",
+    "DeviceSettings",
+    "Run",
+    "RunSettings",
+    "Settings",
+    "Tool",
+    "command_settings",
+    "group",
+    "saved_config",
+    "setting",
+]

@@ -1,6 +1,7 @@
 """A command: from the words of its command line to its settings, and how it ends.
 
-TensorFlow is not imported before the command line is understood, so that `--help` and mistakes answer at once.
+TensorFlow is not imported before the command line is understood, so that `--help` and mistakes
+answer at once.
 """
 
 import contextlib
@@ -19,11 +20,15 @@ from seqvae.commands.settings import Settings, define_flags, help_text
 
 _ERROR, _INTERRUPTED = 2, 130
 _ERRORS = (ValueError, OSError, RuntimeError, ArithmeticError)
-"""What a command raises for wrong input, in one line; anything else is a defect and ends with a traceback."""
+"""What a command raises for wrong input, in one line; anything else is a defect and ends with a
+traceback."""
 
 
-def parse(argv: list[str], settings: type[Settings], switches: tuple[str, ...] = ()) -> tuple[dict | None, list[str]]:
-    """The settings and switches that were given on a command line, or None for `--help`; and the words that are no flags.
+def parse(
+    argv: list[str], settings: type[Settings], switches: tuple[str, ...] = ()
+) -> tuple[dict | None, list[str]]:
+    """The settings and switches that were given on a command line, or None for `--help`; and the
+    words that are no flags.
 
     Raises:
         absl.flags.Error: an unknown flag, or a value of another type.
@@ -45,7 +50,10 @@ def errors_in_one_line(name: str, program: str):
         yield
     except (flags.Error, *_ERRORS) as error:
         hint = f". See {program} --help." if isinstance(error, flags.Error) else ""
-        print(f"{Path(name).name}: {str(error).rstrip(' ?.') if hint else error}{hint}", file=sys.stderr)
+        print(
+            f"{Path(name).name}: {str(error).rstrip(' ?.') if hint else error}{hint}",
+            file=sys.stderr,
+        )
         sys.exit(_ERROR)
 
 
@@ -53,8 +61,9 @@ def errors_in_one_line(name: str, program: str):
 class Command:
     """A program with settings.
 
-    name: ends the name of a run's folder, `<run_name>_<name>`. module: has `run(run: Run)`; imported when the settings are
-    known. presets: settings by preset. description: the head of `--help`; "COMMAND" in it stands for the program.
+    name: ends the name of a run's folder, `<run_name>_<name>`. module: has `run(run: Run)`;
+    imported when the settings are known. presets: settings by preset. description: the head of
+    `--help`; "COMMAND" in it stands for the program.
     """
 
     name: str
@@ -86,21 +95,29 @@ class Command:
     def help(self, program: str, defaults: dict[str, Any]) -> str:
         """The text of `--help`."""
         presets = ", ".join(name for name in self.presets if name)
-        return "\n".join([
-            self.description.replace("COMMAND", program),
-            help_text(self.settings, defaults),
-            "",
-            "An earlier run",
-            "  --resume                      go on with the run run_name (default: the newest in log_dir)",
-            "  --overwrite                   remove the run of the same name",
-            f"\nPresets (--preset): {presets}",
-        ])  # fmt: skip
+        return "\n".join(
+            [
+                self.description.replace("COMMAND", program),
+                help_text(self.settings, defaults),
+                "",
+                "An earlier run",
+                "  --resume                      go on with the run run_name (default: the newest "
+                "in log_dir)",
+                "  --overwrite                   remove the run of the same name",
+                f"\nPresets (--preset): {presets}",
+            ]
+        )
 
     def _configure(self, defaults: dict, given: dict, options: dict) -> tuple[Path, Settings]:
-        """The run's folder and settings: defaults, then the preset's (or the resumed run's), then what was given."""
-        base: dict[str, Any] = {f.name: f.default for f in dataclasses.fields(self.settings)} | defaults
+        """The run's folder and settings: defaults, then the preset's (or the resumed run's), then
+        what was given."""
+        base: dict[str, Any] = {
+            f.name: f.default for f in dataclasses.fields(self.settings)
+        } | defaults
         if options["resume"]:
-            folder = folder_to_resume(given.get("log_dir", base["log_dir"]), given.get("run_name", ""), self.name)
+            folder = folder_to_resume(
+                given.get("log_dir", base["log_dir"]), given.get("run_name", ""), self.name
+            )
             saved = saved_config(folder / "config.json", self.settings)
             own = {"run_name": folder.name.removesuffix(f"_{self.name}")}
             return folder, self.settings(**base | saved | given | own)
@@ -110,12 +127,18 @@ class Command:
             raise ValueError(f"--preset: expected one of {known}, got {preset!r}.")
         config = base | self.presets[preset] | given
         if config["strategy"] == "multiworker" and not config["run_name"]:
-            raise ValueError("--run_name: with --strategy=multiworker expected one, the same for all workers.")
+            raise ValueError(
+                "--run_name: with --strategy=multiworker expected one, the same for all workers."
+            )
         config["run_name"] = config["run_name"] or time.strftime("%Y%m%d%H%M%S")
-        return Path(config["log_dir"]) / f"{config['run_name']}_{self.name}", self.settings(**config)
+        return Path(config["log_dir"]) / f"{config['run_name']}_{self.name}", self.settings(
+            **config
+        )
 
     def _until_interrupted(self, run: Run, program: str) -> None:
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow reports every missing CUDA library
+        os.environ.setdefault(
+            "TF_CPP_MIN_LOG_LEVEL", "3"
+        )  # TensorFlow reports every missing CUDA library
         logging.set_verbosity(logging.WARNING)  # and tf.distribute every sum it compiles
         if run.settings.gpu:
             os.environ["CUDA_VISIBLE_DEVICES"] = run.settings.gpu
@@ -123,6 +146,6 @@ class Command:
             run.prepare()
             importlib.import_module(self.module).run(run)
         except KeyboardInterrupt as stop:
-            again = f"{program} --log_dir={run.folder.parent} --run_name={run.settings.run_name} --resume"
-            print(f"\n{stop or 'stopped'}. Resume with:\n  {again}")
+            place = f"--log_dir={run.folder.parent} --run_name={run.settings.run_name}"
+            print(f"\n{stop or 'stopped'}. Resume with:\n  {program} {place} --resume")
             sys.exit(_INTERRUPTED)

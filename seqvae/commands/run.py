@@ -1,4 +1,5 @@
-"""A run of a command: its folder, which one process at a time may write, its settings, its devices and its training."""
+"""A run of a command: its folder, which one process at a time may write, its settings, its devices
+and its training."""
 
 import dataclasses
 import json
@@ -23,16 +24,20 @@ class Run:
     Attributes:
         folder: of the run's files.
         settings: of the run.
-        placement: the `Placement` in whose scope the model is made; there once `prepare` was called.
+        placement: the `Placement` in whose scope the model is made; there once `prepare` was
+            called.
     """
 
-    def __init__(self, folder: Path, settings: Any, *, resume: bool = False, overwrite: bool = False):
+    def __init__(
+        self, folder: Path, settings: Any, *, resume: bool = False, overwrite: bool = False
+    ):
         self.folder, self.settings = folder, settings
         self._resume, self._overwrite = resume, overwrite
         self.placement: Any = None
 
     def prepare(self) -> None:
-        """Devices and seeds, before TensorFlow is used: no GPU memory before it is needed, determinism where asked for."""
+        """Devices and seeds, before TensorFlow is used: no GPU memory before it is needed,
+        determinism where asked for."""
         import keras
         import tensorflow as tf
 
@@ -46,19 +51,22 @@ class Run:
             tf.config.experimental.enable_op_determinism()
 
     def change(self, **settings: Any) -> Any:
-        """Replaces settings that the data decide, before config.json is written; the new settings."""
+        """Replaces settings that the data decide, before config.json is written; the new
+        settings."""
         self.settings = dataclasses.replace(self.settings, **settings)
         return self.settings
 
     def claim(self) -> None:
-        """Makes the run's folder. Only the chief worker writes it; an earlier run is not overwritten unasked."""
+        """Makes the run's folder. Only the chief worker writes it; an earlier run is not
+        overwritten unasked."""
         if not self.placement.chief:
             return
         lock(self.folder)
         if (self.folder / "config.json").exists() and not self._resume:
             if not self._overwrite:
                 raise ValueError(
-                    f"{self.folder}: a run of this name is there. Add --resume or --overwrite, or choose another --run_name."
+                    f"{self.folder}: a run of this name is there. Add --resume or --overwrite, or "
+                    "choose another --run_name."
                 )
             shutil.rmtree(self.folder)
         _make(self.folder)
@@ -102,7 +110,8 @@ def folder_to_resume(log_dir: str, run_name: str, command: str) -> Path:
     found = sorted(Path(log_dir).glob(pattern), key=lambda path: path.stat().st_mtime)
     if not found:
         raise ValueError(
-            f"--resume: no run {pattern.removesuffix('/config.json')} in {log_dir}. Check --log_dir and --run_name."
+            f"--resume: no run {pattern.removesuffix('/config.json')} in {log_dir}. Check "
+            "--log_dir and --run_name."
         )
     return found[-1].parent
 
@@ -124,12 +133,15 @@ def saved_config(path: Path, settings: type | None = None) -> dict:
         if unknown:
             raise ValueError(f"unknown settings {', '.join(sorted(unknown))}")
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: damaged ({error}). Write the run's settings into it, or start a new run.") from error
+        raise ValueError(
+            f"{path}: damaged ({error}). Write the run's settings into it, or start a new run."
+        ) from error
     return saved
 
 
 def lock(folder: Path) -> None:
-    """Keeps other processes from the run until this one ends, however it ends: the kernel gives the lock back.
+    """Keeps other processes from the run until this one ends, however it ends: the kernel gives the
+    lock back.
 
     Raises:
         ValueError: another process has it. OSError: the folder cannot be written.
@@ -143,10 +155,13 @@ def lock(folder: Path) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise ValueError(
-            f"{folder}: another process is training this run. Wait for it, or choose another --run_name."
+            f"{folder}: another process is training this run. Wait for it, or choose another "
+            "--run_name."
         ) from None
     except OSError as error:
-        raise OSError(f"--log_dir: cannot write {path} ({error.strerror}). Choose a writable folder.") from error
+        raise OSError(
+            f"--log_dir: cannot write {path} ({error.strerror}). Choose a writable folder."
+        ) from error
     _LOCKS.append(file)
 
 
@@ -155,5 +170,6 @@ def _make(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OSError(
-            f"--log_dir: cannot make the folder {folder} ({error.strerror}). Choose a writable folder."
+            f"--log_dir: cannot make the folder {folder} ({error.strerror}). Choose a writable "
+            "folder."
         ) from error

@@ -11,7 +11,9 @@ class RunSettings(Settings):
     display_step: int = setting(1, "epochs between two printed lines")
     seed: int = setting(0, "of weights, order, noise and masks", affects=Affects.TRAINING)
     deterministic: bool = setting(
-        False, "the same numbers, bit for bit, on the same machine; slower", affects=Affects.TRAINING
+        False,
+        "the same numbers, bit for bit, on the same machine; slower",
+        affects=Affects.TRAINING,
     )
 
 
@@ -20,7 +22,8 @@ class DeviceSettings(Settings):
     gpu: str = setting("", "GPUs to use, with commas between; -1: none")
     strategy: str = setting(
         "one",
-        "one device; mirrored: every GPU of this machine; multiworker: the processes of TF_CONFIG or of a SLURM step",
+        "one device; mirrored: every GPU of this machine; multiworker: the processes of TF_CONFIG "
+        "or of a SLURM step",
         choices=("one", "mirrored", "multiworker"),
     )
     replicas: int | None = setting(

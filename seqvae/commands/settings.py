@@ -23,30 +23,42 @@ class Affects(Enum):
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """The base of all settings. Its subclasses are groups of settings, and the command's class, which joins its groups."""
+    """The base of all settings. Its subclasses are groups of settings, and the command's class,
+    which joins its groups."""
 
     title: ClassVar[str] = ""
 
     @classmethod
     def groups(cls) -> list[tuple[str, list[dataclasses.Field]]]:
         """The groups by title, in the order of the command's bases, each with its own fields."""
-        own = [base for base in cls.__mro__ if issubclass(base, Settings) and "title" in vars(base) and base.title]
+        own = [
+            base
+            for base in cls.__mro__
+            if issubclass(base, Settings) and "title" in vars(base) and base.title
+        ]
         return [
-            (base.title, [f for f in dataclasses.fields(cls) if f.name in vars(base)["__annotations__"]])
+            (
+                base.title,
+                [f for f in dataclasses.fields(cls) if f.name in vars(base)["__annotations__"]],
+            )
             for base in own
         ]
 
     @classmethod
     def names(cls, *affects: Affects) -> tuple[str, ...]:
         """The names of the settings that affect one of these."""
-        return tuple(f.name for _, group in cls.groups() for f in group if f.metadata["affects"] in affects)
+        return tuple(
+            f.name for _, group in cls.groups() for f in group if f.metadata["affects"] in affects
+        )
 
     def of(self, *affects: Affects) -> dict[str, Any]:
         """The settings that affect one of these."""
         return {name: getattr(self, name) for name in self.names(*affects)}
 
 
-def setting(default: Any, help: str, *, choices: tuple[str, ...] = (), affects: Affects | None = None) -> Any:
+def setting(
+    default: Any, help: str, *, choices: tuple[str, ...] = (), affects: Affects | None = None
+) -> Any:
     """A field of a group.
 
     Args:
@@ -55,7 +67,9 @@ def setting(default: Any, help: str, *, choices: tuple[str, ...] = (), affects: 
         choices: the strings that are allowed.
         affects: None: what the group says.
     """
-    return dataclasses.field(default=default, metadata={"help": help, "choices": choices, "affects": affects})
+    return dataclasses.field(
+        default=default, metadata={"help": help, "choices": choices, "affects": affects}
+    )
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(setting,))
@@ -91,7 +105,12 @@ def define_flags(settings: type[Settings], values: flags.FlagValues) -> None:
 
 
 _COLUMNS = 110
-_DEFINE = {int: flags.DEFINE_integer, float: flags.DEFINE_float, bool: flags.DEFINE_boolean, str: flags.DEFINE_string}
+_DEFINE = {
+    int: flags.DEFINE_integer,
+    float: flags.DEFINE_float,
+    bool: flags.DEFINE_boolean,
+    str: flags.DEFINE_string,
+}
 
 
 def _plain_type(annotation) -> type:
@@ -99,8 +118,11 @@ def _plain_type(annotation) -> type:
     return next((kind for kind in get_args(annotation) if kind is not type(None)), annotation)
 
 
-def help_text(settings: type[Settings], defaults: dict[str, Any] | None = None, width: int = 28) -> str:
-    """The flags by group: name with its default, and what it is. defaults: those that differ from the fields'."""
+def help_text(
+    settings: type[Settings], defaults: dict[str, Any] | None = None, width: int = 28
+) -> str:
+    """The flags by group: name with its default, and what it is. defaults: those that differ from
+    the fields'."""
     lines = []
     for title, fields in settings.groups():
         lines += ["", title]
@@ -111,7 +133,11 @@ def help_text(settings: type[Settings], defaults: dict[str, Any] | None = None, 
             )
             text = field.metadata["help"] + (f" ({', '.join(choices)})" if choices else "")
             first, *rest = textwrap.wrap(text, _COLUMNS - width - 4)
-            head = f"  {flag:{width}}  {first}" if len(flag) <= width else f"  {flag}\n  {'':{width}}  {first}"
+            head = (
+                f"  {flag:{width}}  {first}"
+                if len(flag) <= width
+                else f"  {flag}\n  {'':{width}}  {first}"
+            )
             lines += [head, *(f"  {'':{width}}  {line}" for line in rest)]
     return "\n".join(lines)
 

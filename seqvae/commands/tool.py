@@ -12,7 +12,8 @@ from seqvae.commands.settings import Settings, help_text
 class Tool:
     """A program that makes files.
 
-    module: has `run(argument: str, settings)`. argument: what the one word beside the flags is, for messages.
+    module: has `run(argument: str, settings)`. argument: what the one word beside the flags is, for
+    messages.
     description: the head of `--help`; "COMMAND" in it stands for the program.
     """
 

@@ -1,4 +1,5 @@
-"""Sequences on disk and in memory, and masks of what was observed. Batches for training: `seqvae.data.batches`.
+"""Sequences on disk and in memory, and masks of what was observed. Batches for training:
+`seqvae.data.batches`.
 
 Nothing here imports TensorFlow, so that the simulators start at once.
 """
@@ -9,6 +10,17 @@ from seqvae.data.shards import Shards, open_shards, part_of, shard_files, shard_
 from seqvae.files import DataError, save
 
 __all__ = [
-    "DataError", "Sequences", "Shards", "block_mask", "load", "open_shards", "part_of", "random_mask", "save", "sequences_of",
-    "shard_files", "shard_path", "write_shard",
-]  # fmt: skip
+    "DataError",
+    "Sequences",
+    "Shards",
+    "block_mask",
+    "load",
+    "open_shards",
+    "part_of",
+    "random_mask",
+    "save",
+    "sequences_of",
+    "shard_files",
+    "shard_path",
+    "write_shard",
+]

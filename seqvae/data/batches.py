@@ -1,4 +1,5 @@
-"""Batches for training: the order depends on the seed and the epoch alone, so a resumed run sees the same."""
+"""Batches for training: the order depends on the seed and the epoch alone, so a resumed run sees
+the same."""
 
 from collections.abc import Mapping
 
@@ -17,11 +18,21 @@ class Batches:
         shuffle: a new order every epoch, drawn from (`seed`, epoch). The last batch may be smaller.
     """
 
-    def __init__(self, sequences: Sequences | Mapping, batch_size: int, *, seed: int = 0, shuffle: bool = True):
+    def __init__(
+        self,
+        sequences: Sequences | Mapping,
+        batch_size: int,
+        *,
+        seed: int = 0,
+        shuffle: bool = True,
+    ):
         if batch_size < 1:
             raise ValueError(f"batch_size: expected an integer of at least 1, got {batch_size!r}.")
         if isinstance(sequences, Sequences):
-            arrays, names = sequences.arrays(), {"images": "frames", "mask": "mask", "controls": "controls"}
+            arrays, names = (
+                sequences.arrays(),
+                {"images": "frames", "mask": "mask", "controls": "controls"},
+            )
             sequences = {names[name]: value for name, value in arrays.items() if name in names}
         self._count = len(next(iter(sequences.values())))
         self._size = batch_size
@@ -39,10 +50,12 @@ class Batches:
         return min(self._size, self._count - step * self._size)
 
     def epoch(self, epoch: int, skip: int = 0, part: tuple[int, int] = (0, 1)) -> tf.data.Dataset:
-        """The batches of an epoch, less its first `skip`: dicts of the mapping's names, or for `Sequences` of `frames`
-        [b, T, H, W(, C)] in the stored type and, where they have them, `mask` [b, T] and `controls` [b, T, dim_u].
+        """The batches of an epoch, less its first `skip`: dicts of the mapping's names, or for
+        `Sequences` of `frames` [b, T, H, W(, C)] in the stored type and, where they have them,
+        `mask` [b, T] and `controls` [b, T, dim_u].
 
-        part: (i, n) gives of each batch the rows of the i-th of n workers (`seqvae.replicas.rows_of`).
+        part: (i, n) gives of each batch the rows of the i-th of n workers
+            (`seqvae.replicas.rows_of`).
         """
         order = np.arange(self._count)
         if self._shuffle:
@@ -56,7 +69,8 @@ class Batches:
 
         steps = tf.data.Dataset.range(skip, len(self), output_type=tf.int32)
         batches = steps.map(batch, num_parallel_calls=1, deterministic=True).prefetch(2)
-        # Nothing is left to tune, and the tuner's thread holds up the end of every epoch by seconds.
+        # Nothing is left to tune, and the tuner's thread holds up the end of every epoch by
+        # seconds.
         options = tf.data.Options()
         options.autotune.enabled = False
         return batches.with_options(options)

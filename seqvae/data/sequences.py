@@ -1,4 +1,5 @@
-"""Sequences of frames in memory, and their `.npz` files: checked when they are read, whole when they are written."""
+"""Sequences of frames in memory, and their `.npz` files: checked when they are read, whole when
+they are written."""
 
 import zlib
 from collections.abc import Sequence
@@ -18,7 +19,8 @@ class Sequences:
     """N sequences of T frames.
 
     images: [N, T, H, W] or [N, T, H, W, C], uint8 (0 to 255), bool, or floats in [0, 1].
-    mask: [N, T], 1 = observed, 0 = missing; None if nothing is missing. A missing frame may hold NaN.
+    mask: [N, T], 1 = observed, 0 = missing; None if nothing is missing. A missing frame may hold
+    NaN.
     controls: [N, T, dim_u] float32, what acted on the step into each frame; None without.
     state: [N, T, S] float32, the simulator's own; None without. No model sees it.
     source: where it came from, for messages.
@@ -52,13 +54,16 @@ class Sequences:
 
     def with_mask(self, mask: np.ndarray) -> "Sequences":
         """The same frames, observed only where they were and `mask` [N, T] is 1."""
-        return replace(self, mask=np.asarray(mask, np.float32) * (1.0 if self.mask is None else self.mask))
+        return replace(
+            self, mask=np.asarray(mask, np.float32) * (1.0 if self.mask is None else self.mask)
+        )
 
     def split(self, test_fraction: float, seed: int) -> tuple["Sequences", "Sequences"]:
         """Training and test sequences, drawn apart at random; at least one of each."""
         if len(self) < 2:
             raise DataError(
-                f"{self.source}: one sequence cannot be split into training and test data. Cut it into several, or "
+                f"{self.source}: one sequence cannot be split into training and test data. Cut it "
+                "into several, or "
                 "give a separate test file (NAME_test.npz beside NAME.npz)."
             )
         order = np.random.default_rng([seed, len(self)]).permutation(len(self))
@@ -79,11 +84,13 @@ class Sequences:
 
 
 def load(path: str | Path) -> Sequences:
-    """Reads `path`, or its shards `NAME-00000-of-0000N.npz` ... where it has been written in shards.
+    """Reads `path`, or its shards `NAME-00000-of-0000N.npz` ... where it has been written in
+    shards.
 
     Raises:
         FileNotFoundError: neither the file nor a full set of shards is there.
-        DataError: the file is truncated, no `.npz`, without `images`, or holds what no model can use.
+        DataError: the file is truncated, no `.npz`, without `images`, or holds what no model can
+            use.
     """
     path = Path(path)
     if path.is_file():
@@ -99,7 +106,8 @@ def sequences_of(arrays: dict[str, np.ndarray], path: Path) -> Sequences:
     images = arrays["images"]
     if images.dtype == np.uint8 and images.size and images.max() == 1:
         raise DataError(
-            f"{path}: images are uint8 with no value above 1; uint8 is read as 0 to 255. Save one-bit frames as bool, "
+            f"{path}: images are uint8 with no value above 1; uint8 is read as 0 to 255. Save "
+            "one-bit frames as bool, "
             "or multiply by 255."
         )
     return Sequences(**arrays, source=str(path))
@@ -109,13 +117,16 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     try:
         file = np.load(path, allow_pickle=False)
         if not isinstance(file, np.lib.npyio.NpzFile):
-            raise DataError(f"{path}: a single .npy array, expected a .npz with the array `images`.")
+            raise DataError(
+                f"{path}: a single .npy array, expected a .npz with the array `images`."
+            )
         with file:
             names = set(file.files)
             if "images" not in names:
                 raise DataError(
                     f"{path}: no array `images` in it, only {sorted(names)}. Save the frames with "
-                    "np.savez_compressed(path, images=frames), frames [N, T, H, W] or [N, T, H, W, C]."
+                    "np.savez_compressed(path, images=frames), frames [N, T, H, W] or [N, T, H, W, "
+                    "C]."
                 )
             return {name: file[name] for name in _NAMES if name in names}
     except DataError:
@@ -125,19 +136,23 @@ def _read(path: Path) -> dict[str, np.ndarray]:
             raise DataError(
                 f"{path}: not a .npz of plain arrays ({error}). Save it with np.savez_compressed."
             ) from error
-        raise DataError(f"{path}: not a readable .npz file, it may be truncated ({error}). Write it again.") from error
+        raise DataError(
+            f"{path}: not a readable .npz file, it may be truncated ({error}). Write it again."
+        ) from error
 
 
 def _check(data: Sequences) -> None:
     images, where = data.images, data.source
     if images.ndim not in (4, 5):
         raise DataError(
-            f"{where}: images has the shape {images.shape}, expected [N, T, H, W] or [N, T, H, W, C]: sequences, "
+            f"{where}: images has the shape {images.shape}, expected [N, T, H, W] or [N, T, H, W, "
+            "C]: sequences, "
             "frames, rows, columns, channels."
         )
     if 0 in images.shape:
         raise DataError(
-            f"{where}: images has the shape {images.shape}: empty. Give at least one sequence of one frame."
+            f"{where}: images has the shape {images.shape}: empty. Give at least one sequence of "
+            "one frame."
         )
     count = images.shape[:2]
     if data.mask is not None:
@@ -145,7 +160,10 @@ def _check(data: Sequences) -> None:
     for name in ("controls", "state"):
         value = getattr(data, name)
         if value is not None and (value.ndim != 3 or value.shape[:2] != count):
-            raise DataError(f"{where}: {name} has the shape {value.shape}, expected {[*count, 'size']} to fit images.")
+            raise DataError(
+                f"{where}: {name} has the shape {value.shape}, expected {[*count, 'size']} to fit "
+                "images."
+            )
         if value is not None and not np.isfinite(value).all():
             raise DataError(f"{where}: {name} holds NaN or infinity; every value must be finite.")
     _check_values(images, data.mask, where)
@@ -153,13 +171,16 @@ def _check(data: Sequences) -> None:
 
 def _check_mask(data: Sequences, mask: np.ndarray, count: tuple[int, ...]) -> None:
     if mask.shape != count:
-        raise DataError(f"{data.source}: mask has the shape {mask.shape}, expected {list(count)} to fit images.")
+        raise DataError(
+            f"{data.source}: mask has the shape {mask.shape}, expected {list(count)} to fit images."
+        )
     if not np.isin(mask, (0, 1)).all():
         raise DataError(f"{data.source}: mask must hold 1 (observed) and 0 (missing) only.")
     blind = np.flatnonzero(~(mask > 0).any(axis=1))
     if len(blind):
         raise DataError(
-            f"{data.source}: mask has no observed frame in {len(blind)} sequences, the first is {blind[0]}. "
+            f"{data.source}: mask has no observed frame in {len(blind)} sequences, the first is "
+            f"{blind[0]}. "
             "1 means observed, 0 missing; leave out sequences that were never observed."
         )
 
@@ -168,17 +189,23 @@ def _check_values(images: np.ndarray, mask: np.ndarray | None, where: str) -> No
     if images.dtype in (bool, np.uint8):
         return
     if not np.issubdtype(images.dtype, np.floating):
-        raise DataError(f"{where}: images are {images.dtype}, expected uint8, bool, or floats in [0, 1].")
-    for first in range(0, len(images), 256):  # in slices: a mask of the whole array would double the memory
+        raise DataError(
+            f"{where}: images are {images.dtype}, expected uint8, bool, or floats in [0, 1]."
+        )
+    for first in range(
+        0, len(images), 256
+    ):  # in slices: a mask of the whole array would double the memory
         part = images[first : first + 256]
         seen = part if mask is None else part[mask[first : first + 256] > 0]
         if np.isnan(seen).any():
             raise DataError(
-                f"{where}: NaN in an observed frame (sequences {first} to {first + len(part) - 1}). Set the mask to 0 "
+                f"{where}: NaN in an observed frame (sequences {first} to "
+                f"{first + len(part) - 1}). Set the mask to 0 "
                 "where a frame is missing."
             )
         if seen.size and (seen.min() < 0 or seen.max() > 1):
             raise DataError(
-                f"{where}: observed frames hold values from {seen.min():g} to {seen.max():g}, expected [0, 1]. Divide "
+                f"{where}: observed frames hold values from {seen.min():g} to {seen.max():g}, "
+                "expected [0, 1]. Divide "
                 "by the largest value, or save uint8."
             )

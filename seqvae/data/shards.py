@@ -1,7 +1,9 @@
-"""Datasets in shards: many `.npz` files with an index, read when they are asked for: a dataset need not fit into memory.
+"""Datasets in shards: many `.npz` files with an index, read when they are asked for: a dataset need
+not fit into memory.
 
-In a file every array has the same first axis, its entries: the sequences of a world, the steps of an episode, the frames of a
-session. Any number of processes write files; whoever opens the set writes its index: counts, shapes, types, checksums.
+In a file every array has the same first axis, its entries: the sequences of a world, the steps of
+an episode, the frames of a session. Any number of processes write files; whoever opens the set
+writes its index: counts, shapes, types, checksums.
 """
 
 import hashlib
@@ -24,7 +26,8 @@ _FORMAT = 1
 
 @dataclass(frozen=True)
 class Shards:
-    """The files of a dataset. They are read when they are asked for; the index, when the set is opened.
+    """The files of a dataset. They are read when they are asked for; the index, when the set is
+    opened.
 
     paths: of the files, in the order of their names; lengths: [N] entries of each.
     shapes, types: of one entry of each array, by the array's name; every file has the same.
@@ -56,21 +59,30 @@ class Shards:
             with np.load(path, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in (self.shapes if names is None else names)}
         except NPZ_ERRORS as error:
-            raise DataError(f"{path}: not a readable .npz, it may be truncated ({error}). Make it again.") from error
+            raise DataError(
+                f"{path}: not a readable .npz, it may be truncated ({error}). Make it again."
+            ) from error
         for name, value in arrays.items():
             if value.shape != (self.lengths[i], *self.shapes[name]):
                 raise DataError(
-                    f"{path}: {name} is {value.shape}, it was {(self.lengths[i], *self.shapes[name])} when the dataset was "
+                    f"{path}: {name} is {value.shape}, it was "
+                    f"{(self.lengths[i], *self.shapes[name])} when the dataset was "
                     "opened. Do not write into a dataset while it is trained on."
                 )
             if self.checksums[i].get(name, "") not in ("", array_digest(value)):
-                raise DataError(f"{path}: the checksum of {name} does not fit, the file was altered. Make it again.")
+                raise DataError(
+                    f"{path}: the checksum of {name} does not fit, the file was altered. Make it "
+                    "again."
+                )
         return arrays
 
     def take(self, indices: Iterable[int]) -> "Shards":
         """The files at `indices`."""
         indices = list(indices)
-        paths, lengths = tuple(self.paths[i] for i in indices), tuple(self.lengths[i] for i in indices)
+        paths, lengths = (
+            tuple(self.paths[i] for i in indices),
+            tuple(self.lengths[i] for i in indices),
+        )
         checksums = tuple(self.checksums[i] for i in indices)
         return Shards(paths, lengths, self.shapes, self.types, checksums)
 
@@ -78,14 +90,16 @@ class Shards:
         """Training and test files, drawn apart at random; at least one of each."""
         if len(self) < 2:
             raise DataError(
-                f"{self.paths[0].parent}: one file cannot be split into training and test data. Make a second one."
+                f"{self.paths[0].parent}: one file cannot be split into training and test data. "
+                "Make a second one."
             )
         order = np.random.default_rng([seed, len(self)]).permutation(len(self))
         test = min(max(1, round(test_fraction * len(self))), len(self) - 1)
         return self.take(sorted(order[test:])), self.take(sorted(order[:test]))
 
     def fingerprint(self) -> str:
-        """Tells these files from others by their names, lengths and sizes on disk; contents are not read."""
+        """Tells these files from others by their names, lengths and sizes on disk; contents are not
+        read."""
         checksum = 0
         for path, length in zip(self.paths, self.lengths, strict=True):
             checksum = zlib.crc32(f"{path.name} {length} {path.stat().st_size}".encode(), checksum)
@@ -105,7 +119,8 @@ def shard_path(path: str | Path, shard: int, shards: int) -> Path:
 
 
 def part_of(numbers: range, shard: int | None, shards: int) -> range:
-    """Of numbered files those that one of `shards` processes makes: every so many-th from `shard` on; None: all.
+    """Of numbered files those that one of `shards` processes makes: every so many-th from `shard`
+    on; None: all.
 
     Raises:
         ValueError: shard is none of 0 to shards - 1.
@@ -122,10 +137,11 @@ def shard_files(path: str | Path) -> list[Path]:
 
 
 def open_shards(source: str | Path, needed: dict[str, str], *, at_least: int = 1) -> Shards:
-    """Opens a dataset: the `.npz` files of a folder, or the shards NAME-00000-of-0000N.npz ... of DIR/NAME.npz.
+    """Opens a dataset: the `.npz` files of a folder, or the shards NAME-00000-of-0000N.npz ... of
+    DIR/NAME.npz.
 
-    An index, `index.json` or `NAME.index.json`, saves opening every file; it is written where it is missing or out of date
-    and the folder can be written.
+    An index, `index.json` or `NAME.index.json`, saves opening every file; it is written where it is
+    missing or out of date and the folder can be written.
 
     Args:
         needed: names of arrays that every file must have, each with what it is, for the error.
@@ -133,8 +149,8 @@ def open_shards(source: str | Path, needed: dict[str, str], *, at_least: int = 1
 
     Raises:
         FileNotFoundError: no such folder, or no file in it.
-        DataError: a shard is missing; a file is damaged, lacks an array, is too short, or its arrays do not fit each other or
-            the first file's; the message names the file.
+        DataError: a shard is missing; a file is damaged, lacks an array, is too short, or its
+            arrays do not fit each other or the first file's; the message names the file.
     """
     source = Path(source)
     paths, index = _files(source)
@@ -146,9 +162,12 @@ def open_shards(source: str | Path, needed: dict[str, str], *, at_least: int = 1
         _check(path, entry, paths[0], entries[0], needed, at_least)
     first = entries[0]
     return Shards(
-        tuple(paths), tuple(e.length for e in entries), {name: shape[1:] for name, shape in first.shapes.items()},
-        first.types, tuple(e.checksums for e in entries),
-    )  # fmt: skip
+        tuple(paths),
+        tuple(e.length for e in entries),
+        {name: shape[1:] for name, shape in first.shapes.items()},
+        first.types,
+        tuple(e.checksums for e in entries),
+    )
 
 
 class _Entry(NamedTuple):
@@ -169,33 +188,56 @@ def _files(source: Path) -> tuple[list[Path], Path]:
     if source.suffix != ".npz":
         paths = sorted(path for path in source.glob("*.npz") if not path.name.startswith("."))
         if not paths:
-            raise FileNotFoundError(f"{source}: {'no files (*.npz) in it' if source.is_dir() else 'no such folder'}.")
+            raise FileNotFoundError(
+                f"{source}: {'no files (*.npz) in it' if source.is_dir() else 'no such folder'}."
+            )
         return paths, source / "index.json"
     found = shard_files(source)
     if not found:
-        raise FileNotFoundError(f"{source}: no such file, and no shards {source.stem}-00000-of-*.npz beside it.")
+        raise FileNotFoundError(
+            f"{source}: no such file, and no shards {source.stem}-00000-of-*.npz beside it."
+        )
     shards = int(found[0].stem[-5:])
     missing = [p.name for i in range(shards) if (p := shard_path(source, i, shards)) not in found]
     if missing or len(found) != shards:
         raise DataError(
-            f"{source}: expected exactly the {shards} shards of one set, missing {missing or 'none'}, "
-            f"found {[p.name for p in found]}. Make the missing ones or remove those of another set."
+            f"{source}: expected exactly the {shards} shards of one set, missing "
+            f"{missing or 'none'}, "
+            f"found {[p.name for p in found]}. Make the missing ones or remove those of another "
+            "set."
         )
     return found, source.with_suffix(".index.json")
 
 
-def _check(path: Path, entry: _Entry, first_path: Path, first: _Entry, needed: dict[str, str], at_least: int) -> None:
+def _check(
+    path: Path,
+    entry: _Entry,
+    first_path: Path,
+    first: _Entry,
+    needed: dict[str, str],
+    at_least: int,
+) -> None:
     missing = [f"{name} ({what})" for name, what in needed.items() if name not in entry.shapes]
     if missing:
-        raise DataError(f"{path}: no array {', '.join(missing)}; it has {', '.join(sorted(entry.shapes)) or 'none'}.")
+        raise DataError(
+            f"{path}: no array {', '.join(missing)}; it has "
+            f"{', '.join(sorted(entry.shapes)) or 'none'}."
+        )
     lengths = {name: shape[0] if shape else 0 for name, shape in entry.shapes.items()}
     if len(set(lengths.values())) > 1:
-        raise DataError(f"{path}: arrays of different lengths, {lengths}; expected one entry a step in each.")
+        raise DataError(
+            f"{path}: arrays of different lengths, {lengths}; expected one entry a step in each."
+        )
     if entry.length < at_least:
-        raise DataError(f"{path}: {entry.length} steps; expected at least {at_least}. Leave the file out.")
+        raise DataError(
+            f"{path}: {entry.length} steps; expected at least {at_least}. Leave the file out."
+        )
     here, there = ({n: (s[1:], e.types[n]) for n, s in e.shapes.items()} for e in (entry, first))
     if here != there:
-        raise DataError(f"{path}: an entry has the shapes and types {here}, those of {first_path.name} are {there}.")
+        raise DataError(
+            f"{path}: an entry has the shapes and types {here}, those of {first_path.name} are "
+            f"{there}."
+        )
 
 
 def _entry(path: Path) -> _Entry:
@@ -207,19 +249,27 @@ def _entry(path: Path) -> _Entry:
                 name = member.removesuffix(".npy")
                 if name == _CHECKSUMS:
                     with archive.open(member) as file:
-                        checksums = json.loads(str(np.lib.format.read_array(file, allow_pickle=False)))
+                        checksums = json.loads(
+                            str(np.lib.format.read_array(file, allow_pickle=False))
+                        )
                 else:
                     shapes[name], types[name] = _header(archive, member)
         checksums = {str(name): str(value) for name, value in checksums.items()}
     except (*NPZ_ERRORS, AttributeError) as error:
-        raise DataError(f"{path}: not a readable .npz, it may be truncated ({error}). Make it again.") from error
+        raise DataError(
+            f"{path}: not a readable .npz, it may be truncated ({error}). Make it again."
+        ) from error
     return _Entry(shapes, types, checksums)
 
 
 def _header(archive: zipfile.ZipFile, member: str) -> tuple[tuple[int, ...], str]:
     with archive.open(member) as file:
         version = np.lib.format.read_magic(file)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        read = (
+            np.lib.format.read_array_header_1_0
+            if version == (1, 0)
+            else np.lib.format.read_array_header_2_0
+        )
         shape, _, dtype = read(file)
     if dtype.hasobject:
         raise ValueError(f"{member} holds Python objects")
@@ -227,7 +277,8 @@ def _header(archive: zipfile.ZipFile, member: str) -> tuple[tuple[int, ...], str
 
 
 def _from_index(index: Path, paths: list[Path]) -> list[_Entry] | None:
-    """What the index says of the files; None where it is missing, damaged, or not of these files."""
+    """What the index says of the files; None where it is missing, damaged, or not of these
+    files."""
     try:
         saved = json.loads(index.read_text(encoding="utf-8"))
         if saved.pop("sha256") != _digest(saved) or saved["format"] != _FORMAT:
@@ -237,7 +288,10 @@ def _from_index(index: Path, paths: list[Path]) -> list[_Entry] | None:
         types = saved["types"]
         made = []
         for shard in saved["shards"]:
-            shapes = {str(name): (int(shard["entries"]), *map(int, saved["shapes"][name])) for name in types}
+            shapes = {
+                str(name): (int(shard["entries"]), *map(int, saved["shapes"][name]))
+                for name in types
+            }
             made.append(_Entry(shapes, dict(types), dict(shard["sha256"])))
         return made
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
@@ -245,7 +299,8 @@ def _from_index(index: Path, paths: list[Path]) -> list[_Entry] | None:
 
 
 def _write_index(index: Path, paths: list[Path], entries: list[_Entry]) -> None:
-    """Where all files are alike and the folder can be written; without it the next reader looks at every file again."""
+    """Where all files are alike and the folder can be written; without it the next reader looks at
+    every file again."""
     first = entries[0]
     kinds = {json.dumps([{n: s[1:] for n, s in e.shapes.items()}, e.types]) for e in entries}
     lengths = [{shape[0] if shape else None for shape in e.shapes.values()} for e in entries]
@@ -266,5 +321,6 @@ def _digest(value: dict) -> str:
 
 
 def _states(paths: list[Path]) -> list[tuple[str, int, int]]:
-    """By what a file is known to be the one that the index describes: name, bytes, and time of the last change."""
+    """By what a file is known to be the one that the index describes: name, bytes, and time of the
+    last change."""
     return [(path.name, (stat := path.stat()).st_size, stat.st_mtime_ns) for path in paths]

@@ -30,11 +30,19 @@ class VideoFormat:
 
     def __post_init__(self):
         if self.size is not None and (len(self.size) != 2 or min(self.size) < 1):
-            raise ValueError(f"size: expected height,width of at least one pixel each, got {self.size}.")
-        if self.crop is not None and (len(self.crop) != 4 or min(self.crop[:2]) < 0 or min(self.crop[2:]) < 1):
-            raise ValueError(f"crop: expected top,left,height,width in pixels inside the frame, got {self.crop}.")
+            raise ValueError(
+                f"size: expected height,width of at least one pixel each, got {self.size}."
+            )
+        if self.crop is not None and (
+            len(self.crop) != 4 or min(self.crop[:2]) < 0 or min(self.crop[2:]) < 1
+        ):
+            raise ValueError(
+                f"crop: expected top,left,height,width in pixels inside the frame, got {self.crop}."
+            )
         if self.frame_step < 1:
-            raise ValueError(f"frame_step: expected an integer of at least 1, got {self.frame_step!r}.")
+            raise ValueError(
+                f"frame_step: expected an integer of at least 1, got {self.frame_step!r}."
+            )
 
 
 def video_files(folder: str | Path) -> list[Path]:
@@ -44,7 +52,9 @@ def video_files(folder: str | Path) -> list[Path]:
         raise FileNotFoundError(f"{folder}: no such folder.")
     found = sorted(path for path in folder.iterdir() if path.suffix.lower() in ENDINGS)
     if not found:
-        raise FileNotFoundError(f"{folder}: no video in it. Expected files that end in {', '.join(ENDINGS)}.")
+        raise FileNotFoundError(
+            f"{folder}: no video in it. Expected files that end in {', '.join(ENDINGS)}."
+        )
     return found
 
 
@@ -54,14 +64,19 @@ def read_video(path: str | Path, form: VideoFormat) -> np.ndarray:
     Raises:
         DataError: the file holds no video that can be read, or the crop leaves its frame.
     """
-    frames = [_convert(frame, form, path) for i, frame in enumerate(_frames(Path(path))) if i % form.frame_step == 0]
+    frames = [
+        _convert(frame, form, path)
+        for i, frame in enumerate(_frames(Path(path)))
+        if i % form.frame_step == 0
+    ]
     if not frames:
         raise DataError(f"{path}: no frame in it.")
     return np.stack(frames)
 
 
 def cut(video: np.ndarray, steps: int, stride: int | None = None) -> np.ndarray:
-    """[T, ...] -> [N, steps, ...]: one sequence every `stride` frames (None: one after another); a rest is left out."""
+    """[T, ...] -> [N, steps, ...]: one sequence every `stride` frames (None: one after another); a
+    rest is left out."""
     stride = steps if stride is None else stride
     if steps < 1 or stride < 1:
         raise ValueError(f"steps={steps}, stride={stride}: expected integers of at least 1.")
@@ -74,25 +89,43 @@ def cut(video: np.ndarray, steps: int, stride: int | None = None) -> np.ndarray:
 
 
 def _frames(path: Path) -> Iterator[np.ndarray]:
-    options = dict(plugin="pillow", mode="RGB") if path.suffix.lower() == ".gif" else dict(plugin="FFMPEG")
+    options = (
+        dict(plugin="pillow", mode="RGB")
+        if path.suffix.lower() == ".gif"
+        else dict(plugin="FFMPEG")
+    )
     try:
         yield from imageio.imiter(path, **options)
-    except (OSError, ValueError, RuntimeError, IndexError, StopIteration, SyntaxError, EOFError) as error:
+    except (
+        OSError,
+        ValueError,
+        RuntimeError,
+        IndexError,
+        StopIteration,
+        SyntaxError,
+        EOFError,
+    ) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
-        raise DataError(f"{path}: not a video that can be read; it may be truncated ({reason}).") from error
+        raise DataError(
+            f"{path}: not a video that can be read; it may be truncated ({reason})."
+        ) from error
 
 
 def _convert(frame: np.ndarray, form: VideoFormat, path) -> np.ndarray:
     if form.crop is not None:
         top, left, height, width = form.crop
         if top + height > frame.shape[0] or left + width > frame.shape[1]:
-            raise DataError(f"{path}: crop {form.crop} leaves its frames of {frame.shape[0]}x{frame.shape[1]} pixels.")
+            raise DataError(
+                f"{path}: crop {form.crop} leaves its frames of {frame.shape[0]}x{frame.shape[1]} "
+                "pixels."
+            )
         frame = frame[top : top + height, left : left + width]
     picture = Image.fromarray(frame).convert("RGB" if form.colour else "L")
     if form.size is not None:
         height, width = form.size
         picture = picture.resize(
-            (width, height), Image.Resampling.BOX if _shrinks(frame, form.size) else Image.Resampling.BICUBIC
+            (width, height),
+            Image.Resampling.BOX if _shrinks(frame, form.size) else Image.Resampling.BICUBIC,
         )
     return np.asarray(picture)
 

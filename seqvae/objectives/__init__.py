@@ -5,4 +5,13 @@ from seqvae.objectives.gaussian import bounded, gaussian_kl
 from seqvae.objectives.kl_weight import KLWeight
 from seqvae.objectives.means import weighted_mean
 
-__all__ = ["KLAnnealing", "KLWeight", "bounded", "cyclical", "gaussian_kl", "linear", "sigmoid", "weighted_mean"]
+__all__ = [
+    "KLAnnealing",
+    "KLWeight",
+    "bounded",
+    "cyclical",
+    "gaussian_kl",
+    "linear",
+    "sigmoid",
+    "weighted_mean",
+]

@@ -1,4 +1,5 @@
-"""Weights of the KL over epochs: it joins the objective slowly, so that the code is used before it is paid for."""
+"""Weights of the KL over epochs: it joins the objective slowly, so that the code is used before it
+is paid for."""
 
 import math
 from collections.abc import Callable
@@ -7,7 +8,8 @@ import keras
 
 
 def linear(start: int, epochs: int) -> Callable[[int], float]:
-    """0 before epoch `start` (counted from 0), then rising evenly to 1 in `epochs` epochs (Bowman et al. 2016).
+    """0 before epoch `start` (counted from 0), then rising evenly to 1 in `epochs` epochs (Bowman
+    et al. 2016).
 
     >>> [linear(1, 4)(epoch) for epoch in range(6)]
     [0.0, 0.0, 0.25, 0.5, 0.75, 1.0]
@@ -24,7 +26,8 @@ def sigmoid(middle: int, epochs: int) -> Callable[[int], float]:
 
 
 def cyclical(period: int, rising: float = 0.5) -> Callable[[int], float]:
-    """From 0 to 1 again and again: rising evenly in the first `rising` share of each `period` (Fu et al. 2019).
+    """From 0 to 1 again and again: rising evenly in the first `rising` share of each `period` (Fu
+    et al. 2019).
 
     >>> [cyclical(4)(epoch) for epoch in range(6)]
     [0.0, 0.5, 1.0, 1.0, 0.0, 0.5]
@@ -38,33 +41,42 @@ def cyclical(period: int, rising: float = 0.5) -> Callable[[int], float]:
 class KLAnnealing(keras.callbacks.Callback):
     """Sets the weight of the KL before every epoch of `fit`.
 
-    The model has a scalar variable `kl_weight`. Its `objective` reads it at every step, so a new value needs no retracing.
+    The model has a scalar variable `kl_weight`. Its `objective` reads it at every step, so a new
+    value needs no retracing.
 
     Args:
-        schedule: from the number of an epoch, counted from 0, to the weight, at least 0: `linear`, `sigmoid`, `cyclical`, or
-            a function of yours.
+        schedule: from the number of an epoch, counted from 0, to the weight, at least 0: `linear`,
+            `sigmoid`, `cyclical`, or a function of yours.
 
     Raises:
-        ValueError: `schedule` is no function; in `fit`: the model has no such variable, or a weight is below 0 or not finite.
+        ValueError: `schedule` is no function; in `fit`: the model has no such variable, or a weight
+            is below 0 or not finite.
     """
 
     def __init__(self, schedule: Callable[[int], float]):
         super().__init__()
         if not callable(schedule):
-            raise ValueError(f"schedule: expected a function of the epoch, such as linear(0, 10), got {schedule!r}.")
+            raise ValueError(
+                "schedule: expected a function of the epoch, such as linear(0, 10), got "
+                f"{schedule!r}."
+            )
         self._schedule = schedule
 
     def on_train_begin(self, logs: dict | None = None):
         if not hasattr(getattr(self.model, "kl_weight", None), "assign"):
             raise ValueError(
-                f"KLAnnealing: expected a model with a variable `kl_weight`, {type(self.model).__name__} has none. Make "
-                "`seqvae.objectives.KLWeight().variable` one, and multiply the KL by it in the model's `objective`."
+                "KLAnnealing: expected a model with a variable `kl_weight`, "
+                f"{type(self.model).__name__} has none. Make "
+                "`seqvae.objectives.KLWeight().variable` one, and multiply the KL by it in the "
+                "model's `objective`."
             )
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None):
         weight = float(self._schedule(epoch))
         if not 0.0 <= weight < math.inf:
-            raise ValueError(f"schedule: expected a weight of at least 0, got {weight} for epoch {epoch}.")
+            raise ValueError(
+                f"schedule: expected a weight of at least 0, got {weight} for epoch {epoch}."
+            )
         self.model.kl_weight.assign(weight)
 
 

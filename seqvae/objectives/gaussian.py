@@ -6,15 +6,17 @@ import tensorflow as tf
 
 
 def gaussian_kl(mean: tf.Tensor, logvar: tf.Tensor) -> tf.Tensor:
-    """KL(N(mean, exp(logvar)) || N(0, 1)) in nats, elementwise (Kingma and Welling 2014, appendix B)."""
+    """KL(N(mean, exp(logvar)) || N(0, 1)) in nats, elementwise (Kingma and Welling 2014, appendix
+    B)."""
     return 0.5 * (tf.square(mean) + tf.exp(logvar) - 1.0 - logvar)
 
 
 def bounded(x: tf.Tensor, low: float, high: float) -> tf.Tensor:
     """x clipped to [low, high], elementwise, so that exp(x) stays finite.
 
-    The gradient is that of x, except where x is outside and descent would lead further out: there it is 0. A plain clip
-    has no gradient outside at all, and what has once left would never come back.
+    The gradient is that of x, except where x is outside and descent would lead further out: there
+    it is 0. A plain clip has no gradient outside at all, and what has once left would never come
+    back.
     """
 
     @tf.custom_gradient

@@ -6,4 +6,14 @@ from seqvae.physics.recording import Split, record
 from seqvae.physics.simulation import Motion, simulate
 from seqvae.physics.worlds import WORLDS, Paddles, World
 
-__all__ = ["WORLDS", "Motion", "Paddles", "Split", "World", "record", "simulate", "write_dataset", "write_episode"]
+__all__ = [
+    "WORLDS",
+    "Motion",
+    "Paddles",
+    "Split",
+    "World",
+    "record",
+    "simulate",
+    "write_dataset",
+    "write_episode",
+]

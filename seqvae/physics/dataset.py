@@ -21,29 +21,43 @@ def write_dataset(
     shards: int = 1,
     shard: int | None = None,
 ) -> list[Path]:
-    """Records the training and the test sequences of a world, with a progress bar; returns the paths written.
+    """Records the training and the test sequences of a world, with a progress bar; returns the
+    paths written.
 
     Args:
         test_sequences: 0 writes no test file.
         shards: cut each set into this many files, `shard` (None: all) the ones to make here.
     """
     numbers = part_of(range(shards), shard, shards)
-    sets = [(Split.TRAIN, sequences, f"{world.name}.npz"), (Split.TEST, test_sequences, f"{world.name}_test.npz")]
+    sets = [
+        (Split.TRAIN, sequences, f"{world.name}.npz"),
+        (Split.TEST, test_sequences, f"{world.name}_test.npz"),
+    ]
     written = []
-    with Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()) as bar:
+    with Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    ) as bar:
         for split, count, name in sets:
             if split is Split.TEST and count == 0:
                 continue
             if shards > count:
-                raise ValueError(f"shards={shards}: more shards than the {count} sequences of {name}.")
+                raise ValueError(
+                    f"shards={shards}: more shards than the {count} sequences of {name}."
+                )
             for i in numbers:
                 first, last = count * i // shards, count * (i + 1) // shards
                 path = Path(out) / name if shards == 1 else shard_path(Path(out) / name, i, shards)
                 task = bar.add_task(path.name, total=last - first)
                 arrays = record(
-                    world, sequences=last - first, first=first, steps=steps, seed=seed, split=split, workers=workers,
+                    world,
+                    sequences=last - first,
+                    first=first,
+                    steps=steps,
+                    seed=seed,
+                    split=split,
+                    workers=workers,
                     progress=lambda done, task=task: bar.advance(task, done),
-                )  # fmt: skip
+                )
                 (save if shards == 1 else write_shard)(path, arrays)
                 written.append(path)
     return written

@@ -1,4 +1,5 @@
-"""pygame draws: from a motion to frames, off-screen, as the original's debug drawer did, less its debug marks."""
+"""pygame draws: from a motion to frames, off-screen, as the original's debug drawer did, less its
+debug marks."""
 
 import os
 
@@ -12,11 +13,19 @@ import pygame
 
 WHITE = (255, 255, 255)
 # Okabe and Ito's palette: told apart by colour-blind readers, bright on black.
-BALL_COLOURS = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (213, 94, 0), (204, 121, 167))
+BALL_COLOURS = (
+    (230, 159, 0),
+    (86, 180, 233),
+    (0, 158, 115),
+    (240, 228, 66),
+    (213, 94, 0),
+    (204, 121, 167),
+)
 
 
 class Painter:
-    """Draws motions of one world. It keeps one tall surface, a row of frames, so a sequence is copied out once."""
+    """Draws motions of one world. It keeps one tall surface, a row of frames, so a sequence is
+    copied out once."""
 
     def __init__(self, world: World, steps: int):
         self._world = world
@@ -28,7 +37,8 @@ class Painter:
             pygame.draw.aalines(self._background, WHITE, False, [self._pixel(a), self._pixel(b)])
 
     def frames(self, motion: Motion) -> np.ndarray:
-        """[T, H, W] uint8 of 0 and 255, or [T, H, W, 3] uint8 in colour. Row 0 is the top; y points up.
+        """[T, H, W] uint8 of 0 and 255, or [T, H, W, 3] uint8 in colour. Row 0 is the top; y points
+        up.
 
         In grey, every pixel the pen touches is fully on: the original's loader binarised at > 0.
         """
@@ -54,5 +64,7 @@ class Painter:
         if paddles is None:
             return
         for x, y in zip((paddles.left_x, paddles.right_x), heights, strict=True):
-            start, end = (self._pixel((x, y + end)) for end in (paddles.half_length, -paddles.half_length))
+            start, end = (
+                self._pixel((x, y + end)) for end in (paddles.half_length, -paddles.half_length)
+            )
             pygame.draw.line(frame, WHITE, start, end, max(1, round(2 * paddles.thickness)))

@@ -20,18 +20,26 @@ class FileSettings(Settings):
     workers: int = setting(os.cpu_count() or 1, "processes; the files do not depend on it")
     shards: int = setting(1, "cut each set into this many files")
     shard: int | None = setting(None, "make only this shard (0 to shards - 1)")
-    preview: bool = setting(False, "also write WORLD.gif and WORLD.png, the first sequences to look at")
+    preview: bool = setting(
+        False, "also write WORLD.gif and WORLD.png, the first sequences to look at"
+    )
 
 
 @group("The world; default: as its name says")
 class WorldSettings(Settings):
-    scale: int = setting(1, "resolution: 1 draws 32x32 pixels, 2 draws 64x64; every length grows with it")
+    scale: int = setting(
+        1, "resolution: 1 draws 32x32 pixels, 2 draws 64x64; every length grows with it"
+    )
     dt: float | None = setting(None, "time units from frame to frame")
     radius: float | None = setting(None, "radius of a ball in pixels, before scaling")
-    speed_limits: str | None = setting(None, "low,high of the first speed, pixels per time unit, before scaling")
+    speed_limits: str | None = setting(
+        None, "low,high of the first speed, pixels per time unit, before scaling"
+    )
     angle_limits: str | None = setting(None, "low,high of the first direction in degrees")
     gravity: str | None = setting(None, "x,y of the acceleration, y up, before scaling")
-    start_spread: float | None = setting(None, "standard deviation of the first position in pixels, before scaling")
+    start_spread: float | None = setting(
+        None, "standard deviation of the first position in pixels, before scaling"
+    )
     balls: int | None = setting(None, "number of balls")
     push: float | None = setting(
         None, "standard deviation of the recorded random force, pixels per frame, before scaling"
@@ -62,7 +70,8 @@ Worlds: {", ".join(WORLDS)}. Sequence i depends on the seed and on i alone.""",
 def run(name: str, s: MakeDataSettings) -> None:
     """Writes the files of the world called `name`."""
     options = {
-        key: getattr(s, key) for key in ("sequences", "test_sequences", "steps", "seed", "workers", "shards", "shard")
+        key: getattr(s, key)
+        for key in ("sequences", "test_sequences", "steps", "seed", "workers", "shards", "shard")
     }
     paths = write_dataset(_world(name, s), s.out, **options)
     paths += _preview(paths[0]) if s.preview else []
@@ -86,7 +95,9 @@ def _pair(name: str, text: str) -> tuple[float, float]:
     try:
         low, high = map(float, text.split(","))
     except ValueError:
-        raise ValueError(f"--{name}: expected two numbers with a comma between them, got {text}.") from None
+        raise ValueError(
+            f"--{name}: expected two numbers with a comma between them, got {text}."
+        ) from None
     return low, high
 
 
@@ -97,5 +108,10 @@ def _preview(path: Path) -> list[Path]:
     images = load(path).images
     movie, sheet = path.with_suffix(".gif"), path.with_suffix(".png")
     save_video(movie, tile_videos(images[:12]))
-    save_figure(sheet, contact_sheet(images[:8, :10], title=f"{path.stem}: eight sequences, their first ten frames"))
+    save_figure(
+        sheet,
+        contact_sheet(
+            images[:8, :10], title=f"{path.stem}: eight sequences, their first ten frames"
+        ),
+    )
     return [movie, sheet]

@@ -1,4 +1,5 @@
-"""Many sequences of a world, by as many processes as wanted: each depends on the seed and its own index alone."""
+"""Many sequences of a world, by as many processes as wanted: each depends on the seed and its own
+index alone."""
 
 import multiprocessing
 from collections.abc import Callable
@@ -14,7 +15,8 @@ _CHUNK = 100
 
 
 class Split(IntEnum):
-    """Training and test sequences of one seed are different streams; the value enters the random generator."""
+    """Training and test sequences of one seed are different streams; the value enters the random
+    generator."""
 
     TRAIN = 0
     TEST = 1
@@ -33,19 +35,25 @@ def record(
 ) -> dict[str, np.ndarray]:
     """Simulates and draws the sequences `first` to `first + sequences - 1` of a split.
 
-    Sequence i comes from `np.random.default_rng([seed, split, i])`: the arrays are the same, bit for bit, whatever
-    the number of workers and however the range is cut into shards.
+    Sequence i comes from `np.random.default_rng([seed, split, i])`: the arrays are the same, bit
+    for bit, whatever the number of workers and however the range is cut into shards.
 
     Args:
         progress: called with the number of sequences just finished.
 
     Returns:
-        `images`: [sequences, steps, H, W] or [..., 3] uint8; `state`: [sequences, steps, state_size] float32; in worlds
-        with pushes `controls`: [sequences, steps, 2] float32, what acted on the step into each frame.
+        `images`: [sequences, steps, H, W] or [..., 3] uint8; `state`: [sequences, steps,
+        state_size] float32; in worlds
+        with pushes `controls`: [sequences, steps, 2] float32, what acted on the step into each
+        frame.
     """
     for name, value, least in (
-        ("sequences", sequences, 1), ("steps", steps, 1), ("workers", workers, 1), ("seed", seed, 0), ("first", first, 0)
-    ):  # fmt: skip
+        ("sequences", sequences, 1),
+        ("steps", steps, 1),
+        ("workers", workers, 1),
+        ("seed", seed, 0),
+        ("first", first, 0),
+    ):
         if value < least:
             raise ValueError(f"{name}: expected an integer of at least {least}, got {value!r}.")
     jobs = [
@@ -55,7 +63,10 @@ def record(
     arrays, done = {}, 0
     for chunk in _results(jobs, workers):
         if not arrays:
-            arrays = {name: np.empty((sequences, *part.shape[1:]), part.dtype) for name, part in chunk.items()}
+            arrays = {
+                name: np.empty((sequences, *part.shape[1:]), part.dtype)
+                for name, part in chunk.items()
+            }
         count = len(chunk["images"])
         for name, part in chunk.items():
             arrays[name][done : done + count] = part
@@ -77,7 +88,10 @@ def _record_chunk(job) -> dict[str, np.ndarray]:
     world, steps, seed, split, indices = job
     painter = Painter(world, steps)
     motions = [simulate(world, steps, np.random.default_rng([seed, split, i])) for i in indices]
-    arrays = {"images": np.stack([painter.frames(m) for m in motions]), "state": np.stack([m.state for m in motions])}
+    arrays = {
+        "images": np.stack([painter.frames(m) for m in motions]),
+        "state": np.stack([m.state for m in motions]),
+    }
     if world.push:
         arrays["controls"] = np.stack([m.pushes for m in motions]).astype(np.float32)
     return arrays

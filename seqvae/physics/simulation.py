@@ -14,9 +14,12 @@ class Motion(NamedTuple):
     """One simulated sequence.
 
     balls: [T, balls, 4] float64, x, y, vx, vy at the moment the frame is drawn.
-    paddles: [T, 2] float64, heights of the centres of the left and right paddle; [T, 0] in worlds without.
-    pushes: [T, 2] float64, by how much a force changed the balls' velocity from the frame before to this one, x and y in
-        pixels per frame (0 in the first; pymunk moves, then pushes: seen in the next frame); [T, 0] in worlds without.
+    paddles: [T, 2] float64, heights of the centres of the left and right paddle; [T, 0] in worlds
+    without.
+    pushes: [T, 2] float64, by how much a force changed the balls' velocity from the frame before to
+    this one, x and y in
+        pixels per frame (0 in the first; pymunk moves, then pushes: seen in the next frame); [T, 0]
+        in worlds without.
     """
 
     balls: np.ndarray
@@ -27,11 +30,14 @@ class Motion(NamedTuple):
     def state(self) -> np.ndarray:
         """[T, state_size] float32: the balls one after another, then the paddles."""
         steps = len(self.balls)
-        return np.concatenate([self.balls.reshape(steps, -1), self.paddles], axis=1).astype(np.float32)
+        return np.concatenate([self.balls.reshape(steps, -1), self.paddles], axis=1).astype(
+            np.float32
+        )
 
 
 def simulate(world: World, steps: int, rng: np.random.Generator) -> Motion:
-    """Plays `world` for `steps` frames. The space is new each time, so a sequence depends on `rng` alone."""
+    """Plays `world` for `steps` frames. The space is new each time, so a sequence depends on `rng`
+    alone."""
     space = pymunk.Space()
     space.gravity = world.gravity
     for a, b in world.walls:
@@ -63,12 +69,15 @@ def _starts(world: World, rng: np.random.Generator) -> np.ndarray:
     low = world.radius + world.margin
     high = np.array(world.size) - low
     for _ in range(_START_TRIES):
-        starts = np.clip(rng.normal(world.start, world.start_spread, size=(world.balls, 2)), low, high)
+        starts = np.clip(
+            rng.normal(world.start, world.start_spread, size=(world.balls, 2)), low, high
+        )
         gaps = np.linalg.norm(starts[:, None] - starts[None], axis=-1) + np.eye(world.balls) * 1e9
         if gaps.min() > 2 * world.radius:
             return starts
     raise ValueError(
-        f"balls={world.balls}: that many balls of radius {world.radius:g} found no free start in {_START_TRIES} tries. "
+        f"balls={world.balls}: that many balls of radius {world.radius:g} found no free start in "
+        f"{_START_TRIES} tries. "
         "Use fewer or smaller balls, a larger start_spread, or a larger scale."
     )
 
@@ -84,8 +93,9 @@ def _pushes(world: World, steps: int, rng: np.random.Generator) -> np.ndarray:
 def _wall(space: pymunk.Space, world: World, a: np.ndarray, b: np.ndarray) -> pymunk.Segment:
     """A wall whose inner face is the line from a to b and that is solid behind it.
 
-    The original's walls are lines: a ball whose centre crosses one within a step is pushed out on the wrong side
-    (box_gravity lost the ball that way). While the centre stays inside, both bounce it alike.
+    The original's walls are lines: a ball whose centre crosses one within a step is pushed out on
+    the wrong side (box_gravity lost the ball that way). While the centre stays inside, both bounce
+    it alike.
     """
     along = (b - a) / np.linalg.norm(b - a)
     outward = np.array([along[1], -along[0]])
@@ -97,7 +107,9 @@ def _wall(space: pymunk.Space, world: World, a: np.ndarray, b: np.ndarray) -> py
     return wall
 
 
-def _add_ball(space: pymunk.Space, world: World, start: np.ndarray, rng: np.random.Generator) -> pymunk.Body:
+def _add_ball(
+    space: pymunk.Space, world: World, start: np.ndarray, rng: np.random.Generator
+) -> pymunk.Body:
     angle = np.radians(rng.uniform(*world.angle_limits))
     speed = rng.uniform(*world.speed_limits)
     body = pymunk.Body(1.0, pymunk.moment_for_circle(1.0, 0.0, world.radius))
@@ -111,11 +123,14 @@ def _add_ball(space: pymunk.Space, world: World, start: np.ndarray, rng: np.rand
 
 
 def _add_paddles(space: pymunk.Space, world: World) -> list[pymunk.Segment]:
-    """The left and the right paddle, at half the height. Both follow the same ball by the same rule: they move alike."""
+    """The left and the right paddle, at half the height. Both follow the same ball by the same
+    rule: they move alike."""
     if world.paddles is None:
         return []
     start, end = (0.0, world.paddles.half_length), (0.0, -world.paddles.half_length)
-    made = [pymunk.Segment(space.static_body, start, end, world.paddles.thickness) for _ in range(2)]
+    made = [
+        pymunk.Segment(space.static_body, start, end, world.paddles.thickness) for _ in range(2)
+    ]
     for paddle in made:
         paddle.elasticity = world.paddles.elasticity
         space.add(paddle)
@@ -125,7 +140,9 @@ def _add_paddles(space: pymunk.Space, world: World) -> list[pymunk.Segment]:
 
 def _place(paddles: list[pymunk.Segment], height: float, shape: Paddles) -> None:
     for paddle, x in zip(paddles, (shape.left_x, shape.right_x), strict=True):
-        paddle.unsafe_set_endpoints((x, height + shape.half_length), (x, height - shape.half_length))
+        paddle.unsafe_set_endpoints(
+            (x, height + shape.half_length), (x, height - shape.half_length)
+        )
         assert paddle.space is not None
         paddle.space.reindex_shape(paddle)
 

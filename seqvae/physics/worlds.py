@@ -1,4 +1,5 @@
-"""The worlds of Fraccaro et al. 2017, and one with pushes, as values: everything that sets one apart is a field."""
+"""The worlds of Fraccaro et al. 2017, and one with pushes, as values: everything that sets one
+apart is a field."""
 
 from dataclasses import dataclass, field, replace
 
@@ -28,14 +29,17 @@ class World:
         name: what files and messages call it.
         size: width and height of a frame.
         walls: wall segments, each a pair of points.
-        start: mean of a ball's first position; `start_spread` is its standard deviation in x and y. Positions are
-            clipped to stay `radius + 3` pixels (times the scale) inside the frame.
-        speed_limits, angle_limits: the first velocity's uniform ranges, pixels per time unit and degrees.
+        start: mean of a ball's first position; `start_spread` is its standard deviation in x and y.
+            Positions are clipped to stay `radius + 3` pixels (times the scale) inside the frame.
+        speed_limits, angle_limits: the first velocity's uniform ranges, pixels per time unit and
+            degrees.
         dt: time units from one frame to the next, also the physics step.
         balls: number of balls, all alike.
-        push: standard deviation of a random force on all balls, drawn anew for every step and both directions, and recorded
-            as the change of velocity it causes, in pixels per frame. 0: no force.
-        colour: draw each ball in its own colour and record [H, W, 3]; otherwise frames are one-bit grey [H, W].
+        push: standard deviation of a random force on all balls, drawn anew for every step and both
+            directions, and recorded as the change of velocity it causes, in pixels per frame. 0: no
+            force.
+        colour: draw each ball in its own colour and record [H, W, 3]; otherwise frames are one-bit
+            grey [H, W].
     """
 
     name: str
@@ -70,19 +74,23 @@ class World:
         for name, fine in checks.items():
             if not fine:
                 raise ValueError(
-                    f"World {self.name!r}: {name}={getattr(self, name)!r} is out of range. Lengths, dt and the number "
-                    "of balls must be positive, spreads and speeds at least zero, limits given as low, high."
+                    f"World {self.name!r}: {name}={getattr(self, name)!r} is out of range. "
+                    "Lengths, dt and the number "
+                    "of balls must be positive, spreads and speeds at least zero, limits given as "
+                    "low, high."
                 )
         room = min(self.size) - 2 * (self.radius + self.margin)
         if room < 0:
             raise ValueError(
-                f"World {self.name!r}: a ball of radius {self.radius:g} does not fit into a frame of "
+                f"World {self.name!r}: a ball of radius {self.radius:g} does not fit into a frame "
+                "of "
                 f"{self.size[0]}x{self.size[1]} pixels. Use a smaller radius or a larger scale."
             )
 
     @property
     def state_size(self) -> int:
-        """Numbers recorded per frame: x, y, vx, vy of each ball, then the paddles' heights (left, right)."""
+        """Numbers recorded per frame: x, y, vx, vy of each ball, then the paddles' heights (left,
+        right)."""
         return 4 * self.balls + (2 if self.paddles else 0)
 
     @property
@@ -92,7 +100,8 @@ class World:
         return (height, width, 3) if self.colour else (height, width)
 
     def scaled(self, scale: int) -> "World":
-        """The same world drawn `scale` times larger: every length, speed and acceleration grows, time does not."""
+        """The same world drawn `scale` times larger: every length, speed and acceleration grows,
+        time does not."""
         if scale < 1 or scale != int(scale):
             raise ValueError(f"scale: expected an integer of at least 1, got {scale!r}.")
 
@@ -106,8 +115,20 @@ class World:
                 for name in ("left_x", "right_x", "half_length", "thickness", "speed")
             },
         )
-        lengths = ("walls", "size", "start", "start_spread", "speed_limits", "gravity", "radius", "margin", "push")
-        return replace(self, paddles=paddles, **{name: grow(getattr(self, name)) for name in lengths})
+        lengths = (
+            "walls",
+            "size",
+            "start",
+            "start_spread",
+            "speed_limits",
+            "gravity",
+            "radius",
+            "margin",
+            "push",
+        )
+        return replace(
+            self, paddles=paddles, **{name: grow(getattr(self, name)) for name in lengths}
+        )
 
 
 def _closed(*points: Point) -> tuple[tuple[Point, Point], ...]:
@@ -120,10 +141,18 @@ WORLDS: dict[str, World] = {
     world.name: world
     for world in (
         World("box", walls=_SQUARE),
-        World("box_gravity", walls=_SQUARE, gravity=(0.0, -5.0), speed_limits=(5.0, 10.0), start_spread=8.0),
+        World(
+            "box_gravity",
+            walls=_SQUARE,
+            gravity=(0.0, -5.0),
+            speed_limits=(5.0, 10.0),
+            start_spread=8.0,
+        ),
         World(
             "polygon",
-            walls=_closed((3.0, 1.0), (1.0, 15.0), (8.0, 30.0), (25.0, 30.0), (30.0, 8.0), (15.0, 1.0)),
+            walls=_closed(
+                (3.0, 1.0), (1.0, 15.0), (8.0, 30.0), (25.0, 30.0), (30.0, 8.0), (15.0, 1.0)
+            ),
             start_spread=2.5,
         ),
         World(
@@ -138,4 +167,5 @@ WORLDS: dict[str, World] = {
         World("box_push", walls=_SQUARE, speed_limits=(0.0, 10.0), push=0.6),
     )
 }
-"""By name, at 32x32 pixels: the four worlds of the original's data scripts with its parameters, and box_push."""
+"""By name, at 32x32 pixels: the four worlds of the original's data scripts with its parameters, and
+box_push."""

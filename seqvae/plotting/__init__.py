@@ -1,4 +1,5 @@
-"""Arrays in, pictures and videos out. The only place that imports matplotlib; colours are Okabe and Ito's."""
+"""Arrays in, pictures and videos out. The only place that imports matplotlib; colours are Okabe and
+Ito's."""
 
 from seqvae.plotting.curves import metric_curves, published_curves
 from seqvae.plotting.frames import as_pixels, contact_sheet, film_strips

@@ -8,14 +8,17 @@ from seqvae.plotting.colours import BLACK, LINES
 
 
 def metric_curves(lines: list[dict], panels: dict[str, tuple[str, ...]], *, title: str) -> Figure:
-    """The lines of a metrics.jsonl over their `epoch`: a panel for each title, in it the named figures."""
+    """The lines of a metrics.jsonl over their `epoch`: a panel for each title, in it the named
+    figures."""
     figure = Figure(figsize=(3.6 * len(panels), 3.3))
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
     epochs = [line["epoch"] + 1 for line in lines]
     for axis, (panel, names) in zip(axes, panels.items(), strict=True):
         for i, name in enumerate(names):
             values = [line.get(name, np.nan) for line in lines]
-            axis.plot(epochs, values, color=LINES[i], ls=("-", "--", ":")[i % 3], marker=".", label=name)
+            axis.plot(
+                epochs, values, color=LINES[i], ls=("-", "--", ":")[i % 3], marker=".", label=name
+            )
         _cut_the_start(axis)
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.set_title(panel, fontsize=10)
@@ -28,7 +31,8 @@ def metric_curves(lines: list[dict], panels: dict[str, tuple[str, ...]], *, titl
 
 
 def _cut_the_start(axis) -> None:
-    """Limits y to what follows the first tenth of the epochs: the first ones are off by orders of magnitude."""
+    """Limits y to what follows the first tenth of the epochs: the first ones are off by orders of
+    magnitude."""
     curves = [np.asarray(line.get_ydata(), float) for line in axis.lines]
     later = np.concatenate([y[max(1, len(y) // 10) :] for y in curves])
     later = later[np.isfinite(later)]
@@ -38,22 +42,36 @@ def _cut_the_start(axis) -> None:
 
 
 def published_curves(panels: dict[str, dict], *, y_label: str, title: str) -> Figure:
-    """Our curves (coloured, filled marks) beside published ones (grey, open marks) and a baseline (dashed).
+    """Our curves (coloured, filled marks) beside published ones (grey, open marks) and a baseline
+    (dashed).
 
-    panels: x label -> {"ours": {name: (x, y)}, "published": {name: (x, y)}, "baseline": {name: (x, y)}}. Where y of ours is
-    [runs, len(x)], the line is the mean over the runs and the band reaches from the least to the greatest.
+    panels: x label -> {"ours": {name: (x, y)}, "published": {name: (x, y)}, "baseline": {name: (x,
+    y)}}. Where y of ours is [runs, len(x)], the line is the mean over the runs and the band reaches
+    from the least to the greatest.
     """
     figure = Figure(figsize=(5.6 * len(panels), 4.8), layout="constrained")
     axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
     for axis, (x_label, curves) in zip(axes, panels.items(), strict=True):
         for i, (name, (x, y)) in enumerate(curves["ours"].items()):
             runs = np.atleast_2d(y)
-            axis.plot(x, runs.mean(axis=0), color=LINES[i], marker="os^D"[i % 4], ms=5, lw=2, label=name)
+            axis.plot(
+                x, runs.mean(axis=0), color=LINES[i], marker="os^D"[i % 4], ms=5, lw=2, label=name
+            )
             if len(runs) > 1:
-                axis.fill_between(x, runs.min(axis=0), runs.max(axis=0), color=LINES[i], alpha=0.2, lw=0)
+                axis.fill_between(
+                    x, runs.min(axis=0), runs.max(axis=0), color=LINES[i], alpha=0.2, lw=0
+                )
         for i, (name, (x, y)) in enumerate(curves["published"].items()):
             axis.plot(
-                x, y, color="0.5", ls=("-", "--")[i % 2], marker="os"[i % 2], mfc="white", ms=5, lw=1.2, label=name
+                x,
+                y,
+                color="0.5",
+                ls=("-", "--")[i % 2],
+                marker="os"[i % 2],
+                mfc="white",
+                ms=5,
+                lw=1.2,
+                label=name,
             )
         for name, (x, y) in curves["baseline"].items():
             axis.plot(x, y, color=BLACK, ls=":", lw=1.5, label=name)

@@ -7,11 +7,13 @@ from seqvae.plotting.colours import ORANGE
 
 
 def as_pixels(images: np.ndarray) -> np.ndarray:
-    """Frames [..., H, W] or [..., H, W, C], uint8, bool or in [0, 1] -> [..., H, W, 3] uint8. `images.shape[-1]` of 1 or 3
-    is read as channels."""
+    """Frames [..., H, W] or [..., H, W, C], uint8, bool or in [0, 1] -> [..., H, W, 3] uint8.
+    `images.shape[-1]` of 1 or 3 is read as channels."""
     images = np.asarray(images)
     if images.dtype != np.uint8:
-        images = np.round(255 * np.clip(np.nan_to_num(images.astype(np.float64)), 0, 1)).astype(np.uint8)
+        images = np.round(255 * np.clip(np.nan_to_num(images.astype(np.float64)), 0, 1)).astype(
+            np.uint8
+        )
     if images.shape[-1] not in (1, 3):
         images = images[..., None]
     return np.broadcast_to(images, (*images.shape[:-1], 3)).copy()
@@ -24,10 +26,15 @@ def contact_sheet(images: np.ndarray, title: str) -> Figure:
 
 
 def film_strips(
-    rows: dict[str, np.ndarray], *, title: str, missing: np.ndarray | None = None, x_label: str = "frame",
+    rows: dict[str, np.ndarray],
+    *,
+    title: str,
+    missing: np.ndarray | None = None,
+    x_label: str = "frame",
     x_ticks: list | None = None,
-) -> Figure:  # fmt: skip
-    """Named sequences [T, H, W(, C)] under each other, time from left to right; `missing` [T] steps are marked.
+) -> Figure:
+    """Named sequences [T, H, W(, C)] under each other, time from left to right; `missing` [T] steps
+    are marked.
 
     x_label, x_ticks: what is from left to right, and [T] names for it, where it is not time."""
     strips = {name: as_pixels(sequence) for name, sequence in rows.items()}
@@ -55,7 +62,9 @@ def film_strips(
                     clip_on=False,
                 )
     axes[-1].set_xticks(
-        [t * (width + gap) + width / 2 for t in range(steps)], x_ticks or range(1, steps + 1), fontsize=8
+        [t * (width + gap) + width / 2 for t in range(steps)],
+        x_ticks or range(1, steps + 1),
+        fontsize=8,
     )
     axes[-1].set_xlabel(x_label + (", orange: missing" if missing is not None else ""), fontsize=9)
     figure.suptitle(title, fontsize=10)

@@ -37,10 +37,15 @@ def alpha_over_time(alpha: np.ndarray, *, title: str, missing: np.ndarray | None
 
 
 def trajectories(
-    encoded: np.ndarray, smoothed: np.ndarray, generated: np.ndarray, *, missing: np.ndarray, title: str
+    encoded: np.ndarray,
+    smoothed: np.ndarray,
+    generated: np.ndarray,
+    *,
+    missing: np.ndarray,
+    title: str,
 ) -> Figure:
-    """Codes [n, T, dim_a] of n sequences: encoded, smoothed over the gap and generated, first two dimensions in the plane
-    (over time where dim_a is 1)."""
+    """Codes [n, T, dim_a] of n sequences: encoded, smoothed over the gap and generated, first two
+    dimensions in the plane (over time where dim_a is 1)."""
     count, steps, size = encoded.shape
     columns = min(count, 3)
     rows = -(-count // columns)
@@ -53,9 +58,17 @@ def trajectories(
     )
     for i, axis in enumerate(axes[:count]):
         for codes, name, colour, style in lines:
-            x, y = (np.arange(1, steps + 1), codes[i, :, 0]) if size == 1 else (codes[i, :, 0], codes[i, :, 1])
+            x, y = (
+                (np.arange(1, steps + 1), codes[i, :, 0])
+                if size == 1
+                else (codes[i, :, 0], codes[i, :, 1])
+            )
             axis.plot(x, y, style, color=colour, ms=3.5, lw=1.2, label=name, alpha=0.9)
-        x, y = (np.arange(1, steps + 1), encoded[i, :, 0]) if size == 1 else (encoded[i, :, 0], encoded[i, :, 1])
+        x, y = (
+            (np.arange(1, steps + 1), encoded[i, :, 0])
+            if size == 1
+            else (encoded[i, :, 0], encoded[i, :, 1])
+        )
         gap = missing[i] > 0.5
         axis.plot(x[gap], y[gap], "o", mfc="none", mec=BLUE, ms=9, label="missing frames")
         axis.set_title(f"sequence {i + 1}", fontsize=9)
@@ -66,5 +79,13 @@ def trajectories(
     figure.suptitle(title, fontsize=10)
     figure.tight_layout()
     handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=4, fontsize=9, frameon=False)
+    figure.legend(
+        handles,
+        labels,
+        loc="upper center",
+        bbox_to_anchor=(0.5, 0.0),
+        ncols=4,
+        fontsize=9,
+        frameon=False,
+    )
     return figure

@@ -16,7 +16,8 @@ def save_figure(path: str | Path, figure: Figure, dpi: int = 120) -> None:
 
 
 def save_video(path: str | Path, frames: np.ndarray, fps: int = 8) -> None:
-    """Writes frames [T, H, W] or [T, H, W, 3] uint8 as .mp4 (H.264, plays in browsers) or .gif (loops).
+    """Writes frames [T, H, W] or [T, H, W, 3] uint8 as .mp4 (H.264, plays in browsers) or .gif
+    (loops).
 
     mp4 needs even sizes: an odd one gets a black row or column.
     """
@@ -29,5 +30,9 @@ def save_video(path: str | Path, frames: np.ndarray, fps: int = 8) -> None:
         if path.suffix == ".gif":
             imageio.mimwrite(part, list(frames), duration=1000 / fps, loop=0)
         else:
-            even = np.pad(frames, [(0, 0), (0, frames.shape[1] % 2), (0, frames.shape[2] % 2), (0, 0)])
-            imageio.mimwrite(part, list(even), fps=fps, codec="libx264", quality=8, macro_block_size=1)
+            even = np.pad(
+                frames, [(0, 0), (0, frames.shape[1] % 2), (0, frames.shape[2] % 2), (0, 0)]
+            )
+            imageio.mimwrite(
+                part, list(even), fps=fps, codec="libx264", quality=8, macro_block_size=1
+            )

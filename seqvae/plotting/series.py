@@ -10,8 +10,8 @@ from seqvae.plotting.colours import LINES
 
 
 def paths(rows: dict[str, np.ndarray], *, title: str) -> Figure:
-    """Named sets of sequences [n, T, features] above each other: paths in the plane where there are two features, otherwise
-    the features over time. NaN is a gap."""
+    """Named sets of sequences [n, T, features] above each other: paths in the plane where there are
+    two features, otherwise the features over time. NaN is a gap."""
     count = max(len(sequences) for sequences in rows.values())
     figure = Figure(figsize=(1.8 * count, 1.9 * len(rows) + 0.5), layout="constrained")
     axes = figure.subplots(len(rows), count, squeeze=False, sharex=True, sharey=True)
@@ -29,8 +29,11 @@ def paths(rows: dict[str, np.ndarray], *, title: str) -> Figure:
     return figure
 
 
-def windows(truth: np.ndarray, written: np.ndarray, steps: int, *, title: str, features: int = 6) -> Figure:
-    """Windows and what follows them [n, T, F], and what a model wrote; the first `features`, of at most five windows.
+def windows(
+    truth: np.ndarray, written: np.ndarray, steps: int, *, title: str, features: int = 6
+) -> Figure:
+    """Windows and what follows them [n, T, F], and what a model wrote; the first `features`, of at
+    most five windows.
 
     steps: of the window; what follows is grey.
     """
@@ -52,8 +55,11 @@ def windows(truth: np.ndarray, written: np.ndarray, steps: int, *, title: str, f
     return figure
 
 
-def scatter(points: np.ndarray, labels: dict[str, np.ndarray], *, title: str, cmap: str = "tab20") -> Figure:
-    """Points [n, 2], a panel for each way of labelling them; cmap: matplotlib's, "tab20" for labels without an order."""
+def scatter(
+    points: np.ndarray, labels: dict[str, np.ndarray], *, title: str, cmap: str = "tab20"
+) -> Figure:
+    """Points [n, 2], a panel for each way of labelling them; cmap: matplotlib's, "tab20" for labels
+    without an order."""
     figure = Figure(figsize=(4.4 * len(labels), 4.2), layout="constrained")
     axes = figure.subplots(1, len(labels), squeeze=False, sharex=True, sharey=True)[0]
     for axis, (name, values) in zip(axes, labels.items(), strict=True):
@@ -69,7 +75,14 @@ def ethogram(rows: dict[str, np.ndarray], *, title: str) -> Figure:
     axes = figure.subplots(len(rows), 1, squeeze=False, sharex=True)[:, 0]
     greatest = max(int(values.max()) for values in rows.values())
     for axis, (name, values) in zip(axes, rows.items(), strict=True):
-        axis.imshow(values[None], aspect="auto", cmap="tab20", interpolation="nearest", vmin=0, vmax=max(1, greatest))
+        axis.imshow(
+            values[None],
+            aspect="auto",
+            cmap="tab20",
+            interpolation="nearest",
+            vmin=0,
+            vmax=max(1, greatest),
+        )
         axis.set_yticks([0], [name])
     axes[-1].set_xlabel("window")
     figure.suptitle(title, fontsize=10)

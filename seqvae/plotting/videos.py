@@ -21,23 +21,31 @@ def tile_videos(images: np.ndarray, columns: int = 4, zoom: int = 4) -> np.ndarr
     return np.concatenate([np.concatenate(row, axis=2) for row in rows], axis=1)
 
 
-def labelled_rows(rows: dict[str, np.ndarray], missing: np.ndarray | None = None, zoom: int = 4) -> np.ndarray:
-    """Named rows of sequences, each [n, T, H, W(, C)]: [T, height, width, 3] uint8, the names at the left.
+def labelled_rows(
+    rows: dict[str, np.ndarray], missing: np.ndarray | None = None, zoom: int = 4
+) -> np.ndarray:
+    """Named rows of sequences, each [n, T, H, W(, C)]: [T, height, width, 3] uint8, the names at
+    the left.
 
     missing: [n, T], true while a frame is missing: its border turns orange.
     """
     bands = []
     for name, sequences in rows.items():
         marks = [None] * len(sequences) if missing is None else missing
-        tiles = [_framed(as_pixels(s), zoom, mark) for s, mark in zip(sequences, marks, strict=True)]
+        tiles = [
+            _framed(as_pixels(s), zoom, mark) for s, mark in zip(sequences, marks, strict=True)
+        ]
         band = np.concatenate(tiles, axis=2)
-        label = np.broadcast_to(_label(name, band.shape[1]), (len(band), band.shape[1], _LABEL_WIDTH, 3))
+        label = np.broadcast_to(
+            _label(name, band.shape[1]), (len(band), band.shape[1], _LABEL_WIDTH, 3)
+        )
         bands.append(np.concatenate([label, band], axis=2))
     return np.concatenate(bands, axis=1)
 
 
 def overlay(truth: np.ndarray, guess: np.ndarray) -> np.ndarray:
-    """Two grey videos [..., H, W] in [0, 1] in one: white where they agree, the truth alone blue, the guess alone orange."""
+    """Two grey videos [..., H, W] in [0, 1] in one: white where they agree, the truth alone blue,
+    the guess alone orange."""
     truth, guess = (as_pixels(v)[..., :1] / 255.0 for v in (truth, guess))
     both = np.minimum(truth, guess)
     mixed = 255 * both + (truth - both) * np.array(BLUE_RGB) + (guess - both) * np.array(ORANGE_RGB)
@@ -47,7 +55,9 @@ def overlay(truth: np.ndarray, guess: np.ndarray) -> np.ndarray:
 def _framed(sequence: np.ndarray, zoom: int, missing: np.ndarray | None) -> np.ndarray:
     """[T, H, W, 3] enlarged, with a border that is grey, orange where missing."""
     big = sequence.repeat(zoom, axis=1).repeat(zoom, axis=2)
-    framed = np.full((len(big), big.shape[1] + 2 * _BORDER, big.shape[2] + 2 * _BORDER, 3), _GREY, np.uint8)
+    framed = np.full(
+        (len(big), big.shape[1] + 2 * _BORDER, big.shape[2] + 2 * _BORDER, 3), _GREY, np.uint8
+    )
     if missing is not None:
         framed[np.asarray(missing, bool)] = ORANGE_RGB
     framed[:, _BORDER:-_BORDER, _BORDER:-_BORDER] = big

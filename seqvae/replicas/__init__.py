@@ -16,6 +16,18 @@ from seqvae.replicas.rows import (
 from seqvae.replicas.strategy import Placement, WorkerLost, placement
 
 __all__ = [
-    "Placement", "Rows", "WorkerLost", "all_reduce_sum", "all_rows", "apply_summed", "divided", "keras_rows",
-    "local_rows", "local_sum", "placement", "rows_of", "share_of_batch", "with_local_rows",
-]  # fmt: skip
+    "Placement",
+    "Rows",
+    "WorkerLost",
+    "all_reduce_sum",
+    "all_rows",
+    "apply_summed",
+    "divided",
+    "keras_rows",
+    "local_rows",
+    "local_sum",
+    "placement",
+    "rows_of",
+    "share_of_batch",
+    "with_local_rows",
+]

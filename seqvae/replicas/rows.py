@@ -1,8 +1,9 @@
-"""A batch spread over replicas: which of its rows are here, and what only the rows of all replicas together give.
+"""A batch spread over replicas: which of its rows are here, and what only the rows of all replicas
+together give.
 
-A model that keeps to two rules computes the same on any number of replicas: its noise comes from `seqvae.randomness`, which
-draws for the whole batch, and a term that is no mean over rows is computed from `all_rows`. Outside of a replica the
-functions here return what they are given.
+A model that keeps to two rules computes the same on any number of replicas: its noise comes from
+`seqvae.randomness`, which draws for the whole batch, and a term that is no mean over rows is
+computed from `all_rows`. Outside of a replica the functions here return what they are given.
 """
 
 from collections.abc import Iterator
@@ -15,8 +16,9 @@ import tensorflow as tf
 
 
 class Rows(NamedTuple):
-    """Rows `first` to `first + count - 1` of a batch of `total` are here, int32 scalars. A replica without a row of its own
-    (count 0, in a batch smaller than the number of replicas) is given a copy of another's, which counts nothing."""
+    """Rows `first` to `first + count - 1` of a batch of `total` are here, int32 scalars. A replica
+    without a row of its own (count 0, in a batch smaller than the number of replicas) is given a
+    copy of another's, which counts nothing."""
 
     first: tf.Tensor
     count: tf.Tensor
@@ -43,8 +45,9 @@ def with_local_rows(rows: Rows) -> Iterator[None]:
 
 @contextmanager
 def keras_rows(batch: dict) -> Iterator[dict]:
-    """A block within which a replica of Keras' `fit` or `evaluate` has its rows: those it was handed, `batch`, after those of
-    the replicas before it. The block's batch has at least one row, as `Rows` has it.
+    """A block within which a replica of Keras' `fit` or `evaluate` has its rows: those it was
+    handed, `batch`, after those of the replicas before it. The block's batch has at least one row,
+    as `Rows` has it.
     """
     context = tf.distribute.get_replica_context()
     if context is None or context.num_replicas_in_sync == 1:
@@ -62,14 +65,19 @@ def keras_rows(batch: dict) -> Iterator[dict]:
 
 def _padded(value: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
     """value with so many rows of ones, valid frames, masks and tokens, after its own."""
-    return tf.concat([value, tf.ones(tf.concat([[tf.maximum(rows, 0)], tf.shape(value)[1:]], 0), value.dtype)], 0)
+    return tf.concat(
+        [value, tf.ones(tf.concat([[tf.maximum(rows, 0)], tf.shape(value)[1:]], 0), value.dtype)], 0
+    )
 
 
 def rows_of(replica: int | tf.Tensor, replicas: int, total: int | tf.Tensor) -> Rows:
-    """A replica's rows of a batch of `total`: as nearly equal parts as can be, in the order of the replicas."""
+    """A replica's rows of a batch of `total`: as nearly equal parts as can be, in the order of the
+    replicas."""
     start, end = total * replica // replicas, total * (replica + 1) // replicas
     first = tf.minimum(start, total - 1) if tf.is_tensor(start) else min(start, total - 1)
-    return Rows(*cast(tuple[tf.Tensor, tf.Tensor, tf.Tensor], (first, end - start, total)))  # integers of integers
+    return Rows(
+        *cast(tuple[tf.Tensor, tf.Tensor, tf.Tensor], (first, end - start, total))
+    )  # integers of integers
 
 
 def all_reduce_sum(values: list[tf.Tensor]) -> list[tf.Tensor]:
@@ -82,9 +90,11 @@ def all_reduce_sum(values: list[tf.Tensor]) -> list[tf.Tensor]:
     return [tf.reshape(part, tf.shape(value)) for part, value in zip(parts, values, strict=True)]
 
 
-def apply_summed(optimizer: keras.optimizers.Optimizer, gradients: list[tf.Tensor], variables: list) -> None:
-    """`optimizer.apply` of gradients that are summed over the replicas already. Keras would sum them itself, after it clips
-    each replica's: another quantity."""
+def apply_summed(
+    optimizer: keras.optimizers.Optimizer, gradients: list[tf.Tensor], variables: list
+) -> None:
+    """`optimizer.apply` of gradients that are summed over the replicas already. Keras would sum
+    them itself, after it clips each replica's: another quantity."""
     if local_rows() is not None:
         inner = getattr(optimizer, "inner_optimizer", optimizer)  # of a LossScaleOptimizer
         inner._all_reduce_sum_gradients = list
@@ -92,7 +102,8 @@ def apply_summed(optimizer: keras.optimizers.Optimizer, gradients: list[tf.Tenso
 
 
 def share_of_batch(count: tf.Tensor) -> tf.Tensor:
-    """What part of the batch's `count` (frames, steps, sequences) is here: the weight of a mean over what is here."""
+    """What part of the batch's `count` (frames, steps, sequences) is here: the weight of a mean
+    over what is here."""
     if local_rows() is None:
         return tf.ones_like(count)
     count = local_sum(count)
@@ -107,11 +118,16 @@ def local_sum(value: tf.Tensor) -> tf.Tensor:
 
 def divided(value: tf.Tensor) -> tf.Tensor:
     """The part of each replica in a sum that is to hold `value`, the same on all of them, once."""
-    return value if local_rows() is None else value / tf.distribute.get_replica_context().num_replicas_in_sync
+    return (
+        value
+        if local_rows() is None
+        else value / tf.distribute.get_replica_context().num_replicas_in_sync
+    )
 
 
 def all_rows(value: tf.Tensor) -> tf.Tensor:
-    """value [rows here, ...] of every replica as one [rows of the batch, ...], in the batch's order."""
+    """value [rows here, ...] of every replica as one [rows of the batch, ...], in the batch's
+    order."""
     rows = local_rows()
     if rows is None:
         return value

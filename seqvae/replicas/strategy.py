@@ -1,6 +1,8 @@
-"""Where a training runs: one device, every GPU of this machine, or many machines, by `tf.distribute`.
+"""Where a training runs: one device, every GPU of this machine, or many machines, by
+`tf.distribute`.
 
-Whatever the number of replicas, a step computes what one replica would with the same batch: rows, noise, loss, gradient.
+Whatever the number of replicas, a step computes what one replica would with the same batch: rows,
+noise, loss, gradient.
 """
 
 import json
@@ -18,9 +20,14 @@ from seqvae.replicas.rows import rows_of, with_local_rows
 KINDS = ("one", "mirrored", "multiworker")
 _SLURM_PORT = 8888
 _LOST = (
-    tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.DeadlineExceededError,
-    tf.errors.InternalError, tf.errors.UnknownError, tf.errors.FailedPreconditionError,
-)  # fmt: skip
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.InternalError,
+    tf.errors.UnknownError,
+    tf.errors.FailedPreconditionError,
+)
 """What TensorFlow may raise when a worker is gone."""
 
 _Made = TypeVar("_Made")
@@ -33,7 +40,8 @@ class WorkerLost(RuntimeError):
 class Placement:
     """The replicas that share the work of every step.
 
-    worker, workers: which of how many processes this is. Model and optimiser are made within `scope()`.
+    worker, workers: which of how many processes this is. Model and optimiser are made within
+    `scope()`.
     """
 
     def __init__(self, strategy: tf.distribute.Strategy | None = None):
@@ -60,10 +68,12 @@ class Placement:
             yield
 
     def run(self, step: Callable, batch: Any, total: tf.Tensor, *args: Any):
-        """`step(batch, *args)` on every replica with its rows of the batch; what the first replica here returns.
+        """`step(batch, *args)` on every replica with its rows of the batch; what the first replica
+        here returns.
 
         Args:
-            batch: tensors [rows, ...], this worker's rows of a batch of `total` (see `replicas.rows_of`).
+            batch: tensors [rows, ...], this worker's rows of a batch of `total` (see
+                `replicas.rows_of`).
         """
         if self.replicas == 1:
             return step(batch, *args)
@@ -73,12 +83,16 @@ class Placement:
             number = tf.distribute.get_replica_context().replica_id_in_sync_group
             rows = rows_of(number, self.replicas, total)
             start = tf.minimum(rows.first - mine.first, tf.maximum(mine.count, 1) - 1)
-            part = tf.nest.map_structure(lambda value: value[start : start + tf.maximum(rows.count, 1)], batch)
+            part = tf.nest.map_structure(
+                lambda value: value[start : start + tf.maximum(rows.count, 1)], batch
+            )
             with with_local_rows(rows):
                 return step(part, *args)
 
         returned = self._strategy.run(on_replica, (batch, *args))
-        return tf.nest.map_structure(lambda value: self._strategy.experimental_local_results(value)[0], returned)
+        return tf.nest.map_structure(
+            lambda value: self._strategy.experimental_local_results(value)[0], returned
+        )
 
     def of_chief(self, values: list[float]) -> list[float]:
         """The chief's values, on every worker; all wait for each other."""
@@ -95,14 +109,17 @@ class Placement:
             counts = tf.cast(context.replica_id_in_sync_group == 0, values.dtype)
             return context.all_reduce(tf.distribute.ReduceOp.SUM, values * counts)
 
-        return self._strategy.experimental_local_results(self._strategy.run(on_replica, (values,)))[0]
+        return self._strategy.experimental_local_results(self._strategy.run(on_replica, (values,)))[
+            0
+        ]
 
     def wait(self) -> None:
         """Until every worker is here."""
         self.of_chief([0.0])
 
     def chief_first(self, make: Callable[[], _Made]) -> _Made:
-        """What `make()` returns: called by the chief alone, then by the others, which find the files it made."""
+        """What `make()` returns: called by the chief alone, then by the others, which find the
+        files it made."""
         if not self.chief:
             self.wait()
             return make()
@@ -112,30 +129,37 @@ class Placement:
 
     @contextmanager
     def answering(self, cure: str) -> Iterator[None]:
-        """A block that raises `WorkerLost` where TensorFlow says that another worker is gone; `cure` ends the message."""
+        """A block that raises `WorkerLost` where TensorFlow says that another worker is gone;
+        `cure` ends the message."""
         try:
             yield
         except _LOST as error:
             if self.workers == 1:
                 raise
-            raise WorkerLost(f"another worker does not answer any more; its own output says why. {cure}") from error
+            raise WorkerLost(
+                f"another worker does not answer any more; its own output says why. {cure}"
+            ) from error
 
 
 def placement(kind: str, replicas: int | None = None) -> Placement:
     """A placement by its name, made before TensorFlow is used for anything else.
 
     Args:
-        kind: "one": the first device. "mirrored": every GPU of this machine, or the first `replicas`; without a GPU
-            `replicas` (2) logical CPU devices, for trying it out. "multiworker": the processes of `TF_CONFIG`, or of a
-            SLURM step, each with the GPUs it sees.
+        kind: "one": the first device. "mirrored": every GPU of this machine, or the first
+            `replicas`; without a GPU `replicas` (2) logical CPU devices, for trying it out.
+            "multiworker": the processes of `TF_CONFIG`, or of a SLURM step, each with the GPUs it
+            sees.
 
     Raises:
-        ValueError: another kind, more replicas than there are GPUs, or for "multiworker" no cluster in the environment.
+        ValueError: another kind, more replicas than there are GPUs, or for "multiworker" no cluster
+            in the environment.
     """
     if kind not in KINDS:
         raise ValueError(f"strategy: expected one of {', '.join(KINDS)}, got {kind!r}.")
     if replicas is not None and (kind != "mirrored" or replicas < 1):
-        raise ValueError(f"replicas: expected a number of at least 1 beside strategy=mirrored, got {replicas!r}.")
+        raise ValueError(
+            f"replicas: expected a number of at least 1 beside strategy=mirrored, got {replicas!r}."
+        )
     if kind == "one":
         return Placement()
     if kind == "mirrored":
@@ -149,19 +173,25 @@ def _devices(replicas: int | None) -> list[str]:
     if not gpus:
         count = replicas or 2
         cpu = tf.config.list_physical_devices("CPU")[0]
-        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)
+        tf.config.set_logical_device_configuration(
+            cpu, [tf.config.LogicalDeviceConfiguration()] * count
+        )
         return [f"CPU:{i}" for i in range(count)]
     if replicas and replicas > len(gpus):
-        raise ValueError(f"replicas: expected at most the {len(gpus)} GPUs of this machine, got {replicas}.")
+        raise ValueError(
+            f"replicas: expected at most the {len(gpus)} GPUs of this machine, got {replicas}."
+        )
     return [f"GPU:{i}" for i in range(replicas or len(gpus))]
 
 
 def _cluster() -> None:
-    """Sees that TF_CONFIG describes the cluster; from a SLURM step's variables where it does not."""
+    """Sees that TF_CONFIG describes the cluster; from a SLURM step's variables where it does
+    not."""
     if "TF_CONFIG" not in os.environ:
         if "SLURM_PROCID" not in os.environ:
             raise ValueError(
-                "strategy: multiworker needs the environment variable TF_CONFIG, the same `cluster` and another `task` "
+                "strategy: multiworker needs the environment variable TF_CONFIG, the same "
+                "`cluster` and another `task` "
                 "index for each process, or a SLURM step (srun)."
             )
         os.environ["TF_CONFIG"] = json.dumps(slurm_cluster())
@@ -170,30 +200,43 @@ def _cluster() -> None:
         index = json.loads(os.environ["TF_CONFIG"])["task"]["index"]
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
-            'TF_CONFIG: expected {"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", "index": i}}, '
+            'TF_CONFIG: expected {"cluster": {"worker": ["host:port", ...]}, '
+            '"task": {"type": "worker", "index": i}}, '
             f"got {os.environ['TF_CONFIG']!r}."
         ) from error
     if not 0 <= index < len(workers):
-        raise ValueError(f"TF_CONFIG: expected a task index of 0 to {len(workers) - 1}, got {index}.")
+        raise ValueError(
+            f"TF_CONFIG: expected a task index of 0 to {len(workers) - 1}, got {index}."
+        )
 
 
 def slurm_cluster() -> dict:
-    """What TF_CONFIG would hold, of a SLURM step whose tasks fill node after node, as `srun` places them."""
+    """What TF_CONFIG would hold, of a SLURM step whose tasks fill node after node, as `srun` places
+    them."""
     names = os.environ["SLURM_STEP_NODELIST"]
     try:
-        listed = subprocess.run(["scontrol", "show", "hostnames", names], capture_output=True, text=True, check=True)
+        listed = subprocess.run(
+            ["scontrol", "show", "hostnames", names], capture_output=True, text=True, check=True
+        )
     except (OSError, subprocess.CalledProcessError) as error:
-        raise ValueError(f"strategy: multiworker in a SLURM step needs its program scontrol ({error}).") from error
+        raise ValueError(
+            f"strategy: multiworker in a SLURM step needs its program scontrol ({error})."
+        ) from error
     counts = []
     for tasks, repeats in re.findall(
         r"(\d+)(?:\(x(\d+)\))?", os.environ["SLURM_STEP_TASKS_PER_NODE"]
     ):  # such as 2(x3),1
         counts += [int(tasks)] * int(repeats or 1)
-    places = [(host, i) for host, count in zip(listed.stdout.split(), counts, strict=True) for i in range(count)]
+    places = [
+        (host, i)
+        for host, count in zip(listed.stdout.split(), counts, strict=True)
+        for i in range(count)
+    ]
     rank = int(os.environ["SLURM_PROCID"])
     if places[rank][1] != int(os.environ["SLURM_LOCALID"]):
         raise ValueError(
-            "strategy: multiworker needs tasks that fill one node after another; use srun --distribution=block."
+            "strategy: multiworker needs tasks that fill one node after another; use srun "
+            "--distribution=block."
         )
     cluster = {"worker": [f"{host}:{_SLURM_PORT + i}" for host, i in places]}
     return {"cluster": cluster, "task": {"type": "worker", "index": rank}}

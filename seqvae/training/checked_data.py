@@ -18,8 +18,9 @@ _CHUNK = 2**24  # bytes of an array that are checked at once: a bound on memory,
 def checked(data: Any, check: Check):
     """A data set whose batches are checked when they are read.
 
-    A `tf.data.Dataset` is checked in its pipeline, in parallel to the training step; a `keras.utils.PyDataset` or a
-    generator is wrapped. Anything else, such as a `DistributedDataset`, is returned as it is.
+    A `tf.data.Dataset` is checked in its pipeline, in parallel to the training step; a
+    `keras.utils.PyDataset` or a generator is wrapped. Anything else, such as a
+    `DistributedDataset`, is returned as it is.
     """
     if isinstance(data, tf.data.Dataset):
         return _checked_dataset(data, check)
@@ -38,17 +39,27 @@ def check_arrays(data: Any, check: Check) -> None:
     if len(counts) > 1:
         raise ValueError(f"x: expected arrays with one row a sequence each, got {_rows(data)}.")
     count = counts.pop()
-    row = sum(int(np.prod(value.shape[1:], dtype=float)) * 4 for value in arrays if None not in value.shape)
+    row = sum(
+        int(np.prod(value.shape[1:], dtype=float)) * 4
+        for value in arrays
+        if None not in value.shape
+    )
     rows = max(1, _CHUNK // max(1, row))
     for first in range(0, max(1, count), rows):
-        part = tf.nest.map_structure(lambda value, i=first: None if value is None else value[i : i + rows], data)
+        part = tf.nest.map_structure(
+            lambda value, i=first: None if value is None else value[i : i + rows], data
+        )
         check(part, Place(first=first))
 
 
 def _rows(data) -> str:
-    named = [(path[-1], value) for path, value in keras.tree.flatten_with_path(data) if value is not None]
+    named = [
+        (path[-1], value) for path, value in keras.tree.flatten_with_path(data) if value is not None
+    ]
     counts = [(name, len(value) if len(value.shape) else "no axis") for name, value in named]
-    return ", ".join(f"{'an array' if isinstance(name, int) else name} of {count}" for name, count in counts)
+    return ", ".join(
+        f"{'an array' if isinstance(name, int) else name} of {count}" for name, count in counts
+    )
 
 
 def is_arrays(x: Any) -> bool:
@@ -57,7 +68,10 @@ def is_arrays(x: Any) -> bool:
     return (
         x == {}
         if not leaves
-        else all(isinstance(value, np.ndarray | tf.RaggedTensor) or tf.is_tensor(value) for value in leaves)
+        else all(
+            isinstance(value, np.ndarray | tf.RaggedTensor) or tf.is_tensor(value)
+            for value in leaves
+        )
     )
 
 

@@ -18,8 +18,8 @@ class CheckpointError(RuntimeError):
 class Checkpoints:
     """The checkpoints of one run, newest last, the last `keep` of them kept.
 
-    A checkpoint holds named arrays and a small `position` (JSON: where the run stood). `signature` says what the run
-    computes; a checkpoint of another signature is refused.
+    A checkpoint holds named arrays and a small `position` (JSON: where the run stood). `signature`
+    says what the run computes; a checkpoint of another signature is refused.
     """
 
     def __init__(self, folder: str | Path, signature: dict, keep: int = 2):
@@ -29,7 +29,9 @@ class Checkpoints:
 
     def save(self, step: int, arrays: dict[str, np.ndarray], position: dict) -> Path:
         """Writes the checkpoint of global step `step`, then removes the old ones."""
-        arrays = arrays | {"__meta__": np.array(json.dumps({"signature": self._signature, "position": position}))}
+        arrays = arrays | {
+            "__meta__": np.array(json.dumps({"signature": self._signature, "position": position}))
+        }
         path = self.folder / f"step-{step:09d}.npz"
         with atomic_write(path) as part, open(part, "wb") as file:
             np.savez(file, **arrays, __sha256__=np.array(_digest(arrays)))  # pyright: ignore[reportArgumentType]
@@ -37,11 +39,14 @@ class Checkpoints:
             old.unlink()
         return path
 
-    def load_latest(self, warn: Callable[[str], object] = print) -> tuple[dict[str, np.ndarray], dict] | None:
+    def load_latest(
+        self, warn: Callable[[str], object] = print
+    ) -> tuple[dict[str, np.ndarray], dict] | None:
         """Arrays and position of the newest checkpoint that can be read; None where there is none.
 
         Raises:
-            CheckpointError: none of the checkpoints there can be read, or the newest is of another configuration.
+            CheckpointError: none of the checkpoints there can be read, or the newest is of another
+                configuration.
         """
         paths = self._paths()
         for path in reversed(paths):
@@ -50,7 +55,9 @@ class Checkpoints:
             except _Damaged as error:
                 warn(f"{error} Trying the one before it.")
         if paths:
-            raise CheckpointError(f"{self.folder}: none of the {len(paths)} checkpoints can be read. Start a new run.")
+            raise CheckpointError(
+                f"{self.folder}: none of the {len(paths)} checkpoints can be read. Start a new run."
+            )
         return None
 
     def load(self, path: Path) -> tuple[dict[str, np.ndarray], dict]:
@@ -70,7 +77,8 @@ class Checkpoints:
         ]
         if differ:
             raise CheckpointError(
-                f"{path}: a checkpoint of another configuration ({'; '.join(differ)}). Resume with the flags the run "
+                f"{path}: a checkpoint of another configuration ({'; '.join(differ)}). Resume with "
+                "the flags the run "
                 "was started with, or choose another run_name."
             )
         return arrays, meta["position"]
@@ -95,16 +103,25 @@ def _digest(arrays: dict[str, np.ndarray]) -> str:
 
 def gather(variables: Sequence[keras.Variable], prefix: str) -> dict[str, np.ndarray]:
     """The values of Keras variables as named arrays."""
-    return {f"{prefix}/{i:04d}/{variable.path}": variable.numpy() for i, variable in enumerate(variables)}
+    return {
+        f"{prefix}/{i:04d}/{variable.path}": variable.numpy()
+        for i, variable in enumerate(variables)
+    }
 
 
-def restore(variables: Sequence[keras.Variable], prefix: str, arrays: dict[str, np.ndarray]) -> None:
+def restore(
+    variables: Sequence[keras.Variable], prefix: str, arrays: dict[str, np.ndarray]
+) -> None:
     """Gives Keras variables the values that `gather` took, all or none."""
     saved = [arrays[name] for name in sorted(arrays) if name.startswith(f"{prefix}/")]
-    shapes, wanted = [value.shape for value in saved], [tuple(variable.shape) for variable in variables]
+    shapes, wanted = (
+        [value.shape for value in saved],
+        [tuple(variable.shape) for variable in variables],
+    )
     if shapes != wanted:
         raise CheckpointError(
-            f"{prefix}: the checkpoint's {len(shapes)} arrays do not fit the {len(wanted)} variables here. It belongs to "
+            f"{prefix}: the checkpoint's {len(shapes)} arrays do not fit the {len(wanted)} "
+            "variables here. It belongs to "
             "another model."
         )
     for variable, value in zip(variables, saved, strict=True):

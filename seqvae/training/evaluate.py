@@ -5,11 +5,14 @@ from collections.abc import Iterable, Mapping
 import tensorflow as tf
 
 
-def weighted_means(parts: Iterable[tuple[Mapping[str, float | tf.Tensor], float | tf.Tensor]]) -> dict[str, float]:
+def weighted_means(
+    parts: Iterable[tuple[Mapping[str, float | tf.Tensor], float | tf.Tensor]],
+) -> dict[str, float]:
     """Means of named figures over batches.
 
     Args:
-        parts: of each batch, its means by name, and its weight: the number of rows or frames that they are means over.
+        parts: of each batch, its means by name, and its weight: the number of rows or frames that
+            they are means over.
 
     Returns:
         The mean of each figure over all batches.

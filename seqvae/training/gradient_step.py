@@ -11,12 +11,14 @@ NOT_FINITE = "not finite: "
 
 
 _LOSS_SCALE = 2.0**8
-"""Keras starts at 2**15, which overflows in the first steps: gradients here are sums over pixels and time."""
+"""Keras starts at 2**15, which overflows in the first steps: gradients here are sums over pixels
+and time."""
 
 
 class Step(NamedTuple):
-    """What a step computed: the loss, the model's unweighted terms, the gradients' global norm before clipping and without
-    an optimiser's loss scale, and the weight of these in an average over batches."""
+    """What a step computed: the loss, the model's unweighted terms, the gradients' global norm
+    before clipping and without an optimiser's loss scale, and the weight of these in an average
+    over batches."""
 
     loss: tf.Tensor
     terms: NamedTuple
@@ -36,16 +38,20 @@ def gradient_step(
 ) -> Step:
     """Takes one step on `variables` (None: all that the model trains).
 
-    If the loss or a gradient is not finite, no weight is changed, and a `LossScaleOptimizer` lowers its scale.
+    If the loss or a gradient is not finite, no weight is changed, and a `LossScaleOptimizer` lowers
+    its scale.
 
-    The model has `with_noise(batch, seed)`, `loss_terms(batch, seed=...)`, `objective(terms)`, `count(batch)` and Keras'
-    `losses`, the regularisers. On a replica (`seqvae.replicas`) all of it is that of the whole batch.
+    The model has `with_noise(batch, seed)`, `loss_terms(batch, seed=...)`, `objective(terms)`,
+    `count(batch)` and Keras' `losses`, the regularisers. On a replica (`seqvae.replicas`) all of it
+    is that of the whole batch.
 
     Args:
-        jit_compile: loss and gradients are compiled by XLA; noise, sums over replicas and the optimiser are not.
+        jit_compile: loss and gradients are compiled by XLA; noise, sums over replicas and the
+            optimiser are not.
 
     Raises:
-        tf.errors.InvalidArgumentError: under a `tf.distribute` strategy, where something is not finite.
+        tf.errors.InvalidArgumentError: under a `tf.distribute` strategy, where something is not
+        finite.
     """
     count = replicas.local_sum(model.count(batch))
     share = replicas.share_of_batch(count)
@@ -55,10 +61,16 @@ def gradient_step(
         with tf.GradientTape() as tape:
             terms = model.loss_terms(batch, seed=seed)
             loss = model.objective(terms)
-            loss = loss * tf.cast(share, loss.dtype) + replicas.divided(regularisation(model, loss.dtype))
+            loss = loss * tf.cast(share, loss.dtype) + replicas.divided(
+                regularisation(model, loss.dtype)
+            )
             target = loss * tf.cast(scale, loss.dtype)
         weights = [variable.value for variable in variables or model.trainable_variables]
-        return loss, terms, tape.gradient(target, weights, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        return (
+            loss,
+            terms,
+            tape.gradient(target, weights, unconnected_gradients=tf.UnconnectedGradients.ZERO),
+        )
 
     if jit_compile:
         differentiate = tf.function(differentiate, autograph=False, jit_compile=True)
@@ -74,22 +86,29 @@ def gradient_step(
     norm /= tf.cast(scale, norm.dtype)
     step = Step(loss, type(terms)(*values), norm, count)
     if clip_norm is not None:
-        # not by tf.clip_by_global_norm: the gradients carry the optimiser's loss scale, the norm does not
+        # not by tf.clip_by_global_norm: the gradients carry the optimiser's loss scale, the norm
+        # does not
         kept = clip_norm / tf.maximum(norm, clip_norm)
         gradients = [gradient * tf.cast(kept, gradient.dtype) for gradient in gradients]
     _apply(optimizer, gradients, variables or model.trainable_variables, step)
     return step
 
 
-def loss_scaled(optimizer: keras.optimizers.Optimizer, policy: keras.DTypePolicy) -> keras.optimizers.Optimizer:
-    """The optimiser with a loss scale, where gradients are computed in float16: small ones would become 0."""
+def loss_scaled(
+    optimizer: keras.optimizers.Optimizer, policy: keras.DTypePolicy
+) -> keras.optimizers.Optimizer:
+    """The optimiser with a loss scale, where gradients are computed in float16: small ones would
+    become 0."""
     if policy.name != "mixed_float16" or isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         return optimizer
-    return keras.optimizers.LossScaleOptimizer(optimizer, initial_scale=_LOSS_SCALE, name="loss_scale_optimizer")
+    return keras.optimizers.LossScaleOptimizer(
+        optimizer, initial_scale=_LOSS_SCALE, name="loss_scale_optimizer"
+    )
 
 
 def regularisation(model: keras.Model, dtype: tf.DType | str) -> tf.Tensor:
-    """The sum of the model's regularisers, and of what its layers added to the loss in their last call."""
+    """The sum of the model's regularisers, and of what its layers added to the loss in their last
+    call."""
     added = [tf.cast(loss, dtype) for loss in model.losses]
     return tf.add_n(added) if added else tf.zeros([], dtype)
 
@@ -97,14 +116,17 @@ def regularisation(model: keras.Model, dtype: tf.DType | str) -> tf.Tensor:
 def _apply(optimizer, gradients, variables, step: Step) -> None:
     finite = tf.math.is_finite(step.loss) & tf.math.is_finite(step.gradient_norm)
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-        # It skips a step with a gradient that is not finite and lowers its scale; a bad loss must show in a gradient.
+        # It skips a step with a gradient that is not finite and lowers its scale; a bad loss must
+        # show in a gradient.
         first = tf.where(finite, gradients[0], tf.constant(float("nan"), gradients[0].dtype))
         replicas.apply_summed(optimizer, [first, *gradients[1:]], variables)
     elif not tf.distribute.has_strategy():
         tf.cond(finite, lambda: optimizer.apply(gradients, variables), lambda: None)
     else:  # tf.distribute cannot update variables within a branch
         values = [step.loss, *step.terms, step.gradient_norm]
-        report = tf.strings.format(NOT_FINITE + ", ".join(f"{name} {{}}" for name in names(step)), values)
+        report = tf.strings.format(
+            NOT_FINITE + ", ".join(f"{name} {{}}" for name in names(step)), values
+        )
         with tf.control_dependencies([tf.debugging.Assert(finite, [report])]):
             gradients = [tf.identity(gradient) for gradient in gradients]
         replicas.apply_summed(optimizer, gradients, variables)

@@ -1,4 +1,5 @@
-"""The training loop: a run is a sequence of stages, an epoch at a time, to be killed and resumed at any moment."""
+"""The training loop: a run is a sequence of stages, an epoch at a time, to be killed and resumed at
+any moment."""
 
 import signal
 import time
@@ -28,7 +29,8 @@ _CURE = "Use a smaller learning rate or max_grad_norm, or larger noise variances
 
 
 class NonFiniteError(FloatingPointError):
-    """The loss, one of its terms or a gradient stopped being finite; the weights are those before that step."""
+    """The loss, one of its terms or a gradient stopped being finite; the weights are those before
+    that step."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -54,44 +56,68 @@ class Stage:
 
 
 def _beginning(epoch: int) -> dict:
-    """The position at an epoch's beginning: steps done, sums of their figures, their weight, the time they took."""
+    """The position at an epoch's beginning: steps done, sums of their figures, their weight, the
+    time they took."""
     return {"epoch": epoch, "step": 0, "sums": [], "weight": 0.0, "seconds": 0.0}
 
 
 def _adam() -> keras.optimizers.Optimizer:
-    return keras.optimizers.Adam(epsilon=1e-8, name="adam")  # named: checkpoints of any process are alike
+    return keras.optimizers.Adam(
+        epsilon=1e-8, name="adam"
+    )  # named: checkpoints of any process are alike
 
 
 class Trainer:
     """Trains a `SequenceModel`.
 
-    After every epoch: `evaluate()` where given, a line of the log, a checkpoint, then `after_epoch(epoch, log)`. In a long
-    epoch there is a checkpoint every `save_seconds` too.
+    After every epoch: `evaluate()` where given, a line of the log, a checkpoint, then
+    `after_epoch(epoch, log)`. In a long epoch there is a checkpoint every `save_seconds` too.
     A resumed run draws the same batches and the same noise as one that was never stopped.
 
     Args:
         learning_rate: of an epoch, counted over all stages.
         clip_norm: the gradients' global norm is clipped to it.
         optimizer: makes a stage's optimiser; by default Adam with epsilon 1e-8.
-        evaluate: gives named test figures. before_epoch: called with the epoch's number, also where a run is resumed in it.
-        placement: the replicas that share each step, those the model was made on. Of several workers the chief alone
-            evaluates, writes, and calls `after_epoch`.
+        evaluate: gives named test figures. before_epoch: called with the epoch's number, also where
+            a run is resumed in it.
+        placement: the replicas that share each step, those the model was made on. Of several
+            workers the chief alone evaluates, writes, and calls `after_epoch`.
         quiet: no progress bar.
     """
 
     def __init__(
-        self, model: "SequenceModel", batches: Batches | ShardBatches, stages: list[Stage], *, checkpoints: Checkpoints,
-        log_folder: str | Path, learning_rate: Callable[[int], float], clip_norm: float | None = None,
-        optimizer: Callable[[], keras.optimizers.Optimizer] | None = None, seed: int = 0,
-        evaluate: Callable[[], dict[str, float]] = dict, before_epoch: Callable[[int], None] = lambda epoch: None,
-        after_epoch: Callable[[int, RunLog], None] = lambda epoch, log: None, placement: Placement | None = None,
-        save_seconds: float = 600.0, quiet: bool = False,
-    ):  # fmt: skip
+        self,
+        model: "SequenceModel",
+        batches: Batches | ShardBatches,
+        stages: list[Stage],
+        *,
+        checkpoints: Checkpoints,
+        log_folder: str | Path,
+        learning_rate: Callable[[int], float],
+        clip_norm: float | None = None,
+        optimizer: Callable[[], keras.optimizers.Optimizer] | None = None,
+        seed: int = 0,
+        evaluate: Callable[[], dict[str, float]] = dict,
+        before_epoch: Callable[[int], None] = lambda epoch: None,
+        after_epoch: Callable[[int, RunLog], None] = lambda epoch, log: None,
+        placement: Placement | None = None,
+        save_seconds: float = 600.0,
+        quiet: bool = False,
+    ):
         self.model, self.batches, self.stages = model, batches, stages
         self._checkpoints, self._log_folder = checkpoints, log_folder
-        self._learning_rate, self._clip_norm, self._make_optimizer = learning_rate, clip_norm, optimizer or _adam
+        self._learning_rate, self._clip_norm, self._make_optimizer = (
+            learning_rate,
+            clip_norm,
+            optimizer or _adam,
+        )
         self._seed = tf.constant([seed, 0], tf.int32)
-        self._evaluate, self._before_epoch, self._after_epoch, self._quiet = evaluate, before_epoch, after_epoch, quiet
+        self._evaluate, self._before_epoch, self._after_epoch, self._quiet = (
+            evaluate,
+            before_epoch,
+            after_epoch,
+            quiet,
+        )
         self.placement = placement or Placement()
         self._save_seconds, self._saved = save_seconds, time.monotonic()
         self._position = _beginning(0)
@@ -140,7 +166,8 @@ class Trainer:
         mine = [float(self._position[name]) for name in ("epoch", "step")]
         if self.placement.of_chief(mine) != mine:
             raise CheckpointError(
-                f"{self._checkpoints.folder}: worker {self.placement.worker} found another checkpoint there than the "
+                f"{self._checkpoints.folder}: worker {self.placement.worker} found another "
+                "checkpoint there than the "
                 "chief. All workers must see the same folder of the run."
             )
 
@@ -149,7 +176,11 @@ class Trainer:
         stage, epoch_of_stage = self._stage_of(epoch)
         if self._stage != stage.name:
             self._enter(stage)
-        rate = stage.learning_rate(epoch_of_stage) if stage.learning_rate else self._learning_rate(epoch)
+        rate = (
+            stage.learning_rate(epoch_of_stage)
+            if stage.learning_rate
+            else self._learning_rate(epoch)
+        )
         self._optimizer.learning_rate.assign(rate)
         self._before_epoch(epoch)
         began = time.perf_counter() - self._position["seconds"]
@@ -160,14 +191,17 @@ class Trainer:
             if self._stop or time.monotonic() - self._saved >= self._save_seconds:
                 self._save()
             if self._stop:
-                raise Interrupted(f"stopped in epoch {epoch + 1}, after step {self._position['step']}")
+                raise Interrupted(
+                    f"stopped in epoch {epoch + 1}, after step {self._position['step']}"
+                )
         self._end_epoch(log, {"epoch": epoch, "stage": stage.name, "learning_rate": float(rate)})
 
     def _run_step(self, batch, bar: RunBar) -> None:
         position = self._position
         number = position["epoch"] * len(self.batches) + position["step"]
         total = tf.constant(self._stage_batches.rows(position["step"]))
-        cure = f"The last checkpoint is in {self._checkpoints.folder}: start all workers again with --resume."
+        folder = self._checkpoints.folder
+        cure = f"The last checkpoint is in {folder}: start all workers again with --resume."
         try:
             with self.placement.answering(cure):
                 *values, weight = (
@@ -184,7 +218,11 @@ class Trainer:
             )  # float16 overflowed: the step was skipped, the scale is lower now
         values = np.array(values)
         sums = np.array(position["sums"] or np.zeros_like(values)) + weight * values
-        position |= {"step": position["step"] + 1, "sums": sums.tolist(), "weight": position["weight"] + weight}
+        position |= {
+            "step": position["step"] + 1,
+            "sums": sums.tolist(),
+            "weight": position["weight"] + weight,
+        }
         bar.show(position["epoch"], position["step"], self._means())
 
     def _end_epoch(self, log: RunLog | None, line: dict) -> None:
@@ -198,7 +236,8 @@ class Trainer:
         self._after_epoch(line["epoch"], log)
 
     def _enter(self, stage: Stage) -> None:
-        """A new optimiser for the stage, as the original has it, and the step compiled for its variables, once."""
+        """A new optimiser for the stage, as the original has it, and the step compiled for its
+        variables, once."""
         self._stage = stage.name
         self._stage_batches = stage.batches() if stage.batches else self.batches
         variables = list(stage.variables)
@@ -208,9 +247,14 @@ class Trainer:
 
         def on_replica(batch, seed):
             step = gradient_step(
-                self.model, batch, variables, optimizer,
-                seed=seed, clip_norm=self._clip_norm, jit_compile=stage.jit_compile,
-            )  # fmt: skip
+                self.model,
+                batch,
+                variables,
+                optimizer,
+                seed=seed,
+                clip_norm=self._clip_norm,
+                jit_compile=stage.jit_compile,
+            )
             self._names = names(step)
             values = (step.loss, *step.terms, step.gradient_norm, step.count)
             return tf.stack([tf.cast(value, tf.float32) for value in values])
@@ -229,7 +273,8 @@ class Trainer:
             if stage.name == name:
                 return stage
         raise CheckpointError(
-            f"the checkpoint is in the stage {name!r}, which this run has not: it asks for fewer epochs."
+            f"the checkpoint is in the stage {name!r}, which this run has not: it asks for fewer "
+            "epochs."
         )
 
     def _stage_of(self, epoch: int) -> tuple[Stage, int]:
@@ -250,10 +295,13 @@ class Trainer:
         return float(getattr(self._optimizer, "dynamic_scale", 0.0))
 
     def _raise_non_finite(self, values: list[float]) -> None:
-        bad = [name for name, value in zip(self._names, values, strict=True) if not np.isfinite(value)]
+        bad = [
+            name for name, value in zip(self._names, values, strict=True) if not np.isfinite(value)
+        ]
         self._save()
         raise NonFiniteError(
-            f"{self._place()}: {', '.join(bad)} is not finite. The weights before that step are kept in "
+            f"{self._place()}: {', '.join(bad)} is not finite. The weights before that step are "
+            "kept in "
             f"{self._checkpoints.folder}. {_CURE}"
         )
 
@@ -262,7 +310,8 @@ class Trainer:
             raise error
         values = error.message.split(NOT_FINITE)[1].splitlines()[0].strip(']" ')
         raise NonFiniteError(
-            f"{self._place()}: the loss, a term or the gradient is not finite ({values}). The last checkpoint is in "
+            f"{self._place()}: the loss, a term or the gradient is not finite ({values}). The last "
+            "checkpoint is in "
             f"{self._checkpoints.folder}. {_CURE}"
         ) from None
 
@@ -273,9 +322,13 @@ class Trainer:
         self._saved = time.monotonic()
         if not self.placement.chief:
             return
-        arrays = gather(self.model.trainable_variables, "model") | gather(self._optimizer.variables, "optimizer")
+        arrays = gather(self.model.trainable_variables, "model") | gather(
+            self._optimizer.variables, "optimizer"
+        )
         position = self._position | {"stage": self._stage}
-        self._checkpoints.save(self._position["epoch"] * len(self.batches) + self._position["step"], arrays, position)
+        self._checkpoints.save(
+            self._position["epoch"] * len(self.batches) + self._position["step"], arrays, position
+        )
 
     @contextmanager
     def _interruptible(self):

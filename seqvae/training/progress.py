@@ -1,11 +1,13 @@
-"""The progress bar of a run: the epoch, the terms of the bound so far in it, and the time the run has left."""
+"""The progress bar of a run: the epoch, the terms of the bound so far in it, and the time the run
+has left."""
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 
 class RunBar:
-    """A bar over all steps of a run. It shows itself only on a terminal; lines printed meanwhile stay above it."""
+    """A bar over all steps of a run. It shows itself only on a terminal; lines printed meanwhile
+    stay above it."""
 
     def __init__(self, epochs: int, steps: int, quiet: bool):
         console = Console()
@@ -35,5 +37,7 @@ class RunBar:
             self._task,
             description=f"epoch {epoch + 1}/{self._epochs}",
             completed=epoch * self._steps + step,
-            terms="  ".join(f"{name} {value:.2f}" for name, value in terms.items() if name != "gradient_norm"),
+            terms="  ".join(
+                f"{name} {value:.2f}" for name, value in terms.items() if name != "gradient_norm"
+            ),
         )

@@ -11,7 +11,8 @@ class RunLog:
     """`metrics.jsonl` in a folder: one object per epoch, with the key `epoch`.
 
     Args:
-        epoch: lines of this epoch and later, left by a run that went on past its last checkpoint, are dropped.
+        epoch: lines of this epoch and later, left by a run that went on past its last checkpoint,
+            are dropped.
     """
 
     def __init__(self, folder: str | Path, epoch: int = 0):
@@ -49,7 +50,9 @@ class RunLog:
 
     def _write_all(self) -> None:
         with atomic_write(self.path) as part:
-            part.write_text("".join(json.dumps(line) + "\n" for line in self._lines), encoding="utf-8")
+            part.write_text(
+                "".join(json.dumps(line) + "\n" for line in self._lines), encoding="utf-8"
+            )
 
     def _append(self, line: dict) -> None:
         try:
@@ -57,12 +60,14 @@ class RunLog:
                 file.write(json.dumps(line) + "\n")
         except OSError as error:
             raise OSError(
-                error.errno, f"cannot write {self.path}: {error.strerror}. The last checkpoint is whole"
+                error.errno,
+                f"cannot write {self.path}: {error.strerror}. The last checkpoint is whole",
             ) from error
 
 
 def _board(folder: Path):
-    """A TensorBoard writer; None where TensorBoard is not installed (TensorFlow 2.21 does not bring it)."""
+    """A TensorBoard writer; None where TensorBoard is not installed (TensorFlow 2.21 does not bring
+    it)."""
     if importlib.util.find_spec("tensorboard") is None:
         return None
     import tensorflow as tf

@@ -5,13 +5,16 @@ from collections.abc import Callable
 
 
 def cosine_decay(start: float, epochs: int) -> Callable[[int], float]:
-    """The learning rate of an epoch, from `start` down to nearly 0 after `epochs`, along half a cosine.
+    """The learning rate of an epoch, from `start` down to nearly 0 after `epochs`, along half a
+    cosine.
 
     >>> round(cosine_decay(0.008, 4)(2), 6)
     0.004
     """
     if start <= 0 or epochs < 1:
-        raise ValueError(f"cosine_decay: expected start > 0 and epochs >= 1, got start={start}, epochs={epochs}.")
+        raise ValueError(
+            f"cosine_decay: expected start > 0 and epochs >= 1, got start={start}, epochs={epochs}."
+        )
     return lambda epoch: start * 0.5 * (1.0 + math.cos(math.pi * epoch / epochs))
 
 
@@ -23,6 +26,7 @@ def exponential_decay(start: float, rate: float, every: int) -> Callable[[int], 
     """
     if start <= 0 or rate <= 0 or every < 1:
         raise ValueError(
-            f"exponential_decay: expected start > 0, rate > 0 and every >= 1, got start={start}, rate={rate}, every={every}."
+            f"exponential_decay: expected start > 0, rate > 0 and every >= 1, got start={start}, "
+            f"rate={rate}, every={every}."
         )
     return lambda epoch: start * rate ** (epoch // every)
