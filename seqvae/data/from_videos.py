@@ -1,5 +1,6 @@
-"""Turning a folder of videos into datasets: the settings of the command and what it does."""
+"""Turning videos into datasets: the settings of the command and what it does."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,8 @@ import numpy as np
 
 from seqvae.commands import Settings, Tool, command_settings, group, setting
 from seqvae.data import save
-from seqvae.data.videos import VideoFormat, cut, read_video, video_files
+from seqvae.data.videos import VideoFormat, aspect_change, cut, read_video, video_files
+from seqvae.files import DataError
 
 
 @group("Frames")
@@ -41,34 +43,46 @@ class FromVideosSettings(FrameSettings, SequenceSettings):
 FROM_VIDEOS = Tool(
     settings=FromVideosSettings,
     module="seqvae.data.from_videos",
-    argument="folder of videos",
-    description="""Turns a folder of videos (mp4, GIF, ...) into .npz files for the commands.
+    argument="video, or folder of videos",
+    description="""Turns videos (mp4, GIF, ...), one or a folder of them, into .npz files.
 
     COMMAND my_videos --size=32,32                     # my_videos.npz and my_videos_test.npz
     COMMAND my_videos --size=64,64 --colour --crop=0,80,480,480 --frame_step=3 --steps=30
     python examples/run_kvae.py --dataset=my_videos.npz
 
 Every video is cut into sequences of --steps frames, one after another. Whole videos are kept for
-the test; of a single video its end.""",
+the test; of a single video its end. A video that cannot be read is left out and named.""",
 )
 
 
-def run(folder: str, s: FromVideosSettings) -> None:
-    """Writes the training and test sequences of the videos in `folder`."""
+def run(source: str, s: FromVideosSettings) -> None:
+    """Writes the training and test sequences of a video, or of the videos in a folder."""
     size, crop = (
         None if v is None else _integers(name, v)
         for name, v in (("size", s.size), ("crop", s.crop))
     )
     if not 0 <= s.test_fraction < 1:
         raise ValueError(f"--test_fraction: expected a number in [0, 1), got {s.test_fraction}.")
-    videos = convert(folder, VideoFormat(size, crop, s.frame_step, s.colour), s.steps, s.stride)
+    out = Path(s.out) if s.out else Path(source).parent / f"{Path(source).resolve().stem}.npz"
+    test = out.with_name(f"{out.stem}_test.npz")
+    if s.test_fraction == 0 and test.exists():
+        raise ValueError(
+            f"{test}: an earlier test file is there, which would be taken for the test set of "
+            "this one. Remove it, or choose another --out."
+        )
+    videos = convert(source, VideoFormat(size, crop, s.frame_step, s.colour), s.steps, s.stride)
     kept = split([len(video) for video in videos], s.test_fraction, s.seed)
-    out = Path(s.out) if s.out else Path(folder).parent / f"{Path(folder).resolve().name}.npz"
-    parts = {out: [v[: len(v) - k] for v, k in zip(videos, kept, strict=True)]}
+    overlapping = overlaps(s.steps, s.stride) if len(videos) == 1 and any(kept) else 0
+    parts = {out: [v[: len(v) - k - overlapping] for v, k in zip(videos, kept, strict=True)]}
+    if not any(len(part) for part in parts[out]):
+        raise ValueError(
+            f"{source}: {len(videos[0])} sequences, all of which share frames with the test "
+            "sequences. Use a larger --stride, fewer --steps, or --test_fraction=0."
+        )
+    if overlapping:
+        print(f"{overlapping} sequences share frames with the test sequences and are left out")
     if any(kept):
-        parts[out.with_name(f"{out.stem}_test.npz")] = [
-            v[len(v) - k :] for v, k in zip(videos, kept, strict=True)
-        ]
+        parts[test] = [v[len(v) - k :] for v, k in zip(videos, kept, strict=True)]
     for path, sequences in parts.items():
         images = np.concatenate(sequences)
         save(path, {"images": images})
@@ -76,6 +90,11 @@ def run(folder: str, s: FromVideosSettings) -> None:
             f"{path}  {len(images)} sequences of {s.steps} frames {images.shape[2:]}  "
             f"{path.stat().st_size / 1e6:.2f} MB"
         )
+
+
+def overlaps(steps: int, stride: int | None) -> int:
+    """How many sequences before a sequence share frames with it."""
+    return 0 if stride is None else -(-steps // stride) - 1
 
 
 def split(counts: list[int], test_fraction: float, seed: int) -> list[int]:
@@ -96,26 +115,46 @@ def split(counts: list[int], test_fraction: float, seed: int) -> list[int]:
     return chosen
 
 
-def convert(folder: str, form: VideoFormat, steps: int, stride: int | None) -> list[np.ndarray]:
-    """The sequences [N, steps, ...] of each video that is long enough, all of one frame size."""
-    found = []
-    for path in video_files(folder):
-        sequences = cut(read_video(path, form), steps, stride)
+def convert(
+    source: str | Path, form: VideoFormat, steps: int, stride: int | None
+) -> list[np.ndarray]:
+    """The sequences [N, steps, ...] of each video that can be read and is long enough, all of one
+    frame size.
+
+    Raises:
+        DataError: no video can be read. ValueError: frames of different sizes, or no video of
+            `steps` frames.
+    """
+    found, errors = [], []
+    for path in video_files(source):
+        try:
+            sequences = cut(read_video(path, form), steps, stride)
+            change = aspect_change(path, form)
+        except DataError as error:
+            print(f"{error} It is left out.", file=sys.stderr)
+            errors.append(error)
+            continue
         print(
             f"{path.name}: {len(sequences)} sequences"
             if len(sequences)
             else f"{path.name}: shorter than {steps} frames, left out"
         )
+        if change:
+            print(
+                f"{path.name}: --size changes width / height from {change[0]:.2f} to "
+                f"{change[1]:.2f}; --crop keeps it"
+            )
         if found and sequences.shape[2:] != found[0].shape[2:]:
             raise ValueError(
                 f"{path}: frames of {sequences.shape[2]}x{sequences.shape[3]} pixels, those before "
-                "have "
-                f"{found[0].shape[2]}x{found[0].shape[3]}. Give one --size for all."
+                f"have {found[0].shape[2]}x{found[0].shape[3]}. Give one --size for all."
             )
         found += [sequences] if len(sequences) else []
+    if errors and not found:
+        raise errors[0]
     if not found:
         raise ValueError(
-            f"{folder}: no video of at least {steps} frames. Use a smaller --steps or --frame_step."
+            f"{source}: no video of at least {steps} frames. Use a smaller --steps or --frame_step."
         )
     return found
 

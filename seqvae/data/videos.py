@@ -46,10 +46,16 @@ class VideoFormat:
 
 
 def video_files(folder: str | Path) -> list[Path]:
-    """The videos in a folder, by name."""
+    """The videos in a folder, by name; or the one video that `folder` is.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
     folder = Path(folder)
+    if folder.is_file() and folder.suffix.lower() in ENDINGS:
+        return [folder]
     if not folder.is_dir():
-        raise FileNotFoundError(f"{folder}: no such folder.")
+        raise FileNotFoundError(f"{folder}: no such folder or video.")
     found = sorted(path for path in folder.iterdir() if path.suffix.lower() in ENDINGS)
     if not found:
         raise FileNotFoundError(
@@ -62,7 +68,7 @@ def read_video(path: str | Path, form: VideoFormat) -> np.ndarray:
     """The frames of a file, [T, H, W] or [T, H, W, 3] uint8.
 
     Raises:
-        DataError: the file holds no video that can be read, or the crop leaves its frame.
+        DataError: the file holds no video that can be read. ValueError: the crop leaves its frame.
     """
     frames = [
         _convert(frame, form, path)
@@ -72,6 +78,16 @@ def read_video(path: str | Path, form: VideoFormat) -> np.ndarray:
     if not frames:
         raise DataError(f"{path}: no frame in it.")
     return np.stack(frames)
+
+
+def aspect_change(path: str | Path, form: VideoFormat) -> tuple[float, float] | None:
+    """Width over height of a video's frames before and after `form.size`; None where they agree
+    within 2 %."""
+    if form.size is None:
+        return None
+    height, width = form.crop[2:] if form.crop else next(_frames(Path(path))).shape[:2]
+    before, after = width / height, form.size[1] / form.size[0]
+    return None if abs(before / after - 1) < 0.02 else (before, after)
 
 
 def cut(video: np.ndarray, steps: int, stride: int | None = None) -> np.ndarray:
@@ -115,7 +131,7 @@ def _convert(frame: np.ndarray, form: VideoFormat, path) -> np.ndarray:
     if form.crop is not None:
         top, left, height, width = form.crop
         if top + height > frame.shape[0] or left + width > frame.shape[1]:
-            raise DataError(
+            raise ValueError(
                 f"{path}: crop {form.crop} leaves its frames of {frame.shape[0]}x{frame.shape[1]} "
                 "pixels."
             )

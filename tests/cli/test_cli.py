@@ -46,7 +46,7 @@ def test_help_of_every_command_names_the_program(name, capsys):
         (["make-data"], "expected one world, box, box_gravity, polygon, pong, box_push, got []."),
         (["make-data", "moon"], "unknown world 'moon'; choose one of box"),
         (["make-data", "box", "--gravity=1"], "--gravity: expected two numbers with a comma between them, got 1."),
-        (["from-videos", "a", "b"], "expected one folder of videos, got ['a', 'b']."),
+        (["from-videos", "a", "b"], "expected one video, or folder of videos, got ['a', 'b']."),
     ],
 )
 def test_mistakes_end_with_one_line(argv, message, capsys):
