@@ -76,7 +76,8 @@ def _sessions(s: VAMESettings):
     read = {path.stem: (path, None) if path.suffix == ".csv" else _read_npz(path) for path in paths}
     sessions = vame.read_sessions(
         {name: positions for name, (positions, _) in read.items()},
-        centre=s.centre, ahead=s.ahead, confidence=s.confidence,
+        centered_reference_keypoint=s.centered_reference_keypoint, pose_confidence=s.pose_confidence,
+        orientation_reference_keypoint=s.orientation_reference_keypoint, longest_gap=s.longest_gap,
     )  # fmt: skip
     truth = {name: motifs for name, (_, motifs) in read.items() if motifs is not None}
     return sessions, truth if len(truth) == len(sessions) else None
