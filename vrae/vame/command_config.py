@@ -56,6 +56,9 @@ class TrainingSettings(Settings):
 class MotifSettings(Settings):
     n_clusters: int = setting(15, "motifs")
     segmentation: str = setting("kmeans", "how motifs are found in the codes", choices=("kmeans", "hmm"))
+    min_observed: float = setting(
+        0.5, "a window of which a smaller share of values was observed has no motif, which is motif -1"
+    )
     n_communities: int | None = setting(None, "behaviours: motifs that follow each other are joined to this number")
 
 

@@ -122,3 +122,12 @@ def embed(
         codes[first:last] = model.embed(np.nan_to_num(part).T)
         progress(last - first)
     return codes
+
+
+def observed_share(session: np.ndarray, time_window: int) -> np.ndarray:
+    """The share of values that are not missing in each window of a session [features, frames]: [frames - time_window + 1].
+
+    The codes of windows in which little was observed are alike whatever the animal did: `segment` leaves them out.
+    """
+    share = 1.0 - np.isnan(session).mean(axis=0)
+    return np.lib.stride_tricks.sliding_window_view(share, time_window).mean(axis=-1)

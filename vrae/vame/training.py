@@ -222,6 +222,11 @@ class _Training:
         return position["epoch"]
 
 
+def model_file(settings: Config) -> Path:
+    """Where the best model of a project is."""
+    return Path(settings.project_path) / "model" / "best_model" / f"{settings.model_name}_{settings.project_name}.npz"
+
+
 def load_best(config: str | Path) -> tuple[RNN_VAE, Statistics, Config]:
     """The best model of a training, the statistics its data were normalised by, and its config.
 
@@ -229,7 +234,7 @@ def load_best(config: str | Path) -> tuple[RNN_VAE, Statistics, Config]:
         FileNotFoundError: there is none yet. ValueError: its files are damaged.
     """
     settings = read_config(config)
-    path = Path(settings.project_path) / "model" / "best_model" / f"{settings.model_name}_{settings.project_name}.npz"
+    path = model_file(settings)
     if not path.exists():
         raise FileNotFoundError(f"{path}: no trained model there. Train one with vrae.vame.rnn_vae.train_model.")
     try:
