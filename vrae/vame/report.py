@@ -21,9 +21,9 @@ def evaluate(config: str | Path) -> dict[str, float]:
     Leaves `evaluation.json` and `future_reconstruction.png` in `<project_path>/model/evaluate`, where VAME has its pictures.
 
     Returns:
-        Mean squared errors of a value, where 1 is the variance of the training data, over the test windows that follow each
-        other, without missing values: mse (the window), and with a future decoder future_mse and hold_mse (what follows the
-        window if its last frame stood still).
+        Mean squared errors of a value, where 1 is the variance of the training data, over the test windows (see
+        `Windows.stride`), without missing values: mse (the window), and with a future decoder future_mse and hold_mse (what
+        follows the window if its last frame stood still).
 
     Raises:
         FileNotFoundError, ValueError: no trained model, no data, or they cannot be used.
@@ -32,7 +32,7 @@ def evaluate(config: str | Path) -> dict[str, float]:
     steps, future = settings.time_window, settings.prediction_steps if settings.prediction_decoder else 0
     windows = Windows(training_data(settings)[1], 2 * steps, found.normalise)
     write, truth, decoded = compiled(model, _forward), [], []
-    for batch in windows.every(steps, settings.batch_size):
+    for batch in windows.every(windows.stride(steps), settings.batch_size):
         truth.append(batch.transpose(0, 2, 1)[:, : steps + future])
         outputs = write(tf.constant(np.nan_to_num(truth[-1][:, :steps])))
         decoded.append(np.concatenate([outputs.prediction, *([outputs.future] if future else [])], axis=1))
@@ -45,7 +45,7 @@ def evaluate(config: str | Path) -> dict[str, float]:
     folder = Path(settings.project_path) / "model" / "evaluate"
     write_json(folder / "evaluation.json", figures)
     title = "Windows of the test data, normalised; grey: what follows, predicted"
-    figure = plotting.windows(truth[::8], decoded[::8], steps, title=title)
+    figure = plotting.windows(*(part[:: max(1, len(part) // 5)] for part in (truth, decoded)), steps, title=title)
     plotting.save_figure(folder / "future_reconstruction.png", figure)
     return figures
 
