@@ -53,8 +53,8 @@ def test_deeplabcuts_files_and_their_gaps_by_a_hidden_markov_model(tmp_path):
         header = f"scorer{',net' * 9}\nbodyparts,{parts}\ncoords{',x,y,likelihood' * 3}\n"
         (tmp_path / "mine" / f"{name}.csv").write_text(header + rows)
     done = run_here(
-        SCRIPT, "--dataset=mine", "--centered_reference_keypoint=belly", "--ahead=nose", "--missing_values", "--segmentation=hmm",
-        "--max_epochs=1", *SMALL, "--n_clusters=2", cwd=tmp_path,
+        SCRIPT, "--dataset=mine", "--centered_reference_keypoint=belly", "--ahead=nose", "--missing_values",
+        "--segmentation=hmm", "--max_epochs=1", *SMALL, "--n_clusters=2", cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0 and "2 sessions of 3 features" in done.stdout, done.stderr
     assert "of the values missing" in done.stdout and "hidden Markov model of 3 states, beginning 1" in done.stdout

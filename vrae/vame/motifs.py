@@ -1,6 +1,7 @@
 """From codes to motifs: which there are, what they do, what belongs together, and how many there should be."""
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -12,7 +13,7 @@ from vrae.vame.segmenters import SEGMENTERS, FitOptions, Segmenter, checked_code
 
 def segment(
     sessions: Mapping[str, np.ndarray], n_motifs: int, *, algorithm: str = "kmeans", seed: int = 42,
-    observed: Mapping[str, np.ndarray] | None = None, **options,
+    observed: Mapping[str, np.ndarray] | None = None, **options: Any,
 ) -> tuple[Segmenter, dict[str, np.ndarray]]:  # fmt: skip
     """Motifs from the codes [n, zdims] of all sessions, numbered by how often they occur, 0 the most frequent.
 

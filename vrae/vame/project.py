@@ -38,15 +38,15 @@ def create_training(
         ValueError: a session cannot be used; the message names it and says why.
     """
     settings = read_config(config)
-    sessions = read_sessions(
+    arrays = read_sessions(
         sessions, centered_reference_keypoint=centered_reference_keypoint,
         orientation_reference_keypoint=orientation_reference_keypoint, pose_confidence=pose_confidence,
         longest_gap=longest_gap,
     )  # fmt: skip
-    features = next((data.shape[0] for data in sessions.values() if data.ndim), 0)
+    features = next((data.shape[0] for data in arrays.values() if data.ndim), 0)
     steps = 2 * settings.time_window
-    check_sessions(sessions, num_features=features, steps=steps, missing_values=settings.missing_values)
-    parts = split_sessions(sessions, settings.test_fraction, settings.split_mode, settings.project_random_state)
+    check_sessions(arrays, num_features=features, steps=steps, missing_values=settings.missing_values)
+    parts = split_sessions(arrays, settings.test_fraction, settings.split_mode, settings.project_random_state)
     for name, pieces in zip(("train", "test"), parts, strict=True):
         if not any(piece.shape[1] >= steps for piece in pieces):
             raise ValueError(
@@ -77,17 +77,19 @@ def read_sessions(
         pose_confidence: of files: a keypoint of a lower likelihood is missing in that frame.
         longest_gap: of files: the longest gap of a reference keypoint that is interpolated, in frames.
     """
-    given = centered_reference_keypoint, orientation_reference_keypoint
-    if given.count(None) == 1:
+    centre, ahead = centered_reference_keypoint, orientation_reference_keypoint
+    if (centre is None) != (ahead is None):
         raise ValueError(
             "centered_reference_keypoint, orientation_reference_keypoint: expected the names of two keypoints, or neither, "
-            f"got {given[0]!r} and {given[1]!r}."
+            f"got {centre!r} and {ahead!r}."
         )
     made = {}
     for name, session in sessions.items():
         if isinstance(session, (str, Path)):
             pose = read_deeplabcut(session, pose_confidence=pose_confidence)
-            session = pose.positions if None in given else egocentric(pose, *given, longest_gap=longest_gap)
+            session = pose.positions
+            if centre is not None and ahead is not None:
+                session = egocentric(pose, centre, ahead, longest_gap=longest_gap)
         made[name] = np.asarray(session, np.float64)
     return made
 

@@ -45,7 +45,8 @@ def evaluate(config: str | Path) -> dict[str, float]:
     folder = Path(settings.project_path) / "model" / "evaluate"
     write_json(folder / "evaluation.json", figures)
     title = "Windows of the test data, normalised; grey: what follows, predicted"
-    figure = plotting.windows(*(part[:: max(1, len(part) // 5)] for part in (truth, decoded)), steps, title=title)
+    shown = slice(None, None, max(1, len(truth) // 5))
+    figure = plotting.windows(truth[shown], decoded[shown], steps, title=title)
     plotting.save_figure(folder / "future_reconstruction.png", figure)
     return figures
 

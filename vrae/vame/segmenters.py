@@ -89,31 +89,34 @@ class HMMSegmenter(NamedTuple):
         With a time_window one state more is fitted first. If there is a `switch_state` it is kept; otherwise the motifs'
         states are fitted alone.
         """
-        if options.time_window > 1:
-            more = cls._fit_states(sessions, n_motifs + 1, seed, options, optional=True)
-            states = more and [more._states(codes) for codes in sessions]
-            switch = more and switch_state(states, n_motifs + 1, options.time_window)
-            if switch is not None:
-                order = np.append(np.delete(np.arange(n_motifs + 1), switch), switch)
-                return more._replace(n_motifs=np.array(n_motifs))._of_states(order)
-        return cls._fit_states(sessions, n_motifs, seed, options)
+        found = cls._with_switch_state(sessions, n_motifs, seed, options) if options.time_window > 1 else None
+        return found or cls._of_motifs(sessions, n_motifs, seed, options)
 
     @classmethod
-    def _fit_states(cls, sessions, n_states: int, seed: int, options: FitOptions, *, optional: bool = False):
-        """A segmenter whose states are all motifs. Where the states do not fit the codes: None if it is `optional`."""
-        joined, lengths = np.concatenate(sessions), [len(codes) for codes in sessions]
-        best, highest = None, -np.inf
+    def _with_switch_state(cls, sessions, n_motifs: int, seed: int, options: FitOptions) -> "HMMSegmenter | None":
         try:
-            for i in range(_BEGINNINGS):
-                about = f"hidden Markov model of {n_states} states, beginning {i + 1} of {_BEGINNINGS}"
-                model, likelihood = _fitted(joined, lengths, n_states, seed + i, options, about)
-                if best is None or likelihood > highest:
-                    best, highest = model, likelihood
+            found = cls._of_motifs(sessions, n_motifs + 1, seed, options)
+        except ValueError:
+            return None  # too few codes for one state more
+        state = switch_state([found._states(codes) for codes in sessions], n_motifs + 1, options.time_window)
+        if state is None:
+            return None
+        order = np.append(np.delete(np.arange(n_motifs + 1), state), state)
+        return found._replace(n_motifs=np.array(n_motifs))._of_states(order)
+
+    @classmethod
+    def _of_motifs(cls, sessions, n_motifs: int, seed: int, options: FitOptions) -> "HMMSegmenter":
+        """All of its states are motifs."""
+        joined, lengths = np.concatenate(sessions), [len(codes) for codes in sessions]
+        about = f"hidden Markov model of {n_motifs} states, beginning {{}} of {_BEGINNINGS}"
+        try:
+            fits = [
+                _fitted(joined, lengths, n_motifs, seed + i, options, about.format(i + 1)) for i in range(_BEGINNINGS)
+            ]
         except (ValueError, np.linalg.LinAlgError) as error:
-            if optional:
-                return None
-            raise ValueError(_cause(joined, n_states, error)) from error
-        return cls(best.startprob_, best.transmat_, best.means_, best.covars_, np.array(n_states))
+            raise ValueError(_cause(joined, n_motifs, error)) from error
+        best, _ = max(fits, key=lambda fit: fit[1])
+        return cls(best.startprob_, best.transmat_, best.means_, best.covars_, np.array(n_motifs))
 
     def apply(self, codes: np.ndarray, observed: np.ndarray | None = None) -> np.ndarray:
         """The motif of each code [n, zdims] of one session: [n] int32; -1 where `observed` [n] is False. The windows before

@@ -133,11 +133,14 @@ def _print_agreement(folder: Path, labels: dict, sessions: dict, observed: dict,
     _, statistics, config = vame.load_best(str(folder / "config.yaml"))
     print("segmenting what needs no training", flush=True)
     windows, components = baselines(sessions, statistics, config.time_window, config.zdims, seed=s.seed)
-    options = dict(n_motifs=s.n_communities or s.n_clusters, seed=s.seed, observed=observed)
+    n_motifs = s.n_communities or s.n_clusters
     rows = {
         "vame": ("VAME", labels),
-        "windows_kmeans": ("k-means on the windows", segment(windows, **options)[1]),
-        "pca_kmeans": ("k-means on their principal components", segment(components, **options)[1]),
+        "windows_kmeans": ("k-means on the windows", segment(windows, n_motifs, seed=s.seed, observed=observed)[1]),
+        "pca_kmeans": (
+            "k-means on their principal components",
+            segment(components, n_motifs, seed=s.seed, observed=observed)[1],
+        ),
         "pca": ("principal components, segmented as VAME's codes", labelled(components, observed, s, _paced())),
     }
     expected = list(truth.values())
