@@ -82,7 +82,7 @@ def setting(
         help: a phrase for `--help`.
         choices: the strings that are allowed.
         affects: None: what the group says.
-        earlier: a name that the setting had before: the flag and saved settings of that name are still read.
+        earlier: an earlier name: the flag and saved settings of that name are still read.
     """
     about = {"help": help, "choices": choices, "affects": affects, "earlier": earlier}
     return dataclasses.field(default=default, metadata=about)
