@@ -40,7 +40,9 @@ def parse(
     rest = values(argv)[1:]
     if values["help"].value:
         return None, rest
-    return {name: values[name].value for name in values if values[name].present}, rest
+    return settings.with_new_names(
+        {name: values[name].value for name in values if values[name].present}
+    ), rest
 
 
 @contextlib.contextmanager

@@ -129,6 +129,7 @@ def saved_config(path: Path, settings: type | None = None) -> dict:
         saved = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(saved, dict):
             raise ValueError("no object of settings")
+        saved = settings.with_new_names(saved) if settings else saved
         unknown = set(saved) - {f.name for f in dataclasses.fields(settings)} if settings else set()
         if unknown:
             raise ValueError(f"unknown settings {', '.join(sorted(unknown))}")

@@ -55,9 +55,25 @@ class Settings:
         """The settings that affect one of these."""
         return {name: getattr(self, name) for name in self.names(*affects)}
 
+    @classmethod
+    def with_new_names(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Values by name, where earlier names of settings are replaced by today's."""
+        today = {
+            f.metadata["earlier"]: f.name
+            for _, group in cls.groups()
+            for f in group
+            if f.metadata["earlier"]
+        }
+        return {today.get(name, name): value for name, value in values.items()}
+
 
 def setting(
-    default: Any, help: str, *, choices: tuple[str, ...] = (), affects: Affects | None = None
+    default: Any,
+    help: str,
+    *,
+    choices: tuple[str, ...] = (),
+    affects: Affects | None = None,
+    earlier: str = "",
 ) -> Any:
     """A field of a group.
 
@@ -66,10 +82,10 @@ def setting(
         help: a phrase for `--help`.
         choices: the strings that are allowed.
         affects: None: what the group says.
+        earlier: an earlier name: the flag and saved settings of that name are still read.
     """
-    return dataclasses.field(
-        default=default, metadata={"help": help, "choices": choices, "affects": affects}
-    )
+    about = {"help": help, "choices": choices, "affects": affects, "earlier": earlier}
+    return dataclasses.field(default=default, metadata=about)
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(setting,))
@@ -102,6 +118,8 @@ def define_flags(settings: type[Settings], values: flags.FlagValues) -> None:
             flags.DEFINE_enum(field.name, default, choices, help, flag_values=values)
         else:
             _DEFINE[_plain_type(field.type)](field.name, default, help, flag_values=values)
+        if field.metadata["earlier"]:
+            flags.DEFINE_alias(field.metadata["earlier"], field.name, flag_values=values)
 
 
 _COLUMNS = 110

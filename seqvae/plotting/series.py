@@ -70,13 +70,13 @@ def scatter(
 
 
 def ethogram(rows: dict[str, np.ndarray], *, title: str) -> Figure:
-    """Labels [T] over time as coloured bands, a row for each name."""
+    """Labels [T] over time as coloured bands, a row for each name. -1 is a gap."""
     figure = Figure(figsize=(10, 0.7 * len(rows) + 0.9), layout="constrained")
     axes = figure.subplots(len(rows), 1, squeeze=False, sharex=True)[:, 0]
     greatest = max(int(values.max()) for values in rows.values())
     for axis, (name, values) in zip(axes, rows.items(), strict=True):
         axis.imshow(
-            values[None],
+            np.ma.masked_less(values[None], 0),
             aspect="auto",
             cmap="tab20",
             interpolation="nearest",
@@ -89,15 +89,17 @@ def ethogram(rows: dict[str, np.ndarray], *, title: str) -> Figure:
     return figure
 
 
-def usage_and_transitions(usage: np.ndarray, transitions: np.ndarray) -> Figure:
-    """How often each label occurs [n], and where it goes [n, n]."""
+def usage_and_transitions(
+    usage: np.ndarray, transitions: np.ndarray, *, name: str = "motif"
+) -> Figure:
+    """How often each label occurs [n], and where it goes [n, n]. name: what a label is."""
     figure = Figure(figsize=(9, 3.8), layout="constrained")
     left, right = figure.subplots(1, 2)
     left.bar(np.arange(len(usage)), usage, color=LINES[0])
-    left.set_xlabel("motif")
+    left.set_xlabel(name)
     left.set_ylabel("windows")
     image = right.imshow(transitions, cmap="viridis", vmin=0)
-    right.set_xlabel("next motif")
-    right.set_ylabel("motif")
+    right.set_xlabel(f"next {name}")
+    right.set_ylabel(name)
     figure.colorbar(image, ax=right, label="probability")
     return figure

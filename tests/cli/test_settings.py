@@ -13,6 +13,7 @@ from kvae.config import KVAESettings
 from seqvae.cli import COMMANDS, command
 from seqvae.commands import Affects, Command, Settings, command_settings, group, setting
 from seqvae.commands.command import parse
+from seqvae.commands.run import saved_config
 from seqvae.commands.settings import help_text
 from vrae.config import VRAESettings
 from vrae.vame import Config
@@ -30,7 +31,7 @@ class First(Settings):
 class Second(Settings):
     rate: float = setting(0.5, "of learning", affects=Affects.TRAINING)
     quick: bool = setting(False, "or not")
-    limit: int | None = setting(None, "at most")
+    limit: int | None = setting(None, "at most", earlier="maximum")
 
 
 @command_settings
@@ -59,6 +60,13 @@ def test_a_command_line_gives_what_was_given_and_nothing_else():
     for wrong in ("--siez=3", "--size=a", "--kind=c", "--quick=maybe"):
         with pytest.raises(flags.Error):
             parse(["p", wrong], Both)
+
+
+def test_a_setting_is_taken_by_its_earlier_name(tmp_path):
+    assert parse(["p", "--maximum=2"], Both)[0] == {"limit": 2} == parse(["p", "--limit=2"], Both)[0]
+    assert "maximum" not in help_text(Both)
+    (tmp_path / "config.json").write_text('{"maximum": 4, "size": 2}')
+    assert saved_config(tmp_path / "config.json", Both) == {"limit": 4, "size": 2}
 
 
 def test_help_shows_groups_defaults_and_choices():

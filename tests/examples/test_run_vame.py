@@ -31,6 +31,8 @@ def test_a_run_leaves_a_project_and_goes_on(tmp_path):
     figures = json.loads((folder / "evaluation.json").read_text())
     assert set(figures) == {"vame", "windows_kmeans", "pca_kmeans", "pca"}
     assert all(0 <= f["nmi"] <= 1 for f in figures.values())
+    assert all(f["true_bouts"] == figures["vame"]["true_bouts"] > 2 and f["bouts"] > 0 for f in figures.values())
+    assert "embedding session_0: 195 of 200 frames" in done.stdout and "k-means of 390 codes" in done.stdout
     with np.load(folder / "results" / "session_1.npz", allow_pickle=False) as file:
         np.testing.assert_array_equal(
             load_segmenter(folder / "results" / "segmenter.npz").apply(file["latent_vectors"]), file["motifs"]
@@ -51,10 +53,11 @@ def test_deeplabcuts_files_and_their_gaps_by_a_hidden_markov_model(tmp_path):
         header = f"scorer{',net' * 9}\nbodyparts,{parts}\ncoords{',x,y,likelihood' * 3}\n"
         (tmp_path / "mine" / f"{name}.csv").write_text(header + rows)
     done = run_here(
-        SCRIPT, "--dataset=mine", "--centre=belly", "--ahead=nose", "--missing_values", "--segmentation=hmm",
-        "--max_epochs=1", *SMALL, "--n_clusters=2", cwd=tmp_path,
+        SCRIPT, "--dataset=mine", "--centered_reference_keypoint=belly", "--ahead=nose", "--missing_values",
+        "--segmentation=hmm", "--max_epochs=1", *SMALL, "--n_clusters=2", cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0 and "2 sessions of 3 features" in done.stdout, done.stderr
+    assert "of the values missing" in done.stdout and "hidden Markov model of 3 states, beginning 1" in done.stdout
 
 
 def test_what_is_refused(tmp_path):
@@ -67,6 +70,7 @@ def test_what_is_refused(tmp_path):
         (("--dataset=bad",), "no readable .npz with `positions`"),
         (("--dataset=cut",), "s.npz: no readable .npz with `positions`"),
         (("--frames=200", "--missing=0.1", *SMALL), "Set missing_values: true"),
+        (("--min_observed=1.5",), "--min_observed: expected a share of 0 to 1, got 1.5"),
     ):
         done = run_here(SCRIPT, *flags, cwd=tmp_path)
         assert done.returncode == 2 and message in done.stderr, done.stderr
@@ -74,12 +78,26 @@ def test_what_is_refused(tmp_path):
 
 def test_agreement_is_one_for_the_truth_by_any_names_and_small_for_chance():
     truth = np.random.default_rng(0).integers(0, 4, 2000)
-    same = agreement(np.array([3, 0, 2, 1])[truth], truth)
+    same = agreement([np.array([3, 0, 2, 1])[truth]], [truth])
     assert same["nmi"] == pytest.approx(1) and same["purity"] == 1
-    chance = agreement(np.random.default_rng(1).integers(0, 4, 2000), truth)
+    assert same["bouts"] == same["true_bouts"] and same["transition_error"] == 0 == same["unlabelled"]
+    chance = agreement([np.random.default_rng(1).integers(0, 4, 2000)], [truth])
     assert chance["nmi"] < 0.02 and chance["purity"] < 0.35
     with pytest.raises(ValueError, match="labels: expected the truth's shape"):
-        agreement(truth[:-1], truth)
+        agreement([truth[:-1]], [truth])
+    with pytest.raises(ValueError, match="labels: no window has a motif"):
+        agreement([np.full(2000, -1)], [truth])
+
+
+def test_agreement_counts_bouts_and_compares_transitions():
+    truth = [np.repeat([0, 1, 0, 2, 0, 1], 5), np.repeat([2, 0, 1], 5)]  # 0 goes to 1 three times, to 2 once
+    labels = [part.copy() for part in truth]
+    labels[0][17:20] = 1  # 2 is followed by 1, which is followed by 0: one bout more
+    labels[1][:2] = -1
+    found = agreement(labels, truth)
+    assert (found["bouts"], found["true_bouts"], found["unlabelled"]) == (10, 9, pytest.approx(2 / 45))
+    # what follows 0: 1 (3 of 4), 2 (1 of 4), as it should; 1: 0 (2 of 2), as it should; 2: 1 and 0, not 0 alone
+    assert found["transition_error"] == pytest.approx((0 + 0 + 0.5) / 3)
 
 
 def test_baselines_are_windows_and_their_components_and_a_windows_motif_is_that_of_its_middle():
@@ -96,4 +114,4 @@ def test_baselines_are_windows_and_their_components_and_a_windows_motif_is_that_
     truth = of_windows(motifs, 7)
     assert len(truth) == 174 and truth[56] == 0 and truth[57] == 1
     for codes in (windows, components):
-        assert agreement(segment(codes, 2)[1]["a"], truth)["purity"] > 0.97
+        assert agreement([segment(codes, 2)[1]["a"]], [truth])["purity"] > 0.97

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from vrae.vame import original, rnn_model, rnn_vae
 from vrae.vame.config import Config, read_config, write_config
-from vrae.vame.project import create_training, embed, read_sessions
+from vrae.vame.project import create_training, embed, observed_share, read_sessions
 from vrae.vame.training import Trained, load_best
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ __all__ = [
     "embed",
     "evaluate",
     "load_best",
+    "observed_share",
     "original",
     "read_config",
     "read_sessions",

@@ -12,9 +12,14 @@ class SessionSettings(Settings):
         "simulated",
         "simulated, or a folder of sessions: .npz with `positions` [features, frames], or DeepLabCut's .csv",
     )
-    centre: str | None = setting(None, "keypoint that is moved to 0 (.csv)")
-    ahead: str | None = setting(None, "keypoint that is turned straight up (.csv)")
-    confidence: float = setting(0.9, "a keypoint of a lower likelihood is missing in that frame (.csv)")
+    centered_reference_keypoint: str | None = setting(None, "keypoint that is moved to 0 (.csv)", earlier="centre")
+    orientation_reference_keypoint: str | None = setting(
+        None, "keypoint that is turned onto the negative y axis (.csv)", earlier="ahead"
+    )
+    pose_confidence: float = setting(
+        0.9, "a keypoint of a lower likelihood is missing in that frame (.csv)", earlier="confidence"
+    )
+    longest_gap: int = setting(30, "frames of the longest gap over which a reference keypoint is interpolated (.csv)")
     sessions: int = setting(4, "sessions (simulated)")
     frames: int = setting(9000, "frames of a session (simulated)")
     missing: float = setting(0.0, "share of frames at which a keypoint is missing (simulated)")
@@ -51,6 +56,9 @@ class TrainingSettings(Settings):
 class MotifSettings(Settings):
     n_clusters: int = setting(15, "motifs")
     segmentation: str = setting("kmeans", "how motifs are found in the codes", choices=("kmeans", "hmm"))
+    min_observed: float = setting(
+        0.5, "a window of which a smaller share of values was observed has no motif, which is motif -1"
+    )
     n_communities: int | None = setting(None, "behaviours: motifs that follow each other are joined to this number")
 
 
@@ -78,7 +86,7 @@ VAME = Command(
 
     COMMAND                                      # simulated poses with known motifs
     COMMAND --dataset=FOLDER                     # a folder of .npz with `positions` [features, frames]
-    COMMAND --dataset=FOLDER --centre=belly --ahead=nose     # of DeepLabCut's .csv files
+    COMMAND --dataset=FOLDER --centered_reference_keypoint=nose --orientation_reference_keypoint=tail   # DeepLabCut's .csv
     COMMAND --run_name=mine --resume             # resumes a stopped run
 
 A run writes logs/<run>_vame/, a project as VAME has it: config.yaml, data/, model/, results/ (codes, motifs, behaviours,

@@ -10,6 +10,7 @@ from seqvae.files import NPZ_ERRORS, atomic_write
 from seqvae.replicas import rows_of
 from vrae.vame.config import Config
 
+_TEST_WINDOWS = 64  # at least so many, if there are: the best model is chosen by their mean error
 _PART = 2**18  # frames looked at at once: a bound on memory
 
 
@@ -106,6 +107,11 @@ class Windows:
         first, count, _ = (int(value) for value in rows_of(*part, batch_size))
         for _ in range(batches):
             yield self.take(random.integers(len(self), size=batch_size)[first : first + max(1, count)])
+
+    def stride(self, time_window: int) -> int:
+        """Frames from one test window to the next: time_window, so that they do not overlap, or less, so that there are at
+        least 64 of them; 1, which is every window, where there are fewer."""
+        return max(1, min(time_window, len(self) // _TEST_WINDOWS))
 
     def every(self, stride: int, batch_size: int) -> Iterator[np.ndarray]:
         """Batches of the windows at every `stride`-th beginning, always the same; the last may be smaller."""

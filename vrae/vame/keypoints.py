@@ -1,10 +1,13 @@
-"""Poses from DeepLabCut's files, seen from the animal's own place and direction."""
+"""Poses from DeepLabCut's files, and their alignment to the animal's own frame of reference."""
 
 import csv
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from scipy.ndimage import label
+
+from vrae.vame.renamed import renamed_keypoints
 
 
 class Pose(NamedTuple):
@@ -20,11 +23,12 @@ class Pose(NamedTuple):
         return dict(zip(self.keypoints, np.isnan(self.positions[::2]).mean(axis=1).tolist(), strict=True))
 
 
-def read_deeplabcut(path: str | Path, *, confidence: float = 0.9, individual: str | None = None) -> Pose:
+@renamed_keypoints
+def read_deeplabcut(path: str | Path, *, pose_confidence: float = 0.9, individual: str | None = None) -> Pose:
     """Reads a CSV of DeepLabCut: rows `scorer`, (`individuals`,) `bodyparts`, `coords`, then a row a frame.
 
     Args:
-        confidence: a keypoint whose likelihood is below it is missing (NaN) in that frame; so is an empty cell.
+        pose_confidence: a keypoint whose likelihood is below it is missing (NaN) in that frame; so is an empty cell.
         individual: which one, in a file of several animals.
 
     Raises:
@@ -45,34 +49,75 @@ def read_deeplabcut(path: str | Path, *, confidence: float = 0.9, individual: st
     if not len(values):
         raise ValueError(f"{path}: no frame in it.")
     x, y, likelihood = values.reshape(-1, len(keypoints), 3).transpose(2, 1, 0)
-    seen = likelihood >= confidence  # NaN is not
+    seen = likelihood >= pose_confidence  # NaN is not
     positions = np.stack([np.where(seen, x, np.nan), np.where(seen, y, np.nan)], axis=1)
     return Pose(keypoints, positions.reshape(2 * len(keypoints), -1), np.nan_to_num(likelihood))
 
 
-def egocentric(pose: Pose, centre: str, ahead: str) -> np.ndarray:
-    """Positions moved so that `centre` is at 0 and turned so that `ahead` is straight up, as VAME aligns them: [2 K - 3,
-    frames], without the three numbers that are then 0 (both of `centre`, x of `ahead`). Frames without either are NaN.
+@renamed_keypoints
+def egocentric(
+    pose: Pose, centered_reference_keypoint: str, orientation_reference_keypoint: str, *, longest_gap: int = 30
+) -> np.ndarray:
+    """Positions in the animal's own frame of reference, as VAME aligns them: `centered_reference_keypoint` is moved to 0, and
+    the animal is turned so that `orientation_reference_keypoint` lies on the negative y axis.
+
+    Args:
+        longest_gap: the greatest number of frames in a row for which a reference keypoint is interpolated where it is
+            missing, on the line between the frames before and after. In a longer gap all values are NaN. Other keypoints
+            are not interpolated.
+
+    Returns:
+        [2 K - 3, frames] float64: x and y of each keypoint in its order, without the three that are then 0 (both of
+        `centered_reference_keypoint`, x of `orientation_reference_keypoint`).
 
     Raises:
         ValueError: no such keypoint, the same for both, or one that is missing in every frame.
     """
-    for name, keypoint in (("centre", centre), ("ahead", ahead)):
+    names = {
+        "centered_reference_keypoint": centered_reference_keypoint,
+        "orientation_reference_keypoint": orientation_reference_keypoint,
+    }
+    _check_references(pose, names)
+    if longest_gap < 0:
+        raise ValueError(f"longest_gap: expected a number of frames of at least 0, got {longest_gap!r}.")
+    points = pose.positions.reshape(len(pose.keypoints), 2, -1).copy()
+    i, j = (pose.keypoints.index(name) for name in names.values())
+    points[j, :, (points[i] == points[j]).all(axis=0)] = np.nan  # two points in one place have no direction
+    for k in (i, j):
+        points[k] = _bridged(points[k], longest_gap)
+    points -= points[i].copy()
+    distance = np.hypot(*points[j])
+    x, y = points[j] / np.where(distance > 0, distance, np.nan)
+    turned = np.stack([x * points[:, 1] - y * points[:, 0], -x * points[:, 0] - y * points[:, 1]], axis=1)
+    return np.delete(turned.reshape(len(pose.positions), -1), [2 * i, 2 * i + 1, 2 * j], axis=0)
+
+
+def _check_references(pose: Pose, names: dict[str, str]) -> None:
+    for name, keypoint in names.items():
         if keypoint not in pose.keypoints:
             raise ValueError(f"{name}: expected one of {', '.join(pose.keypoints)}, got {keypoint!r}.")
         if pose.missing()[keypoint] == 1.0:
             raise ValueError(
-                f"{name}: {keypoint} is missing in every frame. Use a lower confidence, or another keypoint."
+                f"{name}: {keypoint} is missing in every frame. Use a lower pose_confidence, or another keypoint."
             )
-    if centre == ahead:
-        raise ValueError(f"ahead: expected another keypoint than centre, got {ahead!r} for both.")
-    points = pose.positions.reshape(len(pose.keypoints), 2, -1)
-    i, j = pose.keypoints.index(centre), pose.keypoints.index(ahead)
-    points = points - points[i]
-    sine, cosine = points[j] / np.maximum(np.hypot(*points[j]), 1e-12)  # of the angle from straight up
-    x, y = points[:, 0], points[:, 1]
-    turned = np.stack([cosine * x - sine * y, sine * x + cosine * y], axis=1).reshape(len(pose.positions), -1)
-    return np.delete(turned, [2 * i, 2 * i + 1, 2 * j], axis=0)
+    if len(set(names.values())) == 1:
+        keypoint = names["orientation_reference_keypoint"]
+        raise ValueError(
+            f"orientation_reference_keypoint: expected another keypoint than centered_reference_keypoint, got {keypoint!r} "
+            "for both."
+        )
+
+
+def _bridged(rows: np.ndarray, longest_gap: int) -> np.ndarray:
+    """Rows [n, frames] with linear interpolation in every gap of up to `longest_gap` frames; at both ends the nearest
+    value is held."""
+    seen, time = ~np.isnan(rows).any(axis=0), np.arange(rows.shape[1])
+    if not seen.any():
+        return rows
+    gaps, _ = label(~seen)
+    filled = np.stack([np.interp(time, time[seen], row[seen]) for row in rows])
+    filled[:, (gaps > 0) & (np.bincount(gaps)[gaps] > longest_gap)] = np.nan
+    return filled
 
 
 def _header(path: Path, rows) -> dict[str, list[str]]:

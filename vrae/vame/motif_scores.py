@@ -1,24 +1,52 @@
 """How well motifs agree with known ones, and baselines that need no training."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.metrics import normalized_mutual_info_score
 
 from vrae.vame.data import Statistics
+from vrae.vame.motifs import match_labels, transitions
+from vrae.vame.segmenters import bouts
 
 
-def agreement(labels: np.ndarray, truth: np.ndarray) -> dict[str, float]:
-    """nmi: normalised mutual information, 0 to 1. purity: share of windows whose motif's most frequent truth is theirs."""
-    if labels.shape != truth.shape:
-        raise ValueError(f"labels: expected the truth's shape {truth.shape}, got {labels.shape}.")
-    counts = np.zeros((labels.max() + 1, truth.max() + 1))
-    np.add.at(counts, (labels, truth), 1.0)
+def agreement(labels: Sequence[np.ndarray], truth: Sequence[np.ndarray]) -> dict[str, float]:
+    """How well the labels [n] of sessions agree with the true ones. Windows without a motif (-1) are left out.
+
+    Returns:
+        nmi: normalised mutual information, 0 to 1. purity: share of windows whose motif's most frequent truth is theirs.
+        unlabelled: share of windows without a motif. bouts, true_bouts: stretches of one motif. transition_error: the
+        distance of the probabilities of what follows a motif from the true ones, mean over the true motifs, 0 to 1 (total
+        variation), for labels that `match_labels` matched.
+
+    Raises:
+        ValueError: other shapes, or no window with a motif.
+    """
+    if [part.shape for part in labels] != [part.shape for part in truth]:
+        shapes = [part.shape for part in truth], [part.shape for part in labels]
+        raise ValueError(f"labels: expected the truth's shapes {shapes[0]}, got {shapes[1]}.")
+    joined, expected = np.concatenate(labels), np.concatenate(truth)
+    seen = joined >= 0
+    if not seen.any():
+        raise ValueError("labels: no window has a motif. Use a smaller min_observed, or better data.")
+    counts = np.zeros((joined.max() + 1, expected.max() + 1))
+    np.add.at(counts, (joined[seen], expected[seen]), 1.0)
     return {
-        "nmi": float(normalized_mutual_info_score(truth, labels)),
-        "purity": float(counts.max(axis=1).sum() / len(labels)),
+        "nmi": float(normalized_mutual_info_score(expected[seen], joined[seen])),
+        "purity": float(counts.max(axis=1).sum() / seen.sum()),
+        "unlabelled": float(1 - seen.mean()),
+        "bouts": sum(label >= 0 for part in labels for label, _ in bouts(part)),
+        "true_bouts": sum(len(bouts(part)) for part in truth),
+        "transition_error": _transition_error(joined, labels, expected, truth),
     }
+
+
+def _transition_error(joined, labels, expected, truth) -> float:
+    matched = np.split(match_labels(joined, expected), np.cumsum([len(part) for part in labels])[:-1])
+    size = 1 + max(int(part.max()) for part in (*matched, *truth))
+    distance = np.abs(transitions(matched, size) - transitions(truth, size)).sum(axis=1) / 2
+    return float(distance[np.unique(expected)].mean())
 
 
 def of_windows(motifs: np.ndarray, time_window: int) -> np.ndarray:

@@ -1,22 +1,27 @@
 """From codes to motifs: which there are, what they do, what belongs together, and how many there should be."""
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 from sklearn.cluster import SpectralClustering
 from sklearn.metrics import adjusted_rand_score
 
-from vrae.vame.segmenters import SEGMENTERS, Segmenter, checked_codes
+from vrae.vame.segmenters import SEGMENTERS, FitOptions, Segmenter, checked_codes, checked_observed, runs_of
 
 
 def segment(
-    sessions: Mapping[str, np.ndarray], n_motifs: int, *, algorithm: str = "kmeans", seed: int = 42
-) -> tuple[Segmenter, dict[str, np.ndarray]]:
+    sessions: Mapping[str, np.ndarray], n_motifs: int, *, algorithm: str = "kmeans", seed: int = 42,
+    observed: Mapping[str, np.ndarray] | None = None, **options: Any,
+) -> tuple[Segmenter, dict[str, np.ndarray]]:  # fmt: skip
     """Motifs from the codes [n, zdims] of all sessions, numbered by how often they occur, 0 the most frequent.
 
     Args:
         algorithm: "kmeans", or "hmm" (hidden Markov model), as in VAME.
+        observed: by session, bool [n]: windows of which enough was observed. The others have no motif: -1.
+        options: of `FitOptions`: n_init_kmeans, hmm_n_iter, time_window (with it a hidden Markov model may have a switch
+            state, see `HMMSegmenter`), progress.
 
     Returns:
         The segmenter, to `apply` to other sessions and to `save`; and the motif of every window by session.
@@ -29,25 +34,28 @@ def segment(
     if not sessions:
         raise ValueError("sessions: expected at least one, got none.")
     size = np.asarray(next(iter(sessions.values()))).shape[-1]
-    checked = {name: checked_codes(name, codes, size) for name, codes in sessions.items()}
-    total = sum(map(len, checked.values()))
+    codes = {name: checked_codes(name, session, size) for name, session in sessions.items()}
+    seen = {name: checked_observed(f"observed, {name}", (observed or {}).get(name), codes[name]) for name in codes}
+    runs = [codes[name][run] for name in codes for run in runs_of(seen[name])]
+    total = sum(map(len, runs))
     if not 1 <= n_motifs <= total:
-        raise ValueError(f"n_motifs: expected 1 to the number of codes, {total}, got {n_motifs!r}.")
-    found = SEGMENTERS[algorithm].fit(list(checked.values()), n_motifs, seed)
-    counts = sum(np.bincount(found.apply(codes), minlength=n_motifs) for codes in checked.values())
+        raise ValueError(f"n_motifs: expected 1 to the number of observed codes, {total}, got {n_motifs!r}.")
+    found = SEGMENTERS[algorithm].fit(runs, n_motifs, seed, FitOptions(**options))
+    counts = sum(usage(found.apply(codes[name], seen[name]), n_motifs) for name in codes)
     found = found.reordered(np.argsort(-counts, kind="stable"))
-    return found, {name: found.apply(codes) for name, codes in checked.items()}
+    return found, {name: found.apply(codes[name], seen[name]) for name in codes}
 
 
 def usage(labels: np.ndarray, n_motifs: int) -> np.ndarray:
-    """How many windows belong to each motif: [n_motifs], 0 for one that does not occur."""
-    return np.bincount(_labels(labels, n_motifs), minlength=n_motifs)
+    """How many windows belong to each motif: [n_motifs], 0 for one that does not occur. -1, no motif, is not counted."""
+    labels = _labels(labels, n_motifs)
+    return np.bincount(labels[labels >= 0], minlength=n_motifs)
 
 
 def transitions(labels: np.ndarray | Iterable[np.ndarray], n_motifs: int) -> np.ndarray:
     """Where a motif goes when it ends: [n_motifs, n_motifs], rows sum to 1, or are 0 for a motif that never ends.
 
-    labels: of one session, or of several: from one session to the next there is no transition.
+    labels: of one session, or of several: from one session to the next there is no transition, and none over a gap (-1).
     """
     counts = _moves([labels] if isinstance(labels, np.ndarray) else labels, n_motifs)
     total = counts.sum(axis=1, keepdims=True)
@@ -63,8 +71,8 @@ def communities(
     clustering of how often two motifs are neighbours in time (von Luxburg 2007, "A tutorial on spectral clustering"),
     numbered by how many windows they hold, 0 the most. (VAME cuts a tree of merged motifs.)
 
-    labels: of one session, or of several. A motif that never occurs has the community -1: `communities(...)[labels]` are the
-    labels of behaviours.
+    labels: of one session, or of several. A motif that never occurs has the community -1. `behaviours` labels windows by
+    communities.
 
     Raises:
         ValueError: fewer motifs occur than n_communities.
@@ -89,20 +97,27 @@ def communities(
     return found
 
 
+def behaviours(labels: np.ndarray, communities: np.ndarray) -> np.ndarray:
+    """The community of the motif of each window, [n] int32; -1 stays -1."""
+    labels = _labels(labels, len(communities))
+    return np.where(labels < 0, -1, communities[labels]).astype(np.int32)
+
+
 def match_labels(labels: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """`labels` renumbered so that as many as possible equal `reference` (both [n]): the Hungarian method.
 
-    Labels that have no partner in the reference keep numbers of their own, after the reference's.
+    Labels that have no partner in the reference keep numbers of their own, after the reference's. -1 stays -1.
     """
     if labels.shape != reference.shape or labels.ndim != 1:
         raise ValueError(f"labels: expected the reference's shape {reference.shape}, got {labels.shape}.")
     size = int(max(labels.max(), reference.max())) + 1
     agreement = np.zeros((size, size))
-    np.add.at(agreement, (labels, reference), 1.0)
+    both = (labels >= 0) & (reference >= 0)
+    np.add.at(agreement, (labels[both], reference[both]), 1.0)
     rows, columns = linear_sum_assignment(-agreement)
     numbers = np.empty(size, labels.dtype)
     numbers[rows] = columns
-    return numbers[labels]
+    return np.where(labels < 0, -1, numbers[labels])
 
 
 def stability(
@@ -132,7 +147,8 @@ def _moves(sessions: Iterable[np.ndarray], n_motifs: int) -> np.ndarray:
     counts = np.zeros((n_motifs, n_motifs))
     for session in sessions:
         session = _labels(session, n_motifs)
-        np.add.at(counts, (session[:-1], session[1:]), 1.0)
+        seen = (session[:-1] >= 0) & (session[1:] >= 0)
+        np.add.at(counts, (session[:-1][seen], session[1:][seen]), 1.0)
     np.fill_diagonal(counts, 0.0)
     return counts
 
@@ -142,7 +158,9 @@ def _labels(labels: np.ndarray, n_motifs: int) -> np.ndarray:
     if (
         labels.ndim != 1
         or labels.dtype.kind not in "iu"
-        or (len(labels) and not 0 <= labels.min() <= labels.max() < n_motifs)
+        or (len(labels) and not -1 <= labels.min() <= labels.max() < n_motifs)
     ):
-        raise ValueError(f"labels: expected integers from 0 to {n_motifs - 1}, [n], got {labels.dtype} {labels.shape}.")
+        raise ValueError(
+            f"labels: expected integers from 0 to {n_motifs - 1}, or -1, [n], got {labels.dtype} {labels.shape}."
+        )
     return labels

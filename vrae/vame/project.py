@@ -8,14 +8,17 @@ import numpy as np
 from vrae.vame.config import Config, read_config, set_num_features
 from vrae.vame.data import Statistics, check_sessions, save_array, save_pieces, split_sessions
 from vrae.vame.keypoints import egocentric, read_deeplabcut
+from vrae.vame.renamed import renamed_keypoints
 from vrae.vame.rnn_model import RNN_VAE
 
 _CHUNK = 4096  # windows encoded at once: a bound on memory
 
 
+@renamed_keypoints
 def create_training(
-    config: str | Path, sessions: Mapping[str, np.ndarray | str | Path], *, centre: str | None = None,
-    ahead: str | None = None, confidence: float = 0.9,
+    config: str | Path, sessions: Mapping[str, np.ndarray | str | Path], *,
+    centered_reference_keypoint: str | None = None, orientation_reference_keypoint: str | None = None,
+    pose_confidence: float = 0.9, longest_gap: int = 30,
 ) -> tuple[int, int]:  # fmt: skip
     """Splits sessions into training and test frames and writes what `train_model` reads.
 
@@ -25,8 +28,8 @@ def create_training(
 
     Args:
         config: path of the config.yaml: `time_window`, `test_fraction`, `split_mode`, `missing_values`.
-        sessions: names to arrays [features, frames] or to files, see `read_sessions`, which explains centre, ahead and
-            confidence too. NaN is missing, where the config says so.
+        sessions: names to arrays [features, frames] or to files. NaN is missing, where the config says so.
+        centered_reference_keypoint, orientation_reference_keypoint, pose_confidence, longest_gap: see `read_sessions`.
 
     Returns:
         The training and the test frames.
@@ -35,11 +38,15 @@ def create_training(
         ValueError: a session cannot be used; the message names it and says why.
     """
     settings = read_config(config)
-    sessions = read_sessions(sessions, centre=centre, ahead=ahead, confidence=confidence)
-    features = next((data.shape[0] for data in sessions.values() if data.ndim), 0)
+    arrays = read_sessions(
+        sessions, centered_reference_keypoint=centered_reference_keypoint,
+        orientation_reference_keypoint=orientation_reference_keypoint, pose_confidence=pose_confidence,
+        longest_gap=longest_gap,
+    )  # fmt: skip
+    features = next((data.shape[0] for data in arrays.values() if data.ndim), 0)
     steps = 2 * settings.time_window
-    check_sessions(sessions, num_features=features, steps=steps, missing_values=settings.missing_values)
-    parts = split_sessions(sessions, settings.test_fraction, settings.split_mode, settings.project_random_state)
+    check_sessions(arrays, num_features=features, steps=steps, missing_values=settings.missing_values)
+    parts = split_sessions(arrays, settings.test_fraction, settings.split_mode, settings.project_random_state)
     for name, pieces in zip(("train", "test"), parts, strict=True):
         if not any(piece.shape[1] >= steps for piece in pieces):
             raise ValueError(
@@ -56,27 +63,33 @@ def create_training(
     return train, test
 
 
+@renamed_keypoints
 def read_sessions(
-    sessions: Mapping[str, np.ndarray | str | Path], *, centre: str | None = None, ahead: str | None = None,
-    confidence: float = 0.9,
+    sessions: Mapping[str, np.ndarray | str | Path], *, centered_reference_keypoint: str | None = None,
+    orientation_reference_keypoint: str | None = None, pose_confidence: float = 0.9, longest_gap: int = 30,
 ) -> dict[str, np.ndarray]:  # fmt: skip
     """Sessions as arrays [features, frames] float64, as `create_training` and `embed` take them.
 
     Args:
         sessions: names to arrays, which stay as they are, or to paths of DeepLabCut's CSV files.
-        centre, ahead: of files: the keypoints to move to 0 and to turn straight up, see `egocentric`; None for both leaves
-            positions as they are.
-        confidence: of files: a keypoint of a lower likelihood is missing in that frame.
+        centered_reference_keypoint, orientation_reference_keypoint: of files: the keypoints that positions are aligned by,
+            see `egocentric`; None for both leaves positions as they are.
+        pose_confidence: of files: a keypoint of a lower likelihood is missing in that frame.
+        longest_gap: of files: the longest gap of a reference keypoint that is interpolated, in frames.
     """
+    centre, ahead = centered_reference_keypoint, orientation_reference_keypoint
     if (centre is None) != (ahead is None):
         raise ValueError(
-            f"centre, ahead: expected the names of two keypoints, or neither, got {centre!r} and {ahead!r}."
+            "centered_reference_keypoint, orientation_reference_keypoint: expected the names of two keypoints, or neither, "
+            f"got {centre!r} and {ahead!r}."
         )
     made = {}
     for name, session in sessions.items():
         if isinstance(session, (str, Path)):
-            pose = read_deeplabcut(session, confidence=confidence)
-            session = pose.positions if centre is None or ahead is None else egocentric(pose, centre, ahead)
+            pose = read_deeplabcut(session, pose_confidence=pose_confidence)
+            session = pose.positions
+            if centre is not None and ahead is not None:
+                session = egocentric(pose, centre, ahead, longest_gap=longest_gap)
         made[name] = np.asarray(session, np.float64)
     return made
 
@@ -111,3 +124,12 @@ def embed(
         codes[first:last] = model.embed(np.nan_to_num(part).T)
         progress(last - first)
     return codes
+
+
+def observed_share(session: np.ndarray, time_window: int) -> np.ndarray:
+    """The share of values that are not missing in each window of a session [features, frames]: [frames - time_window + 1].
+
+    The codes of windows in which little was observed are alike whatever the animal did: `segment` leaves them out.
+    """
+    share = 1.0 - np.isnan(session).mean(axis=0)
+    return np.lib.stride_tricks.sliding_window_view(share, time_window).mean(axis=-1)

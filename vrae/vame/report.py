@@ -21,9 +21,9 @@ def evaluate(config: str | Path) -> dict[str, float]:
     Leaves `evaluation.json` and `future_reconstruction.png` in `<project_path>/model/evaluate`, where VAME has its pictures.
 
     Returns:
-        Mean squared errors of a value, where 1 is the variance of the training data, over the test windows that follow each
-        other, without missing values: mse (the window), and with a future decoder future_mse and hold_mse (what follows the
-        window if its last frame stood still).
+        Mean squared errors of a value, where 1 is the variance of the training data, over the test windows (see
+        `Windows.stride`), without missing values: mse (the window), and with a future decoder future_mse and hold_mse (what
+        follows the window if its last frame stood still).
 
     Raises:
         FileNotFoundError, ValueError: no trained model, no data, or they cannot be used.
@@ -32,7 +32,7 @@ def evaluate(config: str | Path) -> dict[str, float]:
     steps, future = settings.time_window, settings.prediction_steps if settings.prediction_decoder else 0
     windows = Windows(training_data(settings)[1], 2 * steps, found.normalise)
     write, truth, decoded = compiled(model, _forward), [], []
-    for batch in windows.every(steps, settings.batch_size):
+    for batch in windows.every(windows.stride(steps), settings.batch_size):
         truth.append(batch.transpose(0, 2, 1)[:, : steps + future])
         outputs = write(tf.constant(np.nan_to_num(truth[-1][:, :steps])))
         decoded.append(np.concatenate([outputs.prediction, *([outputs.future] if future else [])], axis=1))
@@ -45,7 +45,8 @@ def evaluate(config: str | Path) -> dict[str, float]:
     folder = Path(settings.project_path) / "model" / "evaluate"
     write_json(folder / "evaluation.json", figures)
     title = "Windows of the test data, normalised; grey: what follows, predicted"
-    figure = plotting.windows(truth[::8], decoded[::8], steps, title=title)
+    shown = slice(None, None, max(1, len(truth) // 5))
+    figure = plotting.windows(truth[shown], decoded[shown], steps, title=title)
     plotting.save_figure(folder / "future_reconstruction.png", figure)
     return figures
 
@@ -56,30 +57,34 @@ def _forward(model):
 
 def pictures(
     folder: Path, codes: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarray],
-    truth: Mapping[str, np.ndarray] | None,
+    truth: Mapping[str, np.ndarray] | None, *, name: str = "motif",
 ) -> None:  # fmt: skip
-    """The space of codes, and behaviours over time, their usage and transitions; labels: of every window by session."""
-    name = next(iter(codes))
+    """The space of codes, and labels over time, their usage and transitions.
+
+    Numbers and colours of labels are those of the files. The truth takes the colours of the labels that match it best.
+
+    Args:
+        labels: of every window by session, -1 where it has none: a gap. truth: the true ones.
+        name: what a label is.
+    """
+    rows = {f"{name}s": labels}
     if truth is not None:
-        matched = match_labels(*(np.concatenate([part[session] for session in codes]) for part in (labels, truth)))
+        matched = match_labels(*(np.concatenate([part[session] for session in codes]) for part in (truth, labels)))
         ends = np.cumsum([len(part) for part in codes.values()])[:-1]
-        labels = dict(zip(codes, np.split(matched, ends), strict=True))
-    joined = np.concatenate(list(codes.values()))
-    every = slice(None, None, max(1, len(joined) // 4000))
-    plane = PCA(2).fit_transform(np.pad(joined, [(0, 0), (0, max(0, 2 - joined.shape[1]))]))[every]
-    colours = {"motifs": np.concatenate(list(labels.values()))[every]}
-    if truth is not None:
-        colours["truth"] = np.concatenate(list(truth.values()))[every]
+        rows["truth"] = dict(zip(codes, np.split(matched, ends), strict=True))
+    joined, seen = np.concatenate(list(codes.values())), np.concatenate(list(labels.values())) >= 0
+    shown = np.flatnonzero(seen)[:: max(1, seen.sum() // 4000)]
+    plane = PCA(2).fit_transform(np.pad(joined, [(0, 0), (0, max(0, 2 - joined.shape[1]))])[seen])
+    plane = plane[:: max(1, seen.sum() // 4000)]
+    colours = {kind: np.concatenate(list(parts.values()))[shown] for kind, parts in rows.items()}
     plotting.save_figure(folder / "latent_space.png", plotting.scatter(
         plane, colours, title="Codes of windows, first two principal components"))  # fmt: skip
-    shown = slice(0, 1500)
-    rows = {"motifs": labels[name][shown]}
-    if truth is not None:
-        rows["truth"] = truth[name][shown]
-    plotting.save_figure(folder / "motifs.png", plotting.ethogram(rows, title=f"{name}: motif of each window"))
+    session = next(iter(codes))
+    bands = {kind: parts[session][:1500] for kind, parts in rows.items()}
+    plotting.save_figure(folder / "motifs.png", plotting.ethogram(bands, title=f"{session}: {name} of each window"))
     n_labels = 1 + max(int(part.max()) for part in labels.values())
     figure = plotting.usage_and_transitions(
-        usage(np.concatenate(list(labels.values())), n_labels), transitions(labels.values(), n_labels)
+        usage(np.concatenate(list(labels.values())), n_labels), transitions(labels.values(), n_labels), name=name
     )
     plotting.save_figure(folder / "motif_usage.png", figure)
 

@@ -115,7 +115,10 @@ class _Training:
         factor, patience = (settings.scheduler_gamma, settings.scheduler_step_size) if settings.scheduler else (1.0, 1)
         self._scheduler = ReduceLROnPlateau(self._optimizer, factor, patience)
         self._best, self._best_epoch, self._since_best = math.inf, 0, 0
+        self._stride = self._test.stride(settings.time_window)
         data = [round(value, 9) for value in self._statistics] + [len(self._train), len(self._test)]
+        if self._stride < settings.time_window:
+            data.append(self._stride)  # errors of other test windows cannot be compared
         self._checkpoints = Checkpoints(self._folder / "checkpoints", _signature(settings) | {"data": data})
 
     def run(self, on_epoch: Callable[[dict], None]) -> Trained:
@@ -158,7 +161,7 @@ class _Training:
         tested = (0.0, 0.0, 0.0)
         if self._placement.chief:
             tested = test(
-                self._test.every(s.time_window, s.batch_size), self._model, s.beta, weight, klmbda=s.kmeans_lambda,
+                self._test.every(self._stride, s.batch_size), self._model, s.beta, weight, klmbda=s.kmeans_lambda,
                 future_decoder=bool(s.prediction_decoder), bsize=s.batch_size, **options,
             )  # fmt: skip
         # the figures decide when the training ends: every worker goes by the same
@@ -222,6 +225,11 @@ class _Training:
         return position["epoch"]
 
 
+def model_file(settings: Config) -> Path:
+    """Where the best model of a project is."""
+    return Path(settings.project_path) / "model" / "best_model" / f"{settings.model_name}_{settings.project_name}.npz"
+
+
 def load_best(config: str | Path) -> tuple[RNN_VAE, Statistics, Config]:
     """The best model of a training, the statistics its data were normalised by, and its config.
 
@@ -229,7 +237,7 @@ def load_best(config: str | Path) -> tuple[RNN_VAE, Statistics, Config]:
         FileNotFoundError: there is none yet. ValueError: its files are damaged.
     """
     settings = read_config(config)
-    path = Path(settings.project_path) / "model" / "best_model" / f"{settings.model_name}_{settings.project_name}.npz"
+    path = model_file(settings)
     if not path.exists():
         raise FileNotFoundError(f"{path}: no trained model there. Train one with vrae.vame.rnn_vae.train_model.")
     try:

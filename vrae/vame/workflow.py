@@ -1,12 +1,13 @@
 """From poses to motifs, by VAME's settings: sessions, RNN-VAE, codes, motifs, report."""
 
 import dataclasses
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from seqvae.commands import Run
-from seqvae.data import save
 from seqvae.files import NPZ_ERRORS, write_json
 from seqvae.training import RunLog
 from vrae import vame
@@ -14,7 +15,8 @@ from vrae.vame import report
 from vrae.vame.command_config import VAMESettings
 from vrae.vame.config import Config
 from vrae.vame.motif_scores import agreement, baselines, of_windows
-from vrae.vame.motifs import communities, segment
+from vrae.vame.motifs import segment
+from vrae.vame.results import Results, labelled
 from vrae.vame.simulation import simulate_poses
 
 _CONFIG_KEYS = tuple({f.name for f in dataclasses.fields(Config)} & {f.name for f in dataclasses.fields(VAMESettings)})
@@ -24,6 +26,8 @@ _CONFIG_KEYS = tuple({f.name for f in dataclasses.fields(Config)} & {f.name for 
 def run(run: Run) -> None:
     """The body of the command `vame`."""
     s: VAMESettings = run.settings
+    if not 0.0 <= s.min_observed <= 1.0:
+        raise ValueError(f"--min_observed: expected a share of 0 to 1, got {s.min_observed!r}.")
     sessions, truth = _sessions(s)
     project = run.folder / "config.yaml"
     if run.placement.chief:
@@ -39,15 +43,14 @@ def run(run: Run) -> None:
     errors = vame.evaluate(str(project))
     print(f"{trained.epochs} epochs, the best model of epoch {trained.best_epoch}: squared error {errors['mse']:.4f} of the "
           f"variance{_of_future(errors)}")  # fmt: skip
-    model, statistics, config = vame.load_best(str(project))
-    codes = {name: vame.embed(model, statistics, config, data) for name, data in sessions.items()}
-    segmenter, motifs, behaviours = _segmented(codes, s)
-    _save(run.folder / "results", codes, segmenter, motifs, behaviours)
-    truth = truth and {name: of_windows(true, config.time_window) for name, true in truth.items()}
-    report.pictures(run.folder, codes, behaviours, truth)
+    results = Results(run.folder / "results", _paced())
+    codes, observed = results.embedded(str(project), sessions, s.min_observed)
+    labels = results.segmented(codes, observed, s)
+    truth = truth and {name: of_windows(true, s.time_window) for name, true in truth.items()}
+    report.pictures(run.folder, codes, labels, truth, name="behaviour" if s.n_communities else "motif")
     report.training_curves(run.folder, RunLog(run.folder / "model", trained.epochs).read())
     if truth:
-        _print_agreement(run.folder, behaviours, sessions, statistics, config, truth, s)
+        _print_agreement(run.folder, labels, sessions, observed, truth, s)
     names = (
         "motifs.png, latent_space.png, motif_usage.png, training_curves.png, model/evaluate/future_reconstruction.png"
     )
@@ -62,7 +65,14 @@ def _make_project(project: Path, sessions: dict, s: VAMESettings) -> None:
     vame.write_config(project, config)
     frames = vame.create_training(project, sessions)
     print(f"{len(sessions)} sessions of {len(next(iter(sessions.values())))} features, {frames[0]} training and "
-          f"{frames[1]} test frames -> {project.parent}")  # fmt: skip
+          f"{frames[1]} test frames{_of_missing(sessions)} -> {project.parent}")  # fmt: skip
+
+
+def _of_missing(sessions: dict) -> str:
+    missing = sum(int(np.isnan(data).sum()) for data in sessions.values()) / sum(
+        data.size for data in sessions.values()
+    )
+    return f", {missing:.1%} of the values missing" if missing else ""
 
 
 def _sessions(s: VAMESettings):
@@ -76,7 +86,8 @@ def _sessions(s: VAMESettings):
     read = {path.stem: (path, None) if path.suffix == ".csv" else _read_npz(path) for path in paths}
     sessions = vame.read_sessions(
         {name: positions for name, (positions, _) in read.items()},
-        centre=s.centre, ahead=s.ahead, confidence=s.confidence,
+        centered_reference_keypoint=s.centered_reference_keypoint, pose_confidence=s.pose_confidence,
+        orientation_reference_keypoint=s.orientation_reference_keypoint, longest_gap=s.longest_gap,
     )  # fmt: skip
     truth = {name: motifs for name, (_, motifs) in read.items() if motifs is not None}
     return sessions, truth if len(truth) == len(sessions) else None
@@ -91,23 +102,6 @@ def _read_npz(path: Path):
         raise ValueError(f"{path}: no readable .npz with `positions` [features, frames] ({error}).") from error
 
 
-def _segmented(codes: dict, s: VAMESettings):
-    """The segmenter, and of every window the motif, and the behaviour (the motif itself where none are asked for)."""
-    n_motifs, n_communities, seed = s.n_clusters, s.n_communities, s.seed
-    segmenter, motifs = segment(codes, n_motifs, algorithm=s.segmentation, seed=seed)
-    if not n_communities:
-        return segmenter, motifs, motifs
-    joined = communities(motifs.values(), n_motifs, n_communities, seed=seed)
-    return segmenter, motifs, {name: joined[labels] for name, labels in motifs.items()}
-
-
-def _save(folder: Path, codes: dict, segmenter, motifs: dict, behaviours: dict) -> None:
-    segmenter.save(folder / "segmenter.npz")
-    for name in codes:
-        arrays = {"latent_vectors": codes[name], "motifs": motifs[name], "behaviours": behaviours[name]}
-        save(folder / f"{name}.npz", arrays)
-
-
 def _of_future(errors: dict) -> str:
     if "future_mse" not in errors:
         return ""
@@ -120,22 +114,40 @@ def _print_epoch(line: dict, s: VAMESettings) -> None:
               f"test squared error {line['test_mse']:.1f}", flush=True)  # fmt: skip
 
 
-def _print_agreement(folder, behaviours, sessions, statistics, config, truth, s) -> None:
+def _paced(seconds: float = 5.0) -> Callable[[str], None]:
+    """Prints lines, and leaves out those that begin with the same word as the last one within `seconds` of it."""
+    last, word = 0.0, ""
+
+    def tell(line: str) -> None:
+        nonlocal last, word
+        first = line.split()[0]
+        if first != word or time.monotonic() - last >= seconds:
+            last, word = time.monotonic(), first
+            print(line, flush=True)
+
+    return tell
+
+
+def _print_agreement(folder: Path, labels: dict, sessions: dict, observed: dict, truth: dict, s: VAMESettings) -> None:
     """The run's motifs and those of baselines against the truth: printed, and in evaluation.json."""
+    _, statistics, config = vame.load_best(str(folder / "config.yaml"))
+    print("segmenting what needs no training", flush=True)
     windows, components = baselines(sessions, statistics, config.time_window, config.zdims, seed=s.seed)
-    options = dict(n_motifs=s.n_communities or s.n_clusters, seed=s.seed)
+    n_motifs = s.n_communities or s.n_clusters
     rows = {
-        "vame": ("VAME", behaviours),
-        "windows_kmeans": ("k-means on the windows", segment(windows, **options)[1]),
-        "pca_kmeans": ("k-means on their principal components", segment(components, **options)[1]),
-        "pca": ("principal components, segmented as VAME's codes", _segmented(components, s)[2]),
+        "vame": ("VAME", labels),
+        "windows_kmeans": ("k-means on the windows", segment(windows, n_motifs, seed=s.seed, observed=observed)[1]),
+        "pca_kmeans": (
+            "k-means on their principal components",
+            segment(components, n_motifs, seed=s.seed, observed=observed)[1],
+        ),
+        "pca": ("principal components, segmented as VAME's codes", labelled(components, observed, s, _paced())),
     }
-    expected = np.concatenate(list(truth.values()))
-    figures = {
-        name: agreement(np.concatenate([labels[session] for session in truth]), expected)
-        for name, (_, labels) in rows.items()
-    }
+    expected = list(truth.values())
+    figures = {name: agreement([found[session] for session in truth], expected) for name, (_, found) in rows.items()}
     write_json(folder / "evaluation.json", figures)
-    print("motifs against the truth (1 is perfect):")
+    print(f"motifs against the truth (NMI 1 is perfect; {figures['vame']['true_bouts']} true bouts):")
     for name, (title, _) in rows.items():
-        print(f"  {title:50s} NMI {figures[name]['nmi']:.3f}   purity {figures[name]['purity']:.3f}")
+        f = figures[name]
+        print(f"  {title:48s} NMI {f['nmi']:.3f}   purity {f['purity']:.3f}   bouts {f['bouts']:5d}   "
+              f"transitions off by {f['transition_error']:.3f}")  # fmt: skip
