@@ -5,6 +5,8 @@ import sys
 import zipfile
 from pathlib import Path
 
+import pytest
+
 import kvae
 import seqvae
 import vrae
@@ -13,9 +15,10 @@ import worldmodels
 ROOT = Path(__file__).parents[1]
 
 
-def test_the_wheel_imports_from_an_empty_folder(tmp_path):
-    source, empty = tmp_path / "source", tmp_path / "empty"
-    empty.mkdir()
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"
     # A copy: building must not leave build/ in the tree.
     tracked = [
         p
@@ -35,24 +38,32 @@ def test_the_wheel_imports_from_an_empty_folder(tmp_path):
         "--no-deps",
         "--no-build-isolation",
         "-w",
-        tmp_path,
+        folder,
         source,
     ]
-    done = subprocess.run(build, capture_output=True, text=True, cwd=tmp_path)
+    done = subprocess.run(build, capture_output=True, text=True, cwd=folder)
     assert done.returncode == 0, done.stderr
-    (wheel,) = tmp_path.glob(f"seqvae-{seqvae.__version__}-*.whl")
+    (made,) = folder.glob(f"seqvae-{seqvae.__version__}-*.whl")
+    return made
+
+
+def test_the_wheel_holds_every_module_of_the_packages(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.split("/")[0] for name in names if ".dist-info" not in name}
     assert tops == {"seqvae", "kvae", "worldmodels", "vrae"}
     assert {p.relative_to(ROOT).as_posix() for name in tops for p in (ROOT / name).rglob("*.py")} <= set(names)
     assert {f"{name}/py.typed" for name in tops} <= set(names)  # type checkers then read the annotations
+
+
+@pytest.mark.slow
+def test_the_wheel_imports_from_an_empty_folder(wheel, tmp_path):
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]); import kvae, vrae, worldmodels; "
         "import seqvae.plotting, seqvae.physics, seqvae.training; "
         "assert '.whl' in kvae.__file__, kvae.__file__; "
         "model = kvae.KVAE((8, 8), num_filters=(2,)); print(model.count_params() > 0)"
     )
-    done = subprocess.run([sys.executable, "-c", code, wheel], capture_output=True, text=True, cwd=empty)
+    done = subprocess.run([sys.executable, "-c", code, wheel], capture_output=True, text=True, cwd=tmp_path)
     assert done.stdout.strip() == "True", done.stderr
 
 
