@@ -20,9 +20,8 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
-    """The wheel, which holds the packages and nothing else."""
-    tmp_path = tmp_path_factory.mktemp("wheel")
-    source = tmp_path / "source"
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"
     # A copy: building must not leave build/ in the tree.
     tracked = [
         p
@@ -42,18 +41,21 @@ def wheel(tmp_path_factory):
         "--no-deps",
         "--no-build-isolation",
         "-w",
-        tmp_path,
+        folder,
         source,
     ]
-    done = subprocess.run(build, capture_output=True, text=True, cwd=tmp_path)
+    done = subprocess.run(build, capture_output=True, text=True, cwd=folder)
     assert done.returncode == 0, done.stderr
-    (wheel,) = tmp_path.glob(f"seqvae-{seqvae.__version__}-*.whl")
+    (made,) = folder.glob(f"seqvae-{seqvae.__version__}-*.whl")
+    return made
+
+
+def test_the_wheel_holds_every_module_of_the_packages(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.split("/")[0] for name in names if ".dist-info" not in name}
     assert tops == {"seqvae", "kvae", "worldmodels", "vrae"}
     assert {p.relative_to(ROOT).as_posix() for name in tops for p in (ROOT / name).rglob("*.py")} <= set(names)
     assert {f"{name}/py.typed" for name in tops} <= set(names)  # type checkers then read the annotations
-    return wheel
 
 
 def test_the_metadata_are_those_of_pyproject(wheel):
@@ -72,6 +74,7 @@ def test_the_citation_is_of_this_version():
     assert f"version: {seqvae.__version__}" in lines
 
 
+@pytest.mark.slow
 def test_the_installed_commands_run_in_an_empty_folder(wheel, tmp_path):
     install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", tmp_path / "site", wheel]
     subprocess.run(install, check=True, capture_output=True)

@@ -419,6 +419,7 @@ def test_every_step_draws_its_own_noise_where_gradients_are_accumulated():
     assert len(set(seeds)) == 6
 
 
+@pytest.mark.slow
 def test_ten_models_in_one_process_bring_no_warning_of_retracing(caplog):
     with caplog.at_level("WARNING", "tensorflow"):
         for _ in range(7):

@@ -1,7 +1,5 @@
 """datasets/from_videos.py as a user runs it."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import imageio.v3 as imageio
@@ -11,12 +9,13 @@ import pytest
 from seqvae.data import from_videos, load
 from seqvae.physics import WORLDS, record
 from seqvae.plotting import save_video
+from tests.commands import run_here
 
 SCRIPT = Path(__file__).parents[2] / "datasets" / "from_videos.py"
 
 
 def run(*arguments):
-    return subprocess.run([sys.executable, SCRIPT, *map(str, arguments)], capture_output=True, text=True, timeout=120)
+    return run_here(SCRIPT, *arguments)
 
 
 @pytest.fixture(scope="module")

@@ -1,25 +1,25 @@
 """datasets/generate.py as a user runs it."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from seqvae.data import load
+from tests.commands import run, run_here
 
 SCRIPT = Path(__file__).parents[2] / "datasets" / "generate.py"
-
-
-def run(*arguments):
-    return subprocess.run([sys.executable, SCRIPT, *map(str, arguments)], capture_output=True, text=True, timeout=120)
 
 
 def test_files_do_not_depend_on_the_workers_and_are_small(tmp_path):
     for workers in (1, 2):
         done = run(
-            "box", "--sequences=220", "--test_sequences=110", f"--workers={workers}", f"--out={tmp_path / str(workers)}"
+            SCRIPT,
+            "box",
+            "--sequences=220",
+            "--test_sequences=110",
+            f"--workers={workers}",
+            f"--out={tmp_path / str(workers)}",
         )
         assert done.returncode == 0, done.stderr
     for name in ("box.npz", "box_test.npz"):
@@ -34,9 +34,11 @@ def test_files_do_not_depend_on_the_workers_and_are_small(tmp_path):
 
 def test_shards_made_apart_are_the_set_made_at_once(tmp_path):
     common = ("polygon", "--sequences=9", "--test_sequences=0", "--steps=3", "--workers=1")
-    assert run(*common, f"--out={tmp_path / 'whole'}").returncode == 0
+    assert run_here(SCRIPT, *common, f"--out={tmp_path / 'whole'}").returncode == 0
     for shard in (1, 0):
-        assert run(*common, "--shards=2", f"--shard={shard}", f"--out={tmp_path / 'shards'}").returncode == 0
+        assert (
+            run_here(SCRIPT, *common, "--shards=2", f"--shard={shard}", f"--out={tmp_path / 'shards'}").returncode == 0
+        )
     whole, shards = (load(tmp_path / name / "polygon.npz") for name in ("whole", "shards"))
     np.testing.assert_array_equal(whole.images, shards.images)
     np.testing.assert_array_equal(whole.state, shards.state)
@@ -45,7 +47,7 @@ def test_shards_made_apart_are_the_set_made_at_once(tmp_path):
 
 def test_the_pushes_of_a_pushed_ball_are_its_controls(tmp_path):
     options = ("--sequences=110", "--test_sequences=2", "--steps=5", "--push=2", f"--out={tmp_path}")
-    assert run("box_push", *options, "--workers=2").returncode == 0
+    assert run(SCRIPT, "box_push", *options, "--workers=2").returncode == 0
     data = load(tmp_path / "box_push.npz")
     assert (data.controls.shape, data.controls.dtype) == ((110, 5, 2), np.float32)
     assert not data.controls[:, 0].any()
@@ -53,8 +55,8 @@ def test_the_pushes_of_a_pushed_ball_are_its_controls(tmp_path):
 
 
 def test_every_flag_of_the_world(tmp_path):
-    done = run(
-        "box_gravity", "--sequences=3", "--test_sequences=1", "--steps=4", "--scale=2", "--dt=0.1", "--radius=2",
+    done = run_here(
+        SCRIPT, "box_gravity", "--sequences=3", "--test_sequences=1", "--steps=4", "--scale=2", "--dt=0.1", "--radius=2",
         "--speed_limits=0,0", "--angle_limits=0,90", "--gravity=0,-10", "--start_spread=0", "--balls=1", "--colour",
         "--seed=7", "--workers=1", f"--out={tmp_path}", "--preview",
     )  # fmt: skip
@@ -79,7 +81,7 @@ def test_every_flag_of_the_world(tmp_path):
     ],
 )
 def test_bad_flags(tmp_path, arguments, message):
-    done = run(*arguments, f"--out={tmp_path}")
+    done = run_here(SCRIPT, *arguments, f"--out={tmp_path}")
     assert done.returncode != 0
     assert message in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
@@ -88,6 +90,8 @@ def test_bad_flags(tmp_path, arguments, message):
 
 def test_an_unwritable_folder(tmp_path):
     (tmp_path / "file").write_text("")
-    done = run("box", "--sequences=1", "--test_sequences=0", "--steps=1", "--workers=1", f"--out={tmp_path / 'file'}")
+    done = run_here(
+        SCRIPT, "box", "--sequences=1", "--test_sequences=0", "--steps=1", "--workers=1", f"--out={tmp_path / 'file'}"
+    )
     assert done.returncode != 0
     assert "cannot write" in done.stderr

@@ -8,15 +8,13 @@ import numpy as np
 import pytest
 
 from seqvae.data import open_shards
+from tests.commands import run, run_here
 
 SCRIPT = Path(__file__).parents[2] / "datasets" / "record_carracing.py"
 
 
 def record(out, *flags):
-    return subprocess.run(
-        [sys.executable, SCRIPT, "--episodes=2", "--steps=4", "--workers=1", f"--out={out}", *flags],
-        capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+    return run(SCRIPT, "--episodes=2", "--steps=4", "--workers=1", f"--out={out}", *flags)
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +74,7 @@ def test_policies_stay_in_the_cars_range_and_follow_their_seed(script, policy):
 
 
 def test_wrong_flags_and_a_missing_simulator_are_named(tmp_path):
-    done = record(tmp_path, "--episodes=0")
+    done = run_here(SCRIPT, "--episodes=0", "--steps=4", "--workers=1", f"--out={tmp_path}")
     assert done.returncode != 0 and "--episodes: expected an integer of at least 1" in done.stdout + done.stderr
     hidden = (
         "import runpy, sys; sys.modules['Box2D'] = None; sys.argv = sys.argv[1:]; "

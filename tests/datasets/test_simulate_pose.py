@@ -1,12 +1,11 @@
 """Pose series with known motifs."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.commands import run_here
 from vrae.vame.simulation import simulate_poses
 
 SCRIPT = Path(__file__).parents[2] / "datasets" / "simulate_pose.py"
@@ -79,11 +78,9 @@ def test_what_is_refused(options, message):
 
 
 def test_the_script_writes_a_file_a_session(tmp_path):
-    done = subprocess.run(
-        [sys.executable, SCRIPT, "--sessions=2", "--frames=50", f"--out={tmp_path}"], capture_output=True, text=True
-    )
+    done = run_here(SCRIPT, "--sessions=2", "--frames=50", f"--out={tmp_path}")
     assert done.returncode == 0 and "2 sessions of 50 frames" in done.stdout, done.stderr
     with np.load(tmp_path / "session_1.npz", allow_pickle=False) as file:
         assert file["positions"].shape == (12, 50) and file["motifs"].shape == (50,)
-    bad = subprocess.run([sys.executable, SCRIPT, "--noise=-1", f"--out={tmp_path}"], capture_output=True, text=True)
+    bad = run_here(SCRIPT, "--noise=-1", f"--out={tmp_path}")
     assert bad.returncode == 1 and "noise: expected at least 0" in bad.stderr

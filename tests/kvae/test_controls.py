@@ -44,6 +44,7 @@ def model():
     return model
 
 
+@pytest.mark.slow
 def test_the_learned_B_moves_the_ball_as_the_pushes_did(model):
     """A push u_t changes the velocity: by u_t / SCALE is the code moved one step later, through C A B."""
     a, u = pushed_balls(64, 5000)
@@ -58,6 +59,7 @@ def test_the_learned_B_moves_the_ball_as_the_pushes_did(model):
         assert np.corrcoef(effect[:, axis], push[:, axis])[0, 1] > 0.9
 
 
+@pytest.mark.slow
 def test_controls_foretell_what_the_codes_alone_cannot(model):
     a, u = pushed_balls(256, 6000)
     mask = block_mask(len(a), STEPS, start=4, length=4)

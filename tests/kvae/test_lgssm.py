@@ -87,6 +87,7 @@ def test_filter_and_smoother_equal_tfps(system, masked):
     np.testing.assert_allclose(log_likelihood, tf.reduce_sum(theirs["log_likelihood"], 1), **FLOAT64)
 
 
+@pytest.mark.slow
 def test_the_compiled_log_likelihood_and_its_gradients_are_the_same(system):
     """By XLA, inside a graph that is not, each sequence weighted differently; a noise that all sequences share too."""
     mixed, a, mask = system

@@ -113,6 +113,7 @@ def _each(Q, size):
 
 
 @pytest.mark.parametrize("steps", [100])
+@pytest.mark.slow
 def test_float32_is_as_good_as_float64(steps):
     values = drawn_from_the_model(steps, 120, steps)
     ours, exact = (moments_and_gradients(*(tf.constant(v, t) for v in values)) for t in (tf.float32, tf.float64))

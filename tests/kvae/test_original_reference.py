@@ -79,7 +79,12 @@ class Pair:
         return np.stack([found[name] for found in self.found])
 
 
-@pytest.fixture(scope="module", params=CASES)
+_SLOW = ("learned controls", "plain auto-encoder", "dense dynamics with tanh")  # the others have each of their parts
+
+
+@pytest.fixture(
+    scope="module", params=[pytest.param(name, marks=pytest.mark.slow if name in _SLOW else ()) for name in CASES]
+)
 def pair(request):
     return Pair(request.param)
 

@@ -35,13 +35,22 @@ def decoder(outputs=(8, 8, 1)):
     return keras.Sequential([keras.Input((2,)), layers.Dense(int(np.prod(outputs))), layers.Reshape(outputs)])
 
 
+def stacked():
+    return keras.layers.StackedRNNCells([keras.layers.LSTMCell(3), keras.layers.GRUCell(4)])
+
+
+OWN = {
+    "all": dict(encoder=Encoder, decoder=decoder, dynamics=stacked, learn_u=True),
+    "encoder and decoder": dict(encoder=Encoder, decoder=decoder),
+    "GRU": dict(dynamics=lambda: keras.layers.GRUCell(4)),
+    "stacked, learned controls": dict(dynamics=stacked, learn_u=True),
+}
+
+
 @pytest.mark.parametrize(
     "options",
-    [dict(encoder=Encoder, decoder=decoder),
-     dict(dynamics=lambda: keras.layers.GRUCell(4)),
-     dict(dynamics=lambda: keras.layers.StackedRNNCells([keras.layers.LSTMCell(3), keras.layers.GRUCell(4)]), learn_u=True)],
-    ids=["encoder and decoder", "GRU", "stacked, learned controls"],
-)  # fmt: skip
+    [pytest.param(made, id=name, marks=pytest.mark.slow if name != "all" else ()) for name, made in OWN.items()],
+)
 def test_own_networks_train_impute_and_save(options, tmp_path):
     made = {name: make() if callable(make) else make for name, make in options.items()}
     model = kvae.KVAE((8, 8), num_filters=(2,), alpha_units=3, init_kf_matrices=0.5, **made)

@@ -26,6 +26,7 @@ def gaps(*rows):
     return Sequences(images, mask=mask)
 
 
+@pytest.mark.slow
 def test_sequences_whose_beginning_is_missing_are_not_imputed(model, tmp_path):
     report = Report(model, gaps([0, 0, 1, 1, 1, 1], [1, 0, 1, 1, 0, 1]), tmp_path, **OPTIONS)
     report.pictures(0)

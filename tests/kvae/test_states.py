@@ -47,13 +47,13 @@ def test_posterior_paths_follow_their_seed(model):
     np.testing.assert_array_equal(one.z, same.z)
 
 
-def test_values_per_sequence_average_to_the_batchs(model):
+@pytest.mark.parametrize("kind", ["marginal", pytest.param("sampled", marks=pytest.mark.slow)])
+def test_values_per_sequence_average_to_the_batchs(model, kind):
     weights = MASK.sum(1) / MASK.sum()
-    for kind in ("marginal", "sampled"):
-        for verb, data in ((model.lgssm_bound, A), (model.elbo, FRAMES)):
-            each, whole = (verb(data, MASK, kind=kind, seed=3, per_sequence=each) for each in (True, False))
-            assert each.total.shape == (3,)
-            np.testing.assert_allclose([weights @ term.numpy() for term in each], whole, **FLOAT64)
+    for verb, data in ((model.lgssm_bound, A), (model.elbo, FRAMES)):
+        each, whole = (verb(data, MASK, kind=kind, seed=3, per_sequence=each) for each in (True, False))
+        assert each.total.shape == (3,)
+        np.testing.assert_allclose([weights @ term.numpy() for term in each], whole, **FLOAT64)
 
 
 def test_importance_weighted_bounds_rise_to_the_exact_one(model):
@@ -74,7 +74,7 @@ def test_wrong_numbers_of_draws_are_refused(model):
         model.lgssm_bound(A, kind="marginal", num_samples=2)
 
 
-@pytest.mark.parametrize("form", ["learned", "learned_diagonal"])
+@pytest.mark.parametrize("form", [pytest.param("learned", marks=pytest.mark.slow), "learned_diagonal"])
 def test_learned_noises_have_the_right_gradients(form):
     model = make(noise_transition=form, noise_emission=form, init_cov=form)
     raw = list(model._raw_noises.values())
@@ -99,6 +99,7 @@ def test_learned_noises_have_the_right_gradients(form):
             np.testing.assert_allclose(np.sum(gradient), (sides[0] - sides[1]) / 2e-5, **FINITE_DIFFERENCES)
 
 
+@pytest.mark.slow
 def test_long_sequences_train_in_eager_mode():
     model = make(dtype="float32", noise_transition="learned")
     codes = np.random.default_rng(2).normal(size=(2, 66, 2)).astype(np.float32)

@@ -83,6 +83,7 @@ def test_long_sequences_train_by_xla_with_the_same_loss_and_gradients(model, mon
         np.testing.assert_allclose(ours, theirs, **SAME_FLOAT32)
 
 
+@pytest.mark.slow
 def test_verbs_compiled_by_xla_give_the_same(model):
     compiled = kvae.KVAE.from_config(model.get_config() | {"jit_compile": True})
     compiled.set_weights(model.get_weights())

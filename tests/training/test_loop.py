@@ -123,7 +123,9 @@ def without_time(lines):
     return [{k: v for k, v in line.items() if k != "seconds"} for line in lines]
 
 
-@pytest.mark.parametrize("steps", [0, 1, 3, 5, 8, 14, 15, 16, 17, 18])
+@pytest.mark.parametrize(
+    "steps", [5, 17, *(pytest.param(steps, marks=pytest.mark.slow) for steps in (0, 1, 3, 8, 14, 15, 16, 18))]
+)
 def test_a_run_killed_after_any_step_resumes_to_the_same_weights_and_log(tmp_path, whole, steps):
     run_until_killed(trainer(tmp_path), steps)
     again = trainer(tmp_path)

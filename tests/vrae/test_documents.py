@@ -93,6 +93,7 @@ def test_the_model_returns_the_pages_tuples():
     assert prediction.shape == (4, 5, 3) and z.shape == mu.shape == logvar.shape == (4, 2)
 
 
+@pytest.mark.slow
 def test_train_test_and_train_model(tmp_path):
     model, loader = rnn_model.RNN_VAE(*MODEL), [X.transpose(0, 2, 1)]
     found = rnn_vae.train(

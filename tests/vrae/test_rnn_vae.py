@@ -44,6 +44,7 @@ def dataset(*arrays):
 # --- the objective ---
 
 
+@pytest.mark.slow
 def test_fit_takes_the_steps_of_vames_train(no_noise):
     by_fit, by_train = make(kl_weight=0.5), make()
     by_fit.compile(rnn_vae.Adam(0.01))
@@ -101,10 +102,12 @@ def test_noise_on_the_input_is_of_training_alone():
     assert terms(1, False) == terms(2, False)
 
 
+SEEN = (np.random.default_rng(1).random((6, 10)) < 0.7).astype(np.float32)
+GAPS = np.where(SEEN[..., None] > 0, WINDOWS, np.nan).astype(np.float32)
+
+
 def test_missing_values_and_masked_frames_count_for_nothing():
-    mask = (RNG.random((6, 10)) < 0.7).astype(np.float32)
-    gaps = np.where(mask[..., None] > 0, WINDOWS, np.nan).astype(np.float32)
-    model, tolerant = make(), make(missing_values=True)
+    mask, gaps, model, tolerant = SEEN, GAPS, make(), make(missing_values=True)
     expected = model.loss_terms({"windows": WINDOWS, "mask": mask}, noise=NOISE)
     for found in (
         tolerant.loss_terms(gaps, noise=NOISE),
@@ -113,10 +116,16 @@ def test_missing_values_and_masked_frames_count_for_nothing():
         np.testing.assert_allclose(found, expected, **SAME_FLOAT32)
     made = model(np.where(mask[..., None] > 0, WINDOWS, 0.0)[:, :5]).prediction
     np.testing.assert_allclose(tolerant.reconstruct(gaps), made, **SAME_FLOAT32)
-    for data in ((gaps, mask), {"windows": gaps, "mask": mask}, dataset(gaps, mask.astype(bool))):
+
+
+@pytest.mark.slow
+def test_fit_and_predict_leave_out_missing_values_in_every_form():
+    model, tolerant = make(), make(missing_values=True)
+    made = model(np.where(SEEN[..., None] > 0, WINDOWS, 0.0)[:, :5]).prediction
+    for data in ((GAPS, SEEN), {"windows": GAPS, "mask": SEEN}, dataset(GAPS, SEEN.astype(bool))):
         np.testing.assert_allclose(model.predict(data, verbose=0).prediction, made, **SAME_FLOAT32)
     tolerant.compile("sgd")
-    assert np.isfinite(tolerant.fit(gaps, verbose=0).history["loss"]).all()
+    assert np.isfinite(tolerant.fit(GAPS, verbose=0).history["loss"]).all()
 
 
 # --- verbs ---
@@ -159,25 +168,32 @@ def changed(at, value):
     ],
     ids=["nan", "half", "mask", "features", "transposed", "short", "key", "missing"],
 )
-def test_fit_evaluate_and_predict_refuse_what_the_verbs_refuse(model, batch, message):
+@pytest.mark.parametrize("data_sets", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["arrays", "data sets"])
+def test_fit_evaluate_and_predict_refuse_what_the_verbs_refuse(model, batch, message, data_sets):
     for verb in (model.fit, model.evaluate, model.predict):
         with pytest.raises(ValueError, match=message.format("4")):
             verb(batch, verbose=0)
-        with pytest.raises(ValueError, match=message.format("1 of batch 1")):
-            verb(dataset(batch), verbose=0)
+        if data_sets:
+            with pytest.raises(ValueError, match=message.format("1 of batch 1")):
+                verb(dataset(batch), verbose=0)
     for call in (model.loss_terms, model):
         with pytest.raises(ValueError, match=message.format("4")):
             call(batch)
 
 
-def test_training_needs_what_the_future_decoder_predicts_and_prediction_does_not(model):
+_SHORT = dataset(WINDOWS[:, :6])
+_UNKNOWN = _SHORT.map(lambda x: tf.ensure_shape(tf.cond(x[0, 0, 0] > 99, lambda: x[:, :5], lambda: x), [None, None, 3]))
+
+
+@pytest.mark.parametrize(
+    "data", [WINDOWS[:, :6], pytest.param(_SHORT, marks=pytest.mark.slow), pytest.param(_UNKNOWN, marks=pytest.mark.slow)],
+    ids=["arrays", "data set", "data set of unknown length"],
+)  # fmt: skip
+def test_training_needs_what_the_future_decoder_predicts_and_prediction_does_not(model, data):
     message = "windows: expected 5 steps and the 2 after them, which the future decoder predicts, got 6. Pass longer"
-    unknown = dataset(WINDOWS[:, :6]).map(lambda x: tf.ensure_shape(tf.cond(x[0, 0, 0] > 99, lambda: x[:, :5], lambda: x),
-                                                                     [None, None, 3]))  # fmt: skip
-    for data in (WINDOWS[:, :6], dataset(WINDOWS[:, :6]), unknown):
-        for verb in (model.fit, model.evaluate):
-            with pytest.raises(ValueError, match=f"^{message}"):
-                verb(data, verbose=0)
+    for verb in (model.fit, model.evaluate):
+        with pytest.raises(ValueError, match=f"^{message}"):
+            verb(data, verbose=0)
     with pytest.raises(ValueError, match=message):
         model.loss_terms(WINDOWS[:, :6])
     assert model.predict(WINDOWS[:, :6], verbose=0).future.shape == (6, 2, 3)

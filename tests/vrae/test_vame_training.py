@@ -1,6 +1,7 @@
 """From sessions to a trained model and its codes: data, training, resume, and every wrong input."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,10 +37,23 @@ def project(folder, made=None, **options):
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("whole")
+def traced():
+    """Whether it was in training, at every trace of the encoder in the training of `whole`."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, traced):
+    folder, call = tmp_path_factory.mktemp("whole"), vame.rnn_model.Encoder.call
+
+    def counted(self, inputs, training=False):
+        traced.append(training)
+        return call(self, inputs, training)
+
     config = project(folder)
-    return folder, config, rnn_vae.train_model(config, save_logs=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(vame.rnn_model.Encoder, "call", counted)
+        return folder, config, rnn_vae.train_model(config, save_logs=True)
 
 
 # --- data ---
@@ -106,18 +120,11 @@ def test_a_training_leaves_vames_files_and_every_epoch_in_them(whole):
     assert trained.best_mse == min(line["test_mse"] for line in lines[1:])
 
 
-def test_a_step_is_compiled_once_for_all_epochs(tmp_path, monkeypatch):
-    traced, call = [], vame.rnn_model.Encoder.call
-
-    def counted(self, inputs, training=False):
-        traced.append(training)
-        return call(self, inputs, training)
-
-    monkeypatch.setattr(vame.rnn_model.Encoder, "call", counted)
-    rnn_vae.train_model(project(tmp_path, max_epochs=3, steps_per_epoch=4, batch_size=4), save_logs=True)
+def test_a_step_is_compiled_once_for_all_epochs(whole, traced):
     assert traced == [True, False]  # a step of training, a step of testing
 
 
+@pytest.mark.slow
 def test_a_stopped_training_goes_on_to_the_same_weights(whole, tmp_path, monkeypatch):
     config, taken, step = project(tmp_path), [], epochs.train
 
@@ -139,14 +146,14 @@ def test_a_stopped_training_goes_on_to_the_same_weights(whole, tmp_path, monkeyp
     assert rnn_vae.train_model(config, save_logs=True).epochs == 4  # nothing is left to do
 
 
-def test_a_training_of_other_data_is_not_gone_on_with(tmp_path):
-    config = project(tmp_path, max_epochs=1)
-    rnn_vae.train_model(config, save_logs=True)
-    vame.create_training(config, sessions(seed=5))
+def test_a_training_of_other_data_is_not_gone_on_with(whole, tmp_path):
+    shutil.copytree(whole[0], tmp_path, dirs_exist_ok=True)
+    config = project(tmp_path, sessions(seed=5))
     with pytest.raises(RuntimeError, match=r"a checkpoint of another configuration \(data"):
         rnn_vae.train_model(config, save_logs=True)
 
 
+@pytest.mark.slow
 def test_a_short_training_has_a_best_model_too(tmp_path):
     config = project(tmp_path, max_epochs=1, kl_start=5, model_convergence=1)
     assert rnn_vae.train_model(config, save_logs=True).best_epoch == 1
@@ -177,6 +184,7 @@ def test_a_trained_model_is_evaluated_on_every_test_window_of_a_short_test_piece
         vame.evaluation_of  # noqa: B018
 
 
+@pytest.mark.slow
 def test_missing_values_count_for_nothing(tmp_path):
     given = sessions()
     holes = {name: values.copy() for name, values in given.items()}
