@@ -8,7 +8,8 @@ def all_pairs(factors: dict[str, tuple]) -> list[dict]:
     """Rows {factor: value}, the same for the same factors: the shortest of several greedy tables.
 
     Args:
-        factors: the values of each factor. Where a row is free to choose, it takes the first value. A value that is a list
+        factors: the values of each factor. Where a row is free to choose, it takes the first value.
+            A value that is a list
             stands for alternatives that count as one value: the rows take them in turn.
     """
     return _in_turn(factors, min((_table(factors, seed) for seed in range(3)), key=len))
@@ -23,7 +24,10 @@ def _table(factors: dict[str, tuple], seed: int) -> list[dict[str, int]]:
         for i, j in itertools.product(range(len(factors[a])), range(len(factors[b])))
     }
     while missing:
-        best = max((_row(factors, missing, choose) for _ in range(8)), key=lambda row: len(_pairs(row) & missing))
+        best = max(
+            (_row(factors, missing, choose) for _ in range(8)),
+            key=lambda row: len(_pairs(row) & missing),
+        )
         missing -= _pairs(best)
         rows.append(best)
     return rows
@@ -32,16 +36,21 @@ def _table(factors: dict[str, tuple], seed: int) -> list[dict[str, int]]:
 def sample(factors: dict[str, tuple], count: int, seed: int = 0) -> list[dict]:
     """`count` rows of the full product, drawn at random."""
     choose = random.Random(seed)
-    return _in_turn(factors, [{n: choose.randrange(len(v)) for n, v in factors.items()} for _ in range(count)])
+    return _in_turn(
+        factors, [{n: choose.randrange(len(v)) for n, v in factors.items()} for _ in range(count)]
+    )
 
 
 def _row(factors: dict, missing: set, choose: random.Random) -> dict[str, int]:
-    """A row of indices, begun with a missing pair; each further factor takes the value that covers the most."""
+    """A row of indices, begun with a missing pair; each further factor takes the value that covers
+    the most."""
     row = dict(choose.choice(sorted(map(sorted, missing))))
     rest = [name for name in factors if name not in row]
     choose.shuffle(rest)
     for name in rest:
-        row[name] = max(range(len(factors[name])), key=lambda i: len(_pairs(row | {name: i}) & missing))
+        row[name] = max(
+            range(len(factors[name])), key=lambda i: len(_pairs(row | {name: i}) & missing)
+        )
     return row
 
 
@@ -60,5 +69,7 @@ def _in_turn(factors: dict, rows: list[dict]) -> list[dict]:
 
 def apart(factors: dict[str, tuple]) -> dict[str, tuple]:
     """The factors with each alternative as a value of its own."""
-    values = {name: [v if isinstance(v, list) else [v] for v in given] for name, given in factors.items()}
+    values = {
+        name: [v if isinstance(v, list) else [v] for v in given] for name, given in factors.items()
+    }
     return {name: tuple(dict.fromkeys(itertools.chain(*given))) for name, given in values.items()}

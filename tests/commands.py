@@ -1,7 +1,7 @@
 """The commands as a user runs them: in a process of their own or, faster, in this one.
 
-`run_here` is for what a command says and leaves. `start` and `run` are for what only a process shows: that it can be
-interrupted, killed and gone on with.
+`run_here` is for what a command says and leaves. `start` and `run` are for what only a process
+shows: that it can be interrupted, killed and gone on with.
 """
 
 import contextlib
@@ -36,9 +36,13 @@ class Done(NamedTuple):
 def start(script: Path, *arguments, cwd: Path | None = None, **environment) -> subprocess.Popen:
     """The command in a process of its own, which goes on."""
     return subprocess.Popen(
-        [sys.executable, str(script), *map(str, arguments)], cwd=cwd, env=os.environ | ENVIRONMENT | environment,
-        text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
+        [sys.executable, str(script), *map(str, arguments)],
+        cwd=cwd,
+        env=os.environ | ENVIRONMENT | environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
 
 
 def run(script: Path, *arguments, cwd: Path | None = None, **environment) -> Done:
@@ -51,14 +55,17 @@ def run(script: Path, *arguments, cwd: Path | None = None, **environment) -> Don
 def run_here(script: Path, *arguments, cwd: Path | None = None) -> Done:
     """`python script arguments` without the start of Python and TensorFlow.
 
-    An error that the command does not handle is raised. Its flags, its folder, its lock on a run and TensorFlow's
-    determinism end with it.
+    An error that the command does not handle is raised. Its flags, its folder, its lock on a run
+    and TensorFlow's determinism end with it.
     """
     argv, out, err = [str(script), *map(str, arguments)], io.StringIO(), io.StringIO()
     with (
-        _alone(), contextlib.chdir(cwd or Path.cwd()), mock.patch.object(sys, "argv", argv),
-        contextlib.redirect_stdout(out), contextlib.redirect_stderr(err),
-    ):  # fmt: skip
+        _alone(),
+        contextlib.chdir(cwd or Path.cwd()),
+        mock.patch.object(sys, "argv", argv),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
         code = _status(lambda: runpy.run_path(str(script), run_name="__main__"))
     return Done(code, out.getvalue(), err.getvalue())
 
@@ -81,7 +88,10 @@ def _alone():
     others = {name: flags.FLAGS[name] for name in flags.FLAGS if name not in _ABSLS}
     _forget(others)
     try:
-        with mock.patch.object(logging, "use_absl_handler"), mock.patch.object(runs, "_LOCKS", []) as locks:
+        with (
+            mock.patch.object(logging, "use_absl_handler"),
+            mock.patch.object(runs, "_LOCKS", []) as locks,
+        ):
             yield
     finally:
         for lock in locks:

@@ -23,7 +23,8 @@ def tree():
 
 
 _FAST = {
-    # Tests run side by side on few cores: the threads of one would wait, in a loop, for those of another.
+    # Tests run side by side on few cores: the threads of one would wait, in a loop, for those of
+    # another.
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true",
@@ -35,15 +36,16 @@ def _is_fast(config) -> bool:
 
 
 def pytest_configure(config):
-    """Nearly all time of the fast suite is TensorFlow's tracing and compiling: there graphs are compiled without the passes
-    that only make them faster. `make test-all` has them all."""
+    """Nearly all time of the fast suite is TensorFlow's tracing and compiling: there graphs are
+    compiled without the passes that only make them faster. `make test-all` has them all."""
     if _is_fast(config):
         os.environ.update({name: value for name, value in _FAST.items() if name not in os.environ})
 
 
 @pytest.fixture(scope="session", autouse=True)
 def quickly_compiled(request):
-    """The same for TensorFlow's own passes. And Python looks seldom for garbage, among objects that live with their trace."""
+    """The same for TensorFlow's own passes. And Python looks seldom for garbage, among objects that
+    live with their trace."""
     if not _is_fast(request.config):
         return
     import tensorflow as tf
@@ -55,8 +57,8 @@ def quickly_compiled(request):
 
 @pytest.fixture(scope="module")
 def load_script():
-    """Imports a script by its path; its absl flags, which another script may have too, go with the test module, or when
-    the next script is loaded."""
+    """Imports a script by its path; its absl flags, which another script may have too, go with the
+    test module, or when the next script is loaded."""
     before = set(flags.FLAGS)
 
     def forget():
@@ -80,7 +82,8 @@ def load_script():
 
 @pytest.fixture
 def full_disk():
-    """A context in which no file can grow past `limit` bytes: the kernel fails the write, as on a full disk."""
+    """A context in which no file can grow past `limit` bytes: the kernel fails the write, as on a
+    full disk."""
 
     @contextlib.contextmanager
     def limited(limit: int):

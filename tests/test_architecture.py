@@ -12,7 +12,9 @@ FAMILIES = ("kvae", "worldmodels", "vrae")
 PACKAGES = [p for p in ("seqvae", *FAMILIES) if (ROOT / p).is_dir()]
 MODULES = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
 SOURCES = MODULES + [
-    p for folder in ("examples", "datasets", "benchmarks", "tests/soak") for p in (ROOT / folder).rglob("*.py")
+    p
+    for folder in ("examples", "datasets", "benchmarks", "tests/soak")
+    for p in (ROOT / folder).rglob("*.py")
 ]
 
 
@@ -59,7 +61,12 @@ def test_what_no_file_may_hold(path):
             assert node.value.value is False
         if isinstance(node, ast.Attribute):
             assert node.attr not in ("Lambda", "experimental_parallelize")
-    assert not {name.split(".")[0] for name in imports(path)} & {"pickle", "dill", "joblib", "tf_keras"}
+    assert not {name.split(".")[0] for name in imports(path)} & {
+        "pickle",
+        "dill",
+        "joblib",
+        "tf_keras",
+    }
 
 
 def functions(path):
@@ -69,7 +76,9 @@ def functions(path):
         node = stack.pop()
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
             stack += node.body
-        if isinstance(node, ast.FunctionDef) and (node.name[0] != "_" or node.name in ("__init__", "__call__")):
+        if isinstance(node, ast.FunctionDef) and (
+            node.name[0] != "_" or node.name in ("__init__", "__call__")
+        ):
             yield node
 
 
@@ -78,8 +87,17 @@ def test_parameters_of_public_functions_are_annotated(path):
     bare = []
     for function in functions(path):
         parts = function.args
-        given = [*parts.posonlyargs, *parts.args, *parts.kwonlyargs, *filter(None, (parts.vararg, parts.kwarg))]
-        names = [each.arg for each in given if each.annotation is None and each.arg not in ("self", "cls")]
+        given = [
+            *parts.posonlyargs,
+            *parts.args,
+            *parts.kwonlyargs,
+            *filter(None, (parts.vararg, parts.kwarg)),
+        ]
+        names = [
+            each.arg
+            for each in given
+            if each.annotation is None and each.arg not in ("self", "cls")
+        ]
         bare += [f"{function.name}({', '.join(names)}), line {function.lineno}"] if names else []
     assert not bare
 
@@ -97,26 +115,41 @@ def test_simulators_start_without_tensorflow_and_importing_prints_nothing():
 COMMON_FLAGS = "seed deterministic preset gpu run_name log_dir resume overwrite display_step"
 FLAGS = {
     "run_kvae": (
-        "dataset out_distr conv activation filter_size num_filters vae_num_units num_layers noise_pixel_var ll_keep_prob "
-        "use_vae dim_a dim_z dim_u K noise_emission noise_transition init_cov alpha_rnn alpha_units alpha_layers "
-        "alpha_activation fifo_size learn_u batch_size init_lr init_kf_matrices max_grad_norm scale_reconstruction "
-        "only_vae_epochs kf_update_steps decay_rate decay_steps sample_z num_epochs train_miss_prob t_init_train_miss gpu "
-        "reload_model run_name log_dir display_step generate_step n_steps_gen t_init_mask t_steps_mask bound seed "
+        "dataset out_distr conv activation filter_size num_filters vae_num_units num_layers "
+        "noise_pixel_var ll_keep_prob "
+        "use_vae dim_a dim_z dim_u K noise_emission noise_transition init_cov alpha_rnn "
+        "alpha_units alpha_layers "
+        "alpha_activation fifo_size learn_u batch_size init_lr init_kf_matrices max_grad_norm "
+        "scale_reconstruction "
+        "only_vae_epochs kf_update_steps decay_rate decay_steps sample_z num_epochs "
+        "train_miss_prob t_init_train_miss gpu "
+        "reload_model run_name log_dir display_step generate_step n_steps_gen t_init_mask "
+        "t_steps_mask bound seed "
         "deterministic preset resume data_dir"
     ),
-    "run_convvae": "dataset architecture z_size kl_tolerance batch_size learning_rate num_epochs reload_model",
+    "run_convvae": (
+        "dataset architecture z_size kl_tolerance batch_size learning_rate num_epochs reload_model"
+    ),
     "run_mdnrnn": (
-        "vae dataset rnn_size num_mixture batch_size seq_len learning_rate decay_rate min_learning_rate grad_clip "
+        "vae dataset rnn_size num_mixture batch_size seq_len learning_rate decay_rate "
+        "min_learning_rate grad_clip "
         "num_epochs temperature reload_model"
     ),
-    "run_vame": "dataset time_window zdims batch_size max_epochs learning_rate beta kmeans_loss n_clusters",
+    "run_vame": (
+        "dataset time_window zdims batch_size max_epochs learning_rate beta kmeans_loss n_clusters"
+    ),
 }
 
 
 @pytest.mark.parametrize("command", FLAGS)
 def test_help_answers_at_once(command):
     done = subprocess.run(
-        [sys.executable, ROOT / "examples" / f"{command}.py", "--help"], capture_output=True, text=True, timeout=10
+        [sys.executable, ROOT / "examples" / f"{command}.py", "--help"],
+        capture_output=True,
+        text=True,
+        timeout=10,
     )
     for flag in f"{FLAGS[command]} {COMMON_FLAGS}".split():
-        assert any(f"  {form}" in done.stdout for form in (f"--{flag}=", f"--{flag} ", f"--[no]{flag} ")), flag
+        assert any(
+            f"  {form}" in done.stdout for form in (f"--{flag}=", f"--{flag} ", f"--[no]{flag} ")
+        ), flag

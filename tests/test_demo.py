@@ -15,12 +15,22 @@ ROOT = Path(__file__).parents[1]
 def test_the_demo_beats_no_ball_clearly_within_six_minutes(tmp_path):
     began = time.monotonic()
     done = subprocess.run(
-        [sys.executable, ROOT / "examples" / "run_kvae.py", "--preset=demo", "--run_name=demo", f"--data_dir={tmp_path}"],
-        cwd=tmp_path, capture_output=True, text=True,
-    )  # fmt: skip
+        [
+            sys.executable,
+            ROOT / "examples" / "run_kvae.py",
+            "--preset=demo",
+            "--run_name=demo",
+            f"--data_dir={tmp_path}",
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
     seconds = time.monotonic() - began
     assert done.returncode == 0, done.stderr
-    figures = json.loads((tmp_path / "logs" / "demo_kvae" / "imputation.json").read_text())["headline"]
+    figures = json.loads((tmp_path / "logs" / "demo_kvae" / "imputation.json").read_text())[
+        "headline"
+    ]
     assert figures["smoothing"] < 0.8 * figures["no_ball"], figures
     assert seconds < 360, seconds
 
@@ -31,7 +41,10 @@ def test_the_world_models_dream_within_eight_minutes(tmp_path):
     for command, *flags in (["run_convvae", f"--data_dir={tmp_path}"], ["run_mdnrnn"]):
         flags = ["--preset=demo", "--run_name=demo", *flags]
         done = subprocess.run(
-            [sys.executable, ROOT / "examples" / f"{command}.py", *flags], cwd=tmp_path, capture_output=True, text=True
+            [sys.executable, ROOT / "examples" / f"{command}.py", *flags],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
         )
         assert done.returncode == 0, done.stderr
     seconds = time.monotonic() - began
@@ -45,9 +58,16 @@ def demo(command, folder):
     """Seconds of a demo of vrae, and its evaluation."""
     began = time.monotonic()
     done = subprocess.run(
-        [sys.executable, ROOT / "examples" / f"run_{command}.py", "--preset=demo", "--run_name=demo"],
-        cwd=folder, capture_output=True, text=True,
-    )  # fmt: skip
+        [
+            sys.executable,
+            ROOT / "examples" / f"run_{command}.py",
+            "--preset=demo",
+            "--run_name=demo",
+        ],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     figures = json.loads((folder / "logs" / f"demo_{command}" / "evaluation.json").read_text())
     return time.monotonic() - began, figures

@@ -21,7 +21,12 @@ def test_the_old_file_stays_until_the_new_one_is_whole(tmp_path):
 def test_a_full_disk_is_an_error_that_names_the_file_and_leaves_nothing(tmp_path, full_disk):
     path = tmp_path / "big.npy"
     message = r"cannot write .*big.npy: .*free some space"
-    with full_disk(1000), pytest.raises(OSError, match=message), atomic_write(path) as part, open(part, "wb") as file:
+    with (
+        full_disk(1000),
+        pytest.raises(OSError, match=message),
+        atomic_write(path) as part,
+        open(part, "wb") as file,
+    ):
         np.save(file, np.zeros(1000))
     assert not list(tmp_path.iterdir())
 

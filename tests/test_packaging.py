@@ -28,7 +28,10 @@ def wheel(tmp_path_factory):
         for name in ("seqvae", "kvae", "worldmodels", "vrae", "tests", "datasets")
         for p in [*(ROOT / name).rglob("*.py"), *(ROOT / name).glob("py.typed")]
     ]
-    for path in [*tracked, *(ROOT / name for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"))]:
+    for path in [
+        *tracked,
+        *(ROOT / name for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE")),
+    ]:
         target = source / path.relative_to(ROOT)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(path.read_bytes())
@@ -54,8 +57,12 @@ def test_the_wheel_holds_every_module_of_the_packages(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.split("/")[0] for name in names if ".dist-info" not in name}
     assert tops == {"seqvae", "kvae", "worldmodels", "vrae"}
-    assert {p.relative_to(ROOT).as_posix() for name in tops for p in (ROOT / name).rglob("*.py")} <= set(names)
-    assert {f"{name}/py.typed" for name in tops} <= set(names)  # type checkers then read the annotations
+    assert {
+        p.relative_to(ROOT).as_posix() for name in tops for p in (ROOT / name).rglob("*.py")
+    } <= set(names)
+    assert {f"{name}/py.typed" for name in tops} <= set(
+        names
+    )  # type checkers then read the annotations
 
 
 def test_the_metadata_are_those_of_pyproject(wheel):
@@ -76,7 +83,17 @@ def test_the_citation_is_of_this_version():
 
 @pytest.mark.slow
 def test_the_installed_commands_run_in_an_empty_folder(wheel, tmp_path):
-    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", tmp_path / "site", wheel]
+    install = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--target",
+        tmp_path / "site",
+        wheel,
+    ]
     subprocess.run(install, check=True, capture_output=True)
     empty = tmp_path / "empty"
     empty.mkdir()
@@ -84,7 +101,9 @@ def test_the_installed_commands_run_in_an_empty_folder(wheel, tmp_path):
 
     def seqvae(*words):
         command = [sys.executable, "-P", tmp_path / "site" / "bin" / "seqvae", *words]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=empty, env=environment, timeout=120)
+        done = subprocess.run(
+            command, capture_output=True, text=True, cwd=empty, env=environment, timeout=120
+        )
         assert done.returncode == 0, done.stderr
         return done.stdout
 
@@ -92,9 +111,17 @@ def test_the_installed_commands_run_in_an_empty_folder(wheel, tmp_path):
         assert f"seqvae {name}" in seqvae(name, "--help")
     seqvae("make-data", "box", "--sequences=2", "--test_sequences=2", "--steps=6", "--workers=1")
     out = seqvae(
-        "kvae", "--num_filters=2", "--alpha_units=2", "--num_epochs=1", "--kf_update_steps=1", "--batch_size=2",
-        "--t_init_mask=2", "--t_steps_mask=2", "--n_steps_gen=6", "--run_name=first",
-    )  # fmt: skip
+        "kvae",
+        "--num_filters=2",
+        "--alpha_units=2",
+        "--num_epochs=1",
+        "--kf_update_steps=1",
+        "--batch_size=2",
+        "--t_init_mask=2",
+        "--t_steps_mask=2",
+        "--n_steps_gen=6",
+        "--run_name=first",
+    )
     assert "2 training and 2 test sequences of 6 frames" in out
     assert (empty / "logs" / "first_kvae" / "model.keras").exists()
 

@@ -19,7 +19,9 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 def test_the_python_examples_run_as_printed(tmp_path, monkeypatch):
     write_dataset(WORLDS["box"], tmp_path / "datasets", sequences=8, test_sequences=2)
-    write_episode(PUSHED_BALLS, tmp_path / "datasets" / "balls-100" / "episode-00000.npz", 0, steps=7)
+    write_episode(
+        PUSHED_BALLS, tmp_path / "datasets" / "balls-100" / "episode-00000.npz", 0, steps=7
+    )
     monkeypatch.chdir(tmp_path)
     names = {}
     for code in re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL):
@@ -34,7 +36,9 @@ def test_the_python_examples_run_as_printed(tmp_path, monkeypatch):
 def test_the_page_on_keras_runs_as_printed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = {}
-    for code in re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "keras.md").read_text("utf-8"), flags=re.DOTALL):
+    for code in re.findall(
+        r"```python\n(.*?)```", (ROOT / "docs" / "keras.md").read_text("utf-8"), flags=re.DOTALL
+    ):
         exec(compile(code, "keras.md", "exec"), names)
     assert names["filled"].shape == (8, 6, 16, 16)
     for ours, theirs in zip(names["again"].get_weights(), names["own"].get_weights(), strict=True):
@@ -44,7 +48,14 @@ def test_the_page_on_keras_runs_as_printed(tmp_path, monkeypatch):
 def test_the_page_on_the_kalman_filter_runs_as_printed():
     names = {}
     page = (ROOT / "docs" / "kalman_filter_for_tfp.md").read_text("utf-8")
-    exec(compile("\n".join(re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)), "kalman.md", "exec"), names)
+    exec(
+        compile(
+            "\n".join(re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)),
+            "kalman.md",
+            "exec",
+        ),
+        names,
+    )
     assert names["mean"].shape == (100, 1)
     assert names["cov"][30, 0, 0] > 2 * names["cov"][80, 0, 0]  # less is known in the missing years
 
@@ -64,19 +75,30 @@ def test_links_and_flags_exist(document):
         for p in (ROOT / f).glob("*.py")
     )
     known = {"help", "resume", "overwrite"} | _SRUN
-    known |= {field.name for name in COMMANDS for field in dataclasses.fields(command(name).settings)}
+    known |= {
+        field.name for name in COMMANDS for field in dataclasses.fields(command(name).settings)
+    }
     for flag in set(re.findall(r"--(\w+)", text)) - known:
         assert flag.removeprefix("no") in known or f'"{flag}"' in sources, flag
     for target in set(re.findall(r"make ([a-z-]+)\b", text)) & MAKE_TARGETS:
-        assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)
+        assert re.search(
+            rf"^{target}:", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE
+        )
 
 
 @pytest.mark.parametrize(
-    "document, least", [("kvae_differences.md", 15), ("worldmodels_differences.md", 10), ("vame_differences.md", 10)]
+    "document, least",
+    [("kvae_differences.md", 15), ("worldmodels_differences.md", 10), ("vame_differences.md", 10)],
 )
 def test_every_row_of_the_differences_names_tests_that_exist(document, least):
-    rows = [line for line in (ROOT / "docs" / document).read_text(encoding="utf-8").splitlines() if "| `test_" in line]
-    sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+    rows = [
+        line
+        for line in (ROOT / "docs" / document).read_text(encoding="utf-8").splitlines()
+        if "| `test_" in line
+    ]
+    sources = "".join(
+        path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py")
+    )
     assert len(rows) >= least
     for row in rows:
         for name in re.findall(r"`(test_\w+)`", row.split("|")[-2]):
@@ -87,7 +109,9 @@ def test_every_row_about_robustness_names_a_test_that_exists():
     page = (ROOT / "docs" / "robustness.md").read_text(encoding="utf-8")
     accidents = page[: page.index("## Soak tests")]
     header, line = "| what happens | what you see | test |", "|---|---|---|"
-    rows = [row for row in accidents.splitlines() if row.startswith("|") and row not in (header, line)]
+    rows = [
+        row for row in accidents.splitlines() if row.startswith("|") and row not in (header, line)
+    ]
     assert len(rows) >= 50
     for row in rows:
         found = re.fullmatch(r"\|[^|]+\|[^|]+\| `(tests/\S+\.py)::(test_\w+)` \|", row)

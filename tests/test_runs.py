@@ -19,10 +19,13 @@ time.sleep(60)
 
 def test_a_second_process_in_the_same_run_is_refused_until_the_first_ends_or_is_killed(tmp_path):
     folder = tmp_path / "logs" / "mine_kvae"
-    with subprocess.Popen([sys.executable, "-c", HOLD, folder], stdout=subprocess.PIPE, text=True) as first:
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, folder], stdout=subprocess.PIPE, text=True
+    ) as first:
         assert first.stdout.readline() == "held\n"
         with pytest.raises(
-            ValueError, match=r"mine_kvae: another process is training this run. Wait for it, or choose"
+            ValueError,
+            match=r"mine_kvae: another process is training this run. Wait for it, or choose",
         ):
             runs.lock(folder)
         runs.lock(folder.with_name("other_kvae"))
@@ -38,7 +41,9 @@ def test_a_read_only_folder_for_the_runs_is_named(tmp_path, monkeypatch):
         raise OSError(30, "Read-only file system", str(path))
 
     monkeypatch.setattr(runs, "open", refuse, raising=False)
-    with pytest.raises(OSError, match=r"--log_dir: cannot write .*\.mine_kvae\.lock \(Read-only file system\)"):
+    with pytest.raises(
+        OSError, match=r"--log_dir: cannot write .*\.mine_kvae\.lock \(Read-only file system\)"
+    ):
         runs.lock(tmp_path / "mine_kvae")
 
 

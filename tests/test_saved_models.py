@@ -26,7 +26,9 @@ def test_files_that_are_refused(path, tmp_path):
     whole = path.read_bytes()
     for content in (whole[: len(whole) // 2], b"", b"no archive", whole[:200] + b"x" + whole[201:]):
         (tmp_path / "bad.keras").write_bytes(content)
-        with pytest.raises(ValueError, match=r"bad\.keras: not a \.keras file that can be read; it may be damaged"):
+        with pytest.raises(
+            ValueError, match=r"bad\.keras: not a \.keras file that can be read; it may be damaged"
+        ):
             load_model(tmp_path / "bad.keras", worldmodels.MDNRNN)
 
 
@@ -34,7 +36,9 @@ def test_code_in_a_file_is_not_run(tmp_path, monkeypatch):
     """A `Lambda` layer, whose function is Python code of the file."""
     monkeypatch.setenv("MARK", str(tmp_path / "ran"))
     inputs = keras.Input((2,))
-    layer = keras.layers.Lambda(lambda x: (__import__("pathlib").Path(__import__("os").environ["MARK"]).touch(), x)[1])
+    layer = keras.layers.Lambda(
+        lambda x: (__import__("pathlib").Path(__import__("os").environ["MARK"]).touch(), x)[1]
+    )
     keras.Model(inputs, layer(inputs)).save(tmp_path / "code.keras")
     (tmp_path / "ran").unlink()
     with pytest.raises(ValueError, match=r"code\.keras: not a \.keras file that can be read"):

@@ -1,4 +1,5 @@
-"""What Keras' `compile`, `fit`, `evaluate` and `predict` do with any sequence model, on one small enough to check by hand."""
+"""What Keras' `compile`, `fit`, `evaluate` and `predict` do with any sequence model, on one small
+enough to check by hand."""
 
 import inspect
 import warnings
@@ -31,8 +32,13 @@ class Line(SequenceModel):
 
     def __init__(self, regularizer=None, **options):
         super().__init__(**options)
-        self.line = keras.layers.Dense(2, use_bias=False, kernel_regularizer=regularizer, kernel_initializer="identity",
-                                       dtype=self.dtype_policy)  # fmt: skip
+        self.line = keras.layers.Dense(
+            2,
+            use_bias=False,
+            kernel_regularizer=regularizer,
+            kernel_initializer="identity",
+            dtype=self.dtype_policy,
+        )
         self.line.build((None, 2))
         self.built = True
 
@@ -47,7 +53,9 @@ class Line(SequenceModel):
 
     def loss_terms(self, batch, *, seed=None, training=True):
         frames = tf.cast(batch["frames"], self.variable_dtype)
-        error = tf.reduce_sum(tf.square(tf.cast(self.line(frames), frames.dtype) - 3.0 * frames), -1)
+        error = tf.reduce_sum(
+            tf.square(tf.cast(self.line(frames), frames.dtype) - 3.0 * frames), -1
+        )
         return Terms(weighted_mean(error, self.frame_weights(batch)))
 
     def objective(self, terms):
@@ -120,7 +128,17 @@ def plain():
         lambda: ((X, np.ones((6, 3), bool)),),
         lambda: (X, np.ones((6, 3), np.int64)),
     ],
-    ids=["dict", "x, x", "tf.data", "tf.data of x, x", "PyDataset", "generator", "tensor", "pair", "int mask"],
+    ids=[
+        "dict",
+        "x, x",
+        "tf.data",
+        "tf.data of x, x",
+        "PyDataset",
+        "generator",
+        "tensor",
+        "pair",
+        "int mask",
+    ],
 )
 def test_fit_takes_every_form_of_the_same_data(plain, data):
     with warnings.catch_warnings():
@@ -130,9 +148,15 @@ def test_fit_takes_every_form_of_the_same_data(plain, data):
 
 @pytest.mark.parametrize(
     "data",
-    [lambda: (X, MASK), lambda: ((X, MASK),), lambda: ({"frames": X, "mask": MASK},), lambda: (dataset(X, MASK),),
-     lambda: (dataset({"frames": X, "mask": MASK.astype(bool)}),), lambda: (Parts(X, MASK),)],
-)  # fmt: skip
+    [
+        lambda: (X, MASK),
+        lambda: ((X, MASK),),
+        lambda: ({"frames": X, "mask": MASK},),
+        lambda: (dataset(X, MASK),),
+        lambda: (dataset({"frames": X, "mask": MASK.astype(bool)}),),
+        lambda: (Parts(X, MASK),),
+    ],
+)
 def test_masks_reach_training_evaluation_and_prediction(data):
     expected = trained(X[:, :2])
     np.testing.assert_allclose(trained(*data(), shuffle=False), expected, **SAME_FLOAT32)
@@ -148,13 +172,19 @@ def test_masks_reach_training_evaluation_and_prediction(data):
 def test_weights_of_sequences_count_in_the_objective_and_in_the_averages():
     weights = np.array([1.0, 0.0, 2.0, 0.0, 0.0, 0.0], np.float32)
     one_step = trained(X, sample_weight=weights, batch_size=6)
-    np.testing.assert_allclose(one_step, np.eye(2) - 0.01 * gradient_of(weights[:, None]), **SAME_FLOAT32)
+    np.testing.assert_allclose(
+        one_step, np.eye(2) - 0.01 * gradient_of(weights[:, None]), **SAME_FLOAT32
+    )
     in_data = trained(tf.data.Dataset.from_tensor_slices((X, np.ones_like(MASK), weights)).batch(6))
     np.testing.assert_allclose(in_data, one_step, **SAME_FLOAT32)
     model = Line()
     model.compile()
-    error = model.evaluate(X, sample_weight=weights, batch_size=2, verbose=0, return_dict=True)["error"]
-    np.testing.assert_allclose(error, np.average(np.mean(np.sum(4 * X**2, -1), 1), weights=weights), rtol=1e-5)
+    error = model.evaluate(X, sample_weight=weights, batch_size=2, verbose=0, return_dict=True)[
+        "error"
+    ]
+    np.testing.assert_allclose(
+        error, np.average(np.mean(np.sum(4 * X**2, -1), 1), weights=weights), rtol=1e-5
+    )
     left_out = model.evaluate(X[[0, 2, 2]], batch_size=3, verbose=0, return_dict=True)["error"]
     np.testing.assert_allclose(error, left_out, rtol=1e-5)
 
@@ -162,14 +192,18 @@ def test_weights_of_sequences_count_in_the_objective_and_in_the_averages():
 def test_regularisers_of_sub_layers_count():
     model = Line(keras.regularizers.L2(0.5))
     found = trained(X, model=model, batch_size=6)
-    np.testing.assert_allclose(found, np.eye(2) - 0.01 * (gradient_of(1.0) + np.eye(2)), **SAME_FLOAT32)
+    np.testing.assert_allclose(
+        found, np.eye(2) - 0.01 * (gradient_of(1.0) + np.eye(2)), **SAME_FLOAT32
+    )
     logs = model.evaluate(X, batch_size=6, verbose=0, return_dict=True)
     np.testing.assert_allclose(logs["loss"] - logs["error"], 0.5 * np.sum(found**2), rtol=1e-4)
 
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16", "mixed_float16"])
 def test_steps_of_a_loss_scale_optimizer_move_the_weights_alike(plain, policy):
-    optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.01), initial_scale=2.0**8)
+    optimizer = keras.optimizers.LossScaleOptimizer(
+        keras.optimizers.SGD(0.01), initial_scale=2.0**8
+    )
     found = trained(X, model=Line(dtype=policy), optimizer=optimizer)
     np.testing.assert_allclose(found, plain, rtol=2e-2 if policy != "float32" else 1e-5)
     assert np.abs(found - np.eye(2)).max() > 0.05
@@ -183,7 +217,9 @@ def test_mixed_float16_is_scaled_without_asking(plain):
 
 def test_an_overflow_in_the_first_step_lowers_the_scale_and_changes_no_weight():
     model = Line(dtype="mixed_float16")
-    optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.01), initial_scale=2.0**30)
+    optimizer = keras.optimizers.LossScaleOptimizer(
+        keras.optimizers.SGD(0.01), initial_scale=2.0**30
+    )
     found = trained(X, model=model, optimizer=optimizer, batch_size=6)
     np.testing.assert_array_equal(found, np.eye(2))
     assert optimizer.dynamic_scale.numpy() == 2.0**29
@@ -197,19 +233,26 @@ def test_the_norm_that_is_reported_and_clipped_is_without_the_loss_scale():
     model, inner = Line(), keras.optimizers.SGD(1.0)
     optimizer = keras.optimizers.LossScaleOptimizer(inner)
     optimizer.build(model.trainable_variables)
-    step = gradient_step(model, {"frames": X}, model.trainable_variables, optimizer, seed=None, clip_norm=0.5)
+    step = gradient_step(
+        model, {"frames": X}, model.trainable_variables, optimizer, seed=None, clip_norm=0.5
+    )
     norm = np.linalg.norm(gradient_of(1.0))
     np.testing.assert_allclose(step.gradient_norm, norm, rtol=1e-5)
-    np.testing.assert_allclose(model.line.kernel, np.eye(2) - gradient_of(1.0) * 0.5 / norm, **SAME_FLOAT32)
+    np.testing.assert_allclose(
+        model.line.kernel, np.eye(2) - gradient_of(1.0) * 0.5 / norm, **SAME_FLOAT32
+    )
 
 
 @pytest.mark.parametrize(
     ("data", "place"),
-    [(lambda: NAN, "sequence 5"), (lambda: dataset(NAN), "sequence 1 of batch 2"),
-     (lambda: Parts(NAN), "sequence 1 of batch 2"),
-     (lambda: iter([NAN[:2], NAN[2:4], NAN[4:]]), "sequence 1 of batch 2")],
+    [
+        (lambda: NAN, "sequence 5"),
+        (lambda: dataset(NAN), "sequence 1 of batch 2"),
+        (lambda: Parts(NAN), "sequence 1 of batch 2"),
+        (lambda: iter([NAN[:2], NAN[2:4], NAN[4:]]), "sequence 1 of batch 2"),
+    ],
     ids=["arrays", "tf.data", "PyDataset", "generator"],
-)  # fmt: skip
+)
 def test_a_bad_value_is_named_by_fit_evaluate_and_predict(data, place):
     message = f"^frames: NaN in {place}, isn't it."
     model = Line()
@@ -222,13 +265,21 @@ def test_a_bad_value_is_named_by_fit_evaluate_and_predict(data, place):
         with pytest.raises(ValueError, match=message):
             model.predict(data(), batch_size=2, verbose=0)
         with pytest.raises(ValueError, match=message):
-            trained(X, model=model, validation_data=(data(),) if isinstance(data(), np.ndarray) else data())
-        np.testing.assert_array_equal(np.isfinite(trained(X, model=model)), True)  # a corrected fit goes on
+            trained(
+                X,
+                model=model,
+                validation_data=(data(),) if isinstance(data(), np.ndarray) else data(),
+            )
+        np.testing.assert_array_equal(
+            np.isfinite(trained(X, model=model)), True
+        )  # a corrected fit goes on
 
 
 def test_the_step_on_a_bad_batch_is_skipped():
     model = Line()
-    with pytest.raises(ValueError, match=r"The step on this batch was skipped. The weights are unchanged by it."):
+    with pytest.raises(
+        ValueError, match=r"The step on this batch was skipped. The weights are unchanged by it."
+    ):
         trained(dataset(NAN), model=model)
     np.testing.assert_allclose(model.line.kernel, trained(X[:4]), **SAME_FLOAT32)
 
@@ -239,7 +290,9 @@ def test_single_batches_are_checked_too():
     for call in (model.train_on_batch, model.test_on_batch, model.predict_on_batch):
         with pytest.raises(ValueError, match="frames: NaN in sequence 5"):
             call(NAN)
-    assert np.isfinite(model.train_on_batch(X, MASK, sample_weight=np.ones(6), return_dict=True)["error"])
+    assert np.isfinite(
+        model.train_on_batch(X, MASK, sample_weight=np.ones(6), return_dict=True)["error"]
+    )
 
 
 def test_a_warning_comes_from_arrays_and_from_pipelines():
@@ -257,13 +310,25 @@ def test_a_warning_comes_from_arrays_and_from_pipelines():
         ),
         (lambda: ({"mask": MASK},), "frames: missing in a batch of mask."),
         (lambda: (X[..., :1],), r"frames: expected \[B, T, 2\], got \(6, 3, 1\)"),
-        (lambda: (X, 1.0 - X), "y: expected frames once more or a mask, got other values than x in sequence 0"),
-        (lambda: (dataset(X, 1.0 - X),), "y: expected frames once more .* in sequence 0 of batch 0"),
+        (
+            lambda: (X, 1.0 - X),
+            "y: expected frames once more or a mask, got other values than x in sequence 0",
+        ),
+        (
+            lambda: (dataset(X, 1.0 - X),),
+            "y: expected frames once more .* in sequence 0 of batch 0",
+        ),
         (lambda: ((X, 1.0 - X),), "y: expected frames once more or a mask"),
         (lambda: ({"frames": X}, 1.0 - X), "y: expected frames once more or a mask"),
         (lambda: ({"frames": X, "mask": MASK}, 1.0 - X), "y: expected frames once more or a mask"),
-        (lambda: (dataset({"frames": X}, 1.0 - X),), "y: expected frames once more .* in sequence 0 of batch 0"),
-        (lambda: (X, X[:, 0, 0]), r"y: expected a mask \[B, T\] or frames once more, got the shape \(6,\)"),
+        (
+            lambda: (dataset({"frames": X}, 1.0 - X),),
+            "y: expected frames once more .* in sequence 0 of batch 0",
+        ),
+        (
+            lambda: (X, X[:, 0, 0]),
+            r"y: expected a mask \[B, T\] or frames once more, got the shape \(6,\)",
+        ),
         (lambda: (X, {"frames": X}), "y: expected a mask .* got a dict"),
         (lambda: ((X, MASK, X),), "x: expected frames, or a pair of it and a mask, got 3 arrays"),
     ],
@@ -275,10 +340,15 @@ def test_data_that_would_be_ignored_or_misread_are_refused(data, message):
 
 @pytest.mark.parametrize(
     ("weight", "message"),
-    [(-np.ones(6), "sample_weight: expected finite numbers of at least 0, got -1 to -1"),
-     (np.full(6, np.nan), "sample_weight: expected finite"),
-     (MASK, r"sample_weight: expected one weight for each sequence, the shape \[B\], got \[6, 3\]")],
-)  # fmt: skip
+    [
+        (-np.ones(6), "sample_weight: expected finite numbers of at least 0, got -1 to -1"),
+        (np.full(6, np.nan), "sample_weight: expected finite"),
+        (
+            MASK,
+            r"sample_weight: expected one weight for each sequence, the shape \[B\], got \[6, 3\]",
+        ),
+    ],
+)
 def test_weights_that_make_no_sense_are_refused(weight, message):
     with pytest.raises(ValueError, match=message):
         trained(X, sample_weight=weight)
@@ -288,7 +358,8 @@ def test_what_a_model_with_its_own_objective_cannot_use_is_refused():
     model = Line()
     for name in ("loss", "metrics", "weighted_metrics", "loss_weights"):
         with pytest.raises(
-            ValueError, match=f"^{name}: expected none. Line is trained on its own objective, error, and"
+            ValueError,
+            match=f"^{name}: expected none. Line is trained on its own objective, error, and",
         ):
             model.compile("sgd", **{name: ["mse"]})
     model.compile("sgd")
@@ -340,7 +411,9 @@ def test_averages_of_weights_are_swapped_in_for_the_validation():
     model = Line()
     model.compile(keras.optimizers.Adam(0.1, clipnorm=1.0, use_ema=True, ema_momentum=0.5))
     swap = keras.callbacks.SwapEMAWeights(swap_on_epoch=True)
-    history = model.fit(X, batch_size=2, epochs=3, verbose=0, validation_data=(X,), callbacks=[swap]).history
+    history = model.fit(
+        X, batch_size=2, epochs=3, verbose=0, validation_data=(X,), callbacks=[swap]
+    ).history
     assert history["val_loss"][-1] < history["val_loss"][0]
 
 
@@ -366,7 +439,9 @@ def test_an_exported_model_needs_no_signature(tmp_path):
 def test_fit_under_a_strategy_of_one_device(plain):
     with tf.distribute.MirroredStrategy(["CPU:0"]).scope():
         model, optimizer = Line(), keras.optimizers.SGD(0.01)
-        np.testing.assert_allclose(trained(X, model=model, optimizer=optimizer), plain, **SAME_FLOAT32)
+        np.testing.assert_allclose(
+            trained(X, model=model, optimizer=optimizer), plain, **SAME_FLOAT32
+        )
 
 
 def test_fit_runs_eagerly(plain):
@@ -385,7 +460,9 @@ def test_the_loop_skips_steps_that_overflow_in_float16(tmp_path):
         checkpoints=Checkpoints(tmp_path, {}),
         log_folder=tmp_path,
         learning_rate=lambda epoch: 1e-5,
-        optimizer=lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(), initial_scale=2.0**6),
+        optimizer=lambda: keras.optimizers.LossScaleOptimizer(
+            keras.optimizers.SGD(), initial_scale=2.0**6
+        ),
         quiet=True,
     )
     log = trainer.run().read()

@@ -1,4 +1,5 @@
-"""How a program starts: imports that do not hold it up, print nothing and take no GPU; commands that answer at once."""
+"""How a program starts: imports that do not hold it up, print nothing and take no GPU; commands
+that answer at once."""
 
 import re
 import subprocess
@@ -13,7 +14,9 @@ COMMANDS = sorted([*(ROOT / "examples").glob("run_*.py"), *(ROOT / "datasets").g
 
 
 def python(code):
-    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    return subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
 
 
 def own_lines(text):
@@ -25,13 +28,17 @@ FAMILIES = ("kvae", "worldmodels", "vrae", "seqvae.data")
 
 
 @pytest.mark.parametrize(
-    "families", [", ".join(FAMILIES), *(pytest.param(family, marks=pytest.mark.slow) for family in FAMILIES)]
+    "families",
+    [", ".join(FAMILIES), *(pytest.param(family, marks=pytest.mark.slow) for family in FAMILIES)],
 )
 def test_an_import_is_quick_prints_nothing_and_initialises_no_device(families):
     code = (
-        "import sys, time; began = time.process_time(); import tensorflow, keras; theirs = time.process_time() - began; "
-        "print('ours', file=sys.stderr, flush=True); "  # nothing silences all that TensorFlow itself prints
-        f"before = set(sys.modules); began = time.process_time(); import {families}; seconds = time.process_time() - began; "
+        "import sys, time; began = time.process_time(); import tensorflow, keras; theirs = "
+        "time.process_time() - began; "
+        # nothing silences all that TensorFlow itself prints
+        "print('ours', file=sys.stderr, flush=True); "
+        f"before = set(sys.modules); began = time.process_time(); import {families}; seconds = "
+        "time.process_time() - began; "
         "from tensorflow.python.eager import context; "
         "assert not {'matplotlib', 'sklearn', 'hmmlearn', 'pygame'} & (set(sys.modules) - before); "
         "print(seconds, theirs, context.context()._initialized)"
@@ -45,7 +52,8 @@ def test_an_import_is_quick_prints_nothing_and_initialises_no_device(families):
         theirs_too, ours = done.stderr.split("ours\n")
         assert own_lines(ours) <= own_lines(theirs_too)
         times.append(float(seconds))
-        # a second on a machine that imports TensorFlow in three; nearly all of it is TensorFlow Probability
+        # a second on a machine that imports TensorFlow in three; nearly all of it is TensorFlow
+        # Probability
         if times[-1] < max(1.0, 0.33 * float(theirs)):
             return
     raise AssertionError(times)
@@ -56,7 +64,9 @@ def test_help_answers_within_two_seconds_and_names_the_flags(command):
     times = []
     for _ in range(3):  # the machine may be busy
         began = time.monotonic()
-        done = subprocess.run([sys.executable, command, "--help"], capture_output=True, text=True, timeout=60)
+        done = subprocess.run(
+            [sys.executable, command, "--help"], capture_output=True, text=True, timeout=60
+        )
         times.append(time.monotonic() - began)
         assert "--" in done.stdout and command.stem in done.stdout, done.stderr
         if times[-1] < 2.0:

@@ -6,15 +6,22 @@ from pathlib import Path
 
 
 def files(root: Path) -> set[str]:
-    """The files under `root`, but hidden ones, bytecode, and virtual environments under any name."""
+    """The files under `root`, but hidden ones, bytecode, and virtual environments under any
+    name."""
     found = set()
     for folder, folders, names in os.walk(root):
         folders[:] = [
             name
             for name in folders
-            if not name.startswith(".") and name != "__pycache__" and not (Path(folder) / name / "pyvenv.cfg").exists()
+            if not name.startswith(".")
+            and name != "__pycache__"
+            and not (Path(folder) / name / "pyvenv.cfg").exists()
         ]
-        found |= {os.path.relpath(os.path.join(folder, name), root) for name in names if not name.startswith(".")}
+        found |= {
+            os.path.relpath(os.path.join(folder, name), root)
+            for name in names
+            if not name.startswith(".")
+        }
     return found
 
 

@@ -25,8 +25,12 @@ def finished_run(folder, factor):
         curves[kind] = {"x": list(x), "no_ball": [0.023] * len(x), "rmse_smoothing": [0.1] * len(x)}
         for name in ("smoothing", "filtering"):
             curves[kind][name] = [factor * paper[f"paper, {name}"][p] for p in x]
-    (folder / "imputation.json").write_text(json.dumps({"curves": curves, "test_elbo": {"elbo": -5.0}}))
-    (folder / "metrics.jsonl").write_text('{"epoch": 0, "seconds": 10.0}\n{"epoch": 1, "seconds": 5.0}\n')
+    (folder / "imputation.json").write_text(
+        json.dumps({"curves": curves, "test_elbo": {"elbo": -5.0}})
+    )
+    (folder / "metrics.jsonl").write_text(
+        '{"epoch": 0, "seconds": 10.0}\n{"epoch": 1, "seconds": 5.0}\n'
+    )
 
 
 def run(script, capsys, *flags):
@@ -46,10 +50,17 @@ def test_finished_runs_become_a_table_a_file_and_a_picture(script, tmp_path, cap
         "--seeds=0,1",
     )
     (line,) = run(script, capsys, *flags)
-    assert (line["setting"], line["seeds"], line["epochs"], line["seconds"]) == ("demo --K=7", [0, 1], 2, [15, 15])
+    assert (line["setting"], line["seeds"], line["epochs"], line["seconds"]) == (
+        "demo --K=7",
+        [0, 1],
+        2,
+        [15, 15],
+    )
     assert line["smoothing block 5"]["over_paper"] == pytest.approx(0.6, abs=0.01)
     assert line["smoothing random 0.9"]["mean"] == pytest.approx(0.6 * 0.0189, abs=1e-4)
-    np.testing.assert_allclose(line["smoothing block 15"]["range"], [0.5 * 0.0227, 0.7 * 0.0227], atol=1e-4)
+    np.testing.assert_allclose(
+        line["smoothing block 15"]["range"], [0.5 * 0.0227, 0.7 * 0.0227], atol=1e-4
+    )
     results = json.loads((tmp_path / "out" / "kvae_imputation.json").read_text())
     assert [(r["world"], r["seed"]) for r in results] == [("box", 0), ("box", 1)]
     assert "rmse_smoothing" not in results[0]["curves"]["block"]
@@ -63,11 +74,15 @@ def test_a_run_is_started_resumed_or_left_alone(script, tmp_path, monkeypatch):
     monkeypatch.setattr(
         script.subprocess,
         "run",
-        lambda command, **_: commands.append(command[2:]) or script.subprocess.CompletedProcess([], 0),
+        lambda command, **_: (
+            commands.append(command[2:]) or script.subprocess.CompletedProcess([], 0)
+        ),
     )
     folder = tmp_path / "box-demo-0_kvae"
     script.train(folder, "box", "demo --K=5", "0")
-    assert {"--dataset=box", "--preset=demo", "--seed=0", "--K=5", "--run_name=box-demo-0"} <= set(commands[-1])
+    assert {"--dataset=box", "--preset=demo", "--seed=0", "--K=5", "--run_name=box-demo-0"} <= set(
+        commands[-1]
+    )
     script.train(folder, "box", "--K=5", "0")
     assert {"--preset=", "--K=5"} <= set(commands[-1])
     folder.mkdir()
@@ -80,6 +95,8 @@ def test_a_run_is_started_resumed_or_left_alone(script, tmp_path, monkeypatch):
 
 
 def test_a_run_that_fails_stops_with_how_to_go_on(script, tmp_path, monkeypatch):
-    monkeypatch.setattr(script.subprocess, "run", lambda *_, **__: script.subprocess.CompletedProcess([], 2))
+    monkeypatch.setattr(
+        script.subprocess, "run", lambda *_, **__: script.subprocess.CompletedProcess([], 2)
+    )
     with pytest.raises(SystemExit, match="the run stopped"):
         script.train(tmp_path / "a_kvae", "box", "demo", "0")

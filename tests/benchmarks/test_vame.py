@@ -17,7 +17,11 @@ def test_finished_runs_become_a_line_and_a_file(load_script, tmp_path, capsys):
         (project / "model").mkdir(parents=True)
         (project / "evaluation.json").write_text(json.dumps({"vame": {"nmi": nmi, "purity": 1.0}}))
         (project / "model" / "metrics.jsonl").write_text('{"seconds": 10.0}\n{"seconds": 5.2}\n')
-    flags = [f"--runs={tmp_path / 'runs'}", f"--out={tmp_path / 'out.json'}", "--settings= --missing=0.2 "]
+    flags = [
+        f"--runs={tmp_path / 'runs'}",
+        f"--out={tmp_path / 'out.json'}",
+        "--settings= --missing=0.2 ",
+    ]
     script.flags.FLAGS(["x", *flags, "--seeds=0,1"])
     script.main([])
     line = json.loads(capsys.readouterr().out)
@@ -33,9 +37,17 @@ def test_finished_runs_become_a_line_and_a_file(load_script, tmp_path, capsys):
 @pytest.mark.slow
 def test_a_line_for_each_part_of_the_speed():
     done = subprocess.run(
-        [sys.executable, FOLDER / "vrae_speed.py", "--units=4", "--repeats=1", "--frames=5000,6000"],
-        capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
+        [
+            sys.executable,
+            FOLDER / "vrae_speed.py",
+            "--units=4",
+            "--repeats=1",
+            "--frames=5000,6000",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert done.returncode == 0, done.stderr
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert [line["operation"] for line in lines] == ["VAME training step", "embed", "embed"]

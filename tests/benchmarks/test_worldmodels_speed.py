@@ -15,11 +15,21 @@ FOLDER = Path(__file__).parents[2] / "benchmarks"
 def test_a_line_for_each_part():
     flags = ("--repeats=1", "--episodes=2,3", "--stream_batches=4")
     done = subprocess.run(
-        [sys.executable, FOLDER / "worldmodels_speed.py", *flags], capture_output=True, text=True, timeout=600
+        [sys.executable, FOLDER / "worldmodels_speed.py", *flags],
+        capture_output=True,
+        text=True,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     lines = [json.loads(line) for line in done.stdout.splitlines()]
-    names = ["ConvVAE training step", "encode", "MDN-RNN training step", "dream", "stream", "stream"]
+    names = [
+        "ConvVAE training step",
+        "encode",
+        "MDN-RNN training step",
+        "dream",
+        "stream",
+        "stream",
+    ]
     assert [line["operation"] for line in lines] == names
     assert [line["frames_read"] for line in lines[-2:]] == [400, 400]
 
@@ -38,4 +48,6 @@ def test_the_originals_graphs_learn(originals):
     frames = rng.integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
     step = originals.conv_vae_step(2)
     losses = [step(frames) for _ in range(3)]
-    assert 800 < losses[0] < 1600 and losses[-1] < losses[0]  # a quarter of 12288 / 3 for uniform noise, and the KL
+    assert (
+        800 < losses[0] < 1600 and losses[-1] < losses[0]
+    )  # a quarter of 12288 / 3 for uniform noise, and the KL

@@ -1,4 +1,5 @@
-"""`seqvae NAME` and the scripts: what a user sees who mistypes, and which run a command continues."""
+"""`seqvae NAME` and the scripts: what a user sees who mistypes, and which run a command
+continues."""
 
 import dataclasses
 import json
@@ -35,17 +36,33 @@ def test_help_of_every_command_names_the_program(name, capsys):
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (["vram"], "seqvae: expected one of kvae, convvae, mdnrnn, vrae, vame, make-data, from-videos, got 'vram'."),
-        (["kvae", "--alpha_unit=3"], "flag 'alpha_unit'. Did you mean: alpha_units. See seqvae kvae --help."),
+        (
+            ["vram"],
+            "seqvae: expected one of kvae, convvae, mdnrnn, vrae, vame, make-data, from-videos, "
+            "got 'vram'.",
+        ),
+        (
+            ["kvae", "--alpha_unit=3"],
+            "flag 'alpha_unit'. Did you mean: alpha_units. See seqvae kvae --help.",
+        ),
         (["kvae", "--K=a"], "flag --K=a: invalid literal for int()"),
-        (["kvae", "--out_distr=poisson"], "flag --out_distr=poisson: value should be one of <bernoulli|gaussian>"),
+        (
+            ["kvae", "--out_distr=poisson"],
+            "flag --out_distr=poisson: value should be one of <bernoulli|gaussian>",
+        ),
         (["kvae", "videos.npz"], "flags begin with --, got ['videos.npz']."),
         (["kvae", "--preset=fast"], "--preset: expected one of paper, demo, best, got 'fast'."),
-        (["kvae", "--strategy=multiworker"], "--run_name: with --strategy=multiworker expected one"),
+        (
+            ["kvae", "--strategy=multiworker"],
+            "--run_name: with --strategy=multiworker expected one",
+        ),
         (["kvae", "--resume", "--log_dir=nowhere"], "--resume: no run *_kvae in nowhere."),
         (["make-data"], "expected one world, box, box_gravity, polygon, pong, box_push, got []."),
         (["make-data", "moon"], "unknown world 'moon'; choose one of box"),
-        (["make-data", "box", "--gravity=1"], "--gravity: expected two numbers with a comma between them, got 1."),
+        (
+            ["make-data", "box", "--gravity=1"],
+            "--gravity: expected two numbers with a comma between them, got 1.",
+        ),
         (["from-videos", "a", "b"], "expected one video, or folder of videos, got ['a', 'b']."),
     ],
 )
@@ -64,13 +81,20 @@ def test_a_resumed_run_has_its_saved_settings_and_those_given_now(tmp_path):
     made = Command("small", Small, "none", "", {"": {}, "fast": {"display_step": 5}})
     folder = tmp_path / "mine_small"
     folder.mkdir()
-    saved = dataclasses.asdict(Small(run_name="mine", log_dir=str(tmp_path), seed=3, display_step=2))
+    saved = dataclasses.asdict(
+        Small(run_name="mine", log_dir=str(tmp_path), seed=3, display_step=2)
+    )
     del saved["deterministic"]  # as a run of an earlier version, which had not all settings
     (folder / "config.json").write_text(json.dumps(saved))
     given = {"log_dir": str(tmp_path), "display_step": 7}
     found, settings = made._configure({}, given, {"resume": True})
     assert found == folder
-    assert (settings.seed, settings.display_step, settings.run_name, settings.deterministic) == (3, 7, "mine", False)
+    assert (settings.seed, settings.display_step, settings.run_name, settings.deterministic) == (
+        3,
+        7,
+        "mine",
+        False,
+    )
     (folder / "config.json").write_text(json.dumps(saved | {"speed": 1}))
     with pytest.raises(ValueError, match=r"config\.json: damaged \(unknown settings speed\)"):
         made._configure({}, given, {"resume": True})
@@ -89,6 +113,9 @@ def test_settings_are_the_defaults_then_the_presets_then_the_given():
 
 def test_the_module_runs_as_the_console_command_does():
     done = subprocess.run(
-        [sys.executable, "-m", "seqvae", "kvae", "--help"], capture_output=True, text=True, timeout=60
+        [sys.executable, "-m", "seqvae", "kvae", "--help"],
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert done.returncode == 0 and "--alpha_units=50" in done.stdout

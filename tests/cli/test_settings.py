@@ -1,4 +1,5 @@
-"""Settings are stated once: flags, help, config.json and signatures are made from the fields of a dataclass."""
+"""Settings are stated once: flags, help, config.json and signatures are made from the fields of a
+dataclass."""
 
 import dataclasses
 import inspect
@@ -43,8 +44,9 @@ def test_values_and_groups_come_from_the_fields():
     both = Both(size=4)
     assert (both.size, both.kind, both.rate, both.quick, both.limit) == (4, "a", 0.5, False, None)
     assert [(title, [field.name for field in fields]) for title, fields in Both.groups()] == [
-        ("First", ["size", "kind"]), ("Second", ["rate", "quick", "limit"]),
-    ]  # fmt: skip
+        ("First", ["size", "kind"]),
+        ("Second", ["rate", "quick", "limit"]),
+    ]
     assert both.of(Affects.MODEL) == {"size": 4, "kind": "a"}
     assert both.of(Affects.TRAINING) == {"rate": 0.5}
     assert Both.names(Affects.NOTHING) == ("quick", "limit")
@@ -63,7 +65,9 @@ def test_a_command_line_gives_what_was_given_and_nothing_else():
 
 
 def test_a_setting_is_taken_by_its_earlier_name(tmp_path):
-    assert parse(["p", "--maximum=2"], Both)[0] == {"limit": 2} == parse(["p", "--limit=2"], Both)[0]
+    assert (
+        parse(["p", "--maximum=2"], Both)[0] == {"limit": 2} == parse(["p", "--limit=2"], Both)[0]
+    )
     assert "maximum" not in help_text(Both)
     (tmp_path / "config.json").write_text('{"maximum": 4, "size": 2}')
     assert saved_config(tmp_path / "config.json", Both) == {"limit": 4, "size": 2}
@@ -71,7 +75,12 @@ def test_a_setting_is_taken_by_its_earlier_name(tmp_path):
 
 def test_help_shows_groups_defaults_and_choices():
     text = help_text(Both, {"size": 9})
-    assert text.index("First") < text.index("--size=9") < text.index("Second") < text.index("--[no]quick (false)")
+    assert (
+        text.index("First")
+        < text.index("--size=9")
+        < text.index("Second")
+        < text.index("--[no]quick (false)")
+    )
     assert "of two (a, b)" in text
     assert "--limit= " in text
 

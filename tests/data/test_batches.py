@@ -36,7 +36,9 @@ def test_unshuffled():
 
 
 def test_masks_and_controls_go_along():
-    data = Sequences(IMAGES, mask=np.array([[1, 0]] * 7), controls=IMAGES[:, :, 0, :1].astype(np.float32))
+    data = Sequences(
+        IMAGES, mask=np.array([[1, 0]] * 7), controls=IMAGES[:, :, 0, :1].astype(np.float32)
+    )
     for batch in Batches(data, 3).epoch(0):
         assert batch["frames"].dtype == np.uint8
         np.testing.assert_array_equal(batch["controls"][..., 0], batch["frames"][:, :, 0, 0])
@@ -44,7 +46,10 @@ def test_masks_and_controls_go_along():
 
 
 def test_a_mapping_of_arrays_keeps_its_names():
-    arrays = {"codes": np.arange(14.0).reshape(7, 2, 1), "variance": np.arange(14.0).reshape(7, 2, 1)}
+    arrays = {
+        "codes": np.arange(14.0).reshape(7, 2, 1),
+        "variance": np.arange(14.0).reshape(7, 2, 1),
+    }
     found = list(Batches(arrays, 3, seed=1).epoch(0))
     assert [set(batch) for batch in found] == [{"codes", "variance"}] * 3
     assert sorted(np.concatenate([b["codes"] for b in found]).ravel()) == list(range(14))

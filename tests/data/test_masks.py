@@ -14,7 +14,8 @@ def test_a_block_is_missing():
 @pytest.mark.parametrize(("start", "length"), [(-1, 2), (6, 0), (4, 3), (2, -1)])
 def test_a_block_outside_the_sequence(start, length):
     with pytest.raises(
-        ValueError, match=f"start={start}, length={length}: the missing block must lie within the 6 frames"
+        ValueError,
+        match=f"start={start}, length={length}: the missing block must lie within the 6 frames",
     ):
         block_mask(1, 6, start=start, length=length)
 

@@ -12,9 +12,11 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (4, 3, 6, 5), dtype=np.uint8)
 
 def test_a_round_trip_keeps_every_array_and_the_same_arrays_give_the_same_bytes(tmp_path):
     arrays = {
-        "images": IMAGES, "mask": np.array([[1, 0, 1]] * 4, np.float32),
-        "controls": np.ones((4, 3, 2), np.float32), "state": np.ones((4, 3, 4), np.float32),
-    }  # fmt: skip
+        "images": IMAGES,
+        "mask": np.array([[1, 0, 1]] * 4, np.float32),
+        "controls": np.ones((4, 3, 2), np.float32),
+        "state": np.ones((4, 3, 4), np.float32),
+    }
     save(tmp_path / "a.npz", arrays)
     save(tmp_path / "b.npz", arrays)
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
@@ -29,10 +31,15 @@ def test_shards_are_read_as_one(tmp_path):
         save(shard_path(tmp_path / "big.npz", i, 2), {"images": IMAGES[2 * i : 2 * i + 2]})
     np.testing.assert_array_equal(load(tmp_path / "big.npz").images, IMAGES)
     shard_path(tmp_path / "big.npz", 1, 2).unlink()
-    with pytest.raises(DataError, match=r"expected exactly the 2 shards.*missing \['big-00001-of-00002.npz'\]"):
+    with pytest.raises(
+        DataError, match=r"expected exactly the 2 shards.*missing \['big-00001-of-00002.npz'\]"
+    ):
         load(tmp_path / "big.npz")
     save(shard_path(tmp_path / "big.npz", 1, 2), {"images": IMAGES, "mask": np.ones((4, 3))})
-    with pytest.raises(DataError, match=r"an entry has the shapes and types .*, those of big-00000-of-00002.npz are"):
+    with pytest.raises(
+        DataError,
+        match=r"an entry has the shapes and types .*, those of big-00000-of-00002.npz are",
+    ):
         load(tmp_path / "big.npz")
 
 
@@ -49,7 +56,9 @@ def whole_npz(path):
 @pytest.mark.parametrize("cut", [0, 1, 40, 0.5, 0.95])
 def test_a_truncated_file(tmp_path, cut):
     content = whole_npz(tmp_path / "t.npz")
-    (tmp_path / "t.npz").write_bytes(content[: int(cut * len(content)) if isinstance(cut, float) else cut])
+    (tmp_path / "t.npz").write_bytes(
+        content[: int(cut * len(content)) if isinstance(cut, float) else cut]
+    )
     with pytest.raises(DataError, match=r"t.npz: not a (readable )?\.npz"):
         load(tmp_path / "t.npz")
 
@@ -73,7 +82,9 @@ def test_foreign_files(tmp_path):
     with pytest.raises(DataError, match=r"objects.npz: not a .npz of plain arrays"):
         load(tmp_path / "objects.npz")
     np.savez(tmp_path / "other.npz", frames=IMAGES)
-    with pytest.raises(DataError, match=r"no array `images` in it, only \['frames'\].*savez_compressed"):
+    with pytest.raises(
+        DataError, match=r"no array `images` in it, only \['frames'\].*savez_compressed"
+    ):
         load(tmp_path / "other.npz")
     with open(tmp_path / "single.npz", "wb") as file:
         np.save(file, IMAGES)
@@ -94,8 +105,14 @@ FAULTS = [
     (dict(images=NAN), r"NaN in an observed frame \(sequences 0 to 1\).*Set the mask to 0"),
     (dict(images=FLOATS, mask=np.ones((2, 2))), r"mask has the shape \(2, 2\), expected \[2, 3\]"),
     (dict(images=FLOATS, mask=np.full((2, 3), 0.5)), "mask must hold 1"),
-    (dict(images=FLOATS, mask=np.array([[1, 1, 1], [0, 0, 0]])), "no observed frame in 1 sequences, the first is 1"),
-    (dict(images=FLOATS, controls=np.ones((2, 3))), r"controls has the shape \(2, 3\), expected \[2, 3, 'size'\]"),
+    (
+        dict(images=FLOATS, mask=np.array([[1, 1, 1], [0, 0, 0]])),
+        "no observed frame in 1 sequences, the first is 1",
+    ),
+    (
+        dict(images=FLOATS, controls=np.ones((2, 3))),
+        r"controls has the shape \(2, 3\), expected \[2, 3, 'size'\]",
+    ),
     (dict(images=FLOATS, controls=np.full((2, 3, 1), np.inf)), "controls holds NaN or infinity"),
 ]
 
@@ -108,7 +125,10 @@ def test_arrays_no_model_can_use(arrays, message):
 
 def test_one_bit_frames_saved_as_uint8_are_refused_but_a_dark_part_of_a_video_is_not(tmp_path):
     save(tmp_path / "bits.npz", {"images": np.minimum(IMAGES, 1)})
-    with pytest.raises(DataError, match=r"bits.npz: images are uint8 with no value above 1.*bool, or multiply by 255"):
+    with pytest.raises(
+        DataError,
+        match=r"bits.npz: images are uint8 with no value above 1.*bool, or multiply by 255",
+    ):
         load(tmp_path / "bits.npz")
     dark = np.concatenate([np.minimum(IMAGES, 1), IMAGES])
     assert len(Sequences(dark).take(slice(0, 4))) == 4

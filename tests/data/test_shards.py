@@ -9,7 +9,10 @@ NEEDED = {"frames": "[T, H, W, C]", "actions": "[T, action_size]"}
 
 
 def write(folder, name, steps, **more):
-    arrays = {"frames": np.full((steps, 4, 4, 3), steps, np.uint8), "actions": np.full((steps, 2), steps, np.float32)}
+    arrays = {
+        "frames": np.full((steps, 4, 4, 3), steps, np.uint8),
+        "actions": np.full((steps, 2), steps, np.float32),
+    }
     save(folder / f"{name}.npz", arrays | more)
 
 
@@ -50,7 +53,10 @@ def test_a_fingerprint_tells_folders_apart(folder):
 @pytest.mark.parametrize(
     "arrays, message",
     [
-        (dict(actions=np.zeros((4, 2))), r"arrays of different lengths, .*expected one entry a step"),
+        (
+            dict(actions=np.zeros((4, 2))),
+            r"arrays of different lengths, .*expected one entry a step",
+        ),
         (dict(frames=np.zeros((3, 5, 4, 3), np.uint8)), r"those of a.npz are"),
         (dict(actions=np.array(1.0)), "arrays of different lengths"),
     ],
@@ -68,7 +74,9 @@ def test_files_that_cannot_be_used(folder, tmp_path_factory):
         open_shards(tmp_path_factory.mktemp("empty"), NEEDED)
     with pytest.raises(DataError, match=r"c\.npz: 2 steps; expected at least 3"):
         open_shards(folder, NEEDED, at_least=3)
-    with pytest.raises(DataError, match=r"a\.npz: no array mean \(of q\(z.x\)\); it has actions, frames"):
+    with pytest.raises(
+        DataError, match=r"a\.npz: no array mean \(of q\(z.x\)\); it has actions, frames"
+    ):
         open_shards(folder, {"mean": "of q(z|x)"})
     whole = (folder / "a.npz").read_bytes()
     for bad in (whole[: len(whole) // 2], b"", b"no archive"):
@@ -119,7 +127,8 @@ def test_shards_beside_each_other_by_any_number_of_writers(tmp_path):
     for i in (2, 0):
         write_shard(shard_path(tmp_path / "big.npz", i, 3), {"images": np.full((i + 1, 2), i)})
     with pytest.raises(
-        DataError, match=r"expected exactly the 3 shards of one set, missing \['big-00001-of-00003.npz'\]"
+        DataError,
+        match=r"expected exactly the 3 shards of one set, missing \['big-00001-of-00003.npz'\]",
     ):
         open_shards(tmp_path / "big.npz", {})
     write_shard(shard_path(tmp_path / "big.npz", 1, 3), {"images": np.full((2, 2), 1)})
@@ -136,5 +145,7 @@ def test_an_altered_shard_is_named(tmp_path):
     with np.load(path) as file:
         checksums = file["__sha256__"]
     save(path, {"x": np.array([0, 1, 2, 4]), "__sha256__": checksums})
-    with pytest.raises(DataError, match=r"a\.npz: the checksum of x does not fit, the file was altered"):
+    with pytest.raises(
+        DataError, match=r"a\.npz: the checksum of x does not fit, the file was altered"
+    ):
         open_shards(tmp_path, {}).read(0)

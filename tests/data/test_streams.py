@@ -1,4 +1,5 @@
-"""Batches from episodes on disk: every item once, in an order of seed and epoch alone, in bounded memory."""
+"""Batches from episodes on disk: every item once, in an order of seed and epoch alone, in bounded
+memory."""
 
 import itertools
 import weakref
@@ -37,12 +38,16 @@ def test_every_step_once_an_epoch_in_an_order_of_seed_and_epoch(episodes):
     seen = values(stream)
     assert [len(b) for b in seen] == [4] * 5 + [3] and len(stream) == 6
     assert sorted(itertools.chain(*seen)) == EVERY
-    assert seen == values(batches(episodes)) != values(stream, 1) and seen != values(batches(episodes, seed=2))
+    assert seen == values(batches(episodes)) != values(stream, 1) and seen != values(
+        batches(episodes, seed=2)
+    )
     assert list(itertools.chain(*values(batches(episodes, shuffle=False)))) == EVERY
 
 
 @pytest.mark.parametrize("window", (None, 3))
-def test_skipping_continues_the_same_order_without_reading_what_was_skipped(episodes, window, monkeypatch):
+def test_skipping_continues_the_same_order_without_reading_what_was_skipped(
+    episodes, window, monkeypatch
+):
     stream = batches(episodes, 2, window=window)
     whole = [{k: v.numpy() for k, v in batch.items()} for batch in stream.epoch(3)]
     for skip in range(len(whole) + 1):
@@ -53,7 +58,9 @@ def test_skipping_continues_the_same_order_without_reading_what_was_skipped(epis
                 np.testing.assert_array_equal(a[name], b[name])
     read = []
     original = type(episodes).read
-    monkeypatch.setattr(type(episodes), "read", lambda self, i, names: read.append(i) or original(self, i, names))
+    monkeypatch.setattr(
+        type(episodes), "read", lambda self, i, names: read.append(i) or original(self, i, names)
+    )
     list(stream.epoch(3, len(whole) - 1))
     assert len(set(read[1:])) <= 2  # one group; the first read tells the types
 
@@ -110,9 +117,14 @@ def test_the_parts_of_workers_are_the_batches_of_one(episodes, window, workers):
     for step, whole in enumerate(stream.epoch(1)):
         total = stream.rows(step)
         assert total == len(whole["x"])
-        rows = [range(total)[slice(total * i // workers, total * (i + 1) // workers)] for i in range(workers)]
+        rows = [
+            range(total)[slice(total * i // workers, total * (i + 1) // workers)]
+            for i in range(workers)
+        ]
         for name in whole:
-            mine = [part[step][name].numpy()[: len(own)] for part, own in zip(parts, rows, strict=True)]
+            mine = [
+                part[step][name].numpy()[: len(own)] for part, own in zip(parts, rows, strict=True)
+            ]
             np.testing.assert_array_equal(np.concatenate(mine), whole[name])
     assert all(len(part) == len(stream) for part in parts)
 
@@ -124,7 +136,9 @@ def test_each_worker_reads_its_own_files(tmp_path, monkeypatch):
     shards = open_shards(tmp_path, {})
     read = []
     original = type(shards).read
-    monkeypatch.setattr(type(shards), "read", lambda self, i, names: read.append(i) or original(self, i, names))
+    monkeypatch.setattr(
+        type(shards), "read", lambda self, i, names: read.append(i) or original(self, i, names)
+    )
     stream = ShardBatches(shards, 8, {"code": "x"}, group=4)
     stream.epoch(0)  # one read tells the types
     files = []
@@ -173,6 +187,8 @@ def test_batches_that_do_not_divide_take_from_every_file_alike(tmp_path, size):
 
 
 def test_a_prepared_array_has_its_own_type(episodes):
-    stream = ShardBatches(episodes, 4, {"code": "x"}, prepare=lambda i, arrays: {"y": arrays["x"] * 0.5 + i})
+    stream = ShardBatches(
+        episodes, 4, {"code": "x"}, prepare=lambda i, arrays: {"y": arrays["x"] * 0.5 + i}
+    )
     assert stream.epoch(0).element_spec["y"].dtype == "float64"
     assert next(iter(stream.epoch(0)))["y"].shape == (4, 1)

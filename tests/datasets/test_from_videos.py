@@ -30,9 +30,12 @@ def frames():
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, frames):
-    """An mp4 of 43 frames at twice the size, a GIF of 30 frames, a GIF that is too short, and a file that is no video."""
+    """An mp4 of 43 frames at twice the size, a GIF of 30 frames, a GIF that is too short, and a
+    file that is no video."""
     folder = tmp_path_factory.mktemp("clips")
-    doubled = np.concatenate([frames[:4].reshape(40, 32, 32), frames[4, :3]]).repeat(2, 1).repeat(2, 2)
+    doubled = (
+        np.concatenate([frames[:4].reshape(40, 32, 32), frames[4, :3]]).repeat(2, 1).repeat(2, 2)
+    )
     save_video(folder / "a.mp4", doubled, fps=10)
     save_video(folder / "b.gif", np.concatenate(frames[4:7]), fps=10)
     save_video(folder / "short.gif", frames[0, :9], fps=10)
@@ -41,7 +44,13 @@ def folder(tmp_path_factory, frames):
 
 
 def test_a_folder_of_videos_becomes_sequences_and_a_test_file(folder, frames, tmp_path):
-    done = run(folder, "--size=32,32", "--steps=10", f"--out={tmp_path / 'mine.npz'}", "--test_fraction=0.25")
+    done = run(
+        folder,
+        "--size=32,32",
+        "--steps=10",
+        f"--out={tmp_path / 'mine.npz'}",
+        "--test_fraction=0.25",
+    )
     assert done.returncode == 0, done.stderr
     assert "short.gif: shorter than 10 frames, left out" in done.stdout
     train, test = load(tmp_path / "mine.npz"), load(tmp_path / "mine_test.npz")
@@ -52,7 +61,14 @@ def test_a_folder_of_videos_becomes_sequences_and_a_test_file(folder, frames, tm
 
 def test_crop_step_stride_and_colour(folder, tmp_path, frames):
     out = tmp_path / "b.npz"
-    options = ("--crop=4,2,16,24", "--frame_step=2", "--steps=5", "--stride=3", "--colour", "--test_fraction=0")
+    options = (
+        "--crop=4,2,16,24",
+        "--frame_step=2",
+        "--steps=5",
+        "--stride=3",
+        "--colour",
+        "--test_fraction=0",
+    )
     alone = tmp_path / "only"
     alone.mkdir()
     (alone / "b.gif").write_bytes((folder / "b.gif").read_bytes())
@@ -96,11 +112,20 @@ def test_whole_videos_are_kept_for_the_test(counts, fraction, tests):
         (("--size=3",), "size: expected height,width of at least one pixel each"),
         (("--size=a,b",), "--size: expected whole numbers with commas between them, got a,b"),
         (("--crop=1,2,3",), "crop: expected top,left,height,width in pixels"),
-        (("--crop=0,0,40,40", "--size=32,32"), r"b.gif: crop (0, 0, 40, 40) leaves its frames of 32x32 pixels"),
+        (
+            ("--crop=0,0,40,40", "--size=32,32"),
+            r"b.gif: crop (0, 0, 40, 40) leaves its frames of 32x32 pixels",
+        ),
         (("--frame_step=0",), "frame_step: expected an integer of at least 1, got 0"),
         (("--steps=0",), "steps=0, stride=0: expected integers of at least 1"),
-        (("--steps=50", "--size=8,8"), "no video of at least 50 frames. Use a smaller --steps or --frame_step"),
-        (("--steps=10",), "frames of 32x32 pixels, those before have 64x64. Give one --size for all"),
+        (
+            ("--steps=50", "--size=8,8"),
+            "no video of at least 50 frames. Use a smaller --steps or --frame_step",
+        ),
+        (
+            ("--steps=10",),
+            "frames of 32x32 pixels, those before have 64x64. Give one --size for all",
+        ),
         (("--test_fraction=1",), "--test_fraction: expected a number in [0, 1), got 1.0"),
     ],
 )

@@ -29,7 +29,12 @@ def test_files_do_not_depend_on_the_workers_and_are_small(tmp_path):
     size = (tmp_path / "1" / "box.npz").stat().st_size / 220
     assert size < 82_000 / 50  # the original's float32 frames take 82 KB a sequence
     data = load(tmp_path / "1" / "box.npz")
-    assert (len(data), data.steps, data.image_shape, data.state.shape) == (220, 20, (32, 32), (220, 20, 4))
+    assert (len(data), data.steps, data.image_shape, data.state.shape) == (
+        220,
+        20,
+        (32, 32),
+        (220, 20, 4),
+    )
 
 
 def test_shards_made_apart_are_the_set_made_at_once(tmp_path):
@@ -37,7 +42,10 @@ def test_shards_made_apart_are_the_set_made_at_once(tmp_path):
     assert run_here(SCRIPT, *common, f"--out={tmp_path / 'whole'}").returncode == 0
     for shard in (1, 0):
         assert (
-            run_here(SCRIPT, *common, "--shards=2", f"--shard={shard}", f"--out={tmp_path / 'shards'}").returncode == 0
+            run_here(
+                SCRIPT, *common, "--shards=2", f"--shard={shard}", f"--out={tmp_path / 'shards'}"
+            ).returncode
+            == 0
         )
     whole, shards = (load(tmp_path / name / "polygon.npz") for name in ("whole", "shards"))
     np.testing.assert_array_equal(whole.images, shards.images)
@@ -46,7 +54,13 @@ def test_shards_made_apart_are_the_set_made_at_once(tmp_path):
 
 
 def test_the_pushes_of_a_pushed_ball_are_its_controls(tmp_path):
-    options = ("--sequences=110", "--test_sequences=2", "--steps=5", "--push=2", f"--out={tmp_path}")
+    options = (
+        "--sequences=110",
+        "--test_sequences=2",
+        "--steps=5",
+        "--push=2",
+        f"--out={tmp_path}",
+    )
     assert run(SCRIPT, "box_push", *options, "--workers=2").returncode == 0
     data = load(tmp_path / "box_push.npz")
     assert (data.controls.shape, data.controls.dtype) == ((110, 5, 2), np.float32)
@@ -56,10 +70,25 @@ def test_the_pushes_of_a_pushed_ball_are_its_controls(tmp_path):
 
 def test_every_flag_of_the_world(tmp_path):
     done = run_here(
-        SCRIPT, "box_gravity", "--sequences=3", "--test_sequences=1", "--steps=4", "--scale=2", "--dt=0.1", "--radius=2",
-        "--speed_limits=0,0", "--angle_limits=0,90", "--gravity=0,-10", "--start_spread=0", "--balls=1", "--colour",
-        "--seed=7", "--workers=1", f"--out={tmp_path}", "--preview",
-    )  # fmt: skip
+        SCRIPT,
+        "box_gravity",
+        "--sequences=3",
+        "--test_sequences=1",
+        "--steps=4",
+        "--scale=2",
+        "--dt=0.1",
+        "--radius=2",
+        "--speed_limits=0,0",
+        "--angle_limits=0,90",
+        "--gravity=0,-10",
+        "--start_spread=0",
+        "--balls=1",
+        "--colour",
+        "--seed=7",
+        "--workers=1",
+        f"--out={tmp_path}",
+        "--preview",
+    )
     assert done.returncode == 0, done.stderr
     data = load(tmp_path / "box_gravity.npz")
     assert data.images.shape == (3, 4, 64, 64, 3)
@@ -73,7 +102,10 @@ def test_every_flag_of_the_world(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("moon",), "unknown world 'moon'; choose one of box, box_gravity, polygon, pong, box_push"),
+        (
+            ("moon",),
+            "unknown world 'moon'; choose one of box, box_gravity, polygon, pong, box_push",
+        ),
         ((), "expected one world, box, box_gravity, polygon, pong, box_push, got []"),
         (("box", "--gravity=1"), "--gravity: expected two numbers"),
         (("box", "--sequences=0"), "more shards than the 0 sequences"),
@@ -91,7 +123,13 @@ def test_bad_flags(tmp_path, arguments, message):
 def test_an_unwritable_folder(tmp_path):
     (tmp_path / "file").write_text("")
     done = run_here(
-        SCRIPT, "box", "--sequences=1", "--test_sequences=0", "--steps=1", "--workers=1", f"--out={tmp_path / 'file'}"
+        SCRIPT,
+        "box",
+        "--sequences=1",
+        "--test_sequences=0",
+        "--steps=1",
+        "--workers=1",
+        f"--out={tmp_path / 'file'}",
     )
     assert done.returncode != 0
     assert "cannot write" in done.stderr

@@ -28,11 +28,20 @@ def test_motifs_last_as_long_as_they_should_and_swing_at_their_own_frequency():
     lengths = np.diff(ends)
     assert lengths.min() >= 30 and lengths.max() <= 90 and set(session.motifs) == {0, 1, 2, 3}
     for motif, frequency in enumerate(np.linspace(0.03, 0.12, 4)):
-        longest = max((n, e) for n, e in zip(lengths, ends[:-1], strict=True) if session.motifs[e + 1] == motif)
+        longest = max(
+            (n, e)
+            for n, e in zip(lengths, ends[:-1], strict=True)
+            if session.motifs[e + 1] == motif
+        )
         part = session.clean[0, longest[1] + 4 : longest[1] + longest[0] - 3]
         time = np.arange(len(part))
         waves = np.stack(
-            [np.sin(2 * np.pi * frequency * time), np.cos(2 * np.pi * frequency * time), np.ones(len(part))], 1
+            [
+                np.sin(2 * np.pi * frequency * time),
+                np.cos(2 * np.pi * frequency * time),
+                np.ones(len(part)),
+            ],
+            1,
         )
         rest = part - waves @ np.linalg.lstsq(waves, part, rcond=None)[0]
         assert np.abs(rest).max() < 1e-9
@@ -44,8 +53,12 @@ def test_speed_and_size_differ_from_time_to_time_as_much_as_asked_for():
     speeds, sizes = [], []
     for first, last in zip(ends[:-1] + 4, ends[1:] - 3, strict=True):
         if session.motifs[first] == 1:
-            moves = np.diff(session.clean[:, first:last])  # of a wave: m[t+1] + m[t-1] = 2 cos(w) m[t]
-            cosine = np.sum((moves[:, 2:] + moves[:, :-2]) * moves[:, 1:-1]) / np.sum(2 * moves[:, 1:-1] ** 2)
+            moves = np.diff(
+                session.clean[:, first:last]
+            )  # of a wave: m[t+1] + m[t-1] = 2 cos(w) m[t]
+            cosine = np.sum((moves[:, 2:] + moves[:, :-2]) * moves[:, 1:-1]) / np.sum(
+                2 * moves[:, 1:-1] ** 2
+            )
             speeds.append(np.arccos(cosine) / (2 * np.pi))
             sizes.append(np.abs(moves).max() / speeds[-1])
     assert len(speeds) > 400

@@ -1,5 +1,5 @@
-"""Two training steps of the commands but run_kvae.py, with every preset and on every form of their data
-(`tests.command_lines`)."""
+"""Two training steps of the commands but run_kvae.py, with every preset and on every form of their
+data (`tests.command_lines`)."""
 
 from pathlib import Path
 
@@ -29,7 +29,9 @@ CONVVAE = {
 }
 
 
-def episodes(folder: Path, *, colour: bool = False, lengths=(4, 4, 4), rewards: bool = False) -> Path:
+def episodes(
+    folder: Path, *, colour: bool = False, lengths=(4, 4, 4), rewards: bool = False
+) -> Path:
     """Training episodes of 14 x 14 pixels, and one for the test."""
     rng = np.random.default_rng(0)
     for i, steps in enumerate((*lengths, 4)):
@@ -53,13 +55,16 @@ def run_convvae(load_script):
 
 @pytest.mark.parametrize("row", every(CONVVAE, 5, fast=(0, 1)))
 def test_convvae(run_convvae, without_figures, tmp_path, row):
-    layers = "--filters=3,4 --kernel_sizes=4,4 --decoder_filters=4 --decoder_kernel_sizes=5,6 --z_size=3"
+    layers = (
+        "--filters=3,4 --kernel_sizes=4,4 --decoder_filters=4 --decoder_kernel_sizes=5,6 --z_size=3"
+    )
     size = 6 if row["last batch"] == "full" else 7  # of 12 frames
     options = " ".join(row[name] for name in ("preset", "computing", "order"))
     data = episodes(tmp_path / "data", colour=row["colour"])
     train(
         run_convvae,
-        f"--dataset={data} --test_fraction=0.25 --num_epochs=1 --batch_size={size} {layers} {options}",
+        f"--dataset={data} --test_fraction=0.25 --num_epochs=1 --batch_size={size} {layers} "
+        f"{options}",
         tmp_path,
     )
 
@@ -80,7 +85,9 @@ MDNRNN = {
 def vision(tmp_path_factory):
     """A ConvVAE that was not trained."""
     path = tmp_path_factory.mktemp("vision") / "model.keras"
-    layers = dict(filters=(3, 4), kernel_sizes=(4, 4), decoder_filters=(4,), decoder_kernel_sizes=(5, 6))
+    layers = dict(
+        filters=(3, 4), kernel_sizes=(4, 4), decoder_filters=(4,), decoder_kernel_sizes=(5, 6)
+    )
     worldmodels.ConvVAE(image_shape=(14, 14, 1), z_size=3, dense_units=5, **layers).save(path)
     return path
 
@@ -96,7 +103,9 @@ def test_mdnrnn(run_mdnrnn, vision, without_figures, tmp_path, row):
     small = f"--rnn_size=4 --num_mixture=2 --batch_size={1 if row['last batch'] == 'full' else 2}"
     options = " ".join(row[name] for name in ("preset", "heads", "windows", "computing"))
     train(
-        run_mdnrnn, f"--vae={vision} --dataset={data} --test_fraction=0.25 --num_epochs=1 {small} {options}", tmp_path
+        run_mdnrnn,
+        f"--vae={vision} --dataset={data} --test_fraction=0.25 --num_epochs=1 {small} {options}",
+        tmp_path,
     )
 
 
@@ -108,7 +117,9 @@ VRAE = {
     "segments": ("", "--segment_steps=2"),
     "encoder": (["--attention", "--nobidirectional", "--num_layers=2", ""],),
     "decoder": (["", "--decoder=latent", "--teacher_forcing=0.5"],),
-    "annealing": (["--annealing=none", "--annealing=sigmoid", "--annealing=cyclical", "--free_bits=0.1"],),
+    "annealing": (
+        ["--annealing=none", "--annealing=sigmoid", "--annealing=cyclical", "--free_bits=0.1"],
+    ),
     "last batch": (["smaller", "full"],),
     "preset": in_turn(vrae.config.PRESETS),
 }
@@ -122,7 +133,10 @@ def series(folder: Path, kind: str) -> str:
         (folder / "series.csv").write_text("\n".join(["sequence,x,y", *rows]) + "\n")
         return f"--csv={folder / 'series.csv'}"
     mask = np.arange(4) < np.array(lengths if kind == "ragged" else [4] * 5)[:, None]
-    save(folder / "series.npz", {"sequences": sequences.astype(np.float32), "mask": mask.astype(np.float32)})
+    save(
+        folder / "series.npz",
+        {"sequences": sequences.astype(np.float32), "mask": mask.astype(np.float32)},
+    )
     return f"--npz={folder / 'series.npz'} {kind if kind.startswith('--') else ''}"
 
 
@@ -133,9 +147,16 @@ def run_vrae(load_script):
 
 @pytest.mark.parametrize("row", every(VRAE, 15))
 def test_vrae(run_vrae, without_figures, tmp_path, row):
-    small = f"--z_size=2 --rnn_size=3 --batch_size={2 if row['last batch'] == 'full' else 3} --annealing_epochs=2"
-    options = " ".join(row[n] for n in ("preset", "rnn", "encoder", "decoder", "segments", "annealing"))
-    train(run_vrae, f"{series(tmp_path, row['data'])} --test_fraction=0.2 {small} {options} --num_epochs=1", tmp_path)
+    size = 2 if row["last batch"] == "full" else 3
+    small = f"--z_size=2 --rnn_size=3 --batch_size={size} --annealing_epochs=2"
+    options = " ".join(
+        row[n] for n in ("preset", "rnn", "encoder", "decoder", "segments", "annealing")
+    )
+    train(
+        run_vrae,
+        f"{series(tmp_path, row['data'])} --test_fraction=0.2 {small} {options} --num_epochs=1",
+        tmp_path,
+    )
 
 
 # What the command has no flag for.
@@ -153,17 +174,23 @@ def test_vrae_with_other_likelihoods_and_a_condition(tmp_path, row):
     rng = np.random.default_rng(0)
     tokens = row["likelihood"] == "categorical"
     batch = {
-        "sequences": rng.integers(0, 3, (5, 4)) if tokens else rng.random((5, 4, 3)).astype(np.float32),
+        "sequences": rng.integers(0, 3, (5, 4))
+        if tokens
+        else rng.random((5, 4, 3)).astype(np.float32),
         "mask": (np.arange(4) < np.array([4, 3, 4, 2, 4])[:, None]).astype(np.float32),
     }
     if row["condition_size"]:
         batch["condition"] = np.eye(2, dtype=np.float32)[[0, 1, 0, 1, 1]]
     model = vrae.VRAE(3, z_size=2, rnn_size=3, **row)
     trainer = Trainer(
-        model, Batches(batch, 3), [Stage("all", 1, tuple(model.trainable_variables))],
-        checkpoints=Checkpoints(tmp_path / "checkpoints", {}), log_folder=tmp_path, learning_rate=lambda epoch: 0.01,
+        model,
+        Batches(batch, 3),
+        [Stage("all", 1, tuple(model.trainable_variables))],
+        checkpoints=Checkpoints(tmp_path / "checkpoints", {}),
+        log_folder=tmp_path,
+        learning_rate=lambda epoch: 0.01,
         quiet=True,
-    )  # fmt: skip
+    )
     (line,) = trainer.run().read()
     assert np.isfinite(line["train_loss"])
 
@@ -180,11 +207,16 @@ VAME = {
     "keys": (["softplus", "noise", "batch_mixing", "others"],),
 }
 KEYS = {
-    "": {}, "softplus": {"softplus": True}, "noise": {"noise": True}, "batch_mixing": {"batch_mixing": True},
+    "": {},
+    "softplus": {"softplus": True},
+    "noise": {"noise": True},
+    "batch_mixing": {"batch_mixing": True},
     "others": {
-        "anneal_function": "sigmoid", "mse_reconstruction_reduction": "mean", "mse_prediction_reduction": "mean",
+        "anneal_function": "sigmoid",
+        "mse_reconstruction_reduction": "mean",
+        "mse_prediction_reduction": "mean",
     },
-}  # fmt: skip
+}
 """`keys`: of VAME's config.yaml, for which the command has no flag."""
 
 
@@ -196,15 +228,18 @@ def run_vame(load_script):
 @pytest.mark.parametrize("row", every(VAME, 10, fast=(1,)))
 def test_vame(run_vame, without_figures, monkeypatch, tmp_path, row):
     monkeypatch.setattr(
-        "vrae.vame.workflow.Config", lambda **given: vrae.vame.config.Config(**given | KEYS[row["keys"]])
+        "vrae.vame.workflow.Config",
+        lambda **given: vrae.vame.config.Config(**given | KEYS[row["keys"]]),
     )
     for name, positions in sessions().items():
         if row["missing"]:
             positions[1, 7:9] = np.nan
         save(tmp_path / "data" / f"{name}.npz", {"positions": positions})
     small = (
-        "--time_window=4 --zdims=2 --hidden_size_layer_1=3 --hidden_size_rec=3 --hidden_size_pred=3 --kmeans_loss=2 "
-        "--batch_size=4 --steps_per_epoch=2 --kl_start=0 --annealtime=1 --n_clusters=3 --max_epochs=1"
+        "--time_window=4 --zdims=2 --hidden_size_layer_1=3 --hidden_size_rec=3 "
+        "--hidden_size_pred=3 --kmeans_loss=2 "
+        "--batch_size=4 --steps_per_epoch=2 --kl_start=0 --annealtime=1 --n_clusters=3 "
+        "--max_epochs=1"
     )
     options = " ".join(row[name] for name in ("preset", "future", "computing", "dropout", "motifs"))
     missing = "--missing_values" if row["missing"] else ""

@@ -1,4 +1,5 @@
-"""examples/run_kvae.py as a user runs it: whole, interrupted, killed, resumed, and with every wrong input."""
+"""examples/run_kvae.py as a user runs it: whole, interrupted, killed, resumed, and with every wrong
+input."""
 
 import dataclasses
 import json
@@ -18,9 +19,16 @@ from tests.commands import run, run_here, start
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "run_kvae.py"
 SMALL = (
-    "--num_filters=2,2", "--alpha_units=3", "--batch_size=4", "--num_epochs=3", "--kf_update_steps=1", "--n_steps_gen=6",
-    "--t_steps_mask=3", "--deterministic", "--seed=5",
-)  # fmt: skip
+    "--num_filters=2,2",
+    "--alpha_units=3",
+    "--batch_size=4",
+    "--num_epochs=3",
+    "--kf_update_steps=1",
+    "--n_steps_gen=6",
+    "--t_steps_mask=3",
+    "--deterministic",
+    "--seed=5",
+)
 
 
 def wait_for(path, process, seconds=120):
@@ -58,13 +66,22 @@ def test_a_run_leaves_what_a_user_looks_for(whole):
         "training_curves.png",
     } <= names
     for epoch in (0, 2):  # after the first and the last
-        for stem, endings in (("imputation", ("mp4", "gif")), ("generation", ("mp4", "gif")),
-                              ("frames", ("png",)), ("alpha", ("png",)), ("trajectories", ("png",))):  # fmt: skip
+        for stem, endings in (
+            ("imputation", ("mp4", "gif")),
+            ("generation", ("mp4", "gif")),
+            ("frames", ("png",)),
+            ("alpha", ("png",)),
+            ("trajectories", ("png",)),
+        ):
             for ending in endings:
                 assert f"{stem}_{epoch:05d}.{ending}" in names
     assert len(list(imageio.mimread(folder / "generation_00002.mp4"))) == 6
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    assert [(line["epoch"], line["stage"]) for line in lines] == [(0, "vae+lgssm"), (1, "all"), (2, "all")]
+    assert [(line["epoch"], line["stage"]) for line in lines] == [
+        (0, "vae+lgssm"),
+        (1, "all"),
+        (2, "all"),
+    ]
     assert all(np.isfinite(v) for line in lines for v in line.values() if isinstance(v, float))
     assert json.loads((folder / "config.json").read_text())["num_filters"] == "2,2"
     model = keras.models.load_model(folder / "model.keras")
@@ -78,7 +95,9 @@ def test_a_run_leaves_what_a_user_looks_for(whole):
 
 
 @pytest.mark.slow
-def test_interrupted_then_killed_then_resumed_it_ends_with_the_weights_of_the_run_never_stopped(folder, whole):
+def test_interrupted_then_killed_then_resumed_it_ends_with_the_weights_of_the_run_never_stopped(
+    folder, whole
+):
     flags = ("--dataset=mine.npz", "--run_name=stopped", *SMALL)
     stopped = folder / "logs" / "stopped_kvae"
     process = start(SCRIPT, *flags, cwd=folder)
@@ -119,9 +138,14 @@ def test_two_pushed_balls_in_colour_at_twice_the_size(tmp_path):
         save(tmp_path / name, record(world, sequences=8, steps=6, split=split))
     stages = ("--num_epochs=2", "--kf_update_steps=1", "--dynamics_epochs=1")
     code, out, err = run_here(
-        SCRIPT, "--dataset=push.npz", "--run_name=push", *SMALL, *stages, "--t_init_mask=2",
+        SCRIPT,
+        "--dataset=push.npz",
+        "--run_name=push",
+        *SMALL,
+        *stages,
+        "--t_init_mask=2",
         cwd=tmp_path,
-    )  # fmt: skip
+    )
     assert code == 0, err
     folder = tmp_path / "logs" / "push_kvae"
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
@@ -143,7 +167,8 @@ def test_wrong_inputs_end_with_one_clear_line(folder, whole):
     cases = [
         (
             ("--dataset=moon",),
-            "--dataset: expected one of box, box_gravity, polygon, pong, box_push, or the path of an .npz",
+            "--dataset: expected one of box, box_gravity, polygon, pong, box_push, or the path of "
+            "an .npz",
         ),
         (("--dataset=none.npz",), "none.npz: no such file"),
         (("--dataset=cut.npz",), "cut.npz: not a readable .npz file, it may be truncated"),
@@ -154,7 +179,10 @@ def test_wrong_inputs_end_with_one_clear_line(folder, whole):
             "activation: expected a name or function that keras.activations.get accepts",
         ),
         ((mine, "--run_name=whole"), "a run of this name is there. Add --resume or --overwrite"),
-        ((mine, "--run_name=x", "--log_dir=file/logs", *SMALL), "--log_dir: cannot make the folder"),
+        (
+            (mine, "--run_name=x", "--log_dir=file/logs", *SMALL),
+            "--log_dir: cannot make the folder",
+        ),
         (("--run_name=nothing", "--resume"), "--resume: no run nothing_kvae in logs"),
         (
             ("--run_name=whole", "--resume", "--dim_z=5"),

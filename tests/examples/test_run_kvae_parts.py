@@ -14,16 +14,54 @@ from kvae.config import KVAESettings
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden" / "kvae"
 
-# The original's flags and defaults (its utils/config.py at 849d631); run_name is the time there and here.
+# The original's flags and defaults (its utils/config.py at 849d631); run_name is the time there and
+# here.
 DEFAULTS = dict(
-    out_distr="bernoulli", conv=True, activation="relu", filter_size=3, num_filters="32,32,32", vae_num_units=25,
-    num_layers=2, noise_pixel_var=0.1, ll_keep_prob=1.0, use_vae=True, dim_a=2, dim_z=4, dim_u=1, K=3,
-    noise_emission=0.03, noise_transition=0.08, init_cov=20.0, alpha_rnn=True, alpha_units=50, alpha_layers=2,
-    alpha_activation="relu", fifo_size=1, learn_u=False, batch_size=32, init_lr=0.007, init_kf_matrices=0.05,
-    max_grad_norm=150.0, scale_reconstruction=0.3, only_vae_epochs=0, kf_update_steps=10, decay_rate=0.85,
-    decay_steps=20, sample_z=False, num_epochs=80, train_miss_prob=0.0, t_init_train_miss=3, gpu="", reload_model="",
-    log_dir="logs", display_step=1, generate_step=20, n_steps_gen=80, t_init_mask=4, t_steps_mask=12,
-)  # fmt: skip
+    out_distr="bernoulli",
+    conv=True,
+    activation="relu",
+    filter_size=3,
+    num_filters="32,32,32",
+    vae_num_units=25,
+    num_layers=2,
+    noise_pixel_var=0.1,
+    ll_keep_prob=1.0,
+    use_vae=True,
+    dim_a=2,
+    dim_z=4,
+    dim_u=1,
+    K=3,
+    noise_emission=0.03,
+    noise_transition=0.08,
+    init_cov=20.0,
+    alpha_rnn=True,
+    alpha_units=50,
+    alpha_layers=2,
+    alpha_activation="relu",
+    fifo_size=1,
+    learn_u=False,
+    batch_size=32,
+    init_lr=0.007,
+    init_kf_matrices=0.05,
+    max_grad_norm=150.0,
+    scale_reconstruction=0.3,
+    only_vae_epochs=0,
+    kf_update_steps=10,
+    decay_rate=0.85,
+    decay_steps=20,
+    sample_z=False,
+    num_epochs=80,
+    train_miss_prob=0.0,
+    t_init_train_miss=3,
+    gpu="",
+    reload_model="",
+    log_dir="logs",
+    display_step=1,
+    generate_step=20,
+    n_steps_gen=80,
+    t_init_mask=4,
+    t_steps_mask=12,
+)
 
 
 def test_flags_have_the_originals_defaults():
@@ -43,7 +81,9 @@ def test_reload_model_takes_ours_and_the_originals(tmp_path):
     ours = train._model(KVAESettings(reload_model=str(tmp_path / "model.keras")), (16, 16))
     for mine, other in zip(ours.get_weights(), theirs.get_weights(), strict=True):
         np.testing.assert_array_equal(mine, other)
-    with pytest.raises(ValueError, match=r"--reload_model: .*model.keras is not a Kalman VAE for frames \(32, 32\)"):
+    with pytest.raises(
+        ValueError, match=r"--reload_model: .*model.keras is not a Kalman VAE for frames \(32, 32\)"
+    ):
         train._model(KVAESettings(reload_model=str(tmp_path / "model.keras")), (32, 32))
 
 
@@ -58,17 +98,29 @@ def test_stages_are_the_originals():
         w.path for w in (model.A, model.B, model.C, model.a_0)
     }
     assert len(made[2].variables) == len(model.trainable_variables)
-    assert [(s.name, s.epochs) for s in stages(model, num_epochs=2, only_vae_epochs=0, kf_update_steps=10)] == [
-        ("vae+lgssm", 2)
-    ]
-    options = dict(num_epochs=2, only_vae_epochs=0, kf_update_steps=0, learning_rate=0.1, codes=dict)
+    assert [
+        (s.name, s.epochs)
+        for s in stages(model, num_epochs=2, only_vae_epochs=0, kf_update_steps=10)
+    ] == [("vae+lgssm", 2)]
+    options = dict(
+        num_epochs=2, only_vae_epochs=0, kf_update_steps=0, learning_rate=0.1, codes=dict
+    )
     made = stages(model, **options, dynamics_epochs=4, refine_epochs=3)
-    assert [(s.name, s.epochs) for s in made] == [("all", 2), ("dynamics", 4), ("refine", 3), ("dynamics again", 4)]
+    assert [(s.name, s.epochs) for s in made] == [
+        ("all", 2),
+        ("dynamics", 4),
+        ("refine", 3),
+        ("dynamics again", 4),
+    ]
     assert {id(v) for v in made[0].variables} - {id(v) for v in made[1].variables} == {
         id(v) for v in model.variable_groups["vae"]
     }
     assert len(made[2].variables) == len(made[0].variables)
-    assert (made[0].learning_rate, made[1].learning_rate(0), made[2].learning_rate(0)) == (None, 0.1, 0.05)
+    assert (made[0].learning_rate, made[1].learning_rate(0), made[2].learning_rate(0)) == (
+        None,
+        0.1,
+        0.05,
+    )
     assert (made[0].batches, made[1].batches, made[2].batches) == (None, dict, None)
     assert [s.name for s in stages(model, **options, dynamics_epochs=1)] == ["all", "dynamics"]
     with pytest.raises(ValueError, match=r"num_epochs=0.*at least one epoch"):

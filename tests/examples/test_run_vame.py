@@ -14,32 +14,68 @@ from vrae.vame.motifs import segment
 from vrae.vame.segmenters import load_segmenter
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "run_vame.py"
-SMALL = ("--time_window=6", "--zdims=2", "--hidden_size_layer_1=4", "--hidden_size_rec=3", "--hidden_size_pred=3",
-         "--prediction_steps=2", "--kmeans_loss=2", "--batch_size=16", "--steps_per_epoch=2", "--kl_start=0",
-         "--annealtime=1", "--n_clusters=6")  # fmt: skip
+SMALL = (
+    "--time_window=6",
+    "--zdims=2",
+    "--hidden_size_layer_1=4",
+    "--hidden_size_rec=3",
+    "--hidden_size_pred=3",
+    "--prediction_steps=2",
+    "--kmeans_loss=2",
+    "--batch_size=16",
+    "--steps_per_epoch=2",
+    "--kl_start=0",
+    "--annealtime=1",
+    "--n_clusters=6",
+)
 
 
 def test_a_run_leaves_a_project_and_goes_on(tmp_path):
     flags = ("--sessions=2", "--frames=200", "--run_name=mine", *SMALL)
-    done = run_here(SCRIPT, "--max_epochs=1", "--n_communities=3", "--mixed_precision", *flags, cwd=tmp_path)
+    done = run_here(
+        SCRIPT, "--max_epochs=1", "--n_communities=3", "--mixed_precision", *flags, cwd=tmp_path
+    )
     assert done.returncode == 0, done.stderr
     folder = tmp_path / "logs" / "mine_vame"
     names = [path.name for path in folder.iterdir()]
-    assert {"config.json", "config.yaml", "data", "model", "results", "evaluation.json", "motifs.png", "latent_space.png",
-            "motif_usage.png", "training_curves.png"} <= set(names)  # fmt: skip
+    assert {
+        "config.json",
+        "config.yaml",
+        "data",
+        "model",
+        "results",
+        "evaluation.json",
+        "motifs.png",
+        "latent_space.png",
+        "motif_usage.png",
+        "training_curves.png",
+    } <= set(names)
     assert (folder / "model" / "evaluate" / "future_reconstruction.png").exists()
     figures = json.loads((folder / "evaluation.json").read_text())
     assert set(figures) == {"vame", "windows_kmeans", "pca_kmeans", "pca"}
     assert all(0 <= f["nmi"] <= 1 for f in figures.values())
-    assert all(f["true_bouts"] == figures["vame"]["true_bouts"] > 2 and f["bouts"] > 0 for f in figures.values())
-    assert "embedding session_0: 195 of 200 frames" in done.stdout and "k-means of 390 codes" in done.stdout
+    assert all(
+        f["true_bouts"] == figures["vame"]["true_bouts"] > 2 and f["bouts"] > 0
+        for f in figures.values()
+    )
+    assert (
+        "embedding session_0: 195 of 200 frames" in done.stdout
+        and "k-means of 390 codes" in done.stdout
+    )
     with np.load(folder / "results" / "session_1.npz", allow_pickle=False) as file:
         np.testing.assert_array_equal(
-            load_segmenter(folder / "results" / "segmenter.npz").apply(file["latent_vectors"]), file["motifs"]
+            load_segmenter(folder / "results" / "segmenter.npz").apply(file["latent_vectors"]),
+            file["motifs"],
         )
-        assert file["motifs"].shape == (195,) and set(file["behaviours"]) <= {0, 1, 2} and file["motifs"].max() <= 5
+        assert (
+            file["motifs"].shape == (195,)
+            and set(file["behaviours"]) <= {0, 1, 2}
+            and file["motifs"].max() <= 5
+        )
     again = run_here(SCRIPT, "--resume", "--run_name=mine", "--max_epochs=2", cwd=tmp_path)
-    assert again.returncode == 0 and "epoch 2/2" in again.stdout and "epoch 1/2" not in again.stdout, again.stderr
+    assert (
+        again.returncode == 0 and "epoch 2/2" in again.stdout and "epoch 1/2" not in again.stdout
+    ), again.stderr
 
 
 def test_deeplabcuts_files_and_their_gaps_by_a_hidden_markov_model(tmp_path):
@@ -53,11 +89,22 @@ def test_deeplabcuts_files_and_their_gaps_by_a_hidden_markov_model(tmp_path):
         header = f"scorer{',net' * 9}\nbodyparts,{parts}\ncoords{',x,y,likelihood' * 3}\n"
         (tmp_path / "mine" / f"{name}.csv").write_text(header + rows)
     done = run_here(
-        SCRIPT, "--dataset=mine", "--centered_reference_keypoint=belly", "--ahead=nose", "--missing_values",
-        "--segmentation=hmm", "--max_epochs=1", *SMALL, "--n_clusters=2", cwd=tmp_path,
-    )  # fmt: skip
+        SCRIPT,
+        "--dataset=mine",
+        "--centered_reference_keypoint=belly",
+        "--ahead=nose",
+        "--missing_values",
+        "--segmentation=hmm",
+        "--max_epochs=1",
+        *SMALL,
+        "--n_clusters=2",
+        cwd=tmp_path,
+    )
     assert done.returncode == 0 and "2 sessions of 3 features" in done.stdout, done.stderr
-    assert "of the values missing" in done.stdout and "hidden Markov model of 3 states, beginning 1" in done.stdout
+    assert (
+        "of the values missing" in done.stdout
+        and "hidden Markov model of 3 states, beginning 1" in done.stdout
+    )
 
 
 def test_what_is_refused(tmp_path):
@@ -80,7 +127,9 @@ def test_agreement_is_one_for_the_truth_by_any_names_and_small_for_chance():
     truth = np.random.default_rng(0).integers(0, 4, 2000)
     same = agreement([np.array([3, 0, 2, 1])[truth]], [truth])
     assert same["nmi"] == pytest.approx(1) and same["purity"] == 1
-    assert same["bouts"] == same["true_bouts"] and same["transition_error"] == 0 == same["unlabelled"]
+    assert (
+        same["bouts"] == same["true_bouts"] and same["transition_error"] == 0 == same["unlabelled"]
+    )
     chance = agreement([np.random.default_rng(1).integers(0, 4, 2000)], [truth])
     assert chance["nmi"] < 0.02 and chance["purity"] < 0.35
     with pytest.raises(ValueError, match="labels: expected the truth's shape"):
@@ -90,19 +139,29 @@ def test_agreement_is_one_for_the_truth_by_any_names_and_small_for_chance():
 
 
 def test_agreement_counts_bouts_and_compares_transitions():
-    truth = [np.repeat([0, 1, 0, 2, 0, 1], 5), np.repeat([2, 0, 1], 5)]  # 0 goes to 1 three times, to 2 once
+    truth = [
+        np.repeat([0, 1, 0, 2, 0, 1], 5),
+        np.repeat([2, 0, 1], 5),
+    ]  # 0 goes to 1 three times, to 2 once
     labels = [part.copy() for part in truth]
     labels[0][17:20] = 1  # 2 is followed by 1, which is followed by 0: one bout more
     labels[1][:2] = -1
     found = agreement(labels, truth)
-    assert (found["bouts"], found["true_bouts"], found["unlabelled"]) == (10, 9, pytest.approx(2 / 45))
-    # what follows 0: 1 (3 of 4), 2 (1 of 4), as it should; 1: 0 (2 of 2), as it should; 2: 1 and 0, not 0 alone
+    assert (found["bouts"], found["true_bouts"], found["unlabelled"]) == (
+        10,
+        9,
+        pytest.approx(2 / 45),
+    )
+    # what follows 0: 1 (3 of 4), 2 (1 of 4), as it should; 1: 0 (2 of 2), as it should; 2: 1 and 0,
+    # not 0 alone
     assert found["transition_error"] == pytest.approx((0 + 0 + 0.5) / 3)
 
 
 def test_baselines_are_windows_and_their_components_and_a_windows_motif_is_that_of_its_middle():
     motifs = np.repeat([0, 1, 0], 60)
-    level = np.repeat([0.0, 5.0, 0.0], 60) + 0.1 * np.random.default_rng(0).standard_normal((2, 180))
+    level = np.repeat([0.0, 5.0, 0.0], 60) + 0.1 * np.random.default_rng(0).standard_normal(
+        (2, 180)
+    )
     windows, components = baselines({"a": level}, Statistics(2.0, 2.0), 7, 3)
     np.testing.assert_allclose(windows["a"][5], ((level[:, 5:12] - 2) / 2).ravel(), rtol=1e-6)
     assert components["a"].shape == (174, 3)

@@ -14,8 +14,18 @@ from vrae import VRAE, train
 from vrae.config import VRAESettings
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "run_vrae.py"
-SMALL = ("--csv=mine.csv", "--z_size=2", "--rnn_size=4", "--batch_size=4", "--num_epochs=3", "--annealing_epochs=2",
-         "--teacher_forcing=0.5", "--deterministic", "--seed=1", "--picture_step=100")  # fmt: skip
+SMALL = (
+    "--csv=mine.csv",
+    "--z_size=2",
+    "--rnn_size=4",
+    "--batch_size=4",
+    "--num_epochs=3",
+    "--annealing_epochs=2",
+    "--teacher_forcing=0.5",
+    "--deterministic",
+    "--seed=1",
+    "--picture_step=100",
+)
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +34,10 @@ def folder(tmp_path_factory):
     rng = np.random.default_rng(0)
     rows = ["sequence,x,y,z"]
     for i in range(12):
-        rows += [f"{i},{a:.3f},{b:.3f},{c:.3f}" for a, b, c in rng.standard_normal((rng.integers(4, 9), 3))]
+        rows += [
+            f"{i},{a:.3f},{b:.3f},{c:.3f}"
+            for a, b, c in rng.standard_normal((rng.integers(4, 9), 3))
+        ]
     (folder / "mine.csv").write_text("\n".join(rows) + "\n")
     return folder
 
@@ -39,9 +52,18 @@ def whole(folder):
 def test_a_run_leaves_what_a_user_looks_for(whole):
     folder, out = whole
     names = {path.name for path in folder.iterdir()}
-    assert {"config.json", "metrics.jsonl", "model.keras", "checkpoints", "evaluation.json", "training_curves.png",
-            "reconstruction_00002.png", "samples_00002.png", "interpolation_00002.png",
-            "latent_space_00002.png"} <= names  # fmt: skip
+    assert {
+        "config.json",
+        "metrics.jsonl",
+        "model.keras",
+        "checkpoints",
+        "evaluation.json",
+        "training_curves.png",
+        "reconstruction_00002.png",
+        "samples_00002.png",
+        "interpolation_00002.png",
+        "latent_space_00002.png",
+    } <= names
     figures = json.loads((folder / "evaluation.json").read_text())
     assert {"elbo", "log_px", "kl", "active_units", "mutual_information"} <= set(figures)
     assert f"test ELBO {figures['elbo']:.2f}" in out

@@ -29,7 +29,10 @@ CONSTRUCTION = [
     (dict(ll_keep_prob=0.0), r"ll_keep_prob: expected a probability in \(0, 1\], got 0.0"),
     (dict(image_shape=(8, 8, 1, 1)), r"image_shape: expected \(H, W\) or \(H, W, C\) in pixels"),
     (dict(image_shape=(8, 0)), "image_shape: expected"),
-    (dict(image_shape=(9, 8)), "image_shape: 9x8 pixels cannot be halved 1 times.*multiples of 2.*conv=False"),
+    (
+        dict(image_shape=(9, 8)),
+        "image_shape: 9x8 pixels cannot be halved 1 times.*multiples of 2.*conv=False",
+    ),
 ]
 
 
@@ -40,7 +43,10 @@ def test_construction(options, message):
 
 
 CALLS = [
-    (lambda m: m.encode(X[0]), r"frames: expected the shape \[B, T, 8, 8\].*got \[3, 8, 8\].*frames\[None\]"),
+    (
+        lambda m: m.encode(X[0]),
+        r"frames: expected the shape \[B, T, 8, 8\].*got \[3, 8, 8\].*frames\[None\]",
+    ),
     (
         lambda m: m.encode(np.zeros((2, 3, 8, 9), np.float32)),
         r"frames: expected the shape \[B, T, 8, 8\].*got \[2, 3, 8, 9\]",
@@ -54,7 +60,10 @@ CALLS = [
     (lambda m: m.impute(NAN, np.ones((2, 3))), "frames: NaN in an observed frame"),
     (lambda m: m.impute(X, np.zeros((2, 3))), "mask: no frame is observed.*1 means observed"),
     (lambda m: m.impute(X, np.ones((2, 4))), r"mask: expected the shape \[2, 3\].*got \[2, 4\]"),
-    (lambda m: m.impute(X, np.full((2, 3), 0.5)), r"mask: expected 1 \(observed\) and 0 \(missing\) only"),
+    (
+        lambda m: m.impute(X, np.full((2, 3), 0.5)),
+        r"mask: expected 1 \(observed\) and 0 \(missing\) only",
+    ),
     (lambda m: m.filter(A[..., :1]), r"a: expected the shape \[B, T, 2\], got \[2, 3, 1\]"),
     (lambda m: m.filter(A[:, :0]), "a: expected at least one sequence"),
     (
@@ -62,10 +71,22 @@ CALLS = [
         r"controls: expected the shape \[2, 3, 1\].*dim_u=1.*got \[2, 3, 2\]",
     ),
     (lambda m: m.decode(A[0]), r"a: expected the shape \[B, T, 2\], got \[3, 2\]"),
-    (lambda m: m.lgssm_bound(A, kind="exact"), "kind: expected one of marginal, sampled, got 'exact'"),
-    (lambda m: m.lgssm_bound(A, kind="sampled", z=A), r"z: expected the shape \[B, T, 4\], got \[2, 3, 2\]"),
-    (lambda m: m.generate(0, states=np.zeros((1, 1, 4))), "num_steps: expected an integer of at least 1, got 0"),
-    (lambda m: m.generate(3, states=np.zeros((1, 4))), r"states: expected the shape \[B, T, 4\], got \[1, 4\]"),
+    (
+        lambda m: m.lgssm_bound(A, kind="exact"),
+        "kind: expected one of marginal, sampled, got 'exact'",
+    ),
+    (
+        lambda m: m.lgssm_bound(A, kind="sampled", z=A),
+        r"z: expected the shape \[B, T, 4\], got \[2, 3, 2\]",
+    ),
+    (
+        lambda m: m.generate(0, states=np.zeros((1, 1, 4))),
+        "num_steps: expected an integer of at least 1, got 0",
+    ),
+    (
+        lambda m: m.generate(3, states=np.zeros((1, 4))),
+        r"states: expected the shape \[B, T, 4\], got \[1, 4\]",
+    ),
 ]
 
 
@@ -79,7 +100,8 @@ def test_a_result_that_is_not_finite_names_the_tensor_and_the_step():
     model = KVAE((8, 8), num_filters=(2,), alpha_units=3, K=1)
     model.A.assign(1e30 * model.A.numpy())
     with pytest.raises(
-        FloatingPointError, match=r"KVAE.filter: (mean|cov) is not finite at time step 1 of sequence 0.*float64"
+        FloatingPointError,
+        match=r"KVAE.filter: (mean|cov) is not finite at time step 1 of sequence 0.*float64",
     ):
         model.filter(A)
 
@@ -92,6 +114,7 @@ def test_another_keras_backend_is_refused(monkeypatch):
     require_tensorflow()
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
     with pytest.raises(
-        ImportError, match=r"TensorFlow backend, Keras was started with 'jax'.*KERAS_BACKEND=tensorflow"
+        ImportError,
+        match=r"TensorFlow backend, Keras was started with 'jax'.*KERAS_BACKEND=tensorflow",
     ):
         require_tensorflow()

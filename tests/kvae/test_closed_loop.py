@@ -1,4 +1,5 @@
-"""The filter over missing frames and the generator, against TFP's filter and against plain NumPy loops."""
+"""The filter over missing frames and the generator, against TFP's filter and against plain NumPy
+loops."""
 
 import numpy as np
 import pytest
@@ -13,7 +14,15 @@ from tests.tolerances import FLOAT64
 
 def make(**options):
     tf.keras.utils.set_random_seed(3)
-    model = KVAE((8, 8), num_filters=(2,), alpha_units=5, dim_u=2, init_kf_matrices=0.5, dtype="float64", **options)
+    model = KVAE(
+        (8, 8),
+        num_filters=(2,),
+        alpha_units=5,
+        dim_u=2,
+        init_kf_matrices=0.5,
+        dtype="float64",
+        **options,
+    )
     rng = np.random.default_rng(4)
     model.A.assign(model.A.numpy() + 0.1 * rng.normal(size=model.A.shape))
     model.a_0.assign(rng.normal(size=2))
@@ -42,15 +51,20 @@ def test_gaps_equal_tfps_mask_where_the_matrices_do_not_depend_on_the_codes(data
     for name in ("log_likelihood", "mean", "cov"):
         np.testing.assert_allclose(getattr(ours, name), theirs[name], err_msg=name, **FLOAT64)
     for name in ("predicted_mean", "predicted_cov"):
-        np.testing.assert_allclose(getattr(ours, name)[:, 1:], theirs[name], err_msg=name, **FLOAT64)
+        np.testing.assert_allclose(
+            getattr(ours, name)[:, 1:], theirs[name], err_msg=name, **FLOAT64
+        )
     smoothed = model.smooth(a, mask, u)
     np.testing.assert_allclose(smoothed.mean, theirs["smoothed_mean"], **FLOAT64)
     np.testing.assert_allclose(smoothed.cov, theirs["smoothed_cov"], **FLOAT64)
 
 
-@pytest.mark.parametrize("options", [dict(alpha_rnn=True), dict(alpha_rnn=False, fifo_size=3, learn_u=True)])
+@pytest.mark.parametrize(
+    "options", [dict(alpha_rnn=True), dict(alpha_rnn=False, fifo_size=3, learn_u=True)]
+)
 def test_the_scan_equals_a_plain_loop(data, options):
-    """The dynamics network hears C_t mu_{t|t-1} at missing frames: NumPy's dense posterior, one step at a time."""
+    """The dynamics network hears C_t mu_{t|t-1} at missing frames: NumPy's dense posterior, one
+    step at a time."""
     a, mask, u = data
     model = make(**options)
     result = model.filter(a, mask, u)
@@ -69,7 +83,9 @@ def test_the_scan_equals_a_plain_loop(data, options):
         for b in range(3):
             noise = 0.08 * eye(4), 0.03 * eye(2), 20.0 * eye(4)
             past = (mask[b, : t + 1] > 0.5) & (np.arange(t + 1) < t)
-            predicted, _, _ = dense_gaussian.posterior(a[b, : t + 1], past, At[b], Bt[b], Ct[b], ut[b], *noise)
+            predicted, _, _ = dense_gaussian.posterior(
+                a[b, : t + 1], past, At[b], Bt[b], Ct[b], ut[b], *noise
+            )
             heard[b] = a[b, t] if mask[b, t] else Ct[b, t] @ predicted[t]
             mean, _, _ = dense_gaussian.posterior(
                 a[b, : t + 1], mask[b, : t + 1] > 0.5, At[b], Bt[b], Ct[b], ut[b], *noise
@@ -79,10 +95,12 @@ def test_the_scan_equals_a_plain_loop(data, options):
 
 
 @pytest.mark.parametrize(
-    "options", [dict(), dict(alpha_rnn=False, fifo_size=2), dict(alpha_rnn=False, learn_u=True), dict(K=1)]
+    "options",
+    [dict(), dict(alpha_rnn=False, fifo_size=2), dict(alpha_rnn=False, learn_u=True), dict(K=1)],
 )
 def test_a_mask_of_ones_changes_nothing(data, options):
-    """The scan, step by step, against the network over the whole sequence and the filter after it."""
+    """The scan, step by step, against the network over the whole sequence and the filter after
+    it."""
     a, _, u = data
     model = make(**options)
     for name, ours, theirs in zip(
@@ -101,7 +119,9 @@ def test_generation_holds_the_given_states_and_then_follows_the_equations(data):
     z, a = made.z.numpy(), made.a.numpy()
     np.testing.assert_allclose(a, np.einsum("btij,btj->bti", C, z), **FLOAT64)
     for t in range(3, 7):
-        step = np.einsum("bij,bj->bi", A[:, t], z[:, t - 1]) + np.einsum("bij,bj->bi", B[:, t], u[:, t])
+        step = np.einsum("bij,bj->bi", A[:, t], z[:, t - 1]) + np.einsum(
+            "bij,bj->bi", B[:, t], u[:, t]
+        )
         np.testing.assert_allclose(z[:, t], step, **FLOAT64)
     first = np.broadcast_to(model.a_0.numpy(), (3, 1, 2))
     alpha, _ = model.dynamics(tf.constant(np.concatenate([first, a[:, :-1]], 1)))
@@ -111,7 +131,9 @@ def test_generation_holds_the_given_states_and_then_follows_the_equations(data):
 def test_stochastic_generation_has_the_models_noise_and_follows_its_seed():
     model = make(K=1)
     states = np.zeros((4000, 1, 4))
-    one, same, other = (model.generate(2, states=states, stochastic=True, seed=s) for s in (1, 1, 2))
+    one, same, other = (
+        model.generate(2, states=states, stochastic=True, seed=s) for s in (1, 1, 2)
+    )
     np.testing.assert_array_equal(one.z, same.z)
     assert np.abs(one.z.numpy() - other.z.numpy()).max() > 0.1
     np.testing.assert_allclose(one.z.numpy()[:, 1].var(axis=0), 0.08, rtol=6 * np.sqrt(2 / 4000))

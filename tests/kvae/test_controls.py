@@ -20,7 +20,8 @@ def pushed_balls(sequences, split_first):
 
 @pytest.fixture(scope="module")
 def model():
-    """A, B, C and the dynamics network, trained with the true positions as codes; at first, a ball in free flight."""
+    """A, B, C and the dynamics network, trained with the true positions as codes; at first, a ball
+    in free flight."""
     keras.utils.set_random_seed(0)
     model = kvae.KVAE((4, 4), conv=False, vae_num_units=1, dim_u=2, K=3, alpha_units=16)
     flight, eye = np.eye(4, dtype=np.float32), np.eye(2, dtype=np.float32)
@@ -46,10 +47,13 @@ def model():
 
 @pytest.mark.slow
 def test_the_learned_B_moves_the_ball_as_the_pushes_did(model):
-    """A push u_t changes the velocity: by u_t / SCALE is the code moved one step later, through C A B."""
+    """A push u_t changes the velocity: by u_t / SCALE is the code moved one step later, through C A
+    B."""
     a, u = pushed_balls(64, 5000)
     filtered = model.filter(a, controls=u)
-    effect = tf.linalg.matvec(filtered.C[:, 2:], tf.linalg.matvec(filtered.A[:, 2:] @ filtered.B[:, 1:-1], u[:, 1:-1]))
+    effect = tf.linalg.matvec(
+        filtered.C[:, 2:], tf.linalg.matvec(filtered.A[:, 2:] @ filtered.B[:, 1:-1], u[:, 1:-1])
+    )
     inside = (np.abs(a[:, 1:-1]) < 2).all(-1)  # 8 pixels around the centre: no wall is near
     effect, push = effect.numpy()[inside], u[:, 1:-1][inside] / SCALE
     assert inside.sum() > 100
@@ -66,9 +70,13 @@ def test_controls_foretell_what_the_codes_alone_cannot(model):
 
     def error(controls):
         found = model.filter(a, mask, controls)
-        return np.sqrt(np.mean((tf.linalg.matvec(found.C, found.mean).numpy() - a)[mask < 0.5] ** 2))
+        return np.sqrt(
+            np.mean((tf.linalg.matvec(found.C, found.mean).numpy() - a)[mask < 0.5] ** 2)
+        )
 
     assert error(u) < 0.8 * error(np.zeros_like(u))
     assert error(u) < 0.8 * error(-u)
-    with_u, without = (float(tf.reduce_mean(model.filter(a, controls=c).log_likelihood)) for c in (u, None))
+    with_u, without = (
+        float(tf.reduce_mean(model.filter(a, controls=c).log_likelihood)) for c in (u, None)
+    )
     assert with_u > without

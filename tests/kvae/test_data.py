@@ -22,17 +22,26 @@ def images():
 
 @pytest.fixture
 def shards(tmp_path, images):
-    """Frames, masks and controls in files of 7, 7, 7, 7, 7 and 5 sequences; a test set of two files."""
+    """Frames, masks and controls in files of 7, 7, 7, 7, 7 and 5 sequences; a test set of two
+    files."""
     rng = np.random.default_rng(0)
     mask = (rng.random((40, 6)) > 0.2).astype(np.float32)
     mask[:, 0] = 1.0
-    arrays = {"images": images, "mask": mask, "controls": rng.standard_normal((40, 6, 2)).astype(np.float32)}
+    arrays = {
+        "images": images,
+        "mask": mask,
+        "controls": rng.standard_normal((40, 6, 2)).astype(np.float32),
+    }
     for i in range(6):
         write_shard(
-            shard_path(tmp_path / "mine.npz", i, 6), {n: value[7 * i : 7 * i + 7] for n, value in arrays.items()}
+            shard_path(tmp_path / "mine.npz", i, 6),
+            {n: value[7 * i : 7 * i + 7] for n, value in arrays.items()},
         )
     for i in range(2):
-        write_shard(shard_path(tmp_path / "mine_test.npz", i, 2), {n: v[4 * i : 4 * i + 4] for n, v in arrays.items()})
+        write_shard(
+            shard_path(tmp_path / "mine_test.npz", i, 2),
+            {n: v[4 * i : 4 * i + 4] for n, v in arrays.items()},
+        )
     return tmp_path / "mine.npz", arrays
 
 
@@ -50,7 +59,9 @@ def test_a_dataset_that_is_missing_is_made_with_a_line_that_says_so(tmp_path, ca
     stamp = (tmp_path / "box.npz").stat().st_mtime_ns
     training_and_test("box", tmp_path, NOTHING)
     assert (tmp_path / "box.npz").stat().st_mtime_ns == stamp
-    np.testing.assert_array_equal(train.sequences.images[:3], record(WORLDS["box"], sequences=3)["images"])
+    np.testing.assert_array_equal(
+        train.sequences.images[:3], record(WORLDS["box"], sequences=3)["images"]
+    )
 
 
 def test_masks_in_training_are_the_sequences_own_and_keep_the_start(tmp_path, images):
@@ -65,12 +76,18 @@ def test_masks_in_training_are_the_sequences_own_and_keep_the_start(tmp_path, im
 def test_test_data_of_another_shape_is_refused(tmp_path, images):
     save(tmp_path / "mine.npz", {"images": images[:3, :4]})
     save(tmp_path / "mine_test.npz", {"images": images[:3, :3]})
-    with pytest.raises(ValueError, match=r"mine_test.npz: 3 frames \(32, 32\) a sequence.*has 4 frames.*must be alike"):
+    with pytest.raises(
+        ValueError,
+        match=r"mine_test.npz: 3 frames \(32, 32\) a sequence.*has 4 frames.*must be alike",
+    ):
         training_and_test(str(tmp_path / "mine.npz"), "", NOTHING)
 
 
 def test_a_dataset_of_no_world_and_no_file_is_refused():
-    with pytest.raises(ValueError, match=r"--dataset: expected one of box, .*or the path of an .npz file, got 'boxx'"):
+    with pytest.raises(
+        ValueError,
+        match=r"--dataset: expected one of box, .*or the path of an .npz file, got 'boxx'",
+    ):
         training_and_test("boxx", "", NOTHING)
 
 
@@ -114,7 +131,9 @@ def test_codes_of_a_stream_are_those_of_its_sequences(shards, tmp_path, drop_pro
     train, _ = training_and_test(str(shards[0]), "", Missing(drop_prob, 2, 4))
     batches = train.codes(model, tmp_path / "codes", Placement(), batch_size=9, seed=0)
     wanted = encoded(model, data.sequences_of(shards[1], shards[0]))
-    np.testing.assert_allclose(rows(batches.epoch(0), "controls"), sorted(wanted["controls"].reshape(40, -1).tolist()))
+    np.testing.assert_allclose(
+        rows(batches.epoch(0), "controls"), sorted(wanted["controls"].reshape(40, -1).tolist())
+    )
     assert rows(batches.epoch(0), "mask") == rows(train.batches(9).epoch(0), "mask")
     if not drop_prob:
         codes = sorted(wanted["codes"].reshape(40, -1).tolist())
@@ -126,7 +145,9 @@ def test_a_shard_that_no_model_can_use_is_named(tmp_path, images):
         write_shard(shard_path(tmp_path / "mine.npz", i, 2), {"images": images[:3] * np.float32(i)})
     save(tmp_path / "mine_test.npz", {"images": images[:3]})
     train, _ = training_and_test(str(tmp_path / "mine.npz"), "", NOTHING)
-    with pytest.raises(DataError, match=r"mine-00001-of-00002\.npz: observed frames hold values from 0 to 255"):
+    with pytest.raises(
+        DataError, match=r"mine-00001-of-00002\.npz: observed frames hold values from 0 to 255"
+    ):
         list(train.batches(3).epoch(0))
 
 
@@ -136,6 +157,8 @@ def test_worlds_in_shards_have_checksums_and_the_sequences_of_one_file(tmp_path)
     parts = write_dataset(WORLDS["box"], tmp_path / "shards", shards=2, **options)
     with np.load(parts[0]) as file:
         assert "__sha256__" in file.files
-    (train, _), (one, _) = (training_and_test("box", folder, NOTHING) for folder in (tmp_path / "shards", tmp_path))
+    (train, _), (one, _) = (
+        training_and_test("box", folder, NOTHING) for folder in (tmp_path / "shards", tmp_path)
+    )
     assert isinstance(train, Streamed) and isinstance(one, InMemory)
     assert rows(train.batches(4).epoch(0), "frames") == rows(one.batches(4).epoch(0), "frames")

@@ -26,9 +26,14 @@ def test_the_errors_are_the_fractions_of_wrong_pixels_on_missing_frames(model, d
     errors = Imputer(model, data, t_init=4, batch_size=2).errors(mask)
     imputed = model.impute(data.images, mask)
     missing = mask < 0.5
-    for frames, found in ((imputed.smoothed, errors.smoothing), (imputed.filtered, errors.filtering)):
+    for frames, found in (
+        (imputed.smoothed, errors.smoothing),
+        (imputed.filtered, errors.filtering),
+    ):
         expected = ((frames.numpy() > 0.5) != data.images)[missing].mean()
-        assert found == pytest.approx(expected, abs=1e-3)  # a pixel may fall on the other side of 0.5 in another batch
+        assert found == pytest.approx(
+            expected, abs=1e-3
+        )  # a pixel may fall on the other side of 0.5 in another batch
     states = model.smooth(model.encode(data.images).mean()[:, :4]).mean
     generated = model.generate(12, states=states).frames.numpy() > 0.5
     assert errors.generation == pytest.approx((generated != data.images)[missing].mean(), abs=1e-3)
@@ -47,7 +52,9 @@ def test_frames_that_were_never_observed_are_not_judged(model, data):
     gaps[:, 6] = 0
     images = data.images.astype(np.float32)
     images[:, 6] = np.nan
-    errors = Imputer(model, Sequences(images, mask=gaps), t_init=4).errors(block_mask(5, 12, start=6, length=2))
+    errors = Imputer(model, Sequences(images, mask=gaps), t_init=4).errors(
+        block_mask(5, 12, start=6, length=2)
+    )
     assert np.isfinite(errors[:4]).all()
     with pytest.raises(ValueError, match="mask: no frame is missing"):
         Imputer(model, Sequences(images, mask=gaps), t_init=4).errors(np.ones((5, 12)))
@@ -63,9 +70,14 @@ def test_the_curves_have_the_papers_points_that_fit(model, data):
     assert curves["block"]["x"] == [1, 3, 5, 7]
     assert curves["random"]["x"] == [0.5, 1.0]
     assert len(curves["random"]["smoothing"]) == 2
-    # With every frame after the fourth missing nothing comes after the gap: smoothing is filtering is generation.
-    assert curves["random"]["smoothing"][1] == pytest.approx(curves["random"]["filtering"][1], abs=1e-3)
-    assert curves["random"]["smoothing"][1] == pytest.approx(curves["random"]["generation"][1], abs=1e-3)
+    # With every frame after the fourth missing nothing comes after the gap: smoothing is filtering
+    # is generation.
+    assert curves["random"]["smoothing"][1] == pytest.approx(
+        curves["random"]["filtering"][1], abs=1e-3
+    )
+    assert curves["random"]["smoothing"][1] == pytest.approx(
+        curves["random"]["generation"][1], abs=1e-3
+    )
 
 
 def test_the_elbo_of_all_is_the_mean_of_its_parts(model, data):

@@ -21,7 +21,8 @@ def encoder():
 
 
 def slopes(encode, bias, raw, sign):
-    """The variances, and d(sign * sum of variances) / d raw over LIMIT, summed over the frames, when raw is about `raw`."""
+    """The variances, and d(sign * sum of variances) / d raw over LIMIT, summed over the frames,
+    when raw is about `raw`."""
     bias.assign([raw, raw])
     with tf.GradientTape() as tape:
         variance = encode()
@@ -32,7 +33,9 @@ def slopes(encode, bias, raw, sign):
 @pytest.mark.parametrize("sign", (1.0, -1.0))
 def test_its_value_is_the_originals_and_its_gradient_too_where_it_is_not_saturated(encoder, sign):
     share, gradient = slopes(*encoder, 0.3, sign)
-    np.testing.assert_allclose(gradient, sign * tf.reduce_sum(share * (1 - share), [0, 1]), **SAME_FLOAT32)
+    np.testing.assert_allclose(
+        gradient, sign * tf.reduce_sum(share * (1 - share), [0, 1]), **SAME_FLOAT32
+    )
     share, _ = slopes(*encoder, 27.0, sign)
     np.testing.assert_allclose(share, 1.0, **SAME_FLOAT32)
 
@@ -41,7 +44,9 @@ def test_its_value_is_the_originals_and_its_gradient_too_where_it_is_not_saturat
 def test_at_its_limits_the_gradient_leads_back_and_not_further_out(encoder, side):
     _, back = slopes(*encoder, 27.0 * side, side)  # descent on side * variance moves raw towards 0
     _, out = slopes(*encoder, 27.0 * side, -side)
-    np.testing.assert_allclose(back, side * 6 * 0.02, rtol=1e-5)  # six frames, each with the least slope
+    np.testing.assert_allclose(
+        back, side * 6 * 0.02, rtol=1e-5
+    )  # six frames, each with the least slope
     np.testing.assert_allclose(out, 0.0, atol=1e-6)
 
 

@@ -28,7 +28,9 @@ def first(value):
 def test_the_covariance_of_a_state_and_of_the_first():
     state, _, cov = random_state(np.random.default_rng(0))
     np.testing.assert_allclose(first(state.cov), cov, **FLOAT64)
-    start = kalman.first_state(tf.zeros([3, 2], tf.float64), kalman.Factors(None, tf.constant(20.0, tf.float64)))
+    start = kalman.first_state(
+        tf.zeros([3, 2], tf.float64), kalman.Factors(None, tf.constant(20.0, tf.float64))
+    )
     np.testing.assert_array_equal(first(start.cov), [20 * np.eye(3)] * 2)
     np.testing.assert_array_equal(start.mean, np.zeros((3, 2)))
 
@@ -37,13 +39,17 @@ def test_an_observation_equals_the_gain_by_inversion_and_leaves_the_unobserved_a
     rng = np.random.default_rng(6)
     state, mean, cov = random_state(rng)
     C, a = rng.normal(size=(2, 3, 4)), rng.normal(size=(2, 3))
-    found, residuals, spreads = kalman.update(state, last(a), last(C * np.array([1.0, 0.0])[:, None, None]), 0.03)
+    found, residuals, spreads = kalman.update(
+        state, last(a), last(C * np.array([1.0, 0.0])[:, None, None]), 0.03
+    )
     S = C @ cov @ C.transpose(0, 2, 1) + 0.03 * np.eye(3)
     gain = cov @ C.transpose(0, 2, 1) @ np.linalg.inv(S)
     residual = a - np.einsum("bij,bj->bi", C, mean)
     np.testing.assert_allclose(first(found.mean)[0], mean[0] + gain[0] @ residual[0], **FLOAT64)
     np.testing.assert_allclose(first(found.cov)[0], cov[0] - gain[0] @ C[0] @ cov[0], **FLOAT64)
-    expected = -0.5 * (residual[0] @ np.linalg.solve(S[0], residual[0]) + np.linalg.slogdet(2 * np.pi * S[0])[1])
+    expected = -0.5 * (
+        residual[0] @ np.linalg.solve(S[0], residual[0]) + np.linalg.slogdet(2 * np.pi * S[0])[1]
+    )
     np.testing.assert_allclose(kalman.log_density(residuals, spreads)[0], expected, **FLOAT64)
     np.testing.assert_allclose(first(found.mean)[1], mean[1], **FLOAT64)
     np.testing.assert_allclose(first(found.cov)[1], cov[1], **FLOAT64)
@@ -73,15 +79,20 @@ def test_a_variance_of_0_observes_exactly():
     once, _, _ = kalman.update(state, a, C, tf.constant(kalman.LEAST_VARIANCE, tf.float64))
     np.testing.assert_allclose(kalman.product_vector(C, once.mean), a, **FLOAT64)
     np.testing.assert_allclose(
-        kalman.product(kalman.product(C, once.cov), kalman.transposed(C)), np.zeros((1, 1, 2)), atol=1e-12
+        kalman.product(kalman.product(C, once.cov), kalman.transposed(C)),
+        np.zeros((1, 1, 2)),
+        atol=1e-12,
     )
 
 
 @pytest.mark.parametrize("rank", [0, 1, 2, 4])
 def test_a_move_and_the_gain_back(rank):
-    """With noise of one variance, of variances some of which are 0, of a singular and of a regular covariance."""
+    """With noise of one variance, of variances some of which are 0, of a singular and of a regular
+    covariance."""
     rng = np.random.default_rng(7)
-    noise = {0: 0.08 * np.eye(4), 1: np.diag([0.3, 0.0, 0.1, 0.2])}.get(rank, covariances(rng, rank=rank)[0])
+    noise = {0: 0.08 * np.eye(4), 1: np.diag([0.3, 0.0, 0.1, 0.2])}.get(
+        rank, covariances(rng, rank=rank)[0]
+    )
     D = tf.constant(np.diag(noise))
     factors = (
         kalman.Factors(None, D[0] if rank == 0 else D[:, None])
@@ -93,7 +104,9 @@ def test_a_move_and_the_gain_back(rank):
     A, control_input = rng.normal(size=(2, 4, 4)), rng.normal(size=(2, 4))
     moved = kalman.predict(state, last(A), last(control_input), kalman.with_batch(factors, state.D))
     moved_cov = A @ cov @ A.transpose(0, 2, 1) + noise
-    np.testing.assert_allclose(first(moved.mean), np.einsum("bij,bj->bi", A, mean) + control_input, **FLOAT64)
+    np.testing.assert_allclose(
+        first(moved.mean), np.einsum("bij,bj->bi", A, mean) + control_input, **FLOAT64
+    )
     np.testing.assert_allclose(first(moved.cov), moved_cov, **FLOAT64)
     assert (moved.D.numpy() >= (0.08 if rank == 0 else 0)).all()
     np.testing.assert_array_equal(first(moved.U), np.triu(first(moved.U)))

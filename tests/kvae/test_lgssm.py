@@ -47,7 +47,15 @@ def dense(system, b, observed):
     A, B, C, u = (m.numpy()[b] for m in (mixed.A, mixed.B, mixed.C, mixed.u))
     eye = np.eye
     return dense_gaussian.posterior(
-        a.numpy()[b], observed, A, B, C, u, NOISE.transition * eye(4), NOISE.emission * eye(2), NOISE.initial * eye(4)
+        a.numpy()[b],
+        observed,
+        A,
+        B,
+        C,
+        u,
+        NOISE.transition * eye(4),
+        NOISE.emission * eye(2),
+        NOISE.initial * eye(4),
     )
 
 
@@ -78,18 +86,25 @@ def test_filter_and_smoother_equal_tfps(system, masked):
     filtered, smoothed, _, log_likelihood = everything(a, mask, mixed)
     theirs = tf.function(filter_and_smooth, autograph=False)(a, mask, mixed, NOISE)
     found = dict(
-        log_likelihood=filtered.log_likelihood, mean=filtered.mean, cov=filtered.cov,
-        predicted_mean=filtered.predicted_mean[:, 1:], predicted_cov=filtered.predicted_cov[:, 1:],
-        smoothed_mean=smoothed.mean, smoothed_cov=smoothed.cov,
-    )  # fmt: skip
+        log_likelihood=filtered.log_likelihood,
+        mean=filtered.mean,
+        cov=filtered.cov,
+        predicted_mean=filtered.predicted_mean[:, 1:],
+        predicted_cov=filtered.predicted_cov[:, 1:],
+        smoothed_mean=smoothed.mean,
+        smoothed_cov=smoothed.cov,
+    )
     for name, value in theirs.items():
         np.testing.assert_allclose(found[name], value, err_msg=name, **FLOAT64)
-    np.testing.assert_allclose(log_likelihood, tf.reduce_sum(theirs["log_likelihood"], 1), **FLOAT64)
+    np.testing.assert_allclose(
+        log_likelihood, tf.reduce_sum(theirs["log_likelihood"], 1), **FLOAT64
+    )
 
 
 @pytest.mark.slow
 def test_the_compiled_log_likelihood_and_its_gradients_are_the_same(system):
-    """By XLA, inside a graph that is not, each sequence weighted differently; a noise that all sequences share too."""
+    """By XLA, inside a graph that is not, each sequence weighted differently; a noise that all
+    sequences share too."""
     mixed, a, mask = system
     weights = tf.constant([0.5, -2.0, 3.0], tf.float64)
     shared = tf.constant(0.08, tf.float64)
@@ -124,21 +139,29 @@ def test_the_marginal_bound_is_the_log_likelihood_and_its_terms_are_exact(system
 
 
 def test_the_marginal_terms_equal_the_mean_over_joint_posterior_samples(system):
-    """Monte Carlo: E_q of the transition, emission and initial terms under the dense joint posterior."""
+    """Monte Carlo: E_q of the transition, emission and initial terms under the dense joint
+    posterior."""
     mixed, a, mask = system
     _, _, bound, _ = everything(a, mask, mixed)
     rng, count = np.random.default_rng(1), 4000
     totals = np.zeros((3, count))
     for b in range(3):
         mean, cov, _ = dense(system, b, mask.numpy()[b] > 0.5)
-        z = rng.multivariate_normal(mean.ravel(), cov.reshape(24, 24), size=count).reshape(count, 6, 4)
+        z = rng.multivariate_normal(mean.ravel(), cov.reshape(24, 24), size=count).reshape(
+            count, 6, 4
+        )
         one = Mixed(*(tf.repeat(m[b : b + 1], count, axis=0) for m in mixed))
-        codes, seen = tf.repeat(a[b : b + 1], count, axis=0), tf.repeat(mask[b : b + 1], count, axis=0)
+        codes, seen = (
+            tf.repeat(a[b : b + 1], count, axis=0),
+            tf.repeat(mask[b : b + 1], count, axis=0),
+        )
         totals[0] += bounds._transition(tf.constant(z), ours(one, NOISE)).numpy()
         totals[1] += bounds._emission(codes, tf.constant(z), seen, ours(one, NOISE)).numpy()
         totals[2] += bounds._initial(tf.constant(z), NOISE).numpy()
     totals /= mask.numpy().sum()
-    for sampled, exact in zip(totals, (bound.transition, bound.emission, bound.initial), strict=True):
+    for sampled, exact in zip(
+        totals, (bound.transition, bound.emission, bound.initial), strict=True
+    ):
         error = sampled.std() / np.sqrt(count)
         assert abs(sampled.mean() - float(exact)) < STANDARD_ERRORS * error
 
@@ -151,7 +174,9 @@ def test_the_sampled_bound_is_below_the_marginal_one_on_average(system):
     def draw(seed):
         model = ours(mixed, NOISE)
         states, _ = inference.smooth_states(inference.filter_states(a, mask, model), model)
-        z = bounds.draw_marginals(states, tf.random.stateless_normal([3, 6, 4], seed, dtype=tf.float64))
+        z = bounds.draw_marginals(
+            states, tf.random.stateless_normal([3, 6, 4], seed, dtype=tf.float64)
+        )
         np.testing.assert_equal(z.shape, (3, 6, 4))
         return bounds.sampled_bound(a, mask, model, states, z), z, bounds.log_marginals(states, z)
 
@@ -162,7 +187,9 @@ def test_the_sampled_bound_is_below_the_marginal_one_on_average(system):
     totals = np.array([float(s.total) for s in samples])
     assert totals.mean() < float(bound.total)
     for s in samples[:5]:
-        np.testing.assert_allclose(s.total, s.transition + s.emission + s.initial + s.entropy, **FLOAT64)
+        np.testing.assert_allclose(
+            s.total, s.transition + s.emission + s.initial + s.entropy, **FLOAT64
+        )
 
 
 def test_a_mask_of_ones_is_no_mask(system):
@@ -198,4 +225,6 @@ def test_gradients_equal_finite_differences(system):
                 moved = [m.numpy().copy() for m in point]
                 moved[which][index] += sign * 1e-5
                 values.append(float(value_and_gradients(*map(tf.constant, moved))[0]))
-            np.testing.assert_allclose(gradient[index], (values[0] - values[1]) / 2e-5, **FINITE_DIFFERENCES)
+            np.testing.assert_allclose(
+                gradient[index], (values[0] - values[1]) / 2e-5, **FINITE_DIFFERENCES
+            )

@@ -1,4 +1,5 @@
-"""In float32, whatever the matrices, the noises, the length and the mask: finite, symmetric, positive definite - or named."""
+"""In float32, whatever the matrices, the noises, the length and the mask: finite, symmetric,
+positive definite - or named."""
 
 import numpy as np
 import pytest
@@ -36,12 +37,18 @@ def everything(a, mask, A, B, C, u, variances):
     gradients = tape.gradient(log_likelihood, (a, A, C))
     filter_pass = inference.filter_states(a, mask, system)
     smoothed, _ = inference.smooth_states(filter_pass, system)
-    states = [moments(value) for value in (filter_pass.updated, filter_pass.predicted, filter_pass.following, smoothed)]
-    return (log_likelihood, *gradients, *(value for pair in states for value in pair)), [cov for _, cov in states]
+    states = [
+        moments(value)
+        for value in (filter_pass.updated, filter_pass.predicted, filter_pass.following, smoothed)
+    ]
+    return (log_likelihood, *gradients, *(value for pair in states for value in pair)), [
+        cov for _, cov in states
+    ]
 
 
 def system(seed, steps, radius, seen):
-    """Matrices that change at every step, the spectral radius of each `radius`; codes of size 1; a share `seen` of them."""
+    """Matrices that change at every step, the spectral radius of each `radius`; codes of size 1; a
+    share `seen` of them."""
     rng = np.random.default_rng(seed)
     A = rng.normal(size=(BATCH, steps, 4, 4))
     A *= radius / np.abs(np.linalg.eigvals(A)).max(-1)[..., None, None]
@@ -52,7 +59,9 @@ def system(seed, steps, radius, seen):
 
 
 def check(seed, steps, radius, seen, variances):
-    values, covs = everything(*system(seed, steps, radius, seen), tf.constant(variances, tf.float32))
+    values, covs = everything(
+        *system(seed, steps, radius, seen), tf.constant(variances, tf.float32)
+    )
     for value in values:
         assert np.isfinite(value).all()
     for cov in covs:
@@ -64,15 +73,22 @@ def check(seed, steps, radius, seen, variances):
 
 
 variance = st.floats(-6, 3).map(lambda exponent: 10.0**exponent)
-HARD = [(1e-3, 1e-3, 1e3), (1e-4, 1e-4, 20.0), (1e-6, 1e-6, 1e3), (1e-6, 1e3, 1e3), (1e-6, 1e3, 1e-6)]
+HARD = [
+    (1e-3, 1e-3, 1e3),
+    (1e-4, 1e-4, 20.0),
+    (1e-6, 1e-6, 1e3),
+    (1e-6, 1e3, 1e3),
+    (1e-6, 1e3, 1e-6),
+]
 
 
 def drawn_from_the_model(seed, batch, steps):
-    """Systems of every kind, and codes drawn from them, so that their standard deviations are the scale of every error."""
+    """Systems of every kind, and codes drawn from them, so that their standard deviations are the
+    scale of every error."""
     rng = np.random.default_rng(seed)
-    variances = np.concatenate([np.repeat(HARD, 8, axis=0), 10 ** rng.uniform(-6, 3, (batch, 3))])[:batch].astype(
-        np.float32
-    )
+    variances = np.concatenate([np.repeat(HARD, 8, axis=0), 10 ** rng.uniform(-6, 3, (batch, 3))])[
+        :batch
+    ].astype(np.float32)
     A, C = rng.normal(size=(batch, steps, 4, 4)), rng.normal(size=(batch, steps, 2, 4))
     A[::2], C[::2] = A[::2, :1], C[::2, :1]  # every other system is the same at all steps
     A *= (rng.uniform(0, 1, (batch, 1)) / np.abs(np.linalg.eigvals(A)).max(-1))[..., None, None]
@@ -92,12 +108,19 @@ def moments_and_gradients(a, mask, A, C, *variances):
         tape.watch((a, A, C))
         Q, R, P = variances
         system = inference.System(
-            A, None, C, None, inference.Covariances(_each(Q, 4), R[:, None, None] * tf.ones(2, R.dtype), _first(P))
+            A,
+            None,
+            C,
+            None,
+            inference.Covariances(_each(Q, 4), R[:, None, None] * tf.ones(2, R.dtype), _first(P)),
         )
         filter_pass = inference.filter_states(a, mask, system)
         smoothed, _ = inference.smooth_states(filter_pass, system)
         log_variances = tf.math.log(tf.linalg.diag_part(batch_major(smoothed.cov)))
-        values = [tf.reduce_sum(value) for value in (smoothed.mean, log_variances, filter_pass.log_likelihood)]
+        values = [
+            tf.reduce_sum(value)
+            for value in (smoothed.mean, log_variances, filter_pass.log_likelihood)
+        ]
     gradients = [tape.gradient(value, (a, A, C), unconnected_gradients="zero") for value in values]
     return moments(filter_pass.updated), moments(smoothed), [g for each in gradients for g in each]
 
@@ -116,7 +139,10 @@ def _each(Q, size):
 @pytest.mark.slow
 def test_float32_is_as_good_as_float64(steps):
     values = drawn_from_the_model(steps, 120, steps)
-    ours, exact = (moments_and_gradients(*(tf.constant(v, t) for v in values)) for t in (tf.float32, tf.float64))
+    ours, exact = (
+        moments_and_gradients(*(tf.constant(v, t) for v in values))
+        for t in (tf.float32, tf.float64)
+    )
     for (mean, cov), (exact_mean, exact_cov) in zip(ours[:2], exact[:2], strict=True):
         variance = tf.linalg.diag_part(exact_cov).numpy()
         largest = np.abs(exact_mean).max((1, 2), keepdims=True)
@@ -126,16 +152,20 @@ def test_float32_is_as_good_as_float64(steps):
     for gradient, exact_gradient in zip(ours[2], exact[2], strict=True):
         over = tuple(range(1, gradient.shape.rank))
         error, largest = (
-            np.abs(value).max(over) for value in (gradient - tf.cast(exact_gradient, "float32"), exact_gradient)
+            np.abs(value).max(over)
+            for value in (gradient - tf.cast(exact_gradient, "float32"), exact_gradient)
         )
         assert (error <= GRADIENT_RELATIVE * largest).all()
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(
-    seed=st.integers(0, 2**31), steps=st.sampled_from([1, 2, 9, 60]), radius=st.floats(0.0, 1.3), seen=st.floats(0, 1),
+    seed=st.integers(0, 2**31),
+    steps=st.sampled_from([1, 2, 9, 60]),
+    radius=st.floats(0.0, 1.3),
+    seen=st.floats(0, 1),
     variances=st.tuples(variance, variance, variance),
-)  # fmt: skip
+)
 def test_any_system_is_filtered_and_smoothed(seed, steps, radius, seen, variances):
     check(seed, steps, radius, seen, variances)
 
@@ -143,9 +173,11 @@ def test_any_system_is_filtered_and_smoothed(seed, steps, radius, seen, variance
 @pytest.mark.slow
 @settings(max_examples=30, deadline=None, derandomize=True)
 @given(
-    seed=st.integers(0, 2**31), radius=st.floats(0.0, 0.7), seen=st.floats(0, 1),
+    seed=st.integers(0, 2**31),
+    radius=st.floats(0.0, 0.7),
+    seen=st.floats(0, 1),
     variances=st.tuples(variance, variance, variance),
-)  # fmt: skip
+)
 def test_long_stable_sequences(seed, radius, seen, variances):
     """Matrices of spectral radius .7, drawn anew at every step, are stable in their product."""
     check(seed, 2000, radius, seen, variances)
@@ -153,19 +185,25 @@ def test_long_stable_sequences(seed, radius, seen, variances):
 
 @pytest.mark.slow
 @settings(max_examples=20, deadline=None, derandomize=True)
-@given(seed=st.integers(0, 2**31), radius=st.floats(0.9, 1.5), variances=st.tuples(variance, variance, variance))
+@given(
+    seed=st.integers(0, 2**31),
+    radius=st.floats(0.9, 1.5),
+    variances=st.tuples(variance, variance, variance),
+)
 def test_long_unstable_sequences_that_are_seen(seed, radius, variances):
     check(seed, 2000, radius, 1.0, variances)
 
 
 def test_states_that_grow_beyond_float32_are_named():
-    """An unstable A and nothing seen for long: the covariance overflows, and the error says where."""
+    """An unstable A and nothing seen for long: the covariance overflows, and the error says
+    where."""
     model = kvae.KVAE((4, 4), conv=False, vae_num_units=1, K=1, noise_transition=1e3)
     model.A.assign(3.0 * model.A)
     a, mask = np.zeros((2, 120, 2), np.float32), np.ones((2, 120), np.float32)
     mask[1, 3:] = 0
     for verb in (model.filter, model.smooth):
         with pytest.raises(
-            FloatingPointError, match=r"(mean|cov) is not finite at time step \d+ of sequence \d.*float64"
+            FloatingPointError,
+            match=r"(mean|cov) is not finite at time step \d+ of sequence \d.*float64",
         ):
             verb(a, mask)

@@ -25,10 +25,36 @@ def model():
 
 VARIANTS = [
     dict(image_shape=(8, 8)),
-    dict(image_shape=(12, 8, 3), num_filters=(3, 5), filter_size=5, activation="elu", bound="sampled"),
-    dict(image_shape=(7, 5), conv=False, vae_num_units=6, num_layers=1, out_distr="gaussian", activation="tanh"),
-    dict(image_shape=(8, 8), alpha_rnn=False, fifo_size=3, alpha_layers=1, learn_u=True, dim_u=2, dim_a=3),
-    dict(image_shape=(8, 8, 1), K=1, use_vae=False, sample_z=True, ll_keep_prob=0.5, bound="sampled", dim_a=1, dim_z=2),
+    dict(
+        image_shape=(12, 8, 3), num_filters=(3, 5), filter_size=5, activation="elu", bound="sampled"
+    ),
+    dict(
+        image_shape=(7, 5),
+        conv=False,
+        vae_num_units=6,
+        num_layers=1,
+        out_distr="gaussian",
+        activation="tanh",
+    ),
+    dict(
+        image_shape=(8, 8),
+        alpha_rnn=False,
+        fifo_size=3,
+        alpha_layers=1,
+        learn_u=True,
+        dim_u=2,
+        dim_a=3,
+    ),
+    dict(
+        image_shape=(8, 8, 1),
+        K=1,
+        use_vae=False,
+        sample_z=True,
+        ll_keep_prob=0.5,
+        bound="sampled",
+        dim_a=1,
+        dim_z=2,
+    ),
 ]
 
 
@@ -54,8 +80,14 @@ def test_every_variant_trains_saves_and_does_the_verbs(options, tmp_path):
 
     loss, found = gradients(tf.constant([0, 1]))
     assert np.isfinite(loss)
-    without = [v.path for v, g in zip(model.trainable_variables, found, strict=True) if g is None or not np.any(g)]
-    unused = {model.B.path} if not options.get("learn_u") else set()  # no controls given: nothing moves B
+    without = [
+        v.path
+        for v, g in zip(model.trainable_variables, found, strict=True)
+        if g is None or not np.any(g)
+    ]
+    unused = (
+        {model.B.path} if not options.get("learn_u") else set()
+    )  # no controls given: nothing moves B
     unused |= {model.a_0.path} if options.get("K") == 1 else set()  # no dynamics network hears a_0
     assert set(without) <= unused, without
     assert all(np.isfinite(g).all() for g in found if g is not None)
@@ -83,12 +115,18 @@ def test_fit_lowers_the_loss_and_predict_imputes(model):
     assert history["loss"][-1] < history["loss"][0]
     assert set(history) == {"loss", "elbo", "log_px", "log_qa", "lgssm"}
     np.testing.assert_allclose(
-        history["elbo"][0], history["log_px"][0] - history["log_qa"][0] + history["lgssm"][0], rtol=1e-4
+        history["elbo"][0],
+        history["log_px"][0] - history["log_qa"][0] + history["lgssm"][0],
+        rtol=1e-4,
     )
     figures = model.evaluate(x, batch_size=4, verbose=0, return_dict=True)
     assert np.isfinite(figures["elbo"])
-    predicted = model.predict({"frames": x, "mask": np.ones((10, 5), np.float32)}, batch_size=4, verbose=0)
-    np.testing.assert_allclose(predicted.smoothed, model.impute(x, np.ones((10, 5))).smoothed, **SAME_FLOAT32)
+    predicted = model.predict(
+        {"frames": x, "mask": np.ones((10, 5), np.float32)}, batch_size=4, verbose=0
+    )
+    np.testing.assert_allclose(
+        predicted.smoothed, model.impute(x, np.ones((10, 5))).smoothed, **SAME_FLOAT32
+    )
 
 
 def test_weights_exist_without_data_and_counting_agrees():
@@ -129,7 +167,9 @@ def test_a_mask_of_ones_changes_no_bound(model, kind):
 def test_the_mean_of_sampled_bounds_does_not_exceed_the_marginal(model):
     a = model.encode(videos()).sample(seed=1)
     marginal = float(model.lgssm_bound(a, kind="marginal").total)
-    sampled = np.array([float(model.lgssm_bound(a, kind="sampled", seed=i).total) for i in range(200)])
+    sampled = np.array(
+        [float(model.lgssm_bound(a, kind="sampled", seed=i).total) for i in range(200)]
+    )
     assert sampled.mean() <= marginal + STANDARD_ERRORS * sampled.std() / np.sqrt(200)
 
 
@@ -139,10 +179,14 @@ def test_the_terms_of_the_loss_are_those_of_the_elbo(model):
     mask[1, 2] = 0
     for given in (None, mask):
         batch = {"frames": tf.constant(x)} | ({} if given is None else {"mask": tf.constant(given)})
-        terms = tf.function(lambda b: model.loss_terms(b, seed=4, training=False), autograph=False)(batch)
+        terms = tf.function(lambda b: model.loss_terms(b, seed=4, training=False), autograph=False)(
+            batch
+        )
         elbo = model.elbo(x, given, seed=4)
         np.testing.assert_allclose(terms[1:], [elbo.log_px, elbo.log_qa, elbo.lgssm], **FLOAT32)
-        np.testing.assert_allclose(model.objective(terms), -(0.3 * elbo.log_px - elbo.log_qa + elbo.lgssm), **FLOAT32)
+        np.testing.assert_allclose(
+            model.objective(terms), -(0.3 * elbo.log_px - elbo.log_qa + elbo.lgssm), **FLOAT32
+        )
 
 
 def test_nan_in_missing_frames_changes_nothing_and_no_gradient(model):
@@ -156,17 +200,23 @@ def test_nan_in_missing_frames_changes_nothing_and_no_gradient(model):
     @tf.function(autograph=False)
     def gradients(frames):
         with tf.GradientTape() as tape:
-            loss = model.objective(model.loss_terms({"frames": frames, "mask": tf.constant(mask)}, seed=0))
+            loss = model.objective(
+                model.loss_terms({"frames": frames, "mask": tf.constant(mask)}, seed=0)
+            )
         return tape.gradient(loss, [v for v in model.trainable_variables if v is not model.B])
 
-    for with_holes, without in zip(gradients(tf.constant(holes)), gradients(tf.constant(x)), strict=True):
+    for with_holes, without in zip(
+        gradients(tf.constant(holes)), gradients(tf.constant(x)), strict=True
+    ):
         np.testing.assert_allclose(with_holes, without, **FLOAT32)
 
 
 def test_uint8_bool_and_float_frames_are_the_same(model):
     x = videos()
     for other in ((255 * x).astype(np.uint8), x.astype(bool)):
-        np.testing.assert_allclose(model.encode(other).mean(), model.encode(x).mean(), **SAME_FLOAT32)
+        np.testing.assert_allclose(
+            model.encode(other).mean(), model.encode(x).mean(), **SAME_FLOAT32
+        )
 
 
 def test_the_plain_auto_encoder_has_no_noise_and_no_log_qa():
@@ -181,7 +231,9 @@ def test_ll_keep_prob_drops_frames_in_training_only_and_keeps_the_mean():
     keras.utils.set_random_seed(0)
     model = KVAE((8, 8), ll_keep_prob=0.5, use_vae=False, **SMALL)
     batch = {"frames": tf.constant(videos(8, 20))}
-    terms = tf.function(lambda s, t: model.loss_terms(batch, seed=s, training=t).log_px, autograph=False)
+    terms = tf.function(
+        lambda s, t: model.loss_terms(batch, seed=s, training=t).log_px, autograph=False
+    )
     whole = float(terms(tf.constant([0, 0]), False))
     assert whole == float(terms(tf.constant([0, 1]), False))
     kept = np.array([float(terms(tf.constant([0, i]), True)) for i in range(100)])
@@ -223,7 +275,9 @@ def test_the_gradient_of_the_objective_equals_finite_differences(without_mask):
             values.append(float(value_and_gradients()[0]))
         variable.assign(start)
         slope = (values[0] - values[1]) / 2e-5
-        np.testing.assert_allclose(gradient.numpy()[index], slope, err_msg=variable.path, **FINITE_DIFFERENCES)
+        np.testing.assert_allclose(
+            gradient.numpy()[index], slope, err_msg=variable.path, **FINITE_DIFFERENCES
+        )
 
 
 @pytest.mark.slow

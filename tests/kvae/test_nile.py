@@ -16,10 +16,17 @@ def test_the_nile_series_has_statsmodels_likelihood_and_smoother():
     missing[20:40] = True
     for mask in (None, missing):
         model = MixedLGSSM(
-            np.ones((steps, 1, 1)), np.ones((steps, 1, 1)), noise_transition=LEVEL, noise_emission=IRREGULAR,
-            init_cov=VARIANCE, init_mean=np.array([MEAN]), mask=mask,
-        )  # fmt: skip
-        oracle = sm.tsa.UnobservedComponents(volume if mask is None else np.where(mask, np.nan, volume), "llevel")
+            np.ones((steps, 1, 1)),
+            np.ones((steps, 1, 1)),
+            noise_transition=LEVEL,
+            noise_emission=IRREGULAR,
+            init_cov=VARIANCE,
+            init_mean=np.array([MEAN]),
+            mask=mask,
+        )
+        oracle = sm.tsa.UnobservedComponents(
+            volume if mask is None else np.where(mask, np.nan, volume), "llevel"
+        )
         oracle.ssm.initialize_known(np.array([MEAN]), np.array([[VARIANCE]]))
         oracle.ssm.loglikelihood_burn = 0
         expected = oracle.smooth([IRREGULAR, LEVEL], cov_type="none")

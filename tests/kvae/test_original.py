@@ -17,9 +17,15 @@ class Golden:
     def __init__(self, name):
         self.arrays = dict(np.load(FOLDER / f"{name}.npz", allow_pickle=False))
         self.model = kvae.original.build(json.loads(str(self.arrays["config"])), (16, 16))
-        self.weights = {k[4:].replace(".", "/"): v for k, v in self.arrays.items() if k.startswith("var_")}
+        self.weights = {
+            k[4:].replace(".", "/"): v for k, v in self.arrays.items() if k.startswith("var_")
+        }
         kvae.original.load(self.model, self.weights)
-        self.a, self.mask, self.u = self.arrays["out_a"], self.arrays["in_mask"], self.arrays["in_u"]
+        self.a, self.mask, self.u = (
+            self.arrays["out_a"],
+            self.arrays["in_mask"],
+            self.arrays["in_u"],
+        )
         # The original's filter moves z_t with u_t, ours (and the paper's) with u_{t+1}.
         self.shifted = np.concatenate([np.zeros_like(self.u[:, :1]), self.u[:, :-1]], 1)
 
@@ -73,7 +79,9 @@ def test_log_px_and_log_qa(golden):
     log_px = golden.model.decode(golden.a).log_prob(x)
     log_qa = golden.model.encode(x).log_prob(golden.a)
     for ours, name in ((log_px, "log_px"), (log_qa, "log_qa")):
-        np.testing.assert_allclose((seen * ours.numpy()).sum() / seen.sum(), golden[name], **GOLDEN_BOUND)
+        np.testing.assert_allclose(
+            (seen * ours.numpy()).sum() / seen.sum(), golden[name], **GOLDEN_BOUND
+        )
 
 
 def test_deterministic_generation(golden):
@@ -99,7 +107,10 @@ def test_every_name_and_shape_that_does_not_fit_is_listed_and_nothing_is_loaded(
     before = golden.model.get_weights()
     wrong = dict(golden.weights, stranger=np.zeros(3), A=np.zeros((3, 4, 5)))
     del wrong["C"]
-    with pytest.raises(ValueError, match=r"(?s)missing: C.*left over: stranger.*shape: A is \(3, 4, 5\).*\(3, 4, 4\)"):
+    with pytest.raises(
+        ValueError,
+        match=r"(?s)missing: C.*left over: stranger.*shape: A is \(3, 4, 5\).*\(3, 4, 4\)",
+    ):
         kvae.original.load(golden.model, wrong)
     for ours, theirs in zip(golden.model.get_weights(), before, strict=True):
         np.testing.assert_array_equal(ours, theirs)
@@ -108,5 +119,7 @@ def test_every_name_and_shape_that_does_not_fit_is_listed_and_nothing_is_loaded(
 def test_a_checkpoint_that_is_not_there_and_a_config_that_is_not_one():
     with pytest.raises(ValueError, match="source: no TensorFlow checkpoint can be read at"):
         kvae.original.load(Golden("lstm_conv").model, "/nowhere/model.ckpt")
-    with pytest.raises(ValueError, match=r"config: expected the original's config.json, it lacks .*dim_z"):
+    with pytest.raises(
+        ValueError, match=r"config: expected the original's config.json, it lacks .*dim_z"
+    ):
         kvae.original.build({"conv": True}, (16, 16))

@@ -1,4 +1,5 @@
-"""The original's arithmetic in NumPy: equal to its golden arrays, and ours equal to it where there are none."""
+"""The original's arithmetic in NumPy: equal to its golden arrays, and ours equal to it where there
+are none."""
 
 import json
 
@@ -16,11 +17,19 @@ _BASE = json.loads(str(_GOLDEN["config"]))
 CASES = {
     "K = 1": dict(K=1),
     "learned controls": dict(learn_u=True, dim_u=2),
-    "learned controls, dense dynamics": dict(learn_u=True, dim_u=2, alpha_rnn=False, fifo_size=2, alpha_layers=1),
-    "dense layers, gaussian pixels": dict(conv=False, out_distr="gaussian", activation="tanh", num_layers=3),
+    "learned controls, dense dynamics": dict(
+        learn_u=True, dim_u=2, alpha_rnn=False, fifo_size=2, alpha_layers=1
+    ),
+    "dense layers, gaussian pixels": dict(
+        conv=False, out_distr="gaussian", activation="tanh", num_layers=3
+    ),
     "plain auto-encoder": dict(use_vae=False),
-    "odd filters and sizes": dict(filter_size=5, num_filters="3,5,7", dim_a=3, dim_z=5, K=4, dim_u=3),
-    "dense dynamics with tanh": dict(alpha_rnn=False, fifo_size=4, alpha_layers=3, alpha_activation="tanh", dim_a=1),
+    "odd filters and sizes": dict(
+        filter_size=5, num_filters="3,5,7", dim_a=3, dim_z=5, K=4, dim_u=3
+    ),
+    "dense dynamics with tanh": dict(
+        alpha_rnn=False, fifo_size=4, alpha_layers=3, alpha_activation="tanh", dim_a=1
+    ),
 }
 SHAPES = {"odd filters and sizes": (24, 8), "dense layers, gaussian pixels": (9, 7)}
 
@@ -29,7 +38,8 @@ SHAPES = {"odd filters and sizes": (24, 8), "dense layers, gaussian pixels": (9,
 def test_the_reference_equals_the_golden_arrays(name):
     arrays = dict(np.load(FOLDER / f"{name}.npz", allow_pickle=False))
     original = OriginalKVAE(
-        json.loads(str(arrays["config"])), {k[4:].replace(".", "/"): v for k, v in arrays.items() if k[:4] == "var_"}
+        json.loads(str(arrays["config"])),
+        {k[4:].replace(".", "/"): v for k, v in arrays.items() if k[:4] == "var_"},
     )
     x, a, mask, u = (arrays[n].astype(np.float64) for n in ("in_x", "out_a", "in_mask", "in_u"))
     mean, variance = original.encode(x.reshape(-1, 16, 16))
@@ -41,7 +51,9 @@ def test_the_reference_equals_the_golden_arrays(name):
         (original.log_px(x.reshape(-1, 16, 16), frames), "out_log_px"),
         (original.log_qa(a.reshape(-1, 2), mean, variance), "out_log_qa"),
     ):
-        np.testing.assert_allclose((mask.ravel() * ours).sum() / mask.sum(), arrays[theirs], **GOLDEN_BOUND)
+        np.testing.assert_allclose(
+            (mask.ravel() * ours).sum() / mask.sum(), arrays[theirs], **GOLDEN_BOUND
+        )
     terms = 0
     for i in range(len(x)):
         found = original.filter_and_smooth(a[i], mask[i], u[i])
@@ -49,14 +61,19 @@ def test_the_reference_equals_the_golden_arrays(name):
             close(found[key], arrays[f"out_{key}"][i])
         for key in ("filter_cov", "smooth_cov"):
             close(found[key], arrays[f"out_{key}"][i], GOLDEN_COVARIANCE)
-        terms += original.bound_terms(a[i], mask[i], u[i], arrays["out_z"][i].astype(np.float64), found)
-        for key, made in original.generate(arrays["out_smooth_mean"][i, :4].astype(np.float64), 12).items():
+        terms += original.bound_terms(
+            a[i], mask[i], u[i], arrays["out_z"][i].astype(np.float64), found
+        )
+        for key, made in original.generate(
+            arrays["out_smooth_mean"][i, :4].astype(np.float64), 12
+        ).items():
             close(made, arrays[f"out_{key}"][i])
     np.testing.assert_allclose(terms / mask.sum(), arrays["out_kf_log_probs"], **GOLDEN_BOUND)
 
 
 class Pair:
-    """One configuration, the original's variables drawn at random: our model and the reference, and inputs."""
+    """One configuration, the original's variables drawn at random: our model and the reference, and
+    inputs."""
 
     def __init__(self, name):
         rng = np.random.default_rng(len(name))
@@ -72,18 +89,24 @@ class Pair:
         self.mask[:, 0] = 1
         self.moved = np.concatenate([np.zeros_like(self.u[:, :1]), self.u[:, :-1]], 1)
         self.found = [
-            self.reference.filter_and_smooth(*inputs) for inputs in zip(self.a, self.mask, self.u, strict=True)
+            self.reference.filter_and_smooth(*inputs)
+            for inputs in zip(self.a, self.mask, self.u, strict=True)
         ]
 
     def expected(self, name):
         return np.stack([found[name] for found in self.found])
 
 
-_SLOW = ("learned controls", "plain auto-encoder", "dense dynamics with tanh")  # the others have each of their parts
+_SLOW = (
+    "learned controls",
+    "plain auto-encoder",
+    "dense dynamics with tanh",
+)  # the others have each of their parts
 
 
 @pytest.fixture(
-    scope="module", params=[pytest.param(name, marks=pytest.mark.slow if name in _SLOW else ()) for name in CASES]
+    scope="module",
+    params=[pytest.param(name, marks=pytest.mark.slow if name in _SLOW else ()) for name in CASES],
 )
 def pair(request):
     return Pair(request.param)
@@ -97,11 +120,15 @@ def test_frames(pair):
     close(q.variance(), variance)
     frames, p = pair.reference.decode(codes, pair.shape), pair.model.decode(pair.a)
     close(p.mean(), frames)
-    np.testing.assert_allclose(np.ravel(p.log_prob(pair.x)), pair.reference.log_px(x, frames), **GOLDEN_BOUND)
+    np.testing.assert_allclose(
+        np.ravel(p.log_prob(pair.x)), pair.reference.log_px(x, frames), **GOLDEN_BOUND
+    )
     if pair.reference.config["use_vae"]:
         drawn = codes * 0.1 + mean
         ours = q.log_prob(drawn.reshape(pair.a.shape).astype(np.float32))
-        np.testing.assert_allclose(np.ravel(ours), pair.reference.log_qa(drawn, mean, variance), **GOLDEN_BOUND)
+        np.testing.assert_allclose(
+            np.ravel(ours), pair.reference.log_qa(drawn, mean, variance), **GOLDEN_BOUND
+        )
 
 
 def test_states(pair):
@@ -117,8 +144,13 @@ def test_states(pair):
 
 
 def test_the_bound(pair):
-    """With the controls that moved the states; the original's bound takes those of one step later."""
-    z = np.random.default_rng(0).normal(size=(SEQUENCES, STEPS, pair.model.dim_z)).astype(np.float32)
+    """With the controls that moved the states; the original's bound takes those of one step
+    later."""
+    z = (
+        np.random.default_rng(0)
+        .normal(size=(SEQUENCES, STEPS, pair.model.dim_z))
+        .astype(np.float32)
+    )
     used = np.pad(pair.expected("used_u")[:, :-1], [(0, 0), (1, 0), (0, 0)])
     each = zip(pair.a, pair.mask, used, z, pair.found, strict=True)
     terms = sum(pair.reference.bound_terms(*inputs) for inputs in each) / pair.mask.sum()

@@ -32,7 +32,9 @@ class Encoder(keras.layers.Layer):
 
 def decoder(outputs=(8, 8, 1)):
     layers = keras.layers
-    return keras.Sequential([keras.Input((2,)), layers.Dense(int(np.prod(outputs))), layers.Reshape(outputs)])
+    return keras.Sequential(
+        [keras.Input((2,)), layers.Dense(int(np.prod(outputs))), layers.Reshape(outputs)]
+    )
 
 
 def stacked():
@@ -49,7 +51,10 @@ OWN = {
 
 @pytest.mark.parametrize(
     "options",
-    [pytest.param(made, id=name, marks=pytest.mark.slow if name != "all" else ()) for name, made in OWN.items()],
+    [
+        pytest.param(made, id=name, marks=pytest.mark.slow if name != "all" else ())
+        for name, made in OWN.items()
+    ],
 )
 def test_own_networks_train_impute_and_save(options, tmp_path):
     made = {name: make() if callable(make) else make for name, make in options.items()}
@@ -57,9 +62,13 @@ def test_own_networks_train_impute_and_save(options, tmp_path):
     before = [weight.numpy().copy() for weight in model.trainable_variables]
     model.compile(keras.optimizers.Adam(0.01))
     model.fit(X, MASK, verbose=0)
-    moved = [np.abs(w - b).max() > 0 for w, b in zip(model.trainable_variables, before, strict=True)]
+    moved = [
+        np.abs(w - b).max() > 0 for w, b in zip(model.trainable_variables, before, strict=True)
+    ]
     unused = [model.B.path] if not options.get("learn_u") else []
-    assert [w.path for w, m in zip(model.trainable_variables, moved, strict=True) if not m] == unused
+    assert [
+        w.path for w, m in zip(model.trainable_variables, moved, strict=True) if not m
+    ] == unused
     model.save(tmp_path / "model.keras")
     again = keras.models.load_model(tmp_path / "model.keras")
     for ours, theirs in zip(again.impute(X, MASK), model.impute(X, MASK), strict=True):
@@ -69,18 +78,36 @@ def test_own_networks_train_impute_and_save(options, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (dict(encoder=Encoder(5)), r"encoder: expected outputs \[N, 2\] and \[N, 2\] for N frames, got \[\(2, 5\)\]"),
+        (
+            dict(encoder=Encoder(5)),
+            r"encoder: expected outputs \[N, 2\] and \[N, 2\] for N frames, got \[\(2, 5\)\]",
+        ),
         (dict(encoder="conv"), "encoder: expected a Keras layer or model, got str"),
-        (dict(encoder=keras.Sequential([keras.Input((3,)), keras.layers.Dense(4)])), "encoder: .*its call failed"),
-        (dict(decoder=decoder((8, 4, 1))), r"decoder: expected outputs \[N, 8, 8, 1\] for N frames, got \[\(2, 8, 4, 1\)\]"),
+        (
+            dict(encoder=keras.Sequential([keras.Input((3,)), keras.layers.Dense(4)])),
+            "encoder: .*its call failed",
+        ),
+        (
+            dict(decoder=decoder((8, 4, 1))),
+            r"decoder: expected outputs \[N, 8, 8, 1\] for N frames, got \[\(2, 8, 4, 1\)\]",
+        ),
         (dict(dynamics=keras.layers.Dense(3)), "dynamics: expected a Keras RNN cell, such as"),
         (dict(dynamics=keras.layers.GRUCell(3), K=1), "dynamics: expected None with K=1"),
-        (dict(dynamics=keras.layers.GRUCell(3), learn_u=True), "dynamics: expected a cell with an even number"),
-        (dict(dynamics=keras.layers.GRUCell(3, dropout=0.5)), "dynamics: expected a cell without dropout"),
+        (
+            dict(dynamics=keras.layers.GRUCell(3), learn_u=True),
+            "dynamics: expected a cell with an even number",
+        ),
+        (
+            dict(dynamics=keras.layers.GRUCell(3, dropout=0.5)),
+            "dynamics: expected a cell without dropout",
+        ),
         (dict(activation="sine"), "activation: expected a name or function .* got 'sine'"),
-        (dict(alpha_activation=3), "alpha_activation: expected a name or function that keras.activations.get accepts"),
+        (
+            dict(alpha_activation=3),
+            "alpha_activation: expected a name or function that keras.activations.get accepts",
+        ),
     ],
-)  # fmt: skip
+)
 def test_networks_that_do_not_fit_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         kvae.KVAE((8, 8), num_filters=(2,), alpha_units=3, **options)
@@ -91,14 +118,18 @@ def test_activations_are_what_keras_knows():
         model = kvae.KVAE((8, 8), num_filters=(2,), alpha_units=3, activation=activation)
         again = kvae.KVAE.from_config(model.get_config())
         assert again.get_config() == model.get_config()
-        wanted = keras.activations.get(activation.lower() if isinstance(activation, str) else activation)
+        wanted = keras.activations.get(
+            activation.lower() if isinstance(activation, str) else activation
+        )
         assert again.frame_vae.encoder.get_layer("conv_1").activation is wanted
 
 
 def test_layers_of_an_own_encoder_are_in_training_mode_in_fit_alone():
     inputs = keras.Input((8, 8, 1))
     normalised = keras.layers.BatchNormalization(name="normalised")(keras.layers.Flatten()(inputs))
-    encoder = keras.Model(inputs, [keras.layers.Dense(2)(normalised), keras.layers.Dense(2)(normalised)])
+    encoder = keras.Model(
+        inputs, [keras.layers.Dense(2)(normalised), keras.layers.Dense(2)(normalised)]
+    )
     model = kvae.KVAE((8, 8), num_filters=(2,), alpha_units=3, encoder=encoder)
     model.compile("sgd", run_eagerly=True)
     moving = encoder.get_layer("normalised").moving_mean

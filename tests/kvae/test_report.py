@@ -31,7 +31,9 @@ def test_sequences_whose_beginning_is_missing_are_not_imputed(model, tmp_path):
     report = Report(model, gaps([0, 0, 1, 1, 1, 1], [1, 0, 1, 1, 0, 1]), tmp_path, **OPTIONS)
     report.pictures(0)
     figures = report.final()
-    assert (tmp_path / "imputation_00000.gif").exists() and (tmp_path / "imputation_curves.png").exists()
+    assert (tmp_path / "imputation_00000.gif").exists() and (
+        tmp_path / "imputation_curves.png"
+    ).exists()
     assert np.isfinite(figures["headline"]["smoothing"])
     alone = Report(model, gaps([1, 0, 1, 1, 0, 1]), tmp_path, **OPTIONS).final()
     assert len(figures["curves"]["block"]["x"]) == len(alone["curves"]["block"]["x"]) == 2
@@ -40,17 +42,23 @@ def test_sequences_whose_beginning_is_missing_are_not_imputed(model, tmp_path):
 def test_where_every_hidden_frame_is_missing_already_there_is_no_figure(model, tmp_path):
     report = Report(model, gaps([1, 1, 0, 0, 0, 1]), tmp_path, **OPTIONS)
     figures = report.final()
-    assert set(figures) == set(json.loads((tmp_path / "imputation.json").read_text())) == {"test_elbo"}
+    assert (
+        set(figures) == set(json.loads((tmp_path / "imputation.json").read_text())) == {"test_elbo"}
+    )
     assert report.summary(figures)[0].startswith("test ELBO")
 
 
 def test_without_any_observed_beginning_there_is_no_report(model, tmp_path):
-    with pytest.raises(ValueError, match="t_init_mask: no test sequence is observed in its first 2 frames"):
+    with pytest.raises(
+        ValueError, match="t_init_mask: no test sequence is observed in its first 2 frames"
+    ):
         Report(model, gaps([0, 0, 1, 1]), tmp_path, **OPTIONS)
 
 
 def test_sequences_that_end_before_the_block_are_shown_without_it(model, tmp_path):
-    report = Report(model, Sequences(np.random.default_rng(0).random((2, 2, 8, 8)) < 0.3), tmp_path, **OPTIONS)
+    report = Report(
+        model, Sequences(np.random.default_rng(0).random((2, 2, 8, 8)) < 0.3), tmp_path, **OPTIONS
+    )
     report.pictures(0)
     assert (tmp_path / "frames_00000.png").exists()
     assert set(report.final()) == {"test_elbo"}

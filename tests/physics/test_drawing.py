@@ -34,7 +34,9 @@ def test_the_ball_is_a_disc_at_its_place_with_y_up_and_no_marks(x, y):
     assert 20 <= ball.sum() <= 37
     assert abs(columns.mean() + 4 + 0.5 - x) <= 1.0
     assert abs(32 - (rows.mean() + 4 + 0.5) - y) <= 1.0
-    np.testing.assert_array_equal(ball, ball[::-1][np.roll(np.arange(25), 2 * rows.min() + (np.ptp(rows) + 1) - 25)])
+    np.testing.assert_array_equal(
+        ball, ball[::-1][np.roll(np.arange(25), 2 * rows.min() + (np.ptp(rows) + 1) - 25)]
+    )
 
 
 def test_polygon_and_pong_walls_and_paddles():
@@ -67,5 +69,7 @@ def test_a_larger_scale_draws_a_larger_ball():
 def test_frames_show_the_state_of_the_same_moment():
     world = WORLDS["box"]
     motion = simulate(world, 20, np.random.default_rng(3))
-    for frame, (x, y) in zip(Painter(world, 20).frames(motion), motion.balls[:, 0, :2], strict=True):
+    for frame, (x, y) in zip(
+        Painter(world, 20).frames(motion), motion.balls[:, 0, :2], strict=True
+    ):
         assert frame[min(31, 32 - round(y)), round(x)] == 255

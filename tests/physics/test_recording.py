@@ -39,7 +39,9 @@ def test_types_shapes_and_progress():
     assert sum(done) == 150
 
 
-@pytest.mark.parametrize("wrong", [dict(sequences=0), dict(steps=0), dict(workers=0), dict(seed=-1), dict(first=-1)])
+@pytest.mark.parametrize(
+    "wrong", [dict(sequences=0), dict(steps=0), dict(workers=0), dict(seed=-1), dict(first=-1)]
+)
 def test_counts_are_checked(wrong):
     (name,) = wrong
     with pytest.raises(ValueError, match=f"{name}: expected an integer of at least"):
@@ -55,5 +57,7 @@ def test_counts_are_checked(wrong):
 )
 def test_shards_are_checked(tmp_path, options, message):
     with pytest.raises(ValueError, match=message):
-        write_dataset(WORLDS["box"], tmp_path, **(dict(sequences=4, test_sequences=4, steps=2) | options))
+        write_dataset(
+            WORLDS["box"], tmp_path, **(dict(sequences=4, test_sequences=4, steps=2) | options)
+        )
     assert not list(tmp_path.iterdir())

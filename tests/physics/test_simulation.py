@@ -29,7 +29,9 @@ def test_free_flight_follows_newton(name):
         for t in away_from_walls(world, path, margin=1.0):
             v = path[t, 2:] + np.array(world.gravity) * world.dt
             np.testing.assert_allclose(path[t + 1, 2:], v, **PHYSICS)
-            np.testing.assert_allclose(path[t + 1, :2], path[t, :2] + path[t, 2:] * world.dt, **PHYSICS)
+            np.testing.assert_allclose(
+                path[t + 1, :2], path[t, :2] + path[t, 2:] * world.dt, **PHYSICS
+            )
             seen += 1
     assert seen > 100
 
@@ -50,7 +52,9 @@ def test_recorded_pushes_explain_the_change_of_velocity():
 
 
 def test_the_same_push_moves_every_ball():
-    world = dataclasses.replace(WORLDS["box_push"], balls=2, radius=1.0, speed_limits=(0.0, 0.0), start_spread=3.0)
+    world = dataclasses.replace(
+        WORLDS["box_push"], balls=2, radius=1.0, speed_limits=(0.0, 0.0), start_spread=3.0
+    )
     path = motions(world, count=1, steps=2)[0]
     np.testing.assert_allclose(path.balls[1, 0, 2:], path.balls[1, 1, 2:], **PHYSICS)
     np.testing.assert_allclose(path.balls[1, 0, 2:] * world.dt, path.pushes[1], **PHYSICS)
@@ -101,6 +105,7 @@ def test_several_balls_start_apart_and_are_all_recorded():
 def test_too_many_balls_are_refused():
     world = dataclasses.replace(WORLDS["box"], balls=40)
     with pytest.raises(
-        ValueError, match=r"balls=40: that many balls of radius 3 found no free start.*fewer or smaller"
+        ValueError,
+        match=r"balls=40: that many balls of radius 3 found no free start.*fewer or smaller",
     ):
         simulate(world, 1, np.random.default_rng(0))

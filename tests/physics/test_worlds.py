@@ -9,11 +9,22 @@ from seqvae.physics import WORLDS
 
 def test_the_originals_parameters():
     assert set(WORLDS) == {"box", "box_gravity", "polygon", "pong", "box_push"}
-    box, gravity, polygon, pong = (WORLDS[name] for name in ("box", "box_gravity", "polygon", "pong"))
+    box, gravity, polygon, pong = (
+        WORLDS[name] for name in ("box", "box_gravity", "polygon", "pong")
+    )
     for world in WORLDS.values():
-        assert (world.size, world.dt, world.radius, world.start) == ((32, 32), 0.2, 3.0, (16.0, 16.0))
+        assert (world.size, world.dt, world.radius, world.start) == (
+            (32, 32),
+            0.2,
+            3.0,
+            (16.0, 16.0),
+        )
     assert (box.start_spread, box.speed_limits, box.gravity) == (10.0, (10.0, 15.0), (0.0, 0.0))
-    assert (gravity.start_spread, gravity.speed_limits, gravity.gravity) == (8.0, (5.0, 10.0), (0.0, -5.0))
+    assert (gravity.start_spread, gravity.speed_limits, gravity.gravity) == (
+        8.0,
+        (5.0, 10.0),
+        (0.0, -5.0),
+    )
     assert (polygon.start_spread, len(polygon.walls)) == (2.5, 6)
     assert (pong.start_spread, pong.speed_limits, pong.ball_elasticity, pong.wall_elasticity) == (
         3.0,
@@ -47,7 +58,10 @@ def test_a_scaled_world_is_the_same_picture_in_larger_units():
         (dict(speed_limits=(5.0, 1.0)), r"speed_limits=\(5.0, 1.0\) is out of range.*low, high"),
         (dict(angle_limits=(90.0, 0.0)), "angle_limits"),
         (dict(size=(0, 5)), "size"),
-        (dict(radius=15.0), "a ball of radius 15 does not fit into a frame of 32x32 pixels.*larger scale"),
+        (
+            dict(radius=15.0),
+            "a ball of radius 15 does not fit into a frame of 32x32 pixels.*larger scale",
+        ),
     ],
 )
 def test_impossible_worlds_are_refused(change, message):

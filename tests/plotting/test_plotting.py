@@ -57,7 +57,9 @@ def test_videos_can_be_read_back(tmp_path, ending):
 
 
 def test_an_unknown_video_format_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"path: expected a name that ends in .mp4 or .gif, got 'a.avi'"):
+    with pytest.raises(
+        ValueError, match=r"path: expected a name that ends in .mp4 or .gif, got 'a.avi'"
+    ):
         plotting.save_video(tmp_path / "a.avi", np.zeros((1, 4, 4), np.uint8))
 
 
@@ -69,15 +71,23 @@ def test_figures_show_the_given_numbers(tmp_path):
     codes = np.random.default_rng(2).normal(size=(3, 4, 5, 2))
     figure = plotting.trajectories(codes[0], codes[1], codes[2], missing=np.ones((4, 5)), title="t")
     np.testing.assert_array_equal(figure.axes[3].lines[1].get_xdata(), codes[1, 3, :, 0])
-    one = plotting.trajectories(*(codes[i, ..., :1] for i in range(3)), missing=np.ones((4, 5)), title="t")
+    one = plotting.trajectories(
+        *(codes[i, ..., :1] for i in range(3)), missing=np.ones((4, 5)), title="t"
+    )
     np.testing.assert_array_equal(one.axes[0].lines[2].get_ydata(), codes[2, 0, :, 0])
     lines = [{"epoch": 0, "a": 1.0}, {"epoch": 1, "a": 2.0, "b": 3.0}]
     figure = plotting.metric_curves(lines, {"panel": ("a", "b")}, title="t")
     np.testing.assert_array_equal(figure.axes[0].lines[0].get_xydata(), [[1, 1], [2, 2]])
     assert np.isnan(figure.axes[0].lines[1].get_ydata()[0])
-    curve = {"ours": {"o": ([1, 2], [3, 4])}, "published": {"p": ([1], [2])}, "baseline": {"b": ([1, 2], [5, 5])}}
+    curve = {
+        "ours": {"o": ([1, 2], [3, 4])},
+        "published": {"p": ([1], [2])},
+        "baseline": {"b": ([1, 2], [5, 5])},
+    }
     figure = plotting.published_curves({"x": curve}, y_label="y", title="t")
     assert [line.get_label() for line in figure.axes[0].lines] == ["o", "p", "b"]
     plotting.save_figure(tmp_path / "f.png", figure)
-    plotting.save_figure(tmp_path / "s.png", plotting.film_strips({"a": VIDEO[0]}, title="t", missing=MISSING[0]))
+    plotting.save_figure(
+        tmp_path / "s.png", plotting.film_strips({"a": VIDEO[0]}, title="t", missing=MISSING[0])
+    )
     assert imageio.imread(tmp_path / "s.png").std() > 0

@@ -1,10 +1,12 @@
-"""The Kalman filter and smoother the slow way: the joint Gaussian of all states and codes, conditioned by inversion."""
+"""The Kalman filter and smoother the slow way: the joint Gaussian of all states and codes,
+conditioned by inversion."""
 
 import numpy as np
 
 
 def joint(A, B, C, u, Q, R, P0):
-    """Mean and covariance of (z_1, ..., z_T) stacked, for one sequence: A [T, z, z], B [T, z, u], C [T, a, z], u [T, u]."""
+    """Mean and covariance of (z_1, ..., z_T) stacked, for one sequence: A [T, z, z], B [T, z, u], C
+    [T, a, z], u [T, u]."""
     steps, size = A.shape[:2]
     mean = np.zeros((steps, size))
     cov = np.zeros((steps, size, steps, size))
@@ -19,7 +21,8 @@ def joint(A, B, C, u, Q, R, P0):
 
 
 def posterior(a, observed, A, B, C, u, Q, R, P0):
-    """p(z_1..T | the observed a_t) and log p(observed a): mean [T, z], cov [T, z, T, z], log-likelihood."""
+    """p(z_1..T | the observed a_t) and log p(observed a): mean [T, z], cov [T, z, T, z],
+    log-likelihood."""
     steps, size = A.shape[:2]
     dim_a = C.shape[1]
     mean, cov = joint(A, B, C, u, Q, R, P0)
@@ -32,13 +35,20 @@ def posterior(a, observed, A, B, C, u, Q, R, P0):
     S = H @ cov @ H.T + np.kron(np.eye(len(seen)), R)
     residual = a[seen].ravel() - H @ mean
     gain = cov @ H.T @ np.linalg.inv(S)
-    log_likelihood = -0.5 * (residual @ np.linalg.solve(S, residual) + np.linalg.slogdet(2 * np.pi * S)[1])
+    log_likelihood = -0.5 * (
+        residual @ np.linalg.solve(S, residual) + np.linalg.slogdet(2 * np.pi * S)[1]
+    )
     new_cov = cov - gain @ H @ cov
-    return (mean + gain @ residual).reshape(steps, size), new_cov.reshape(steps, size, steps, size), log_likelihood
+    return (
+        (mean + gain @ residual).reshape(steps, size),
+        new_cov.reshape(steps, size, steps, size),
+        log_likelihood,
+    )
 
 
 def random_system(rng, batch=3, steps=6, dim_z=4, dim_a=2, dim_u=2, K=3):
-    """Random mixtures: alpha [B, T, K] and the matrices A, B, C they mix, near what a model learns."""
+    """Random mixtures: alpha [B, T, K] and the matrices A, B, C they mix, near what a model
+    learns."""
     alpha = rng.dirichlet(np.ones(K), size=(batch, steps))
     A = np.eye(dim_z) + 0.2 * rng.normal(size=(K, dim_z, dim_z))
     B = 0.3 * rng.normal(size=(K, dim_z, dim_u))

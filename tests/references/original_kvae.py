@@ -1,7 +1,10 @@
-"""What the original program computes, in float64 NumPy loops: from its config, its variables by name, and inputs.
+"""What the original program computes, in float64 NumPy loops: from its config, its variables by
+name, and inputs.
 
-Checked against its golden arrays; serves the configurations of which there are none. Everything is as the original does
-it: its channel order, its time indices (`alpha`, `A_t`, `B_t` at t are those after a_t), z_t moved to z_{t+1} by u_t.
+Checked against its golden arrays; serves the configurations of which there are none. Everything is
+as the original does
+it: its channel order, its time indices (`alpha`, `A_t`, `B_t` at t are those after a_t), z_t moved
+to z_{t+1} by u_t.
 """
 
 import numpy as np
@@ -57,7 +60,9 @@ class OriginalKVAE:
         mean = self._dense(f"{scope}/fully_connected", hidden)
         if not self.config["use_vae"]:
             return mean, np.zeros_like(mean)
-        return mean, self.config["noise_emission"] * _sigmoid(self._dense(f"{scope}/fully_connected_1", hidden))
+        return mean, self.config["noise_emission"] * _sigmoid(
+            self._dense(f"{scope}/fully_connected_1", hidden)
+        )
 
     def decode(self, a, shape):
         """a [N, dim_a] -> the frames' means [N, H, W]."""
@@ -70,7 +75,9 @@ class OriginalKVAE:
             for i, count in enumerate(reversed(filters)):
                 hidden = self._act(self._conv(f"{scope}/Conv{f'_{i}' if i else ''}", hidden))
                 n, h, w, _ = hidden.shape
-                blocks = hidden.reshape(n, h, w, count, 2, 2)  # channels are (out, block_y, block_x)
+                blocks = hidden.reshape(
+                    n, h, w, count, 2, 2
+                )  # channels are (out, block_y, block_x)
                 hidden = blocks.transpose(0, 1, 4, 2, 5, 3).reshape(n, 2 * h, 2 * w, count)
             pixels = self._conv(f"{scope}/Conv_{len(filters)}", hidden)[..., 0]
         else:
@@ -128,10 +135,24 @@ class OriginalKVAE:
     # --- the state-space model, one sequence ---
 
     def filter_and_smooth(self, a, mask, u):
-        """a [T, dim_a], mask [T], u [T, dim_u] -> a dict of arrays over time under the golden arrays' names."""
+        """a [T, dim_a], mask [T], u [T, dim_u] -> a dict of arrays over time under the golden
+        arrays' names."""
         steps, size = len(a), self.config["dim_z"]
-        Q, R = self.config["noise_transition"] * np.eye(size), self.config["noise_emission"] * np.eye(a.shape[1])
-        names = ("alpha", "A_t", "B_t", "C_t", "used_u", "filter_mean", "filter_cov", "next_mean", "next_cov")
+        Q, R = (
+            self.config["noise_transition"] * np.eye(size),
+            self.config["noise_emission"] * np.eye(a.shape[1]),
+        )
+        names = (
+            "alpha",
+            "A_t",
+            "B_t",
+            "C_t",
+            "used_u",
+            "filter_mean",
+            "filter_cov",
+            "next_mean",
+            "next_cov",
+        )
         found = {name: [] for name in names}
         alpha, _, state = self._next_alpha(self._v["y_0"], self._start())
         mean, cov = np.zeros(size), self.config["init_cov"] * np.eye(size)
@@ -145,7 +166,9 @@ class OriginalKVAE:
             A, B = np.tensordot(alpha, self._v["A"], 1), np.tensordot(alpha, self._v["B"], 1)
             moving = u[t] if learned is None else learned
             next_mean, next_cov = A @ mean + B @ moving, A @ cov @ A.T + Q
-            for name, value in zip(names, (alpha, A, B, C, moving, mean, cov, next_mean, next_cov), strict=True):
+            for name, value in zip(
+                names, (alpha, A, B, C, moving, mean, cov, next_mean, next_cov), strict=True
+            ):
                 found[name].append(value)
             mean, cov = next_mean, next_cov
         found = {name: np.array(values) for name, values in found.items()}
@@ -163,21 +186,35 @@ class OriginalKVAE:
         return means, covs
 
     def bound_terms(self, a, mask, u, z, found):
-        """[transition, emission, initial, entropy], summed over one sequence, at the states z [T, dim_z]."""
+        """[transition, emission, initial, entropy], summed over one sequence, at the states z [T,
+        dim_z]."""
         c = self.config
         moved = [
-            A @ before + B @ u_t for A, B, before, u_t in zip(found["A_t"], found["B_t"], z[:-1], u[1:], strict=False)
+            A @ before + B @ u_t
+            for A, B, before, u_t in zip(found["A_t"], found["B_t"], z[:-1], u[1:], strict=False)
         ]
         spots = np.einsum("tij,tj->ti", found["C_t"], z)
-        return np.array([
-            sum(_log_normal(z_t, m, c["noise_transition"]) for z_t, m in zip(z[1:], moved, strict=True)),
-            sum(seen * _log_normal(a_t, m, c["noise_emission"]) for seen, a_t, m in zip(mask, a, spots, strict=True)),
-            _log_normal(z[0], 0, c["init_cov"]),
-            -sum(_log_mvn(*step) for step in zip(z, found["smooth_mean"], found["smooth_cov"], strict=True)),
-        ])  # fmt: skip
+        return np.array(
+            [
+                sum(
+                    _log_normal(z_t, m, c["noise_transition"])
+                    for z_t, m in zip(z[1:], moved, strict=True)
+                ),
+                sum(
+                    seen * _log_normal(a_t, m, c["noise_emission"])
+                    for seen, a_t, m in zip(mask, a, spots, strict=True)
+                ),
+                _log_normal(z[0], 0, c["init_cov"]),
+                -sum(
+                    _log_mvn(*step)
+                    for step in zip(z, found["smooth_mean"], found["smooth_cov"], strict=True)
+                ),
+            ]
+        )
 
     def generate(self, held, steps):
-        """Deterministic generation of one sequence, its first states held to `held` [t0, dim_z], u = 0."""
+        """Deterministic generation of one sequence, its first states held to `held` [t0, dim_z], u
+        = 0."""
         made = {"gen_z": [], "gen_a": [], "gen_alpha": []}
         alpha, _, state = self._next_alpha(self._v["y_0"], self._start())
         z = held[0]
@@ -200,7 +237,10 @@ def random_variables(config: dict, shape, rng) -> dict:
         variables[f"{scope}/weights"] = rng.normal(size=size) / np.sqrt(np.prod(size[:-1]))
         variables[f"{scope}/biases"] = 0.1 * rng.normal(size=size[-1])
 
-    pixels, heads = int(np.prod(shape)), ("fully_connected", "fully_connected_1")[: 1 + c["use_vae"]]
+    pixels, heads = (
+        int(np.prod(shape)),
+        ("fully_connected", "fully_connected_1")[: 1 + c["use_vae"]],
+    )
     if c["conv"]:
         filters, size = [int(f) for f in c["num_filters"].split(",")], c["filter_size"]
         for i, (before, after) in enumerate(zip([1, *filters], filters, strict=False), 1):
@@ -243,4 +283,6 @@ def _log_normal(value, mean, variance):
 
 def _log_mvn(value, mean, cov):
     residual = value - mean
-    return float(-0.5 * (residual @ np.linalg.solve(cov, residual) + np.linalg.slogdet(2 * np.pi * cov)[1]))
+    return float(
+        -0.5 * (residual @ np.linalg.solve(cov, residual) + np.linalg.slogdet(2 * np.pi * cov)[1])
+    )

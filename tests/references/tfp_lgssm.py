@@ -14,7 +14,8 @@ def ours(mixed, noise):
 
 
 def lgssm(mixed, noise):
-    """tfd.LinearGaussianStateSpaceModel for `kvae.results.Mixed`; TFP's transition_matrix(t) carries z_t to z_{t+1}.
+    """tfd.LinearGaussianStateSpaceModel for `kvae.results.Mixed`; TFP's transition_matrix(t)
+    carries z_t to z_{t+1}.
 
     Its masks say True for missing.
     """
@@ -28,11 +29,15 @@ def lgssm(mixed, noise):
 
     return tfd.LinearGaussianStateSpaceModel(
         num_timesteps=tf.shape(mixed.A)[1],
-        transition_matrix=lambda t: tf.linalg.LinearOperatorFullMatrix(tf.gather(A_next, t, axis=1)),
+        transition_matrix=lambda t: tf.linalg.LinearOperatorFullMatrix(
+            tf.gather(A_next, t, axis=1)
+        ),
         transition_noise=lambda t: tfd.MultivariateNormalDiag(
             tf.gather(control_input_next, t, axis=1), scale(noise.transition, dim_z)
         ),
-        observation_matrix=lambda t: tf.linalg.LinearOperatorFullMatrix(tf.gather(mixed.C, t, axis=1)),
+        observation_matrix=lambda t: tf.linalg.LinearOperatorFullMatrix(
+            tf.gather(mixed.C, t, axis=1)
+        ),
         observation_noise=tfd.MultivariateNormalDiag(scale_diag=scale(noise.emission, dim_a)),
         initial_state_prior=tfd.MultivariateNormalDiag(scale_diag=scale(noise.initial, dim_z)),
     )
@@ -45,6 +50,11 @@ def filter_and_smooth(a, mask, mixed, noise):
     log_likelihood, mean, cov, next_mean, next_cov, _, _ = model.forward_filter(a, mask=missing)
     smoothed_mean, smoothed_cov = model.backward_smoothing_pass(mean, cov, next_mean, next_cov)
     return dict(
-        log_likelihood=log_likelihood, mean=mean, cov=cov, predicted_mean=next_mean[:, :-1], predicted_cov=next_cov[:, :-1],
-        smoothed_mean=smoothed_mean, smoothed_cov=smoothed_cov,
-    )  # fmt: skip
+        log_likelihood=log_likelihood,
+        mean=mean,
+        cov=cov,
+        predicted_mean=next_mean[:, :-1],
+        predicted_cov=next_cov[:, :-1],
+        smoothed_mean=smoothed_mean,
+        smoothed_cov=smoothed_cov,
+    )

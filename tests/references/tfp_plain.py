@@ -1,15 +1,20 @@
-"""A plain `tfd.LinearGaussianStateSpaceModel` of the arguments of `kvae.lgssm.MixedLGSSM`, full covariances everywhere."""
+"""A plain `tfd.LinearGaussianStateSpaceModel` of the arguments of `kvae.lgssm.MixedLGSSM`, full
+covariances everywhere."""
 
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
 
-def plain(A, C, control_input, offset, noise_transition, noise_emission, init_cov, init_mean, mask=None):
-    """A [B, T or T + 1, z, z], C [B, T, a, z], control_input as A, offset [T, a], Q [T, z, z], R [T, a],
-    P_1 [z, z], mean [B, z]."""
+def plain(
+    A, C, control_input, offset, noise_transition, noise_emission, init_cov, init_mean, mask=None
+):
+    """A [B, T or T + 1, z, z], C [B, T, a, z], control_input as A, offset [T, a], Q [T, z, z], R
+    [T, a], P_1 [z, z], mean [B, z]."""
 
     def at(value, t, axis):
-        return tf.gather(value, tf.minimum(t, tf.shape(value)[axis] - 1), axis=value.shape.rank + axis)
+        return tf.gather(
+            value, tf.minimum(t, tf.shape(value)[axis] - 1), axis=value.shape.rank + axis
+        )
 
     full = tf.linalg.LinearOperatorFullMatrix
     return tfd.LinearGaussianStateSpaceModel(

@@ -3,9 +3,10 @@
     python -m tests.soak.fuzz_files --count=100000          # of each kind, hours
     python -m tests.soak.fuzz_files --kinds=checkpoint,yaml --count=1000
 
-Reading a mutated file must return its content or raise an error that names the file, within 5 seconds and with less than
-2 GB of additional memory. The script prints a JSON line for each kind. The exit status is 1 if anything else happened.
-File i of a kind depends only on --seed and i. Files that fail are kept in the folder --keep.
+Reading a mutated file must return its content or raise an error that names the file, within 5
+seconds and with less than 2 GB of additional memory. The script prints a JSON line for each kind.
+The exit status is 1 if anything else happened. File i of a kind depends only on --seed and i. Files
+that fail are kept in the folder --keep.
 """
 
 import importlib.util
@@ -47,8 +48,25 @@ flags.DEFINE_integer("seed", 0, "seed of the mutations")
 flags.DEFINE_string("keep", "", "folder for the files that fail")
 
 _SECONDS, _MEMORY_MB = 5.0, 2048
-_PIECES = (b"", b"\0", b"nan", b"-1", b"1e999", b"9" * 30, b"[" * 500, b"{", b"\xff\xfe", b"\n", b",", b"'", b": ",
-           b"!!python/object/apply:os.system [x]", b"&a [*a]", b"PK\x05\x06", b"\x93NUMPY")  # fmt: skip
+_PIECES = (
+    b"",
+    b"\0",
+    b"nan",
+    b"-1",
+    b"1e999",
+    b"9" * 30,
+    b"[" * 500,
+    b"{",
+    b"\xff\xfe",
+    b"\n",
+    b",",
+    b"'",
+    b": ",
+    b"!!python/object/apply:os.system [x]",
+    b"&a [*a]",
+    b"PK\x05\x06",
+    b"\x93NUMPY",
+)
 
 
 class Kind(NamedTuple):
@@ -66,27 +84,63 @@ def kinds() -> dict[str, Kind]:
     frames = rng.random((3, 4, 6, 6)).astype(np.float32)
     made = {
         "dataset": Kind(".npz", lambda path: data.save(path, {"images": frames}), data.load),
-        "episodes": Kind(".npz", lambda path: data.save(path, {"frames": frames, "actions": frames[:, 0, 0]}), _episodes),
+        "episodes": Kind(
+            ".npz",
+            lambda path: data.save(path, {"frames": frames, "actions": frames[:, 0, 0]}),
+            _episodes,
+        ),
         "checkpoint": Kind(".npz", _write_checkpoint, _read_checkpoint),
-        "series": Kind(".npz", lambda path: data.save(
-            path, {"sequences": frames[..., 0], "mask": np.ones((3, 4))}), read_npz),
-        "segmenter": Kind(".npz", lambda path: HMMSegmenter(
-            np.ones(2), np.ones((2, 2)), np.ones((2, 3)), np.ones((2, 3, 3))).save(path), load_segmenter),
-        "state dict": Kind(".npz", lambda path: data.save(path, vame.original.to_state_dict(model)),
-                           lambda path: vame.original.load_state_dict(model, path)),
-        "npy": Kind(".npy", lambda path: np.save(path, frames[0, 0], allow_pickle=False), load_array),
-        "json": Kind(".json", lambda path: path.write_text(json.dumps([[[1, -20], [3, 4]], [5, 6]])), world_models.read_json),
-        "yaml": Kind(".yaml", lambda path: vame.write_config(path, vame.Config()), vame.read_config),
-        "csv": Kind(".csv", lambda path: path.write_text("sequence,x,y,label\na,1,2.5,0\na,3,4,0\nb,5,-6e3,1\n"), read_csv),
-        "deeplabcut": Kind(".csv", lambda path: path.write_text(
-            "scorer,n,n,n\nbodyparts,a,a,a\ncoords,x,y,likelihood\n0,1.5,2,.9\n1,3,4,.1\n"), read_deeplabcut),
+        "series": Kind(
+            ".npz",
+            lambda path: data.save(path, {"sequences": frames[..., 0], "mask": np.ones((3, 4))}),
+            read_npz,
+        ),
+        "segmenter": Kind(
+            ".npz",
+            lambda path: HMMSegmenter(
+                np.ones(2), np.ones((2, 2)), np.ones((2, 3)), np.ones((2, 3, 3))
+            ).save(path),
+            load_segmenter,
+        ),
+        "state dict": Kind(
+            ".npz",
+            lambda path: data.save(path, vame.original.to_state_dict(model)),
+            lambda path: vame.original.load_state_dict(model, path),
+        ),
+        "npy": Kind(
+            ".npy", lambda path: np.save(path, frames[0, 0], allow_pickle=False), load_array
+        ),
+        "json": Kind(
+            ".json",
+            lambda path: path.write_text(json.dumps([[[1, -20], [3, 4]], [5, 6]])),
+            world_models.read_json,
+        ),
+        "yaml": Kind(
+            ".yaml", lambda path: vame.write_config(path, vame.Config()), vame.read_config
+        ),
+        "csv": Kind(
+            ".csv",
+            lambda path: path.write_text("sequence,x,y,label\na,1,2.5,0\na,3,4,0\nb,5,-6e3,1\n"),
+            read_csv,
+        ),
+        "deeplabcut": Kind(
+            ".csv",
+            lambda path: path.write_text(
+                "scorer,n,n,n\nbodyparts,a,a,a\ncoords,x,y,likelihood\n0,1.5,2,.9\n1,3,4,.1\n"
+            ),
+            read_deeplabcut,
+        ),
         "index": Kind(".json", _write_set, _read_set),
-        "run": Kind(".json", lambda path: write_json(path, {"seed": 1, "dataset": "box"}), saved_config),
+        "run": Kind(
+            ".json", lambda path: write_json(path, {"seed": 1, "dataset": "box"}), saved_config
+        ),
         "keras": Kind(".keras", _write_keras, _read_keras),
-    }  # fmt: skip
+    }
     if importlib.util.find_spec("torch"):
         made["torch"] = Kind(
-            ".pt", lambda path: _write_torch(path, model), lambda path: vame.original.load_state_dict(model, path)
+            ".pt",
+            lambda path: _write_torch(path, model),
+            lambda path: vame.original.load_state_dict(model, path),
         )
     return made
 
@@ -117,17 +171,26 @@ def _read_keras(path: Path) -> None:
 def _write_torch(path: Path, model) -> None:
     import torch
 
-    torch.save({name: torch.tensor(value) for name, value in vame.original.to_state_dict(model).items()}, path)
+    torch.save(
+        {name: torch.tensor(value) for name, value in vame.original.to_state_dict(model).items()},
+        path,
+    )
 
 
 def _write_checkpoint(path: Path) -> None:
-    made = Checkpoints(path.parent / "made", {"size": 3}).save(1, {"model/0/w": np.ones((3, 4))}, {"epoch": 1})
+    made = Checkpoints(path.parent / "made", {"size": 3}).save(
+        1, {"model/0/w": np.ones((3, 4))}, {"epoch": 1}
+    )
     path.write_bytes(made.read_bytes())
 
 
 def _read_checkpoint(path: Path) -> None:
     arrays, position = Checkpoints(path.parent, {"size": 3}).load(path)
-    if position != {"epoch": 1} or not np.array_equal(arrays["model/0/w"], np.ones((3, 4))) or len(arrays) != 1:
+    if (
+        position != {"epoch": 1}
+        or not np.array_equal(arrays["model/0/w"], np.ones((3, 4)))
+        or len(arrays) != 1
+    ):
         raise AssertionError("a mutated checkpoint was accepted")
 
 
@@ -136,7 +199,8 @@ def _episodes(path: Path) -> None:
 
 
 def mutated(content: bytes, rng: random.Random) -> bytes:
-    """The content after one to four changes: bits flipped, bytes replaced, pieces cut, repeated, moved or inserted."""
+    """The content after one to four changes: bits flipped, bytes replaced, pieces cut, repeated,
+    moved or inserted."""
     for _ in range(rng.randint(1, 4)):
         first = rng.randint(0, len(content))
         last = min(len(content), first + rng.choice((1, 1, 4, 16, 200)))
@@ -153,7 +217,9 @@ def mutated(content: bytes, rng: random.Random) -> bytes:
         elif change == 4:
             piece = rng.choice(_PIECES)
         else:
-            content, piece = (content[:last], piece) if rng.random() < 0.3 else (content, piece[::-1])
+            content, piece = (
+                (content[:last], piece) if rng.random() < 0.3 else (content, piece[::-1])
+            )
         content = content[:first] + piece + content[last:]
     return content
 
@@ -165,7 +231,11 @@ def trial(kind: Kind, path: Path) -> str:
         kind.read(path)
         found = "loaded"
     except (ValueError, OSError, CheckpointError) as error:
-        found = "refused" if path.name in str(error) or str(path.parent) in str(error) else f"unnamed: {error!r}"
+        found = (
+            "refused"
+            if path.name in str(error) or str(path.parent) in str(error)
+            else f"unnamed: {error!r}"
+        )
     except BaseException as error:
         found = f"{type(error).__name__}: {error}"
     seconds = time.perf_counter() - began
@@ -173,7 +243,8 @@ def trial(kind: Kind, path: Path) -> str:
 
 
 def run(name: str, kind: Kind, count: int, seed: int, keep: str = "") -> dict:
-    """Read `count` mutated files. Returns the numbers of loaded, refused and failed files, and the first failures."""
+    """Read `count` mutated files. Returns the numbers of loaded, refused and failed files, and the
+    first failures."""
     tally, failures = {"loaded": 0, "refused": 0}, {}
     before = memory("VmRSS", reset=True)
     with tempfile.TemporaryDirectory() as folder:
@@ -184,7 +255,8 @@ def run(name: str, kind: Kind, count: int, seed: int, keep: str = "") -> dict:
             raise AssertionError(f"{name}: the valid file is refused")
         for i in range(count):
             if i % 1000 == 999:
-                keras.utils.clear_session()  # Keras remembers the names of all layers: 15 KB a model
+                # Keras remembers the names of all layers: 15 KB a model
+                keras.utils.clear_session()
             path.write_bytes(mutated(whole, random.Random(f"{seed} {name} {i}")))
             found = trial(kind, path)
             if found in tally:
@@ -211,9 +283,13 @@ def main(argv):
     del argv
     found, all_kinds = [], kinds()
     size = int(memory("VmSize") + _MEMORY_MB) * 2**20
-    resource.setrlimit(resource.RLIMIT_AS, (size, size))  # a single large allocation fails immediately
+    resource.setrlimit(
+        resource.RLIMIT_AS, (size, size)
+    )  # a single large allocation fails immediately
     for name in flags.FLAGS.kinds or all_kinds:
-        found.append(run(name, all_kinds[name], flags.FLAGS.count, flags.FLAGS.seed, flags.FLAGS.keep))
+        found.append(
+            run(name, all_kinds[name], flags.FLAGS.count, flags.FLAGS.seed, flags.FLAGS.keep)
+        )
         show(**found[-1])
     sys.exit(any(line["failed"] for line in found))
 

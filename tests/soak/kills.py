@@ -1,11 +1,13 @@
-"""Soak test: kills small trainings of every command at random moments (SIGKILL) and resumes them until they end.
+"""Soak test: kills small trainings of every command at random moments (SIGKILL) and resumes them
+until they end.
 
     python -m tests.soak.kills --kills=200                       # of each command
     python -m tests.soak.kills --commands=run_vame --kills=10
 
-Runs are started, killed and resumed until there were the given number of kills. Every resume must succeed. Every run must end
-with the weights and the log of a run that was not killed. The script prints a JSON line for each run and appends one for each
-command to the file --out. The exit status is 1 if a run differs.
+Runs are started, killed and resumed until there were the given number of kills. Every resume must
+succeed. Every run must end with the weights and the log of a run that was not killed. The script
+prints a JSON line for each run and appends one for each command to the file --out. The exit status
+is 1 if a run differs.
 """
 
 import json
@@ -33,15 +35,18 @@ flags.DEFINE_integer("seed", 0, "seed of the moments of the kills")
 flags.DEFINE_string("out", "", "JSON file to which the last line of each command is appended")
 
 _ERRORS = "errors.txt"
-# Its children start with the libraries imported, so that kills fall into the command's own work, not into imports.
+# Its children start with the libraries imported, so that kills fall into the command's own work,
+# not into imports.
 _SERVER = multiprocessing.get_context("forkserver")
-_SERVER.set_forkserver_preload(["keras", "tensorflow_probability", "seqvae.physics", "seqvae.plotting", "hmmlearn.hmm"])
+_SERVER.set_forkserver_preload(
+    ["keras", "tensorflow_probability", "seqvae.physics", "seqvae.plotting", "hmmlearn.hmm"]
+)
 _EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 
 class Command(NamedTuple):
-    """family: suffix of its run folders. flags: settings of a small training. training: the folder of the log and the
-    checkpoints, relative to the run folder."""
+    """family: suffix of its run folders. flags: settings of a small training. training: the folder
+    of the log and the checkpoints, relative to the run folder."""
 
     family: str
     flags: tuple[str, ...]
@@ -49,38 +54,110 @@ class Command(NamedTuple):
 
 
 COMMANDS = {
-    "run_kvae": Command("kvae", (
-        "--dataset=balls.npz", "--num_filters=2,2", "--alpha_units=3", "--batch_size=4", "--num_epochs=8",
-        "--kf_update_steps=2", "--dynamics_epochs=2", "--refine_epochs=2", "--n_steps_gen=6", "--t_steps_mask=3",
-        "--generate_step=4")),
-    "run_convvae": Command("convvae", (
-        "--dataset=episodes", "--filters=3,4", "--kernel_sizes=4,4", "--decoder_filters=4", "--decoder_kernel_sizes=5,6",
-        "--z_size=3", "--batch_size=7", "--num_epochs=6", "--picture_step=3")),
-    "run_mdnrnn": Command("mdnrnn", (
-        "--vae=logs/whole_convvae", "--rnn_size=6", "--num_mixture=2", "--batch_size=3", "--num_epochs=8", "--seq_len=6",
-        "--seen_steps=3", "--dream_steps=5")),
-    "run_vrae": Command("vrae", (
-        "--csv=series.csv", "--z_size=2", "--rnn_size=4", "--batch_size=4", "--num_epochs=60", "--annealing_epochs=2",
-        "--picture_step=10")),
-    "run_vame": Command("vame", (
-        "--dataset=poses", "--time_window=6", "--zdims=2", "--hidden_size_layer_1=4", "--hidden_size_rec=3",
-        "--hidden_size_pred=3", "--prediction_steps=2", "--kmeans_loss=2", "--batch_size=16", "--steps_per_epoch=3",
-        "--kl_start=0", "--annealtime=1", "--n_clusters=3", "--max_epochs=12"), "model"),
-}  # fmt: skip
+    "run_kvae": Command(
+        "kvae",
+        (
+            "--dataset=balls.npz",
+            "--num_filters=2,2",
+            "--alpha_units=3",
+            "--batch_size=4",
+            "--num_epochs=8",
+            "--kf_update_steps=2",
+            "--dynamics_epochs=2",
+            "--refine_epochs=2",
+            "--n_steps_gen=6",
+            "--t_steps_mask=3",
+            "--generate_step=4",
+        ),
+    ),
+    "run_convvae": Command(
+        "convvae",
+        (
+            "--dataset=episodes",
+            "--filters=3,4",
+            "--kernel_sizes=4,4",
+            "--decoder_filters=4",
+            "--decoder_kernel_sizes=5,6",
+            "--z_size=3",
+            "--batch_size=7",
+            "--num_epochs=6",
+            "--picture_step=3",
+        ),
+    ),
+    "run_mdnrnn": Command(
+        "mdnrnn",
+        (
+            "--vae=logs/whole_convvae",
+            "--rnn_size=6",
+            "--num_mixture=2",
+            "--batch_size=3",
+            "--num_epochs=8",
+            "--seq_len=6",
+            "--seen_steps=3",
+            "--dream_steps=5",
+        ),
+    ),
+    "run_vrae": Command(
+        "vrae",
+        (
+            "--csv=series.csv",
+            "--z_size=2",
+            "--rnn_size=4",
+            "--batch_size=4",
+            "--num_epochs=60",
+            "--annealing_epochs=2",
+            "--picture_step=10",
+        ),
+    ),
+    "run_vame": Command(
+        "vame",
+        (
+            "--dataset=poses",
+            "--time_window=6",
+            "--zdims=2",
+            "--hidden_size_layer_1=4",
+            "--hidden_size_rec=3",
+            "--hidden_size_pred=3",
+            "--prediction_steps=2",
+            "--kmeans_loss=2",
+            "--batch_size=16",
+            "--steps_per_epoch=3",
+            "--kl_start=0",
+            "--annealtime=1",
+            "--n_clusters=3",
+            "--max_epochs=12",
+        ),
+        "model",
+    ),
+}
 """In order of dependence: run_mdnrnn reads a run of run_convvae."""
 
 
 def make_data(folder: Path) -> None:
     """Write the datasets of the small trainings."""
     rng = np.random.default_rng(0)
-    save(folder / "balls.npz", {"images": record(WORLDS["box"], sequences=14, steps=9)["images"][:, :, ::2, ::2]})
+    save(
+        folder / "balls.npz",
+        {"images": record(WORLDS["box"], sequences=14, steps=9)["images"][:, :, ::2, ::2]},
+    )
     for i in range(10):
-        frames = rng.integers(0, 256, (9 + i % 4, 7, 7, 1), dtype=np.uint8).repeat(2, axis=1).repeat(2, axis=2)
+        frames = (
+            rng.integers(0, 256, (9 + i % 4, 7, 7, 1), dtype=np.uint8)
+            .repeat(2, axis=1)
+            .repeat(2, axis=2)
+        )
         actions = rng.random((len(frames), 2)).astype(np.float32)
         save(folder / "episodes" / f"{i}.npz", {"frames": frames, "actions": actions})
-    rows = [f"{i},{x:.3f},{y:.3f}" for i in range(12) for x, y in rng.standard_normal((rng.integers(4, 9), 2))]
+    rows = [
+        f"{i},{x:.3f},{y:.3f}"
+        for i in range(12)
+        for x, y in rng.standard_normal((rng.integers(4, 9), 2))
+    ]
     (folder / "series.csv").write_text("\n".join(["sequence,x,y", *rows]) + "\n", encoding="utf-8")
-    save(folder / "poses" / "mouse.npz", {"positions": np.cumsum(rng.standard_normal((3, 300)), axis=1)})
+    save(
+        folder / "poses" / "mouse.npz",
+        {"positions": np.cumsum(rng.standard_normal((3, 300)), axis=1)},
+    )
 
 
 def start(folder: Path, command: str, name: str, resume: bool) -> BaseProcess:
@@ -105,7 +182,9 @@ def finish(folder: Path, process: BaseProcess) -> None:
     process.join()
     if process.exitcode:
         text = (folder / _ERRORS).read_text(errors="replace")
-        raise SystemExit(f"a run or its resume failed with status {process.exitcode}:\n{text[-2000:]}")
+        raise SystemExit(
+            f"a run or its resume failed with status {process.exitcode}:\n{text[-2000:]}"
+        )
 
 
 def run_folder(folder: Path, command: str, name: str) -> Path:
@@ -113,17 +192,23 @@ def run_folder(folder: Path, command: str, name: str) -> Path:
 
 
 def outcome(folder: Path, command: str, name: str) -> tuple[dict, list[dict]]:
-    """The arrays of the last checkpoint (weights and optimiser slots) and the log without its times."""
+    """The arrays of the last checkpoint (weights and optimiser slots) and the log without its
+    times."""
     run = run_folder(folder, command, name) / COMMANDS[command].training
     with np.load(max((run / "checkpoints").glob("step-*.npz")), allow_pickle=False) as file:
         # keys with __ are the checkpoint's own metadata, which holds times
         arrays = {key: file[key] for key in file.files if not key.startswith("__")}
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    return arrays, [{key: value for key, value in line.items() if key != "seconds"} for line in lines]
+    return arrays, [
+        {key: value for key, value in line.items() if key != "seconds"} for line in lines
+    ]
 
 
-def run_with_kills(folder: Path, command: str, name: str, longest: float, kills: int, moments: random.Random) -> int:
-    """Run to the end with at most `kills` kills, each after at most `longest` seconds. Returns the number of kills."""
+def run_with_kills(
+    folder: Path, command: str, name: str, longest: float, kills: int, moments: random.Random
+) -> int:
+    """Run to the end with at most `kills` kills, each after at most `longest` seconds. Returns the
+    number of kills."""
     done = 0
     while True:
         begun = (run_folder(folder, command, name) / "config.json").exists()
@@ -153,10 +238,18 @@ def kill(folder: Path, command: str, wanted: int, moments: random.Random) -> dic
         same = found_log == log and found.keys() == arrays.keys()
         same = same and all(np.array_equal(found[key], arrays[key]) for key in arrays)
         kills, runs = kills + count, runs + 1
-        print(json.dumps({"command": command, "run": name, "kills": count, "equal": same}), flush=True)
+        print(
+            json.dumps({"command": command, "run": name, "kills": count, "equal": same}), flush=True
+        )
         if not same:
             raise SystemExit(f"{command}, {name} differs from the run that was not killed")
-    return {"command": command, "kills": kills, "runs": runs, "resumes_failed": 0, "runs_that_differed": 0}
+    return {
+        "command": command,
+        "kills": kills,
+        "runs": runs,
+        "resumes_failed": 0,
+        "runs_that_differed": 0,
+    }
 
 
 def main(argv):

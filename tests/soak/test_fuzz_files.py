@@ -1,4 +1,5 @@
-"""A short form of fuzz_files.py: mutated files of every kind load or raise an error that names the file."""
+"""A short form of fuzz_files.py: mutated files of every kind load or raise an error that names the
+file."""
 
 import random
 from pathlib import Path

@@ -11,7 +11,9 @@ from tests.training.test_loop import run_until_killed, trainer, weights, without
 
 
 def lines(folder):
-    return without_time([json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()])
+    return without_time(
+        [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    )
 
 
 def test_a_run_folder_that_is_removed_in_the_middle_is_made_again_and_the_log_is_whole(tmp_path):
@@ -38,7 +40,9 @@ def test_a_clock_set_back_does_not_make_an_older_checkpoint_the_newest(tmp_path)
     assert len(again.run().read()) == again.epochs  # nothing is left to do
 
 
-@pytest.mark.parametrize("steps", (8, *(pytest.param(steps, marks=pytest.mark.slow) for steps in (1, 4, 16))))
+@pytest.mark.parametrize(
+    "steps", (8, *(pytest.param(steps, marks=pytest.mark.slow) for steps in (1, 4, 16)))
+)
 def test_a_run_killed_in_a_long_epoch_resumes_in_the_middle_of_it(tmp_path, steps):
     """Epochs are long where a step is longer than the time between two checkpoints."""
     whole = trainer(tmp_path / "whole")

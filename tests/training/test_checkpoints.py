@@ -19,11 +19,15 @@ def test_the_newest_comes_back_and_the_oldest_go(tmp_path):
     found, position = checkpoints.load_latest()
     assert position == {"epoch": 3}
     np.testing.assert_array_equal(found["model/0000/w"], arrays(3)["model/0000/w"])
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["step-000000002.npz", "step-000000003.npz"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "step-000000002.npz",
+        "step-000000003.npz",
+    ]
 
 
 @pytest.mark.parametrize(
-    "damage", [lambda c: c[:100], lambda c: b"", lambda c: b"text", lambda c: c[:-1000] + b"x" * 1000]
+    "damage",
+    [lambda c: c[:100], lambda c: b"", lambda c: b"text", lambda c: c[:-1000] + b"x" * 1000],
 )
 def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(tmp_path, damage):
     checkpoints, warnings = Checkpoints(tmp_path, {}), []
@@ -54,7 +58,9 @@ def test_all_damaged(tmp_path):
 
 def test_another_configuration_is_refused(tmp_path):
     Checkpoints(tmp_path, {"dim_z": 4, "K": 3}).save(1, arrays(1), {})
-    with pytest.raises(CheckpointError, match=r"another configuration \(dim_z: 4 there, 5 here\).*run_name"):
+    with pytest.raises(
+        CheckpointError, match=r"another configuration \(dim_z: 4 there, 5 here\).*run_name"
+    ):
         Checkpoints(tmp_path, {"dim_z": 5, "K": 3}).load_latest()
 
 
@@ -73,6 +79,8 @@ def test_arrays_of_another_model_are_refused():
     one, other = keras.Variable(np.ones(3), name="w"), keras.Variable(np.zeros((2, 2)), name="w")
     saved = gather([one], "model")
     restore([one], "model", saved)
-    with pytest.raises(CheckpointError, match="model: the checkpoint's 1 arrays do not fit the 1 variables here"):
+    with pytest.raises(
+        CheckpointError, match="model: the checkpoint's 1 arrays do not fit the 1 variables here"
+    ):
         restore([other], "model", saved)
     np.testing.assert_array_equal(other.numpy(), 0)

@@ -13,12 +13,12 @@ import tensorflow as tf
 
 from seqvae.data import Sequences
 from seqvae.data.batches import Batches
+from seqvae.model import SequenceModel
 from seqvae.training import (
     CheckpointError,
     Checkpoints,
     Interrupted,
     NonFiniteError,
-    SequenceModel,
     Stage,
     Trainer,
     cosine_decay,
@@ -49,7 +49,9 @@ class Toy(SequenceModel):
     def loss_terms(self, batch, *, seed):
         if "codes" in batch:
             return FewTerms(
-                tf.reduce_mean((batch["codes"] - self.scale + 0.1 * tf.random.stateless_normal([], seed)) ** 2)
+                tf.reduce_mean(
+                    (batch["codes"] - self.scale + 0.1 * tf.random.stateless_normal([], seed)) ** 2
+                )
             )
         noise = tf.random.stateless_normal([2, 2], seed)
         x = tf.cast(batch["frames"], tf.float32) / 255.0
@@ -72,19 +74,34 @@ IMAGES = np.random.default_rng(0).integers(2, 250, (10, 2, 2, 2), dtype=np.uint8
 
 def codes_of(model):
     """Batches of a stage's own, made from the weights at its beginning: two of them."""
-    return Batches({"codes": np.linspace(0, 1, 6, dtype=np.float32) + model.mean.numpy().sum()}, 4, seed=5)
+    return Batches(
+        {"codes": np.linspace(0, 1, 6, dtype=np.float32) + model.mean.numpy().sum()}, 4, seed=5
+    )
 
 
 def trainer(folder, *, model=None, epochs=(2, 3, 2), images=IMAGES, **options):
     model = model or Toy()
-    stages = [Stage("mean", epochs[0], (model.mean,)), Stage("all", epochs[1], (model.mean, model.scale))]
+    stages = [
+        Stage("mean", epochs[0], (model.mean,)),
+        Stage("all", epochs[1], (model.mean, model.scale)),
+    ]
     if len(epochs) > 2:
-        own = dict(batches=lambda: codes_of(model), learning_rate=cosine_decay(0.2, 2), jit_compile=True)
+        own = dict(
+            batches=lambda: codes_of(model), learning_rate=cosine_decay(0.2, 2), jit_compile=True
+        )
         stages.append(Stage("scale", epochs[2], (model.scale,), **own))
     return Trainer(
-        model, Batches(Sequences(images), 4, seed=1), stages, checkpoints=Checkpoints(folder / "checkpoints", {"toy": 1}),
-        log_folder=folder, learning_rate=exponential_decay(0.1, 0.5, 2), clip_norm=1.0, seed=3, quiet=True, **options,
-    )  # fmt: skip
+        model,
+        Batches(Sequences(images), 4, seed=1),
+        stages,
+        checkpoints=Checkpoints(folder / "checkpoints", {"toy": 1}),
+        log_folder=folder,
+        learning_rate=exponential_decay(0.1, 0.5, 2),
+        clip_norm=1.0,
+        seed=3,
+        quiet=True,
+        **options,
+    )
 
 
 def weights(a_trainer):
@@ -97,7 +114,9 @@ def whole(tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole")
     run = trainer(folder)
     run.run()
-    return weights(run), [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return weights(run), [
+        json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()
+    ]
 
 
 class Stop(Exception):
@@ -124,7 +143,12 @@ def without_time(lines):
 
 
 @pytest.mark.parametrize(
-    "steps", [5, 17, *(pytest.param(steps, marks=pytest.mark.slow) for steps in (0, 1, 3, 8, 14, 15, 16, 18))]
+    "steps",
+    [
+        5,
+        17,
+        *(pytest.param(steps, marks=pytest.mark.slow) for steps in (0, 1, 3, 8, 14, 15, 16, 18)),
+    ],
 )
 def test_a_run_killed_after_any_step_resumes_to_the_same_weights_and_log(tmp_path, whole, steps):
     run_until_killed(trainer(tmp_path), steps)
@@ -136,7 +160,9 @@ def test_a_run_killed_after_any_step_resumes_to_the_same_weights_and_log(tmp_pat
     assert without_time(log.read()) == without_time(whole[1])
 
 
-def test_ctrl_c_ends_after_the_step_with_a_checkpoint_that_resumes_to_the_same_weights(tmp_path, whole):
+def test_ctrl_c_ends_after_the_step_with_a_checkpoint_that_resumes_to_the_same_weights(
+    tmp_path, whole
+):
     before, interrupted = signal.getsignal(signal.SIGINT), trainer(tmp_path)
     run_step = interrupted._run_step
 
@@ -177,7 +203,8 @@ def test_stages_train_their_variables_only(tmp_path):
 
 
 def test_one_epoch_equals_adam_written_out(tmp_path):
-    """Clipping by global norm, Adam with epsilon 1e-8, the rate of the epoch, the partial batch: in NumPy."""
+    """Clipping by global norm, Adam with epsilon 1e-8, the rate of the epoch, the partial batch: in
+    NumPy."""
     model = Toy()
     run = trainer(tmp_path, model=model, epochs=(0, 1))
     run.run()
@@ -190,7 +217,9 @@ def test_one_epoch_equals_adam_written_out(tmp_path):
             weight.assign(value)
         with tf.GradientTape() as tape:
             loss = reference.objective(
-                reference.loss_terms({"frames": tf.constant(frames)}, seed=tf.random.fold_in([3, 0], step))
+                reference.loss_terms(
+                    {"frames": tf.constant(frames)}, seed=tf.random.fold_in([3, 0], step)
+                )
             )
         gradients = [g.numpy() for g in tape.gradient(loss, reference.trainable_variables)]
         norm = np.sqrt(sum((g**2).sum() for g in gradients))
@@ -206,25 +235,34 @@ def test_one_epoch_equals_adam_written_out(tmp_path):
 def test_the_log_has_a_line_per_epoch_with_the_terms_rate_and_tests(tmp_path):
     seen = []
     run = trainer(
-        tmp_path, epochs=(2, 3), evaluate=lambda: {"elbo": -1.5}, after_epoch=lambda epoch, log: seen.append(epoch)
+        tmp_path,
+        epochs=(2, 3),
+        evaluate=lambda: {"elbo": -1.5},
+        after_epoch=lambda epoch, log: seen.append(epoch),
     )
     lines = run.run().read()
     assert [line["epoch"] for line in lines] == seen == [0, 1, 2, 3, 4]
     assert [line["learning_rate"] for line in lines] == [0.1, 0.1, 0.05, 0.05, 0.025]
     assert [line["stage"] for line in lines] == ["mean"] * 2 + ["all"] * 3
     assert lines[0]["test_elbo"] == -1.5
-    assert {"train_loss", "train_fit", "train_size", "train_gradient_norm", "seconds"} <= set(lines[0])
+    assert {"train_loss", "train_fit", "train_size", "train_gradient_norm", "seconds"} <= set(
+        lines[0]
+    )
     assert lines[-1]["train_loss"] < lines[0]["train_loss"]
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_names_the_place_and_keeps_the_weights(tmp_path):
     order = np.random.default_rng([1, 0]).permutation(10)
     images = IMAGES.copy()
-    images[order[9]] = 255  # alone in the last, partial batch of the first epoch: steps 0 and 1 are fine
+    images[order[9]] = (
+        255  # alone in the last, partial batch of the first epoch: steps 0 and 1 are fine
+    )
     model = Toy()
     model.fail_at = 255
     run = trainer(tmp_path, model=model, epochs=(0, 3), images=images)
-    with pytest.raises(NonFiniteError, match=r"epoch 1, step 3: loss, fit is not finite.*smaller learning rate"):
+    with pytest.raises(
+        NonFiniteError, match=r"epoch 1, step 3: loss, fit is not finite.*smaller learning rate"
+    ):
         run.run()
     kept = weights(run)
     assert all(np.isfinite(w).all() for w in kept)
@@ -242,7 +280,9 @@ def test_the_bar_shows_the_epoch_the_terms_and_the_time_left(monkeypatch):
     from seqvae.training import progress
 
     out = io.StringIO()
-    monkeypatch.setattr(progress, "Console", lambda: Console(file=out, force_terminal=True, width=120))
+    monkeypatch.setattr(
+        progress, "Console", lambda: Console(file=out, force_terminal=True, width=120)
+    )
     with progress.RunBar(epochs=4, steps=10, quiet=False) as bar:
         bar.show(2, 5, {"loss": 1.5, "elbo": -2.25, "gradient_norm": 9.0})
     shown = out.getvalue()
@@ -280,7 +320,9 @@ def test_a_run_can_be_made_longer_but_not_so_short_that_its_stage_is_gone(tmp_pa
         shorter.resume()
 
 
-def test_the_optimiser_can_be_anothers_and_an_epoch_is_announced_where_a_run_is_resumed_too(tmp_path):
+def test_the_optimiser_can_be_anothers_and_an_epoch_is_announced_where_a_run_is_resumed_too(
+    tmp_path,
+):
     told, options = [], dict(epochs=(1, 1), optimizer=lambda: keras.optimizers.SGD(name="sgd"))
     run = trainer(tmp_path, before_epoch=told.append, **options)
     before = weights(run)

@@ -9,7 +9,10 @@ from seqvae.training import RunLog
 def test_a_log_that_cannot_be_written_names_its_file(tmp_path, full_disk):
     log = RunLog(tmp_path)
     log.write({"epoch": 0})
-    with full_disk(20), pytest.raises(OSError, match=r"cannot write .*metrics.jsonl: .*last checkpoint is whole"):
+    with (
+        full_disk(20),
+        pytest.raises(OSError, match=r"cannot write .*metrics.jsonl: .*last checkpoint is whole"),
+    ):
         log.write({"epoch": 1, "train_loss": 1.0})
     assert log.read() == [{"epoch": 0}]
 
@@ -24,7 +27,9 @@ def test_tensorboard_gets_the_figures_where_it_is_installed(tmp_path):
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     log = RunLog(tmp_path)
     log.write({"epoch": 3, "train_loss": 1.25})
-    events = accumulator.EventAccumulator(str(tmp_path / "tensorboard"), size_guidance={"tensors": 0}).Reload()
+    events = accumulator.EventAccumulator(
+        str(tmp_path / "tensorboard"), size_guidance={"tensors": 0}
+    ).Reload()
     (event,) = events.Tensors("train_loss")
     assert event.step == 3
     assert tf.make_ndarray(event.tensor_proto) == 1.25

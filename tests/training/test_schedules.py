@@ -8,7 +8,9 @@ from seqvae.training import cosine_decay, exponential_decay
 
 def test_the_cosine_falls_from_its_start_to_nearly_nothing():
     rate = cosine_decay(0.008, 4)
-    np.testing.assert_allclose([rate(e) for e in range(4)], 0.004 * (1 + np.cos(np.pi * np.arange(4) / 4)))
+    np.testing.assert_allclose(
+        [rate(e) for e in range(4)], 0.004 * (1 + np.cos(np.pi * np.arange(4) / 4))
+    )
     for wrong in ((0, 4), (0.1, 0)):
         with pytest.raises(ValueError, match="cosine_decay: expected start > 0 and epochs >= 1"):
             cosine_decay(*wrong)

@@ -14,11 +14,14 @@ UNITS, FEATURES = 4, 3
 def layer():
     """With weights that are nowhere zero, biases neither."""
     keras.utils.set_random_seed(0)
-    options = dict(return_sequences=True, return_state=True, bias_initializer="random_normal", dtype="float64")
+    options = dict(
+        return_sequences=True, return_state=True, bias_initializer="random_normal", dtype="float64"
+    )
     made = BidirectionalGRU(
-        keras.layers.GRU(UNITS, **options), backward_layer=keras.layers.GRU(UNITS, go_backwards=True, **options),
+        keras.layers.GRU(UNITS, **options),
+        backward_layer=keras.layers.GRU(UNITS, go_backwards=True, **options),
         dtype="float64",
-    )  # fmt: skip
+    )
     made.build((None, None, FEATURES))
     return made
 
@@ -43,7 +46,10 @@ def test_it_computes_what_keras_computes(batch, steps, given):
     states = [draw(batch, UNITS, seed=i) for i in (2, 3)] if given else []
     ours = results(tf.function(made, autograph=False), made, sequences, states)
     keras_own = results(
-        lambda *args, **kwargs: keras.layers.Bidirectional.call(made, *args, **kwargs), made, sequences, states
+        lambda *args, **kwargs: keras.layers.Bidirectional.call(made, *args, **kwargs),
+        made,
+        sequences,
+        states,
     )
     assert len(ours) == len(keras_own)
     for ours_one, keras_one in zip(ours, keras_own, strict=True):
@@ -51,16 +57,24 @@ def test_it_computes_what_keras_computes(batch, steps, given):
 
 
 def test_one_input_heard_at_every_step_is_that_input_repeated():
-    made, heard, states = layer(), draw(3, 1, FEATURES, seed=1), [draw(3, UNITS, seed=i) for i in (2, 3)]
+    made, heard, states = (
+        layer(),
+        draw(3, 1, FEATURES, seed=1),
+        [draw(3, UNITS, seed=i) for i in (2, 3)],
+    )
     short = results(lambda x, **kwargs: made(x, steps=6, **kwargs), made, heard, states)
-    repeated = results(lambda x, **kwargs: made(tf.repeat(x, 6, axis=1), **kwargs), made, heard, states)
+    repeated = results(
+        lambda x, **kwargs: made(tf.repeat(x, 6, axis=1), **kwargs), made, heard, states
+    )
     for short_one, repeated_one in zip(short, repeated, strict=True):
         np.testing.assert_allclose(short_one, repeated_one, **VAME)
 
 
 def test_batch_and_time_may_be_unknown_when_it_is_compiled():
     made = layer()
-    compiled = tf.function(lambda x: made(x)[0], input_signature=[tf.TensorSpec([None, None, FEATURES], tf.float64)])
+    compiled = tf.function(
+        lambda x: made(x)[0], input_signature=[tf.TensorSpec([None, None, FEATURES], tf.float64)]
+    )
     for shape in ((2, 3, FEATURES), (4, 1, FEATURES)):
         np.testing.assert_allclose(compiled(draw(*shape)), made(draw(*shape))[0], **VAME)
 

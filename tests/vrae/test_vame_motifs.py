@@ -21,20 +21,27 @@ def codes(counts, seed=0):
 
 
 @pytest.mark.parametrize("algorithm", ("kmeans", "hmm"))
-def test_motifs_are_found_numbered_by_frequency_kept_and_applied_to_new_sessions(tmp_path, algorithm):
+def test_motifs_are_found_numbered_by_frequency_kept_and_applied_to_new_sessions(
+    tmp_path, algorithm
+):
     (a, truth), (b, more) = codes((10, 60, 30)), codes((5, 8, 20), seed=1)
     segmenter, labels = motifs.segment({"a": a, "b": b}, 3, algorithm=algorithm)
     numbers = np.array([2, 0, 1])
-    assert np.array_equal(labels["a"], numbers[truth]) and np.array_equal(labels["b"], numbers[more])
+    assert np.array_equal(labels["a"], numbers[truth]) and np.array_equal(
+        labels["b"], numbers[more]
+    )
     segmenter.save(tmp_path / "segmenter.npz")
     new, which = codes((7, 7, 7), seed=2)
-    np.testing.assert_array_equal(load_segmenter(tmp_path / "segmenter.npz").apply(new), numbers[which])
+    np.testing.assert_array_equal(
+        load_segmenter(tmp_path / "segmenter.npz").apply(new), numbers[which]
+    )
     again, _ = motifs.segment({"a": a, "b": b}, 3, algorithm=algorithm)
     assert all(np.array_equal(x, y) for x, y in zip(segmenter, again, strict=True))
 
 
 def test_a_hidden_markov_model_tells_motifs_by_their_spread_and_by_what_came_before():
-    """Two motifs around one centre, one wide and one narrow, which last 40 windows: k-means cannot tell them apart."""
+    """Two motifs around one centre, one wide and one narrow, which last 40 windows: k-means cannot
+    tell them apart."""
     rng, truth = np.random.default_rng(0), np.repeat(np.arange(20) % 2, 40)
     made = rng.standard_normal((800, 2)) * np.array([3.0, 0.3])[truth, None]
     _, labels = motifs.segment({"a": made[:400], "b": made[400:]}, 2, algorithm="hmm")
@@ -61,8 +68,12 @@ def test_windows_of_which_too_little_was_observed_have_no_motif(algorithm):
     seen[20:60] = seen[99] = False
     noise = np.where(seen[:, None], made, 1e6)
     options = dict(algorithm=algorithm, observed={"a": seen})
-    (segmenter, labels), (_, same) = (motifs.segment({"a": c, "b": made}, 3, **options) for c in (noise, made))
-    assert (labels["a"][~seen] == -1).all() and (labels["b"] >= 0).all()  # a session without the mask is all observed
+    (segmenter, labels), (_, same) = (
+        motifs.segment({"a": c, "b": made}, 3, **options) for c in (noise, made)
+    )
+    assert (labels["a"][~seen] == -1).all() and (
+        labels["b"] >= 0
+    ).all()  # a session without the mask is all observed
     np.testing.assert_array_equal(labels["a"][seen], np.array([2, 0, 1])[truth[seen]])
     np.testing.assert_array_equal(labels["a"], same["a"])
     np.testing.assert_array_equal(segmenter.apply(noise, seen), labels["a"])
@@ -71,9 +82,12 @@ def test_windows_of_which_too_little_was_observed_have_no_motif(algorithm):
 def test_nothing_is_carried_over_a_gap_by_a_hidden_markov_model():
     """A code in the middle of two motifs is of the motif before it, unless a gap lies between."""
     segmenter = HMMSegmenter(
-        np.array([0.1, 0.9]), np.array([[0.99, 0.01], [0.01, 0.99]]), np.array([[-1.0], [1.0]]), np.ones((2, 1, 1)),
+        np.array([0.1, 0.9]),
+        np.array([[0.99, 0.01], [0.01, 0.99]]),
+        np.array([[-1.0], [1.0]]),
+        np.ones((2, 1, 1)),
         np.array(2),
-    )  # fmt: skip
+    )
     made = np.array([[-1.0], [-1.0], [-1.0], [0.0], [0.0]])
     assert segmenter.apply(made).tolist() == [0, 0, 0, 0, 0]
     assert segmenter.apply(made, np.array([1, 1, 0, 1, 1], bool)).tolist() == [0, 0, -1, 1, 1]
@@ -81,14 +95,17 @@ def test_nothing_is_carried_over_a_gap_by_a_hidden_markov_model():
 
 
 def changing(length=9, sessions=3, bouts=12):
-    """Codes that rest at a centre for 25 to 40 windows, then move to another one in `length` windows; and the motifs, which
-    change in the middle of each move."""
+    """Codes that rest at a centre for 25 to 40 windows, then move to another one in `length`
+    windows; and the motifs, which change in the middle of each move."""
     rng, made = np.random.default_rng(0), {}
     for i in range(sessions):
         where, motifs_, motif = [], [], 0
         for _ in range(bouts):
             following = (motif + rng.integers(1, 3)) % 3
-            rest, share = int(rng.integers(25, 41)), np.arange(1, length + 1)[:, None] / (length + 1)
+            rest, share = (
+                int(rng.integers(25, 41)),
+                np.arange(1, length + 1)[:, None] / (length + 1),
+            )
             where += [
                 np.repeat(CENTRES[[motif]], rest, axis=0),
                 CENTRES[motif] * (1 - share) + CENTRES[following] * share,
@@ -106,7 +123,11 @@ def test_a_change_of_motif_is_no_motif():
     segmenter, labels = motifs.segment(made, 3, algorithm="hmm", time_window=10)
     assert segmenter.n_motifs == 3 and len(segmenter.start) == 4
     figures = agreement(list(labels.values()), list(truth.values()))
-    assert figures["nmi"] > 0.9 and figures["bouts"] == figures["true_bouts"] and figures["transition_error"] == 0
+    assert (
+        figures["nmi"] > 0.9
+        and figures["bouts"] == figures["true_bouts"]
+        and figures["transition_error"] == 0
+    )
 
 
 @pytest.mark.parametrize("bout", (1, 30))
@@ -126,20 +147,30 @@ def test_windows_of_a_switch_state_are_shared_by_the_motifs_around_it(tmp_path):
     course = np.array([2, 2, 0, 0, 2, 2, 2, 2, 1, 2, 0, 2, 2, 2, 0, 1, 2])
     expected = [0, 0, 0, 0, 0, 0, 1, 1, 1, 0, 0, 0, 0, 0, 0, 1, 1]
     assert segmenter.apply(means[course]).tolist() == expected
-    assert segmenter.reordered(np.array([1, 0])).apply(means[course]).tolist() == [1 - label for label in expected]
+    assert segmenter.reordered(np.array([1, 0])).apply(means[course]).tolist() == [
+        1 - label for label in expected
+    ]
     assert segmenter.apply(np.full((4, 1), 5.0)).tolist() == [-1] * 4  # nothing but a change
     segmenter.save(tmp_path / "segmenter.npz")
     assert load_segmenter(tmp_path / "segmenter.npz").n_motifs == 2
-    np.savez(tmp_path / "earlier.npz", **{k: v for k, v in segmenter._asdict().items() if k != "n_motifs"})
+    np.savez(
+        tmp_path / "earlier.npz",
+        **{k: v for k, v in segmenter._asdict().items() if k != "n_motifs"},
+    )
     assert load_segmenter(tmp_path / "earlier.npz").n_motifs == 3
 
 
 def test_fits_tell_their_progress():
     lines = []
     motifs.segment({"a": codes((9, 9, 9))[0]}, 2, progress=lines.append)
-    motifs.segment({"a": codes((9, 9, 9))[0]}, 2, algorithm="hmm", hmm_n_iter=2, progress=lines.append)
+    motifs.segment(
+        {"a": codes((9, 9, 9))[0]}, 2, algorithm="hmm", hmm_n_iter=2, progress=lines.append
+    )
     assert lines[0] == "k-means of 27 codes, 2 motifs, 15 beginnings"
-    assert lines[1] == "hidden Markov model of 2 states, beginning 1 of 3, iteration 1 of at most 2" and len(lines) == 4
+    assert (
+        lines[1] == "hidden Markov model of 2 states, beginning 1 of 3, iteration 1 of at most 2"
+        and len(lines) == 4
+    )
 
 
 def test_codes_far_from_all_others_do_not_underflow():
@@ -165,7 +196,11 @@ def test_usage_and_transitions_count_motifs_that_never_occur_and_stay_within_ses
     assert motifs.usage(first, 5).tolist() == [3, 2, 0, 1, 0]
     found = motifs.transitions([first, second], 5)
     expected = np.zeros((5, 5))
-    expected[0, 1], expected[1, 3], expected[3, 0] = 1.0, 1.0, 1.0  # none from the first session's end to the second
+    expected[0, 1], expected[1, 3], expected[3, 0] = (
+        1.0,
+        1.0,
+        1.0,
+    )  # none from the first session's end to the second
     np.testing.assert_array_equal(found, expected)
     random = np.random.default_rng(0).integers(0, 4, 300)
     rows = motifs.transitions(random, 4)
@@ -177,16 +212,30 @@ def test_usage_and_transitions_count_motifs_that_never_occur_and_stay_within_ses
 
 def test_windows_without_a_motif_are_not_counted():
     first, second = np.array([0, 0, -1, 1, 0, -1, -1]), np.array([-1, 1, 1])
-    assert motifs.usage(first, 2).tolist() == [3, 1] and motifs.usage(second, 3).tolist() == [0, 2, 0]
+    assert motifs.usage(first, 2).tolist() == [3, 1] and motifs.usage(second, 3).tolist() == [
+        0,
+        2,
+        0,
+    ]
     assert motifs.transitions([first, second], 2).tolist() == [[0, 0], [1, 0]]
     assert motifs.communities([first, second], 3, 2).tolist() == [0, 1, -1]
     assert motifs.behaviours(first, np.array([1, 0])).tolist() == [1, 1, -1, 0, 1, -1, -1]
-    assert motifs.match_labels(first, np.array([1, 1, 1, 0, 1, 0, 0])).tolist() == [1, 1, -1, 0, 1, -1, -1]
+    assert motifs.match_labels(first, np.array([1, 1, 1, 0, 1, 0, 0])).tolist() == [
+        1,
+        1,
+        -1,
+        0,
+        1,
+        -1,
+        -1,
+    ]
 
 
 def test_labels_of_two_runs_are_matched():
     reference = np.array([0, 0, 1, 1, 2, 2, 2])
-    np.testing.assert_array_equal(motifs.match_labels(np.array([2, 2, 0, 0, 1, 1, 1]), reference), reference)
+    np.testing.assert_array_equal(
+        motifs.match_labels(np.array([2, 2, 0, 0, 1, 1, 1]), reference), reference
+    )
     matched = motifs.match_labels(np.array([3, 3, 0, 1, 2, 2, 2]), reference)
     assert matched[[0, 1, 4, 5, 6]].tolist() == [0, 0, 2, 2, 2] and len(set(matched)) == 4
 
@@ -201,9 +250,15 @@ def test_the_right_number_of_motifs_is_the_stable_one():
     "call, message",
     [
         (lambda: motifs.segment({}, 3), "sessions: expected at least one"),
-        (lambda: motifs.segment({"a": np.zeros((4, 2)), "b": np.zeros((4, 3))}, 2), r"b: expected codes \[n, 2\]"),
+        (
+            lambda: motifs.segment({"a": np.zeros((4, 2)), "b": np.zeros((4, 3))}, 2),
+            r"b: expected codes \[n, 2\]",
+        ),
         (lambda: motifs.segment({"a": np.full((4, 2), np.nan)}, 2), "a: codes hold NaN"),
-        (lambda: motifs.segment({"a": np.zeros((4, 2))}, 5), "n_motifs: expected 1 to the number of observed codes, 4"),
+        (
+            lambda: motifs.segment({"a": np.zeros((4, 2))}, 5),
+            "n_motifs: expected 1 to the number of observed codes, 4",
+        ),
         (
             lambda: motifs.segment({"a": np.zeros((4, 2))}, 1, observed={"a": np.zeros(4, bool)}),
             "n_motifs: expected 1 to the number of observed codes, 0",
@@ -217,18 +272,32 @@ def test_the_right_number_of_motifs_is_the_stable_one():
             "algorithm: expected one of kmeans, hmm",
         ),
         (
-            lambda: motifs.segment({"a": np.random.default_rng(0).standard_normal((5, 2))}, 5, algorithm="hmm"),
-            "of 5 states does not fit these codes: 5 codes, of which 5 differ, are too few .* Use fewer motifs, or k-means",
+            lambda: motifs.segment(
+                {"a": np.random.default_rng(0).standard_normal((5, 2))}, 5, algorithm="hmm"
+            ),
+            "of 5 states does not fit these codes: 5 codes, of which 5 differ, are too few .* Use "
+            "fewer motifs, or k-means",
         ),
         (
-            lambda: motifs.segment({"a": np.concatenate([codes((9, 9, 9))[0], [[1e200, 0]]])}, 2, algorithm="hmm"),
+            lambda: motifs.segment(
+                {"a": np.concatenate([codes((9, 9, 9))[0], [[1e200, 0]]])}, 2, algorithm="hmm"
+            ),
             r"of 2 states does not fit these codes: they are as large as 1e\+200",
         ),
-        (lambda: motifs.communities(np.array([0, 1]), 3, 3), "n_communities: expected 1 to .* 2, got 3"),
+        (
+            lambda: motifs.communities(np.array([0, 1]), 3, 3),
+            "n_communities: expected 1 to .* 2, got 3",
+        ),
         (lambda: motifs.usage(np.array([0, 4]), 4), "labels: expected integers from 0 to 3, or -1"),
         (lambda: motifs.transitions(np.array([0.5]), 4), "labels: expected integers"),
-        (lambda: motifs.match_labels(np.zeros(3, int), np.zeros(4, int)), "labels: expected the reference's shape"),
-        (lambda: motifs.stability({"a": np.zeros((4, 2))}, (2,), runs=1), "runs: expected at least 2"),
+        (
+            lambda: motifs.match_labels(np.zeros(3, int), np.zeros(4, int)),
+            "labels: expected the reference's shape",
+        ),
+        (
+            lambda: motifs.stability({"a": np.zeros((4, 2))}, (2,), runs=1),
+            "runs: expected at least 2",
+        ),
     ],
 )
 def test_what_is_refused(call, message):
@@ -242,12 +311,24 @@ def test_segmenter_files_that_are_refused(tmp_path):
     (tmp_path / "cut.npz").write_bytes(b"PK cut")
     with pytest.raises(ValueError, match="not a readable segmenter"):
         load_segmenter(tmp_path / "cut.npz")
-    hmm = dict(start=np.ones(2), transitions=np.ones((2, 2)), means=np.ones((2, 3)), covariances=np.ones((2, 3, 3)))
+    hmm = dict(
+        start=np.ones(2),
+        transitions=np.ones((2, 2)),
+        means=np.ones((2, 3)),
+        covariances=np.ones((2, 3, 3)),
+    )
     for wrong in (
-        hmm | {"n_motifs": np.array(4)}, hmm | {"n_motifs": np.array(0)}, hmm | {"n_motifs": np.array(2.0)},
-        {"centres": np.full((2, 2), np.nan)}, {"centres": np.ones(3)}, {"centres": np.zeros((0, 3))}, {"other": np.ones(3)},
-        hmm | {"start": np.ones(3)}, hmm | {"means": np.ones((2, 4))}, hmm | {"covariances": np.full((2, 3, 3), np.inf)},
-    ):  # fmt: skip
+        hmm | {"n_motifs": np.array(4)},
+        hmm | {"n_motifs": np.array(0)},
+        hmm | {"n_motifs": np.array(2.0)},
+        {"centres": np.full((2, 2), np.nan)},
+        {"centres": np.ones(3)},
+        {"centres": np.zeros((0, 3))},
+        {"other": np.ones(3)},
+        hmm | {"start": np.ones(3)},
+        hmm | {"means": np.ones((2, 4))},
+        hmm | {"covariances": np.full((2, 3, 3), np.inf)},
+    ):
         np.savez(tmp_path / "wrong.npz", **wrong)
         with pytest.raises(ValueError, match="not a segmenter, or not of finite numbers"):
             load_segmenter(tmp_path / "wrong.npz")

@@ -1,4 +1,5 @@
-"""VAME's own numbers: outputs in both arithmetics, losses, gradients, optimiser steps, tables, weights there and back."""
+"""VAME's own numbers: outputs in both arithmetics, losses, gradients, optimiser steps, tables,
+weights there and back."""
 
 import json
 from pathlib import Path
@@ -21,15 +22,31 @@ def golden(name):
 
 
 def weights(arrays, prefix="w"):
-    return {name.removeprefix(f"{prefix}/"): value for name, value in arrays.items() if name.startswith(f"{prefix}/")}
+    return {
+        name.removeprefix(f"{prefix}/"): value
+        for name, value in arrays.items()
+        if name.startswith(f"{prefix}/")
+    }
 
 
 def build(meta, mixing=True, dtype="float64"):
     return rnn_model.RNN_VAE(
-        meta["TEMPORAL_WINDOW"], meta["ZDIMS"], meta["NUM_FEATURES"], meta["FUTURE_DECODER"], meta["FUTURE_STEPS"],
-        meta["hidden_size_layer_1"], meta["hidden_size_layer_1"], meta["hidden_size_rec"], meta["hidden_size_pred"],
-        0.0, 0.0, 0.0, meta["softplus"], batch_mixing=mixing, dtype=dtype,
-    )  # fmt: skip
+        meta["TEMPORAL_WINDOW"],
+        meta["ZDIMS"],
+        meta["NUM_FEATURES"],
+        meta["FUTURE_DECODER"],
+        meta["FUTURE_STEPS"],
+        meta["hidden_size_layer_1"],
+        meta["hidden_size_layer_1"],
+        meta["hidden_size_rec"],
+        meta["hidden_size_pred"],
+        0.0,
+        0.0,
+        0.0,
+        meta["softplus"],
+        batch_mixing=mixing,
+        dtype=dtype,
+    )
 
 
 @pytest.fixture(scope="module", params=CASES)
@@ -58,7 +75,9 @@ def test_outputs_as_vame_computes_them_and_as_it_should(case):
 
 def test_training_draws_z_with_the_given_noise(case):
     _, _, arrays, models = case
-    outputs = models[True](arrays["input"].astype(np.float64), training=True, noise=arrays["train/eps"])
+    outputs = models[True](
+        arrays["input"].astype(np.float64), training=True, noise=arrays["train/eps"]
+    )
     for name in ("prediction", "future", "z"):
         if f"train/{name}" in arrays:
             np.testing.assert_allclose(getattr(outputs, name), arrays[f"train/{name}"], **VAME)
@@ -72,8 +91,12 @@ def total_loss(model, meta, arrays):
         terms["future"] = rnn_vae.future_reconstruction_loss(
             arrays["future_target"].astype(np.float64), outputs.future, "sum"
         )
-    terms["kl"] = meta["BETA"] * meta["kl_weight"] * rnn_vae.kullback_leibler_loss(outputs.mu, outputs.logvar)
-    cluster = rnn_vae.cluster_loss(tf.transpose(outputs.z), meta["kmeans_loss"], meta["kmeans_lambda"], meta["batch"])
+    terms["kl"] = (
+        meta["BETA"] * meta["kl_weight"] * rnn_vae.kullback_leibler_loss(outputs.mu, outputs.logvar)
+    )
+    cluster = rnn_vae.cluster_loss(
+        tf.transpose(outputs.z), meta["kmeans_loss"], meta["kmeans_lambda"], meta["batch"]
+    )
     terms["cluster"] = meta["kl_weight"] * cluster
     return terms | {"total": tf.add_n(list(terms.values()))}
 
@@ -81,12 +104,19 @@ def total_loss(model, meta, arrays):
 def test_losses(case):
     _, meta, arrays, models = case
     terms = total_loss(models[True], meta, arrays)
-    expected = {"reconstruction": "loss/reconstruction_sum", "future": "loss/future_sum", "total": "loss/total",
-                "kl": "loss/kl", "cluster": "loss/cluster"}  # fmt: skip
+    expected = {
+        "reconstruction": "loss/reconstruction_sum",
+        "future": "loss/future_sum",
+        "total": "loss/total",
+        "kl": "loss/kl",
+        "cluster": "loss/cluster",
+    }
     for name, value in terms.items():
         np.testing.assert_allclose(value, arrays[expected[name]], **VAME, err_msg=name)
     outputs = models[True](arrays["input"].astype(np.float64))
-    mean = rnn_vae.reconstruction_loss(arrays["input"].astype(np.float64), outputs.prediction, "mean")
+    mean = rnn_vae.reconstruction_loss(
+        arrays["input"].astype(np.float64), outputs.prediction, "mean"
+    )
     np.testing.assert_allclose(mean, arrays["loss/reconstruction_mean"], **VAME)
 
 
@@ -119,7 +149,9 @@ def test_gradients_and_three_steps_of_its_amsgrad(case):
         optimizer.apply(found, model.trainable_variables)
         if step in (0, 2):
             for key, value in original.to_state_dict(model).items():
-                np.testing.assert_allclose(value, steps[f"p{step + 1}/{key}"], rtol=0, atol=2e-8, err_msg=key)
+                np.testing.assert_allclose(
+                    value, steps[f"p{step + 1}/{key}"], rtol=0, atol=2e-8, err_msg=key
+                )
 
 
 @pytest.mark.parametrize("batch", (1, 4, 5, 8))
@@ -144,11 +176,17 @@ def test_annealing_and_noise_and_losses_are_its_tables():
     arrays = golden("functions")
     for row, weights_ in zip(arrays["kl/rows"], arrays["kl/table"], strict=True):
         function, start, time = ("linear", "sigmoid")[int(row[0])], int(row[1]), int(row[2])
-        found = [rnn_vae.kl_annealing(epoch, start, time, function) for epoch in range(len(weights_))]
+        found = [
+            rnn_vae.kl_annealing(epoch, start, time, function) for epoch in range(len(weights_))
+        ]
         np.testing.assert_allclose(found, weights_, **VAME)
     ins, noise = arrays["gaussian/in"], arrays["gaussian/noise"]
-    np.testing.assert_allclose(rnn_vae.gaussian(ins, True, 6, noise=noise), arrays["gaussian/out"], **VAME)
-    np.testing.assert_allclose(rnn_vae.gaussian(ins, True, 6, 0.2, noise=noise), arrays["gaussian/out_std0.2"], **VAME)
+    np.testing.assert_allclose(
+        rnn_vae.gaussian(ins, True, 6, noise=noise), arrays["gaussian/out"], **VAME
+    )
+    np.testing.assert_allclose(
+        rnn_vae.gaussian(ins, True, 6, 0.2, noise=noise), arrays["gaussian/out_std0.2"], **VAME
+    )
     np.testing.assert_array_equal(rnn_vae.gaussian(ins, False, 6), arrays["gaussian/out_eval"])
     kl = rnn_vae.kullback_leibler_loss(arrays["klloss/mu"], arrays["klloss/logvar"])
     np.testing.assert_allclose(kl, arrays["klloss/value"], **VAME)
@@ -157,7 +195,9 @@ def test_annealing_and_noise_and_losses_are_its_tables():
 def test_the_cluster_loss_and_its_gradient_are_its_table():
     arrays = golden("functions")
     z = tf.constant(arrays["cluster/z"])
-    for (kloss, lmbda, size, value), gradient in zip(arrays["cluster/rows"], arrays["cluster/grad"], strict=True):
+    for (kloss, lmbda, size, value), gradient in zip(
+        arrays["cluster/rows"], arrays["cluster/grad"], strict=True
+    ):
         with tf.GradientTape() as tape:
             tape.watch(z)
             loss = rnn_vae.cluster_loss(tf.transpose(z), int(kloss), lmbda, int(size))
@@ -186,21 +226,47 @@ def test_an_epoch_of_its_training_and_its_test(case):
     original.load_state_dict(model, weights(model_arrays))
     options = args["kmeans_loss"], args["kmeans_lambda"]
     found = rnn_vae.test(
-        arrays["batches"], model, args["BETA"], args["test_kl_weight"], 6, args["mse"], *options, case == "future",
+        arrays["batches"],
+        model,
+        args["BETA"],
+        args["test_kl_weight"],
+        6,
+        args["mse"],
+        *options,
+        case == "future",
         args["bsize"],
-    )  # fmt: skip
+    )
     np.testing.assert_allclose(found, arrays[f"{case}/test"], **VAME_FLOAT32)
     optimizer = rnn_vae.Adam(args["lr"])
     scheduler = rnn_vae.ReduceLROnPlateau(optimizer, 0.2, 100)
     found = rnn_vae.train(
-        arrays["batches"], args["epoch"], model, optimizer, "linear", args["BETA"], args["kl_start"], args["annealtime"], 6,
-        case == "future", args["future_steps"], scheduler, args["mse"], args["mse"], *options, args["bsize"], args["noise"],
+        arrays["batches"],
+        args["epoch"],
+        model,
+        optimizer,
+        "linear",
+        args["BETA"],
+        args["kl_start"],
+        args["annealtime"],
+        6,
+        case == "future",
+        args["future_steps"],
+        scheduler,
+        args["mse"],
+        args["mse"],
+        *options,
+        args["bsize"],
+        args["noise"],
         draws=arrays[f"{case}/eps"],
-    )  # fmt: skip
+    )
     np.testing.assert_allclose(found[:6], arrays[f"{case}/train"][:6], **VAME_FLOAT32)
-    assert found[6] == 3 and scheduler.best == pytest.approx(found[1])  # the epoch's mean, VAME's sees the last batch
+    assert found[6] == 3 and scheduler.best == pytest.approx(
+        found[1]
+    )  # the epoch's mean, VAME's sees the last batch
     for name, value in original.to_state_dict(model).items():
-        np.testing.assert_allclose(value, arrays[f"{case}/p/{name}"], rtol=0, atol=2e-5, err_msg=name)
+        np.testing.assert_allclose(
+            value, arrays[f"{case}/p/{name}"], rtol=0, atol=2e-5, err_msg=name
+        )
 
 
 # --- weights ---
@@ -244,7 +310,8 @@ def test_a_file_of_torch_is_read_where_torch_is(case, tmp_path, monkeypatch):
     model = build(meta)
     original.load_state_dict(model, tmp_path / "model.pkl")
     np.testing.assert_array_equal(
-        original.to_state_dict(model)["decoder.hidden_to_output.bias"], arrays["w/decoder.hidden_to_output.bias"]
+        original.to_state_dict(model)["decoder.hidden_to_output.bias"],
+        arrays["w/decoder.hidden_to_output.bias"],
     )
 
 
@@ -256,11 +323,17 @@ def test_weights_that_do_not_fit_are_all_listed_and_nothing_is_loaded(case, tmp_
     del bad["lmbda.hidden_to_mean.bias"]
     bad["extra"] = np.zeros(2)
     bad["decoder.hidden_to_output.bias"] = np.zeros(9)
-    bad["encoder.encoder_rnn.bias_ih_l0"] = np.full_like(bad["encoder.encoder_rnn.bias_ih_l0"], np.nan)
+    bad["encoder.encoder_rnn.bias_ih_l0"] = np.full_like(
+        bad["encoder.encoder_rnn.bias_ih_l0"], np.nan
+    )
     with pytest.raises(ValueError) as error:
         original.load_state_dict(model, bad)
-    for line in ("missing: lmbda.hidden_to_mean.bias", "left over: extra", r"shape: decoder.hidden_to_output.bias is (9,)",
-                 "not finite: encoder.encoder_rnn.bias_ih_l0"):  # fmt: skip
+    for line in (
+        "missing: lmbda.hidden_to_mean.bias",
+        "left over: extra",
+        r"shape: decoder.hidden_to_output.bias is (9,)",
+        "not finite: encoder.encoder_rnn.bias_ih_l0",
+    ):
         assert line in str(error.value)
     for name, value in original.to_state_dict(model).items():
         np.testing.assert_array_equal(value, before[name])

@@ -52,7 +52,9 @@ def test_config_files(tmp_path):
     (tmp_path / "text.yaml").write_text("only words")
     with pytest.raises(ValueError, match="expected keys and values"):
         read_config(tmp_path / "text.yaml")
-    (tmp_path / "vames.yaml").write_text("Project: x\nzdims: 4\nproject_path: /not/here\nkeypoints: [nose]\n")
+    (tmp_path / "vames.yaml").write_text(
+        "Project: x\nzdims: 4\nproject_path: /not/here\nkeypoints: [nose]\n"
+    )
     found = read_config(tmp_path / "vames.yaml")
     assert (found.zdims, found.batch_size, found.project_path) == (4, 256, str(tmp_path))
 
@@ -60,12 +62,21 @@ def test_config_files(tmp_path):
 @pytest.mark.parametrize(
     "change, message",
     [
-        (lambda s: s["s0"].__setitem__((0, 3), np.nan), "s0: 1 values are NaN or infinite. Set missing_values: true"),
+        (
+            lambda s: s["s0"].__setitem__((0, 3), np.nan),
+            "s0: 1 values are NaN or infinite. Set missing_values: true",
+        ),
         (lambda s: s["s1"].__setitem__((0, 3), np.inf), "s1: 1 values are NaN or infinite"),
         (lambda s: [v.__setitem__(2, 4.0) for v in s.values()], r"features \[2\] never change"),
-        (lambda s: s.update(s0=s["s0"][:, :9]), "s0: 9 frames, a window and what follows it need 10"),
+        (
+            lambda s: s.update(s0=s["s0"][:, :9]),
+            "s0: 9 frames, a window and what follows it need 10",
+        ),
         (lambda s: s.update(s1=s["s1"][:2]), "s1: 2 features, 3 were expected"),
-        (lambda s: s.update(s0=s["s0"].T), "s0: 150 features and only 3 frames. It looks transposed"),
+        (
+            lambda s: s.update(s0=s["s0"].T),
+            "s0: 150 features and only 3 frames. It looks transposed",
+        ),
         (lambda s: s.update(s0=np.zeros((3, 0))), r"s0: expected an array \[features, frames\]"),
         (lambda s: s.clear(), "expected at least one, got none"),
         (lambda s: s.update({n: v[:, :60] for n, v in s.items()}), "no test piece has 10 frames"),
@@ -95,7 +106,10 @@ def test_training_files_that_are_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="no trained model there"):
         vame.load_best(config)
     vame.create_training(config, sessions())
-    for content, message in ((b"", "not a readable .npy file"), (b"\x93NUMPY cut", "not a readable .npy file")):
+    for content, message in (
+        (b"", "not a readable .npy file"),
+        (b"\x93NUMPY cut", "not a readable .npy file"),
+    ):
         (folder / "train_seq.npy").write_bytes(content)
         with pytest.raises(ValueError, match=message):
             rnn_vae.train_model(config)
@@ -129,19 +143,55 @@ def test_sessions_that_cannot_be_embedded(whole, session, message):
 @pytest.mark.parametrize(
     "call, message",
     [
-        (lambda: rnn_vae.reconstruction_loss(np.ones(2), np.ones(2), "none"), "reduction: expected one of sum, mean"),
-        (lambda: rnn_vae.cluster_loss(tf.ones([2, 3]), 0, 0.1, 3), "kloss: expected an integer of at least 1"),
-        (lambda: rnn_vae.kl_annealing(1, 0, 0, "linear"), "annealtime: expected an integer of at least 1"),
-        (lambda: rnn_vae.kl_annealing(1, 0, 4, "cosine"), "anneal_function: expected one of linear, sigmoid"),
-        (lambda: rnn_vae.test([], model(), 1, 1, 5, "sum", 2, 0.1, True, 4), "test_loader: no batch in it"),
-        (lambda: rnn_vae.train([], 1, model(), rnn_vae.Adam(), "linear", 1, 0, 1, 5, True, 2, None, "sum", "sum", 2, 0.1, 4,
-                               False), "train_loader: no batch in it"),
+        (
+            lambda: rnn_vae.reconstruction_loss(np.ones(2), np.ones(2), "none"),
+            "reduction: expected one of sum, mean",
+        ),
+        (
+            lambda: rnn_vae.cluster_loss(tf.ones([2, 3]), 0, 0.1, 3),
+            "kloss: expected an integer of at least 1",
+        ),
+        (
+            lambda: rnn_vae.kl_annealing(1, 0, 0, "linear"),
+            "annealtime: expected an integer of at least 1",
+        ),
+        (
+            lambda: rnn_vae.kl_annealing(1, 0, 4, "cosine"),
+            "anneal_function: expected one of linear, sigmoid",
+        ),
+        (
+            lambda: rnn_vae.test([], model(), 1, 1, 5, "sum", 2, 0.1, True, 4),
+            "test_loader: no batch in it",
+        ),
+        (
+            lambda: rnn_vae.train(
+                [],
+                1,
+                model(),
+                rnn_vae.Adam(),
+                "linear",
+                1,
+                0,
+                1,
+                5,
+                True,
+                2,
+                None,
+                "sum",
+                "sum",
+                2,
+                0.1,
+                4,
+                False,
+            ),
+            "train_loader: no batch in it",
+        ),
         (lambda: model(TEMPORAL_WINDOW=7), "TEMPORAL_WINDOW: expected twice the steps of a window"),
         (lambda: model(FUTURE_STEPS=6), "FUTURE_STEPS: expected 1 to 5"),
         (lambda: model(ZDIMS=0), "ZDIMS: expected an integer of at least 1"),
         (lambda: model(dropout_encoder=1.0), "dropout_encoder: expected at least 0 and below 1"),
     ],
-)  # fmt: skip
+)
 def test_arguments_that_are_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()
@@ -158,7 +208,12 @@ def test_a_relative_project_path_belongs_to_the_folder_of_the_config(tmp_path, m
     (tmp_path / "elsewhere" / "deep").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "elsewhere")
     config = tmp_path / "project" / "config.yaml"
-    for given, expected in ((".", "project"), ("deep", "project/deep"), ("..", "."), ("gone", "project")):
+    for given, expected in (
+        (".", "project"),
+        ("deep", "project/deep"),
+        ("..", "."),
+        ("gone", "project"),
+    ):
         write_config(config, vame.Config(project_path=given))
         assert Path(read_config(config).project_path).resolve() == (tmp_path / expected).resolve()
     monkeypatch.chdir(tmp_path)

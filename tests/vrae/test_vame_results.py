@@ -26,22 +26,31 @@ def walking(frames=40):
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    """A project whose model's code of a window is the mean of the window; the sessions that were embedded."""
+    """A project whose model's code of a window is the mean of the window; the sessions that were
+    embedded."""
     embedded, model = [], tmp_path / "model.npz"
     model.write_bytes(b"weights")
 
     def embed(model, statistics, config, session, progress):
         embedded.append(session)
         progress(session.shape[1])
-        return np.lib.stride_tricks.sliding_window_view(np.nan_to_num(session[:1]), 4, axis=1).mean(-1).T
+        return (
+            np.lib.stride_tricks.sliding_window_view(np.nan_to_num(session[:1]), 4, axis=1)
+            .mean(-1)
+            .T
+        )
 
-    monkeypatch.setattr("vrae.vame.results.load_best", lambda config: (None, Statistics(0.0, 1.0), CONFIG))
+    monkeypatch.setattr(
+        "vrae.vame.results.load_best", lambda config: (None, Statistics(0.0, 1.0), CONFIG)
+    )
     monkeypatch.setattr("vrae.vame.results.model_file", lambda config: model)
     monkeypatch.setattr("vrae.vame.results.embed", embed)
     return tmp_path, model, embedded
 
 
-def test_codes_are_saved_before_they_are_segmented_and_read_by_the_next_process(project, monkeypatch):
+def test_codes_are_saved_before_they_are_segmented_and_read_by_the_next_process(
+    project, monkeypatch
+):
     folder, model, embedded = project
     sessions, told = {"a": walking(), "b": walking(30)}, []
     results = Results(folder / "results", told.append)
@@ -49,7 +58,8 @@ def test_codes_are_saved_before_they_are_segmented_and_read_by_the_next_process(
     assert told == ["embedding a: 40 of 40 frames", "embedding b: 30 of 30 frames"]
     with monkeypatch.context() as broken, pytest.raises(ValueError, match="does not fit"):
         broken.setattr(
-            "vrae.vame.results.segment", lambda *args, **options: (_ for _ in ()).throw(ValueError("does not fit"))
+            "vrae.vame.results.segment",
+            lambda *args, **options: (_ for _ in ()).throw(ValueError("does not fit")),
         )
         results.segmented(codes, observed, SETTINGS)
     again, seen = Results(folder / "results").embedded("config.yaml", sessions, 0.5)
@@ -71,7 +81,9 @@ def test_motifs_are_saved_before_they_are_joined(project, capsys):
     folder = project[0]
     results = Results(folder / "results")
     codes, observed = results.embedded("config.yaml", {"a": walking()}, 0.5)
-    with pytest.raises(ValueError, match="n_communities: expected 1 to the number of motifs that occur, 2, got 9"):
+    with pytest.raises(
+        ValueError, match="n_communities: expected 1 to the number of motifs that occur, 2, got 9"
+    ):
         results.segmented(codes, observed, replace(SETTINGS, n_communities=9))
     with np.load(folder / "results" / "a.npz", allow_pickle=False) as file:
         motifs = file["motifs"]
@@ -81,7 +93,10 @@ def test_motifs_are_saved_before_they_are_joined(project, capsys):
     expected = np.where(np.arange(37) + 2 < 20, 1, 0)
     np.testing.assert_array_equal(np.flatnonzero(motifs == -1), [9, 10])
     assert (motifs == expected)[motifs >= 0].mean() > 0.95
-    assert "5.4% of the windows have no motif: less than 50% of their values was observed" in capsys.readouterr().out
+    assert (
+        "5.4% of the windows have no motif: less than 50% of their values was observed"
+        in capsys.readouterr().out
+    )
 
 
 def test_observed_share_of_every_window():
@@ -95,14 +110,24 @@ def test_pictures_show_the_numbers_of_the_files(tmp_path, monkeypatch):
     """The truth is renumbered, not the motifs; windows without a motif are left out."""
     shown = {}
     for name in ("ethogram", "scatter", "usage_and_transitions"):
-        monkeypatch.setattr(f"seqvae.plotting.{name}", lambda *args, plot=name, **options: shown.update({plot: args}))
+        monkeypatch.setattr(
+            f"seqvae.plotting.{name}",
+            lambda *args, plot=name, **options: shown.update({plot: args}),
+        )
     monkeypatch.setattr("seqvae.plotting.save_figure", lambda path, figure: None)
     labels = {"a": np.array([2, 2, 0, -1, 0, 1]), "b": np.array([1, 1, 2])}
     truth = {"a": np.array([0, 0, 1, 1, 1, 2]), "b": np.array([2, 2, 0])}
     codes = {name: np.arange(len(part) * 2.0).reshape(-1, 2) for name, part in labels.items()}
     report.pictures(tmp_path, codes, labels, truth)
     rows = shown["ethogram"][0]
-    assert rows["motifs"].tolist() == [2, 2, 0, -1, 0, 1] and rows["truth"].tolist() == [2, 2, 0, 0, 0, 1]
+    assert rows["motifs"].tolist() == [2, 2, 0, -1, 0, 1] and rows["truth"].tolist() == [
+        2,
+        2,
+        0,
+        0,
+        0,
+        1,
+    ]
     points, colours = shown["scatter"]
     assert len(points) == 8 and colours["motifs"].tolist() == [2, 2, 0, 0, 1, 1, 1, 2]
     assert shown["usage_and_transitions"][0].tolist() == [2, 3, 3]

@@ -16,16 +16,32 @@ from vrae.vame.config import Config, read_config, write_config
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "vame" / "dataset.npz"
 SMALL = Config(
-    num_features=3, time_window=5, batch_size=8, max_epochs=4, kl_start=0, annealtime=2, kmeans_loss=2, zdims=2,
-    prediction_steps=2, hidden_size_layer_1=4, hidden_size_rec=3, hidden_size_pred=3, steps_per_epoch=3, model_snapshot=2,
-)  # fmt: skip
+    num_features=3,
+    time_window=5,
+    batch_size=8,
+    max_epochs=4,
+    kl_start=0,
+    annealtime=2,
+    kmeans_loss=2,
+    zdims=2,
+    prediction_steps=2,
+    hidden_size_layer_1=4,
+    hidden_size_rec=3,
+    hidden_size_pred=3,
+    steps_per_epoch=3,
+    model_snapshot=2,
+)
 
 
 def sessions(count=2, frames=150, seed=0):
     rng = np.random.default_rng(seed)
     time = np.arange(frames)
-    return {f"s{i}": 5 + 2 * np.sin(time / 5 + rng.uniform(0, 6, (3, 1))) + 0.1 * rng.standard_normal((3, frames))
-            for i in range(count)}  # fmt: skip
+    return {
+        f"s{i}": 5
+        + 2 * np.sin(time / 5 + rng.uniform(0, 6, (3, 1)))
+        + 0.1 * rng.standard_normal((3, frames))
+        for i in range(count)
+    }
 
 
 def project(folder, made=None, **options):
@@ -65,7 +81,9 @@ def test_splits_are_vames(mode, fraction):
     arrays = np.load(GOLDEN, allow_pickle=False)
     given = {name: arrays[f"session/{name}"] for name in ("s0", "s1", "s2")}
     train, test = data.split_sessions(given, float(fraction), mode, seed=42)
-    np.testing.assert_array_equal(np.concatenate(train, 1), arrays[f"split/{mode}/{fraction}/train"])
+    np.testing.assert_array_equal(
+        np.concatenate(train, 1), arrays[f"split/{mode}/{fraction}/train"]
+    )
     np.testing.assert_array_equal(np.concatenate(test, 1), arrays[f"split/{mode}/{fraction}/test"])
 
 
@@ -78,7 +96,10 @@ def test_normalisation_is_vames():
 
 
 def test_no_window_reaches_over_the_end_of_a_piece_and_every_beginning_is_drawn():
-    pieces = [np.arange(first, first + n)[None].repeat(2, axis=0) for first, n in ((0, 7), (100, 3), (200, 5))]
+    pieces = [
+        np.arange(first, first + n)[None].repeat(2, axis=0)
+        for first, n in ((0, 7), (100, 3), (200, 5))
+    ]
     windows = data.Windows(pieces, 4)
     assert len(windows) == 4 + 2
     every = np.concatenate(list(windows.every(1, 4)))
@@ -89,9 +110,12 @@ def test_no_window_reaches_over_the_end_of_a_piece_and_every_beginning_is_drawn(
     assert [len(batch) for batch in windows.every(2, 2)] == [2, 1]
 
 
-@pytest.mark.parametrize("frames, stride, count", ((10, 1, 1), (70, 1, 61), (200, 2, 96), (800, 5, 159)))
+@pytest.mark.parametrize(
+    "frames, stride, count", ((10, 1, 1), (70, 1, 61), (200, 2, 96), (800, 5, 159))
+)
 def test_a_short_test_piece_has_more_than_a_few_test_windows(frames, stride, count):
-    """At least 64, or all there are, for windows of 10 frames; windows that overlap only where it takes them."""
+    """At least 64, or all there are, for windows of 10 frames; windows that overlap only where it
+    takes them."""
     windows = data.Windows([np.zeros((1, frames))], 10)
     assert windows.stride(5) == stride
     assert sum(len(batch) for batch in windows.every(stride, 50)) == count
@@ -104,18 +128,37 @@ def test_a_training_leaves_vames_files_and_every_epoch_in_them(whole):
     folder, _, trained = whole
     assert trained.epochs == 4 and trained.best_epoch >= 2
     best = folder / "model" / "best_model"
-    assert {p.name for p in best.iterdir()} == {"VAME_project.npz", "VAME_project.json", "snapshots"}
+    assert {p.name for p in best.iterdir()} == {
+        "VAME_project.npz",
+        "VAME_project.json",
+        "snapshots",
+    }
     assert {p.name for p in (best / "snapshots").glob("*.npz")} == {
         "VAME_project_epoch_2.npz",
         "VAME_project_epoch_4.npz",
     }
-    losses = {p.stem: np.load(p, allow_pickle=False) for p in (folder / "model" / "model_losses").iterdir()}
-    assert set(losses) == {f"{name}_VAME" for name in (
-        "train_losses", "test_losses", "kmeans_losses", "kl_losses", "weight_values", "mse_train_losses",
-        "mse_test_losses", "fut_losses")}  # fmt: skip
+    losses = {
+        p.stem: np.load(p, allow_pickle=False)
+        for p in (folder / "model" / "model_losses").iterdir()
+    }
+    assert set(losses) == {
+        f"{name}_VAME"
+        for name in (
+            "train_losses",
+            "test_losses",
+            "kmeans_losses",
+            "kl_losses",
+            "weight_values",
+            "mse_train_losses",
+            "mse_test_losses",
+            "fut_losses",
+        )
+    }
     assert all(values.shape == (4,) and values.dtype == np.float64 for values in losses.values())
     np.testing.assert_allclose(losses["weight_values_VAME"], [0.5, 1, 1, 1])
-    lines = [json.loads(line) for line in (folder / "model" / "metrics.jsonl").read_text().splitlines()]
+    lines = [
+        json.loads(line) for line in (folder / "model" / "metrics.jsonl").read_text().splitlines()
+    ]
     assert lines[-1]["train_loss"] < lines[0]["train_loss"]
     assert trained.best_mse == min(line["test_mse"] for line in lines[1:])
 
@@ -140,7 +183,10 @@ def test_a_stopped_training_goes_on_to_the_same_weights(whole, tmp_path, monkeyp
     monkeypatch.undo()
     assert rnn_vae.train_model(config, save_logs=True)[:3] == whole[2][:3]
     for name in ("VAME_project.npz", "snapshots/VAME_project_epoch_4.npz"):
-        a, b = (np.load(folder / "model" / "best_model" / name, allow_pickle=False) for folder in (whole[0], tmp_path))
+        a, b = (
+            np.load(folder / "model" / "best_model" / name, allow_pickle=False)
+            for folder in (whole[0], tmp_path)
+        )
         for key in a.files:
             np.testing.assert_array_equal(a[key], b[key])
     assert rnn_vae.train_model(config, save_logs=True).epochs == 4  # nothing is left to do
@@ -162,7 +208,10 @@ def test_a_short_training_has_a_best_model_too(tmp_path):
 
 def test_it_stops_when_nothing_improves(tmp_path):
     options = dict(max_epochs=12, steps_per_epoch=1, annealtime=1, model_convergence=1)
-    assert rnn_vae.train_model(project(tmp_path, learning_rate=0.9, **options), save_logs=True).epochs < 12
+    assert (
+        rnn_vae.train_model(project(tmp_path, learning_rate=0.9, **options), save_logs=True).epochs
+        < 12
+    )
 
 
 def test_a_trained_model_is_evaluated_on_every_test_window_of_a_short_test_piece(whole):
@@ -178,9 +227,15 @@ def test_a_trained_model_is_evaluated_on_every_test_window_of_a_short_test_piece
         errors.append((made.prediction[0] - values[:5]) ** 2)
         next_errors.append((made.future[0] - values[5:7]) ** 2)
         held.append((values[4] - values[5:7]) ** 2)
-    expected = {"mse": np.mean(errors), "future_mse": np.mean(next_errors), "hold_mse": np.mean(held)}
+    expected = {
+        "mse": np.mean(errors),
+        "future_mse": np.mean(next_errors),
+        "hold_mse": np.mean(held),
+    }
     assert figures == pytest.approx(expected, rel=1e-4)
-    with pytest.raises(AttributeError, match=r"module 'vrae\.vame' has no attribute 'evaluation_of'"):
+    with pytest.raises(
+        AttributeError, match=r"module 'vrae\.vame' has no attribute 'evaluation_of'"
+    ):
         vame.evaluation_of  # noqa: B018
 
 
@@ -216,9 +271,19 @@ def test_codes_are_those_of_normalised_windows_one_by_one(whole, monkeypatch):
 
 
 def model(**options):
-    return vame.rnn_model.RNN_VAE(**dict(
-        TEMPORAL_WINDOW=10, ZDIMS=2, NUM_FEATURES=3, FUTURE_DECODER=True, FUTURE_STEPS=2, hidden_size_layer_1=4,
-        hidden_size_rec=3, hidden_size_pred=3) | options)  # fmt: skip
+    return vame.rnn_model.RNN_VAE(
+        **dict(
+            TEMPORAL_WINDOW=10,
+            ZDIMS=2,
+            NUM_FEATURES=3,
+            FUTURE_DECODER=True,
+            FUTURE_STEPS=2,
+            hidden_size_layer_1=4,
+            hidden_size_rec=3,
+            hidden_size_pred=3,
+        )
+        | options
+    )
 
 
 def test_the_model_saves_takes_any_batch_and_has_vames_size(tmp_path):
@@ -230,7 +295,9 @@ def test_the_model_saves_takes_any_batch_and_has_vames_size(tmp_path):
     x = np.random.default_rng(0).standard_normal((4, 5, 3)).astype(np.float32)
     np.testing.assert_array_equal(again(x).prediction, made(x).prediction)
     np.testing.assert_allclose(made(x[:1]).prediction, made(x).prediction[:1], **SAME_FLOAT32)
-    assert np.abs(made(x, training=True, seed=1).mu - made(x, training=True, seed=1).mu).max() > 0  # dropout
+    assert (
+        np.abs(made(x, training=True, seed=1).mu - made(x, training=True, seed=1).mu).max() > 0
+    )  # dropout
     default = vame.rnn_model.RNN_VAE(60, 30, 12, True, 15)
     assert default.count_params() == 2_587_732
     assert vame.rnn_model.RNN_VAE(60, 30, 12, False, 15).count_params() == 2_123_336
@@ -252,14 +319,20 @@ def test_training_data_is_mapped_from_its_files_not_read(whole):
 
 
 def test_figures_of_pieces_do_not_depend_on_the_parts_they_are_read_in(monkeypatch, tmp_path):
-    pieces = [np.random.default_rng(i).standard_normal((3, n)) + 5.0 for i, n in enumerate((50, 7, 23))]
+    pieces = [
+        np.random.default_rng(i).standard_normal((3, n)) + 5.0 for i, n in enumerate((50, 7, 23))
+    ]
     pieces[0][1, 4] = np.nan
     joined = np.concatenate(pieces, axis=1)
     monkeypatch.setattr(data, "_PART", 8)
-    np.testing.assert_allclose(data.statistics(pieces), (np.nanmean(joined), np.nanstd(joined)), rtol=1e-13)
+    np.testing.assert_allclose(
+        data.statistics(pieces), (np.nanmean(joined), np.nanstd(joined)), rtol=1e-13
+    )
     data.save_pieces(tmp_path / "a.npy", pieces)
     np.testing.assert_array_equal(data.load_array(tmp_path / "a.npy"), joined)
     # of 5 frames the first piece has 46 windows, the second 3
     taken = data.Windows(pieces, 5, lambda windows: windows - 5.0).take(np.array([6, 46, 50]))
-    for window, wanted in zip(taken, (pieces[0][:, 6:11], pieces[1][:, :5], pieces[2][:, 1:6]), strict=True):
+    for window, wanted in zip(
+        taken, (pieces[0][:, 6:11], pieces[1][:, :5], pieces[2][:, 1:6]), strict=True
+    ):
         np.testing.assert_allclose(window, wanted - 5.0)

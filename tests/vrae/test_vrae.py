@@ -16,7 +16,13 @@ SMALL = dict(feature_size=3, z_size=2, rnn_size=5)
 VARIANTS = [
     dict(),
     dict(rnn="gru", num_layers=2, attention=True, decoder="latent", likelihood="bernoulli"),
-    dict(bidirectional=False, likelihood="categorical", segment_steps=2, condition_size=2, num_layers=2),
+    dict(
+        bidirectional=False,
+        likelihood="categorical",
+        segment_steps=2,
+        condition_size=2,
+        num_layers=2,
+    ),
     dict(
         rnn="gru",
         bidirectional=False,
@@ -38,22 +44,36 @@ def batch(model, count=4, steps=5, seed=0, masked=True):
         x = rng.integers(0, 3, (count, steps))
     made = {"sequences": x}
     if masked:
-        made["mask"] = (np.arange(steps) < rng.integers(1, steps + 1, (count, 1))).astype(np.float32)
+        made["mask"] = (np.arange(steps) < rng.integers(1, steps + 1, (count, 1))).astype(
+            np.float32
+        )
     if config["condition_size"]:
-        made["condition"] = rng.standard_normal((count, config["condition_size"])).astype(np.float32)
+        made["condition"] = rng.standard_normal((count, config["condition_size"])).astype(
+            np.float32
+        )
     return made
 
 
 @pytest.mark.parametrize(
-    "options", [VARIANTS[2], *(pytest.param(VARIANTS[i], marks=pytest.mark.slow) for i in (0, 1, 3))], ids=(2, 0, 1, 3)
+    "options",
+    [VARIANTS[2], *(pytest.param(VARIANTS[i], marks=pytest.mark.slow) for i in (0, 1, 3))],
+    ids=(2, 0, 1, 3),
 )
 def test_every_variant_trains_saves_and_does_the_verbs(options, tmp_path):
     keras.utils.set_random_seed(0)
     model = VRAE(**SMALL | options)
     data = batch(model, 12)
     model.compile(optimizer=keras.optimizers.Adam(0.01))
-    history = model.fit(data, epochs=3, batch_size=5, verbose=0, callbacks=[KLAnnealing(linear(0, 2))]).history
-    assert np.isfinite(history["loss"]).all() and set(history) == {"loss", "elbo", "log_px", "kl", "kl_paid"}
+    history = model.fit(
+        data, epochs=3, batch_size=5, verbose=0, callbacks=[KLAnnealing(linear(0, 2))]
+    ).history
+    assert np.isfinite(history["loss"]).all() and set(history) == {
+        "loss",
+        "elbo",
+        "log_px",
+        "kl",
+        "kl_paid",
+    }
     assert model.kl_weight == 1.0
     model.save(tmp_path / "vrae.keras")
     again = keras.models.load_model(tmp_path / "vrae.keras")
@@ -62,7 +82,9 @@ def test_every_variant_trains_saves_and_does_the_verbs(options, tmp_path):
     shape = (4,) if options.get("likelihood") == "categorical" else (4, 3)
     told = {name: data[name][:2] for name in ("condition",) if name in data}
     assert model.generate(2, 4, seed=1, **told).shape == (2, *shape)
-    np.testing.assert_array_equal(model.generate(2, 4, seed=1, **told), model.generate(2, 4, seed=1, **told))
+    np.testing.assert_array_equal(
+        model.generate(2, 4, seed=1, **told), model.generate(2, 4, seed=1, **told)
+    )
     path = model.interpolate(data["sequences"][0], data["sequences"][1], 2, 4, **told)
     one = {name: value[:1] for name, value in told.items()}
     start = model.decode(model.encode(data["sequences"][:1], **one).mean(), 4, **one)
@@ -75,7 +97,11 @@ def test_a_padded_sequence_gives_exactly_what_it_gives_alone(options):
     model = VRAE(**SMALL | options)
     data = batch(model, masked=False)
     mask = (np.arange(5) < np.array([[5], [3], [1], [4]])).astype(np.float32)
-    padded = data["sequences"].astype(np.float32) if data["sequences"].dtype.kind == "f" else data["sequences"].copy()
+    padded = (
+        data["sequences"].astype(np.float32)
+        if data["sequences"].dtype.kind == "f"
+        else data["sequences"].copy()
+    )
     padded[mask == 0] = 2  # whatever lies there
     whole = model.encode(**data | {"sequences": padded, "mask": mask})
     total = 0.0
@@ -87,12 +113,16 @@ def test_a_padded_sequence_gives_exactly_what_it_gives_alone(options):
         np.testing.assert_allclose(whole.mean()[i], q.mean()[0], **SAME_FLOAT32)
         np.testing.assert_allclose(whole.stddev()[i], q.stddev()[0], **SAME_FLOAT32)
         total += model.loss_terms(alone, noise=noise[i : i + 1], training=False).log_px / 4
-    terms = model.loss_terms(data | {"sequences": padded, "mask": mask}, noise=noise, training=False)
+    terms = model.loss_terms(
+        data | {"sequences": padded, "mask": mask}, noise=noise, training=False
+    )
     np.testing.assert_allclose(terms.log_px, total, **FLOAT32)
 
 
 @pytest.mark.parametrize(
-    "options", [VARIANTS[0], pytest.param(VARIANTS[2], marks=pytest.mark.slow)], ids=("floats", "tokens")
+    "options",
+    [VARIANTS[0], pytest.param(VARIANTS[2], marks=pytest.mark.slow)],
+    ids=("floats", "tokens"),
 )
 def test_a_ragged_tensor_is_padding_and_its_mask(options):
     model = VRAE(**SMALL | options)
@@ -103,7 +133,9 @@ def test_a_ragged_tensor_is_padding_and_its_mask(options):
     ragged = tf.RaggedTensor.from_row_lengths(steps, lengths)
     np.testing.assert_array_equal(model.encode(ragged, **told).mean(), model.encode(**data).mean())
     np.testing.assert_allclose(
-        model.loss_terms({"sequences": ragged} | told, seed=1), model.loss_terms(data, seed=1), **SAME_FLOAT32
+        model.loss_terms({"sequences": ragged} | told, seed=1),
+        model.loss_terms(data, seed=1),
+        **SAME_FLOAT32,
     )
     model.compile(optimizer="adam")
     pieces = tf.data.Dataset.from_tensor_slices({"sequences": ragged} | told).ragged_batch(2)
@@ -113,13 +145,20 @@ def test_a_ragged_tensor_is_padding_and_its_mask(options):
 
 
 def keras_outputs(model, z, x):
-    """The decoder, taught the true values, by Keras' own RNN over the same cells: [B, T, output_size]."""
+    """The decoder, taught the true values, by Keras' own RNN over the same cells: [B, T,
+    output_size]."""
     decoder = model.decoder
     before = tf.concat([tf.zeros_like(x[:, :1]), x[:, :-1]], 1)
     heard = tf.concat([tf.repeat(z[:, None], x.shape[1], axis=1), before], -1)
-    layer = keras.layers.RNN(decoder.cells if len(decoder.cells) > 1 else decoder.cells[0], return_sequences=True)
+    layer = keras.layers.RNN(
+        decoder.cells if len(decoder.cells) > 1 else decoder.cells[0], return_sequences=True
+    )
     states = tf.split(decoder.to_states(z), decoder._sizes, axis=-1)
-    nested = states if len(decoder.cells) == 1 else [states[: len(states) // 2], states[len(states) // 2 :]]
+    nested = (
+        states
+        if len(decoder.cells) == 1
+        else [states[: len(states) // 2], states[len(states) // 2 :]]
+    )
     return decoder.to_output(layer(heard, initial_state=nested))
 
 
@@ -172,9 +211,19 @@ def test_teacher_forcing_draws_between_true_and_own_values():
     keras.utils.set_random_seed(5)
     model = VRAE(**SMALL, teacher_forcing=0.5)
     data, noise = batch(model, masked=False), np.zeros((4, 2), np.float32)
-    terms = lambda seed, training=True: float(model.loss_terms(data, noise=noise, seed=seed, training=training).log_px)  # noqa: E731
+
+    def terms(seed, training=True):
+        found = model.loss_terms(data, noise=noise, seed=seed, training=training)
+        return float(found.log_px)
+
     assert terms(1) == terms(1) != terms(2)
-    own = -0.5 * ((data["sequences"] - model.decode(model.encode(**data).mean(), 5)) ** 2).numpy().sum((1, 2)).mean()
+    own = (
+        -0.5
+        * ((data["sequences"] - model.decode(model.encode(**data).mean(), 5)) ** 2)
+        .numpy()
+        .sum((1, 2))
+        .mean()
+    )
     model.teacher_forcing.assign(0.0)
     np.testing.assert_allclose(terms(1), own - 7.5 * np.log(2 * np.pi), **FLOAT32)
     model.teacher_forcing.assign(1.0)
@@ -189,7 +238,9 @@ def test_free_bits_cost_nothing_and_have_no_gradient():
         terms = model.loss_terms(data, seed=0)
     weights = [v.value for v in model.encoder.trainable_variables]
     assert terms.kl_paid == 100.0 and terms.kl < 50.0
-    gradients = tape.gradient(terms.kl_paid, weights, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+    gradients = tape.gradient(
+        terms.kl_paid, weights, unconnected_gradients=tf.UnconnectedGradients.ZERO
+    )
     assert max(np.abs(g).max() for g in gradients) == 0
     model.kl_weight.assign(0.25)
     np.testing.assert_allclose(model.objective(terms), -(terms.log_px - 25.0), **FLOAT32)
@@ -208,7 +259,9 @@ def test_a_segments_steps_start_from_its_own_code():
         heard = tf.concat([z, code], -1)
         layer = keras.layers.RNN(decoder.cells[0], return_sequences=True)
         first = tf.split(decoder.to_states(heard), decoder._sizes, axis=-1)
-        written.append(decoder.to_output(layer(tf.repeat(heard[:, None], 2, axis=1), initial_state=first)))
+        written.append(
+            decoder.to_output(layer(tf.repeat(heard[:, None], 2, axis=1), initial_state=first))
+        )
     np.testing.assert_allclose(model.decode(z, 5), tf.concat(written, 1)[:, :5], **SAME_FLOAT32)
 
 
@@ -218,12 +271,16 @@ def test_the_condition_is_heard_by_encoder_and_decoder():
     other = data | {"condition": -data["condition"]}
     assert np.abs(model.encode(**data).mean() - model.encode(**other).mean()).min() > 0
     z = np.zeros((4, 2), np.float32)
-    assert np.abs(model.decode(z, 3, data["condition"]) - model.decode(z, 3, other["condition"])).max() > 0
+    assert (
+        np.abs(model.decode(z, 3, data["condition"]) - model.decode(z, 3, other["condition"])).max()
+        > 0
+    )
 
 
 def test_the_use_of_the_code_is_that_of_known_posteriors():
     class Known:
-        """q(z | x) = N((x, 0), diag(0.5, 1)): with x ~ N(0, 3/4) the first dimension's marginal is N(0, 1)."""
+        """q(z | x) = N((x, 0), diag(0.5, 1)): with x ~ N(0, 3/4) the first dimension's marginal is
+        N(0, 1)."""
 
         def encode(self, x, mask, condition):
             mean = tf.stack([x, tf.zeros_like(x)], -1)
@@ -233,7 +290,9 @@ def test_the_use_of_the_code_is_that_of_known_posteriors():
     found = latent_usage(Known(), x)
     information = np.log(2.0)  # 1/2 log(1 / 0.25)
     assert found["active_units"] == 1
-    np.testing.assert_allclose(found["kl"], 0.5 * (0.25 + x.var() + x.mean() ** 2 - 1) + information, rtol=1e-3)
+    np.testing.assert_allclose(
+        found["kl"], 0.5 * (0.25 + x.var() + x.mean() ** 2 - 1) + information, rtol=1e-3
+    )
     assert abs(found["mutual_information"] - information) < STANDARD_ERRORS * 0.75 / 3000**0.5
 
 
@@ -247,22 +306,40 @@ def test_the_use_of_the_code_is_that_of_known_posteriors():
         (lambda m: VRAE(3, teacher_forcing=2), "teacher_forcing: expected 0 to 1"),
         (lambda m: VRAE(3, free_bits=-1), "free_bits: expected at least 0"),
         (lambda m: VRAE(3, segment_steps=0), "segment_steps: expected None or at least 1"),
-        (lambda m: m.encode(np.zeros((2, 4))), r"sequences: expected \[B, T, 3\], got the shape \(2, 4\)"),
+        (
+            lambda m: m.encode(np.zeros((2, 4))),
+            r"sequences: expected \[B, T, 3\], got the shape \(2, 4\)",
+        ),
         (lambda m: m.encode(np.full((2, 4, 3), np.nan)), "sequences: NaN or infinity in a step"),
-        (lambda m: m.encode(np.zeros((2, 4, 3)), np.ones((2, 3))), r"mask: expected the shape \(2, 4\), got \(2, 3\)"),
+        (
+            lambda m: m.encode(np.zeros((2, 4, 3)), np.ones((2, 3))),
+            r"mask: expected the shape \(2, 4\), got \(2, 3\)",
+        ),
         (lambda m: m.encode(np.zeros((1, 3, 3)), [[1, 0, 1]]), "mask: expected 1 for the steps"),
         (lambda m: m.encode(np.zeros((1, 3, 3)), [[0, 0, 0]]), "mask: expected 1 for the steps"),
-        (lambda m: m.encode(np.zeros((1, 3, 3)), None, np.zeros((1, 2))), r"condition: expected \[B, 0\]"),
+        (
+            lambda m: m.encode(np.zeros((1, 3, 3)), None, np.zeros((1, 2))),
+            r"condition: expected \[B, 0\]",
+        ),
         (
             lambda m: VRAE(**SMALL, condition_size=2).encode(np.zeros((1, 3, 3))),
             "condition: expected vectors .* got none",
         ),
-        (lambda m: VRAE(**SMALL, likelihood="bernoulli").encode(np.full((1, 3, 3), 2.0)), "values from 2 to 2"),
-        (lambda m: VRAE(**SMALL, likelihood="categorical").encode([[0, 3]]), "tokens from 0 to 3, expected 0 to 2"),
+        (
+            lambda m: VRAE(**SMALL, likelihood="bernoulli").encode(np.full((1, 3, 3), 2.0)),
+            "values from 2 to 2",
+        ),
+        (
+            lambda m: VRAE(**SMALL, likelihood="categorical").encode([[0, 3]]),
+            "tokens from 0 to 3, expected 0 to 2",
+        ),
         (lambda m: m.decode(np.zeros((2, 3)), 4), r"z: expected codes \[B, 2\]"),
         (lambda m: m.decode(np.zeros((2, 2)), 0), "num_steps: expected an integer of at least 1"),
         (lambda m: m.generate(0, 4), "n: expected an integer of at least 1"),
-        (lambda m: m.interpolate(np.zeros((3, 3)), np.zeros((3, 3)), 1, 4), "n: expected an integer of at least 2"),
+        (
+            lambda m: m.interpolate(np.zeros((3, 3)), np.zeros((3, 3)), 1, 4),
+            "n: expected an integer of at least 2",
+        ),
     ],
 )
 def test_what_is_refused(model, call, message):

@@ -28,7 +28,11 @@ def test_padding_and_its_mask():
     assert (series.sequences[series.mask == 0] == 0).all()
     np.testing.assert_allclose(series.sequences[1, :2], parts()[1], rtol=1e-6)
     train, test = series.split(0.3, seed=0)
-    assert len(train.sequences) == 2 and len(test.labels) == 1 and not set(train.labels) & set(test.labels)
+    assert (
+        len(train.sequences) == 2
+        and len(test.labels) == 1
+        and not set(train.labels) & set(test.labels)
+    )
     with pytest.raises(ValueError, match="one cannot be split"):
         test.split(0.5, seed=0)
 
@@ -55,7 +59,10 @@ def test_a_csv_with_sequences_and_labels_and_one_without(tmp_path):
     np.testing.assert_array_equal(series.sequences, [[[1, 2], [5, 6]], [[3, 4], [0, 0]]])
     assert series.labels.tolist() == [5, 6] and series.mask.tolist() == [[1, 1], [1, 0]]
     (tmp_path / "b.csv").write_text("x\n1\n2\n3\n")
-    assert read_csv(tmp_path / "b.csv").sequences.shape == (1, 3, 1) and read_csv(tmp_path / "b.csv").labels is None
+    assert (
+        read_csv(tmp_path / "b.csv").sequences.shape == (1, 3, 1)
+        and read_csv(tmp_path / "b.csv").labels is None
+    )
 
 
 @pytest.mark.parametrize(
@@ -76,16 +83,24 @@ def test_csvs_that_are_refused(tmp_path, text, message):
 
 def test_npz_files(tmp_path):
     whole = pad(parts(), np.arange(3.0))
-    np.savez(tmp_path / "a.npz", sequences=np.where(whole.mask[..., None] > 0, whole.sequences, np.nan), mask=whole.mask,
-             labels=whole.labels)  # fmt: skip
+    np.savez(
+        tmp_path / "a.npz",
+        sequences=np.where(whole.mask[..., None] > 0, whole.sequences, np.nan),
+        mask=whole.mask,
+        labels=whole.labels,
+    )
     for a, b in zip(read_npz(tmp_path / "a.npz"), whole, strict=True):
         np.testing.assert_array_equal(a, b)
     np.savez(tmp_path / "b.npz", other=np.zeros(3))
     np.savez(tmp_path / "c.npz", sequences=np.zeros((2, 3)))
     np.savez(tmp_path / "d.npz", sequences=np.full((2, 3, 1), np.nan))
     (tmp_path / "e.npz").write_bytes(b"PK cut")
-    for name, message in (("b", "no array `sequences`"), ("c", "expected .N, T, features."), ("d", "number 0 holds NaN"),
-                          ("e", "not a readable .npz file")):  # fmt: skip
+    for name, message in (
+        ("b", "no array `sequences`"),
+        ("c", "expected .N, T, features."),
+        ("d", "number 0 holds NaN"),
+        ("e", "not a readable .npz file"),
+    ):
         with pytest.raises(ValueError, match=message):
             read_npz(tmp_path / f"{name}.npz")
     with pytest.raises(FileNotFoundError, match="no such file"):
@@ -124,11 +139,16 @@ def test_texts_become_tokens_with_an_end_and_go_back(split):
     series = tokenised(texts, layer)
     lengths = [len(t) if split == "character" else len(t.split()) for t in texts]
     assert (
-        series.mask.sum(axis=1).tolist() == [n + 1 for n in lengths] and series.sequences.shape[1] == max(lengths) + 1
+        series.mask.sum(axis=1).tolist() == [n + 1 for n in lengths]
+        and series.sequences.shape[1] == max(lengths) + 1
     )
-    assert (series.sequences[series.mask == 0] == 0).all() and series.sequences.max() < layer.vocabulary_size()
+    assert (
+        series.sequences[series.mask == 0] == 0
+    ).all() and series.sequences.max() < layer.vocabulary_size()
     assert [int(row[n]) for row, n in zip(series.sequences, lengths, strict=True)] == [0, 0, 0]
-    assert detokenised(series.sequences, layer) == (texts if split == "character" else ["to be or not", "be", "to do"])
+    assert detokenised(series.sequences, layer) == (
+        texts if split == "character" else ["to be or not", "be", "to do"]
+    )
     assert tokenised(["zzz"], layer).sequences[0, 0] == 1  # not known
 
 

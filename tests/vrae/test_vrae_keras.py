@@ -1,4 +1,5 @@
-"""`VRAE` as any Keras model: data, precision, compilers, files, and encoders and decoders of a user's."""
+"""`VRAE` as any Keras model: data, precision, compilers, files, and encoders and decoders of a
+user's."""
 
 import copy
 import warnings
@@ -47,7 +48,9 @@ def tokens():
 @pytest.fixture
 def no_noise(monkeypatch):
     """Codes are their means: XLA draws other numbers than a plain graph."""
-    monkeypatch.setattr("vrae.model.normal", lambda shape, seed, dtype=tf.float32: tf.zeros(shape, dtype))
+    monkeypatch.setattr(
+        "vrae.model.normal", lambda shape, seed, dtype=tf.float32: tf.zeros(shape, dtype)
+    )
 
 
 def dataset(*arrays):
@@ -71,9 +74,16 @@ def test_ragged_tensors_are_evaluated_and_predicted(model):
     lengths = MASK.sum(1).astype(int)
     ragged = tf.RaggedTensor.from_row_lengths(X[MASK > 0], lengths)
     found = model.predict(ragged, batch_size=6, verbose=0)
-    assert model.predict(ragged, batch_size=2, verbose=0).shape == (6, None, 3)  # batches of other lengths
+    assert model.predict(ragged, batch_size=2, verbose=0).shape == (
+        6,
+        None,
+        3,
+    )  # batches of other lengths
     np.testing.assert_allclose(found, model.reconstruct(X, MASK), **SAME_FLOAT32)
-    kl = [model.evaluate(data, batch_size=6, verbose=0, return_dict=True)["kl"] for data in (ragged, BATCH)]
+    kl = [
+        model.evaluate(data, batch_size=6, verbose=0, return_dict=True)["kl"]
+        for data in (ragged, BATCH)
+    ]
     np.testing.assert_allclose(*kl, **SAME_FLOAT32)
 
 
@@ -82,7 +92,9 @@ def test_an_array_of_tokens_twice_is_an_auto_encoders_target(tokens):
     plain.compile("sgd")
     x = LABELS["sequences"]
     assert np.isfinite(plain.evaluate(x, x, verbose=0)).all()
-    with pytest.raises(ValueError, match=r"mask: expected 1 for the steps .* got another in sequence 0"):
+    with pytest.raises(
+        ValueError, match=r"mask: expected 1 for the steps .* got another in sequence 0"
+    ):
         plain.evaluate(x, x.copy(), verbose=0)
 
 
@@ -90,12 +102,18 @@ def test_a_weight_of_0_leaves_a_sequence_out_and_a_weight_of_2_counts_it_twice(m
     noise = RNG.standard_normal((6, 2)).astype(np.float32)
     weighted = BATCH | {"sample_weight": np.array([1, 0, 2, 0, 1, 0], np.float32)}
     chosen = [0, 2, 2, 4]
-    expected = model.loss_terms({n: v[chosen] for n, v in BATCH.items()}, noise=noise[chosen], training=False)
+    expected = model.loss_terms(
+        {n: v[chosen] for n, v in BATCH.items()}, noise=noise[chosen], training=False
+    )
     found = model.loss_terms(weighted, noise=noise, training=False)
     for name in found._fields:
-        np.testing.assert_allclose(getattr(found, name), getattr(expected, name), **SAME_FLOAT32, err_msg=name)
+        np.testing.assert_allclose(
+            getattr(found, name), getattr(expected, name), **SAME_FLOAT32, err_msg=name
+        )
     assert model.count(weighted) == 4.0 and model.count(BATCH) == 6.0
-    one = model.evaluate(X, MASK, sample_weight=weighted["sample_weight"], batch_size=2, verbose=0, return_dict=True)
+    one = model.evaluate(
+        X, MASK, sample_weight=weighted["sample_weight"], batch_size=2, verbose=0, return_dict=True
+    )
     np.testing.assert_allclose(one["kl"], expected.kl, **FLOAT32)
 
 
@@ -109,18 +127,42 @@ def values(change):
 @pytest.mark.parametrize(
     "batch, message",
     [
-        (values(lambda b: b["sequences"].__setitem__((4, 0, 1), np.nan)), "NaN or infinity in a step of sequence {}"),
-        (values(lambda b: b["mask"].__setitem__((4, 0), 0.5)), r"mask: expected 1 for the steps .* in sequence {}"),
-        (values(lambda b: b["mask"].__setitem__(4, [1, 0, 1, 0])), r"mask: expected 1 for the steps .* in sequence {}"),
-        (values(lambda b: b["mask"].__setitem__(4, 0)), r"mask: expected 1 for the steps .* in sequence {}"),
-        (values(lambda b: b.update(mask=MASK[:, :2])), r"mask: expected the shape \(\w+, 4\), got \(\w+, 2\)"),
-        (values(lambda b: b.update(sequences=X[..., :2])), r"sequences: expected \[B, T, 3\], got the shape"),
-        (values(lambda b: b.update(masks=MASK)), "masks: unknown in a batch, which may have sequences, mask, condition"),
+        (
+            values(lambda b: b["sequences"].__setitem__((4, 0, 1), np.nan)),
+            "NaN or infinity in a step of sequence {}",
+        ),
+        (
+            values(lambda b: b["mask"].__setitem__((4, 0), 0.5)),
+            r"mask: expected 1 for the steps .* in sequence {}",
+        ),
+        (
+            values(lambda b: b["mask"].__setitem__(4, [1, 0, 1, 0])),
+            r"mask: expected 1 for the steps .* in sequence {}",
+        ),
+        (
+            values(lambda b: b["mask"].__setitem__(4, 0)),
+            r"mask: expected 1 for the steps .* in sequence {}",
+        ),
+        (
+            values(lambda b: b.update(mask=MASK[:, :2])),
+            r"mask: expected the shape \(\w+, 4\), got \(\w+, 2\)",
+        ),
+        (
+            values(lambda b: b.update(sequences=X[..., :2])),
+            r"sequences: expected \[B, T, 3\], got the shape",
+        ),
+        (
+            values(lambda b: b.update(masks=MASK)),
+            "masks: unknown in a batch, which may have sequences, mask, condition",
+        ),
         (values(lambda b: b.pop("sequences")), "sequences: missing in a batch of mask"),
-        (values(lambda b: b.update(condition=MASK)), r"condition: expected \[B, 0\], got the shape \(\w+, 4\)"),
+        (
+            values(lambda b: b.update(condition=MASK)),
+            r"condition: expected \[B, 0\], got the shape \(\w+, 4\)",
+        ),
     ],
     ids=["nan", "half", "hole", "empty", "shape", "features", "key", "missing", "condition"],
-)  # fmt: skip
+)
 def test_fit_evaluate_and_predict_refuse_what_the_verbs_refuse(model, batch, message):
     for verb in (model.fit, model.evaluate, model.predict):
         with pytest.raises(ValueError, match=message.format("4")):
@@ -139,7 +181,10 @@ def test_fit_evaluate_and_predict_refuse_what_the_verbs_refuse(model, batch, mes
         (dict(condition=None), r"condition: expected vectors \[B, 2\], got none"),
         (dict(condition=np.full((6, 2), np.inf)), "condition: NaN or infinity in sequence 0"),
         (dict(condition=np.zeros((5, 2))), "condition: 5 vectors for 6 sequences"),
-        (dict(sequences=np.full((6, 4), 3)), "tokens from 0 to 3, expected 0 to 2|tokens from 3 to 3"),
+        (
+            dict(sequences=np.full((6, 4), 3)),
+            "tokens from 0 to 3, expected 0 to 2|tokens from 3 to 3",
+        ),
         (dict(sequences=np.full((6, 4), 0.5)), "expected whole numbers, tokens"),
         (dict(sequences=[["a"] * 4] * 6), "sequences: expected an array of numbers, got string"),
     ],
@@ -167,13 +212,22 @@ def test_tokens_and_conditions_that_are_refused(tokens, change, message):
         (lambda m: m.decode([[0.0, 0.0], [0.0]], 3), "z: expected an array of numbers, got list"),
         (lambda m: m.decode(NOISE, 2.5), "num_steps: expected an integer of at least 1, got 2.5"),
         (lambda m: m.generate(None, 2), "n: expected an integer of at least 1, got None"),
-        (lambda m: m.interpolate("a", X[0], 2, 2), "first: expected an array of numbers, got string"),
-        (lambda m: m.encode(X[:0]), r"sequences: expected \[B, T, 3\], at least one of each, got the shape \(0, 4, 3\)"),
+        (
+            lambda m: m.interpolate("a", X[0], 2, 2),
+            "first: expected an array of numbers, got string",
+        ),
+        (
+            lambda m: m.encode(X[:0]),
+            r"sequences: expected \[B, T, 3\], at least one of each, got the shape \(0, 4, 3\)",
+        ),
         (lambda m: m.encode(X, "mask"), "mask: expected an array of numbers, got string"),
         (lambda m: m.predict((X, MASK, MASK), verbose=0), "x: expected sequences, or a pair"),
-        (lambda m: m.compile("sgd", loss="mse"), r"loss: expected none. VRAE is trained on its own objective, -\(log_px"),
+        (
+            lambda m: m.compile("sgd", loss="mse"),
+            r"loss: expected none. VRAE is trained on its own objective, -\(log_px",
+        ),
     ],
-)  # fmt: skip
+)
 def test_arguments_of_a_wrong_kind_are_named(model, call, message):
     with pytest.raises(ValueError, match=message):
         call(model)
@@ -185,17 +239,35 @@ def test_arguments_of_a_wrong_kind_are_named(model, call, message):
 @pytest.mark.slow  # tests/test_every_model.py has it for every model
 def test_float64_reaches_weights_outputs_and_losses():
     keras.config.set_floatx("float64")
-    keras.config.set_dtype_policy("float64")  # Keras keeps the policy that an earlier model was made under
+    keras.config.set_dtype_policy(
+        "float64"
+    )  # Keras keeps the policy that an earlier model was made under
     try:
-        model = make(decoder="autoregressive", segment_steps=2, rnn="lstm", bidirectional=True, attention=True)
+        model = make(
+            decoder="autoregressive",
+            segment_steps=2,
+            rnn="lstm",
+            bidirectional=True,
+            attention=True,
+        )
     finally:
         keras.config.set_floatx("float32")
         keras.config.set_dtype_policy("float32")
     assert {v.dtype for v in model.weights} == {"float64"}
     q, terms = model.encode(X, MASK), model.loss_terms(BATCH, seed=1)
-    made = [q.mean(), q.stddev(), *terms, model.objective(terms), model.generate(2, 3), model(BATCH)]
+    made = [
+        q.mean(),
+        q.stddev(),
+        *terms,
+        model.objective(terms),
+        model.generate(2, 3),
+        model(BATCH),
+    ]
     assert {value.dtype for value in made} == {tf.float64}
-    assert make(dtype="float64", likelihood="bernoulli").loss_terms((X > 0) * 1.0).log_px.dtype == tf.float64
+    assert (
+        make(dtype="float64", likelihood="bernoulli").loss_terms((X > 0) * 1.0).log_px.dtype
+        == tf.float64
+    )
     model.compile("sgd")
     assert np.isfinite(model.fit(BATCH, verbose=0).history["loss"]).all()
 
@@ -205,12 +277,19 @@ def test_float64_reaches_weights_outputs_and_losses():
 def test_the_same_steps_under_mixed_policies_move_the_weights_alike(decoder, no_noise):
     moved = {}
     for policy in ("float32", "mixed_bfloat16", "mixed_float16"):
-        model = make(dtype=policy, decoder=decoder, rnn="lstm", segment_steps=2 if decoder == "latent" else None)
+        model = make(
+            dtype=policy,
+            decoder=decoder,
+            rnn="lstm",
+            segment_steps=2 if decoder == "latent" else None,
+        )
         before = np.concatenate([v.numpy().ravel() for v in model.trainable_variables])
         assert model(X).dtype == tf.float32  # before any verb
         model.compile(keras.optimizers.SGD(0.01))
         model.fit(BATCH, batch_size=3, epochs=2, shuffle=False, verbose=0)
-        moved[policy] = np.concatenate([v.numpy().ravel() for v in model.trainable_variables]) - before
+        moved[policy] = (
+            np.concatenate([v.numpy().ravel() for v in model.trainable_variables]) - before
+        )
     for policy, found in moved.items():
         np.testing.assert_allclose(found, moved["float32"], **MIXED, err_msg=policy)
     assert np.abs(moved["float32"]).max() > 0.02
@@ -218,7 +297,11 @@ def test_the_same_steps_under_mixed_policies_move_the_weights_alike(decoder, no_
 
 @pytest.mark.slow  # tests/test_every_model.py has it for every model
 @pytest.mark.parametrize(
-    "options", [dict(decoder="autoregressive", rnn="lstm", bidirectional=True), dict(segment_steps=2, attention=True)]
+    "options",
+    [
+        dict(decoder="autoregressive", rnn="lstm", bidirectional=True),
+        dict(segment_steps=2, attention=True),
+    ],
 )
 def test_xla_and_eager_execution_train_alike(options, no_noise):
     results = []
@@ -226,7 +309,9 @@ def test_xla_and_eager_execution_train_alike(options, no_noise):
         model = make(**options)
         model.compile(keras.optimizers.SGD(0.01), **how)
         history = model.fit(BATCH, batch_size=3, shuffle=False, verbose=0).history
-        results.append([history["loss"][0], model.evaluate(BATCH, verbose=0)[0], *model.get_weights()])
+        results.append(
+            [history["loss"][0], model.evaluate(BATCH, verbose=0)[0], *model.get_weights()]
+        )
         results[-1].append(model.predict(BATCH, verbose=0))
     for other in results[1:]:
         for found, expected in zip(other, results[0], strict=True):
@@ -240,19 +325,28 @@ def test_verbs_in_a_users_function_with_unknown_sizes(model, tokens):
     @tf.function(input_signature=spec, autograph=False)
     def verbs(x, mask):
         code = model.encode(x, mask).mean()
-        return code, model.decode(code, 3), model.reconstruct(x, mask), model.objective(model.loss_terms(x, seed=1))
+        return (
+            code,
+            model.decode(code, 3),
+            model.reconstruct(x, mask),
+            model.objective(model.loss_terms(x, seed=1)),
+        )
 
     for count in (2, 5):
         code, decoded, made, loss = verbs(X[:count], MASK[:count])
         np.testing.assert_allclose(made, model.reconstruct(X[:count], MASK[:count]), **SAME_FLOAT32)
         np.testing.assert_allclose(decoded, model.decode(code, 3), **SAME_FLOAT32)
-        np.testing.assert_allclose(loss, model.objective(model.loss_terms(X[:count], seed=1)), **SAME_FLOAT32)
+        np.testing.assert_allclose(
+            loss, model.objective(model.loss_terms(X[:count], seed=1)), **SAME_FLOAT32
+        )
 
 
 @pytest.mark.slow  # tests/test_every_model.py has it for every model
 def test_ten_models_in_a_process_warn_of_no_retracing(caplog):
     for seed in range(10):
-        made = VRAE(3, z_size=1, rnn="gru", rnn_size=1, decoder="latent", bidirectional=False, seed=seed)
+        made = VRAE(
+            3, z_size=1, rnn="gru", rnn_size=1, decoder="latent", bidirectional=False, seed=seed
+        )
         made.decode(np.zeros((1, 1), np.float32), 2)
     assert "retracing" not in caplog.text
 
@@ -265,7 +359,9 @@ def test_an_exported_model_computes_the_same(model, tokens, tmp_path):
     loaded = tf.saved_model.load(str(tmp_path / "floats"))
     for count in (2, 6):
         found = loaded.serve({name: value[:count] for name, value in BATCH.items()})
-        np.testing.assert_allclose(found, model.reconstruct(X[:count], MASK[:count]), **SAME_FLOAT32)
+        np.testing.assert_allclose(
+            found, model.reconstruct(X[:count], MASK[:count]), **SAME_FLOAT32
+        )
     tokens.export(tmp_path / "tokens", verbose=False)
     loaded = tf.saved_model.load(str(tmp_path / "tokens"))
     batch = LABELS | {"sequences": LABELS["sequences"].astype(np.int32)}
@@ -276,7 +372,12 @@ def test_weights_and_copies(model, tmp_path):
     model.save_weights(tmp_path / "a.h5")
     other = make(seed=1)
     other.load_weights(tmp_path / "a.h5")
-    copies = [other, copy.deepcopy(model), VRAE.from_config(model.get_config()), keras.models.clone_model(model)]
+    copies = [
+        other,
+        copy.deepcopy(model),
+        VRAE.from_config(model.get_config()),
+        keras.models.clone_model(model),
+    ]
     for each in copies[2:]:  # of the configuration alone
         each.set_weights(model.get_weights())
     for each in copies:
@@ -297,7 +398,10 @@ class MeanEncoder(keras.layers.Layer):
 
     def __init__(self, z_size, **options):
         super().__init__(**options)
-        self.z_size, self.both = z_size, keras.layers.Dense(2 * z_size, kernel_regularizer=keras.regularizers.L2(0.5))
+        self.z_size, self.both = (
+            z_size,
+            keras.layers.Dense(2 * z_size, kernel_regularizer=keras.regularizers.L2(0.5)),
+        )
         self.drop = keras.layers.Dropout(0.5)
 
     def build(self, shape):
@@ -327,7 +431,9 @@ class LineDecoder(keras.layers.Layer):
 
     def call(self, context, steps):
         start, slope = tf.split(self.both(context)[:, None], 2, axis=-1)
-        return start + slope * tf.range(tf.cast(steps, start.dtype), dtype=start.dtype)[None, :, None]
+        return (
+            start + slope * tf.range(tf.cast(steps, start.dtype), dtype=start.dtype)[None, :, None]
+        )
 
     def get_config(self):
         return super().get_config() | {"size": self.size}
@@ -344,12 +450,19 @@ def fixed_decoder(steps=4, size=3):
     return keras.Sequential([keras.layers.Dense(steps * size), keras.layers.Reshape((steps, size))])
 
 
-@pytest.mark.parametrize("parts", [lambda: dict(encoder=MeanEncoder(2), decoder=LineDecoder(3)),
-                                   lambda: dict(encoder=functional_encoder(), decoder=fixed_decoder())])  # fmt: skip
+@pytest.mark.parametrize(
+    "parts",
+    [
+        lambda: dict(encoder=MeanEncoder(2), decoder=LineDecoder(3)),
+        lambda: dict(encoder=functional_encoder(), decoder=fixed_decoder()),
+    ],
+)
 def test_any_layers_of_the_contract_are_trained_saved_and_loaded(parts, tmp_path):
     model = make(**parts())
     model.compile(keras.optimizers.SGD(0.01))
-    before = [v.numpy() for v in model.encoder.trainable_variables + model.decoder.trainable_variables]
+    before = [
+        v.numpy() for v in model.encoder.trainable_variables + model.decoder.trainable_variables
+    ]
     assert np.isfinite(model.fit(BATCH, epochs=2, batch_size=3, verbose=0).history["loss"]).all()
     after = model.encoder.trainable_variables + model.decoder.trainable_variables
     assert all(np.abs(a - b).max() > 0 for a, b in zip(before, after, strict=True))
@@ -380,11 +493,20 @@ class Broken(keras.layers.Layer):
     "parts, message",
     [
         (dict(encoder=5), "encoder: expected a Keras layer or model, got int"),
-        (dict(encoder=keras.layers.Dense(2)), "encoder: expected the call .* Dense has no argument `mask`"),
-        (dict(encoder=MeanEncoder(3)), r"mean and logvar, \[B, 2\] each, for B = 2 got \[\(2, 3\), \(2, 3\)\]"),
+        (
+            dict(encoder=keras.layers.Dense(2)),
+            "encoder: expected the call .* Dense has no argument `mask`",
+        ),
+        (
+            dict(encoder=MeanEncoder(3)),
+            r"mean and logvar, \[B, 2\] each, for B = 2 got \[\(2, 3\), \(2, 3\)\]",
+        ),
         (dict(encoder=keras.layers.GRU(2)), r"encoder: expected .*, for B = 2 got \(2, 2\)"),
         (dict(encoder=Broken()), "encoder: .* a call with zeros ended in KeyError"),
-        (dict(decoder=5), "decoder: expected one of autoregressive, latent, or a Keras layer, got 5"),
+        (
+            dict(decoder=5),
+            "decoder: expected one of autoregressive, latent, or a Keras layer, got 5",
+        ),
         (dict(decoder=LineDecoder(4)), r"decoder: .* for B = 2 and 3 steps got \(2, 3, 4\)"),
         (dict(decoder=keras.layers.Dense(3)), r"decoder: .* got \(2, 3\)"),
         (
@@ -402,8 +524,12 @@ def test_a_decoder_of_a_fixed_number_of_steps_writes_no_more():
     model = make(decoder=fixed_decoder(3))
     model.compile("sgd")
     message = "decoder: writes 3 steps, expected 4: it has no argument `steps`"
-    for call in (lambda: model.decode(NOISE, 4), lambda: model.encode(X), lambda: model.fit(X, verbose=0),
-                 lambda: model.fit(dataset(X), verbose=0)):  # fmt: skip
+    for call in (
+        lambda: model.decode(NOISE, 4),
+        lambda: model.encode(X),
+        lambda: model.fit(X, verbose=0),
+        lambda: model.fit(dataset(X), verbose=0),
+    ):
         with pytest.raises(ValueError, match=message):
             call()
     assert model.reconstruct(X[:, :2]).shape == (6, 2, 3)

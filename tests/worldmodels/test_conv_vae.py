@@ -11,9 +11,14 @@ from worldmodels import MDNRNN, ConvVAE, Latents
 from worldmodels.networks import decoded_sizes, fitting_kernels
 
 SMALL = dict(
-    z_size=3, image_shape=(14, 14, 2), filters=(3, 4), kernel_sizes=(4, 4), decoder_filters=(4,),
-    decoder_kernel_sizes=(5, 6), dense_units=8,
-)  # fmt: skip
+    z_size=3,
+    image_shape=(14, 14, 2),
+    filters=(3, 4),
+    kernel_sizes=(4, 4),
+    decoder_filters=(4,),
+    decoder_kernel_sizes=(5, 6),
+    dense_units=8,
+)
 
 
 def frames(count=5, seed=0):
@@ -47,11 +52,15 @@ def test_samples_are_decoded_normal_numbers_and_depend_on_the_seed(model):
 def test_the_kl_is_tfps_and_the_floor_holds_for_each_frame(model):
     x = frames()
     q = model.encode(x)
-    kl = tfp.distributions.kl_divergence(q, tfp.distributions.MultivariateNormalDiag(tf.zeros([5, 3]), tf.ones([5, 3])))
+    kl = tfp.distributions.kl_divergence(
+        q, tfp.distributions.MultivariateNormalDiag(tf.zeros([5, 3]), tf.ones([5, 3]))
+    )
     floored = ConvVAE(**SMALL | dict(kl_tolerance=float(np.median(kl)) / 3))
     floored.set_weights(model.get_weights())
     assert (kl < np.median(kl)).numpy().any() and (kl > np.median(kl)).numpy().any()
-    np.testing.assert_allclose(floored.loss_terms(x).kl, np.maximum(kl, np.median(kl)).mean(), **FLOAT32)
+    np.testing.assert_allclose(
+        floored.loss_terms(x).kl, np.maximum(kl, np.median(kl)).mean(), **FLOAT32
+    )
     course = ConvVAE(**SMALL, architecture="course")
     course.set_weights(model.get_weights())
     np.testing.assert_allclose(course.loss_terms(x).kl, kl.numpy().mean() / 3, **FLOAT32)
@@ -62,8 +71,12 @@ def test_the_course_loss_is_ten_times_a_pixels_mean_squared_error_and_ours_their
     error = (x / 255.0 - model.reconstruct(x).numpy()) ** 2
     course = ConvVAE(**SMALL, architecture="course")
     course.set_weights(model.get_weights())
-    np.testing.assert_allclose(model.loss_terms(x, noise).reconstruction, error.sum() / 5, **FLOAT32)
-    np.testing.assert_allclose(course.loss_terms(x, noise).reconstruction, 10 * error.mean(), **FLOAT32)
+    np.testing.assert_allclose(
+        model.loss_terms(x, noise).reconstruction, error.sum() / 5, **FLOAT32
+    )
+    np.testing.assert_allclose(
+        course.loss_terms(x, noise).reconstruction, 10 * error.mean(), **FLOAT32
+    )
 
 
 @pytest.mark.parametrize("architecture", ("worldmodels", "course"))
@@ -72,7 +85,12 @@ def test_it_trains_by_fit_and_saves(architecture, tmp_path):
     model, x = ConvVAE(**SMALL, architecture=architecture), frames(12)
     model.compile(optimizer=model.optimizer_of_architecture())
     history = model.fit(x, epochs=3, batch_size=5, verbose=0).history
-    assert history["loss"][-1] < history["loss"][0] and set(history) == {"loss", "reconstruction", "kl", "total"}
+    assert history["loss"][-1] < history["loss"][0] and set(history) == {
+        "loss",
+        "reconstruction",
+        "kl",
+        "total",
+    }
     np.testing.assert_allclose(history["loss"], history["total"], rtol=1e-6)
     model.save(tmp_path / "vae.keras")
     again = keras.models.load_model(tmp_path / "vae.keras")
@@ -82,7 +100,10 @@ def test_it_trains_by_fit_and_saves(architecture, tmp_path):
 
 def test_mixed_precision_keeps_codes_and_losses_in_float32():
     model = ConvVAE(**SMALL, dtype="mixed_bfloat16")
-    assert model.encode(frames()).mean().dtype == tf.float32 and model.loss_terms(frames()).total.dtype == tf.float32
+    assert (
+        model.encode(frames()).mean().dtype == tf.float32
+        and model.loss_terms(frames()).total.dtype == tf.float32
+    )
 
 
 # --- sizes ---
@@ -94,8 +115,12 @@ def test_the_kernels_that_an_error_recommends_fit(size):
 
 
 def test_another_frame_size_gets_the_kernels_that_the_error_recommends():
-    options = dict(image_shape=(96, 96, 1), filters=(4, 4, 4, 4), kernel_sizes=(4, 4, 4, 4), dense_units=6)
-    with pytest.raises(ValueError, match=r"decoder_kernel_sizes=\(3, 5, 5, 6, 6\).*give 4 decoder_filters"):
+    options = dict(
+        image_shape=(96, 96, 1), filters=(4, 4, 4, 4), kernel_sizes=(4, 4, 4, 4), dense_units=6
+    )
+    with pytest.raises(
+        ValueError, match=r"decoder_kernel_sizes=\(3, 5, 5, 6, 6\).*give 4 decoder_filters"
+    ):
         ConvVAE(**options)
     model = ConvVAE(**options, decoder_filters=(4, 4, 4, 4), decoder_kernel_sizes=(3, 5, 5, 6, 6))
     assert model.sample(1).shape == (1, 96, 96, 1)
@@ -104,7 +129,10 @@ def test_another_frame_size_gets_the_kernels_that_the_error_recommends():
 @pytest.mark.parametrize(
     "options, message",
     [
-        (dict(architecture="keras"), "architecture: expected one of worldmodels, course, got 'keras'"),
+        (
+            dict(architecture="keras"),
+            "architecture: expected one of worldmodels, course, got 'keras'",
+        ),
         (dict(z_size=0), "z_size: expected an integer of at least 1"),
         (dict(kl_tolerance=-1), "kl_tolerance: expected a number of at least 0"),
         (dict(image_shape=(64, 64)), r"image_shape: expected \(height, width, channels\)"),
@@ -136,7 +164,9 @@ def test_frames_that_are_refused(model, bad, message):
 
 
 def test_codes_and_counts_that_are_refused(model):
-    with pytest.raises(ValueError, match=r"z: expected floats of the shape \[..., 3\], got \(2, 4\)"):
+    with pytest.raises(
+        ValueError, match=r"z: expected floats of the shape \[..., 3\], got \(2, 4\)"
+    ):
         model.decode(np.zeros((2, 4)))
     with pytest.raises(ValueError, match="n: expected an integer of at least 1, got 0"):
         model.sample(0)
@@ -150,7 +180,9 @@ def test_codes_and_counts_that_are_refused(model):
 def test_no_frames_and_no_weights_make_the_loss_or_its_gradient_infinite(kind, scale):
     keras.utils.set_random_seed(0)
     model = ConvVAE(**SMALL)
-    x = {"zeros": np.zeros_like(frames()), "ones": np.full_like(frames(), 255), "noise": frames()}[kind]
+    x = {"zeros": np.zeros_like(frames()), "ones": np.full_like(frames(), 255), "noise": frames()}[
+        kind
+    ]
     for layer in ("enc_fc_mu", "enc_fc_log_var"):
         kernel = model.encoder.get_layer(layer).kernel
         kernel.assign(kernel * scale)
@@ -185,7 +217,9 @@ def test_the_loss_has_the_gradient_of_finite_differences():
             moved[i] = sign * step
             bias.assign(moved)
             values.append(float(model.loss_terms(x, noise).reconstruction))
-        np.testing.assert_allclose((values[0] - values[1]) / (2 * step), gradient[i], rtol=0.05, atol=5e-3)
+        np.testing.assert_allclose(
+            (values[0] - values[1]) / (2 * step), gradient[i], rtol=0.05, atol=5e-3
+        )
 
 
 # --- the course's methods ---
@@ -197,7 +231,9 @@ def test_train_is_fit_with_the_courses_early_stop(model):
     assert "val_loss" in history.history and len(history.history["loss"]) <= 40
     still = ConvVAE(**SMALL, architecture="course")
     still.compile(optimizer=keras.optimizers.SGD(0.0))
-    assert len(still.train(frames(10), epochs=40, verbose=0).history["loss"]) <= 12  # noise alone stops it
+    assert (
+        len(still.train(frames(10), epochs=40, verbose=0).history["loss"]) <= 12
+    )  # noise alone stops it
 
 
 def test_weights_go_through_files_of_any_h5_name_and_through_lists(model, tmp_path):
@@ -221,7 +257,12 @@ def test_weights_that_the_courses_keras_2_program_saved_are_read(tmp_path):
     hidden = Flatten()(hidden)
     mean, log_var = Dense(32)(hidden), Dense(32)(hidden)
     y = Reshape((1, 1, 1024))(Dense(1024)(Lambda(lambda pair: pair[0])([mean, log_var])))
-    for filters, size, activation in ((64, 5, "relu"), (64, 5, "relu"), (32, 6, "relu"), (3, 6, "sigmoid")):
+    for filters, size, activation in (
+        (64, 5, "relu"),
+        (64, 5, "relu"),
+        (32, 6, "relu"),
+        (3, 6, "sigmoid"),
+    ):
         y = Conv2DTranspose(filters, size, strides=2, activation=activation)(y)
     theirs, ours = tf_keras.Model(x, [y, mean, log_var]), ConvVAE(architecture="course")
     theirs.save_weights(tmp_path / "weights.h5")
@@ -247,7 +288,9 @@ def test_weight_files_that_are_refused(model, tmp_path):
     (tmp_path / "cut.h5").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "text.h5").write_text("no weights")
     ConvVAE(**SMALL | dict(z_size=5)).save_weights(tmp_path / "other.h5")
-    MDNRNN(z_size=2, action_size=1, rnn_size=2, num_mixtures=2).save_weights(tmp_path / "rnn.weights.h5")
+    MDNRNN(z_size=2, action_size=1, rnn_size=2, num_mixtures=2).save_weights(
+        tmp_path / "rnn.weights.h5"
+    )
     before = model.get_weights()
     for name in ("cut", "text", "other", "rnn.weights"):
         with pytest.raises(ValueError, match=rf"{name}\.h5: damaged, or weights of another model"):
@@ -264,9 +307,13 @@ def test_rnn_data_keeps_each_frames_action(model, width):
     assert data.inputs.shape == (3, 3, 3 + width) and data.outputs.shape == (3, 3, 3)
     np.testing.assert_array_equal(data.inputs[..., 3:], actions[:, :-1])
     np.testing.assert_array_equal(data.inputs[:, 1:, :3], data.outputs[:, :-1])
-    np.testing.assert_array_equal(model.generate_rnn_data(obs, actions, seed=0).outputs, data.outputs)
+    np.testing.assert_array_equal(
+        model.generate_rnn_data(obs, actions, seed=0).outputs, data.outputs
+    )
     if width == 1:  # the course's own shape
-        np.testing.assert_array_equal(model.generate_rnn_data(obs, actions[..., 0], seed=0).inputs, data.inputs)
+        np.testing.assert_array_equal(
+            model.generate_rnn_data(obs, actions[..., 0], seed=0).inputs, data.inputs
+        )
 
 
 def test_rnn_data_is_drawn_from_the_codes(model):
@@ -291,7 +338,11 @@ def test_episodes_of_different_lengths_stay_apart(model):
         ([frames(3)], [np.zeros(4)], r"episode 0 has 3 frames and actions of the shape \(4, 1\)"),
         ([frames(3)], [np.zeros((3, 2, 2))], r"actions of the shape \(3, 2, 2\)"),
         ([frames(1)], [np.zeros(1)], "episode 0 has one step"),
-        ([frames(3), frames(3)], [np.zeros((3, 1)), np.zeros((3, 2))], "actions of different widths"),
+        (
+            [frames(3), frames(3)],
+            [np.zeros((3, 1)), np.zeros((3, 2))],
+            "actions of different widths",
+        ),
     ],
 )
 def test_episodes_that_are_refused(model, obs, actions, message):

@@ -1,4 +1,5 @@
-"""The course text "CNN-VAE" line by line: each name of its two programs exists, and does what the text says."""
+"""The course text "CNN-VAE" line by line: each name of its two programs exists, and does what the
+text says."""
 
 import inspect
 
@@ -34,7 +35,9 @@ METHODS = {  # of the class: its arguments
     "save_weights": ["filepath"],
     "generate_rnn_data": ["obs_data", "action_data"],
 }
-TINY = dict(CONV_FILTERS=[2, 3, 3, 4], CONV_T_FILTERS=[3, 3, 2, 3], DENSE_SIZE=8, Z_DIM=5, BATCH_SIZE=4)
+TINY = dict(
+    CONV_FILTERS=[2, 3, 3, 4], CONV_T_FILTERS=[3, 3, 2, 3], DENSE_SIZE=8, Z_DIM=5, BATCH_SIZE=4
+)
 
 
 def frames(count, seed=0):
@@ -87,12 +90,17 @@ def test_the_models_and_what_they_give(tiny):
     assert pictures.shape == x.shape and 0.0 <= pictures.min() < 0.5 < pictures.max() <= 1.0
     np.testing.assert_allclose(pictures, tiny.model.decode(z), **SAME_FLOAT32)
     assert tiny.model.predict(x, verbose=0).shape == x.shape
-    bytes_, floats = (np.round(x * 255).astype(np.uint8), (np.round(x * 255) / 255).astype(np.float32))
+    bytes_, floats = (
+        np.round(x * 255).astype(np.uint8),
+        (np.round(x * 255) / 255).astype(np.float32),
+    )
     tiny.encoder._seeds = keras.random.SeedGenerator(1)
     first = tiny.encoder(bytes_)
     tiny.encoder._seeds = keras.random.SeedGenerator(1)
     np.testing.assert_allclose(first, tiny.encoder(floats), **SAME_FLOAT32)
-    with pytest.raises(ValueError, match=r"frames: expected floats in \[0, 1\], got values from 0 to 255"):
+    with pytest.raises(
+        ValueError, match=r"frames: expected floats in \[0, 1\], got values from 0 to 255"
+    ):
         tiny.encoder.predict(np.array([0.0, 255.0]).repeat(6144).reshape(1, 64, 64, 3))
 
 
@@ -100,12 +108,16 @@ def test_the_walk_from_frames_to_the_memory_model(tiny, tmp_path, monkeypatch, c
     monkeypatch.chdir(tmp_path)
     before = tiny.model.get_weights()
     tiny.train(frames(8), validation_split=0.25)
-    assert any(np.abs(a - b).max() > 0 for a, b in zip(before, tiny.model.get_weights(), strict=True))
+    assert any(
+        np.abs(a - b).max() > 0 for a, b in zip(before, tiny.model.get_weights(), strict=True)
+    )
     assert (tmp_path / "vae" / "weights.h5").is_file()
     tiny.save_weights("copy.h5")
     other = course.ConvVAE()
     other.set_weights("vae/weights.h5")
-    np.testing.assert_array_equal(other.model.reconstruct(frames(2)), tiny.model.reconstruct(frames(2)))
+    np.testing.assert_array_equal(
+        other.model.reconstruct(frames(2)), tiny.model.reconstruct(frames(2))
+    )
     actions = [np.arange(6.0), np.arange(6.0)]
     rnn_input, rnn_output = tiny.generate_rnn_data([frames(6, 1), frames(6, 2)], actions)
     assert rnn_input.shape == (2, 5, 5 + 1) and rnn_output.shape == (2, 5, 5)
@@ -124,7 +136,11 @@ def test_the_walk_from_frames_to_the_memory_model(tiny, tmp_path, monkeypatch, c
         ("CONV_T_STRIDES", [1, 2, 2, 2], "CONV_T_STRIDES: expected"),
         ("CONV_ACTIVATIONS", ["tanh"] * 4, "CONV_ACTIVATIONS: expected"),
         ("CONV_T_ACTIVATIONS", ["relu"] * 4, "CONV_T_ACTIVATIONS: expected .*sigmoid"),
-        ("CONV_T_FILTERS", [64, 64, 32, 1], "CONV_T_FILTERS: expected the last to be the channels, 3"),
+        (
+            "CONV_T_FILTERS",
+            [64, 64, 32, 1],
+            "CONV_T_FILTERS: expected the last to be the channels, 3",
+        ),
         ("Z_DIM", 0, "z_size: expected an integer"),
     ],
 )
@@ -137,12 +153,29 @@ def test_constants_that_cannot_be_kept_are_refused(monkeypatch, name, value, mes
 # --- the TensorFlow program ---
 
 ARGUMENTS = dict(
-    z_size=32, batch_size=1, learning_rate=0.0001, kl_tolerance=0.5, is_training=False, reuse=False, gpu_mode=False
+    z_size=32,
+    batch_size=1,
+    learning_rate=0.0001,
+    kl_tolerance=0.5,
+    is_training=False,
+    reuse=False,
+    gpu_mode=False,
 )
 TENSORS = ("mu", "logvar", "sigma", "epsilon", "z", "y", "r_loss", "kl_loss", "loss")
 TRAINING = ("optimizer", "lr", "global_step")
-LAYERS = ("enc_conv1", "enc_conv2", "enc_conv3", "enc_conv4", "enc_fc_mu", "enc_fc_log_var", "dec_fc", "dec_deconv1",
-          "dec_deconv2", "dec_deconv3", "dec_deconv4")  # fmt: skip
+LAYERS = (
+    "enc_conv1",
+    "enc_conv2",
+    "enc_conv3",
+    "enc_conv4",
+    "enc_fc_mu",
+    "enc_fc_log_var",
+    "dec_fc",
+    "dec_deconv1",
+    "dec_deconv2",
+    "dec_deconv3",
+    "dec_deconv4",
+)
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +191,10 @@ def test_arguments_and_their_defaults():
 
 def test_attributes(trained):
     for name in ARGUMENTS:
-        assert getattr(trained, name) == (ARGUMENTS | dict(z_size=3, batch_size=2, is_training=True))[name]
+        assert (
+            getattr(trained, name)
+            == (ARGUMENTS | dict(z_size=3, batch_size=2, is_training=True))[name]
+        )
     for name in TRAINING:
         assert getattr(trained, name) is not None
     assert "CPU" in trained.model.trainable_variables[0].value.device  # gpu_mode=False
@@ -171,14 +207,19 @@ def test_tensors_of_the_graph_are_values_for_frames(trained):
     np.testing.assert_allclose(values.sigma, np.exp(values.logvar / 2.0), **SAME_FLOAT32)
     np.testing.assert_allclose(values.z, values.mu + values.sigma * values.epsilon, **SAME_FLOAT32)
     np.testing.assert_allclose(values.y, trained.decode(values.z), **SAME_FLOAT32)
-    np.testing.assert_allclose(values.r_loss, np.square(x - values.y).sum((1, 2, 3)).mean(), **FLOAT32)
+    np.testing.assert_allclose(
+        values.r_loss, np.square(x - values.y).sum((1, 2, 3)).mean(), **FLOAT32
+    )
     kl = -0.5 * np.sum(1 + values.logvar - np.square(values.mu) - np.exp(values.logvar), 1)
     np.testing.assert_allclose(values.kl_loss, np.maximum(kl, 0.5 * 3).mean(), **FLOAT32)
     np.testing.assert_allclose(values.loss, values.r_loss + values.kl_loss, **FLOAT32)
     mu, logvar = trained.encode_mu_logvar(x)
     np.testing.assert_allclose(mu, values.mu, **SAME_FLOAT32)
     np.testing.assert_allclose(logvar, values.logvar, **SAME_FLOAT32)
-    assert trained.encode(x).shape == (2, 3) and np.abs(trained.encode(x) - trained.encode(x)).max() > 0
+    assert (
+        trained.encode(x).shape == (2, 3)
+        and np.abs(trained.encode(x) - trained.encode(x)).max() > 0
+    )
 
 
 def test_train_op_takes_a_step(trained):
@@ -221,11 +262,14 @@ def test_weights_as_lists_files_and_random_numbers(trained, tmp_path):
         (dict(learning_rate=-1.0), "learning_rate: expected a number of at least 0"),
         (dict(z_size="32"), "z_size: expected an integer of at least 1, got '32'"),
         pytest.param(
-            dict(gpu_mode=True), "gpu_mode: expected False, TensorFlow finds no GPU",
-            marks=pytest.mark.skipif(bool(tf.config.list_physical_devices("GPU")), reason="there is a GPU"),
+            dict(gpu_mode=True),
+            "gpu_mode: expected False, TensorFlow finds no GPU",
+            marks=pytest.mark.skipif(
+                bool(tf.config.list_physical_devices("GPU")), reason="there is a GPU"
+            ),
         ),
     ],
-)  # fmt: skip
+)
 def test_arguments_that_cannot_be_kept_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         tf1.ConvVAE(**options)

@@ -34,17 +34,24 @@ def oracle(predicted):
 def test_the_loss_is_tfps_mixture_one_step_ahead(model):
     data = batch()
     predicted = model(np.concatenate([data["z"], data["actions"]], -1)[:, :-1])
-    np.testing.assert_allclose(tf.reduce_logsumexp(predicted.logmix, -1), np.zeros((4, 5, 3)), atol=1e-6)
+    np.testing.assert_allclose(
+        tf.reduce_logsumexp(predicted.logmix, -1), np.zeros((4, 5, 3)), atol=1e-6
+    )
     expected = -oracle(predicted).log_prob(data["z"][:, 1:])
     np.testing.assert_allclose(model.loss_terms(data).z, np.mean(expected), **FLOAT32)
     np.testing.assert_allclose(
-        mixture.log_prob(mixture.Mixture(*predicted[:3]), tf.constant(data["z"][:, 1:])), -expected, **FLOAT32
+        mixture.log_prob(mixture.Mixture(*predicted[:3]), tf.constant(data["z"][:, 1:])),
+        -expected,
+        **FLOAT32,
     )
 
 
 def test_a_padded_episode_counts_as_it_does_alone(model):
     long, short = batch(1, 7, 1), batch(1, 4, 2)
-    pad = {name: np.concatenate([long[name], np.pad(short[name], [(0, 0), (0, 3), (0, 0)])]) for name in long}
+    pad = {
+        name: np.concatenate([long[name], np.pad(short[name], [(0, 0), (0, 3), (0, 0)])])
+        for name in long
+    }
     mask = np.array([[1] * 7, [1] * 4 + [0] * 3], np.float32)
     each = [float(model.loss_terms(part).z) for part in (long, short)]
     together = model.loss_terms(pad | {"mask": mask})
@@ -69,7 +76,11 @@ def test_codes_are_drawn_from_mean_and_logvar_anew_for_every_seed(model):
     sharp = {"mean": data["z"], "logvar": np.full_like(data["z"], -60), "actions": data["actions"]}
     np.testing.assert_allclose(model.loss_terms(sharp).z, model.loss_terms(data).z, **FLOAT32)
     wide = sharp | {"logvar": np.zeros_like(data["z"])}
-    assert model.loss_terms(wide, seed=1).z == model.loss_terms(wide, seed=1).z != model.loss_terms(wide, seed=2).z
+    assert (
+        model.loss_terms(wide, seed=1).z
+        == model.loss_terms(wide, seed=1).z
+        != model.loss_terms(wide, seed=2).z
+    )
 
 
 def test_steps_are_calls(model):
@@ -86,7 +97,10 @@ def test_heads_for_the_end_and_the_reward():
     keras.utils.set_random_seed(0)
     model = MDNRNN(**SMALL, predict_done=True, predict_reward=True, done_weight=10.0)
     rng = np.random.default_rng(0)
-    data = batch(done=(rng.random((4, 6)) < 0.3).astype(np.float32), rewards=rng.random((4, 6)).astype(np.float32))
+    data = batch(
+        done=(rng.random((4, 6)) < 0.3).astype(np.float32),
+        rewards=rng.random((4, 6)).astype(np.float32),
+    )
     predicted = model(np.concatenate([data["z"], data["actions"]], -1)[:, :-1])
     probability, done = tf.sigmoid(predicted.done).numpy(), data["done"][:, 1:]
     cross = -(10 * done * np.log(probability) + (1 - done) * np.log(1 - probability)).mean()
@@ -94,7 +108,9 @@ def test_heads_for_the_end_and_the_reward():
     terms = model.loss_terms(data)
     np.testing.assert_allclose(terms.done, cross, **FLOAT32)
     np.testing.assert_allclose(terms.reward, squared, **FLOAT32)
-    np.testing.assert_allclose(model.objective(terms), terms.z + terms.done + terms.reward, **SAME_FLOAT32)
+    np.testing.assert_allclose(
+        model.objective(terms), terms.z + terms.done + terms.reward, **SAME_FLOAT32
+    )
     only = MDNRNN(**SMALL, predict_reward=True)
     assert only.loss_terms(data).done == 0 and only(np.zeros((1, 2, 5))).done is None
     assert only.step(np.zeros((1, 3)), np.zeros((1, 2))).reward.shape == (1,)
@@ -103,7 +119,12 @@ def test_heads_for_the_end_and_the_reward():
 def test_doom_sized_weights_fit_a_model_with_a_done_head_and_restart_as_an_action():
     model = MDNRNN(z_size=64, action_size=2, rnn_size=512, predict_done=True)
     assert model.count_params() == 1_678_785  # the paper's table
-    assert [array.shape for array in model.original_arrays()] == [(512, 961), (961,), (578, 2048), (2048,)]
+    assert [array.shape for array in model.original_arrays()] == [
+        (512, 961),
+        (961,),
+        (578, 2048),
+        (2048,),
+    ]
 
 
 def test_first_weights_are_drawn_as_the_originals():
@@ -138,9 +159,12 @@ def test_it_trains_by_fit_and_saves(tmp_path):
 @pytest.mark.parametrize("temperature", (0.5, 1.0, 1.5))
 def test_draws_have_the_tempered_mixtures_moments(model, temperature):
     keras.utils.set_random_seed(3)
-    logmix, mean, logstd = (np.random.default_rng(i).standard_normal((1, 4)).astype(np.float32) for i in range(3))
+    logmix, mean, logstd = (
+        np.random.default_rng(i).standard_normal((1, 4)).astype(np.float32) for i in range(3)
+    )
     tempered = tfd.MixtureSameFamily(
-        tfd.Categorical(logits=logmix / temperature), tfd.Normal(mean, np.exp(logstd) * temperature**0.5)
+        tfd.Categorical(logits=logmix / temperature),
+        tfd.Normal(mean, np.exp(logstd) * temperature**0.5),
     )
     wide = [np.broadcast_to(part, (40_000, 1, 4)) for part in (logmix, mean, logstd)]
     z = model.sample(*wide, temperature, seed=5).numpy()
@@ -167,7 +191,11 @@ def originals_draw(mixture, temperature, u, normal):
 
 def test_a_dream_is_the_originals_loop(model):
     rng = np.random.default_rng(4)
-    actions, u, normal = rng.standard_normal((1, 8, 2)), rng.random((1, 8, 3)), rng.standard_normal((1, 8, 3))
+    actions, u, normal = (
+        rng.standard_normal((1, 8, 2)),
+        rng.random((1, 8, 3)),
+        rng.standard_normal((1, 8, 3)),
+    )
     z, state, path = np.zeros(3), None, [np.zeros(3)]
     for t in range(8):
         predicted = model.step(z[None], actions[:, t], state)
@@ -179,7 +207,11 @@ def test_a_dream_is_the_originals_loop(model):
     assert dream.frames is None
     given = iter(np.moveaxis(actions, 1, 0))
     policed = model.dream(
-        np.zeros((1, 3)), policy=lambda z, h: next(given), steps=8, temperature=0.7, noise=(u, normal)
+        np.zeros((1, 3)),
+        policy=lambda z, h: next(given),
+        steps=8,
+        temperature=0.7,
+        noise=(u, normal),
     )
     np.testing.assert_allclose(policed.z, dream.z, **SAME_FLOAT32)
     np.testing.assert_allclose(policed.actions, actions, **SAME_FLOAT32)
@@ -187,13 +219,20 @@ def test_a_dream_is_the_originals_loop(model):
 
 def test_a_dream_has_frames_goes_on_from_a_state_and_follows_its_seed(model):
     vae = ConvVAE(
-        z_size=3, image_shape=(6, 6, 1), filters=(2,), kernel_sizes=(4,), decoder_filters=(), decoder_kernel_sizes=(6,)
+        z_size=3,
+        image_shape=(6, 6, 1),
+        filters=(2,),
+        kernel_sizes=(4,),
+        decoder_filters=(),
+        decoder_kernel_sizes=(6,),
     )
     options = dict(actions=np.ones((2, 3, 2)), vae=vae)
     a, b = (model.dream(np.zeros((2, 3)), seed=seed, **options) for seed in (1, 1))
     np.testing.assert_array_equal(a.z, b.z)
     assert a.frames.shape == (2, 4, 6, 6, 1)
-    moved = model.dream(np.zeros((2, 3)), state=State(tf.ones([2, 6]), tf.ones([2, 6])), seed=1, **options)
+    moved = model.dream(
+        np.zeros((2, 3)), state=State(tf.ones([2, 6]), tf.ones([2, 6])), seed=1, **options
+    )
     assert np.abs(moved.z - a.z)[:, 1:].min() > 0
 
 
@@ -221,17 +260,29 @@ def test_no_input_and_no_weights_make_the_loss_or_its_gradient_infinite(kind):
     "call, message",
     [
         (lambda m: MDNRNN(num_mixtures=0), "num_mixtures: expected an integer of at least 1"),
-        (lambda m: m(np.zeros((2, 3, 4))), r"inputs: expected floats of the shape \[..., 5\], got \(2, 3, 4\)"),
+        (
+            lambda m: m(np.zeros((2, 3, 4))),
+            r"inputs: expected floats of the shape \[..., 5\], got \(2, 3, 4\)",
+        ),
         (lambda m: m(np.zeros((2, 5))), r"inputs: expected floats"),
-        (lambda m: m.step(np.zeros((2, 3)), np.zeros((2, 1))), r"action: expected floats of the shape \[..., 2\]"),
+        (
+            lambda m: m.step(np.zeros((2, 3)), np.zeros((2, 1))),
+            r"action: expected floats of the shape \[..., 2\]",
+        ),
         (lambda m: m.loss_terms(batch(steps=1)), "sequences of one step"),
         (
             lambda m: m.loss_terms({"z": np.zeros((2, 4, 3)), "actions": np.zeros((2, 4, 1))}),
             "actions: expected floats",
         ),
-        (lambda m: m.sample(*np.zeros((3, 1, 3, 4)), 0.0), "temperature: expected a number above 0, got 0.0"),
+        (
+            lambda m: m.sample(*np.zeros((3, 1, 3, 4)), 0.0),
+            "temperature: expected a number above 0, got 0.0",
+        ),
         (lambda m: m.dream(np.zeros((1, 3))), "either actions .* or policy and steps"),
-        (lambda m: m.dream(np.zeros((1, 3)), policy=lambda z, h: z), "either actions .* or policy and steps"),
+        (
+            lambda m: m.dream(np.zeros((1, 3)), policy=lambda z, h: z),
+            "either actions .* or policy and steps",
+        ),
         (
             lambda m: m.dream(np.zeros((1, 3)), actions=np.zeros((2, 4, 2))),
             r"expected \[1, steps, 2\] .* got \(2, 4, 2\)",
@@ -240,7 +291,10 @@ def test_no_input_and_no_weights_make_the_loss_or_its_gradient_infinite(kind):
             lambda m: m.dream(np.zeros((1, 2)), actions=np.zeros((1, 4, 2))),
             r"z0: expected floats of the shape \[..., 3\]",
         ),
-        (lambda m: m.dream(np.zeros((1, 3)), policy=lambda z, h: z, steps=2), "policy: expected floats"),
+        (
+            lambda m: m.dream(np.zeros((1, 3)), policy=lambda z, h: z, steps=2),
+            "policy: expected floats",
+        ),
     ],
 )
 def test_what_is_refused(model, call, message):

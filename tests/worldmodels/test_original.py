@@ -1,4 +1,5 @@
-"""The original programs' numbers: outputs, losses, gradients, optimiser steps, draws, JSON files."""
+"""The original programs' numbers: outputs, losses, gradients, optimiser steps, draws, JSON
+files."""
 
 import json
 from pathlib import Path
@@ -8,7 +9,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.tolerances import WM_CODES, WM_GRADIENT, WM_LOSS, WM_PIXELS, WM_RNN, WM_WEIGHTS_MAX, WM_WEIGHTS_MOST
+from tests.tolerances import (
+    WM_CODES,
+    WM_GRADIENT,
+    WM_LOSS,
+    WM_PIXELS,
+    WM_RNN,
+    WM_WEIGHTS_MAX,
+    WM_WEIGHTS_MOST,
+)
 from worldmodels import MDNRNN, ConvVAE, original
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "worldmodels"
@@ -36,7 +45,9 @@ def convvae(request):
 
 def test_the_conv_vae_has_the_originals_size(convvae):
     model, *_ = convvae
-    assert model.count_params() == {"worldmodels": 4_348_547, "course": 2_115_971}[model.architecture]
+    assert (
+        model.count_params() == {"worldmodels": 4_348_547, "course": 2_115_971}[model.architecture]
+    )
 
 
 def test_the_conv_vaes_outputs_and_losses(convvae):
@@ -47,7 +58,9 @@ def test_the_conv_vaes_outputs_and_losses(convvae):
     z = q.mean() + q.stddev() * arrays["eps"]
     np.testing.assert_allclose(z, arrays["z"], **WM_CODES)
     np.testing.assert_allclose(model.decode(z)[:, ::4, ::4], arrays["y"], **WM_PIXELS)
-    np.testing.assert_allclose(model.decode(arrays["z_given"])[:, ::4, ::4], arrays["decode_z_given"], **WM_PIXELS)
+    np.testing.assert_allclose(
+        model.decode(arrays["z_given"])[:, ::4, ::4], arrays["decode_z_given"], **WM_PIXELS
+    )
     terms = model.loss_terms(arrays["x_u8"], arrays["eps"])
     for name, value in zip(("r_loss", "kl_loss", "loss"), terms, strict=True):
         np.testing.assert_allclose(value, arrays[name], **WM_LOSS)
@@ -82,15 +95,22 @@ def test_the_conv_vaes_gradients_and_three_steps_of_its_optimiser(convvae):
         total = expected[:3, 0] if model.architecture == "course" else expected[:3].max(axis=1)
         np.testing.assert_allclose(losses, total, rtol=1e-4)
         for i, weight in enumerate(model.trainable_variables):
-            difference = np.abs(weight.numpy().ravel()[arrays[f"idx/{i:02d}"]] - arrays[f"{after}/{i:02d}"])
-            assert difference.max() < WM_WEIGHTS_MAX and np.quantile(difference, 0.98) < WM_WEIGHTS_MOST, weight.path
+            difference = np.abs(
+                weight.numpy().ravel()[arrays[f"idx/{i:02d}"]] - arrays[f"{after}/{i:02d}"]
+            )
+            assert (
+                difference.max() < WM_WEIGHTS_MAX
+                and np.quantile(difference, 0.98) < WM_WEIGHTS_MOST
+            ), weight.path
     finally:
         original.load(model, weights)
 
 
 def check_gradient(gradient, arrays, i):
     _, norm, largest = arrays[f"gradstat/{i}"]
-    np.testing.assert_allclose(gradient[arrays[f"idx/{i}"]], arrays[f"grad/{i}"], rtol=0, atol=WM_GRADIENT * largest)
+    np.testing.assert_allclose(
+        gradient[arrays[f"idx/{i}"]], arrays[f"grad/{i}"], rtol=0, atol=WM_GRADIENT * largest
+    )
     np.testing.assert_allclose(np.linalg.norm(gradient), norm, rtol=1e-4)
 
 
@@ -135,7 +155,8 @@ def test_the_mdn_rnn_step_by_step(rnn):
 
 
 def cost(model, x, target):
-    """Minus the mean log-likelihood of `target` [B, T, z], where the model has seen `x` [B, T, z + action]."""
+    """Minus the mean log-likelihood of `target` [B, T, z], where the model has seen `x` [B, T, z +
+    action]."""
     from worldmodels import mixture
 
     return -tf.reduce_mean(mixture.log_prob(mixture.Mixture(*model(x)[:3]), target))
@@ -161,7 +182,9 @@ def in_original_order(model, gradients):
     for variable, gradient in zip(model.trainable_variables, gradients, strict=True):
         variable.assign(gradient)
     arrays = model.original_arrays()
-    arrays[3] = arrays[3] + np.repeat([0, 0, 1, 0], model.rnn_size)  # a gradient has no forget bias to take off
+    arrays[3] = arrays[3] + np.repeat(
+        [0, 0, 1, 0], model.rnn_size
+    )  # a gradient has no forget bias to take off
     for variable, value in zip(model.trainable_variables, kept, strict=True):
         variable.assign(value)
     return arrays
@@ -170,17 +193,26 @@ def in_original_order(model, gradients):
 def test_the_mdn_rnns_gradients_and_three_steps_of_adam(rnn):
     model, arrays = rnn
     weights = model.original_arrays()
-    np.testing.assert_allclose(cost(model, arrays["x"], arrays["target"]), arrays["cost"], **WM_LOSS)
+    np.testing.assert_allclose(
+        cost(model, arrays["x"], arrays["target"]), arrays["cost"], **WM_LOSS
+    )
     try:
         costs, gradients = steps(model, [(arrays["x"], arrays["target"])] * 3)
-        np.testing.assert_allclose(costs, arrays["costs_before_steps_1_2_3_and_after"][:3], rtol=1e-4)
+        np.testing.assert_allclose(
+            costs, arrays["costs_before_steps_1_2_3_and_after"][:3], rtol=1e-4
+        )
         after = model.original_arrays()
         for i, gradient in enumerate(in_original_order(model, gradients[0])):
             expected = arrays[f"grad/{i}"]
             thin = (slice(None, None, 8),) * 2 if gradient.size > 1024 else ()
-            np.testing.assert_allclose(gradient[thin], expected, rtol=0, atol=WM_GRADIENT * np.abs(expected).max())
+            np.testing.assert_allclose(
+                gradient[thin], expected, rtol=0, atol=WM_GRADIENT * np.abs(expected).max()
+            )
             difference = np.abs(after[i][thin] - arrays[f"adam3/{i}"])
-            assert difference.max() < WM_WEIGHTS_MAX and np.quantile(difference, 0.98) < WM_WEIGHTS_MOST
+            assert (
+                difference.max() < WM_WEIGHTS_MAX
+                and np.quantile(difference, 0.98) < WM_WEIGHTS_MOST
+            )
     finally:
         original.load(model, weights)
 
@@ -193,7 +225,9 @@ def test_gradients_are_clipped_by_value(rnn):
         costs, gradients = steps(model, [big, normal, normal])
         np.testing.assert_allclose(costs, arrays["clip_costs"][:3], rtol=1e-3)
         first = in_original_order(model, gradients[0])
-        assert [int((np.abs(g) > 1).sum()) for g in first] == pytest.approx(arrays["clip_nclipped"], abs=2)
+        assert [int((np.abs(g) > 1).sum()) for g in first] == pytest.approx(
+            arrays["clip_nclipped"], abs=2
+        )
         after = model.original_arrays()
         np.testing.assert_allclose(after[1], arrays["clip_output_b_after"], atol=WM_WEIGHTS_MAX)
         np.testing.assert_allclose(after[3], arrays["clip_bias_after"], atol=WM_WEIGHTS_MAX)
@@ -227,8 +261,15 @@ def test_a_json_file_of_the_original_opens_and_ours_is_the_same_byte_for_byte(tm
 
 
 def test_a_conv_vae_goes_through_json_and_the_writer_is_pythons(tmp_path):
-    small = dict(z_size=2, filters=(2, 2), kernel_sizes=(4, 4), decoder_filters=(2,), decoder_kernel_sizes=(5, 6),
-                 image_shape=(14, 14, 1), dense_units=3)  # fmt: skip
+    small = dict(
+        z_size=2,
+        filters=(2, 2),
+        kernel_sizes=(4, 4),
+        decoder_filters=(2,),
+        decoder_kernel_sizes=(5, 6),
+        image_shape=(14, 14, 1),
+        dense_units=3,
+    )
     model, other = ConvVAE(**small), ConvVAE(**small)
     model.save_json(tmp_path / "vae.json")
     text = (tmp_path / "vae.json").read_text()

@@ -6,7 +6,10 @@ import numpy as np
 
 from worldmodels import preprocessing
 
-with np.load(Path(__file__).parents[1] / "golden" / "worldmodels" / "carracing_frames.npz", allow_pickle=False) as file:
+with np.load(
+    Path(__file__).parents[1] / "golden" / "worldmodels" / "carracing_frames.npz",
+    allow_pickle=False,
+) as file:
     GOLDEN = {name: file[name] for name in file.files}
 
 

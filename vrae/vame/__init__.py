@@ -1,4 +1,5 @@
-"""Variational Animal Motion Embedding (Luxem et al. 2022, Communications Biology 5:1267): its RNN-VAE, under its names."""
+"""Variational Animal Motion Embedding (Luxem et al. 2022, Communications Biology 5:1267): its
+RNN-VAE, under its names."""
 
 from typing import TYPE_CHECKING
 

@@ -1,29 +1,48 @@
 """The settings of the command that goes from poses to motifs, and named presets of them.
 
-Those of the model and its training are keys of VAME's config.yaml (`vrae.vame.config`), with VAME's defaults.
+Those of the model and its training are keys of VAME's config.yaml (`vrae.vame.config`), with VAME's
+defaults.
 """
 
-from seqvae.commands import Affects, Command, DeviceSettings, RunSettings, Settings, command_settings, group, setting
+from seqvae.commands import (
+    Affects,
+    Command,
+    DeviceSettings,
+    RunSettings,
+    Settings,
+    command_settings,
+    group,
+    setting,
+)
 
 
 @group("Data")
 class SessionSettings(Settings):
     dataset: str = setting(
         "simulated",
-        "simulated, or a folder of sessions: .npz with `positions` [features, frames], or DeepLabCut's .csv",
+        "simulated, or a folder of sessions: .npz with `positions` [features, frames], or "
+        "DeepLabCut's .csv",
     )
-    centered_reference_keypoint: str | None = setting(None, "keypoint that is moved to 0 (.csv)", earlier="centre")
+    centered_reference_keypoint: str | None = setting(
+        None, "keypoint that is moved to 0 (.csv)", earlier="centre"
+    )
     orientation_reference_keypoint: str | None = setting(
         None, "keypoint that is turned onto the negative y axis (.csv)", earlier="ahead"
     )
     pose_confidence: float = setting(
-        0.9, "a keypoint of a lower likelihood is missing in that frame (.csv)", earlier="confidence"
+        0.9,
+        "a keypoint of a lower likelihood is missing in that frame (.csv)",
+        earlier="confidence",
     )
-    longest_gap: int = setting(30, "frames of the longest gap over which a reference keypoint is interpolated (.csv)")
+    longest_gap: int = setting(
+        30, "frames of the longest gap over which a reference keypoint is interpolated (.csv)"
+    )
     sessions: int = setting(4, "sessions (simulated)")
     frames: int = setting(9000, "frames of a session (simulated)")
     missing: float = setting(0.0, "share of frames at which a keypoint is missing (simulated)")
-    missing_values: bool = setting(False, "NaN in positions is missing, not an error", affects=Affects.TRAINING)
+    missing_values: bool = setting(
+        False, "NaN in positions is missing, not an error", affects=Affects.TRAINING
+    )
 
 
 @group("The model", Affects.MODEL)
@@ -55,26 +74,42 @@ class TrainingSettings(Settings):
 @group("Motifs")
 class MotifSettings(Settings):
     n_clusters: int = setting(15, "motifs")
-    segmentation: str = setting("kmeans", "how motifs are found in the codes", choices=("kmeans", "hmm"))
-    min_observed: float = setting(
-        0.5, "a window of which a smaller share of values was observed has no motif, which is motif -1"
+    segmentation: str = setting(
+        "kmeans", "how motifs are found in the codes", choices=("kmeans", "hmm")
     )
-    n_communities: int | None = setting(None, "behaviours: motifs that follow each other are joined to this number")
+    min_observed: float = setting(
+        0.5,
+        "a window of which a smaller share of values was observed has no motif, which is motif -1",
+    )
+    n_communities: int | None = setting(
+        None, "behaviours: motifs that follow each other are joined to this number"
+    )
 
 
 @command_settings
-class VAMESettings(SessionSettings, NetworkSettings, TrainingSettings, MotifSettings, RunSettings, DeviceSettings):
+class VAMESettings(
+    SessionSettings, NetworkSettings, TrainingSettings, MotifSettings, RunSettings, DeviceSettings
+):
     """VAME's defaults."""
 
 
 PRESETS: dict[str, dict] = {
     "": {},
     "demo": {
-        "time_window": 12, "prediction_steps": 6, "zdims": 10, "kmeans_loss": 10, "hidden_size_layer_1": 64,
-        "hidden_size_rec": 64, "hidden_size_pred": 64, "learning_rate": 2e-3, "max_epochs": 25, "steps_per_epoch": 100,
-        "n_clusters": 5, "segmentation": "hmm",
+        "time_window": 12,
+        "prediction_steps": 6,
+        "zdims": 10,
+        "kmeans_loss": 10,
+        "hidden_size_layer_1": 64,
+        "hidden_size_rec": 64,
+        "hidden_size_pred": 64,
+        "learning_rate": 2e-3,
+        "max_epochs": 25,
+        "steps_per_epoch": 100,
+        "n_clusters": 5,
+        "segmentation": "hmm",
     },
-}  # fmt: skip
+}
 """"": VAME's defaults; "demo": minutes on a laptop, for the simulated poses."""
 
 VAME = Command(
@@ -82,13 +117,15 @@ VAME = Command(
     settings=VAMESettings,
     presets=PRESETS,
     module="vrae.vame.workflow",
-    description="""VAME from pose series to motifs: trains the RNN-VAE, embeds every session, segments the codes.
+    description="""VAME from poses to motifs: trains the RNN-VAE, embeds sessions, segments the codes.
 
-    COMMAND                                      # simulated poses with known motifs
-    COMMAND --dataset=FOLDER                     # a folder of .npz with `positions` [features, frames]
-    COMMAND --dataset=FOLDER --centered_reference_keypoint=nose --orientation_reference_keypoint=tail   # DeepLabCut's .csv
-    COMMAND --run_name=mine --resume             # resumes a stopped run
+    COMMAND                                     # simulated poses with known motifs
+    COMMAND --dataset=FOLDER                    # .npz files with `positions` [features, frames]
+    COMMAND --dataset=FOLDER --centered_reference_keypoint=nose \\
+        --orientation_reference_keypoint=tail   # DeepLabCut's .csv files
+    COMMAND --run_name=mine --resume            # resumes a stopped run
 
-A run writes logs/<run>_vame/, a project as VAME has it: config.yaml, data/, model/, results/ (codes, motifs, behaviours,
-segmenter), pictures, and evaluation.json where the files hold `motifs`, the truth.""",
+A run writes logs/<run>_vame/, a project as VAME has it: config.yaml, data/, model/, results/
+(codes, motifs, behaviours, segmenter), pictures, and evaluation.json where the files hold the true
+`motifs`.""",
 )

@@ -1,4 +1,5 @@
-"""VAME's config.yaml: the keys that the model and its training read, their defaults, and whether they make sense."""
+"""VAME's config.yaml: the keys that the model and its training read, their defaults, and whether
+they make sense."""
 
 import os
 import re
@@ -16,28 +17,52 @@ _CHOICES = {
     "split_mode": ("mode_1", "mode_2"),
 }
 _AT_LEAST_ONE = (
-    "num_features", "batch_size", "max_epochs", "time_window", "zdims", "hidden_size_layer_1", "hidden_size_rec",
-    "hidden_size_pred", "kmeans_loss", "annealtime", "model_snapshot", "model_convergence", "scheduler_step_size",
-)  # fmt: skip
-_NOT_NEGATIVE = ("beta", "kl_start", "kmeans_lambda", "learning_rate", "dropout_encoder", "prediction_steps")
+    "num_features",
+    "batch_size",
+    "max_epochs",
+    "time_window",
+    "zdims",
+    "hidden_size_layer_1",
+    "hidden_size_rec",
+    "hidden_size_pred",
+    "kmeans_loss",
+    "annealtime",
+    "model_snapshot",
+    "model_convergence",
+    "scheduler_step_size",
+)
+_NOT_NEGATIVE = (
+    "beta",
+    "kl_start",
+    "kmeans_lambda",
+    "learning_rate",
+    "dropout_encoder",
+    "prediction_steps",
+)
 
 
 @dataclass(frozen=True)
 class Config:
-    """The keys of VAME's config.yaml that are read, with VAME's defaults; and `missing_values`, `mixed_precision`,
-    `batch_mixing`, ours.
+    """The keys of VAME's config.yaml that are read, with VAME's defaults; and `missing_values`,
+    `mixed_precision`, `batch_mixing`, ours.
 
-    project_name, project_path, model_name: of the files, see `train_model`. A relative project_path: see `read_config`.
-    num_features: of a frame. time_window: frames of a window. batch_size: windows. max_epochs: exactly so many.
+    project_name, project_path, model_name: of the files, see `train_model`. A relative
+    project_path: see `read_config`.
+    num_features: of a frame. time_window: frames of a window. batch_size: windows. max_epochs:
+    exactly so many.
     beta, kl_start, annealtime, anneal_function: the KL's weight, and how it grows.
     kmeans_loss, kmeans_lambda: the cluster term.
-    prediction_decoder, prediction_steps: whether the frames after a window are predicted, and how many.
+    prediction_decoder, prediction_steps: whether the frames after a window are predicted, and how
+    many.
     zdims, hidden_size_*, dropout_*, softplus: see `RNN_VAE`. noise: noise on the input.
-    scheduler, scheduler_step_size, scheduler_gamma: lower the rate by `gamma` after `step_size` epochs without progress.
-    model_snapshot: epochs between two snapshots. model_convergence: epochs without a better model that end the training.
+    scheduler, scheduler_step_size, scheduler_gamma: lower the rate by `gamma` after `step_size`
+    epochs without progress.
+    model_snapshot: epochs between two snapshots. model_convergence: epochs without a better model
+    that end the training.
     steps_per_epoch: batches of an epoch; None: one window a frame. project_random_state: seed.
     test_fraction, split_mode: see `create_training`.
-    missing_values: NaN is a missing value; otherwise it is an error. mixed_precision: bfloat16 in the recurrent layers.
+    missing_values: NaN is a missing value; otherwise it is an error. mixed_precision: bfloat16 in
+    the recurrent layers.
     batch_mixing: see `Decoder`.
     """
 
@@ -87,20 +112,27 @@ class Config:
             _check_type(field.name, getattr(self, field.name), field.type)
         for name in _AT_LEAST_ONE:
             if getattr(self, name) < 1:
-                raise ValueError(f"{name}: expected an integer of at least 1, got {getattr(self, name)!r}.")
+                raise ValueError(
+                    f"{name}: expected an integer of at least 1, got {getattr(self, name)!r}."
+                )
         for name in _NOT_NEGATIVE:
             if getattr(self, name) < 0:
                 raise ValueError(f"{name}: expected at least 0, got {getattr(self, name)!r}.")
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
-                raise ValueError(f"{name}: expected one of {', '.join(choices)}, got {getattr(self, name)!r}.")
+                raise ValueError(
+                    f"{name}: expected one of {', '.join(choices)}, got {getattr(self, name)!r}."
+                )
         if self.prediction_decoder and not 1 <= self.prediction_steps <= self.time_window:
             raise ValueError(
-                f"prediction_steps: expected 1 to time_window = {self.time_window}, got {self.prediction_steps}. Frames "
+                f"prediction_steps: expected 1 to time_window = {self.time_window}, got "
+                f"{self.prediction_steps}. Frames "
                 "further ahead are not in a window."
             )
         if not 0.0 < self.test_fraction < 1.0:
-            raise ValueError(f"test_fraction: expected above 0 and below 1, got {self.test_fraction!r}.")
+            raise ValueError(
+                f"test_fraction: expected above 0 and below 1, got {self.test_fraction!r}."
+            )
 
 
 def read_config(path: str | Path) -> Config:
@@ -110,13 +142,16 @@ def read_config(path: str | Path) -> Config:
 
     Raises:
         FileNotFoundError: there is none.
-        ValueError: no YAML mapping, a value of the wrong type or out of range; the message names the file and the key.
+        ValueError: no YAML mapping, a value of the wrong type or out of range; the message names
+            the file and the key.
     """
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such config file.")
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))  # safe: no code in the file is run
+        values = yaml.safe_load(
+            path.read_text(encoding="utf-8")
+        )  # safe: no code in the file is run
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"{path}: not readable as YAML ({error}).") from error
     if not isinstance(values, dict):
@@ -139,7 +174,8 @@ def write_config(path: str | Path, config: Config) -> None:
 
 
 def set_num_features(path: str | Path, value: int) -> None:
-    """Writes `num_features` into a config.yaml and leaves everything else there as it is, comments too."""
+    """Writes `num_features` into a config.yaml and leaves everything else there as it is, comments
+    too."""
     line, text = f"num_features: {value}", Path(path).read_text(encoding="utf-8")
     changed, count = re.subn(r"(?m)^num_features[ \t]*:[^#\n]*?([ \t]*#.*)?$", rf"{line}\1", text)
     with atomic_write(path) as part:
@@ -147,9 +183,17 @@ def set_num_features(path: str | Path, value: int) -> None:
 
 
 def _check_type(name: str, value, expected) -> None:
-    kinds = {"int": int, "float": (int, float), "str": str, "bool": (bool, int), "int | None": (int, type(None))}
+    kinds = {
+        "int": int,
+        "float": (int, float),
+        "str": str,
+        "bool": (bool, int),
+        "int | None": (int, type(None)),
+    }
     wanted = expected if isinstance(expected, str) else getattr(expected, "__name__", str(expected))
-    fine = isinstance(value, kinds[wanted]) and (wanted == "bool" or not isinstance(value, bool) or name in _FLAGS)
+    fine = isinstance(value, kinds[wanted]) and (
+        wanted == "bool" or not isinstance(value, bool) or name in _FLAGS
+    )
     if not fine:
         raise ValueError(f"{name}: expected {wanted}, got {value!r} ({type(value).__name__}).")
 

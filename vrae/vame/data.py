@@ -1,4 +1,5 @@
-"""VAME's training data: sessions split into training and test frames, normalised, and cut into windows."""
+"""VAME's training data: sessions split into training and test frames, normalised, and cut into
+windows."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -26,11 +27,16 @@ class Statistics(NamedTuple):
 
 
 def split_sessions(
-    sessions: Mapping[str, np.ndarray], test_fraction: float = 0.1, split_mode: str = "mode_2", seed: int = 42
+    sessions: Mapping[str, np.ndarray],
+    test_fraction: float = 0.1,
+    split_mode: str = "mode_2",
+    seed: int = 42,
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Training and test pieces [features, frames] of sessions; no piece joins frames that did not follow each other.
+    """Training and test pieces [features, frames] of sessions; no piece joins frames that did not
+    follow each other.
 
-    mode_1: the first part of all sessions together is the test; mode_2: of every session one stretch, drawn as VAME draws it.
+    mode_1: the first part of all sessions together is the test; mode_2: of every session one
+    stretch, drawn as VAME draws it.
     """
     if split_mode == "mode_1":
         left = int(sum(data.shape[1] for data in sessions.values()) * test_fraction)
@@ -64,7 +70,8 @@ def statistics(pieces: list[np.ndarray]) -> Statistics:
 
 
 def _parts(pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """Pieces [features, frames] cut so that one fits into memory, whatever the file it is mapped from."""
+    """Pieces [features, frames] cut so that one fits into memory, whatever the file it is mapped
+    from."""
     for piece in pieces:
         for first in range(0, piece.shape[1], _PART):
             yield np.asarray(piece[:, first : first + _PART], np.float64)
@@ -73,16 +80,21 @@ def _parts(pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
 class Windows:
     """Windows [features, steps] of pieces [features, frames]; none reaches over the end of a piece.
 
-    normalise: of windows as they are taken; what the pieces are mapped from need not fit into memory.
+    normalise: of windows as they are taken; what the pieces are mapped from need not fit into
+    memory.
     """
 
     def __init__(
-        self, pieces: list[np.ndarray], steps: int,
+        self,
+        pieces: list[np.ndarray],
+        steps: int,
         normalise: Callable[[np.ndarray], np.ndarray] = lambda windows: windows,
-    ):  # fmt: skip
+    ):
         self._normalise = normalise
         self.pieces = [
-            np.lib.stride_tricks.sliding_window_view(p, steps, axis=1) for p in pieces if p.shape[1] >= steps
+            np.lib.stride_tricks.sliding_window_view(p, steps, axis=1)
+            for p in pieces
+            if p.shape[1] >= steps
         ]
         self._first = np.cumsum([0, *(piece.shape[1] for piece in self.pieces)])
 
@@ -106,21 +118,27 @@ class Windows:
         random = np.random.default_rng(seed)
         first, count, _ = (int(value) for value in rows_of(*part, batch_size))
         for _ in range(batches):
-            yield self.take(random.integers(len(self), size=batch_size)[first : first + max(1, count)])
+            yield self.take(
+                random.integers(len(self), size=batch_size)[first : first + max(1, count)]
+            )
 
     def stride(self, time_window: int) -> int:
-        """Frames from one test window to the next: time_window, so that they do not overlap, or less, so that there are at
-        least 64 of them; 1, which is every window, where there are fewer."""
+        """Frames from one test window to the next: time_window, so that they do not overlap, or
+        less, so that there are at least 64 of them; 1, which is every window, where there are
+        fewer."""
         return max(1, min(time_window, len(self) // _TEST_WINDOWS))
 
     def every(self, stride: int, batch_size: int) -> Iterator[np.ndarray]:
-        """Batches of the windows at every `stride`-th beginning, always the same; the last may be smaller."""
+        """Batches of the windows at every `stride`-th beginning, always the same; the last may be
+        smaller."""
         starts = np.arange(0, len(self), stride)
         for i in range(0, len(starts), batch_size):
             yield self.take(starts[i : i + batch_size])
 
 
-def check_sessions(sessions: Mapping[str, np.ndarray], *, num_features: int, steps: int, missing_values: bool) -> None:
+def check_sessions(
+    sessions: Mapping[str, np.ndarray], *, num_features: int, steps: int, missing_values: bool
+) -> None:
     """Whether sessions [features, frames] can be trained on.
 
     Raises:
@@ -130,21 +148,28 @@ def check_sessions(sessions: Mapping[str, np.ndarray], *, num_features: int, ste
         raise ValueError("sessions: expected at least one, got none.")
     for name, data in sessions.items():
         if data.ndim != 2 or 0 in data.shape:
-            raise ValueError(f"{name}: expected an array [features, frames], got the shape {data.shape}.")
+            raise ValueError(
+                f"{name}: expected an array [features, frames], got the shape {data.shape}."
+            )
         if len(data) > data.shape[1]:
-            raise ValueError(f"{name}: {len(data)} features and only {data.shape[1]} frames. It looks transposed.")
+            raise ValueError(
+                f"{name}: {len(data)} features and only {data.shape[1]} frames. It looks "
+                "transposed."
+            )
         if len(data) != num_features:
             raise ValueError(f"{name}: {len(data)} features, {num_features} were expected.")
         if data.shape[1] < steps:
             raise ValueError(
-                f"{name}: {data.shape[1]} frames, a window and what follows it need {steps} (twice time_window). Leave the "
+                f"{name}: {data.shape[1]} frames, a window and what follows it need {steps} (twice "
+                "time_window). Leave the "
                 "session out, or use a smaller time_window."
             )
         count = sum(int((~np.isfinite(part)).sum()) for part in _parts([data]))
         infinite = count and any(np.isinf(part).any() for part in _parts([data]))
         if infinite or (count and not missing_values):
             raise ValueError(
-                f"{name}: {count} values are NaN or infinite. Set missing_values: true in the config to train with NaN as "
+                f"{name}: {count} values are NaN or infinite. Set missing_values: true in the "
+                "config to train with NaN as "
                 "missing, or fill them."
             )
     _check_variation(sessions)
@@ -153,20 +178,29 @@ def check_sessions(sessions: Mapping[str, np.ndarray], *, num_features: int, ste
 def _check_variation(sessions: Mapping[str, np.ndarray]) -> None:
     least = most = None
     for part in _parts(sessions.values()):
-        here = np.fmin.reduce(part, axis=1), np.fmax.reduce(part, axis=1)  # NaN where a feature has nothing else
-        least, most = here if least is None or most is None else (np.fmin(least, here[0]), np.fmax(most, here[1]))
+        here = (
+            np.fmin.reduce(part, axis=1),
+            np.fmax.reduce(part, axis=1),
+        )  # NaN where a feature has nothing else
+        least, most = (
+            here
+            if least is None or most is None
+            else (np.fmin(least, here[0]), np.fmax(most, here[1]))
+        )
     assert least is not None and most is not None
     unseen = np.flatnonzero(np.isnan(least))
     if len(unseen):
-        raise ValueError(f"sessions: features {unseen.tolist()} are missing in every frame. Leave them out.")
+        raise ValueError(
+            f"sessions: features {unseen.tolist()} are missing in every frame. Leave them out."
+        )
     constant = np.flatnonzero(most == least)
     if len(constant):
         raise ValueError(f"sessions: features {constant.tolist()} never change. Leave them out.")
 
 
 def training_data(settings: Config) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """The training and the test pieces [features, frames] that `create_training` wrote, not normalised and not read: they are
-    mapped from the files.
+    """The training and the test pieces [features, frames] that `create_training` wrote, not
+    normalised and not read: they are mapped from the files.
 
     Raises:
         FileNotFoundError, ValueError: there are none, or they cannot be used; the message says why.
@@ -175,10 +209,13 @@ def training_data(settings: Config) -> tuple[list[np.ndarray], list[np.ndarray]]
     for name in ("train", "test"):
         data = load_array(folder / f"{name}_seq.npy", mapped=True)
         check_sessions(
-            {f"{name}_seq.npy": data}, num_features=settings.num_features, steps=2 * settings.time_window,
+            {f"{name}_seq.npy": data},
+            num_features=settings.num_features,
+            steps=2 * settings.time_window,
             missing_values=settings.missing_values,
-        )  # fmt: skip
-        # Where the pieces of sessions end; VAME's own files do not say, and its windows reach over the joins.
+        )
+        # Where the pieces of sessions end; VAME's own files do not say, and its windows reach over
+        # the joins.
         ends = folder / f"{name}_ends.npy"
         sets.append(np.split(data, load_array(ends)[:-1], axis=1) if ends.exists() else [data])
     return sets[0], sets[1]
@@ -191,7 +228,8 @@ def save_array(path: str | Path, array: np.ndarray) -> None:
 
 
 def save_pieces(path: str | Path, pieces: list[np.ndarray]) -> None:
-    """Writes pieces [features, frames] as one .npy [features, all frames], whole or not at all, a part at a time."""
+    """Writes pieces [features, frames] as one .npy [features, all frames], whole or not at all, a
+    part at a time."""
     shape = pieces[0].shape[0], sum(piece.shape[1] for piece in pieces)
     with atomic_write(path) as part:
         made = np.lib.format.open_memmap(part, "w+", np.result_type(*pieces), shape)
@@ -216,7 +254,9 @@ def load_array(path: str | Path, mapped: bool = False) -> np.ndarray:
     try:
         array = np.load(path, allow_pickle=False, mmap_mode="r" if mapped else None)
     except NPZ_ERRORS as error:
-        raise ValueError(f"{path}: not a readable .npy file, it may be truncated ({error}).") from error
+        raise ValueError(
+            f"{path}: not a readable .npy file, it may be truncated ({error})."
+        ) from error
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
         raise ValueError(f"{path}: expected an array of numbers.")
     return array

@@ -22,24 +22,43 @@ from vrae.vame.rnn_model import RNN_VAE
 
 
 def train(
-    train_loader: Iterable, epoch: int, model: RNN_VAE, optimizer: keras.optimizers.Optimizer, anneal_function: str,
-    BETA: float, kl_start: int, annealtime: int, seq_len: int, future_decoder: bool, future_steps: int,
-    scheduler: ReduceLROnPlateau | None, mse_red: str, mse_pred: str, kloss: int, klmbda: float, bsize: int,
-    noise: bool, *, seed: int = 0, draws: Sequence[Array] | None = None, placement: Placement | None = None,
-) -> tuple[float, float, float, float, float, float, int]:  # fmt: skip
+    train_loader: Iterable,
+    epoch: int,
+    model: RNN_VAE,
+    optimizer: keras.optimizers.Optimizer,
+    anneal_function: str,
+    BETA: float,
+    kl_start: int,
+    annealtime: int,
+    seq_len: int,
+    future_decoder: bool,
+    future_steps: int,
+    scheduler: ReduceLROnPlateau | None,
+    mse_red: str,
+    mse_pred: str,
+    kloss: int,
+    klmbda: float,
+    bsize: int,
+    noise: bool,
+    *,
+    seed: int = 0,
+    draws: Sequence[Array] | None = None,
+    placement: Placement | None = None,
+) -> tuple[float, float, float, float, float, float, int]:
     """An epoch of training.
 
     Args:
         train_loader: windows [B, NUM_FEATURES, 2 seq_len], as VAME stores them; NaN is missing.
-        epoch: counted from 1. scheduler: `ReduceLROnPlateau`, or None; it is told the mean loss of the epoch (VAME tells it
-            the last batch's).
+        epoch: counted from 1. scheduler: `ReduceLROnPlateau`, or None; it is told the mean loss of
+            the epoch (VAME tells it the last batch's).
         noise: True adds `gaussian` noise to the input. seed: of z and the noise.
         draws: [B, ZDIMS] standard normal numbers for each batch in place of drawn ones.
-        placement: the replicas that share each step. Of several workers each gives its rows of the batches of `bsize`.
+        placement: the replicas that share each step. Of several workers each gives its rows of the
+            batches of `bsize`.
 
     Returns:
-        The weight of the KL; means over the batches of the loss, the weighted cluster term, the KL and the two squared errors
-        (the second 0 without a future decoder); the number of batches.
+        The weight of the KL; means over the batches of the loss, the weighted cluster term, the KL
+        and the two squared errors (the second 0 without a future decoder); the number of batches.
     """
     weight = kl_annealing(epoch, kl_start, annealtime, anneal_function)
     optimizer.build(model.trainable_variables)
@@ -67,7 +86,9 @@ def train(
         seeds = tf.constant([seed, epoch * 1_000_003 + count], tf.int32)
         sums += step(batch, total, scalar(weight), scalar(BETA), seeds).numpy()
     if not count:
-        raise ValueError("train_loader: no batch in it. Fewer windows than a batch? Use a smaller batch_size.")
+        raise ValueError(
+            "train_loader: no batch in it. Fewer windows than a batch? Use a smaller batch_size."
+        )
     total, cluster, kl, rec, future = sums / count
     if scheduler is not None:
         scheduler.step(total)
@@ -86,26 +107,34 @@ def test(
     future_decoder: bool,
     bsize: int,
 ) -> tuple[float, float, float]:
-    """Over the batches of windows: the mean squared error, the mean loss without the future's, the weighted sum of the
-    cluster term."""
+    """Over the batches of windows: the mean squared error, the mean loss without the future's, the
+    weighted sum of the cluster term."""
     del future_decoder
     step = compiled(model, _test_step, (mse_red, kloss, klmbda, bsize, seq_len))
     sums, count = np.zeros(3), 0
     for count, windows in enumerate(test_loader, 1):  # noqa: B007
         weight = tf.constant(kl_weight, model.variable_dtype)
-        sums += step(_batch(windows, model), weight, tf.constant(BETA, model.variable_dtype)).numpy()
+        sums += step(
+            _batch(windows, model), weight, tf.constant(BETA, model.variable_dtype)
+        ).numpy()
     if not count:
-        raise ValueError("test_loader: no batch in it. Fewer windows than a batch? Use a smaller batch_size.")
+        raise ValueError(
+            "test_loader: no batch in it. Fewer windows than a batch? Use a smaller batch_size."
+        )
     return sums[0] / count, sums[1] / count, kl_weight * sums[2]
 
 
 def compiled(model: RNN_VAE, make: Callable, options: tuple = ()):
-    """The function `make(model, *options)`, compiled once and kept by the model for the calls that follow."""
+    """The function `make(model, *options)`, compiled once and kept by the model for the calls that
+    follow."""
     kept = model.__dict__.setdefault("_compiled_steps", {})
     key = make, options
     if key not in kept:
-        # partial: TensorFlow counts traces by code, and warns of ten models that are traced once each
-        kept[key] = tf.function(partial(make(model, *options)), autograph=False, reduce_retracing=True)
+        # partial: TensorFlow counts traces by code, and warns of ten models that are traced once
+        # each
+        kept[key] = tf.function(
+            partial(make(model, *options)), autograph=False, reduce_retracing=True
+        )
     return kept[key]
 
 
@@ -121,8 +150,19 @@ def _test_step(model, mse_red, kloss, klmbda, bsize, seq_len):
 
 
 def _train_step(
-    model, placement, optimizer, future_decoder, mse_red, mse_pred, kloss, klmbda, bsize, seq_len, future_steps, noise
-):  # fmt: skip
+    model,
+    placement,
+    optimizer,
+    future_decoder,
+    mse_red,
+    mse_pred,
+    kloss,
+    klmbda,
+    bsize,
+    seq_len,
+    future_steps,
+    noise,
+):
     variables, settings = model.trainable_variables, Settings(mse_red, mse_pred, kloss, klmbda)
 
     def step(batch, total, weight, beta, seed):
@@ -139,10 +179,19 @@ def _train_step(
             found = terms(outputs, window, following, settings, batch_size=bsize, share=share)
             total = share * loss(found, beta, weight)
         weights = [v.value for v in variables]
-        gradients = tape.gradient(total, weights, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        gradients = tape.gradient(
+            total, weights, unconnected_gradients=tf.UnconnectedGradients.ZERO
+        )
         found = VAMETerms(*(share * term for term in found))
         summed = replicas.all_reduce_sum(
-            [*cast(list[tf.Tensor], gradients), total, found.cluster, found.kl, found.reconstruction, found.future]
+            [
+                *cast(list[tf.Tensor], gradients),
+                total,
+                found.cluster,
+                found.kl,
+                found.reconstruction,
+                found.future,
+            ]
         )
         replicas.apply_summed(optimizer, summed[: len(gradients)], variables)
         return tf.stack(summed[len(gradients) :])

@@ -1,8 +1,10 @@
-"""A bidirectional GRU that a CPU computes fast: Keras' layer and weights, another way through time and back.
+"""A bidirectional GRU that a CPU computes fast: Keras' layer and weights, another way through time
+and back.
 
-All inputs are projected in one product before the loop, and the gradients of the weights are one product each after it.
-(Keras takes a product for each step, and adds up gradients as large as the weights.) The two directions are two loops, which
-run side by side. Where there is a GPU, Keras' own call is better: it runs in cuDNN.
+All inputs are projected in one product before the loop, and the gradients of the weights are one
+product each after it. (Keras takes a product for each step, and adds up gradients as large as the
+weights.) The two directions are two loops, which run side by side. Where there is a GPU, Keras' own
+call is better: it runs in cuDNN.
 """
 
 from collections.abc import Sequence
@@ -14,9 +16,15 @@ import tensorflow as tf
 
 @keras.saving.register_keras_serializable(package="vame")
 class BidirectionalGRU(keras.layers.Bidirectional):
-    """`keras.layers.Bidirectional` of two GRUs with `return_sequences` and `return_state`; computes what it computes."""
+    """`keras.layers.Bidirectional` of two GRUs with `return_sequences` and `return_state`; computes
+    what it computes."""
 
-    def call(self, sequences: tf.Tensor, initial_state: Sequence[tf.Tensor] | None = None, steps: int | None = None):
+    def call(
+        self,
+        sequences: tf.Tensor,
+        initial_state: Sequence[tf.Tensor] | None = None,
+        steps: int | None = None,
+    ):
         """sequences [B, T, F], or [B, 1, F] and the `steps` at which it is the input.
 
         initial_state: None (zeros) or [forward, backward], each [B, units].
@@ -36,14 +44,23 @@ class BidirectionalGRU(keras.layers.Bidirectional):
 
 
 def _states(inputs, count, cell: keras.layers.GRUCell, first, scan):
-    """inputs [T or 1, B, F], the state before them [B, units] or None -> the state after each of `count` steps."""
-    kernel, recurrent, bias = (tf.cast(w, inputs.dtype) for w in (cell.kernel, cell.recurrent_kernel, cell.bias))
+    """inputs [T or 1, B, F], the state before them [B, units] or None -> the state after each of
+    `count` steps."""
+    kernel, recurrent, bias = (
+        tf.cast(w, inputs.dtype) for w in (cell.kernel, cell.recurrent_kernel, cell.bias)
+    )
     shape = tf.shape(inputs)
     if first is None:
         first = tf.zeros([shape[1], cell.units], inputs.dtype)
-    projected = tf.nn.bias_add(tf.matmul(tf.reshape(inputs, [-1, kernel.shape[0]]), kernel), bias[0])
+    projected = tf.nn.bias_add(
+        tf.matmul(tf.reshape(inputs, [-1, kernel.shape[0]]), kernel), bias[0]
+    )
     return scan(
-        tf.reshape(projected, [inputs.shape[0] or shape[0], shape[1], 3 * cell.units]), count, first, recurrent, bias[1]
+        tf.reshape(projected, [inputs.shape[0] or shape[0], shape[1], 3 * cell.units]),
+        count,
+        first,
+        recurrent,
+        bias[1],
     )
 
 
@@ -51,37 +68,51 @@ def _states(inputs, count, cell: keras.layers.GRUCell, first, scan):
 def _scan_forward(inputs, count, first, recurrent, bias) -> Any:
     after, recurrent_input = _scan(inputs, count, first, recurrent, bias)
     before = tf.concat([first[None], after[:-1]], 0)
-    return after, _gradient(inputs, count, before, recurrent_input, recurrent, lambda i: count - 1 - i)
+    return after, _gradient(
+        inputs, count, before, recurrent_input, recurrent, lambda i: count - 1 - i
+    )
 
 
 @tf.custom_gradient
 def _scan_backward(inputs, count, first, recurrent, bias) -> Any:
-    after, recurrent_input = (tf.reverse(x, [0]) for x in _scan(tf.reverse(inputs, [0]), count, first, recurrent, bias))
+    after, recurrent_input = (
+        tf.reverse(x, [0]) for x in _scan(tf.reverse(inputs, [0]), count, first, recurrent, bias)
+    )
     before = tf.concat([after[1:], first[None]], 0)
     return after, _gradient(inputs, count, before, recurrent_input, recurrent, lambda i: i)
 
 
 def _scan(inputs, count, first, recurrent, bias):
-    """Projected inputs [T or 1, B, 3 * units] (update, reset, candidate) -> the state after every step [T, B, units], and the
-    projection of that before it [T, B, 3 * units].
+    """Projected inputs [T or 1, B, 3 * units] (update, reset, candidate) -> the state after every
+    step [T, B, units], and the projection of that before it [T, B, 3 * units].
 
-    It runs in order, for the backward direction on reversed inputs: the converter to ONNX takes any loop to do so.
+    It runs in order, for the backward direction on reversed inputs: the converter to ONNX takes any
+    loop to do so.
     """
     units, given = recurrent.shape[0], None if inputs.shape[0] == 1 else _read(inputs)
 
     def step(i, h, *lists):
         recurrent_input = tf.nn.bias_add(tf.matmul(h, recurrent), bias)
-        update, _, candidate = _gates(inputs[0] if given is None else given.read(i), recurrent_input)
+        update, _, candidate = _gates(
+            inputs[0] if given is None else given.read(i), recurrent_input
+        )
         after = candidate + update * (h - candidate)
         return (
             i + 1,
             after,
-            *(kept.write(i, value) for kept, value in zip(lists, (after, recurrent_input), strict=True)),
+            *(
+                kept.write(i, value)
+                for kept, value in zip(lists, (after, recurrent_input), strict=True)
+            ),
         )
 
     lists = _list(count, inputs.dtype, units), _list(count, inputs.dtype, 3 * units)
     _, _, *lists = tf.while_loop(
-        lambda i, *_: i < count, step, (0, first, *lists), parallel_iterations=1, maximum_iterations=count
+        lambda i, *_: i < count,
+        step,
+        (0, first, *lists),
+        parallel_iterations=1,
+        maximum_iterations=count,
     )
     return [kept.stack() for kept in lists]
 
@@ -89,13 +120,16 @@ def _scan(inputs, count, first, recurrent, bias):
 def _gates(x, recurrent_input):
     """Update, reset and candidate, of projected inputs and states [..., 3 * units]."""
     units = recurrent_input.shape[-1] // 3
-    update, reset = tf.split(tf.sigmoid(x[..., : 2 * units] + recurrent_input[..., : 2 * units]), 2, axis=-1)
+    update, reset = tf.split(
+        tf.sigmoid(x[..., : 2 * units] + recurrent_input[..., : 2 * units]), 2, axis=-1
+    )
     return update, reset, tf.tanh(x[..., 2 * units :] + reset * recurrent_input[..., 2 * units :])
 
 
 def _gradient(inputs, count, before, recurrent_input, recurrent, place):
-    """The gradient of `_scan`. It reads no lists of the loop, which a SavedModel could not hold; the gates are computed
-    again, for all steps at once. before: the states before the steps. place: where in time its i-th step is."""
+    """The gradient of `_scan`. It reads no lists of the loop, which a SavedModel could not hold;
+    the gates are computed again, for all steps at once. before: the states before the steps. place:
+    where in time its i-th step is."""
     units = recurrent.shape[0]
 
     def gradient(d_after):
@@ -123,17 +157,24 @@ def _gradient(inputs, count, before, recurrent_input, recurrent, place):
             lambda i, *_: i < count, back, start, parallel_iterations=1, maximum_iterations=count
         )
         d_all = tf.concat([kept.stack()] * 3, -1)
-        d_inputs, d_recurrent_inputs = d_all * by_input, tf.reshape(d_all * by_recurrent_input, [-1, 3 * units])
+        d_inputs, d_recurrent_inputs = (
+            d_all * by_input,
+            tf.reshape(d_all * by_recurrent_input, [-1, 3 * units]),
+        )
         if inputs.shape[0] == 1:
             d_inputs = tf.reduce_sum(d_inputs, 0, keepdims=True)
-        d_recurrent = tf.matmul(tf.reshape(before, [-1, units]), d_recurrent_inputs, transpose_a=True)
+        d_recurrent = tf.matmul(
+            tf.reshape(before, [-1, units]), d_recurrent_inputs, transpose_a=True
+        )
         return d_inputs, None, d_first, d_recurrent, tf.reduce_sum(d_recurrent_inputs, 0)
 
     return gradient
 
 
 def _read(values) -> tf.TensorArray:
-    return tf.TensorArray(values.dtype, tf.shape(values)[0], element_shape=values.shape[1:]).unstack(values)
+    return tf.TensorArray(
+        values.dtype, tf.shape(values)[0], element_shape=values.shape[1:]
+    ).unstack(values)
 
 
 def _list(count, dtype, size: int) -> tf.TensorArray:

@@ -11,8 +11,8 @@ from vrae.vame.renamed import renamed_keypoints
 
 
 class Pose(NamedTuple):
-    """keypoints: K names; positions: [2 K, frames] float64, x and y of each keypoint in pixels, NaN where it was not seen
-    confidently; confidence: [K, frames], 0 to 1."""
+    """keypoints: K names; positions: [2 K, frames] float64, x and y of each keypoint in pixels, NaN
+    where it was not seen confidently; confidence: [K, frames], 0 to 1."""
 
     keypoints: tuple[str, ...]
     positions: np.ndarray
@@ -20,15 +20,21 @@ class Pose(NamedTuple):
 
     def missing(self) -> dict[str, float]:
         """The share of frames in which each keypoint is missing."""
-        return dict(zip(self.keypoints, np.isnan(self.positions[::2]).mean(axis=1).tolist(), strict=True))
+        return dict(
+            zip(self.keypoints, np.isnan(self.positions[::2]).mean(axis=1).tolist(), strict=True)
+        )
 
 
 @renamed_keypoints
-def read_deeplabcut(path: str | Path, *, pose_confidence: float = 0.9, individual: str | None = None) -> Pose:
-    """Reads a CSV of DeepLabCut: rows `scorer`, (`individuals`,) `bodyparts`, `coords`, then a row a frame.
+def read_deeplabcut(
+    path: str | Path, *, pose_confidence: float = 0.9, individual: str | None = None
+) -> Pose:
+    """Reads a CSV of DeepLabCut: rows `scorer`, (`individuals`,) `bodyparts`, `coords`, then a row
+    a frame.
 
     Args:
-        pose_confidence: a keypoint whose likelihood is below it is missing (NaN) in that frame; so is an empty cell.
+        pose_confidence: a keypoint whose likelihood is below it is missing (NaN) in that frame; so
+            is an empty cell.
         individual: which one, in a file of several animals.
 
     Raises:
@@ -41,7 +47,9 @@ def read_deeplabcut(path: str | Path, *, pose_confidence: float = 0.9, individua
             header = _header(path, rows)
             keypoints, columns = _columns(path, header, individual)
             wanted = columns.ravel()
-            values = np.array([_numbers(path, rows.line_num, row, wanted) for row in rows], np.float64)
+            values = np.array(
+                [_numbers(path, rows.line_num, row, wanted) for row in rows], np.float64
+            )
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: no such file.") from None
     except (UnicodeDecodeError, csv.Error) as error:
@@ -56,19 +64,24 @@ def read_deeplabcut(path: str | Path, *, pose_confidence: float = 0.9, individua
 
 @renamed_keypoints
 def egocentric(
-    pose: Pose, centered_reference_keypoint: str, orientation_reference_keypoint: str, *, longest_gap: int = 30
+    pose: Pose,
+    centered_reference_keypoint: str,
+    orientation_reference_keypoint: str,
+    *,
+    longest_gap: int = 30,
 ) -> np.ndarray:
-    """Positions in the animal's own frame of reference, as VAME aligns them: `centered_reference_keypoint` is moved to 0, and
-    the animal is turned so that `orientation_reference_keypoint` lies on the negative y axis.
+    """Positions in the animal's own frame of reference, as VAME aligns them:
+    `centered_reference_keypoint` is moved to 0, and the animal is turned so that
+    `orientation_reference_keypoint` lies on the negative y axis.
 
     Args:
-        longest_gap: the greatest number of frames in a row for which a reference keypoint is interpolated where it is
-            missing, on the line between the frames before and after. In a longer gap all values are NaN. Other keypoints
-            are not interpolated.
+        longest_gap: the greatest number of frames in a row for which a reference keypoint is
+            interpolated where it is missing, on the line between the frames before and after. In a
+            longer gap all values are NaN. Other keypoints are not interpolated.
 
     Returns:
-        [2 K - 3, frames] float64: x and y of each keypoint in its order, without the three that are then 0 (both of
-        `centered_reference_keypoint`, x of `orientation_reference_keypoint`).
+        [2 K - 3, frames] float64: x and y of each keypoint in its order, without the three that are
+        then 0 (both of `centered_reference_keypoint`, x of `orientation_reference_keypoint`).
 
     Raises:
         ValueError: no such keypoint, the same for both, or one that is missing in every frame.
@@ -79,38 +92,48 @@ def egocentric(
     }
     _check_references(pose, names)
     if longest_gap < 0:
-        raise ValueError(f"longest_gap: expected a number of frames of at least 0, got {longest_gap!r}.")
+        raise ValueError(
+            f"longest_gap: expected a number of frames of at least 0, got {longest_gap!r}."
+        )
     points = pose.positions.reshape(len(pose.keypoints), 2, -1).copy()
     i, j = (pose.keypoints.index(name) for name in names.values())
-    points[j, :, (points[i] == points[j]).all(axis=0)] = np.nan  # two points in one place have no direction
+    points[j, :, (points[i] == points[j]).all(axis=0)] = (
+        np.nan
+    )  # two points in one place have no direction
     for k in (i, j):
         points[k] = _bridged(points[k], longest_gap)
     points -= points[i].copy()
     distance = np.hypot(*points[j])
     x, y = points[j] / np.where(distance > 0, distance, np.nan)
-    turned = np.stack([x * points[:, 1] - y * points[:, 0], -x * points[:, 0] - y * points[:, 1]], axis=1)
+    turned = np.stack(
+        [x * points[:, 1] - y * points[:, 0], -x * points[:, 0] - y * points[:, 1]], axis=1
+    )
     return np.delete(turned.reshape(len(pose.positions), -1), [2 * i, 2 * i + 1, 2 * j], axis=0)
 
 
 def _check_references(pose: Pose, names: dict[str, str]) -> None:
     for name, keypoint in names.items():
         if keypoint not in pose.keypoints:
-            raise ValueError(f"{name}: expected one of {', '.join(pose.keypoints)}, got {keypoint!r}.")
+            raise ValueError(
+                f"{name}: expected one of {', '.join(pose.keypoints)}, got {keypoint!r}."
+            )
         if pose.missing()[keypoint] == 1.0:
             raise ValueError(
-                f"{name}: {keypoint} is missing in every frame. Use a lower pose_confidence, or another keypoint."
+                f"{name}: {keypoint} is missing in every frame. Use a lower pose_confidence, or "
+                "another keypoint."
             )
     if len(set(names.values())) == 1:
         keypoint = names["orientation_reference_keypoint"]
         raise ValueError(
-            f"orientation_reference_keypoint: expected another keypoint than centered_reference_keypoint, got {keypoint!r} "
+            "orientation_reference_keypoint: expected another keypoint than "
+            f"centered_reference_keypoint, got {keypoint!r} "
             "for both."
         )
 
 
 def _bridged(rows: np.ndarray, longest_gap: int) -> np.ndarray:
-    """Rows [n, frames] with linear interpolation in every gap of up to `longest_gap` frames; at both ends the nearest
-    value is held."""
+    """Rows [n, frames] with linear interpolation in every gap of up to `longest_gap` frames; at
+    both ends the nearest value is held."""
     seen, time = ~np.isnan(rows).any(axis=0), np.arange(rows.shape[1])
     if not seen.any():
         return rows
@@ -129,25 +152,35 @@ def _header(path: Path, rows) -> dict[str, list[str]]:
             break
     if not {"bodyparts", "coords"} <= set(header):
         raise ValueError(
-            f"{path}: expected the rows scorer, bodyparts and coords of a DeepLabCut file at its beginning."
+            f"{path}: expected the rows scorer, bodyparts and coords of a DeepLabCut file at its "
+            "beginning."
         )
     return header
 
 
-def _columns(path: Path, header: dict[str, list[str]], individual: str | None) -> tuple[tuple[str, ...], np.ndarray]:
+def _columns(
+    path: Path, header: dict[str, list[str]], individual: str | None
+) -> tuple[tuple[str, ...], np.ndarray]:
     """The keypoints' names, and the columns [K, 3] of their x, y and likelihood."""
     parts, coords = header["bodyparts"], header["coords"]
     animals = header.get("individuals", [""] * len(parts))
     if len({len(parts), len(coords), len(animals)}) > 1:
-        raise ValueError(f"{path}: the rows bodyparts and coords do not have the same number of cells.")
+        raise ValueError(
+            f"{path}: the rows bodyparts and coords do not have the same number of cells."
+        )
     names = sorted(set(animals[1:]))
     if len(names) > 1 and individual not in names:
-        raise ValueError(f"individual: {path} holds {', '.join(names)}; expected one of them, got {individual!r}.")
+        raise ValueError(
+            f"individual: {path} holds {', '.join(names)}; expected one of them, got "
+            f"{individual!r}."
+        )
     own = [k for k in range(1, len(parts)) if len(names) < 2 or animals[k] == individual]
     keypoints = tuple(dict.fromkeys(parts[k] for k in own))
     places = {(parts[k], coords[k]): k for k in own}
     try:
-        return keypoints, np.array([[places[name, c] for c in ("x", "y", "likelihood")] for name in keypoints])
+        return keypoints, np.array(
+            [[places[name, c] for c in ("x", "y", "likelihood")] for name in keypoints]
+        )
     except KeyError as error:
         raise ValueError(f"{path}: no column {error.args[0][1]} of {error.args[0][0]}.") from None
 
@@ -156,4 +189,6 @@ def _numbers(path: Path, line: int, row: list[str], columns: np.ndarray) -> list
     try:
         return [float(row[k]) if row[k].strip() else np.nan for k in columns]
     except (ValueError, IndexError) as error:
-        raise ValueError(f"{path}, line {line}: expected {columns.max() + 1} numbers ({error}).") from error
+        raise ValueError(
+            f"{path}, line {line}: expected {columns.max() + 1} numbers ({error})."
+        ) from error

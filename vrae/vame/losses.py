@@ -13,15 +13,22 @@ from seqvae.randomness import normal
 REDUCTIONS = ("sum", "mean")
 
 
-def reconstruction_loss(x: tf.Tensor, x_tilde: tf.Tensor, reduction: str, mask: tf.Tensor | None = None) -> tf.Tensor:
+def reconstruction_loss(
+    x: tf.Tensor, x_tilde: tf.Tensor, reduction: str, mask: tf.Tensor | None = None
+) -> tf.Tensor:
     """The squared error of x_tilde, summed over batch, time and features, or their mean.
 
-    mask: 1 where x was observed, 0 where it is missing and does not count, of x's shape or one that broadcasts to it.
+    mask: 1 where x was observed, 0 where it is missing and does not count, of x's shape or one that
+    broadcasts to it.
     """
     if reduction not in REDUCTIONS:
         raise ValueError(f"reduction: expected one of {', '.join(REDUCTIONS)}, got {reduction!r}.")
     error = tf.square(x - x_tilde)
-    weight = tf.ones_like(error) if mask is None else tf.broadcast_to(tf.cast(mask, error.dtype), tf.shape(error))
+    weight = (
+        tf.ones_like(error)
+        if mask is None
+        else tf.broadcast_to(tf.cast(mask, error.dtype), tf.shape(error))
+    )
     return tf.reduce_sum(weight * error) if reduction == "sum" else weighted_mean(error, weight)
 
 
@@ -33,12 +40,18 @@ def future_reconstruction_loss(
 
 
 def cluster_loss(
-    H: Array, kloss: int, lmbda: float, batch_size: int | tf.Tensor, weights: tf.Tensor | None = None
+    H: Array,
+    kloss: int,
+    lmbda: float,
+    batch_size: int | tf.Tensor,
+    weights: tf.Tensor | None = None,
 ) -> tf.Tensor:
-    """VAME's k-means term: lmbda times the sum of the roots of the `kloss` largest singular values of H^T H / batch_size.
+    """VAME's k-means term: lmbda times the sum of the roots of the `kloss` largest singular values
+    of H^T H / batch_size.
 
-    Those are the singular values of H over sqrt(batch_size): H [ZDIMS, batch] itself is decomposed, by the eigenvalues of its
-    smaller Gram matrix, which keeps the gradient finite where a singular value is 0.
+    Those are the singular values of H over sqrt(batch_size): H [ZDIMS, batch] itself is decomposed,
+    by the eigenvalues of its smaller Gram matrix, which keeps the gradient finite where a singular
+    value is 0.
 
     Args:
         weights: [batch], how often each code counts; None: once.
@@ -51,33 +64,48 @@ def cluster_loss(
     H = tf.convert_to_tensor(H)
     if weights is not None:
         H *= tf.sqrt(tf.cast(weights, H.dtype))
-    root = tf.sqrt(tf.cast(batch_size, H.dtype)) if tf.is_tensor(batch_size) else math.sqrt(batch_size)
+    root = (
+        tf.sqrt(tf.cast(batch_size, H.dtype)) if tf.is_tensor(batch_size) else math.sqrt(batch_size)
+    )
     total = tf.reduce_sum(_singular_values(H)[: int(kloss)])
-    return tf.math.divide_no_nan(lmbda * total, root) if tf.is_tensor(root) else lmbda / root * total
+    return (
+        tf.math.divide_no_nan(lmbda * total, root) if tf.is_tensor(root) else lmbda / root * total
+    )
 
 
 @tf.custom_gradient
 def _singular_values(H) -> Any:
-    """Singular values of H [m, n], the greatest first. d s_i / d H = u_i v_i^T, and u_i = H v_i / s_i where s_i is not 0."""
+    """Singular values of H [m, n], the greatest first. d s_i / d H = u_i v_i^T, and u_i = H v_i /
+    s_i where s_i is not 0."""
     wide = tf.transpose(H) if H.shape[0] > (H.shape[1] or H.shape[0] + 1) else H
     squares, vectors = tf.linalg.eigh(tf.matmul(wide, wide, transpose_b=True))
     squares, vectors = tf.reverse(squares, [0]), tf.reverse(vectors, [1])
     values = tf.sqrt(tf.maximum(squares, 0.0))
     rows = wide.shape[0]
     assert rows is not None
-    # what rounding leaves of a zero eigenvalue is about the greatest one's times the smallest difference from 1
+    # what rounding leaves of a zero eigenvalue is about the greatest one's times the smallest
+    # difference from 1
     noise = tf.cast(rows, H.dtype) * np.finfo(H.dtype.as_numpy_dtype).eps * squares[0]
 
     def gradient(upstream):
-        inverse = tf.where(squares > noise, tf.math.rsqrt(tf.maximum(squares, noise + 1e-30)), tf.zeros_like(squares))
-        d_wide = tf.matmul(vectors * (upstream * inverse), tf.matmul(vectors, wide, transpose_a=True))
+        inverse = tf.where(
+            squares > noise,
+            tf.math.rsqrt(tf.maximum(squares, noise + 1e-30)),
+            tf.zeros_like(squares),
+        )
+        d_wide = tf.matmul(
+            vectors * (upstream * inverse), tf.matmul(vectors, wide, transpose_a=True)
+        )
         return tf.transpose(d_wide) if wide is not H else d_wide
 
     return tf.where(squares > noise, values, tf.zeros_like(values)), gradient
 
 
-def kullback_leibler_loss(mu: tf.Tensor, logvar: tf.Tensor, weights: tf.Tensor | None = None) -> tf.Tensor:
-    """KL(q(z|x) || N(0, 1)), the mean over batch and dimensions, as VAME takes it (Kingma and Welling 2014, appendix B).
+def kullback_leibler_loss(
+    mu: tf.Tensor, logvar: tf.Tensor, weights: tf.Tensor | None = None
+) -> tf.Tensor:
+    """KL(q(z|x) || N(0, 1)), the mean over batch and dimensions, as VAME takes it (Kingma and
+    Welling 2014, appendix B).
 
     weights: [batch], how often each code counts; None: once.
     """
@@ -115,9 +143,11 @@ def gaussian(
     noise: tf.Tensor | None = None,
     seed: tuple[int, int] | tf.Tensor = (0, 0),
 ) -> tf.Tensor:
-    """ins [B, T, F] with normal noise of `std_n` times each sequence's own deviation over time, a feature at a time.
+    """ins [B, T, F] with normal noise of `std_n` times each sequence's own deviation over time, a
+    feature at a time.
 
-    noise: [B, T, F] standard normal numbers in place of drawn ones. seq_len: not used, T is that of ins.
+    noise: [B, T, F] standard normal numbers in place of drawn ones. seq_len: not used, T is that of
+    ins.
     """
     del seq_len
     if not is_training:

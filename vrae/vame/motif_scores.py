@@ -12,13 +12,16 @@ from vrae.vame.segmenters import bouts
 
 
 def agreement(labels: Sequence[np.ndarray], truth: Sequence[np.ndarray]) -> dict[str, float]:
-    """How well the labels [n] of sessions agree with the true ones. Windows without a motif (-1) are left out.
+    """How well the labels [n] of sessions agree with the true ones. Windows without a motif (-1)
+    are left out.
 
     Returns:
-        nmi: normalised mutual information, 0 to 1. purity: share of windows whose motif's most frequent truth is theirs.
-        unlabelled: share of windows without a motif. bouts, true_bouts: stretches of one motif. transition_error: the
-        distance of the probabilities of what follows a motif from the true ones, mean over the true motifs, 0 to 1 (total
-        variation), for labels that `match_labels` matched.
+        nmi: normalised mutual information, 0 to 1. purity: share of windows whose motif's most
+            frequent truth is theirs.
+        unlabelled: share of windows without a motif. bouts, true_bouts: stretches of one motif.
+            transition_error: the
+        distance of the probabilities of what follows a motif from the true ones, mean over the true
+        motifs, 0 to 1 (total variation), for labels that `match_labels` matched.
 
     Raises:
         ValueError: other shapes, or no window with a motif.
@@ -29,7 +32,9 @@ def agreement(labels: Sequence[np.ndarray], truth: Sequence[np.ndarray]) -> dict
     joined, expected = np.concatenate(labels), np.concatenate(truth)
     seen = joined >= 0
     if not seen.any():
-        raise ValueError("labels: no window has a motif. Use a smaller min_observed, or better data.")
+        raise ValueError(
+            "labels: no window has a motif. Use a smaller min_observed, or better data."
+        )
     counts = np.zeros((joined.max() + 1, expected.max() + 1))
     np.add.at(counts, (joined[seen], expected[seen]), 1.0)
     return {
@@ -43,7 +48,9 @@ def agreement(labels: Sequence[np.ndarray], truth: Sequence[np.ndarray]) -> dict
 
 
 def _transition_error(joined, labels, expected, truth) -> float:
-    matched = np.split(match_labels(joined, expected), np.cumsum([len(part) for part in labels])[:-1])
+    matched = np.split(
+        match_labels(joined, expected), np.cumsum([len(part) for part in labels])[:-1]
+    )
     size = 1 + max(int(part.max()) for part in (*matched, *truth))
     distance = np.abs(transitions(matched, size) - transitions(truth, size)).sum(axis=1) / 2
     return float(distance[np.unique(expected)].mean())
@@ -56,11 +63,20 @@ def of_windows(motifs: np.ndarray, time_window: int) -> np.ndarray:
 
 
 def baselines(
-    sessions: Mapping[str, np.ndarray], statistics: Statistics, time_window: int, dims: int, *, seed: int = 42
+    sessions: Mapping[str, np.ndarray],
+    statistics: Statistics,
+    time_window: int,
+    dims: int,
+    *,
+    seed: int = 42,
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """What can stand in the place of codes and needs no training, [n, size] by session: the normalised windows themselves,
-    and their first `dims` principal components. For sessions [features, frames]; missing values are interpolated."""
-    windows = {name: _windows(_filled(statistics.normalise(data)), time_window) for name, data in sessions.items()}
+    """What can stand in the place of codes and needs no training, [n, size] by session: the
+    normalised windows themselves, and their first `dims` principal components. For sessions
+    [features, frames]; missing values are interpolated."""
+    windows = {
+        name: _windows(_filled(statistics.normalise(data)), time_window)
+        for name, data in sessions.items()
+    }
     joined = np.concatenate(list(windows.values()))
     pca = PCA(min(dims, *joined.shape), random_state=seed).fit(joined)
     return windows, {name: pca.transform(part) for name, part in windows.items()}

@@ -1,4 +1,5 @@
-"""From codes to motifs: which there are, what they do, what belongs together, and how many there should be."""
+"""From codes to motifs: which there are, what they do, what belongs together, and how many there
+should be."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -8,23 +9,38 @@ from scipy.optimize import linear_sum_assignment
 from sklearn.cluster import SpectralClustering
 from sklearn.metrics import adjusted_rand_score
 
-from vrae.vame.segmenters import SEGMENTERS, FitOptions, Segmenter, checked_codes, checked_observed, runs_of
+from vrae.vame.segmenters import (
+    SEGMENTERS,
+    FitOptions,
+    Segmenter,
+    checked_codes,
+    checked_observed,
+    runs_of,
+)
 
 
 def segment(
-    sessions: Mapping[str, np.ndarray], n_motifs: int, *, algorithm: str = "kmeans", seed: int = 42,
-    observed: Mapping[str, np.ndarray] | None = None, **options: Any,
-) -> tuple[Segmenter, dict[str, np.ndarray]]:  # fmt: skip
-    """Motifs from the codes [n, zdims] of all sessions, numbered by how often they occur, 0 the most frequent.
+    sessions: Mapping[str, np.ndarray],
+    n_motifs: int,
+    *,
+    algorithm: str = "kmeans",
+    seed: int = 42,
+    observed: Mapping[str, np.ndarray] | None = None,
+    **options: Any,
+) -> tuple[Segmenter, dict[str, np.ndarray]]:
+    """Motifs from the codes [n, zdims] of all sessions, numbered by how often they occur, 0 the
+    most frequent.
 
     Args:
         algorithm: "kmeans", or "hmm" (hidden Markov model), as in VAME.
-        observed: by session, bool [n]: windows of which enough was observed. The others have no motif: -1.
-        options: of `FitOptions`: n_init_kmeans, hmm_n_iter, time_window (with it a hidden Markov model may have a switch
-            state, see `HMMSegmenter`), progress.
+        observed: by session, bool [n]: windows of which enough was observed. The others have no
+            motif: -1.
+        options: of `FitOptions`: n_init_kmeans, hmm_n_iter, time_window (with it a hidden Markov
+            model may have a switch state, see `HMMSegmenter`), progress.
 
     Returns:
-        The segmenter, to `apply` to other sessions and to `save`; and the motif of every window by session.
+        The segmenter, to `apply` to other sessions and to `save`; and the motif of every window by
+        session.
 
     Raises:
         ValueError: codes of different sizes, NaN, or fewer codes than motifs.
@@ -35,11 +51,16 @@ def segment(
         raise ValueError("sessions: expected at least one, got none.")
     size = np.asarray(next(iter(sessions.values()))).shape[-1]
     codes = {name: checked_codes(name, session, size) for name, session in sessions.items()}
-    seen = {name: checked_observed(f"observed, {name}", (observed or {}).get(name), codes[name]) for name in codes}
+    seen = {
+        name: checked_observed(f"observed, {name}", (observed or {}).get(name), codes[name])
+        for name in codes
+    }
     runs = [codes[name][run] for name in codes for run in runs_of(seen[name])]
     total = sum(map(len, runs))
     if not 1 <= n_motifs <= total:
-        raise ValueError(f"n_motifs: expected 1 to the number of observed codes, {total}, got {n_motifs!r}.")
+        raise ValueError(
+            f"n_motifs: expected 1 to the number of observed codes, {total}, got {n_motifs!r}."
+        )
     found = SEGMENTERS[algorithm].fit(runs, n_motifs, seed, FitOptions(**options))
     counts = sum(usage(found.apply(codes[name], seen[name]), n_motifs) for name in codes)
     found = found.reordered(np.argsort(-counts, kind="stable"))
@@ -47,15 +68,18 @@ def segment(
 
 
 def usage(labels: np.ndarray, n_motifs: int) -> np.ndarray:
-    """How many windows belong to each motif: [n_motifs], 0 for one that does not occur. -1, no motif, is not counted."""
+    """How many windows belong to each motif: [n_motifs], 0 for one that does not occur. -1, no
+    motif, is not counted."""
     labels = _labels(labels, n_motifs)
     return np.bincount(labels[labels >= 0], minlength=n_motifs)
 
 
 def transitions(labels: np.ndarray | Iterable[np.ndarray], n_motifs: int) -> np.ndarray:
-    """Where a motif goes when it ends: [n_motifs, n_motifs], rows sum to 1, or are 0 for a motif that never ends.
+    """Where a motif goes when it ends: [n_motifs, n_motifs], rows sum to 1, or are 0 for a motif
+    that never ends.
 
-    labels: of one session, or of several: from one session to the next there is no transition, and none over a gap (-1).
+    labels: of one session, or of several: from one session to the next there is no transition, and
+    none over a gap (-1).
     """
     counts = _moves([labels] if isinstance(labels, np.ndarray) else labels, n_motifs)
     total = counts.sum(axis=1, keepdims=True)
@@ -65,14 +89,16 @@ def transitions(labels: np.ndarray | Iterable[np.ndarray], n_motifs: int) -> np.
 def communities(
     labels: np.ndarray | Iterable[np.ndarray], n_motifs: int, n_communities: int, *, seed: int = 42
 ) -> np.ndarray:
-    """Motifs that often follow each other, as one behaviour: the community of each motif, [n_motifs] int32.
+    """Motifs that often follow each other, as one behaviour: the community of each motif,
+    [n_motifs] int32.
 
-    A behaviour that repeats itself passes through several motifs, its phases. Communities are scikit-learn's spectral
-    clustering of how often two motifs are neighbours in time (von Luxburg 2007, "A tutorial on spectral clustering"),
-    numbered by how many windows they hold, 0 the most. (VAME cuts a tree of merged motifs.)
+    A behaviour that repeats itself passes through several motifs, its phases. Communities are
+    scikit-learn's spectral clustering of how often two motifs are neighbours in time (von Luxburg
+    2007, "A tutorial on spectral clustering"), numbered by how many windows they hold, 0 the most.
+    (VAME cuts a tree of merged motifs.)
 
-    labels: of one session, or of several. A motif that never occurs has the community -1. `behaviours` labels windows by
-    communities.
+    labels: of one session, or of several. A motif that never occurs has the community -1.
+    `behaviours` labels windows by communities.
 
     Raises:
         ValueError: fewer motifs occur than n_communities.
@@ -82,16 +108,21 @@ def communities(
     occur = np.flatnonzero(counts)
     if not 1 <= n_communities <= len(occur):
         raise ValueError(
-            f"n_communities: expected 1 to the number of motifs that occur, {len(occur)}, got {n_communities!r}."
+            f"n_communities: expected 1 to the number of motifs that occur, {len(occur)}, got "
+            f"{n_communities!r}."
         )
     moves = _moves(sessions, n_motifs)
     # a tiny flow between all: the graph must hang together
     affinity = (moves + moves.T)[np.ix_(occur, occur)] + 1e-6
     if n_communities < len(occur):
-        clusters = SpectralClustering(n_communities, affinity="precomputed", random_state=seed).fit_predict(affinity)
+        clusters = SpectralClustering(
+            n_communities, affinity="precomputed", random_state=seed
+        ).fit_predict(affinity)
     else:
         clusters = np.arange(len(occur))
-    order = np.argsort(-np.bincount(clusters, weights=counts[occur], minlength=n_communities), kind="stable")
+    order = np.argsort(
+        -np.bincount(clusters, weights=counts[occur], minlength=n_communities), kind="stable"
+    )
     found = np.full(n_motifs, -1, np.int32)
     found[occur] = np.argsort(order)[clusters]
     return found
@@ -104,12 +135,16 @@ def behaviours(labels: np.ndarray, communities: np.ndarray) -> np.ndarray:
 
 
 def match_labels(labels: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """`labels` renumbered so that as many as possible equal `reference` (both [n]): the Hungarian method.
+    """`labels` renumbered so that as many as possible equal `reference` (both [n]): the Hungarian
+    method.
 
-    Labels that have no partner in the reference keep numbers of their own, after the reference's. -1 stays -1.
+    Labels that have no partner in the reference keep numbers of their own, after the reference's.
+    -1 stays -1.
     """
     if labels.shape != reference.shape or labels.ndim != 1:
-        raise ValueError(f"labels: expected the reference's shape {reference.shape}, got {labels.shape}.")
+        raise ValueError(
+            f"labels: expected the reference's shape {reference.shape}, got {labels.shape}."
+        )
     size = int(max(labels.max(), reference.max())) + 1
     agreement = np.zeros((size, size))
     both = (labels >= 0) & (reference >= 0)
@@ -123,7 +158,8 @@ def match_labels(labels: np.ndarray, reference: np.ndarray) -> np.ndarray:
 def stability(
     sessions: Mapping[str, np.ndarray], numbers: Iterable[int], *, runs: int = 5, seed: int = 42
 ) -> dict[int, float]:
-    """How well runs of `segment` from different seeds, each on a half of the codes, agree on all codes, by number of motifs.
+    """How well runs of `segment` from different seeds, each on a half of the codes, agree on all
+    codes, by number of motifs.
 
     The mean adjusted Rand index over pairs of runs: 1 is the same motifs every time, 0 is chance.
     """
@@ -138,7 +174,9 @@ def stability(
             segmenter, _ = segment({"half": joined[half]}, n_motifs, seed=seed + run)
             found.append(segmenter.apply(joined))
         pairs = [(i, j) for i in range(runs) for j in range(i)]
-        scores[n_motifs] = float(np.mean([adjusted_rand_score(found[i], found[j]) for i, j in pairs]))
+        scores[n_motifs] = float(
+            np.mean([adjusted_rand_score(found[i], found[j]) for i, j in pairs])
+        )
     return scores
 
 
@@ -161,6 +199,7 @@ def _labels(labels: np.ndarray, n_motifs: int) -> np.ndarray:
         or (len(labels) and not -1 <= labels.min() <= labels.max() < n_motifs)
     ):
         raise ValueError(
-            f"labels: expected integers from 0 to {n_motifs - 1}, or -1, [n], got {labels.dtype} {labels.shape}."
+            f"labels: expected integers from 0 to {n_motifs - 1}, or -1, [n], got {labels.dtype} "
+            f"{labels.shape}."
         )
     return labels

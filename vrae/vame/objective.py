@@ -1,4 +1,5 @@
-"""VAME's objective of a batch of windows, the same for `RNN_VAE.fit` and for VAME's `train` and `test`."""
+"""VAME's objective of a batch of windows, the same for `RNN_VAE.fit` and for VAME's `train` and
+`test`."""
 
 from typing import TYPE_CHECKING, NamedTuple, cast
 
@@ -14,9 +15,9 @@ if TYPE_CHECKING:
 class VAMETerms(NamedTuple):
     """The terms of a batch of windows, scalars, without `beta` and `kl_weight`.
 
-    reconstruction, future: squared errors of the window and of what follows it, sums or means over the batch (future: 0
-    without a future decoder). kl: KL(q(z | x) || N(0, 1)), mean over batch and dimensions. cluster: `cluster_loss`, with its
-    lambda.
+    reconstruction, future: squared errors of the window and of what follows it, sums or means over
+    the batch (future: 0 without a future decoder). kl: KL(q(z | x) || N(0, 1)), mean over batch and
+    dimensions. cluster: `cluster_loss`, with its lambda.
     """
 
     reconstruction: tf.Tensor
@@ -26,8 +27,8 @@ class VAMETerms(NamedTuple):
 
 
 class Settings(NamedTuple):
-    """What the terms depend on, under VAME's names: the reductions of the two squared errors, "sum" or "mean"; how many
-    singular values the cluster term counts, and its lambda."""
+    """What the terms depend on, under VAME's names: the reductions of the two squared errors, "sum"
+    or "mean"; how many singular values the cluster term counts, and its lambda."""
 
     mse_red: str
     mse_pred: str
@@ -36,14 +37,16 @@ class Settings(NamedTuple):
 
 
 class Part(NamedTuple):
-    """Steps of windows: x [B, steps, NUM_FEATURES], 0 where a value is missing; seen, of the same shape, 1 where none is."""
+    """Steps of windows: x [B, steps, NUM_FEATURES], 0 where a value is missing; seen, of the same
+    shape, 1 where none is."""
 
     x: tf.Tensor
     seen: tf.Tensor
 
 
 def part(windows: tf.Tensor, first: int, last: int, mask: tf.Tensor | None = None) -> Part:
-    """Steps first to last - 1 of windows [B, T, F]. NaN is missing, and so are the steps where a mask [B, T] is 0."""
+    """Steps first to last - 1 of windows [B, T, F]. NaN is missing, and so are the steps where a
+    mask [B, T] is 0."""
     x = windows[:, first:last]
     missing = tf.math.is_nan(x)
     if mask is not None:
@@ -61,12 +64,14 @@ def terms(
     share: float | tf.Tensor,
     weights: tf.Tensor | None = None,
 ) -> VAMETerms:
-    """The terms of the whole batch, of which rows may be on other replicas: each times `share`, summed over the replicas, is
-    its value.
+    """The terms of the whole batch, of which rows may be on other replicas: each times `share`,
+    summed over the replicas, is its value.
 
     Args:
-        outputs: of `RNN_VAE` for the rows here. window: what they reconstruct. following: what they predict, if anything.
-        batch_size: the cluster term is divided by its root. share: of this replica in the batch (`replicas.share_of_batch`).
+        outputs: of `RNN_VAE` for the rows here. window: what they reconstruct. following: what they
+            predict, if anything.
+        batch_size: the cluster term is divided by its root. share: of this replica in the batch
+            (`replicas.share_of_batch`).
         weights: [B], of each window; None: 1.
     """
     rec = _squared_error(window, outputs.prediction, settings.mse_red, share, weights)
@@ -82,7 +87,12 @@ def terms(
 
 def loss(found: VAMETerms, beta: float | tf.Tensor, kl_weight: float | tf.Tensor) -> tf.Tensor:
     """reconstruction + future + kl_weight * (beta * kl + cluster)."""
-    return found.reconstruction + found.future + beta * kl_weight * found.kl + kl_weight * found.cluster
+    return (
+        found.reconstruction
+        + found.future
+        + beta * kl_weight * found.kl
+        + kl_weight * found.cluster
+    )
 
 
 def _squared_error(target: Part, made: tf.Tensor, reduction: str, share, weights) -> tf.Tensor:
@@ -90,5 +100,9 @@ def _squared_error(target: Part, made: tf.Tensor, reduction: str, share, weights
     error = reconstruction_loss(target.x, made, reduction, seen)
     if replicas.local_rows() is None:
         return error
-    here = replicas.local_sum(error) if reduction == "sum" else error * replicas.share_of_batch(tf.reduce_sum(seen))
+    here = (
+        replicas.local_sum(error)
+        if reduction == "sum"
+        else error * replicas.share_of_batch(tf.reduce_sum(seen))
+    )
     return tf.math.divide_no_nan(here, tf.cast(share, here.dtype))

@@ -8,13 +8,26 @@ import tensorflow as tf
 
 
 class ReduceLROnPlateau:
-    """VAME's scheduler: the rate times `factor` when the loss has not fallen for more than `patience` steps.
+    """VAME's scheduler: the rate times `factor` when the loss has not fallen for more than
+    `patience` steps.
 
-    Falling means by a thousandth of the best so far. (PyTorch's; Keras' callback has other thresholds and another count.)
+    Falling means by a thousandth of the best so far. (PyTorch's; Keras' callback has other
+    thresholds and another count.)
     """
 
-    def __init__(self, optimizer: keras.optimizers.Optimizer, factor: float, patience: int, threshold: float = 1e-3):
-        self._optimizer, self._factor, self._patience, self._threshold = optimizer, factor, patience, threshold
+    def __init__(
+        self,
+        optimizer: keras.optimizers.Optimizer,
+        factor: float,
+        patience: int,
+        threshold: float = 1e-3,
+    ):
+        self._optimizer, self._factor, self._patience, self._threshold = (
+            optimizer,
+            factor,
+            patience,
+            threshold,
+        )
         self.best, self._bad = math.inf, 0
 
     @property
@@ -40,9 +53,12 @@ class ReduceLROnPlateau:
 
 @keras.saving.register_keras_serializable(package="vame")
 class Adam(keras.optimizers.Adam):
-    """AMSGrad as PyTorch computes it: epsilon after the bias correction; Keras has it before, which small gradients feel."""
+    """AMSGrad as PyTorch computes it: epsilon after the bias correction; Keras has it before, which
+    small gradients feel."""
 
-    def __init__(self, learning_rate: float = 5e-4, epsilon: float = 1e-8, name: str = "adam", **kwargs: Any):
+    def __init__(
+        self, learning_rate: float = 5e-4, epsilon: float = 1e-8, name: str = "adam", **kwargs: Any
+    ):
         super().__init__(learning_rate, epsilon=epsilon, name=name, **({"amsgrad": True} | kwargs))
 
     def update_step(self, gradient: tf.Tensor, variable: keras.Variable, learning_rate: tf.Tensor):

@@ -15,11 +15,13 @@ def load_state_dict(model: RNN_VAE, source: str | Path | Mapping[str, np.ndarray
     """Sets the model's weights to VAME's.
 
     Args:
-        source: a mapping of VAME's names ("encoder.encoder_rnn.weight_ih_l0", ...) to arrays, an `.npz` of them, or a file
-            that VAME saved (`.pkl`, `.pt`; read by torch, which must be installed, with `weights_only`).
+        source: a mapping of VAME's names ("encoder.encoder_rnn.weight_ih_l0", ...) to arrays, an
+            `.npz` of them, or a file that VAME saved (`.pkl`, `.pt`; read by torch, which must be
+            installed, with `weights_only`).
 
     Raises:
-        ValueError: names are missing or left over, shapes differ or values are not finite; all are listed, nothing is loaded.
+        ValueError: names are missing or left over, shapes differ or values are not finite; all are
+            listed, nothing is loaded.
         ImportError: a PyTorch file, and torch is not installed.
     """
     arrays = {name: np.asarray(value) for name, value in _read(source).items()}
@@ -28,20 +30,24 @@ def load_state_dict(model: RNN_VAE, source: str | Path | Mapping[str, np.ndarray
     problems += [f"left over: {name}" for name in arrays if name not in plan]
     for name in plan.keys() & arrays.keys():
         if plan[name].shape != arrays[name].shape:
-            problems.append(f"shape: {name} is {arrays[name].shape}, the model has {plan[name].shape}")
+            problems.append(
+                f"shape: {name} is {arrays[name].shape}, the model has {plan[name].shape}"
+            )
         elif arrays[name].dtype.kind not in "fiu" or not np.isfinite(arrays[name]).all():
             problems.append(f"not finite: {name}")
     if problems:
         name = "these weights" if isinstance(source, Mapping) else f"the weights in {source}"
         raise ValueError(
-            f"source: {name} do not fit the model; build it with the sizes of the config they were trained with.\n  "
-            + "\n  ".join(sorted(problems))
+            f"source: {name} do not fit the model; build it with the sizes of the config they were "
+            "trained with.\n  " + "\n  ".join(sorted(problems))
         )
     for prefix, suffix, gru in _grus(model):
         parts = [arrays[f"{prefix}.{part}_{suffix}"] for part in _GRU]
         kernel, recurrent = (_swap_gates(part).T for part in parts[:2])
         for weight, value in zip(
-            gru.cell.trainable_variables, (kernel, recurrent, np.stack(_swap_gates_of(parts[2:]))), strict=True
+            gru.cell.trainable_variables,
+            (kernel, recurrent, np.stack(_swap_gates_of(parts[2:]))),
+            strict=True,
         ):
             weight.assign(value)
     for prefix, dense in _denses(model):
@@ -55,7 +61,9 @@ def to_state_dict(model: RNN_VAE) -> dict[str, np.ndarray]:
     for prefix, suffix, gru in _grus(model):
         kernel, recurrent, bias = (weight.numpy() for weight in gru.cell.trainable_variables)
         values = _swap_gates(kernel.T), _swap_gates(recurrent.T), *_swap_gates_of(bias)
-        arrays |= {f"{prefix}.{part}_{suffix}": value for part, value in zip(_GRU, values, strict=True)}
+        arrays |= {
+            f"{prefix}.{part}_{suffix}": value for part, value in zip(_GRU, values, strict=True)
+        }
     for prefix, dense in _denses(model):
         arrays |= {f"{prefix}.weight": dense.kernel.numpy().T, f"{prefix}.bias": dense.bias.numpy()}
     return arrays
@@ -95,7 +103,10 @@ def _swap_gates_of(biases) -> list[np.ndarray]:
 
 def _read(source) -> Mapping[str, np.ndarray]:
     if isinstance(source, Mapping):
-        return {name: value.numpy() if hasattr(value, "numpy") else value for name, value in source.items()}
+        return {
+            name: value.numpy() if hasattr(value, "numpy") else value
+            for name, value in source.items()
+        }
     path = Path(source)
     if not path.exists():
         raise ValueError(f"source: no file {path}.")
@@ -104,7 +115,9 @@ def _read(source) -> Mapping[str, np.ndarray]:
             with np.load(path, allow_pickle=False) as file:
                 return {name: file[name] for name in file.files}
     except NPZ_ERRORS as error:
-        raise ValueError(f"source: {path} is not a readable .npz file, it may be truncated ({error}).") from error
+        raise ValueError(
+            f"source: {path} is not a readable .npz file, it may be truncated ({error})."
+        ) from error
     return _read_torch(path)
 
 
@@ -113,11 +126,14 @@ def _read_torch(path: Path) -> dict[str, np.ndarray]:
         import torch  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise ImportError(
-            f"{path}: reading a PyTorch file needs torch (pip install torch). Or save it where torch is: "
+            f"{path}: reading a PyTorch file needs torch (pip install torch). Or save it where "
+            "torch is: "
             "np.savez('model.npz', **{k: v.numpy() for k, v in state_dict.items()})."
         ) from error
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)  # no code in the file is run
+        state = torch.load(
+            path, map_location="cpu", weights_only=True
+        )  # no code in the file is run
         return {name: value.numpy() for name, value in state.items()}
     except Exception as error:  # torch raises many kinds for damaged files
         raise ValueError(f"source: {path} is not a PyTorch state dict ({error}).") from error

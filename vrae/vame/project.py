@@ -1,4 +1,5 @@
-"""A project around the model: sessions to training data, and a trained model's codes of a session."""
+"""A project around the model: sessions to training data, and a trained model's codes of a
+session."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,20 +17,27 @@ _CHUNK = 4096  # windows encoded at once: a bound on memory
 
 @renamed_keypoints
 def create_training(
-    config: str | Path, sessions: Mapping[str, np.ndarray | str | Path], *,
-    centered_reference_keypoint: str | None = None, orientation_reference_keypoint: str | None = None,
-    pose_confidence: float = 0.9, longest_gap: int = 30,
-) -> tuple[int, int]:  # fmt: skip
+    config: str | Path,
+    sessions: Mapping[str, np.ndarray | str | Path],
+    *,
+    centered_reference_keypoint: str | None = None,
+    orientation_reference_keypoint: str | None = None,
+    pose_confidence: float = 0.9,
+    longest_gap: int = 30,
+) -> tuple[int, int]:
     """Splits sessions into training and test frames and writes what `train_model` reads.
 
-    In `<project_path>/data/train`: `train_seq.npy`, `test_seq.npy` [features, frames] as VAME has them, and beside each
-    `*_ends.npy`, where the pieces end that followed each other: no window reaches over such an end. `num_features` in the
-    config becomes that of the data, as in VAME.
+    In `<project_path>/data/train`: `train_seq.npy`, `test_seq.npy` [features, frames] as VAME has
+    them, and beside each `*_ends.npy`, where the pieces end that followed each other: no window
+    reaches over such an end. `num_features` in the config becomes that of the data, as in VAME.
 
     Args:
-        config: path of the config.yaml: `time_window`, `test_fraction`, `split_mode`, `missing_values`.
-        sessions: names to arrays [features, frames] or to files. NaN is missing, where the config says so.
-        centered_reference_keypoint, orientation_reference_keypoint, pose_confidence, longest_gap: see `read_sessions`.
+        config: path of the config.yaml: `time_window`, `test_fraction`, `split_mode`,
+            `missing_values`.
+        sessions: names to arrays [features, frames] or to files. NaN is missing, where the config
+            says so.
+        centered_reference_keypoint, orientation_reference_keypoint, pose_confidence, longest_gap:
+            see `read_sessions`.
 
     Returns:
         The training and the test frames.
@@ -39,18 +47,25 @@ def create_training(
     """
     settings = read_config(config)
     arrays = read_sessions(
-        sessions, centered_reference_keypoint=centered_reference_keypoint,
-        orientation_reference_keypoint=orientation_reference_keypoint, pose_confidence=pose_confidence,
+        sessions,
+        centered_reference_keypoint=centered_reference_keypoint,
+        orientation_reference_keypoint=orientation_reference_keypoint,
+        pose_confidence=pose_confidence,
         longest_gap=longest_gap,
-    )  # fmt: skip
+    )
     features = next((data.shape[0] for data in arrays.values() if data.ndim), 0)
     steps = 2 * settings.time_window
-    check_sessions(arrays, num_features=features, steps=steps, missing_values=settings.missing_values)
-    parts = split_sessions(arrays, settings.test_fraction, settings.split_mode, settings.project_random_state)
+    check_sessions(
+        arrays, num_features=features, steps=steps, missing_values=settings.missing_values
+    )
+    parts = split_sessions(
+        arrays, settings.test_fraction, settings.split_mode, settings.project_random_state
+    )
     for name, pieces in zip(("train", "test"), parts, strict=True):
         if not any(piece.shape[1] >= steps for piece in pieces):
             raise ValueError(
-                f"sessions: no {name} piece has {steps} frames, twice time_window. Give longer sessions, another "
+                f"sessions: no {name} piece has {steps} frames, twice time_window. Give longer "
+                "sessions, another "
                 "test_fraction, or a smaller time_window."
             )
     if features != settings.num_features:
@@ -65,22 +80,28 @@ def create_training(
 
 @renamed_keypoints
 def read_sessions(
-    sessions: Mapping[str, np.ndarray | str | Path], *, centered_reference_keypoint: str | None = None,
-    orientation_reference_keypoint: str | None = None, pose_confidence: float = 0.9, longest_gap: int = 30,
-) -> dict[str, np.ndarray]:  # fmt: skip
+    sessions: Mapping[str, np.ndarray | str | Path],
+    *,
+    centered_reference_keypoint: str | None = None,
+    orientation_reference_keypoint: str | None = None,
+    pose_confidence: float = 0.9,
+    longest_gap: int = 30,
+) -> dict[str, np.ndarray]:
     """Sessions as arrays [features, frames] float64, as `create_training` and `embed` take them.
 
     Args:
         sessions: names to arrays, which stay as they are, or to paths of DeepLabCut's CSV files.
-        centered_reference_keypoint, orientation_reference_keypoint: of files: the keypoints that positions are aligned by,
-            see `egocentric`; None for both leaves positions as they are.
+        centered_reference_keypoint, orientation_reference_keypoint: of files: the keypoints that
+            positions are aligned by, see `egocentric`; None for both leaves positions as they are.
         pose_confidence: of files: a keypoint of a lower likelihood is missing in that frame.
-        longest_gap: of files: the longest gap of a reference keypoint that is interpolated, in frames.
+        longest_gap: of files: the longest gap of a reference keypoint that is interpolated, in
+            frames.
     """
     centre, ahead = centered_reference_keypoint, orientation_reference_keypoint
     if (centre is None) != (ahead is None):
         raise ValueError(
-            "centered_reference_keypoint, orientation_reference_keypoint: expected the names of two keypoints, or neither, "
+            "centered_reference_keypoint, orientation_reference_keypoint: expected the names of "
+            "two keypoints, or neither, "
             f"got {centre!r} and {ahead!r}."
         )
     made = {}
@@ -95,12 +116,17 @@ def read_sessions(
 
 
 def embed(
-    model: RNN_VAE, statistics: Statistics, settings: Config, session: np.ndarray,
+    model: RNN_VAE,
+    statistics: Statistics,
+    settings: Config,
+    session: np.ndarray,
     progress: Callable[[int], None] = lambda done: None,
-) -> np.ndarray:  # fmt: skip
-    """The codes of a session [features, frames]: [frames - time_window + 1, zdims] float32, one a window, by its first frame.
+) -> np.ndarray:
+    """The codes of a session [features, frames]: [frames - time_window + 1, zdims] float32, one a
+    window, by its first frame.
 
-    The session is normalised as the training data were (VAME does not). Memory beside the result does not grow with it.
+    The session is normalised as the training data were (VAME does not). Memory beside the result
+    does not grow with it.
 
     Args:
         model, statistics, settings: what `load_best` gives.
@@ -111,11 +137,15 @@ def embed(
     """
     session, steps = np.asarray(session), settings.time_window
     if session.ndim != 2 or len(session) != settings.num_features:
-        raise ValueError(f"session: expected [{settings.num_features}, frames], got the shape {session.shape}.")
+        raise ValueError(
+            f"session: expected [{settings.num_features}, frames], got the shape {session.shape}."
+        )
     if session.shape[1] < steps:
         raise ValueError(f"session: {session.shape[1]} frames, a window has {steps}.")
     if not settings.missing_values and not np.isfinite(session).all():
-        raise ValueError("session: NaN or infinite values, and the model was trained with missing_values: false.")
+        raise ValueError(
+            "session: NaN or infinite values, and the model was trained with missing_values: false."
+        )
     count = session.shape[1] - steps + 1
     codes = np.empty((count, settings.zdims), np.float32)
     for first in range(0, count, _CHUNK):
@@ -127,9 +157,11 @@ def embed(
 
 
 def observed_share(session: np.ndarray, time_window: int) -> np.ndarray:
-    """The share of values that are not missing in each window of a session [features, frames]: [frames - time_window + 1].
+    """The share of values that are not missing in each window of a session [features, frames]:
+    [frames - time_window + 1].
 
-    The codes of windows in which little was observed are alike whatever the animal did: `segment` leaves them out.
+    The codes of windows in which little was observed are alike whatever the animal did: `segment`
+    leaves them out.
     """
     share = 1.0 - np.isnan(session).mean(axis=0)
     return np.lib.stride_tricks.sliding_window_view(share, time_window).mean(axis=-1)

@@ -8,7 +8,8 @@ _Function = TypeVar("_Function", bound=Callable)
 
 
 def renamed(**names: str) -> Callable[[_Function], _Function]:
-    """Decorates a function so that it takes renamed arguments by their earlier names too, as keywords.
+    """Decorates a function so that it takes renamed arguments by their earlier names too, as
+    keywords.
 
     Args:
         names: today's name of each earlier name.
@@ -19,7 +20,10 @@ def renamed(**names: str) -> Callable[[_Function], _Function]:
         def call(*args: Any, **options: Any):
             for earlier, name in names.items():
                 if earlier in options and name in options:
-                    raise TypeError(f"{earlier}: this is the earlier name of {name}, and both were given. Give {name}.")
+                    raise TypeError(
+                        f"{earlier}: this is the earlier name of {name}, and both were given. Give "
+                        f"{name}."
+                    )
                 if earlier in options:
                     options[name] = options.pop(earlier)
             return function(*args, **options)
@@ -30,6 +34,8 @@ def renamed(**names: str) -> Callable[[_Function], _Function]:
 
 
 renamed_keypoints = renamed(
-    centre="centered_reference_keypoint", ahead="orientation_reference_keypoint", confidence="pose_confidence"
+    centre="centered_reference_keypoint",
+    ahead="orientation_reference_keypoint",
+    confidence="pose_confidence",
 )
 """The arguments that now have VAME's names."""

@@ -1,4 +1,5 @@
-"""How well a trained model writes motion, and what a run of `examples/run_vame.py` leaves to look at."""
+"""How well a trained model writes motion, and what a run of `examples/run_vame.py` leaves to look
+at."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,24 +19,30 @@ from vrae.vame.training import load_best
 def evaluate(config: str | Path) -> dict[str, float]:
     """How well the best model writes the windows of the test data, and what follows them.
 
-    Leaves `evaluation.json` and `future_reconstruction.png` in `<project_path>/model/evaluate`, where VAME has its pictures.
+    Leaves `evaluation.json` and `future_reconstruction.png` in `<project_path>/model/evaluate`,
+    where VAME has its pictures.
 
     Returns:
-        Mean squared errors of a value, where 1 is the variance of the training data, over the test windows (see
-        `Windows.stride`), without missing values: mse (the window), and with a future decoder future_mse and hold_mse (what
-        follows the window if its last frame stood still).
+        Mean squared errors of a value, where 1 is the variance of the training data, over the test
+        windows (see `Windows.stride`), without missing values: mse (the window), and with a future
+        decoder future_mse and hold_mse (what follows the window if its last frame stood still).
 
     Raises:
         FileNotFoundError, ValueError: no trained model, no data, or they cannot be used.
     """
     model, found, settings = load_best(config)
-    steps, future = settings.time_window, settings.prediction_steps if settings.prediction_decoder else 0
+    steps, future = (
+        settings.time_window,
+        settings.prediction_steps if settings.prediction_decoder else 0,
+    )
     windows = Windows(training_data(settings)[1], 2 * steps, found.normalise)
     write, truth, decoded = compiled(model, _forward), [], []
     for batch in windows.every(windows.stride(steps), settings.batch_size):
         truth.append(batch.transpose(0, 2, 1)[:, : steps + future])
         outputs = write(tf.constant(np.nan_to_num(truth[-1][:, :steps])))
-        decoded.append(np.concatenate([outputs.prediction, *([outputs.future] if future else [])], axis=1))
+        decoded.append(
+            np.concatenate([outputs.prediction, *([outputs.future] if future else [])], axis=1)
+        )
     truth, decoded = np.concatenate(truth), np.concatenate(decoded)
     figures = {"mse": float(np.nanmean((truth - decoded)[:, :steps] ** 2))}
     if future:
@@ -56,12 +63,17 @@ def _forward(model):
 
 
 def pictures(
-    folder: Path, codes: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarray],
-    truth: Mapping[str, np.ndarray] | None, *, name: str = "motif",
-) -> None:  # fmt: skip
+    folder: Path,
+    codes: Mapping[str, np.ndarray],
+    labels: Mapping[str, np.ndarray],
+    truth: Mapping[str, np.ndarray] | None,
+    *,
+    name: str = "motif",
+) -> None:
     """The space of codes, and labels over time, their usage and transitions.
 
-    Numbers and colours of labels are those of the files. The truth takes the colours of the labels that match it best.
+    Numbers and colours of labels are those of the files. The truth takes the colours of the labels
+    that match it best.
 
     Args:
         labels: of every window by session, -1 where it has none: a gap. truth: the true ones.
@@ -69,7 +81,9 @@ def pictures(
     """
     rows = {f"{name}s": labels}
     if truth is not None:
-        matched = match_labels(*(np.concatenate([part[session] for session in codes]) for part in (truth, labels)))
+        matched = match_labels(
+            *(np.concatenate([part[session] for session in codes]) for part in (truth, labels))
+        )
         ends = np.cumsum([len(part) for part in codes.values()])[:-1]
         rows["truth"] = dict(zip(codes, np.split(matched, ends), strict=True))
     joined, seen = np.concatenate(list(codes.values())), np.concatenate(list(labels.values())) >= 0
@@ -77,14 +91,20 @@ def pictures(
     plane = PCA(2).fit_transform(np.pad(joined, [(0, 0), (0, max(0, 2 - joined.shape[1]))])[seen])
     plane = plane[:: max(1, seen.sum() // 4000)]
     colours = {kind: np.concatenate(list(parts.values()))[shown] for kind, parts in rows.items()}
-    plotting.save_figure(folder / "latent_space.png", plotting.scatter(
-        plane, colours, title="Codes of windows, first two principal components"))  # fmt: skip
+    plotting.save_figure(
+        folder / "latent_space.png",
+        plotting.scatter(plane, colours, title="Codes of windows, first two principal components"),
+    )
     session = next(iter(codes))
     bands = {kind: parts[session][:1500] for kind, parts in rows.items()}
-    plotting.save_figure(folder / "motifs.png", plotting.ethogram(bands, title=f"{session}: {name} of each window"))
+    plotting.save_figure(
+        folder / "motifs.png", plotting.ethogram(bands, title=f"{session}: {name} of each window")
+    )
     n_labels = 1 + max(int(part.max()) for part in labels.values())
     figure = plotting.usage_and_transitions(
-        usage(np.concatenate(list(labels.values())), n_labels), transitions(labels.values(), n_labels), name=name
+        usage(np.concatenate(list(labels.values())), n_labels),
+        transitions(labels.values(), n_labels),
+        name=name,
     )
     plotting.save_figure(folder / "motif_usage.png", figure)
 
@@ -96,4 +116,6 @@ def training_curves(folder: Path, lines: list[dict]) -> None:
         "of what follows it": ("train_future",),
         "KL, mean over dimensions": ("train_kl",),
     }
-    plotting.save_figure(folder / "training_curves.png", plotting.metric_curves(lines, panels, title="Training"))
+    plotting.save_figure(
+        folder / "training_curves.png", plotting.metric_curves(lines, panels, title="Training")
+    )

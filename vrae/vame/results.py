@@ -1,4 +1,5 @@
-"""The results of a run: codes, motifs and behaviours of every session, saved as soon as they are known."""
+"""The results of a run: codes, motifs and behaviours of every session, saved as soon as they are
+known."""
 
 import hashlib
 from collections.abc import Callable, Mapping
@@ -15,8 +16,9 @@ from vrae.vame.training import load_best, model_file
 
 
 class Results:
-    """A folder with `segmenter.npz` and a `<session>.npz` for each session, which holds for each of its windows:
-    latent_vectors [n, zdims], observed [n] (the share of values that are not missing), motifs [n], behaviours [n] (-1: none).
+    """A folder with `segmenter.npz` and a `<session>.npz` for each session, which holds for each of
+    its windows: latent_vectors [n, zdims], observed [n] (the share of values that are not missing),
+    motifs [n], behaviours [n] (-1: none).
 
     progress: is told what is being computed.
     """
@@ -28,30 +30,42 @@ class Results:
     def embedded(
         self, project: str, sessions: Mapping[str, np.ndarray], min_observed: float
     ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-        """Codes by session, and which of its windows are observed enough for a motif. Codes that an earlier process saved
-        are read, if they are of the same model and session."""
+        """Codes by session, and which of its windows are observed enough for a motif. Codes that an
+        earlier process saved are read, if they are of the same model and session."""
         model, statistics, config = load_best(project)
         made_by, found = model_file(config).read_bytes() + repr(statistics).encode(), {}
         for name, session in sessions.items():
-            source = np.array(hashlib.sha256(made_by + np.ascontiguousarray(session).tobytes()).hexdigest())
+            source = np.array(
+                hashlib.sha256(made_by + np.ascontiguousarray(session).tobytes()).hexdigest()
+            )
             codes = self._saved_codes(name, source)
             if codes is None:
-                codes = embed(model, statistics, config, session, self._counted(name, session.shape[1]))
+                codes = embed(
+                    model, statistics, config, session, self._counted(name, session.shape[1])
+                )
             share = observed_share(session, config.time_window)
-            self._arrays[name] = {"latent_vectors": codes, "observed": share.astype(np.float32), "source": source}
+            self._arrays[name] = {
+                "latent_vectors": codes,
+                "observed": share.astype(np.float32),
+                "source": source,
+            }
             self._save(name)
             found[name] = codes
         return found, {name: self._arrays[name]["observed"] >= min_observed for name in sessions}
 
-    def segmented(self, codes: Mapping[str, np.ndarray], observed: Mapping[str, np.ndarray], s: VAMESettings) -> dict:
-        """The behaviour of every window by session; the motif itself where no behaviours are asked for."""
+    def segmented(
+        self, codes: Mapping[str, np.ndarray], observed: Mapping[str, np.ndarray], s: VAMESettings
+    ) -> dict:
+        """The behaviour of every window by session; the motif itself where no behaviours are asked
+        for."""
         segmenter, motifs = _motifs(codes, observed, s, self._progress)
         segmenter.save(self._folder / "segmenter.npz")
         self._add("motifs", motifs)
         left_out = 1 - np.mean(np.concatenate(list(observed.values())))
         if left_out:
             print(
-                f"{left_out:.1%} of the windows have no motif: less than {s.min_observed:.0%} of their values was observed"
+                f"{left_out:.1%} of the windows have no motif: less than {s.min_observed:.0%} of "
+                "their values was observed"
             )
         found = _behaviours(motifs, s)
         self._add("behaviours", found)
@@ -95,9 +109,14 @@ def labelled(
 
 def _motifs(codes, observed, s: VAMESettings, progress):
     return segment(
-        codes, s.n_clusters, algorithm=s.segmentation, seed=s.seed, observed=observed, time_window=s.time_window,
+        codes,
+        s.n_clusters,
+        algorithm=s.segmentation,
+        seed=s.seed,
+        observed=observed,
+        time_window=s.time_window,
         progress=progress,
-    )  # fmt: skip
+    )
 
 
 def _behaviours(motifs: Mapping[str, np.ndarray], s: VAMESettings) -> dict[str, np.ndarray]:

@@ -1,4 +1,5 @@
-"""VAME's model: a bidirectional GRU reads a window of motion into one code; others write the window, and what follows it.
+"""VAME's model: a bidirectional GRU reads a window of motion into one code; others write the
+window, and what follows it.
 
 Classes, arguments and outputs have VAME's names and order. Arrays are [batch, time, features].
 """
@@ -25,7 +26,8 @@ _CHUNK = 4096  # windows of a series that are encoded at once: a bound on memory
 
 
 class Reconstruction(NamedTuple):
-    """What `RNN_VAE` gives without a future decoder: prediction [B, T, NUM_FEATURES]; z, mu, logvar [B, ZDIMS]."""
+    """What `RNN_VAE` gives without a future decoder: prediction [B, T, NUM_FEATURES]; z, mu, logvar
+    [B, ZDIMS]."""
 
     prediction: tf.Tensor
     z: tf.Tensor
@@ -34,8 +36,8 @@ class Reconstruction(NamedTuple):
 
 
 class ReconstructionAndFuture(NamedTuple):
-    """What `RNN_VAE` gives with one: prediction [B, T, NUM_FEATURES], future [B, FUTURE_STEPS, NUM_FEATURES]; z, mu, logvar
-    [B, ZDIMS]."""
+    """What `RNN_VAE` gives with one: prediction [B, T, NUM_FEATURES], future [B, FUTURE_STEPS,
+    NUM_FEATURES]; z, mu, logvar [B, ZDIMS]."""
 
     prediction: tf.Tensor
     future: tf.Tensor
@@ -60,26 +62,40 @@ class _Module(_Layer):
 
 @keras.saving.register_keras_serializable(package="vame")
 class Encoder(_Module, keras.layers.Layer):
-    """Two bidirectional GRU layers of `hidden_size_layer_1` units; the four last states side by side.
+    """Two bidirectional GRU layers of `hidden_size_layer_1` units; the four last states side by
+    side.
 
-    hidden_size_layer_2: not used, in VAME neither. dropout_encoder: of the first layer's outputs, in training.
+    hidden_size_layer_2: not used, in VAME neither. dropout_encoder: of the first layer's outputs,
+    in training.
     """
 
     def __init__(
-        self, NUM_FEATURES: int, hidden_size_layer_1: int, hidden_size_layer_2: int, dropout_encoder: float, **kwargs: Any
-    ):  # fmt: skip
+        self,
+        NUM_FEATURES: int,
+        hidden_size_layer_1: int,
+        hidden_size_layer_2: int,
+        dropout_encoder: float,
+        **kwargs: Any,
+    ):
         super().__init__(**kwargs)
         self._config = dict(
-            NUM_FEATURES=NUM_FEATURES, hidden_size_layer_1=hidden_size_layer_1, hidden_size_layer_2=hidden_size_layer_2,
+            NUM_FEATURES=NUM_FEATURES,
+            hidden_size_layer_1=hidden_size_layer_1,
+            hidden_size_layer_2=hidden_size_layer_2,
             dropout_encoder=dropout_encoder,
-        )  # fmt: skip
-        self.layer_0 = _bidirectional(hidden_size_layer_1, NUM_FEATURES, "layer_0", self.dtype_policy)
-        self.layer_1 = _bidirectional(hidden_size_layer_1, 2 * hidden_size_layer_1, "layer_1", self.dtype_policy)
+        )
+        self.layer_0 = _bidirectional(
+            hidden_size_layer_1, NUM_FEATURES, "layer_0", self.dtype_policy
+        )
+        self.layer_1 = _bidirectional(
+            hidden_size_layer_1, 2 * hidden_size_layer_1, "layer_1", self.dtype_policy
+        )
         self.dropout = keras.layers.Dropout(dropout_encoder, dtype=self.dtype_policy)
         self.built = True
 
     def call(self, inputs: tf.Tensor, training: bool = False):
-        """[B, T, NUM_FEATURES] -> [B, 4 * hidden_size_layer_1]: forward, backward of the first layer, then of the second."""
+        """[B, T, NUM_FEATURES] -> [B, 4 * hidden_size_layer_1]: forward, backward of the first
+        layer, then of the second."""
         outputs, *states = self.layer_0(inputs)
         _, *more = self.layer_1(self.dropout(outputs, training=training))
         return tf.concat([*states, *more], -1)
@@ -90,26 +106,42 @@ class Encoder(_Module, keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="vame")
 class Lambda(_Module, keras.layers.Layer):
-    """The code's mean and log-variance, and a draw of it in training. No `keras.layers.Lambda`: VAME's name.
+    """The code's mean and log-variance, and a draw of it in training. No `keras.layers.Lambda`:
+    VAME's name.
 
     softplus: log-variance through softplus, so that the variance is at least 1, as VAME has it.
     """
 
     def __init__(
-        self, ZDIMS: int, hidden_size_layer_1: int, hidden_size_layer_2: int, softplus: bool, **kwargs: Any
-    ):  # fmt: skip
+        self,
+        ZDIMS: int,
+        hidden_size_layer_1: int,
+        hidden_size_layer_2: int,
+        softplus: bool,
+        **kwargs: Any,
+    ):
         super().__init__(**kwargs)
         self._config = dict(
-            ZDIMS=ZDIMS, hidden_size_layer_1=hidden_size_layer_1, hidden_size_layer_2=hidden_size_layer_2,
+            ZDIMS=ZDIMS,
+            hidden_size_layer_1=hidden_size_layer_1,
+            hidden_size_layer_2=hidden_size_layer_2,
             softplus=softplus,
-        )  # fmt: skip
+        )
         self._seeds = keras.random.SeedGenerator()
-        self.hidden_to_mean = _linear(4 * hidden_size_layer_1, ZDIMS, "hidden_to_mean", self.dtype_policy)
-        self.hidden_to_logvar = _linear(4 * hidden_size_layer_1, ZDIMS, "hidden_to_logvar", self.dtype_policy)
+        self.hidden_to_mean = _linear(
+            4 * hidden_size_layer_1, ZDIMS, "hidden_to_mean", self.dtype_policy
+        )
+        self.hidden_to_logvar = _linear(
+            4 * hidden_size_layer_1, ZDIMS, "hidden_to_logvar", self.dtype_policy
+        )
         self.built = True
 
     def call(
-        self, hidden: tf.Tensor, training: bool = False, noise: tf.Tensor | None = None, seed: tf.Tensor | None = None
+        self,
+        hidden: tf.Tensor,
+        training: bool = False,
+        noise: tf.Tensor | None = None,
+        seed: tf.Tensor | None = None,
     ):
         """[B, 4 * hidden_size_layer_1] -> z, mu, logvar [B, ZDIMS]; z is mu unless training.
 
@@ -117,7 +149,8 @@ class Lambda(_Module, keras.layers.Layer):
         """
         # the code in full precision: a mixed policy is for the recurrent layers
         mu, logvar = (
-            tf.cast(layer(hidden), self.variable_dtype) for layer in (self.hidden_to_mean, self.hidden_to_logvar)
+            tf.cast(layer(hidden), self.variable_dtype)
+            for layer in (self.hidden_to_mean, self.hidden_to_logvar)
         )
         if self._config["softplus"] is True:
             logvar = tf.nn.softplus(logvar)
@@ -132,24 +165,36 @@ class Lambda(_Module, keras.layers.Layer):
 
 
 class _Decoder(_Module, keras.layers.Layer):
-    """A bidirectional GRU with z as input at every step and linear maps of z as first states; a linear layer on top.
+    """A bidirectional GRU with z as input at every step and linear maps of z as first states; a
+    linear layer on top.
 
-    batch_mixing: True computes what VAME's `view` does: the state that starts the output of sample b is made from other
-    samples' z, forward from that of b // 2, backward from (B + b) // 2. Only weights that VAME trained need it.
+    batch_mixing: True computes what VAME's `view` does: the state that starts the output of sample
+    b is made from other samples' z, forward from that of b // 2, backward from (B + b) // 2. Only
+    weights that VAME trained need it.
     """
 
     def __init__(self, steps, ZDIMS, NUM_FEATURES, hidden_size, rnn_name, batch_mixing, **kwargs):
         super().__init__(**kwargs)
-        self._steps, self._hidden, self._mixing, self._features = steps, hidden_size, batch_mixing, NUM_FEATURES
+        self._steps, self._hidden, self._mixing, self._features = (
+            steps,
+            hidden_size,
+            batch_mixing,
+            NUM_FEATURES,
+        )
         rnn = _bidirectional(hidden_size, ZDIMS, rnn_name, self.dtype_policy)
         setattr(self, rnn_name, rnn)
         self._rnn = rnn
-        self.latent_to_hidden = _linear(ZDIMS, 2 * hidden_size, "latent_to_hidden", self.dtype_policy)
-        self.hidden_to_output = _linear(2 * hidden_size, NUM_FEATURES, "hidden_to_output", self.dtype_policy)
+        self.latent_to_hidden = _linear(
+            ZDIMS, 2 * hidden_size, "latent_to_hidden", self.dtype_policy
+        )
+        self.hidden_to_output = _linear(
+            2 * hidden_size, NUM_FEATURES, "hidden_to_output", self.dtype_policy
+        )
         self.built = True
 
     def call(self, inputs, z):
-        """inputs: z repeated [B, T, ZDIMS], or [B, 1, ZDIMS]; z: [B, ZDIMS] -> [B, steps, NUM_FEATURES]."""
+        """inputs: z repeated [B, T, ZDIMS], or [B, 1, ZDIMS]; z: [B, ZDIMS] -> [B, steps,
+        NUM_FEATURES]."""
         hidden = self.latent_to_hidden(z)
         if self._mixing:
             states = tf.unstack(tf.reshape(hidden, [2, tf.shape(z)[0], self._hidden]))
@@ -162,17 +207,37 @@ class _Decoder(_Module, keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="vame")
 class Decoder(_Decoder):
-    """Writes the window: TEMPORAL_WINDOW / 2 steps. dropout_rec: without effect, in VAME too (its GRU has one layer)."""
+    """Writes the window: TEMPORAL_WINDOW / 2 steps. dropout_rec: without effect, in VAME too (its
+    GRU has one layer)."""
 
     def __init__(
-        self, TEMPORAL_WINDOW: int, ZDIMS: int, NUM_FEATURES: int, hidden_size_rec: int, dropout_rec: float, *,
-        batch_mixing: bool = False, **kwargs: Any,
-    ):  # fmt: skip
-        super().__init__(TEMPORAL_WINDOW // 2, ZDIMS, NUM_FEATURES, hidden_size_rec, "rnn_rec", batch_mixing, **kwargs)
+        self,
+        TEMPORAL_WINDOW: int,
+        ZDIMS: int,
+        NUM_FEATURES: int,
+        hidden_size_rec: int,
+        dropout_rec: float,
+        *,
+        batch_mixing: bool = False,
+        **kwargs: Any,
+    ):
+        super().__init__(
+            TEMPORAL_WINDOW // 2,
+            ZDIMS,
+            NUM_FEATURES,
+            hidden_size_rec,
+            "rnn_rec",
+            batch_mixing,
+            **kwargs,
+        )
         self._config = dict(
-            TEMPORAL_WINDOW=TEMPORAL_WINDOW, ZDIMS=ZDIMS, NUM_FEATURES=NUM_FEATURES, hidden_size_rec=hidden_size_rec,
-            dropout_rec=dropout_rec, batch_mixing=batch_mixing,
-        )  # fmt: skip
+            TEMPORAL_WINDOW=TEMPORAL_WINDOW,
+            ZDIMS=ZDIMS,
+            NUM_FEATURES=NUM_FEATURES,
+            hidden_size_rec=hidden_size_rec,
+            dropout_rec=dropout_rec,
+            batch_mixing=batch_mixing,
+        )
 
     def get_config(self):
         return super().get_config() | self._config
@@ -183,14 +248,29 @@ class Decoder_Future(_Decoder):
     """Writes the FUTURE_STEPS steps after the window. dropout_pred: without effect, in VAME too."""
 
     def __init__(
-        self, TEMPORAL_WINDOW: int, ZDIMS: int, NUM_FEATURES: int, FUTURE_STEPS: int, hidden_size_pred: int,
-        dropout_pred: float, *, batch_mixing: bool = False, **kwargs: Any,
-    ):  # fmt: skip
-        super().__init__(FUTURE_STEPS, ZDIMS, NUM_FEATURES, hidden_size_pred, "rnn_pred", batch_mixing, **kwargs)
+        self,
+        TEMPORAL_WINDOW: int,
+        ZDIMS: int,
+        NUM_FEATURES: int,
+        FUTURE_STEPS: int,
+        hidden_size_pred: int,
+        dropout_pred: float,
+        *,
+        batch_mixing: bool = False,
+        **kwargs: Any,
+    ):
+        super().__init__(
+            FUTURE_STEPS, ZDIMS, NUM_FEATURES, hidden_size_pred, "rnn_pred", batch_mixing, **kwargs
+        )
         self._config = dict(
-            TEMPORAL_WINDOW=TEMPORAL_WINDOW, ZDIMS=ZDIMS, NUM_FEATURES=NUM_FEATURES, FUTURE_STEPS=FUTURE_STEPS,
-            hidden_size_pred=hidden_size_pred, dropout_pred=dropout_pred, batch_mixing=batch_mixing,
-        )  # fmt: skip
+            TEMPORAL_WINDOW=TEMPORAL_WINDOW,
+            ZDIMS=ZDIMS,
+            NUM_FEATURES=NUM_FEATURES,
+            FUTURE_STEPS=FUTURE_STEPS,
+            hidden_size_pred=hidden_size_pred,
+            dropout_pred=dropout_pred,
+            batch_mixing=batch_mixing,
+        )
 
     def get_config(self):
         return super().get_config() | self._config
@@ -200,10 +280,12 @@ class Decoder_Future(_Decoder):
 class RNN_VAE(_Module, SequenceModel):
     """VAME's variational auto-encoder (Luxem et al. 2022), with its arguments in its order.
 
-    `compile("adam")` and `fit(windows)` train VAME's objective on windows [B, steps, NUM_FEATURES]: the first TEMPORAL_WINDOW
-    / 2 steps are encoded and reconstructed, the FUTURE_STEPS after them are predicted where there is a future decoder; later
-    ones are not read. `predict` and the verbs need the first part only. A batch may have a `mask` [B, steps], 1 where a frame
-    was observed, and `sample_weight` [B], how often each window counts. Averages over batches weigh a batch by its windows.
+    `compile("adam")` and `fit(windows)` train VAME's objective on windows [B, steps, NUM_FEATURES]:
+    the first TEMPORAL_WINDOW / 2 steps are encoded and reconstructed, the FUTURE_STEPS after them
+    are predicted where there is a future decoder; later ones are not read. `predict` and the verbs
+    need the first part only. A batch may have a `mask` [B, steps], 1 where a frame was observed,
+    and `sample_weight` [B], how often each window counts. Averages over batches weigh a batch by
+    its windows.
 
     The weight of the KL and the cluster term is `kl_weight`; VAME's annealing is
     `KLAnnealing(lambda epoch: kl_annealing(epoch + 1, kl_start, annealtime, "linear"))`.
@@ -211,13 +293,17 @@ class RNN_VAE(_Module, SequenceModel):
     Args:
         TEMPORAL_WINDOW: twice the steps of a window (`2 * time_window`).
         ZDIMS: size of the code. NUM_FEATURES: of a step.
-        FUTURE_DECODER, FUTURE_STEPS: whether what follows the window is predicted too, and how many steps of it.
-        hidden_size_layer_1, hidden_size_rec, hidden_size_pred: units of the encoder and the two decoders, each direction.
+        FUTURE_DECODER, FUTURE_STEPS: whether what follows the window is predicted too, and how many
+            steps of it.
+        hidden_size_layer_1, hidden_size_rec, hidden_size_pred: units of the encoder and the two
+            decoders, each direction.
         hidden_size_layer_2, dropout_rec, dropout_pred: without effect, in VAME too.
         dropout_encoder: of the encoder's first layer's outputs, in training.
-        softplus: see `Lambda`. batch_mixing: see `Decoder`: VAME's own arithmetic, for weights it trained.
-        beta, kmeans_loss, kmeans_lambda, mse_reconstruction_reduction, mse_prediction_reduction, noise, missing_values: as in
-            `Config`, with its defaults: the objective, and whether NaN is a missing value.
+        softplus: see `Lambda`. batch_mixing: see `Decoder`: VAME's own arithmetic, for weights it
+            trained.
+        beta, kmeans_loss, kmeans_lambda, mse_reconstruction_reduction, mse_prediction_reduction,
+            noise, missing_values: as in `Config`, with its defaults: the objective, and whether NaN
+                is a missing value.
         kl_weight: first value of the variable of this name.
         seed: of the noise where a call gives none.
 
@@ -227,51 +313,96 @@ class RNN_VAE(_Module, SequenceModel):
 
     input_name = "windows"
     batch_keys: ClassVar = {
-        "windows": "[B, steps, NUM_FEATURES] floats: TEMPORAL_WINDOW / 2 steps and the FUTURE_STEPS after them",
+        "windows": "[B, steps, NUM_FEATURES]: TEMPORAL_WINDOW / 2 steps and FUTURE_STEPS more",
         "mask": "[B, steps], 1 where a frame was observed, 0 where it is missing",
     }
     term_names = VAMETerms._fields
 
     def __init__(
-        self, TEMPORAL_WINDOW: int, ZDIMS: int, NUM_FEATURES: int, FUTURE_DECODER: bool, FUTURE_STEPS: int,
-        hidden_size_layer_1: int = 256, hidden_size_layer_2: int = 256, hidden_size_rec: int = 256,
-        hidden_size_pred: int = 256, dropout_encoder: float = 0.0, dropout_rec: float = 0.0, dropout_pred: float = 0.0,
-        softplus: bool = False, *, batch_mixing: bool = False, beta: float = Config.beta,
-        kmeans_loss: int = Config.kmeans_loss, kmeans_lambda: float = Config.kmeans_lambda,
+        self,
+        TEMPORAL_WINDOW: int,
+        ZDIMS: int,
+        NUM_FEATURES: int,
+        FUTURE_DECODER: bool,
+        FUTURE_STEPS: int,
+        hidden_size_layer_1: int = 256,
+        hidden_size_layer_2: int = 256,
+        hidden_size_rec: int = 256,
+        hidden_size_pred: int = 256,
+        dropout_encoder: float = 0.0,
+        dropout_rec: float = 0.0,
+        dropout_pred: float = 0.0,
+        softplus: bool = False,
+        *,
+        batch_mixing: bool = False,
+        beta: float = Config.beta,
+        kmeans_loss: int = Config.kmeans_loss,
+        kmeans_lambda: float = Config.kmeans_lambda,
         mse_reconstruction_reduction: str = Config.mse_reconstruction_reduction,
-        mse_prediction_reduction: str = Config.mse_prediction_reduction, noise: bool = Config.noise,
-        missing_values: bool = Config.missing_values, kl_weight: float = 1.0, seed: int | None = None,
-        dtype: str | keras.DTypePolicy | None = None, name: str = "rnn_vae",
-    ):  # fmt: skip
-        config = {k: v for k, v in locals().items() if k not in ("self", "dtype", "name", "__class__")}
+        mse_prediction_reduction: str = Config.mse_prediction_reduction,
+        noise: bool = Config.noise,
+        missing_values: bool = Config.missing_values,
+        kl_weight: float = 1.0,
+        seed: int | None = None,
+        dtype: str | keras.DTypePolicy | None = None,
+        name: str = "rnn_vae",
+    ):
+        config = {
+            k: v for k, v in locals().items() if k not in ("self", "dtype", "name", "__class__")
+        }
         _check(config)
         super().__init__(dtype=dtype, name=name, seed=seed)
         self._config = config
         self.FUTURE_DECODER, self.seq_len = bool(FUTURE_DECODER), TEMPORAL_WINDOW // 2
-        self._features, self._last_step = NUM_FEATURES, self.seq_len + (FUTURE_STEPS if FUTURE_DECODER else 0)
-        self._settings = Settings(mse_reconstruction_reduction, mse_prediction_reduction, kmeans_loss, kmeans_lambda)
+        self._features, self._last_step = (
+            NUM_FEATURES,
+            self.seq_len + (FUTURE_STEPS if FUTURE_DECODER else 0),
+        )
+        self._settings = Settings(
+            mse_reconstruction_reduction, mse_prediction_reduction, kmeans_loss, kmeans_lambda
+        )
         self.beta, self._kl = beta, KLWeight()
         self.kl_weight.assign(kl_weight)
         policy = dict(dtype=self.dtype_policy)
         self.encoder = Encoder(
-            NUM_FEATURES, hidden_size_layer_1, hidden_size_layer_2, dropout_encoder, name="encoder", **policy
+            NUM_FEATURES,
+            hidden_size_layer_1,
+            hidden_size_layer_2,
+            dropout_encoder,
+            name="encoder",
+            **policy,
         )
-        self.lmbda = Lambda(ZDIMS, hidden_size_layer_1, hidden_size_layer_2, softplus, name="lmbda", **policy)
+        self.lmbda = Lambda(
+            ZDIMS, hidden_size_layer_1, hidden_size_layer_2, softplus, name="lmbda", **policy
+        )
         self.decoder = Decoder(
-            TEMPORAL_WINDOW, ZDIMS, NUM_FEATURES, hidden_size_rec, dropout_rec, batch_mixing=batch_mixing,
-            name="decoder", **policy,
-        )  # fmt: skip
+            TEMPORAL_WINDOW,
+            ZDIMS,
+            NUM_FEATURES,
+            hidden_size_rec,
+            dropout_rec,
+            batch_mixing=batch_mixing,
+            name="decoder",
+            **policy,
+        )
         if self.FUTURE_DECODER:
             self.decoder_future = Decoder_Future(
-                TEMPORAL_WINDOW, ZDIMS, NUM_FEATURES, FUTURE_STEPS, hidden_size_pred, dropout_pred,
-                batch_mixing=batch_mixing, name="decoder_future", **policy,
-            )  # fmt: skip
+                TEMPORAL_WINDOW,
+                ZDIMS,
+                NUM_FEATURES,
+                FUTURE_STEPS,
+                hidden_size_pred,
+                dropout_pred,
+                batch_mixing=batch_mixing,
+                name="decoder_future",
+                **policy,
+            )
         self.built = True
 
     @property
     def kl_weight(self) -> keras.Variable:
-        """The weight of the KL and the cluster term, see `seqvae.objectives.KLAnnealing`. VAME's models have no such weight:
-        it is neither counted nor saved with the model."""
+        """The weight of the KL and the cluster term, see `seqvae.objectives.KLAnnealing`. VAME's
+        models have no such weight: it is neither counted nor saved with the model."""
         return self._kl.variable
 
     def get_config(self):
@@ -288,69 +419,94 @@ class RNN_VAE(_Module, SequenceModel):
         seed: Seed | None = None,
         mask: Any = None,
     ) -> Reconstruction | ReconstructionAndFuture:
-        """seq [B, TEMPORAL_WINDOW / 2, NUM_FEATURES] -> its reconstruction, the future where there is a decoder for it, z,
-        mu and logvar. In training z is drawn, with `noise` [B, ZDIMS] or `seed`; otherwise z is mu.
+        """seq [B, TEMPORAL_WINDOW / 2, NUM_FEATURES] -> its reconstruction, the future where there
+        is a decoder for it, z, mu and logvar. In training z is drawn, with `noise` [B, ZDIMS] or
+        `seed`; otherwise z is mu.
 
-        seq may be a dict of `windows` and `mask`, as `fit` takes it; steps after the window are not read.
+        seq may be a dict of `windows` and `mask`, as `fit` takes it; steps after the window are not
+        read.
         """
         return self._forward(self._window(self.batch_with(seq, mask)), training, noise, seed)
 
     def encode(self, windows: Array, mask: Array | None = None) -> tfd.Distribution:
-        """q(z | x) of windows [B, TEMPORAL_WINDOW / 2, NUM_FEATURES], or longer ones: batch [B], event [ZDIMS].
+        """q(z | x) of windows [B, TEMPORAL_WINDOW / 2, NUM_FEATURES], or longer ones: batch [B],
+        event [ZDIMS].
 
         Raises:
-            ValueError: a shape or value that is not as described, or NaN, unless missing_values is True or mask is 0 there.
+            ValueError: a shape or value that is not as described, or NaN, unless missing_values is
+                True or mask is 0 there.
         """
         mean, logvar = self._run(self._codes, self._window(_batch(windows, mask)))
         return tfd.MultivariateNormalDiag(mean, tf.exp(0.5 * logvar))
 
     def embed(self, windows: Array, mask: Array | None = None) -> np.ndarray:
-        """Codes, the means of `encode`: [B, ZDIMS] of windows; of a series [frames, NUM_FEATURES] those of all its windows,
-        [frames - TEMPORAL_WINDOW / 2 + 1, ZDIMS], each by its first frame. Its mask is [frames]. Errors as for `encode`."""
+        """Codes, the means of `encode`: [B, ZDIMS] of windows; of a series [frames, NUM_FEATURES]
+        those of all its windows, [frames - TEMPORAL_WINDOW / 2 + 1, ZDIMS], each by its first
+        frame. Its mask is [frames]. Errors as for `encode`."""
         windows = arguments.tensor("windows", windows, self.variable_dtype)
         if windows.shape.rank != 2:
             return self.encode(windows, mask).mean().numpy()
         arguments.check_windows(windows[None], self.seq_len, self._features)
         views = [_views(windows, self.seq_len)]
         if mask is not None:
-            mask = arguments.check_mask(arguments.tensor("mask", mask)[None], windows[None], self.variable_dtype)[0]
+            mask = arguments.check_mask(
+                arguments.tensor("mask", mask)[None], windows[None], self.variable_dtype
+            )[0]
             views.append(_views(mask, self.seq_len))
         parts = range(0, len(views[0]), _CHUNK)
-        return np.concatenate([self.encode(*(view[i : i + _CHUNK] for view in views)).mean() for i in parts])
+        return np.concatenate(
+            [self.encode(*(view[i : i + _CHUNK] for view in views)).mean() for i in parts]
+        )
 
     def reconstruct(self, windows: Array, mask: Array | None = None) -> tf.Tensor:
-        """The windows from the means of their codes, [B, TEMPORAL_WINDOW / 2, NUM_FEATURES]. Errors as for `encode`."""
+        """The windows from the means of their codes, [B, TEMPORAL_WINDOW / 2, NUM_FEATURES]. Errors
+        as for `encode`."""
         return self._run(self._reconstruct, self._window(_batch(windows, mask)))
 
     # --- training ---
 
     def loss_terms(
-        self, batch: Any, *, noise: Array | None = None, seed: Seed | None = None, training: bool = True
+        self,
+        batch: Any,
+        *,
+        noise: Array | None = None,
+        seed: Seed | None = None,
+        training: bool = True,
     ) -> VAMETerms:
-        """The unweighted terms for windows, or a dict of `windows` and where there are any `mask` and `sample_weight`.
+        """The unweighted terms for windows, or a dict of `windows` and where there are any `mask`
+        and `sample_weight`.
 
         noise: [B, ZDIMS] in place of a draw; outside of training z is its mean.
 
         Raises:
-            ValueError: shapes or values as for `encode`; or the steps that the future decoder predicts are not there.
+            ValueError: shapes or values as for `encode`; or the steps that the future decoder
+                predicts are not there.
         """
         batch = self.batch_of(batch)
         windows, mask = self._arguments(batch)
         self._check_future(windows)
         seed = stateless_seed(seed, self._seeds)
         window = part(windows, 0, self.seq_len, mask)
-        following = part(windows, self.seq_len, self._last_step, mask) if self.FUTURE_DECODER else None
+        following = (
+            part(windows, self.seq_len, self._last_step, mask) if self.FUTURE_DECODER else None
+        )
         x = window.x
         if training and self._config["noise"]:
             x = gaussian(x, True, self.seq_len, seed=fold(seed, 1))
         count = self.count(batch)
         return terms(
-            self._forward(x, training, noise, seed), window, following, self._settings, share=replicas.share_of_batch(count),
-            batch_size=replicas.all_reduce_sum([replicas.local_sum(count)])[0], weights=batch.get("sample_weight"),
-        )  # fmt: skip
+            self._forward(x, training, noise, seed),
+            window,
+            following,
+            self._settings,
+            share=replicas.share_of_batch(count),
+            batch_size=replicas.all_reduce_sum([replicas.local_sum(count)])[0],
+            weights=batch.get("sample_weight"),
+        )
 
     def objective(self, terms: VAMETerms) -> tf.Tensor:
-        """The loss: reconstruction + future + kl_weight * (beta * kl + cluster). The one place where terms are weighted."""
+        """The loss: reconstruction + future + kl_weight * (beta * kl + cluster). The one place
+        where terms are weighted."""
         return loss(terms, self.beta, tf.cast(self.kl_weight.value, terms.kl.dtype))
 
     def count(self, batch: dict) -> tf.Tensor:
@@ -360,7 +516,8 @@ class RNN_VAE(_Module, SequenceModel):
         return tf.cast(tf.shape(batch["windows"])[0], tf.float32)
 
     def check_batch(self, batch: dict, place: Place = NOWHERE) -> None:
-        """Checks a batch: shapes, masks of 0 and 1, and finite values, or NaN where they may be missing."""
+        """Checks a batch: shapes, masks of 0 and 1, and finite values, or NaN where they may be
+        missing."""
         self._check_values(*self._shaped(batch), place)
 
     def serving_inputs(self):
@@ -371,7 +528,9 @@ class RNN_VAE(_Module, SequenceModel):
     # --- inside ---
 
     def _forward(self, x, training, noise, seed) -> Reconstruction | ReconstructionAndFuture:
-        z, mu, logvar = self.lmbda(self.encoder(x, training=training), training=training, noise=noise, seed=seed)
+        z, mu, logvar = self.lmbda(
+            self.encoder(x, training=training), training=training, noise=noise, seed=seed
+        )
         inputs = z[:, None]  # the same at every step
         prediction = tf.cast(self.decoder(inputs, z), self.variable_dtype)
         if not self.FUTURE_DECODER:
@@ -406,14 +565,17 @@ class RNN_VAE(_Module, SequenceModel):
         windows = arguments.tensor("windows", batch["windows"], self.variable_dtype)
         arguments.check_windows(windows, self.seq_len, self._features)
         mask = batch.get("mask")
-        return windows, None if mask is None else arguments.check_mask(mask, windows, self.variable_dtype)
+        return windows, None if mask is None else arguments.check_mask(
+            mask, windows, self.variable_dtype
+        )
 
     def _check_values(self, windows, mask, place: Place) -> None:
         if mask is not None:
             arguments.check_zeros_and_ones(mask, place)
             windows = tf.where(mask[..., None] < 0.5, tf.zeros_like(windows), windows)
         message = (
-            "NaN or infinity in {}. Pass a mask that is 0 there, or missing_values=True where NaN is a missing value."
+            "NaN or infinity in {}. Pass a mask that is 0 there, or missing_values=True "
+            "where NaN is a missing value."
         )
         if self._config["missing_values"]:
             windows = tf.where(tf.math.is_nan(windows), tf.zeros_like(windows), windows)
@@ -422,8 +584,10 @@ class RNN_VAE(_Module, SequenceModel):
 
     def _check_future(self, windows: tf.Tensor) -> None:
         message = (
-            f"windows: expected {self.seq_len} steps and the {self._last_step - self.seq_len} after them, which the future "
-            "decoder predicts, got {}. Pass longer windows, or make the model with FUTURE_DECODER=False."
+            f"windows: expected {self.seq_len} steps and the {self._last_step - self.seq_len} "
+            "after them, which the future "
+            "decoder predicts, got {}. Pass longer windows, or make the model with "
+            "FUTURE_DECODER=False."
         )
         known = windows.shape[1]
         if known is None:
@@ -445,13 +609,27 @@ def _views(series: tf.Tensor, steps: int) -> np.ndarray:
 
 
 def _check(config: dict) -> None:
-    for name in ("ZDIMS", "NUM_FEATURES", "hidden_size_layer_1", "hidden_size_rec", "hidden_size_pred", "kmeans_loss"):
+    for name in (
+        "ZDIMS",
+        "NUM_FEATURES",
+        "hidden_size_layer_1",
+        "hidden_size_rec",
+        "hidden_size_pred",
+        "kmeans_loss",
+    ):
         check_size(name, config[name])
     window, steps = config["TEMPORAL_WINDOW"], config["FUTURE_STEPS"]
     if not isinstance(window, int | np.integer) or window < 2 or window % 2:
-        raise ValueError(f"TEMPORAL_WINDOW: expected twice the steps of a window, an even number, got {window!r}.")
-    if config["FUTURE_DECODER"] and (not isinstance(steps, int | np.integer) or not 1 <= steps <= window // 2):
-        raise ValueError(f"FUTURE_STEPS: expected 1 to {window // 2}, the steps of a window, got {steps!r}.")
+        raise ValueError(
+            "TEMPORAL_WINDOW: expected twice the steps of a window, an even number, got "
+            f"{window!r}."
+        )
+    if config["FUTURE_DECODER"] and (
+        not isinstance(steps, int | np.integer) or not 1 <= steps <= window // 2
+    ):
+        raise ValueError(
+            f"FUTURE_STEPS: expected 1 to {window // 2}, the steps of a window, got {steps!r}."
+        )
     dropout = config["dropout_encoder"]
     if not isinstance(dropout, int | float | np.number) or not 0 <= dropout < 1:
         raise ValueError(f"dropout_encoder: expected at least 0 and below 1, got {dropout!r}.")
@@ -462,22 +640,33 @@ def _check(config: dict) -> None:
 
 
 def _bidirectional(units: int, input_size: int, name: str, dtype) -> BidirectionalGRU:
-    """A GRU in both directions, its first weights drawn as PyTorch draws them: U(-1, 1) / sqrt(units), biases too."""
+    """A GRU in both directions, its first weights drawn as PyTorch draws them: U(-1, 1) /
+    sqrt(units), biases too."""
 
     def gru(direction: str, **options):
         initial = _uniform(units**-0.5)
         return keras.layers.GRU(
-            units, return_sequences=True, return_state=True, kernel_initializer=initial,
-            recurrent_initializer=initial.clone(), bias_initializer=initial.clone(), name=direction, dtype=dtype, **options,
-        )  # fmt: skip
+            units,
+            return_sequences=True,
+            return_state=True,
+            kernel_initializer=initial,
+            recurrent_initializer=initial.clone(),
+            bias_initializer=initial.clone(),
+            name=direction,
+            dtype=dtype,
+            **options,
+        )
 
-    layer = BidirectionalGRU(gru("forward"), backward_layer=gru("backward", go_backwards=True), name=name, dtype=dtype)
+    layer = BidirectionalGRU(
+        gru("forward"), backward_layer=gru("backward", go_backwards=True), name=name, dtype=dtype
+    )
     layer.build((None, None, input_size))
     return layer
 
 
 def _linear(inputs: int, units: int, name: str, dtype) -> keras.layers.Dense:
-    """A dense layer, its first weights drawn as PyTorch draws them: U(-1, 1) / sqrt(inputs), biases too."""
+    """A dense layer, its first weights drawn as PyTorch draws them: U(-1, 1) / sqrt(inputs), biases
+    too."""
     initial = _uniform(inputs**-0.5)
     layer = keras.layers.Dense(
         units, kernel_initializer=initial, bias_initializer=initial.clone(), name=name, dtype=dtype

@@ -1,4 +1,5 @@
-"""What turns the codes of a session into motifs, and is kept in a file: k-means, or a hidden Markov model."""
+"""What turns the codes of a session into motifs, and is kept in a file: k-means, or a hidden Markov
+model."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,8 +20,9 @@ Progress = Callable[[str], None]
 class FitOptions(NamedTuple):
     """How segmenters are fitted.
 
-    n_init_kmeans: beginnings of k-means. hmm_n_iter: at most so many iterations of the EM. time_window: the frames of a
-    window, with which a hidden Markov model may have a switch state; 0: it has none. progress: is told what is being fitted.
+    n_init_kmeans: beginnings of k-means. hmm_n_iter: at most so many iterations of the EM.
+    time_window: the frames of a window, with which a hidden Markov model may have a switch state;
+    0: it has none. progress: is told what is being fitted.
     """
 
     n_init_kmeans: int = 15
@@ -39,7 +41,9 @@ class KMeansSegmenter(NamedTuple):
     centres: np.ndarray
 
     @classmethod
-    def fit(cls, sessions: Sequence[np.ndarray], n_motifs: int, seed: int, options: FitOptions) -> "KMeansSegmenter":
+    def fit(
+        cls, sessions: Sequence[np.ndarray], n_motifs: int, seed: int, options: FitOptions
+    ) -> "KMeansSegmenter":
         """scikit-learn's k-means, the best of `n_init_kmeans` beginnings."""
         joined, n_init = np.concatenate(sessions), options.n_init_kmeans
         options.progress(f"k-means of {len(joined)} codes, {n_motifs} motifs, {n_init} beginnings")
@@ -48,10 +52,12 @@ class KMeansSegmenter(NamedTuple):
     def apply(self, codes: np.ndarray, observed: np.ndarray | None = None) -> np.ndarray:
         """The motif of each code [n, zdims]: [n] int32; -1 where `observed` [n] is False."""
         codes = checked_codes("codes", codes, self.centres.shape[1])
-        labels = np.concatenate([
-            np.argmin(((part[:, None] - self.centres) ** 2).sum(-1), axis=1)
-            for part in np.array_split(codes, len(codes) // 4096 + 1)
-        ])  # fmt: skip
+        labels = np.concatenate(
+            [
+                np.argmin(((part[:, None] - self.centres) ** 2).sum(-1), axis=1)
+                for part in np.array_split(codes, len(codes) // 4096 + 1)
+            ]
+        )
         return np.where(checked_observed("observed", observed, codes), labels, -1).astype(np.int32)
 
     def reordered(self, order: np.ndarray) -> "KMeansSegmenter":
@@ -64,16 +70,16 @@ class KMeansSegmenter(NamedTuple):
 
 
 class HMMSegmenter(NamedTuple):
-    """Motifs as states of a hidden Markov model whose codes are Gaussian with full covariances: a session's labels are its
-    most likely course of states.
+    """Motifs as states of a hidden Markov model whose codes are Gaussian with full covariances: a
+    session's labels are its most likely course of states.
 
-    A window that lies over the end of a motif holds two of them, and such windows make a state of their own, through which
-    most changes of motif pass. This switch state, where there is one, is the state after the motifs' states and is no motif:
-    the windows of each visit are shared by the motifs before and after it, half each, so that a window belongs to
-    the motif of its centre.
+    A window that lies over the end of a motif holds two of them, and such windows make a state of
+    their own, through which most changes of motif pass. This switch state, where there is one, is
+    the state after the motifs' states and is no motif: the windows of each visit are shared by the
+    motifs before and after it, half each, so that a window belongs to the motif of its centre.
 
-    start: [states]; transitions: [states, states]; means: [states, zdims]; covariances: [states, zdims, zdims]; n_motifs: an
-    integer, the states less the switch state.
+    start: [states]; transitions: [states, states]; means: [states, zdims]; covariances: [states,
+    zdims, zdims]; n_motifs: an integer, the states less the switch state.
     """
 
     start: np.ndarray
@@ -83,22 +89,33 @@ class HMMSegmenter(NamedTuple):
     n_motifs: np.ndarray
 
     @classmethod
-    def fit(cls, sessions: Sequence[np.ndarray], n_motifs: int, seed: int, options: FitOptions) -> "HMMSegmenter":
-        """hmmlearn's EM, the most likely of 3 beginnings; no transition is counted from one session to the next.
+    def fit(
+        cls, sessions: Sequence[np.ndarray], n_motifs: int, seed: int, options: FitOptions
+    ) -> "HMMSegmenter":
+        """hmmlearn's EM, the most likely of 3 beginnings; no transition is counted from one session
+        to the next.
 
-        With a time_window one state more is fitted first. If there is a `switch_state` it is kept; otherwise the motifs'
-        states are fitted alone.
+        With a time_window one state more is fitted first. If there is a `switch_state` it is kept;
+        otherwise the motifs' states are fitted alone.
         """
-        found = cls._with_switch_state(sessions, n_motifs, seed, options) if options.time_window > 1 else None
+        found = (
+            cls._with_switch_state(sessions, n_motifs, seed, options)
+            if options.time_window > 1
+            else None
+        )
         return found or cls._of_motifs(sessions, n_motifs, seed, options)
 
     @classmethod
-    def _with_switch_state(cls, sessions, n_motifs: int, seed: int, options: FitOptions) -> "HMMSegmenter | None":
+    def _with_switch_state(
+        cls, sessions, n_motifs: int, seed: int, options: FitOptions
+    ) -> "HMMSegmenter | None":
         try:
             found = cls._of_motifs(sessions, n_motifs + 1, seed, options)
         except ValueError:
             return None  # too few codes for one state more
-        state = switch_state([found._states(codes) for codes in sessions], n_motifs + 1, options.time_window)
+        state = switch_state(
+            [found._states(codes) for codes in sessions], n_motifs + 1, options.time_window
+        )
         if state is None:
             return None
         order = np.append(np.delete(np.arange(n_motifs + 1), state), state)
@@ -111,7 +128,8 @@ class HMMSegmenter(NamedTuple):
         about = f"hidden Markov model of {n_motifs} states, beginning {{}} of {_BEGINNINGS}"
         try:
             fits = [
-                _fitted(joined, lengths, n_motifs, seed + i, options, about.format(i + 1)) for i in range(_BEGINNINGS)
+                _fitted(joined, lengths, n_motifs, seed + i, options, about.format(i + 1))
+                for i in range(_BEGINNINGS)
             ]
         except (ValueError, np.linalg.LinAlgError) as error:
             raise ValueError(_cause(joined, n_motifs, error)) from error
@@ -119,8 +137,8 @@ class HMMSegmenter(NamedTuple):
         return cls(best.startprob_, best.transmat_, best.means_, best.covars_, np.array(n_motifs))
 
     def apply(self, codes: np.ndarray, observed: np.ndarray | None = None) -> np.ndarray:
-        """The motif of each code [n, zdims] of one session: [n] int32; -1 where `observed` [n] is False. The windows before
-        and after such a gap are labelled as those of two sessions."""
+        """The motif of each code [n, zdims] of one session: [n] int32; -1 where `observed` [n] is
+        False. The windows before and after such a gap are labelled as those of two sessions."""
         codes = checked_codes("codes", codes, self.means.shape[1])
         observed = checked_observed("observed", observed, codes)
         labels = np.full(len(codes), -1, np.int32)
@@ -140,7 +158,13 @@ class HMMSegmenter(NamedTuple):
 
     def _of_states(self, order: np.ndarray) -> "HMMSegmenter":
         start, transitions, means, covariances, n_motifs = self
-        return HMMSegmenter(start[order], transitions[np.ix_(order, order)], means[order], covariances[order], n_motifs)
+        return HMMSegmenter(
+            start[order],
+            transitions[np.ix_(order, order)],
+            means[order],
+            covariances[order],
+            n_motifs,
+        )
 
     def save(self, path: str | Path) -> None:
         """Writes it to an `.npz`, whole or not at all."""
@@ -148,8 +172,8 @@ class HMMSegmenter(NamedTuple):
 
 
 class _GaussianHMM(GaussianHMM):
-    """hmmlearn's, with a floor under the variances: it has one only for the first covariances, and a state of equal codes
-    would get a singular one. floor: is added to the diagonals."""
+    """hmmlearn's, with a floor under the variances: it has one only for the first covariances, and
+    a state of equal codes would get a singular one. floor: is added to the diagonals."""
 
     floor = 0.0
 
@@ -174,15 +198,28 @@ class _Monitor(ConvergenceMonitor):
 
 
 def _fitted(
-    joined: np.ndarray, lengths: list[int], n_states: int, seed: int, options: FitOptions, about: str
+    joined: np.ndarray,
+    lengths: list[int],
+    n_states: int,
+    seed: int,
+    options: FitOptions,
+    about: str,
 ) -> tuple[GaussianHMM, float]:
     """A model by EM from one beginning, and its log-likelihood."""
     floor = _FLOOR * joined.var(axis=0).mean() + 1e-12
-    for implementation in ("scaling", "log"):  # the first is twice as fast, and far outliers underflow in it
+    for implementation in (
+        "scaling",
+        "log",
+    ):  # the first is twice as fast, and far outliers underflow in it
         model = _GaussianHMM(
-            n_states, covariance_type="full", n_iter=options.hmm_n_iter, random_state=seed, min_covar=floor,
-            covars_prior=0, implementation=implementation,
-        )  # fmt: skip
+            n_states,
+            covariance_type="full",
+            n_iter=options.hmm_n_iter,
+            random_state=seed,
+            min_covar=floor,
+            covars_prior=0,
+            implementation=implementation,
+        )
         model.floor, model.monitor_ = floor, _Monitor(model, options.progress, about)
         try:
             return model.fit(joined, lengths), model.score(joined, lengths)
@@ -201,7 +238,8 @@ def _cause(codes: np.ndarray, n_states: int, error: Exception) -> str:
     if size > 1e100:
         why = f"they are as large as {size:.0e}"
     return (
-        f"n_motifs: a hidden Markov model of {n_states} states does not fit these codes: {why} ({error}). Use fewer motifs, "
+        f"n_motifs: a hidden Markov model of {n_states} states does not fit these codes: {why} "
+        f"({error}). Use fewer motifs, "
         "or k-means."
     )
 
@@ -209,9 +247,9 @@ def _cause(codes: np.ndarray, n_states: int, error: Exception) -> str:
 def switch_state(sessions: Sequence[np.ndarray], n_states: int, time_window: int) -> int | None:
     """The state that windows over a change of motif have in common, if there is one.
 
-    It is the state to which most of the other states go most often when they end, and most of its visits lie between two
-    different states. Its visits are shorter than `time_window` windows, for only so many hold the same change; those of most
-    other states are not. (Medians.)
+    It is the state to which most of the other states go most often when they end, and most of its
+    visits lie between two different states. Its visits are shorter than `time_window` windows, for
+    only so many hold the same change; those of most other states are not. (Medians.)
 
     sessions: the states [n] of each session's windows.
     """
@@ -229,18 +267,27 @@ def switch_state(sessions: Sequence[np.ndarray], n_states: int, time_window: int
         np.add.at(moves, (states[:-1], states[1:]), 1.0)
     goes_there = (moves > 0.5 * moves.sum(axis=1, keepdims=True)).sum(axis=0)
     state = int(np.argmax(goes_there))
-    if goes_there[state] <= (n_states - 1) / 2 or not between[state] or np.mean(between[state]) <= 0.5:
+    if (
+        goes_there[state] <= (n_states - 1) / 2
+        or not between[state]
+        or np.mean(between[state]) <= 0.5
+    ):
         return None
     medians = np.array([np.median(visits) if visits else np.nan for visits in durations])
-    return state if medians[state] < time_window <= np.nanmedian(np.delete(medians, state)) else None
+    return (
+        state if medians[state] < time_window <= np.nanmedian(np.delete(medians, state)) else None
+    )
 
 
 def _shared_switches(states: np.ndarray, n_motifs: int) -> np.ndarray:
-    """Motifs [n]: the windows of each visit to a state that is no motif belong half to the motif before, half to the next."""
+    """Motifs [n]: the windows of each visit to a state that is no motif belong half to the motif
+    before, half to the next."""
     motifs = np.flatnonzero(states < n_motifs)
     if not len(motifs):
         return np.full(len(states), -1)  # nothing but a change of motif: no motif is seen
-    nearest = np.searchsorted((motifs[1:] + motifs[:-1] + 1) // 2, np.arange(len(states)), side="right")
+    nearest = np.searchsorted(
+        (motifs[1:] + motifs[:-1] + 1) // 2, np.arange(len(states)), side="right"
+    )
     return states[motifs[nearest]]
 
 
@@ -248,7 +295,9 @@ def bouts(labels: np.ndarray) -> list[tuple[int, slice]]:
     """Stretches of equal labels [n], in order: the label of each and its windows."""
     ends = np.flatnonzero(np.diff(labels)) + 1
     return [
-        (int(labels[i]), slice(int(i), int(j))) for i, j in zip([0, *ends], [*ends, len(labels)], strict=True) if i < j
+        (int(labels[i]), slice(int(i), int(j)))
+        for i, j in zip([0, *ends], [*ends, len(labels)], strict=True)
+        if i < j
     ]
 
 
@@ -276,7 +325,9 @@ def load_segmenter(path: str | Path) -> Segmenter:
     except NPZ_ERRORS as error:
         raise ValueError(f"{path}: not a readable segmenter ({error}).") from error
     if "start" in arrays:
-        arrays.setdefault("n_motifs", np.array(len(np.atleast_1d(arrays["start"]))))  # earlier files: no switch state
+        arrays.setdefault(
+            "n_motifs", np.array(len(np.atleast_1d(arrays["start"])))
+        )  # earlier files: no switch state
     for kind in SEGMENTERS.values():
         if set(arrays) == set(kind._fields):
             found = kind(**arrays)
@@ -296,8 +347,14 @@ def _fits(segmenter: Segmenter) -> bool:
         return segmenter.centres.ndim == 2 and segmenter.centres.size > 0
     start, transitions, means, covariances = (array.shape for array in arrays.values())
     n, size = means if len(means) == 2 else (0, 0)
-    motifs_fit = n_motifs.shape == () and n_motifs.dtype.kind in "iu" and max(1, n - 1) <= n_motifs <= n
-    return n > 0 and motifs_fit and (start, transitions, covariances) == ((n,), (n, n), (n, size, size))
+    motifs_fit = (
+        n_motifs.shape == () and n_motifs.dtype.kind in "iu" and max(1, n - 1) <= n_motifs <= n
+    )
+    return (
+        n > 0
+        and motifs_fit
+        and (start, transitions, covariances) == ((n,), (n, n), (n, size, size))
+    )
 
 
 def checked_observed(name: str, observed: np.ndarray | None, codes: np.ndarray) -> np.ndarray:
@@ -309,7 +366,8 @@ def checked_observed(name: str, observed: np.ndarray | None, codes: np.ndarray) 
     observed = np.ones(len(codes), bool) if observed is None else np.asarray(observed)
     if observed.shape != (len(codes),) or observed.dtype != bool:
         raise ValueError(
-            f"{name}: expected a bool for each of the {len(codes)} codes, got {observed.dtype} {observed.shape}."
+            f"{name}: expected a bool for each of the {len(codes)} codes, got {observed.dtype} "
+            f"{observed.shape}."
         )
     return observed
 

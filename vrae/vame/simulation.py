@@ -1,4 +1,5 @@
-"""Pose series with known motifs: limbs that swing, each motif in its own way, and an animal that switches between them."""
+"""Pose series with known motifs: limbs that swing, each motif in its own way, and an animal that
+switches between them."""
 
 from typing import NamedTuple
 
@@ -6,8 +7,9 @@ import numpy as np
 
 
 class SimulatedSession(NamedTuple):
-    """positions: [2 keypoints, frames] float64, x and y of each keypoint, NaN where it was not seen; motifs: [frames] int,
-    the motif of every frame; clean: positions without noise and gaps."""
+    """positions: [2 keypoints, frames] float64, x and y of each keypoint, NaN where it was not
+    seen; motifs: [frames] int, the motif of every frame; clean: positions without noise and
+    gaps."""
 
     positions: np.ndarray
     motifs: np.ndarray
@@ -15,16 +17,28 @@ class SimulatedSession(NamedTuple):
 
 
 def simulate_poses(
-    sessions: int, frames: int, *, n_motifs: int = 5, keypoints: int = 6, shortest: int = 30, longest: int = 90,
-    tempo: float = 0.25, vigour: float = 0.3, noise: float = 0.05, missing: float = 0.0, seed: int = 0,
+    sessions: int,
+    frames: int,
+    *,
+    n_motifs: int = 5,
+    keypoints: int = 6,
+    shortest: int = 30,
+    longest: int = 90,
+    tempo: float = 0.25,
+    vigour: float = 0.3,
+    noise: float = 0.05,
+    missing: float = 0.0,
+    seed: int = 0,
     first: int = 0,
-) -> dict[str, SimulatedSession]:  # fmt: skip
-    """Sessions `first` to `first + sessions - 1` of an animal whose keypoints swing around their places, in body coordinates.
+) -> dict[str, SimulatedSession]:
+    """Sessions `first` to `first + sessions - 1` of an animal whose keypoints swing around their
+    places, in body coordinates.
 
-    A motif gives every coordinate an amplitude U(0.2, 1), a phase, and all of them one frequency (0.03 to 0.12 cycles a
-    frame, evenly spaced). It lasts `shortest` to `longest` frames, begins at a random point of its cycle, and is followed by
-    any other with equal probability; over five frames one motion turns into the next. No two times are alike: each has
-    a speed and a size of its own.
+    A motif gives every coordinate an amplitude U(0.2, 1), a phase, and all of them one frequency
+    (0.03 to 0.12 cycles a frame, evenly spaced). It lasts `shortest` to `longest` frames, begins at
+    a random point of its cycle, and is followed by any other with equal probability; over five
+    frames one motion turns into the next. No two times are alike: each has a speed and a size of
+    its own.
 
     Args:
         tempo, vigour: standard deviations of the logarithms of a time's speed and size.
@@ -32,9 +46,17 @@ def simulate_poses(
         missing: share of frames at which a keypoint is not seen, in gaps of 1 to 10 frames.
         seed: session i depends on the seed and i alone; the motifs on the seed.
     """
-    for name, value, least in (("sessions", sessions, 1), ("frames", frames, 1), ("n_motifs", n_motifs, 1),
-                               ("keypoints", keypoints, 1), ("shortest", shortest, 1), ("longest", longest, shortest),
-                               ("noise", noise, 0), ("tempo", tempo, 0), ("vigour", vigour, 0)):  # fmt: skip
+    for name, value, least in (
+        ("sessions", sessions, 1),
+        ("frames", frames, 1),
+        ("n_motifs", n_motifs, 1),
+        ("keypoints", keypoints, 1),
+        ("shortest", shortest, 1),
+        ("longest", longest, shortest),
+        ("noise", noise, 0),
+        ("tempo", tempo, 0),
+        ("vigour", vigour, 0),
+    ):
         if value < least:
             raise ValueError(f"{name}: expected at least {least}, got {value!r}.")
     if not 0.0 <= missing < 1.0:
@@ -46,7 +68,9 @@ def simulate_poses(
     made = {}
     for i in range(first, first + sessions):
         rng = np.random.default_rng([seed, 1, i])
-        motifs, phase, size_of = _course(rng, frames, n_motifs, (shortest, longest), frequencies, (tempo, vigour))
+        motifs, phase, size_of = _course(
+            rng, frames, n_motifs, (shortest, longest), frequencies, (tempo, vigour)
+        )
         clean = places[:, None] + _swinging(motifs, phase, size_of, *swings)
         seen = clean + noise * rng.standard_normal(clean.shape)
         seen[np.repeat(_gaps(rng, keypoints, frames, missing), 2, axis=0)] = np.nan
@@ -54,16 +78,29 @@ def simulate_poses(
     return made
 
 
-def _course(rng, frames: int, n_motifs: int, lengths: tuple[int, int], frequencies, variation: tuple[float, float]):
-    """Of every frame: the motif, the point of its cycle, and how large the motion is, 1 in the middle."""
+def _course(
+    rng,
+    frames: int,
+    n_motifs: int,
+    lengths: tuple[int, int],
+    frequencies,
+    variation: tuple[float, float],
+):
+    """Of every frame: the motif, the point of its cycle, and how large the motion is, 1 in the
+    middle."""
     motifs, phase, size = np.empty(frames, int), np.empty(frames), np.empty(frames)
     first, motif = 0, int(rng.integers(n_motifs))
     while first < frames:
         last = min(frames, first + int(rng.integers(lengths[0], lengths[1] + 1)))
         speed, size[first:last] = np.exp(variation * rng.standard_normal(2))
         motifs[first:last] = motif
-        phase[first:last] = 2 * np.pi * (rng.random() + frequencies[motif] * speed * np.arange(last - first))
-        first, motif = last, int((motif + rng.integers(1, n_motifs)) % n_motifs) if n_motifs > 1 else 0
+        phase[first:last] = (
+            2 * np.pi * (rng.random() + frequencies[motif] * speed * np.arange(last - first))
+        )
+        first, motif = (
+            last,
+            int((motif + rng.integers(1, n_motifs)) % n_motifs) if n_motifs > 1 else 0,
+        )
     return motifs, phase, size
 
 
@@ -80,7 +117,8 @@ def _swinging(motifs, phase, size, amplitudes, phases) -> np.ndarray:
 
 
 def _gaps(rng, keypoints: int, frames: int, share: float) -> np.ndarray:
-    """[keypoints, frames], true where a keypoint is missing: about `share` of the frames, in gaps of 1 to 10."""
+    """[keypoints, frames], true where a keypoint is missing: about `share` of the frames, in gaps
+    of 1 to 10."""
     gone = np.zeros((keypoints, frames), bool)
     for row in gone:
         for start in np.flatnonzero(rng.random(frames) < share / 5.5 / max(1e-9, 1.0 - share)):

@@ -26,19 +26,33 @@ from vrae.vame.rnn_model import RNN_VAE
 
 # VAME's names of the files of losses: the key of the log's line that each holds.
 _LOSS_FILES = {
-    "train_losses": "train_loss", "test_losses": "test_loss", "kmeans_losses": "train_cluster", "kl_losses": "train_kl",
-    "weight_values": "kl_weight", "mse_train_losses": "train_mse", "mse_test_losses": "test_mse",
+    "train_losses": "train_loss",
+    "test_losses": "test_loss",
+    "kmeans_losses": "train_cluster",
+    "kl_losses": "train_kl",
+    "weight_values": "kl_weight",
+    "mse_train_losses": "train_mse",
+    "mse_test_losses": "test_mse",
     "fut_losses": "train_future",
-}  # fmt: skip
+}
 
-_OBJECTIVE = ("beta", "kmeans_loss", "kmeans_lambda", "mse_reconstruction_reduction", "mse_prediction_reduction", "noise",
-              "missing_values")  # fmt: skip
-_FULL_WEIGHT = 0.99  # of the KL; a model before it has another objective and is no candidate for the best
+_OBJECTIVE = (
+    "beta",
+    "kmeans_loss",
+    "kmeans_lambda",
+    "mse_reconstruction_reduction",
+    "mse_prediction_reduction",
+    "noise",
+    "missing_values",
+)
+_FULL_WEIGHT = (
+    0.99  # of the KL; a model before it has another objective and is no candidate for the best
+)
 
 
 class Trained(NamedTuple):
-    """epochs: that were run; best_epoch: of the best model (from 1); best_mse: its squared error on the test windows; folder:
-    `<project_path>/model`."""
+    """epochs: that were run; best_epoch: of the best model (from 1); best_mse: its squared error on
+    the test windows; folder: `<project_path>/model`."""
 
     epochs: int
     best_epoch: int
@@ -47,26 +61,30 @@ class Trained(NamedTuple):
 
 
 def train_model(
-    config: str, save_logs: bool = False, *, on_epoch: Callable[[dict], None] = lambda line: None,
+    config: str,
+    save_logs: bool = False,
+    *,
+    on_epoch: Callable[[dict], None] = lambda line: None,
     placement: Placement | None = None,
-) -> Trained:  # fmt: skip
+) -> Trained:
     """Trains the model on `<project_path>/data/train/train_seq.npy`, tests it on `test_seq.npy`.
 
-    A training that was stopped at any moment goes on where the last epoch ended; one of another configuration or other data
-    is refused. What it leaves in `<project_path>/model`, under VAME's names: `best_model/<model>_<project>.npz` (weights
-    as `original.load_state_dict` reads them) and `.json` (statistics and config), `best_model/snapshots/`,
-    `model_losses/*.npy`; and `metrics.jsonl`, `checkpoints/`.
+    A training that was stopped at any moment goes on where the last epoch ended; one of another
+    configuration or other data is refused. What it leaves in `<project_path>/model`, under VAME's
+    names: `best_model/<model>_<project>.npz` (weights as `original.load_state_dict` reads them) and
+    `.json` (statistics and config), `best_model/snapshots/`, `model_losses/*.npy`; and
+    `metrics.jsonl`, `checkpoints/`.
 
-    What VAME does otherwise: it runs one epoch less than max_epochs, lowers the rate by the last batch's loss, saves no
-    model in short trainings, tests on new random windows each epoch, keeps the statistics of earlier data, leaves the last
-    epoch out of the files.
+    What VAME does otherwise: it runs one epoch less than max_epochs, lowers the rate by the last
+    batch's loss, saves no model in short trainings, tests on new random windows each epoch, keeps
+    the statistics of earlier data, leaves the last epoch out of the files.
 
     Args:
         config: path of the config.yaml, see `Config`.
         save_logs: no progress bar, for output that goes to a file.
         on_epoch: called with the log's line after every epoch.
-        placement: the replicas that share each step. Of several workers the chief alone tests, writes, and calls
-            `on_epoch`.
+        placement: the replicas that share each step. Of several workers the chief alone tests,
+            writes, and calls `on_epoch`.
 
     Raises:
         ValueError: a key or the data cannot be used; the message says which and why.
@@ -74,18 +92,31 @@ def train_model(
     """
     settings = read_config(config)
     pieces, test_pieces = training_data(settings)
-    return _Training(settings, pieces, test_pieces, placement or Placement(), quiet=save_logs).run(on_epoch)
+    return _Training(settings, pieces, test_pieces, placement or Placement(), quiet=save_logs).run(
+        on_epoch
+    )
 
 
 def build_model(settings: Config) -> RNN_VAE:
     """The model of a config."""
     return RNN_VAE(
-        2 * settings.time_window, settings.zdims, settings.num_features, bool(settings.prediction_decoder),
-        settings.prediction_steps, settings.hidden_size_layer_1, settings.hidden_size_layer_2, settings.hidden_size_rec,
-        settings.hidden_size_pred, settings.dropout_encoder, settings.dropout_rec, settings.dropout_pred, settings.softplus,
-        batch_mixing=settings.batch_mixing, dtype="mixed_bfloat16" if settings.mixed_precision else None,
+        2 * settings.time_window,
+        settings.zdims,
+        settings.num_features,
+        bool(settings.prediction_decoder),
+        settings.prediction_steps,
+        settings.hidden_size_layer_1,
+        settings.hidden_size_layer_2,
+        settings.hidden_size_rec,
+        settings.hidden_size_pred,
+        settings.dropout_encoder,
+        settings.dropout_rec,
+        settings.dropout_pred,
+        settings.softplus,
+        batch_mixing=settings.batch_mixing,
+        dtype="mixed_bfloat16" if settings.mixed_precision else None,
         **{name: getattr(settings, name) for name in _OBJECTIVE},
-    )  # fmt: skip
+    )
 
 
 class _Training:
@@ -94,45 +125,67 @@ class _Training:
     def __init__(self, settings: Config, pieces, test_pieces, placement: Placement, quiet: bool):
         if settings.batch_mixing and placement.replicas > 1:
             raise ValueError(
-                "batch_mixing: mixes samples of the whole batch; expected false with more than one replica."
+                "batch_mixing: mixes samples of the whole batch; expected false with more than one "
+                "replica."
             )
-        self._settings, self._placement, self._quiet = settings, placement, quiet or not placement.chief
+        self._settings, self._placement, self._quiet = (
+            settings,
+            placement,
+            quiet or not placement.chief,
+        )
         self._folder = Path(settings.project_path) / "model"
         self._statistics = statistics(pieces)
         steps = 2 * settings.time_window
-        self._train, self._test = (Windows(part, steps, self._statistics.normalise) for part in (pieces, test_pieces))
+        self._train, self._test = (
+            Windows(part, steps, self._statistics.normalise) for part in (pieces, test_pieces)
+        )
         for name, windows in (("train_seq.npy", self._train), ("test_seq.npy", self._test)):
             if not len(windows):
                 raise ValueError(
-                    f"{name}: no piece of {steps} frames, twice time_window, in it. Use a smaller time_window."
+                    f"{name}: no piece of {steps} frames, twice time_window, in it. Use a smaller "
+                    "time_window."
                 )
-        self._batches = settings.steps_per_epoch or max(1, sum(p.shape[1] for p in pieces) // settings.batch_size)
+        self._batches = settings.steps_per_epoch or max(
+            1, sum(p.shape[1] for p in pieces) // settings.batch_size
+        )
         keras.utils.set_random_seed(settings.project_random_state)
         with placement.scope():
             self._model = build_model(settings)
             self._optimizer = Adam(settings.learning_rate)
             self._optimizer.build(self._model.trainable_variables)
-        factor, patience = (settings.scheduler_gamma, settings.scheduler_step_size) if settings.scheduler else (1.0, 1)
+        factor, patience = (
+            (settings.scheduler_gamma, settings.scheduler_step_size)
+            if settings.scheduler
+            else (1.0, 1)
+        )
         self._scheduler = ReduceLROnPlateau(self._optimizer, factor, patience)
         self._best, self._best_epoch, self._since_best = math.inf, 0, 0
         self._stride = self._test.stride(settings.time_window)
         data = [round(value, 9) for value in self._statistics] + [len(self._train), len(self._test)]
         if self._stride < settings.time_window:
             data.append(self._stride)  # errors of other test windows cannot be compared
-        self._checkpoints = Checkpoints(self._folder / "checkpoints", _signature(settings) | {"data": data})
+        self._checkpoints = Checkpoints(
+            self._folder / "checkpoints", _signature(settings) | {"data": data}
+        )
 
     def run(self, on_epoch: Callable[[dict], None]) -> Trained:
         done = self._resume()
         if self._placement.of_chief([float(done)]) != [float(done)]:
             raise CheckpointError(
-                f"{self._folder}: worker {self._placement.worker} found another checkpoint there than the chief. All "
+                f"{self._folder}: worker {self._placement.worker} found another checkpoint there "
+                "than the chief. All "
                 "workers must see the same folder of the project."
             )
         log = RunLog(self._folder, done) if self._placement.chief else None
         with RunBar(self._settings.max_epochs, 1, self._quiet) as bar:
-            while done < self._settings.max_epochs and self._since_best <= self._settings.model_convergence:
+            while (
+                done < self._settings.max_epochs
+                and self._since_best <= self._settings.model_convergence
+            ):
                 began = time.perf_counter()
-                cure = f"The last epoch is in {self._folder / 'checkpoints'}: start all workers again."
+                cure = (
+                    f"The last epoch is in {self._folder / 'checkpoints'}: start all workers again."
+                )
                 with self._placement.answering(cure):
                     line = self._epoch(done + 1)
                 better = self._compare(line)
@@ -147,38 +200,76 @@ class _Training:
     def _epoch(self, epoch: int) -> dict:
         """Trains and tests; the log's line."""
         s = self._settings
-        seed, part = (s.project_random_state, epoch), (self._placement.worker, self._placement.workers)
+        seed, part = (
+            (s.project_random_state, epoch),
+            (self._placement.worker, self._placement.workers),
+        )
         options: dict[str, Any] = dict(
-            seq_len=s.time_window, mse_red=s.mse_reconstruction_reduction, kloss=min(s.kmeans_loss, s.zdims)
+            seq_len=s.time_window,
+            mse_red=s.mse_reconstruction_reduction,
+            kloss=min(s.kmeans_loss, s.zdims),
         )
         weight, loss, cluster, kl, mse, future, _ = train(
-            self._train.drawn(s.batch_size, self._batches, seed, part), epoch, self._model, self._optimizer,
-            s.anneal_function, s.beta, s.kl_start, s.annealtime, future_decoder=bool(s.prediction_decoder),
+            self._train.drawn(s.batch_size, self._batches, seed, part),
+            epoch,
+            self._model,
+            self._optimizer,
+            s.anneal_function,
+            s.beta,
+            s.kl_start,
+            s.annealtime,
+            future_decoder=bool(s.prediction_decoder),
             future_steps=s.prediction_steps,
-            scheduler=self._scheduler, mse_pred=s.mse_prediction_reduction, klmbda=s.kmeans_lambda, bsize=s.batch_size,
-            noise=s.noise, seed=s.project_random_state, placement=self._placement, **options,
-        )  # fmt: skip
+            scheduler=self._scheduler,
+            mse_pred=s.mse_prediction_reduction,
+            klmbda=s.kmeans_lambda,
+            bsize=s.batch_size,
+            noise=s.noise,
+            seed=s.project_random_state,
+            placement=self._placement,
+            **options,
+        )
         tested = (0.0, 0.0, 0.0)
         if self._placement.chief:
             tested = test(
-                self._test.every(self._stride, s.batch_size), self._model, s.beta, weight, klmbda=s.kmeans_lambda,
-                future_decoder=bool(s.prediction_decoder), bsize=s.batch_size, **options,
-            )  # fmt: skip
+                self._test.every(self._stride, s.batch_size),
+                self._model,
+                s.beta,
+                weight,
+                klmbda=s.kmeans_lambda,
+                future_decoder=bool(s.prediction_decoder),
+                bsize=s.batch_size,
+                **options,
+            )
         # the figures decide when the training ends: every worker goes by the same
-        test_mse, test_loss, test_cluster = self._placement.of_chief([float(value) for value in tested])
+        test_mse, test_loss, test_cluster = self._placement.of_chief(
+            [float(value) for value in tested]
+        )
         if not math.isfinite(loss):
-            raise FloatingPointError(f"epoch {epoch}: the loss is not finite. Use a smaller learning_rate.")
+            raise FloatingPointError(
+                f"epoch {epoch}: the loss is not finite. Use a smaller learning_rate."
+            )
         return {
-            "epoch": epoch - 1, "learning_rate": float(self._optimizer.learning_rate.numpy()), "kl_weight": weight,
-            "train_loss": loss, "train_mse": mse, "train_future": future, "train_kl": kl, "train_cluster": cluster,
-            "test_loss": test_loss, "test_mse": test_mse, "test_cluster": test_cluster,
-        }  # fmt: skip
+            "epoch": epoch - 1,
+            "learning_rate": float(self._optimizer.learning_rate.numpy()),
+            "kl_weight": weight,
+            "train_loss": loss,
+            "train_mse": mse,
+            "train_future": future,
+            "train_kl": kl,
+            "train_cluster": cluster,
+            "test_loss": test_loss,
+            "test_mse": test_mse,
+            "test_cluster": test_cluster,
+        }
 
     def _compare(self, line: dict) -> bool:
         """Whether the model is the best so far, which is kept in mind."""
         epoch, full = line["epoch"] + 1, line["kl_weight"] > _FULL_WEIGHT
         # A short training never reaches the full weight: its last model is better than none.
-        if (full and line["test_mse"] <= self._best) or (epoch == self._settings.max_epochs and not self._best_epoch):
+        if (full and line["test_mse"] <= self._best) or (
+            epoch == self._settings.max_epochs and not self._best_epoch
+        ):
             self._best, self._best_epoch, self._since_best = line["test_mse"], epoch, 0
             return True
         self._since_best += int(full)
@@ -195,7 +286,8 @@ class _Training:
         lines = log.read()
         for file, key in _LOSS_FILES.items():
             save_array(
-                self._folder / "model_losses" / f"{file}_{s.model_name}.npy", np.array([x[key] for x in lines], float)
+                self._folder / "model_losses" / f"{file}_{s.model_name}.npy",
+                np.array([x[key] for x in lines], float),
             )
         self._save(epoch)
 
@@ -205,11 +297,16 @@ class _Training:
         write_json(path.with_name(path.name + ".json"), about)
 
     def _save(self, epoch: int) -> None:
-        arrays = gather(self._model.trainable_variables, "model") | gather(self._optimizer.variables, "optimizer")
+        arrays = gather(self._model.trainable_variables, "model") | gather(
+            self._optimizer.variables, "optimizer"
+        )
         position = {
-            "epoch": epoch, "best": self._best, "best_epoch": self._best_epoch, "since_best": self._since_best,
+            "epoch": epoch,
+            "best": self._best,
+            "best_epoch": self._best_epoch,
+            "since_best": self._since_best,
             "plateau": self._scheduler.state,
-        }  # fmt: skip
+        }
         self._checkpoints.save(epoch, arrays, position)
 
     def _resume(self) -> int:
@@ -227,7 +324,12 @@ class _Training:
 
 def model_file(settings: Config) -> Path:
     """Where the best model of a project is."""
-    return Path(settings.project_path) / "model" / "best_model" / f"{settings.model_name}_{settings.project_name}.npz"
+    return (
+        Path(settings.project_path)
+        / "model"
+        / "best_model"
+        / f"{settings.model_name}_{settings.project_name}.npz"
+    )
 
 
 def load_best(config: str | Path) -> tuple[RNN_VAE, Statistics, Config]:
@@ -239,13 +341,19 @@ def load_best(config: str | Path) -> tuple[RNN_VAE, Statistics, Config]:
     settings = read_config(config)
     path = model_file(settings)
     if not path.exists():
-        raise FileNotFoundError(f"{path}: no trained model there. Train one with vrae.vame.rnn_vae.train_model.")
+        raise FileNotFoundError(
+            f"{path}: no trained model there. Train one with vrae.vame.rnn_vae.train_model."
+        )
     try:
         about = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-        here = {"project_path": settings.project_path}  # a project may have been moved since it was trained
+        here = {
+            "project_path": settings.project_path
+        }  # a project may have been moved since it was trained
         found, settings = Statistics(**about["statistics"]), Config(**about["config"] | here)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path.with_suffix('.json')}: damaged ({error}). Train the model again.") from error
+        raise ValueError(
+            f"{path.with_suffix('.json')}: damaged ({error}). Train the model again."
+        ) from error
     model = build_model(settings)
     original.load_state_dict(model, path)
     return model, found, settings

@@ -19,7 +19,10 @@ from vrae.vame.motifs import segment
 from vrae.vame.results import Results, labelled
 from vrae.vame.simulation import simulate_poses
 
-_CONFIG_KEYS = tuple({f.name for f in dataclasses.fields(Config)} & {f.name for f in dataclasses.fields(VAMESettings)})
+_CONFIG_KEYS = tuple(
+    {f.name for f in dataclasses.fields(Config)}
+    & {f.name for f in dataclasses.fields(VAMESettings)}
+)
 """The keys of VAME's config.yaml that are settings of the command."""
 
 
@@ -41,31 +44,43 @@ def run(run: Run) -> None:
     if not run.placement.chief:
         return
     errors = vame.evaluate(str(project))
-    print(f"{trained.epochs} epochs, the best model of epoch {trained.best_epoch}: squared error {errors['mse']:.4f} of the "
-          f"variance{_of_future(errors)}")  # fmt: skip
+    print(
+        f"{trained.epochs} epochs, the best model of epoch {trained.best_epoch}: squared error "
+        f"{errors['mse']:.4f} of the "
+        f"variance{_of_future(errors)}"
+    )
     results = Results(run.folder / "results", _paced())
     codes, observed = results.embedded(str(project), sessions, s.min_observed)
     labels = results.segmented(codes, observed, s)
     truth = truth and {name: of_windows(true, s.time_window) for name, true in truth.items()}
-    report.pictures(run.folder, codes, labels, truth, name="behaviour" if s.n_communities else "motif")
+    report.pictures(
+        run.folder, codes, labels, truth, name="behaviour" if s.n_communities else "motif"
+    )
     report.training_curves(run.folder, RunLog(run.folder / "model", trained.epochs).read())
     if truth:
         _print_agreement(run.folder, labels, sessions, observed, truth, s)
     names = (
-        "motifs.png, latent_space.png, motif_usage.png, training_curves.png, model/evaluate/future_reconstruction.png"
+        "motifs.png, latent_space.png, motif_usage.png, training_curves.png, "
+        "model/evaluate/future_reconstruction.png"
     )
     print(f"look at {run.folder}/: {names}")
 
 
 def _make_project(project: Path, sessions: dict, s: VAMESettings) -> None:
     config = Config(
-        project_name=s.run_name, project_path=str(project.parent), project_random_state=s.seed,
-        prediction_decoder=int(s.prediction_steps > 0), **{key: getattr(s, key) for key in _CONFIG_KEYS},
-    )  # fmt: skip
+        project_name=s.run_name,
+        project_path=str(project.parent),
+        project_random_state=s.seed,
+        prediction_decoder=int(s.prediction_steps > 0),
+        **{key: getattr(s, key) for key in _CONFIG_KEYS},
+    )
     vame.write_config(project, config)
     frames = vame.create_training(project, sessions)
-    print(f"{len(sessions)} sessions of {len(next(iter(sessions.values())))} features, {frames[0]} training and "
-          f"{frames[1]} test frames{_of_missing(sessions)} -> {project.parent}")  # fmt: skip
+    print(
+        f"{len(sessions)} sessions of {len(next(iter(sessions.values())))} features, {frames[0]} "
+        "training and "
+        f"{frames[1]} test frames{_of_missing(sessions)} -> {project.parent}"
+    )
 
 
 def _of_missing(sessions: dict) -> str:
@@ -76,19 +91,27 @@ def _of_missing(sessions: dict) -> str:
 
 
 def _sessions(s: VAMESettings):
-    """Positions [features, frames] by session, and the true motif of every frame where the files know it."""
+    """Positions [features, frames] by session, and the true motif of every frame where the files
+    know it."""
     if s.dataset == "simulated":
         made = simulate_poses(s.sessions, s.frames, missing=s.missing, seed=s.seed)
-        return {name: s.positions for name, s in made.items()}, {name: s.motifs for name, s in made.items()}
+        return {name: s.positions for name, s in made.items()}, {
+            name: s.motifs for name, s in made.items()
+        }
     paths = sorted([*Path(s.dataset).glob("*.npz"), *Path(s.dataset).glob("*.csv")])
     if not paths:
-        raise ValueError(f"--dataset: expected `simulated`, or a folder of .npz or .csv files, got {s.dataset!r}.")
+        raise ValueError(
+            "--dataset: expected `simulated`, or a folder of .npz or .csv files, got "
+            f"{s.dataset!r}."
+        )
     read = {path.stem: (path, None) if path.suffix == ".csv" else _read_npz(path) for path in paths}
     sessions = vame.read_sessions(
         {name: positions for name, (positions, _) in read.items()},
-        centered_reference_keypoint=s.centered_reference_keypoint, pose_confidence=s.pose_confidence,
-        orientation_reference_keypoint=s.orientation_reference_keypoint, longest_gap=s.longest_gap,
-    )  # fmt: skip
+        centered_reference_keypoint=s.centered_reference_keypoint,
+        pose_confidence=s.pose_confidence,
+        orientation_reference_keypoint=s.orientation_reference_keypoint,
+        longest_gap=s.longest_gap,
+    )
     truth = {name: motifs for name, (_, motifs) in read.items() if motifs is not None}
     return sessions, truth if len(truth) == len(sessions) else None
 
@@ -99,23 +122,33 @@ def _read_npz(path: Path):
         with np.load(path, allow_pickle=False) as file:
             return file["positions"], file["motifs"] if "motifs" in file.files else None
     except NPZ_ERRORS as error:
-        raise ValueError(f"{path}: no readable .npz with `positions` [features, frames] ({error}).") from error
+        raise ValueError(
+            f"{path}: no readable .npz with `positions` [features, frames] ({error})."
+        ) from error
 
 
 def _of_future(errors: dict) -> str:
     if "future_mse" not in errors:
         return ""
-    return f", of what follows {errors['future_mse']:.4f} (the last frame held: {errors['hold_mse']:.4f})"
+    return (
+        f", of the frames after it {errors['future_mse']:.4f} "
+        f"(last frame held: {errors['hold_mse']:.4f})"
+    )
 
 
 def _print_epoch(line: dict, s: VAMESettings) -> None:
     if (line["epoch"] + 1) % s.display_step == 0:
-        print(f"epoch {line['epoch'] + 1}/{s.max_epochs}  {line['seconds']:.1f} s  loss {line['train_loss']:.1f}  "
-              f"test squared error {line['test_mse']:.1f}", flush=True)  # fmt: skip
+        print(
+            f"epoch {line['epoch'] + 1}/{s.max_epochs}  {line['seconds']:.1f} s  loss "
+            f"{line['train_loss']:.1f}  "
+            f"test squared error {line['test_mse']:.1f}",
+            flush=True,
+        )
 
 
 def _paced(seconds: float = 5.0) -> Callable[[str], None]:
-    """Prints lines, and leaves out those that begin with the same word as the last one within `seconds` of it."""
+    """Prints lines, and leaves out those that begin with the same word as the last one within
+    `seconds` of it."""
     last, word = 0.0, ""
 
     def tell(line: str) -> None:
@@ -128,26 +161,45 @@ def _paced(seconds: float = 5.0) -> Callable[[str], None]:
     return tell
 
 
-def _print_agreement(folder: Path, labels: dict, sessions: dict, observed: dict, truth: dict, s: VAMESettings) -> None:
-    """The run's motifs and those of baselines against the truth: printed, and in evaluation.json."""
+def _print_agreement(
+    folder: Path, labels: dict, sessions: dict, observed: dict, truth: dict, s: VAMESettings
+) -> None:
+    """The run's motifs and those of baselines against the truth: printed, and in
+    evaluation.json."""
     _, statistics, config = vame.load_best(str(folder / "config.yaml"))
     print("segmenting what needs no training", flush=True)
-    windows, components = baselines(sessions, statistics, config.time_window, config.zdims, seed=s.seed)
+    windows, components = baselines(
+        sessions, statistics, config.time_window, config.zdims, seed=s.seed
+    )
     n_motifs = s.n_communities or s.n_clusters
     rows = {
         "vame": ("VAME", labels),
-        "windows_kmeans": ("k-means on the windows", segment(windows, n_motifs, seed=s.seed, observed=observed)[1]),
+        "windows_kmeans": (
+            "k-means on the windows",
+            segment(windows, n_motifs, seed=s.seed, observed=observed)[1],
+        ),
         "pca_kmeans": (
             "k-means on their principal components",
             segment(components, n_motifs, seed=s.seed, observed=observed)[1],
         ),
-        "pca": ("principal components, segmented as VAME's codes", labelled(components, observed, s, _paced())),
+        "pca": (
+            "principal components, segmented as VAME's codes",
+            labelled(components, observed, s, _paced()),
+        ),
     }
     expected = list(truth.values())
-    figures = {name: agreement([found[session] for session in truth], expected) for name, (_, found) in rows.items()}
+    figures = {
+        name: agreement([found[session] for session in truth], expected)
+        for name, (_, found) in rows.items()
+    }
     write_json(folder / "evaluation.json", figures)
-    print(f"motifs against the truth (NMI 1 is perfect; {figures['vame']['true_bouts']} true bouts):")
+    print(
+        f"motifs against the truth (NMI 1 is perfect; {figures['vame']['true_bouts']} true bouts):"
+    )
     for name, (title, _) in rows.items():
         f = figures[name]
-        print(f"  {title:48s} NMI {f['nmi']:.3f}   purity {f['purity']:.3f}   bouts {f['bouts']:5d}   "
-              f"transitions off by {f['transition_error']:.3f}")  # fmt: skip
+        print(
+            f"  {title:48s} NMI {f['nmi']:.3f}   purity {f['purity']:.3f}   bouts {f['bouts']:5d}  "
+            " "
+            f"transitions off by {f['transition_error']:.3f}"
+        )
