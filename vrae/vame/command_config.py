@@ -117,7 +117,7 @@ VAME = Command(
     settings=VAMESettings,
     presets=PRESETS,
     module="vrae.vame.workflow",
-    description="""VAME from poses to motifs: trains the RNN-VAE, embeds sessions, segments the codes.
+    description="""VAME from poses to motifs: trains the RNN-VAE, embeds sessions, segments codes.
 
     COMMAND                                     # simulated poses with known motifs
     COMMAND --dataset=FOLDER                    # .npz files with `positions` [features, frames]
