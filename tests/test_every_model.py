@@ -210,7 +210,7 @@ def test_sequences_of_weight_0_do_not_count(name, trained):
         model.evaluate(batch, sample_weight=-weights, verbose=0)
 
 
-@every_model
+@every_model_most_slow
 @pytest.mark.parametrize("policy", ["mixed_float16", pytest.param("mixed_bfloat16", marks=pytest.mark.slow)])
 def test_steps_in_half_precision_move_the_weights_as_in_float32(name, policy, trained):
     model = compiled(name, dtype=policy)
@@ -235,7 +235,9 @@ def test_float64_is_float64_throughout(name):
     assert {term.dtype for term in terms} == {tf.float64}
 
 
-@every_model_most_slow
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name != "MDNRNN" else ()) for name in MODELS]
+)
 def test_eagerly_and_by_xla_it_trains_too(name, trained):
     eager, by_xla = (MODELS[name].make() for _ in range(2))
     for model, options in ((eager, dict(run_eagerly=True)), (by_xla, dict(jit_compile=True))):
@@ -320,7 +322,7 @@ def served_inputs(model, batch):
     return tf.constant(np.concatenate(arrays, -1), wanted.dtype)
 
 
-@every_model
+@every_model_most_slow
 def test_an_exported_model_computes_the_same(name, trained, tmp_path):
     model, batch = trained(name).model, MODELS[name].batch
     model.export(tmp_path / "served", verbose=False)
@@ -405,6 +407,7 @@ def test_a_subclass_adds_a_layer_and_a_metric(name):
     np.testing.assert_allclose(model.extra.kernel, before * (1 - 1e-3 * 2 * 10.0) ** 4, rtol=1e-5)
 
 
+@pytest.mark.slow  # the tests of each family load their models in the same process
 def test_models_saved_here_predict_the_same_in_another_process(trained, tmp_path):
     program = """
 import json, sys

@@ -1,10 +1,13 @@
 """Trains a small model of each family for 20 steps and saves losses and weights; run by `test_distribution.py`.
 
-python replicas_program.py one|mirrored|multiworker OUT.npz [CASE ...]
+python replicas_program.py one|mirrored|multiworker|both OUT.npz [CASE ...]
+
+`both`: two devices, and in `one_OUT.npz` one of them.
 """
 
 import sys
 import tempfile
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -116,14 +119,21 @@ def trained_vame(spread: Distribution) -> dict[str, np.ndarray]:
     return gather(model.trainable_variables, "vame") | {"vame/losses": np.array(sums)}
 
 
-def main(kind: str, out: str, *names: str) -> None:
-    spread = distribution(kind)
+def save(out: Path, spread: Distribution, names: tuple[str, ...]) -> None:
     arrays = {"replicas": np.array(spread.replicas)}
-    for name in names or (*CASES, "vame"):
+    for name in names:
         arrays |= trained_vame(spread) if name == "vame" else fitted(spread) if name == "fit" else trained(name, spread)
     if spread.chief:
         np.savez(out, **arrays)
     spread.wait()
+
+
+def main(kind: str, out: str, *names: str) -> None:
+    out, names = Path(out), names or (*CASES, "vame")
+    spread = distribution("mirrored" if kind == "both" else kind)
+    save(out, spread, names)
+    if kind == "both":
+        save(out.with_name(f"one_{out.name}"), Distribution(), names)
 
 
 if __name__ == "__main__":
