@@ -1,6 +1,7 @@
 """What every model does as a Keras model. A new model is a new row of `MODELS`.
 
-What does not depend on the model (forms of data, weights, loss scales, refusals) is in tests/test_sequence_model.py.
+What does not depend on the model (forms of data, weights, loss scales, refusals) is in
+tests/test_sequence_model.py.
 """
 
 import copy
@@ -28,7 +29,8 @@ MASK = np.array([[1, 1, 1, 1], [1, 1, 1, 0], [1, 1, 0, 0], [1, 1, 1, 1]], np.flo
 
 
 class Model(NamedTuple):
-    """make: a tiny model, with further arguments; batch: a dict of 4 sequences; part: the name of a layer to freeze;
+    """make: a tiny model, with further arguments; batch: a dict of 4 sequences; part: the name of a
+    layer to freeze;
     verbs: what the verbs return for a batch."""
 
     make: Callable[..., keras.Model]
@@ -39,27 +41,46 @@ class Model(NamedTuple):
 
 MODELS = {
     "KVAE": Model(
-        lambda **options: kvae.KVAE((4, 4), num_filters=(2,), alpha_units=3, init_kf_matrices=0.5, seed=0, **options),
+        lambda **options: kvae.KVAE(
+            (4, 4), num_filters=(2,), alpha_units=3, init_kf_matrices=0.5, seed=0, **options
+        ),
         {"frames": (RNG.random((4, 4, 4, 4)) > 0.6).astype(np.float32), "mask": MASK},
         "frame_vae",
         lambda model, batch: (
             model.impute(batch["frames"], batch["mask"]).smoothed,
-            model.generate(5, states=model.smooth(model.encode(batch["frames"]).mean(), batch["mask"]).mean).frames,
+            model.generate(
+                5, states=model.smooth(model.encode(batch["frames"]).mean(), batch["mask"]).mean
+            ).frames,
         ),
     ),
     "ConvVAE": Model(
         lambda **options: worldmodels.ConvVAE(
-            image_shape=(12, 12, 3), filters=(2, 3), kernel_sizes=(4, 4), decoder_filters=(3,),
-            decoder_kernel_sizes=(5, 4), dense_units=8, z_size=2, seed=0, **options,
+            image_shape=(12, 12, 3),
+            filters=(2, 3),
+            kernel_sizes=(4, 4),
+            decoder_filters=(3,),
+            decoder_kernel_sizes=(5, 4),
+            dense_units=8,
+            z_size=2,
+            seed=0,
+            **options,
         ),
         {"frames": RNG.random((4, 12, 12, 3)).astype(np.float32)},
         "encoder",
-        lambda model, batch: (model.reconstruct(batch["frames"]), model.decode(model.encode(batch["frames"]).mean())),
+        lambda model, batch: (
+            model.reconstruct(batch["frames"]),
+            model.decode(model.encode(batch["frames"]).mean()),
+        ),
     ),
     "MDNRNN": Model(
-        lambda **options: worldmodels.MDNRNN(z_size=2, action_size=1, rnn_size=4, num_mixtures=2, seed=0, **options),
-        {"z": RNG.normal(size=(4, 4, 2)).astype(np.float32), "actions": RNG.normal(size=(4, 4, 1)).astype(np.float32),
-         "mask": MASK},
+        lambda **options: worldmodels.MDNRNN(
+            z_size=2, action_size=1, rnn_size=4, num_mixtures=2, seed=0, **options
+        ),
+        {
+            "z": RNG.normal(size=(4, 4, 2)).astype(np.float32),
+            "actions": RNG.normal(size=(4, 4, 1)).astype(np.float32),
+            "mask": MASK,
+        },
         "lstm",
         lambda model, batch: (
             model.step(batch["z"][:, 0], batch["actions"][:, 0]).mean,
@@ -73,16 +94,25 @@ MODELS = {
         lambda model, batch: (model.reconstruct(batch["sequences"], batch["mask"]),),
     ),
     "RNN_VAE": Model(
-        lambda **options: vrae.vame.rnn_model.RNN_VAE(8, 3, 5, True, 2, 4, 4, 4, 4, 0.0, 0.0, 0.0, False, seed=0, **options),
+        lambda **options: vrae.vame.rnn_model.RNN_VAE(
+            8, 3, 5, True, 2, 4, 4, 4, 4, 0.0, 0.0, 0.0, False, seed=0, **options
+        ),
         {"windows": RNG.normal(size=(4, 8, 5)).astype(np.float32)},
         "encoder",
-        lambda model, batch: (model.reconstruct(batch["windows"]), model.encode(batch["windows"]).mean()),
+        lambda model, batch: (
+            model.reconstruct(batch["windows"]),
+            model.encode(batch["windows"]).mean(),
+        ),
     ),
-}  # fmt: skip
+}
 every_model = pytest.mark.parametrize("name", MODELS)
-SLOW = ("KVAE", "RNN_VAE")  # to trace; what depends little on the model is tried on these by `make test-all`
+SLOW = (
+    "KVAE",
+    "RNN_VAE",
+)  # to trace; what depends little on the model is tried on these by `make test-all`
 every_model_most_slow = pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in MODELS]
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in MODELS],
 )
 
 
@@ -121,7 +151,9 @@ def flat(model) -> np.ndarray:
 
 
 def predicted(model, batch) -> list[np.ndarray]:
-    return [np.asarray(part) for part in tf.nest.flatten(model.predict(batch, batch_size=4, verbose=0))]
+    return [
+        np.asarray(part) for part in tf.nest.flatten(model.predict(batch, batch_size=4, verbose=0))
+    ]
 
 
 def called(model, batch) -> list[np.ndarray]:
@@ -139,14 +171,17 @@ class Trained(NamedTuple):
 
 @pytest.fixture(scope="module")
 def trained():
-    """The model of a name with its weights after two epochs. Its step is traced once for all tests."""
+    """The model of a name with its weights after two epochs. Its step is traced once for all
+    tests."""
     found = {}
 
     def of(name) -> Trained:
         if name not in found:
             model = compiled(name)
             initial = model.get_weights()
-            found[name] = Trained(model, initial, fit(model, MODELS[name].batch, epochs=2), flat(model))
+            found[name] = Trained(
+                model, initial, fit(model, MODELS[name].batch, epochs=2), flat(model)
+            )
         return found[name]
 
     return of
@@ -173,19 +208,30 @@ def test_data_sets_train_as_arrays_do(name, trained):
 @every_model
 def test_every_key_that_is_misspelt_or_missing_is_named(name, trained):
     model, batch = trained(name).model, MODELS[name].batch
-    with pytest.raises(ValueError, match=f"maks: unknown in a batch, which may have .*{next(iter(model.batch_keys))}"):
+    with pytest.raises(
+        ValueError,
+        match=f"maks: unknown in a batch, which may have .*{next(iter(model.batch_keys))}",
+    ):
         fit(model, batch | {"maks": MASK})
     for key in [key for key in batch if key != "mask"]:
         for call in (model.fit, model.evaluate, model.predict):
             with pytest.raises(ValueError, match=key):
-                call({other: value for other, value in batch.items() if other != key} | {"mask": MASK}, verbose=0)
+                call(
+                    {other: value for other, value in batch.items() if other != key}
+                    | {"mask": MASK},
+                    verbose=0,
+                )
 
 
 @every_model
 def test_a_missing_value_is_named_where_nothing_says_that_it_is_missing(name, trained):
     model, batch = trained(name).model, MODELS[name].batch
     key = next(iter(batch))
-    broken = batch | {key: np.where(np.arange(4).reshape(-1, *[1] * (batch[key].ndim - 1)) == 3, np.nan, batch[key])}
+    broken = batch | {
+        key: np.where(
+            np.arange(4).reshape(-1, *[1] * (batch[key].ndim - 1)) == 3, np.nan, batch[key]
+        )
+    }
     broken[key] = broken[key].astype(np.float32)
     data = tf.data.Dataset.from_tensor_slices(broken).batch(2)
     for call in (model.fit, model.evaluate, model.predict):
@@ -201,22 +247,30 @@ def test_sequences_of_weight_0_do_not_count(name, trained):
     weights = np.array([1.0, 1.0, 0.0, 0.0], np.float32)
     few = {key: value[:2] for key, value in batch.items()}
     seed = tf.constant([1, 2])
-    whole = model.loss_terms({**batch, "sample_weight": tf.constant(weights)}, seed=seed, training=False)
+    whole = model.loss_terms(
+        {**batch, "sample_weight": tf.constant(weights)}, seed=seed, training=False
+    )
     for term, expected in zip(whole, model.loss_terms(few, seed=seed, training=False), strict=True):
         np.testing.assert_allclose(term, expected, rtol=2e-4, atol=1e-5)
-    assert float(model.count({**batch, "sample_weight": tf.constant(weights)})) == float(model.count(few))
+    assert float(model.count({**batch, "sample_weight": tf.constant(weights)})) == float(
+        model.count(few)
+    )
     model.evaluate(batch, sample_weight=weights, verbose=0)
     with pytest.raises(ValueError, match="sample_weight: expected finite numbers"):
         model.evaluate(batch, sample_weight=-weights, verbose=0)
 
 
-@every_model
-@pytest.mark.parametrize("policy", ["mixed_float16", pytest.param("mixed_bfloat16", marks=pytest.mark.slow)])
+@every_model_most_slow
+@pytest.mark.parametrize(
+    "policy", ["mixed_float16", pytest.param("mixed_bfloat16", marks=pytest.mark.slow)]
+)
 def test_steps_in_half_precision_move_the_weights_as_in_float32(name, policy, trained):
     model = compiled(name, dtype=policy)
     model.set_weights(trained(name).initial)
     start = flat(model)
-    assert all(np.isfinite(part).all() for part in called(model, MODELS[name].batch))  # before any verb is called
+    assert all(
+        np.isfinite(part).all() for part in called(model, MODELS[name].batch)
+    )  # before any verb is called
     fit(model, MODELS[name].batch, epochs=2)
     assert {v.dtype for v in model.trainable_variables} == {"float32"}
     moved, expected = flat(model) - start, trained(name).weights - start
@@ -226,7 +280,9 @@ def test_steps_in_half_precision_move_the_weights_as_in_float32(name, policy, tr
 @every_model_most_slow
 def test_float64_is_float64_throughout(name):
     model = compiled(name, dtype="float64")
-    history = fit(model, {key: value.astype(np.float64) for key, value in MODELS[name].batch.items()})
+    history = fit(
+        model, {key: value.astype(np.float64) for key, value in MODELS[name].batch.items()}
+    )
     assert np.isfinite(history["loss"][0])
     assert {v.dtype for v in model.trainable_variables} == {"float64"}
     found = {part.dtype for part in called(model, MODELS[name].batch) if part.dtype.kind == "f"}
@@ -235,7 +291,10 @@ def test_float64_is_float64_throughout(name):
     assert {term.dtype for term in terms} == {tf.float64}
 
 
-@every_model_most_slow
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow if name != "MDNRNN" else ()) for name in MODELS],
+)
 def test_eagerly_and_by_xla_it_trains_too(name, trained):
     eager, by_xla = (MODELS[name].make() for _ in range(2))
     for model, options in ((eager, dict(run_eagerly=True)), (by_xla, dict(jit_compile=True))):
@@ -271,14 +330,18 @@ def test_stock_callbacks(name, trained, tmp_path):
         callbacks.CSVLogger(tmp_path / "log.csv"),
         callbacks.TerminateOnNaN(),
         callbacks.TensorBoard(tmp_path / "board"),
-        callbacks.LambdaCallback(on_batch_end=lambda step, logs: json.dumps({k: float(v) for k, v in logs.items()})),
+        callbacks.LambdaCallback(
+            on_batch_end=lambda step, logs: json.dumps({k: float(v) for k, v in logs.items()})
+        ),
     ]
     if hasattr(model, "kl_weight"):
         used.append(KLAnnealing(linear(0, 2)))
     history = fit(model, batch, epochs=2, callbacks=used, validation_data=(batch,))
     assert {f"val_{term}" for term in model.term_names} <= set(history)
     assert np.isfinite([value for values in history.values() for value in values]).all()
-    assert {"best.keras", "1.weights.h5", "2.weights.h5", "log.csv", "board"} <= {p.name for p in tmp_path.iterdir()}
+    assert {"best.keras", "1.weights.h5", "2.weights.h5", "log.csv", "board"} <= {
+        p.name for p in tmp_path.iterdir()
+    }
     if hasattr(model, "kl_weight"):
         assert model.kl_weight.numpy() == 0.5
 
@@ -292,7 +355,12 @@ def test_a_run_that_is_interrupted_is_restored_by_keras(name, trained, tmp_path)
     model, batch, folder = begin_again(trained(name)), MODELS[name].batch, tmp_path / "backup"
     restore = keras.callbacks.BackupAndRestore(folder, delete_checkpoint=False)
     with pytest.raises(KeyboardInterrupt):
-        fit(model, batch, epochs=2, callbacks=[restore, keras.callbacks.LambdaCallback(on_epoch_begin=stop)])
+        fit(
+            model,
+            batch,
+            epochs=2,
+            callbacks=[restore, keras.callbacks.LambdaCallback(on_epoch_begin=stop)],
+        )
     begin_again(trained(name))
     history = fit(model, batch, epochs=2, callbacks=[keras.callbacks.BackupAndRestore(folder)])
     assert len(history["loss"]) == 1
@@ -311,7 +379,8 @@ def test_copies_compute_the_same(name, trained):
 
 
 def served_inputs(model, batch):
-    """What the exported model takes, of a batch: some of its keys, or the array that `serving_inputs` names."""
+    """What the exported model takes, of a batch: some of its keys, or the array that
+    `serving_inputs` names."""
     wanted = model.serving_inputs()
     if isinstance(wanted, dict):
         given = {key: batch.get(key, MASK)[:, : spec.shape[1]] for key, spec in wanted.items()}
@@ -320,7 +389,7 @@ def served_inputs(model, batch):
     return tf.constant(np.concatenate(arrays, -1), wanted.dtype)
 
 
-@every_model
+@every_model_most_slow
 def test_an_exported_model_computes_the_same(name, trained, tmp_path):
     model, batch = trained(name).model, MODELS[name].batch
     model.export(tmp_path / "served", verbose=False)
@@ -335,7 +404,8 @@ def assert_the_same(served, expected):
     """The parts of a result, in any order."""
     assert len(served) == len(expected)
     served, expected = (
-        sorted(map(np.asarray, parts), key=lambda part: (part.shape, float(part.sum()))) for parts in (served, expected)
+        sorted(map(np.asarray, parts), key=lambda part: (part.shape, float(part.sum())))
+        for parts in (served, expected)
     )
     for ours, theirs in zip(served, expected, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
@@ -349,7 +419,10 @@ def test_a_model_exported_to_onnx_computes_the_same(name, trained, tmp_path):
     given = served_inputs(model, MODELS[name].batch)
     inputs = [each.name for each in session.get_inputs()]
     if isinstance(given, dict):
-        feed = {name: next(v.numpy() for key, v in given.items() if name.endswith(key)) for name in inputs}
+        feed = {
+            name: next(v.numpy() for key, v in given.items() if name.endswith(key))
+            for name in inputs
+        }
     else:
         feed = {inputs[0]: given.numpy()}
     assert_the_same(session.run(None, feed), called(model, given))
@@ -375,10 +448,9 @@ def test_summary_names_parts_shapes_and_weights(name, trained):
     text = "\n".join(lines)
     assert MODELS[name].part.split("_")[-1] in text
     assert "unbuilt" not in text
-    assert (
-        f"Trainable params: {sum(v.value.shape.num_elements() for v in trained(name).model.trainable_variables):,}"
-        in text
-    )
+    variables = trained(name).model.trainable_variables
+    count = sum(variable.value.shape.num_elements() for variable in variables)
+    assert f"Trainable params: {count:,}" in text
 
 
 @every_model_most_slow
@@ -405,6 +477,7 @@ def test_a_subclass_adds_a_layer_and_a_metric(name):
     np.testing.assert_allclose(model.extra.kernel, before * (1 - 1e-3 * 2 * 10.0) ** 4, rtol=1e-5)
 
 
+@pytest.mark.slow  # the tests of each family load their models in the same process
 def test_models_saved_here_predict_the_same_in_another_process(trained, tmp_path):
     program = """
 import json, sys
@@ -420,11 +493,18 @@ for name in json.loads(sys.argv[2]):
     for name, model in MODELS.items():
         trained(name).model.save(tmp_path / f"{name}.keras")
         np.savez(tmp_path / f"{name}.npz", **model.batch)
-    run = subprocess.run([sys.executable, "-c", program, str(tmp_path), json.dumps(list(MODELS))],
-                         capture_output=True, text=True, timeout=200, cwd=Path(__file__).parents[1])  # fmt: skip
+    run = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path), json.dumps(list(MODELS))],
+        capture_output=True,
+        text=True,
+        timeout=200,
+        cwd=Path(__file__).parents[1],
+    )
     assert run.returncode == 0, run.stderr[-2000:]
     iterations = dict(
-        line.split() for line in run.stdout.splitlines() if line.split()[:1] and line.split()[0] in MODELS
+        line.split()
+        for line in run.stdout.splitlines()
+        if line.split()[:1] and line.split()[0] in MODELS
     )
     for name in MODELS:
         assert int(iterations[name]) == int(trained(name).model.optimizer.iterations)

@@ -1,4 +1,5 @@
-"""datasets/record_carracing.py: real episodes of a few frames, and what it does without the simulator."""
+"""datasets/record_carracing.py: real episodes of a few frames, and what it does without the
+simulator."""
 
 import subprocess
 import sys
@@ -28,12 +29,16 @@ def recorded(tmp_path_factory):
 
 
 def test_episodes_are_what_a_world_model_needs(recorded):
-    episodes = open_shards(recorded / "plain", {"frames": "", "actions": "", "rewards": "", "done": ""})
+    episodes = open_shards(
+        recorded / "plain", {"frames": "", "actions": "", "rewards": "", "done": ""}
+    )
     assert episodes.lengths == (4, 4) and episodes.shapes["frames"] == (64, 64, 3)
     first, second = episodes.read(0), episodes.read(1)
     assert first["frames"].dtype == np.uint8 and first["frames"].std() > 10
     assert np.abs(first["actions"]).max() <= 1 and (first["actions"] != second["actions"]).any()
-    assert first["rewards"][0] == 0 and first["rewards"][1] > 0 and not first["done"].any()  # tiles under the car
+    assert (
+        first["rewards"][0] == 0 and first["rewards"][1] > 0 and not first["done"].any()
+    )  # tiles under the car
 
 
 def test_a_missing_episode_is_recorded_again_as_it_was_and_the_others_are_kept(recorded):
@@ -52,7 +57,9 @@ def script(load_script):
 
 
 def test_processes_record_parts_of_the_episodes(script, tmp_path):
-    values = dict(out=tmp_path, episodes=7, seed=0, steps=4, preprocessing="plain", policy="hold", shards=3)
+    values = dict(
+        out=tmp_path, episodes=7, seed=0, steps=4, preprocessing="plain", policy="hold", shards=3
+    )
     parts = [[job[2] for job in script.missing_jobs(values | {"shard": i})] for i in range(3)]
     assert sorted(i for part in parts for i in part) == list(range(7)) and parts[1] == [1, 4]
     assert [job[2] for job in script.missing_jobs(values | {"shard": None})] == list(range(7))
@@ -69,16 +76,23 @@ def test_policies_stay_in_the_cars_range_and_follow_their_seed(script, policy):
     low, high = paths[0].min(axis=0), paths[0].max(axis=0)
     assert (low >= [-1, 0, 0]).all() and (high <= 1).all()
     if policy == "hold":
-        runs = np.diff(np.flatnonzero(np.r_[True, (np.diff(paths[0], axis=0) != 0).any(axis=1), True]))
+        runs = np.diff(
+            np.flatnonzero(np.r_[True, (np.diff(paths[0], axis=0) != 0).any(axis=1), True])
+        )
         assert runs.max() <= 10 and 3 < runs.mean() < 8
 
 
 def test_wrong_flags_and_a_missing_simulator_are_named(tmp_path):
     done = run_here(SCRIPT, "--episodes=0", "--steps=4", "--workers=1", f"--out={tmp_path}")
-    assert done.returncode != 0 and "--episodes: expected an integer of at least 1" in done.stdout + done.stderr
+    assert (
+        done.returncode != 0
+        and "--episodes: expected an integer of at least 1" in done.stdout + done.stderr
+    )
     hidden = (
         "import runpy, sys; sys.modules['Box2D'] = None; sys.argv = sys.argv[1:]; "
         "runpy.run_path(sys.argv[0], run_name='__main__')"
     )
-    done = subprocess.run([sys.executable, "-c", hidden, SCRIPT, f"--out={tmp_path}"], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", hidden, SCRIPT, f"--out={tmp_path}"], capture_output=True, text=True
+    )
     assert done.returncode == 1 and 'pip install ".[carracing]"' in done.stderr
