@@ -98,7 +98,7 @@ def kinds() -> dict[str, Kind]:
         "segmenter": Kind(
             ".npz",
             lambda path: HMMSegmenter(
-                np.ones(2), np.ones((2, 2)), np.ones((2, 3)), np.ones((2, 3, 3))
+                np.ones(2), np.ones((2, 2)), np.ones((2, 3)), np.ones((2, 3, 3)), np.array(2)
             ).save(path),
             load_segmenter,
         ),
