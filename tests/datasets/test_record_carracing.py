@@ -41,6 +41,7 @@ def test_episodes_are_what_a_world_model_needs(recorded):
     )  # tiles under the car
 
 
+@pytest.mark.slow
 def test_a_missing_episode_is_recorded_again_as_it_was_and_the_others_are_kept(recorded):
     one, two = (recorded / "plain" / f"episode-0000{i}.npz" for i in range(2))
     kept, before = one.stat().st_mtime_ns, np.load(two, allow_pickle=False)["frames"]
