@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from seqvae.physics import WORLDS, simulate
+from seqvae.physics import BALL_WORLDS, simulate
 from vrae.data import Series, pad
 
 
@@ -20,7 +20,7 @@ def ball_trajectories(
     for i in range(count):
         rng = np.random.default_rng([seed, i])
         steps = int(rng.integers(shortest, longest + 1))
-        balls = simulate(WORLDS["box"], steps, rng).balls[:, 0]
+        balls = simulate(BALL_WORLDS["box"], steps, rng).balls[:, 0]
         paths.append(balls[:, :2])
         labels.append(np.arctan2(balls[0, 3], balls[0, 2]))
     return pad(paths, np.array(labels))

@@ -7,10 +7,12 @@ from pathlib import Path
 from rich.progress import track
 
 from seqvae.data import Shards, open_shards
-from seqvae.physics import WORLDS, write_episode
+from seqvae.physics import BALL_WORLDS, write_episode
 
 BALLS = "balls"
-PUSHED_BALLS = replace(WORLDS["box_push"], name=BALLS, colour=True, balls=2, radius=5.0).scaled(2)
+PUSHED_BALLS = replace(
+    BALL_WORLDS["box_push"], name=BALLS, colour=True, balls=2, radius=5.0
+).scaled(2)
 """Two coloured balls in a box, 64x64 pixels, pushed at every frame by a random force, the action.
 """
 

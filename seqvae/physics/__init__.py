@@ -1,15 +1,20 @@
-"""Bouncing-ball worlds: a world is a value, pymunk moves it, pygame draws it off-screen."""
+"""Worlds that videos are made of: bouncing balls, which pymunk moves and pygame draws off-screen,
+and pendulums. A world is a value."""
 
 from seqvae.physics.dataset import write_dataset
 from seqvae.physics.episodes import write_episode
-from seqvae.physics.recording import Split, record
+from seqvae.physics.pendulum import PENDULUMS, Pendulum
+from seqvae.physics.recording import WORLDS, Split, record
 from seqvae.physics.simulation import Motion, simulate
-from seqvae.physics.worlds import WORLDS, Paddles, World
+from seqvae.physics.worlds import BALL_WORLDS, Paddles, World
 
 __all__ = [
+    "BALL_WORLDS",
+    "PENDULUMS",
     "WORLDS",
     "Motion",
     "Paddles",
+    "Pendulum",
     "Split",
     "World",
     "record",

@@ -5,12 +5,13 @@ from pathlib import Path
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from seqvae.data import part_of, save, shard_path, write_shard
+from seqvae.physics.pendulum import Pendulum
 from seqvae.physics.recording import Split, record
 from seqvae.physics.worlds import World
 
 
 def write_dataset(
-    world: World,
+    world: World | Pendulum,
     out: str | Path,
     *,
     sequences: int = 5000,

@@ -1,13 +1,15 @@
-"""Making bouncing-ball datasets: the settings of the command and what it does."""
+"""Making datasets of bouncing balls and pendulums: the settings of the command and what it does."""
 
 import os
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 from seqvae.commands import Settings, Tool, command_settings, group, setting
 from seqvae.data import load
 from seqvae.physics.dataset import write_dataset
-from seqvae.physics.worlds import WORLDS, World
+from seqvae.physics.pendulum import Pendulum
+from seqvae.physics.recording import WORLDS
+from seqvae.physics.worlds import World
 
 
 @group("The files")
@@ -36,7 +38,14 @@ class WorldSettings(Settings):
         None, "low,high of the first speed, pixels per time unit, before scaling"
     )
     angle_limits: str | None = setting(None, "low,high of the first direction in degrees")
-    gravity: str | None = setting(None, "x,y of the acceleration, y up, before scaling")
+    gravity: str | None = setting(
+        None, "acceleration: x,y with y up, before scaling; of a pendulum one number"
+    )
+    friction: float | None = setting(None, "deceleration per unit of velocity (pendulums)")
+    torque: float | None = setting(None, "the most that the motor has (pendulums)")
+    velocity_noise: float | None = setting(
+        None, "standard deviation of the velocity's noise in each frame (pendulums)"
+    )
     start_spread: float | None = setting(
         None, "standard deviation of the first position in pixels, before scaling"
     )
@@ -52,16 +61,19 @@ class MakeDataSettings(FileSettings, WorldSettings):
     """The paper's sizes."""
 
 
+_FIELDS = [f.name for f in fields(WorldSettings) if f.name != "scale"]
+
 MAKE_DATA = Tool(
     settings=MakeDataSettings,
     module="seqvae.physics.make_data",
     argument=f"world, {', '.join(WORLDS)}",
-    description=f"""Makes the bouncing-ball datasets.
+    description=f"""Makes datasets of bouncing balls and of pendulums.
 
     COMMAND box                       # 5000 + 1000 sequences
     COMMAND pong --sequences=200 --test_sequences=50 --workers=2 --out=/tmp/pong
     COMMAND box --shards=8 --shard=3  # one eighth of a large set, on any machine
     COMMAND polygon --preview         # adds a GIF and a contact sheet
+    COMMAND pendulum --steps=100      # a rod that swings, in grey
 
 Worlds: {", ".join(WORLDS)}. Sequence i depends on the seed and on i alone.""",
 )
@@ -79,16 +91,21 @@ def run(name: str, s: MakeDataSettings) -> None:
         print(f"{path}  {path.stat().st_size / 1e6:.2f} MB")
 
 
-def _world(name: str, s: MakeDataSettings) -> World:
+def _world(name: str, s: MakeDataSettings) -> World | Pendulum:
     """The world called `name`, with the fields that the settings change."""
     if name not in WORLDS:
         raise ValueError(f"unknown world {name!r}; choose one of {', '.join(WORLDS)}.")
-    fields = ("dt", "radius", "start_spread", "balls", "push", "colour")
-    given = {field: getattr(s, field) for field in fields if getattr(s, field) is not None}
-    for field in ("speed_limits", "angle_limits", "gravity"):
-        if getattr(s, field) is not None:
-            given[field] = _pair(field, getattr(s, field))
-    return replace(WORLDS[name], **given).scaled(s.scale)
+    world = WORLDS[name]
+    given = {f: getattr(s, f) for f in _FIELDS if getattr(s, f) is not None}
+    foreign = [f for f in given if f not in {field.name for field in fields(world)}]
+    if foreign:
+        flags = ", ".join(f"--{field}" for field in foreign)
+        raise ValueError(f"{flags}: {name} has no such property. Leave it out.")
+    for field, value in given.items():
+        if isinstance(value, str):
+            pair = isinstance(getattr(world, field), tuple)
+            given[field] = _pair(field, value) if pair else _number(field, value)
+    return replace(world, **given).scaled(s.scale)
 
 
 def _pair(name: str, text: str) -> tuple[float, float]:
@@ -99,6 +116,13 @@ def _pair(name: str, text: str) -> tuple[float, float]:
             f"--{name}: expected two numbers with a comma between them, got {text}."
         ) from None
     return low, high
+
+
+def _number(name: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"--{name}: expected a number, got {text}.") from None
 
 
 def _preview(path: Path) -> list[Path]:

@@ -8,8 +8,12 @@ from enum import IntEnum
 import numpy as np
 
 from seqvae.physics.drawing import Painter
+from seqvae.physics.pendulum import PENDULUMS, Pendulum, player
 from seqvae.physics.simulation import simulate
-from seqvae.physics.worlds import World
+from seqvae.physics.worlds import BALL_WORLDS, World
+
+WORLDS: dict[str, World | Pendulum] = BALL_WORLDS | PENDULUMS
+"""All that can be recorded, by name."""
 
 _CHUNK = 100
 
@@ -23,7 +27,7 @@ class Split(IntEnum):
 
 
 def record(
-    world: World,
+    world: World | Pendulum,
     *,
     sequences: int,
     steps: int = 20,
@@ -43,9 +47,8 @@ def record(
 
     Returns:
         `images`: [sequences, steps, H, W] or [..., 3] uint8; `state`: [sequences, steps,
-        state_size] float32; in worlds
-        with pushes `controls`: [sequences, steps, 2] float32, what acted on the step into each
-        frame.
+        state_size] float32; where a known force acts `controls`: [sequences, steps, 2 pushes or 1
+        torque] float32, what acted on the step into each frame.
     """
     for name, value, least in (
         ("sequences", sequences, 1),
@@ -86,12 +89,19 @@ def _results(jobs, workers: int):
 
 def _record_chunk(job) -> dict[str, np.ndarray]:
     world, steps, seed, split, indices = job
+    play = player(world, steps) if isinstance(world, Pendulum) else _ball_player(world, steps)
+    sequences = [play(np.random.default_rng([seed, split, i])) for i in indices]
+    return {name: np.stack([arrays[name] for arrays in sequences]) for name in sequences[0]}
+
+
+def _ball_player(
+    world: World, steps: int
+) -> Callable[[np.random.Generator], dict[str, np.ndarray]]:
     painter = Painter(world, steps)
-    motions = [simulate(world, steps, np.random.default_rng([seed, split, i])) for i in indices]
-    arrays = {
-        "images": np.stack([painter.frames(m) for m in motions]),
-        "state": np.stack([m.state for m in motions]),
-    }
-    if world.push:
-        arrays["controls"] = np.stack([m.pushes for m in motions]).astype(np.float32)
-    return arrays
+
+    def play(rng: np.random.Generator) -> dict[str, np.ndarray]:
+        motion = simulate(world, steps, rng)
+        arrays = {"images": painter.frames(motion), "state": motion.state}
+        return arrays | ({"controls": motion.pushes.astype(np.float32)} if world.push else {})
+
+    return play

@@ -137,7 +137,7 @@ def _closed(*points: Point) -> tuple[tuple[Point, Point], ...]:
 
 _SQUARE = _closed((2.0, 2.0), (2.0, 30.0), (30.0, 30.0), (30.0, 2.0))
 
-WORLDS: dict[str, World] = {
+BALL_WORLDS: dict[str, World] = {
     world.name: world
     for world in (
         World("box", walls=_SQUARE),

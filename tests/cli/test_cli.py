@@ -57,7 +57,11 @@ def test_help_of_every_command_names_the_program(name, capsys):
             "--run_name: with --strategy=multiworker expected one",
         ),
         (["kvae", "--resume", "--log_dir=nowhere"], "--resume: no run *_kvae in nowhere."),
-        (["make-data"], "expected one world, box, box_gravity, polygon, pong, box_push, got []."),
+        (
+            ["make-data"],
+            "expected one world, box, box_gravity, polygon, pong, box_push, pendulum, pendulum_swing_up, "
+            "got [].",
+        ),
         (["make-data", "moon"], "unknown world 'moon'; choose one of box"),
         (
             ["make-data", "box", "--gravity=1"],

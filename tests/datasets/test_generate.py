@@ -104,10 +104,20 @@ def test_every_flag_of_the_world(tmp_path):
     [
         (
             ("moon",),
-            "unknown world 'moon'; choose one of box, box_gravity, polygon, pong, box_push",
+            "unknown world 'moon'; choose one of box, box_gravity, polygon, pong, box_push, ",
         ),
-        ((), "expected one world, box, box_gravity, polygon, pong, box_push, got []"),
+        (
+            (),
+            "expected one world, box, box_gravity, polygon, pong, box_push, pendulum, "
+            "pendulum_swing_up, got []",
+        ),
         (("box", "--gravity=1"), "--gravity: expected two numbers"),
+        (("pendulum", "--gravity=1,2"), "--gravity: expected a number, got 1,2"),
+        (
+            ("pendulum", "--balls=2", "--radius=3"),
+            "--radius, --balls: pendulum has no such property. Leave it out.",
+        ),
+        (("box", "--torque=1"), "--torque: box has no such property. Leave it out."),
         (("box", "--sequences=0"), "more shards than the 0 sequences"),
         (("box", "--radius=40"), "does not fit into a frame"),
     ],
@@ -118,6 +128,17 @@ def test_bad_flags(tmp_path, arguments, message):
     assert message in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_every_flag_of_the_pendulum(tmp_path):
+    flags = ("--gravity=2", "--friction=.5", "--torque=1", "--velocity_noise=0", "--dt=.01")
+    flags += ("--angle_limits=90,90", "--sequences=2", "--test_sequences=0", "--steps=3")
+    assert run_here(SCRIPT, "pendulum", *flags, f"--out={tmp_path}").returncode == 0
+    data = load(tmp_path / "pendulum.npz")
+    assert (data.image_shape, data.controls.shape) == ((24, 24), (2, 3, 1))
+    # From rest at a right angle: gravity at the rod's end, and the motor.
+    torque = data.controls[:, 1, 0]
+    np.testing.assert_allclose(data.state[:, 1, 1], 0.01 * (2 + torque) * 3, rtol=0.01)
 
 
 def test_an_unwritable_folder(tmp_path):

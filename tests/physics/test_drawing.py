@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from seqvae.physics import WORLDS, Motion, simulate
+from seqvae.physics import BALL_WORLDS, Motion, simulate
 from seqvae.physics.drawing import BALL_COLOURS, Painter
 
 
@@ -17,7 +17,7 @@ def draw(world, *positions):
 
 
 def test_the_boxs_walls_are_a_square_of_112_pixels():
-    frame = draw(WORLDS["box"], (16.0, 16.0))
+    frame = draw(BALL_WORLDS["box"], (16.0, 16.0))
     walls = frame.copy()
     walls[5:-5, 5:-5] = 0
     assert (walls > 0).sum() == 112
@@ -29,7 +29,7 @@ def test_the_boxs_walls_are_a_square_of_112_pixels():
 @pytest.mark.parametrize("x", [8.0, 20.4])
 @pytest.mark.parametrize("y", [9.0, 22.6])
 def test_the_ball_is_a_disc_at_its_place_with_y_up_and_no_marks(x, y):
-    ball = draw(WORLDS["box"], (x, y))[4:29, 4:29] > 0
+    ball = draw(BALL_WORLDS["box"], (x, y))[4:29, 4:29] > 0
     rows, columns = np.nonzero(ball)
     assert 20 <= ball.sum() <= 37
     assert abs(columns.mean() + 4 + 0.5 - x) <= 1.0
@@ -40,10 +40,10 @@ def test_the_ball_is_a_disc_at_its_place_with_y_up_and_no_marks(x, y):
 
 
 def test_polygon_and_pong_walls_and_paddles():
-    polygon = draw(WORLDS["polygon"], (16.0, 16.0))
+    polygon = draw(BALL_WORLDS["polygon"], (16.0, 16.0))
     assert polygon[31, 3] > 0  # the corner (3, 1)
     assert polygon[2, 8] > 0  # the corner (8, 30)
-    pong = draw(WORLDS["pong"], (16.0, 16.0))
+    pong = draw(BALL_WORLDS["pong"], (16.0, 16.0))
     assert (pong[0] > 0).all()
     assert (pong[31] > 0).all()
     assert (pong[14:19, 0] > 0).all()
@@ -52,7 +52,7 @@ def test_polygon_and_pong_walls_and_paddles():
 
 
 def test_colour_frames_give_each_ball_its_own():
-    world = dataclasses.replace(WORLDS["box"], colour=True, balls=2)
+    world = dataclasses.replace(BALL_WORLDS["box"], colour=True, balls=2)
     frame = draw(world, (9.0, 16.0), (23.0, 16.0))
     assert frame.shape == (32, 32, 3)
     assert tuple(frame[16, 9]) == BALL_COLOURS[0]
@@ -61,13 +61,13 @@ def test_colour_frames_give_each_ball_its_own():
 
 
 def test_a_larger_scale_draws_a_larger_ball():
-    small, big = (draw(WORLDS["box"].scaled(s), (16.0 * s, 16.0 * s)) for s in (1, 2))
+    small, big = (draw(BALL_WORLDS["box"].scaled(s), (16.0 * s, 16.0 * s)) for s in (1, 2))
     assert big.shape == (64, 64)
     assert 3 < (big[8:-8, 8:-8] > 0).sum() / (small[4:-4, 4:-4] > 0).sum() < 6
 
 
 def test_frames_show_the_state_of_the_same_moment():
-    world = WORLDS["box"]
+    world = BALL_WORLDS["box"]
     motion = simulate(world, 20, np.random.default_rng(3))
     for frame, (x, y) in zip(
         Painter(world, 20).frames(motion), motion.balls[:, 0, :2], strict=True

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from seqvae.physics import WORLDS, simulate
+from seqvae.physics import BALL_WORLDS, simulate
 from tests.tolerances import PHYSICS
 
 
@@ -23,7 +23,7 @@ def away_from_walls(world, path, margin):
 @pytest.mark.parametrize("name", ["box", "box_gravity"])
 def test_free_flight_follows_newton(name):
     """Euler's steps, as pymunk takes them: x += v dt, then v += g dt."""
-    world, seen = WORLDS[name], 0
+    world, seen = BALL_WORLDS[name], 0
     for motion in motions(world):
         path = motion.balls[:, 0]
         for t in away_from_walls(world, path, margin=1.0):
@@ -37,7 +37,7 @@ def test_free_flight_follows_newton(name):
 
 
 def test_recorded_pushes_explain_the_change_of_velocity():
-    world, seen = WORLDS["box_push"], 0
+    world, seen = BALL_WORLDS["box_push"], 0
     for motion in motions(world):
         path = motion.balls[:, 0]
         assert motion.pushes.shape == (20, 2)
@@ -53,7 +53,7 @@ def test_recorded_pushes_explain_the_change_of_velocity():
 
 def test_the_same_push_moves_every_ball():
     world = dataclasses.replace(
-        WORLDS["box_push"], balls=2, radius=1.0, speed_limits=(0.0, 0.0), start_spread=3.0
+        BALL_WORLDS["box_push"], balls=2, radius=1.0, speed_limits=(0.0, 0.0), start_spread=3.0
     )
     path = motions(world, count=1, steps=2)[0]
     np.testing.assert_allclose(path.balls[1, 0, 2:], path.balls[1, 1, 2:], **PHYSICS)
@@ -61,7 +61,7 @@ def test_the_same_push_moves_every_ball():
 
 
 def test_an_elastic_box_keeps_the_balls_speed():
-    for motion in motions(WORLDS["box"]):
+    for motion in motions(BALL_WORLDS["box"]):
         speed = np.linalg.norm(motion.balls[:, 0, 2:], axis=1)
         np.testing.assert_allclose(speed, speed[0], rtol=1e-3)
         assert 10 <= speed[0] <= 15
@@ -69,7 +69,7 @@ def test_an_elastic_box_keeps_the_balls_speed():
 
 @pytest.mark.parametrize("name", ["box", "box_gravity", "polygon"])
 def test_no_ball_leaves_closed_walls(name):
-    world = WORLDS[name]
+    world = BALL_WORLDS[name]
     corners = np.array([a for a, _ in world.walls])
     low, high = corners.min(axis=0), corners.max(axis=0)
     paths = np.concatenate([m.balls[:, 0, :2] for m in motions(world, 300)])
@@ -80,7 +80,7 @@ def test_no_ball_leaves_closed_walls(name):
 
 
 def test_paddles_follow_the_ball_no_faster_than_they_can():
-    world = WORLDS["pong"]
+    world = BALL_WORLDS["pong"]
     for motion in motions(world):
         assert motion.paddles.shape == (20, 2)
         moves = np.diff(motion.paddles, axis=0)
@@ -94,7 +94,7 @@ def test_paddles_follow_the_ball_no_faster_than_they_can():
 
 
 def test_several_balls_start_apart_and_are_all_recorded():
-    world = dataclasses.replace(WORLDS["box"], balls=3)
+    world = dataclasses.replace(BALL_WORLDS["box"], balls=3)
     for motion in motions(world, 10):
         start = motion.balls[0, :, :2]
         gaps = np.linalg.norm(start[:, None] - start[None], axis=-1)[np.triu_indices(3, 1)]
@@ -103,7 +103,7 @@ def test_several_balls_start_apart_and_are_all_recorded():
 
 
 def test_too_many_balls_are_refused():
-    world = dataclasses.replace(WORLDS["box"], balls=40)
+    world = dataclasses.replace(BALL_WORLDS["box"], balls=40)
     with pytest.raises(
         ValueError,
         match=r"balls=40: that many balls of radius 3 found no free start.*fewer or smaller",

@@ -4,15 +4,15 @@ import dataclasses
 
 import pytest
 
-from seqvae.physics import WORLDS
+from seqvae.physics import BALL_WORLDS
 
 
 def test_the_originals_parameters():
-    assert set(WORLDS) == {"box", "box_gravity", "polygon", "pong", "box_push"}
+    assert set(BALL_WORLDS) == {"box", "box_gravity", "polygon", "pong", "box_push"}
     box, gravity, polygon, pong = (
-        WORLDS[name] for name in ("box", "box_gravity", "polygon", "pong")
+        BALL_WORLDS[name] for name in ("box", "box_gravity", "polygon", "pong")
     )
-    for world in WORLDS.values():
+    for world in BALL_WORLDS.values():
         assert (world.size, world.dt, world.radius, world.start) == (
             (32, 32),
             0.2,
@@ -37,14 +37,14 @@ def test_the_originals_parameters():
 
 
 def test_a_scaled_world_is_the_same_picture_in_larger_units():
-    big = WORLDS["pong"].scaled(2)
+    big = BALL_WORLDS["pong"].scaled(2)
     assert big.size == (64, 64)
     assert big.radius == 6.0
     assert big.walls[0] == ((0.0, 2.0), (64.0, 2.0))
     assert big.paddles.right_x == 60.0
     assert (big.dt, big.ball_elasticity) == (0.2, 0.9)
-    assert WORLDS["box_gravity"].scaled(3).gravity == (0.0, -15.0)
-    assert WORLDS["box_push"].scaled(2).push == 2 * WORLDS["box_push"].push > 0
+    assert BALL_WORLDS["box_gravity"].scaled(3).gravity == (0.0, -15.0)
+    assert BALL_WORLDS["box_push"].scaled(2).push == 2 * BALL_WORLDS["box_push"].push > 0
 
 
 @pytest.mark.parametrize(
@@ -66,9 +66,9 @@ def test_a_scaled_world_is_the_same_picture_in_larger_units():
 )
 def test_impossible_worlds_are_refused(change, message):
     with pytest.raises(ValueError, match=message):
-        dataclasses.replace(WORLDS["box"], **change)
+        dataclasses.replace(BALL_WORLDS["box"], **change)
 
 
 def test_a_scale_below_one_is_refused():
     with pytest.raises(ValueError, match="scale: expected an integer of at least 1, got 0"):
-        WORLDS["box"].scaled(0)
+        BALL_WORLDS["box"].scaled(0)
