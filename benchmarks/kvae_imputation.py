@@ -39,6 +39,13 @@ flags.DEFINE_boolean("only_collect", False, "train nothing")
 
 GOALS = {"block": (5, 11, 15), "random": (0.2, 0.5, 0.8, 0.9)}
 _PAPER = {"block": published.BLOCK, "random": published.RANDOM}
+_CURVES = {
+    "smoothing": "smoothing",
+    "filtering": "filtering",
+    "generation": "generation",
+    "mean frame": "no_ball",
+}
+"""The curves of imputation.json, by their names in the results."""
 _LABELS = {"block": "missing frames in a row", "random": "probability that a frame is dropped"}
 
 
@@ -74,9 +81,11 @@ def collect(folder: Path, world: str, setting: str, seed: str) -> dict:
     ]
     curves = {
         kind: {
-            name: [round(y, 5) for y in values]
-            for name, values in curve.items()
-            if not name.startswith("rmse")
+            "x": curve["x"],
+            **{
+                new: [round(y, 5) for y in curve[name]["wrong_pixels"]]
+                for name, new in _CURVES.items()
+            },
         }
         for kind, curve in figures["curves"].items()
     }

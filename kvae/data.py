@@ -60,6 +60,10 @@ class InMemory:
     def __len__(self) -> int:
         return len(self.sequences)
 
+    def some(self) -> Sequences:
+        """Sequences to compare with: all."""
+        return self.sequences
+
     def batches(self, batch_size: int, **options: Any) -> Batches:
         """Batches of frames, and masks and controls where there are any."""
         return Batches(self.sequences, batch_size, **options)
@@ -83,6 +87,10 @@ class Streamed:
 
     def __len__(self) -> int:
         return self._shards.entries
+
+    def some(self) -> Sequences:
+        """Sequences to compare with: those of the first shard."""
+        return self._sequences(0)
 
     def batches(self, batch_size: int, **options: Any) -> ShardBatches:
         """Batches of frames, and masks and controls where there are any."""

@@ -1,70 +1,109 @@
-"""How good a trained Kalman VAE is: the paper's imputation errors beside their baselines, and the
-test ELBO."""
+"""How good a trained Kalman VAE is: its imputation errors beside those of trivial baselines, and
+the test ELBO."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from kvae.model import KVAE
+from seqvae import baselines
 from seqvae.data import Sequences, block_mask, random_mask
 from seqvae.training.evaluate import weighted_means
 
 BLOCKS = tuple(range(1, 16, 2))
 DROPS = tuple(round(0.1 * i, 1) for i in range(1, 11))
+METHODS = ("smoothing", "filtering", "generation")
+"""Of the model: from all observed frames, from those before, from the first t_init alone."""
+BASELINES = ("mean frame", "last frame", "linear interpolation", "nearest training sequence")
+_FAIR = {"smoothing": BASELINES, "filtering": BASELINES[:2], "generation": BASELINES[:2]}
+"""The baselines that know no more than the method does."""
+_ERROR_RATES = (1e-4, 1e-3, 0.01, 0.03, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0)
+_FAR = 10.0  # a code so many ranges of the encoded codes away from them has diverged
+_DECODED_AT_ONCE = 1024  # frames; the decoder takes 130 KB a frame and layer
+_NEIGHBOURS_MOST = 1000  # training sequences in which the nearest is sought
+
+
+class FrameErrors(NamedTuple):
+    """Errors on the missing frames, averages over them.
+
+    wrong_pixels: the fraction of pixels on the other side of 0.5 (paper, section 5.1).
+    rmse: root mean squared error of a pixel in [0, 1].
+    log_likelihood: log p(x) of a whole frame. The model's is that of its decoder at the imputed
+    code. A baseline's is that of the same kind of distribution about its frame, with the error rate
+    (Bernoulli) or the variance (normal) that suits it best.
+    """
+
+    wrong_pixels: float
+    rmse: float
+    log_likelihood: float
 
 
 class ImputationErrors(NamedTuple):
-    """Fractions of wrong pixels on the missing frames: pixels on different sides of 0.5 (paper,
-    section 5.1).
+    """Errors on the missing frames whose truth is known.
 
-    smoothing, filtering, generation (from the first t_init frames alone); no_ball: the error of the
-    background, every pixel as it is in most frames; original_baseline: the original's, the largest
-    distance among nine pairs of frames of the first sequence (NaN below 10 frames).
-    rmse_smoothing, rmse_filtering, rmse_generation: root mean squared error of a on the missing
-    frames, over the range of the encoded a there.
+    frames: by the name of a method or baseline.
+    codes: of each method, root mean squared error of each dimension of a over the range of its
+    encoded values there; NaN for a dimension that is constant.
+    diverged: of each method, in how many sequences the states grew without limit over the gap. Such
+    frames are judged as the mean frame.
+    count: number of judged frames.
     """
 
-    smoothing: float
-    filtering: float
-    generation: float
-    no_ball: float
-    original_baseline: float
-    rmse_smoothing: float
-    rmse_filtering: float
-    rmse_generation: float
+    frames: dict[str, FrameErrors]
+    codes: dict[str, list[float]]
+    diverged: dict[str, int]
+    count: int
+
+    def as_dict(self) -> dict:
+        """Plain numbers, for JSON; NaN is None."""
+        return {
+            "frames": {name: errors._asdict() for name, errors in self.frames.items()},
+            "codes": {
+                name: [x if np.isfinite(x) else None for x in errors]
+                for name, errors in self.codes.items()
+            },
+            "diverged": self.diverged,
+            "count": self.count,
+        }
 
 
 class Imputer:
     """A model and test sequences, encoded and generated once, then imputed under as many masks as
-    wanted."""
+    wanted.
+
+    Args:
+        training: sequences that the mean frame and the nearest sequence are taken from; None: the
+            mean frame is the test sequences', and there is no nearest sequence.
+        t_init: frames that generation is given.
+    """
 
     def __init__(
-        self, model: KVAE, sequences: Sequences, *, t_init: int = 4, batch_size: int = 256
+        self,
+        model: KVAE,
+        sequences: Sequences,
+        *,
+        training: Sequences | None = None,
+        t_init: int = 4,
+        batch_size: int = 64,
     ):
         if not 1 <= t_init <= sequences.steps:
             raise ValueError(
                 f"t_init: expected 1 to {sequences.steps} observed frames, got {t_init!r}."
             )
         self._model, self._data, self._size = model, sequences, batch_size
-        self._known = (
-            np.ones(sequences.images.shape[:2], bool)
-            if sequences.mask is None
-            else sequences.mask > 0.5
-        )
-        self._truth = _on(sequences.images)
-        self._background = self._truth[self._known].mean(axis=0) > 0.5
+        self._training = training and training.take(slice(0, _NEIGHBOURS_MOST))
+        self._known = _observed(sequences)
+        self._mean = _mean_frame(self._training or sequences)
         self._encoded = np.concatenate([self._encode(part) for part in self._parts()])
         self._generated = np.concatenate([self._generate(part, t_init) for part in self._parts()])
-        # Whether a frame is missing or not changes nothing in these two: once for all masks.
-        self._wrong_generated = self._wrong(
-            self._generated, np.ones(self._known.shape, bool)
-        ).reshape(self._known.shape)
-        self._wrong_no_ball = _fraction(self._truth != self._background, 2)
 
-    def errors(self, mask: np.ndarray) -> ImputationErrors:
+    def errors(self, mask: np.ndarray, *, nearest: bool = False) -> ImputationErrors:
         """The errors where `mask` [N, T] is 0 and the truth is known.
+
+        Args:
+            nearest: seek the nearest training sequence too; this takes the longest.
 
         Raises:
             ValueError: nothing known is missing.
@@ -75,20 +114,29 @@ class Imputer:
                 "mask: no frame is missing, there is nothing to impute. 1 means observed, 0 "
                 "missing."
             )
-        smoothed, filtered = (
-            np.concatenate(codes)
-            for codes in zip(
-                *(self._states(part, mask[part]) for part in self._parts()), strict=True
-            )
-        )
-        wrong = [self._wrong(codes, asked) for codes in (smoothed, filtered)]
-        wrong += [self._wrong_generated[asked], self._wrong_no_ball[asked]]
-        rmse = [
-            _normalised_rmse(a[asked], self._encoded[asked])
-            for a in (smoothed, filtered, self._generated)
-        ]
+        codes = self._codes(mask)
+        diverged = {name: self._diverged(a, asked) for name, a in codes.items()}
+        sums: dict[str, _Sums] = {}
+        for part in self._parts():
+            where = asked[part]
+            if not where.any():
+                continue
+            truth = _floats(self._data.images[part])[where]
+            for name, a in codes.items():
+                lost = diverged[name][part][where]
+                guess, log_px = self._decode(a[part][where], truth, lost)
+                sums.setdefault(name, _Sums()).add(truth, guess, log_px)
+            for name, guess in self._baselines(part, mask, where, nearest):
+                sums.setdefault(name, _Sums()).add(truth, guess)
+        gaussian = self._model.out_distr == "gaussian"
         return ImputationErrors(
-            *[*(float(w.mean()) for w in wrong), _original_baseline(self._truth[0]), *rmse]
+            {name: found.errors(gaussian) for name, found in sums.items()},
+            {
+                name: _normalised_rmse(a[asked], self._encoded[asked], diverged[name][asked])
+                for name, a in codes.items()
+            },
+            {name: int(lost.any(axis=1).sum()) for name, lost in diverged.items()},
+            int(asked.sum()),
         )
 
     def can_judge(self, mask: np.ndarray) -> bool:
@@ -101,9 +149,8 @@ class Imputer:
     def _parts(self) -> list[slice]:
         return [slice(i, i + self._size) for i in range(0, len(self._data), self._size)]
 
-    def _observed(self, part: slice, mask: np.ndarray | None = None) -> np.ndarray:
-        known = self._known[part].astype(np.float32)
-        return known if mask is None else known * mask
+    def _seen(self, part: slice, mask: np.ndarray) -> np.ndarray:
+        return self._known[part] & (mask[part] > 0.5)
 
     def _controls(self, part: slice):
         return None if self._data.controls is None else self._data.controls[part]
@@ -117,31 +164,130 @@ class Imputer:
     def _generate(self, part: slice, t_init: int) -> np.ndarray:
         controls = self._controls(part)
         first = None if controls is None else controls[:, :t_init]
-        states = self._model.smooth(
-            self._encoded[part][:, :t_init], self._observed(part)[:, :t_init], first
-        ).mean
-        return self._model.generate(self._data.steps, states=states, controls=controls).a.numpy()
+        observed = self._known[part][:, :t_init].astype(np.float32)
+        given = self._encoded[part][:, :t_init], observed, first
+        states = self._model.smooth(*given, check_finite=False).mean
+        return self._model.generate(
+            self._data.steps, states=states, controls=controls, check_finite=False
+        ).a.numpy()
 
-    def _states(self, part: slice, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        arguments = self._encoded[part], self._observed(part, mask), self._controls(part)
-        smoothed, filtered = self._model.smooth(*arguments), self._model.filter(*arguments)
-        return tuple(
-            tf.linalg.matvec(states.C, states.mean).numpy() for states in (smoothed, filtered)
-        )
-
-    def _wrong(self, a: np.ndarray, where: np.ndarray) -> np.ndarray:
-        """The fraction of wrong pixels of each frame at `where` [N, T], decoded from a [N, T,
-        dim_a]."""
-        codes, truth, chunk = (
-            a[where],
-            self._truth[where],
-            4 * self._size,
-        )  # the decoder takes 130 KB a frame and layer
+    def _codes(self, mask: np.ndarray) -> dict[str, np.ndarray]:
+        """The codes [N, T, dim_a] of each method."""
         found = []
-        for i in range(0, len(codes), chunk):
-            frames = self._model.decode(codes[None, i : i + chunk]).mean()[0].numpy()
-            found.append(_fraction((frames > 0.5) != truth[i : i + chunk], 1))
-        return np.concatenate(found)
+        for part in self._parts():
+            observed = self._seen(part, mask).astype(np.float32)
+            given = self._encoded[part], observed, self._controls(part)
+            both = (
+                verb(*given, check_finite=False)
+                for verb in (self._model.smooth, self._model.filter)
+            )
+            found.append([tf.linalg.matvec(s.C, s.mean).numpy() for s in both])
+        smoothed, filtered = (np.concatenate(codes) for codes in zip(*found, strict=True))
+        return {"smoothing": smoothed, "filtering": filtered, "generation": self._generated}
+
+    def _diverged(self, a: np.ndarray, asked: np.ndarray) -> np.ndarray:
+        """[N, T]: asked frames whose code is not finite, or far from all encoded ones."""
+        known = self._encoded[self._known]
+        low, high = known.min(axis=0), known.max(axis=0)
+        room = _FAR * max(1.0, float((high - low).max()))
+        inside = ((a > low - room) & (a < high + room)).all(axis=-1)  # False for NaN
+        return asked & ~inside
+
+    def _decode(
+        self, a: np.ndarray, truth: np.ndarray, lost: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The frames of codes [M, dim_a], and log p [M] of the true ones; where the codes are lost
+        those of the mean frame."""
+        codes, found = np.where(lost[:, None], 0.0, a), []
+        for i in range(0, len(codes), _DECODED_AT_ONCE):
+            frames = self._model.decode(codes[None, i : i + _DECODED_AT_ONCE])
+            log_px = frames.log_prob(truth[None, i : i + _DECODED_AT_ONCE])
+            found.append((frames.mean().numpy()[0], log_px.numpy()[0]))
+        guess, log_px = (np.concatenate(each) for each in zip(*found, strict=True))
+        if lost.any():
+            mean = np.broadcast_to(self._mean, truth[lost].shape)
+            gaussian = self._model.out_distr == "gaussian"
+            guess[lost] = mean
+            log_px[lost] = _Sums().add(truth[lost], mean).errors(gaussian).log_likelihood
+        return guess, log_px
+
+    def _baselines(
+        self, part: slice, mask: np.ndarray, where: np.ndarray, nearest: bool
+    ) -> Iterator[tuple[str, np.ndarray]]:
+        frames, seen = np.nan_to_num(_floats(self._data.images[part])), self._seen(part, mask)
+        yield "mean frame", np.broadcast_to(self._mean, frames.shape)[where]
+        some = seen.any(axis=1)  # random masks may leave nothing of a sequence with gaps
+        for name, fill in (
+            ("last frame", baselines.last_observed),
+            ("linear interpolation", baselines.interpolated),
+        ):
+            guess = np.broadcast_to(self._mean, frames.shape).copy()
+            if some.any():
+                guess[some] = fill(frames[some], seen[some])
+            yield name, guess[where]
+        if nearest and self._training is not None and some.all():
+            others, known = self._training, _observed(self._training)
+            their_frames = np.nan_to_num(_floats(others.images))
+            their_frames = np.where(_wide(known, their_frames), their_frames, self._mean)
+            found = baselines.nearest(frames, seen, their_frames, known)
+            yield "nearest training sequence", their_frames[found][where]
+
+
+class _Sums:
+    """Sums over frames, out of which their errors are made."""
+
+    def __init__(self) -> None:
+        self._count = self._wrong = self._squares = 0.0
+        self._pixels = 0
+        self._log_px: float | None = None
+        self._rates = np.zeros(len(_ERROR_RATES))
+
+    def add(
+        self, truth: np.ndarray, guess: np.ndarray, log_px: np.ndarray | None = None
+    ) -> "_Sums":
+        """Adds frames [M, ...]; log_px [M]: where the guess has its own distribution."""
+        self._count += len(truth)
+        self._pixels = truth[0].size
+        self._wrong += ((guess > 0.5) != (truth > 0.5)).sum()
+        self._squares += ((guess - truth).astype(np.float64) ** 2).sum()
+        if log_px is not None:
+            self._log_px = (self._log_px or 0.0) + float(log_px.sum(dtype=np.float64))
+            return self
+        for i, rate in enumerate(_ERROR_RATES):
+            p = (1 - rate) * guess + rate / 2
+            self._rates[i] += (truth * np.log(p) + (1 - truth) * np.log1p(-p)).sum(dtype=float)
+        return self
+
+    def errors(self, gaussian: bool) -> FrameErrors:
+        """The averages over all frames that were added."""
+        square = self._squares / (self._count * self._pixels)
+        if self._log_px is not None:
+            log_px = self._log_px / self._count
+        elif gaussian:
+            log_px = -0.5 * self._pixels * (np.log(2 * np.pi * max(square, 1e-12)) + 1)
+        else:
+            log_px = self._rates.max() / self._count
+        wrong = self._wrong / (self._count * self._pixels)
+        return FrameErrors(float(wrong), float(np.sqrt(square)), float(log_px))
+
+
+def where_worse(errors: ImputationErrors) -> list[str]:
+    """Sentences that say which method is worse than a baseline that knows no more than it."""
+    found = []
+    for method, fair in _FAIR.items():
+        mine = errors.frames[method]
+        there = [name for name in fair if name in errors.frames]
+        for measure, sign in (("rmse", 1), ("log_likelihood", -1)):
+            value = getattr(mine, measure)
+            worse = [
+                f"{name} ({theirs:.4g})"
+                for name in there
+                if sign * value > sign * (theirs := getattr(errors.frames[name], measure))
+            ]
+            if worse:
+                label = measure.replace("rmse", "RMSE").replace("_", " ")
+                found.append(f"{method} is WORSE in {label} ({value:.4g}) than {', '.join(worse)}")
+    return found
 
 
 def imputation_curves(
@@ -157,8 +303,9 @@ def imputation_curves(
     of dropping each; without the points where no known frame is hidden.
 
     Returns:
-        {"block": {"x": [...], "smoothing": [...], ...}, "random": {...}}, the names those of
-        `ImputationErrors`.
+        {"block": {"x": [...], "diverged": {method: [...]}, "smoothing": {"wrong_pixels": [...],
+        "rmse": [...], "log_likelihood": [...]}, ...}, "random": {...}}, the other names those of
+        `METHODS` and `BASELINES`.
     """
     count, steps = len(sequences), sequences.steps
     blocks = [length for length in blocks if t_init + length <= steps]
@@ -172,12 +319,17 @@ def imputation_curves(
             if t_init < steps
         ],
     }
-    curves = {}
-    for kind, pairs in masks.items():
-        errors = [(x, imputer.errors(mask)) for x, mask in pairs if imputer.can_judge(mask)]
-        curves[kind] = {"x": [x for x, _ in errors]}
-        curves[kind] |= {
-            name: [getattr(e, name) for _, e in errors] for name in ImputationErrors._fields
+    return {kind: _curves(imputer, pairs) for kind, pairs in masks.items()}
+
+
+def _curves(imputer: Imputer, pairs: list[tuple[float, np.ndarray]]) -> dict:
+    found = [(x, imputer.errors(mask)) for x, mask in pairs if imputer.can_judge(mask)]
+    curves: dict = {"x": [x for x, _ in found]}
+    curves["diverged"] = {name: [e.diverged[name] for _, e in found] for name in METHODS}
+    for name in found[0][1].frames if found else ():
+        curves[name] = {
+            measure: [getattr(e.frames[name], measure) for _, e in found]
+            for measure in FrameErrors._fields
         }
     return curves
 
@@ -208,21 +360,51 @@ def evaluate_elbo(
     return weighted_means(parts())
 
 
-def _on(images: np.ndarray) -> np.ndarray:
-    if images.dtype == np.uint8:
-        return images > 127
-    return images if images.dtype == bool else np.nan_to_num(images) > 0.5
+def original_baseline(sequence: np.ndarray) -> float:
+    """The original program's baseline on a sequence of frames [T, ...]: the largest fraction of
+    pixels that differ among nine pairs of frames, the first of 0, 3, 6, the second of 9, 12, 15.
+
+    Raises:
+        ValueError: fewer than 10 frames.
+    """
+    on = _floats(sequence) > 0.5
+    if len(on) < 10:
+        raise ValueError(f"sequence: expected at least 10 frames, got {len(on)}.")
+    pairs = [(i, j) for i in (0, 3, 6) for j in (9, 12, 15) if j < len(on)]
+    return max(float((on[i] != on[j]).mean()) for i, j in pairs)
 
 
-def _fraction(wrong: np.ndarray, lead: int) -> np.ndarray:
-    """The mean over all but the first `lead` axes."""
-    return wrong.reshape(*wrong.shape[:lead], -1).mean(axis=-1)
+def _floats(images: np.ndarray) -> np.ndarray:
+    """Pixels in [0, 1]."""
+    return images / np.float32(255) if images.dtype == np.uint8 else images.astype(np.float32)
 
 
-def _original_baseline(sequence: np.ndarray) -> float:
-    pairs = [(i, j) for i in (0, 3, 6) for j in (9, 12, 15) if j < len(sequence)]
-    return max((float((sequence[i] != sequence[j]).mean()) for i, j in pairs), default=float("nan"))
+def _observed(sequences: Sequences) -> np.ndarray:
+    shape = sequences.images.shape[:2]
+    return np.ones(shape, bool) if sequences.mask is None else sequences.mask > 0.5
 
 
-def _normalised_rmse(guess: np.ndarray, truth: np.ndarray) -> float:
-    return float(np.sqrt(np.mean((guess - truth) ** 2)) / max(np.ptp(truth), 1e-12))
+def _wide(values: np.ndarray, like: np.ndarray) -> np.ndarray:
+    return values.reshape(*values.shape, *[1] * (like.ndim - values.ndim))
+
+
+def _mean_frame(sequences: Sequences) -> np.ndarray:
+    seen = _observed(sequences)
+    total = sum(
+        _floats(images[mask]).sum(axis=0, dtype=np.float64)
+        for images, mask in zip(sequences.images, seen, strict=True)
+    )
+    return np.asarray(total / seen.sum(), np.float32)
+
+
+def _normalised_rmse(guess: np.ndarray, truth: np.ndarray, lost: np.ndarray) -> list[float]:
+    """Of each dimension, without lost frames; NaN where the truth is constant."""
+    span = np.ptp(truth, axis=0)
+    if lost.all():
+        return [float("nan")] * len(span)
+    error = np.sqrt(np.mean((guess[~lost] - truth[~lost]) ** 2, axis=0))
+    constant = span <= 1e-4 * max(1.0, float(np.abs(truth).max()))
+    return [
+        float("nan") if flat else float(e / s)
+        for e, s, flat in zip(error, span, constant, strict=True)
+    ]

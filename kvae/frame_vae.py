@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
@@ -14,6 +15,7 @@ from seqvae.randomness import fold, normal, uniform
 _LOGIT_LIMIT = (
     13.815510  # log((1 - 1e-6) / 1e-6): the original clips probabilities to [1e-6, 1 - 1e-6]
 )
+_LEAST_PIXEL = 1e-3  # the mean pixel of black frames, whose logit is -infinity
 _LEAST_SLOPE = 0.02  # of `_sigmoid`, where descent reduces |raw|
 
 
@@ -32,6 +34,7 @@ class FrameVAE(keras.layers.Layer):
         out_distr: str,
         conv: bool,
         activation: str | dict | Callable,
+        kernel_initializer: str,
         filter_size: int,
         num_filters: Sequence[int],
         vae_num_units: int,
@@ -52,7 +55,12 @@ class FrameVAE(keras.layers.Layer):
         image = arguments.check_image_shape(
             image_shape, len(num_filters) if conv and not (encoder and decoder) else 0
         )
-        options: dict[str, Any] = dict(dim_a=dim_a, activation=activation, dtype=self.dtype_policy)
+        options: dict[str, Any] = dict(
+            dim_a=dim_a,
+            activation=activation,
+            kernel_initializer=kernel_initializer,
+            dtype=self.dtype_policy,
+        )
         if conv:
             options |= dict(num_filters=num_filters, filter_size=filter_size)
             make_encoder, make_decoder = networks.conv_encoder, networks.conv_decoder
@@ -110,6 +118,24 @@ class FrameVAE(keras.layers.Layer):
             if self._variational
             else tfd.VectorDeterministic(mean)
         )
+
+    def start_at(self, mean_pixel: np.ndarray) -> None:
+        """Sets the decoder's last bias so that it gives `mean_pixel` [C], in [0, 1], wherever its
+        other weights give 0.
+
+        Raises:
+            ValueError: the decoder is the caller's own and has no layer `pixels` with such a bias.
+        """
+        names = [layer.name for layer in getattr(self.decoder, "layers", [])]
+        bias = self.decoder.get_layer("pixels").bias if "pixels" in names else None
+        if bias is None or bias.shape[0] % len(mean_pixel):
+            raise ValueError(
+                "adapt: the decoder has no layer named 'pixels' with a bias for each channel. Name "
+                "its last layer so, or leave adapt out."
+            )
+        inside = np.clip(mean_pixel, _LEAST_PIXEL, 1.0 - _LEAST_PIXEL)
+        start = mean_pixel if self._gaussian else np.log(inside / (1.0 - inside))
+        bias.assign(np.tile(start, bias.shape[0] // len(mean_pixel)))
 
     def frame_distribution(self, pixels: tf.Tensor) -> tfd.Distribution:
         """p(x_t | a_t) for the decoder's output: batch [B, T], event image_shape."""

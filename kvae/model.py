@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import keras
+import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 from tensorflow_probability import distributions as tfd
@@ -102,6 +103,7 @@ class KVAE(SequenceModel):
         out_distr: str = "bernoulli",
         conv: bool = True,
         activation: str | dict | Callable = "relu",
+        kernel_initializer: str = "glorot_uniform",
         filter_size: int = 3,
         num_filters: Sequence[int] | str = (32, 32, 32),
         vae_num_units: int = 25,
@@ -144,11 +146,13 @@ class KVAE(SequenceModel):
             config["bound"],
             jit_compile,
         )
+        self.out_distr = config["out_distr"]
         self.dim_a, self.dim_z, self.dim_u, self.K = dim_a, dim_z, dim_u, K
         options = (
             "out_distr",
             "conv",
             "activation",
+            "kernel_initializer",
             "filter_size",
             "num_filters",
             "vae_num_units",
@@ -266,6 +270,21 @@ class KVAE(SequenceModel):
 
     # --- frames and codes ---
 
+    def adapt(self, frames: np.ndarray, mask: np.ndarray | None = None) -> None:
+        """Sets the decoder's last bias to the mean pixel of frames [B, T, *image_shape].
+
+        Call it once, before training: the first gradients are then small, where they can otherwise
+        kill the encoder's units for good (`benchmarks/kvae_collapse.py`). The mean is that of the
+        observed frames, of each channel.
+        """
+        given = arguments.check_frames(frames, self.image_shape)
+        arguments.check_pixels(given, None if mask is None else tf.cast(mask, self.variable_dtype))
+        pixels = np.asarray(frames)
+        seen = pixels if mask is None else pixels[np.asarray(mask) > 0.5]
+        channels = self.image_shape[2] if len(self.image_shape) == 3 else 1
+        mean = seen.reshape(-1, channels).mean(axis=0, dtype=np.float64)
+        self.frame_vae.start_at(mean / 255.0 if pixels.dtype == np.uint8 else mean)
+
     def encode(self, frames: Array) -> tfd.Distribution:
         """q(a_t | x_t) for each frame (section 3.1): batch [B, T], event [dim_a]; a point mass for
         the plain auto-encoder."""
@@ -282,13 +301,22 @@ class KVAE(SequenceModel):
     # --- states ---
 
     def filter(
-        self, a: Array, mask: Array | None = None, controls: Array | None = None
+        self,
+        a: Array,
+        mask: Array | None = None,
+        controls: Array | None = None,
+        *,
+        check_finite: bool = True,
     ) -> Filtered:
         """The Kalman filter over codes a [B, T, dim_a] (section 2.1): p(z_t | a_{1:t}), p(z_t |
         a_{1:t-1}).
 
         Missing codes are not used and may be NaN; the dynamics network then takes C_t mu_{t|t-1} as
         input.
+
+        Args:
+            check_finite: False: no FloatingPointError; over a long gap the states of a sequence may
+                grow without limit, and its results are then not finite.
 
         Raises:
             ValueError: a wrong shape, or a mask without an observed frame.
@@ -298,18 +326,25 @@ class KVAE(SequenceModel):
         result = self._run(
             self._filter, *self._state_arguments(a, mask, controls), jit_compile=self._jit
         )
-        arguments.check_finite("filter", result)
+        if check_finite:
+            arguments.check_finite("filter", result)
         return result
 
     def smooth(
-        self, a: Array, mask: Array | None = None, controls: Array | None = None
+        self,
+        a: Array,
+        mask: Array | None = None,
+        controls: Array | None = None,
+        *,
+        check_finite: bool = True,
     ) -> Smoothed:
         """The Rauch-Tung-Striebel smoother (section 2.1): p(z_t | a_{1:T}). Arguments and errors as
         for `filter`."""
         result = self._run(
             self._smooth, *self._state_arguments(a, mask, controls), jit_compile=self._jit
         )
-        arguments.check_finite("smooth", result)
+        if check_finite:
+            arguments.check_finite("smooth", result)
         return result
 
     def state_space(
@@ -418,11 +453,19 @@ class KVAE(SequenceModel):
 
     # --- sequences ---
 
-    def impute(self, frames: Array, mask: Array | None, controls: Array | None = None) -> Imputed:
+    def impute(
+        self,
+        frames: Array,
+        mask: Array | None,
+        controls: Array | None = None,
+        *,
+        check_finite: bool = True,
+    ) -> Imputed:
         """Fills missing frames from those before and after (section 4). Arguments and errors as for
         `filter`."""
         result = self._run(self._impute, *self._frame_arguments(frames, mask, controls))
-        arguments.check_finite("impute", result)
+        if check_finite:
+            arguments.check_finite("impute", result)
         return result
 
     def generate(
@@ -433,6 +476,7 @@ class KVAE(SequenceModel):
         stochastic: bool = False,
         controls: Array | None = None,
         seed: Seed | None = None,
+        check_finite: bool = True,
     ) -> Generated:
         """Rolls the model forward from given states (section 5.1).
 
@@ -442,6 +486,7 @@ class KVAE(SequenceModel):
                 `smooth(...).mean`.
             stochastic: add the transition and emission noise; without, every step is its mean.
             controls: [B, num_steps, dim_u].
+            check_finite: as for `filter`.
         """
         check_size("num_steps", num_steps)
         states = arguments.check_codes(states, self.dim_z, self.variable_dtype, "states")
@@ -457,7 +502,8 @@ class KVAE(SequenceModel):
             tf.constant(float(stochastic), self.variable_dtype),
             seed,
         )
-        arguments.check_finite("generate", result)
+        if check_finite:
+            arguments.check_finite("generate", result)
         return result
 
     def posterior_sample(

@@ -28,6 +28,7 @@ def conv_encoder(
     num_filters: Sequence[int],
     filter_size: int,
     activation: str,
+    kernel_initializer: str,
     with_variance: bool,
     dtype: keras.DTypePolicy,
 ) -> keras.Model:
@@ -40,6 +41,7 @@ def conv_encoder(
             strides=2,
             padding="same",
             activation=activation,
+            kernel_initializer=kernel_initializer,
             name=f"conv_{i}",
             dtype=dtype,
         )(hidden)
@@ -54,13 +56,14 @@ def mlp_encoder(
     num_layers: int,
     num_units: int,
     activation: str,
+    kernel_initializer: str,
     with_variance: bool,
     dtype: keras.DTypePolicy,
 ) -> keras.Model:
     """As `conv_encoder`, with dense layers."""
     inputs = keras.Input(image, name="frames", dtype=dtype.compute_dtype)
     hidden = keras.layers.Flatten(name="flat", dtype=dtype)(inputs)
-    hidden = _dense_stack(hidden, num_layers, num_units, activation, dtype)
+    hidden = _dense_stack(hidden, num_layers, num_units, activation, kernel_initializer, dtype)
     return keras.Model(inputs, _heads(hidden, dim_a, with_variance, dtype), name="encoder")
 
 
@@ -71,6 +74,7 @@ def conv_decoder(
     num_filters: Sequence[int],
     filter_size: int,
     activation: str,
+    kernel_initializer: str,
     dtype: keras.DTypePolicy,
 ) -> keras.Model:
     """Codes [N, dim_a] -> logits or means of the frames [N, H, W, C]."""
@@ -86,6 +90,7 @@ def conv_decoder(
             filter_size,
             padding="same",
             activation=activation,
+            kernel_initializer=kernel_initializer,
             name=f"conv_{i}",
             dtype=dtype,
         )(hidden)
@@ -101,21 +106,28 @@ def mlp_decoder(
     num_layers: int,
     num_units: int,
     activation: str,
+    kernel_initializer: str,
     dtype: keras.DTypePolicy,
 ) -> keras.Model:
     """As `conv_decoder`, with dense layers."""
     inputs = keras.Input((dim_a,), name="a", dtype=dtype.compute_dtype)
-    hidden = _dense_stack(inputs, num_layers, num_units, activation, dtype)
+    hidden = _dense_stack(inputs, num_layers, num_units, activation, kernel_initializer, dtype)
     hidden = keras.layers.Dense(math.prod(image), name="pixels", dtype=dtype)(hidden)
     return keras.Model(
         inputs, keras.layers.Reshape(image, name="image", dtype=dtype)(hidden), name="decoder"
     )
 
 
-def _dense_stack(hidden, num_layers: int, num_units: int, activation: str, dtype):
+def _dense_stack(
+    hidden, num_layers: int, num_units: int, activation: str, kernel_initializer: str, dtype
+):
     for i in range(1, num_layers + 1):
         hidden = keras.layers.Dense(
-            num_units, activation=activation, name=f"dense_{i}", dtype=dtype
+            num_units,
+            activation=activation,
+            kernel_initializer=kernel_initializer,
+            name=f"dense_{i}",
+            dtype=dtype,
         )(hidden)
     return hidden
 

@@ -7,13 +7,23 @@ from typing import Any
 import numpy as np
 
 from kvae import published
-from kvae.evaluation import ImputationErrors, Imputer, evaluate_elbo, imputation_curves
+from kvae.evaluation import (
+    METHODS,
+    FrameErrors,
+    Imputer,
+    evaluate_elbo,
+    imputation_curves,
+    original_baseline,
+    where_worse,
+)
 from kvae.model import KVAE
 from seqvae import plotting
 from seqvae.data import Sequences, block_mask
 from seqvae.files import write_json
+from seqvae.physics import BALL_WORLDS
 
 _SHOWN = 6
+_ORIGINAL_LEAST = 9  # the original's baseline compares frames 9, 12, 15 with earlier ones
 
 
 class Report:
@@ -23,7 +33,9 @@ class Report:
         t_init_mask, t_steps_mask: the block of missing frames that is shown; it is cut to the
             sequence's length.
         n_steps_gen: frames of the generated videos.
-        beside_paper: the test sequences are the paper's box, so its curves belong into the picture.
+        training: some training sequences, for the baselines.
+        world: name of the dataset. The paper's curves are drawn beside those of its box; the errors
+            of a world of balls are wrong pixels, the paper's measure.
 
     Imputation is shown and judged on the sequences with an observed frame among the first
     t_init_mask.
@@ -42,13 +54,15 @@ class Report:
         t_steps_mask: int,
         n_steps_gen: int,
         seed: int,
-        beside_paper: bool,
+        training: Sequences | None = None,
+        world: str = "",
     ):
         self._model, self._test, self._folder = model, test, Path(folder)
         self._t_init = min(t_init_mask, test.steps)
         self._length = min(t_steps_mask, test.steps - self._t_init)
         self._begun = _begun(test, self._t_init)
-        self._n_steps_gen, self._seed, self._beside_paper = n_steps_gen, seed, beside_paper
+        self._n_steps_gen, self._seed, self._training = n_steps_gen, seed, training
+        self._balls, self._beside_paper = world in BALL_WORLDS, world == "box"
 
     def pictures(self, epoch: int) -> None:
         """Videos (mp4 and GIF) and plots of the first test sequences; `epoch` goes into their
@@ -56,12 +70,17 @@ class Report:
         shown = self._begun.take(slice(0, _SHOWN))
         mask = self._block(shown)
         mask = mask if shown.mask is None else mask * shown.mask
-        imputed = self._model.impute(shown.images, mask, shown.controls)
+        imputed = self._model.impute(shown.images, mask, shown.controls, check_finite=False)
         first = None if shown.controls is None else shown.controls[:, : self._t_init]
         start = self._model.smooth(
-            imputed.a_encoded[:, : self._t_init], mask[:, : self._t_init], first
+            imputed.a_encoded[:, : self._t_init],
+            mask[:, : self._t_init],
+            first,
+            check_finite=False,
         ).mean
-        generated = self._model.generate(shown.steps, states=start, controls=shown.controls)
+        generated = self._model.generate(
+            shown.steps, states=start, controls=shown.controls, check_finite=False
+        )
         imputed, generated = _as_arrays(imputed), _as_arrays(generated)
         known = np.nan_to_num(shown.images) if shown.images.dtype.kind == "f" else shown.images
         self._imputation(f"{epoch:05d}", shown, mask, imputed, generated)
@@ -112,7 +131,11 @@ class Report:
     def _generation(self, tag: str, start) -> None:
         rows = {
             name: self._model.generate(
-                self._n_steps_gen, states=start, stochastic=noisy, seed=self._seed
+                self._n_steps_gen,
+                states=start,
+                stochastic=noisy,
+                seed=self._seed,
+                check_finite=False,
             ).frames.numpy()
             for name, noisy in (("deterministic", False), ("stochastic", True))
         }
@@ -137,20 +160,53 @@ class Report:
         curves; returns the figures.
 
         The keys: `test_elbo` (and its terms); where the block that is shown hides a known frame,
-        `headline` (the errors there) and `curves`.
+        `headline` (the errors there, in `worse` sentences on them) and `curves`.
         """
-        imputer = Imputer(self._model, self._begun, t_init=self._t_init)
-        figures = {"test_elbo": evaluate_elbo(self._model, self._test, seed=self._seed)}
+        figures: dict = {"test_elbo": evaluate_elbo(self._model, self._test, seed=self._seed)}
+        path = self._folder / "imputation.json"
+        write_json(path, figures)  # the rest takes longer
+        imputer = Imputer(self._model, self._begun, training=self._training, t_init=self._t_init)
         mask = self._block(self._begun)
         if imputer.can_judge(mask):
-            curves = imputation_curves(imputer, self._begun, t_init=self._t_init, seed=self._seed)
-            figures |= {"headline": imputer.errors(mask)._asdict(), "curves": curves}
-            plotting.save_figure(
-                self._folder / "imputation_curves.png",
-                _curves_figure(curves, len(self._begun), self._beside_paper),
+            errors = imputer.errors(mask, nearest=True)
+            figures["headline"] = errors.as_dict() | {"worse": where_worse(errors)}
+            if self._balls and self._begun.steps > _ORIGINAL_LEAST:
+                original = original_baseline(self._begun.images[0])
+                figures["headline"]["original_baseline"] = original
+            write_json(path, figures)
+            figures["curves"] = imputation_curves(
+                imputer, self._begun, t_init=self._t_init, seed=self._seed
             )
-        write_json(self._folder / "imputation.json", figures)
+            write_json(path, figures)
+            plotting.save_figure(
+                self._folder / "imputation_curves.png", self._curves_figure(figures["curves"])
+            )
         return figures
+
+    def _curves_figure(self, curves: dict):
+        """Over the gaps: wrong pixels of balls, beside the paper's; else root mean squared
+        errors."""
+        measure = "wrong_pixels" if self._balls else "rmse"
+        baselines = ("mean frame",) if self._balls else ("mean frame", "linear interpolation")
+        panels = {}
+        for kind, label, paper in (
+            ("block", "missing frames in a row", published.BLOCK),
+            ("random", "probability that a frame is dropped", published.RANDOM),
+        ):
+            points = curves[kind]
+            panels[label] = {
+                "ours": {name: (points["x"], points[name][measure]) for name in METHODS},
+                "published": {
+                    name: (list(y), list(y.values()))
+                    for name, y in paper.items()
+                    if self._beside_paper
+                },
+                "baseline": {name: (points["x"], points[name][measure]) for name in baselines},
+            }
+        title = f"Imputation of missing frames, {len(self._begun)} test sequences"
+        title += " (paper: Fraccaro et al. 2017, Figure 3)" if self._beside_paper else ""
+        of = "wrong pixels" if self._balls else "root mean squared error of a pixel"
+        return plotting.published_curves(panels, y_label=f"{of} on the missing frames", title=title)
 
     def summary(self, figures: dict) -> list[str]:
         """The last lines a run prints."""
@@ -159,18 +215,7 @@ class Report:
             "unseen test sequences)"
         ]
         if "headline" in figures:
-            e = ImputationErrors(**figures["headline"])
-            known = np.isfinite(e.original_baseline)  # it needs nine sequences
-            original = f"   the original's {e.original_baseline:.4f}" if known else ""
-            lines += [
-                f"wrong pixels on {self._length} missing frames after {self._t_init} seen:",
-                f"  smoothing {e.smoothing:.4f}   filtering {e.filtering:.4f}   generation "
-                f"{e.generation:.4f}",
-                f"  baselines: no ball {e.no_ball:.4f}{original}",
-                f"  error of a (RMSE / range): smoothing {e.rmse_smoothing:.3f}   filtering "
-                f"{e.rmse_filtering:.3f}   "
-                f"generation {e.rmse_generation:.3f}",
-            ]
+            lines += self._errors(figures["headline"])
         names = (
             "imputation_*.gif",
             "imputation_curves.png",
@@ -183,6 +228,33 @@ class Report:
             f"look at {self._folder}/: " + ", ".join(paths[-1].name for paths in found if paths)
         )
         return lines
+
+    def _errors(self, headline: dict) -> list[str]:
+        """A table of methods and baselines, and what is worse than a baseline."""
+        wrong = "wrong pixels  " if self._balls else ""
+        lines = [
+            f"{self._length} missing frames after {self._t_init} seen, errors of a frame:",
+            f"{'':28}{wrong}RMSE    log-likelihood  error of each dimension of a / its range",
+        ]
+        for name, errors in headline["frames"].items():
+            e = FrameErrors(**errors)
+            of = f"{e.wrong_pixels:.4f}        " if self._balls else ""
+            codes = "  ".join(
+                "constant" if x is None else f"{x:.3f}" for x in headline["codes"].get(name, ())
+            )
+            lines.append(
+                f"  {name:26}{of}{e.rmse:.4f}  {e.log_likelihood:<14.2f}  {codes}".rstrip()
+            )
+        if "original_baseline" in headline:
+            name = "the original's baseline"
+            lines.append(f"  {name:26}{headline['original_baseline']:.4f}")
+        for name, count in headline["diverged"].items():
+            if count:
+                lines.append(
+                    f"{name} DIVERGED in {count} of {len(self._begun)} sequences; their frames are "
+                    "judged as the mean frame"
+                )
+        return lines + (headline["worse"] or ["the model is better than every baseline"])
 
 
 def _begun(test: Sequences, t_init: int) -> Sequences:
@@ -197,29 +269,6 @@ def _begun(test: Sequences, t_init: int) -> Sequences:
             "t_init_mask."
         )
     return test.take(begun)
-
-
-def _curves_figure(curves: dict, count: int, beside_paper: bool):
-    panels = {}
-    for kind, label, paper in (
-        ("block", "missing frames in a row", published.BLOCK),
-        ("random", "probability that a frame is dropped", published.RANDOM),
-    ):
-        x = curves[kind]["x"]
-        panels[label] = {
-            "ours": {
-                name: (x, curves[kind][name]) for name in ("smoothing", "filtering", "generation")
-            },
-            "published": {
-                name: (list(y), list(y.values())) for name, y in paper.items() if beside_paper
-            },
-            "baseline": {"no ball": (x, curves[kind]["no_ball"])},
-        }
-    title = f"Imputation of missing frames, {count} test sequences"
-    title += " (paper: Fraccaro et al. 2017, Figure 3)" if beside_paper else ""
-    return plotting.published_curves(
-        panels, y_label="wrong pixels on the missing frames", title=title
-    )
 
 
 def _as_arrays(result: Any) -> Any:

@@ -73,8 +73,8 @@ def published_curves(panels: dict[str, dict], *, y_label: str, title: str) -> Fi
                 lw=1.2,
                 label=name,
             )
-        for name, (x, y) in curves["baseline"].items():
-            axis.plot(x, y, color=BLACK, ls=":", lw=1.5, label=name)
+        for i, (name, (x, y)) in enumerate(curves["baseline"].items()):
+            axis.plot(x, y, color=BLACK, ls=(":", "-.")[i % 2], lw=1.5, label=name)
         axis.set_xlabel(x_label)
         axis.set_ylim(bottom=0)
         axis.grid(alpha=0.25)

@@ -21,6 +21,7 @@ from seqvae.training.checkpoints import CheckpointError, Checkpoints, gather, re
 from seqvae.training.gradient_step import NOT_FINITE, gradient_step, loss_scaled, names
 from seqvae.training.progress import RunBar
 from seqvae.training.run_log import RunLog
+from seqvae.training.schedules import warmup
 
 if TYPE_CHECKING:
     from seqvae.model import SequenceModel
@@ -77,6 +78,8 @@ class Trainer:
     Args:
         learning_rate: of an epoch, counted over all stages.
         clip_norm: the gradients' global norm is clipped to it.
+        warmup_steps: the first steps of each stage, in which the learning rate rises linearly from
+            near 0 to its value.
         optimizer: makes a stage's optimiser; by default Adam with epsilon 1e-8.
         evaluate: gives named test figures. before_epoch: called with the epoch's number, also where
             a run is resumed in it.
@@ -95,6 +98,7 @@ class Trainer:
         log_folder: str | Path,
         learning_rate: Callable[[int], float],
         clip_norm: float | None = None,
+        warmup_steps: int = 0,
         optimizer: Callable[[], keras.optimizers.Optimizer] | None = None,
         seed: int = 0,
         evaluate: Callable[[], dict[str, float]] = dict,
@@ -111,6 +115,7 @@ class Trainer:
             clip_norm,
             optimizer or _adam,
         )
+        self._warmup_steps = warmup_steps
         self._seed = tf.constant([seed, 0], tf.int32)
         self._evaluate, self._before_epoch, self._after_epoch, self._quiet = (
             evaluate,
@@ -181,11 +186,12 @@ class Trainer:
             if stage.learning_rate
             else self._learning_rate(epoch)
         )
-        self._optimizer.learning_rate.assign(rate)
         self._before_epoch(epoch)
         began = time.perf_counter() - self._position["seconds"]
         part = self.placement.worker, self.placement.workers
         for batch in self._stage_batches.epoch(epoch, skip=self._position["step"], part=part):
+            step = epoch_of_stage * len(self._stage_batches) + self._position["step"]
+            self._optimizer.learning_rate.assign(rate * warmup(step, self._warmup_steps))
             self._run_step(batch, bar)
             self._position["seconds"] = time.perf_counter() - began
             if self._stop or time.monotonic() - self._saved >= self._save_seconds:

@@ -30,3 +30,12 @@ def exponential_decay(start: float, rate: float, every: int) -> Callable[[int], 
             f"rate={rate}, every={every}."
         )
     return lambda epoch: start * rate ** (epoch // every)
+
+
+def warmup(step: int, steps: int) -> float:
+    """The factor on the learning rate in a step of a stage: rises linearly to 1 in so many `steps`.
+
+    >>> warmup(0, 100), warmup(49, 100), warmup(500, 100)
+    (0.01, 0.5, 1.0)
+    """
+    return min(1.0, (step + 1) / steps) if steps else 1.0

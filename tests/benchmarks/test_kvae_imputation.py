@@ -22,9 +22,11 @@ def finished_run(folder, factor):
     folder.mkdir(parents=True)
     curves = {}
     for kind, x, paper in (("block", BLOCKS, published.BLOCK), ("random", DROPS, published.RANDOM)):
-        curves[kind] = {"x": list(x), "no_ball": [0.023] * len(x), "rmse_smoothing": [0.1] * len(x)}
+        curves[kind] = {"x": list(x), "mean frame": {"wrong_pixels": [0.023] * len(x)}}
+        curves[kind]["generation"] = {"wrong_pixels": [0.03] * len(x)}
         for name in ("smoothing", "filtering"):
-            curves[kind][name] = [factor * paper[f"paper, {name}"][p] for p in x]
+            errors = [factor * paper[f"paper, {name}"][p] for p in x]
+            curves[kind][name] = {"wrong_pixels": errors, "rmse": [0.1] * len(x)}
     (folder / "imputation.json").write_text(
         json.dumps({"curves": curves, "test_elbo": {"elbo": -5.0}})
     )

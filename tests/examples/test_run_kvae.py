@@ -88,10 +88,12 @@ def test_a_run_leaves_what_a_user_looks_for(whole):
     assert model.image_shape == (16, 16)
     figures = json.loads((folder / "imputation.json").read_text())
     assert set(figures) == {"test_elbo", "headline", "curves"}
-    assert f"smoothing {figures['headline']['smoothing']:.4f}" in out
+    (line,) = (line for line in out.splitlines() if line.startswith("  smoothing"))
+    assert f"{figures['headline']['frames']['smoothing']['rmse']:.4f}" in line
     assert "no mine_test.npz beside mine.npz: 1 of its sequences are kept for the test" in out
     assert "look at logs/whole_kvae/: imputation_00002.gif" in out.splitlines()[-1]
-    assert f"no ball {figures['headline']['no_ball']:.4f}" in out
+    assert "nearest training sequence" in out and "original" not in out
+    assert all(sentence in out for sentence in figures["headline"]["worse"])
 
 
 @pytest.mark.slow
@@ -167,8 +169,8 @@ def test_wrong_inputs_end_with_one_clear_line(folder, whole):
     cases = [
         (
             ("--dataset=moon",),
-            "--dataset: expected one of box, box_gravity, polygon, pong, box_push, or the path of "
-            "an .npz",
+            "--dataset: expected one of box, box_gravity, polygon, pong, box_push, pendulum, "
+            "pendulum_swing_up, or the path of an .npz",
         ),
         (("--dataset=none.npz",), "none.npz: no such file"),
         (("--dataset=cut.npz",), "cut.npz: not a readable .npz file, it may be truncated"),

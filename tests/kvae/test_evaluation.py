@@ -1,17 +1,30 @@
 """The imputation errors against their definition, on a model whose decoder is known."""
 
+import json
+
+import keras
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from kvae import KVAE, published
-from kvae.evaluation import Imputer, evaluate_elbo, imputation_curves
+from kvae.evaluation import (
+    BASELINES,
+    METHODS,
+    FrameErrors,
+    ImputationErrors,
+    Imputer,
+    evaluate_elbo,
+    imputation_curves,
+    original_baseline,
+    where_worse,
+)
+from seqvae import baselines
 from seqvae.data import Sequences, block_mask
 
 
 @pytest.fixture(scope="module")
 def model():
-    import keras
-
     keras.utils.set_random_seed(1)
     return KVAE((8, 8), num_filters=(2,), alpha_units=3, init_kf_matrices=0.5)
 
@@ -21,43 +34,129 @@ def data():
     return Sequences(np.random.default_rng(0).random((5, 12, 8, 8)) > 0.7)
 
 
-def test_the_errors_are_the_fractions_of_wrong_pixels_on_missing_frames(model, data):
+@pytest.fixture(scope="module")
+def training():
+    return Sequences(np.random.default_rng(1).random((7, 12, 8, 8)) > 0.6)
+
+
+def test_the_errors_are_those_of_the_verbs(model, data):
     mask = block_mask(5, 12, start=4, length=5)
     errors = Imputer(model, data, t_init=4, batch_size=2).errors(mask)
     imputed = model.impute(data.images, mask)
-    missing = mask < 0.5
-    for frames, found in (
-        (imputed.smoothed, errors.smoothing),
-        (imputed.filtered, errors.filtering),
-    ):
-        expected = ((frames.numpy() > 0.5) != data.images)[missing].mean()
-        assert found == pytest.approx(
-            expected, abs=1e-3
-        )  # a pixel may fall on the other side of 0.5 in another batch
     states = model.smooth(model.encode(data.images).mean()[:, :4]).mean
-    generated = model.generate(12, states=states).frames.numpy() > 0.5
-    assert errors.generation == pytest.approx((generated != data.images)[missing].mean(), abs=1e-3)
-    background = data.images.mean(axis=(0, 1)) > 0.5
-    assert errors.no_ball == pytest.approx((data.images != background)[missing].mean())
-    first = data.images[0]
-    pairs = [(first[i] != first[j]).mean() for i in (0, 3, 6) for j in (9,)]
-    assert errors.original_baseline == pytest.approx(max(pairs))
+    generated = model.generate(12, states=states)
+    missing = mask < 0.5
+    assert (errors.count, set(errors.diverged.values())) == (25, {0})
     encoded = model.encode(data.images).mean().numpy()[missing]
-    rmse = np.sqrt(np.mean((imputed.a_smoothed.numpy()[missing] - encoded) ** 2)) / np.ptp(encoded)
-    assert errors.rmse_smoothing == pytest.approx(rmse, rel=1e-3)
+    for name, frames, codes in (
+        ("smoothing", imputed.smoothed, imputed.a_smoothed),
+        ("filtering", imputed.filtered, imputed.a_filtered),
+        ("generation", generated.frames, generated.a),
+    ):
+        found, truth = frames.numpy()[missing].astype(np.float64), data.images[missing]
+        wrong, rmse, log_px = errors.frames[name]
+        # a pixel may fall on the other side of 0.5 in another batch
+        assert wrong == pytest.approx(((found > 0.5) != truth).mean(), abs=1e-3)
+        assert rmse == pytest.approx(np.sqrt(((found - truth) ** 2).mean()), rel=1e-4)
+        expected = np.where(truth, np.log(found), np.log(1 - found)).sum((1, 2)).mean()
+        assert log_px == pytest.approx(expected, rel=1e-4)
+        error = np.sqrt(np.mean((codes.numpy()[missing] - encoded) ** 2, 0)) / np.ptp(encoded, 0)
+        np.testing.assert_allclose(errors.codes[name], error, rtol=1e-3)
 
 
-def test_frames_that_were_never_observed_are_not_judged(model, data):
+def test_the_baselines_are_those_of_the_training_sequences(model, data, training):
+    mask = block_mask(5, 12, start=4, length=5)
+    missing, truth = mask < 0.5, data.images.astype(np.float64)
+    errors = Imputer(model, data, training=training, batch_size=2).errors(mask, nearest=True)
+    mean = training.images.mean((0, 1))
+    for name, filled in (
+        ("mean frame", np.broadcast_to(mean, truth.shape)),
+        ("last frame", baselines.last_observed(truth, ~missing)),
+        ("linear interpolation", baselines.interpolated(truth, ~missing)),
+        (
+            "nearest training sequence",
+            training.images[
+                baselines.nearest(truth, ~missing, training.images, np.ones((7, 12), bool))
+            ],
+        ),
+    ):
+        wrong, rmse, log_px = errors.frames[name]
+        guess = filled[missing].astype(np.float64)
+        assert wrong == pytest.approx(((guess > 0.5) != truth[missing]).mean())
+        assert rmse == pytest.approx(np.sqrt(((guess - truth[missing]) ** 2).mean()), rel=1e-5)
+        # no error rate suits it better than about the best, and none gives certainty
+        rates = np.r_[1e-4, 1e-3, np.linspace(0.01, 0.99, 99)][:, None, None, None]
+        p = (1 - rates) * guess + rates / 2
+        best = np.where(truth[missing] > 0, np.log(p), np.log(1 - p)).sum((2, 3)).mean(1).max()
+        assert best - 3.0 < log_px < best + 1e-3
+    assert tuple(errors.frames) == METHODS + BASELINES
+    assert set(Imputer(model, data).errors(mask).frames) == {*METHODS, *BASELINES[:3]}
+
+
+def test_a_normal_baseline_has_the_variance_of_its_error(data):
+    model = KVAE((8, 8), num_filters=(2,), alpha_units=3, out_distr="gaussian")
+    mask = block_mask(5, 12, start=4, length=5)
+    _, rmse, log_px = Imputer(model, data).errors(mask).frames["mean frame"]
+    assert log_px == pytest.approx(64 * norm.logpdf(rmse, scale=rmse), rel=1e-5)
+
+
+def test_sequences_whose_states_diverge_are_counted_and_judged_as_the_mean_frame(data):
+    keras.utils.set_random_seed(1)
+    model = KVAE((8, 8), num_filters=(2,), alpha_units=3, K=1)
+    model.A.assign(1e3 * model.A)  # beyond float32 over a gap of eight steps
+    mask = block_mask(5, 12, start=4, length=8)
+    with pytest.raises(FloatingPointError, match=r"KVAE\.filter"):
+        model.filter(model.encode(data.images).mean(), mask)
+    errors = Imputer(model, data).errors(mask)
+    assert errors.diverged["filtering"] == errors.diverged["generation"] == 5
+    assert np.isfinite([list(e) for e in errors.frames.values()]).all()
+    rmse = {name: e.rmse for name, e in errors.frames.items()}
+    assert rmse["generation"] == pytest.approx(rmse["mean frame"], rel=0.1)
+    json.dumps(errors.as_dict(), allow_nan=False)
+
+
+def test_a_constant_dimension_of_a_has_no_error(model, data):
+    flat = KVAE((8, 8), num_filters=(2,), alpha_units=3)
+    head = flat.frame_vae.encoder.get_layer("mean")
+    head.kernel.assign(head.kernel * [1.0, 0.0])
+    errors = Imputer(flat, data).errors(block_mask(5, 12, start=4, length=5))
+    assert np.isfinite(errors.codes["smoothing"][0]) and np.isnan(errors.codes["smoothing"][1])
+    assert errors.as_dict()["codes"]["smoothing"][1] is None
+
+
+def test_what_is_worse_than_a_baseline_that_knows_no_more_is_said():
+    frames = {name: FrameErrors(0.0, 0.1, -5.0) for name in METHODS + BASELINES}
+    frames["filtering"] = FrameErrors(0.0, 0.2, -4.0)
+    frames["nearest training sequence"] = FrameErrors(0.0, 0.05, -6.0)
+    errors = ImputationErrors(frames, {}, {}, 1)
+    assert where_worse(errors) == [
+        "smoothing is WORSE in RMSE (0.1) than nearest training sequence (0.05)",
+        "filtering is WORSE in RMSE (0.2) than mean frame (0.1), last frame (0.1)",
+    ]
+    frames["generation"] = FrameErrors(0.0, 0.1, -7.0)
+    assert where_worse(errors)[2] == (
+        "generation is WORSE in log likelihood (-7) than mean frame (-5), last frame (-5)"
+    )
+
+
+def test_frames_that_were_never_observed_are_not_judged(model, data, training):
     gaps = np.ones((5, 12), np.float32)
     gaps[:, 6] = 0
     images = data.images.astype(np.float32)
     images[:, 6] = np.nan
-    errors = Imputer(model, Sequences(images, mask=gaps), t_init=4).errors(
-        block_mask(5, 12, start=6, length=2)
-    )
-    assert np.isfinite(errors[:4]).all()
+    imputer = Imputer(model, Sequences(images, mask=gaps), training=training, t_init=4)
+    errors = imputer.errors(block_mask(5, 12, start=6, length=2), nearest=True)
+    assert np.isfinite([list(e) for e in errors.frames.values()]).all() and errors.count == 5
     with pytest.raises(ValueError, match="mask: no frame is missing"):
         Imputer(model, Sequences(images, mask=gaps), t_init=4).errors(np.ones((5, 12)))
+
+
+def test_the_original_programs_baseline(data):
+    first = data.images[0]
+    pairs = [(first[i] != first[j]).mean() for i in (0, 3, 6) for j in (9,)]
+    assert original_baseline(first) == pytest.approx(max(pairs))
+    with pytest.raises(ValueError, match="sequence: expected at least 10 frames, got 9"):
+        original_baseline(first[:9])
 
 
 def test_t_init_is_checked(model, data):
@@ -69,15 +168,13 @@ def test_the_curves_have_the_papers_points_that_fit(model, data):
     curves = imputation_curves(Imputer(model, data), data, drops=(0.5, 1.0))
     assert curves["block"]["x"] == [1, 3, 5, 7]
     assert curves["random"]["x"] == [0.5, 1.0]
-    assert len(curves["random"]["smoothing"]) == 2
+    assert len(curves["random"]["smoothing"]["rmse"]) == 2
+    assert curves["random"]["diverged"]["smoothing"] == [0, 0]
     # With every frame after the fourth missing nothing comes after the gap: smoothing is filtering
     # is generation.
-    assert curves["random"]["smoothing"][1] == pytest.approx(
-        curves["random"]["filtering"][1], abs=1e-3
-    )
-    assert curves["random"]["smoothing"][1] == pytest.approx(
-        curves["random"]["generation"][1], abs=1e-3
-    )
+    at_end = {name: curves["random"][name]["wrong_pixels"][1] for name in METHODS}
+    assert at_end["smoothing"] == pytest.approx(at_end["filtering"], abs=1e-3)
+    assert at_end["smoothing"] == pytest.approx(at_end["generation"], abs=1e-3)
 
 
 def test_the_elbo_of_all_is_the_mean_of_its_parts(model, data):

@@ -10,7 +10,7 @@ import kvae
 from kvae.report import Report
 from seqvae.data import Sequences
 
-OPTIONS = dict(t_init_mask=2, t_steps_mask=3, n_steps_gen=4, seed=0, beside_paper=False)
+OPTIONS = dict(t_init_mask=2, t_steps_mask=3, n_steps_gen=4, seed=0)
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def test_sequences_whose_beginning_is_missing_are_not_imputed(model, tmp_path):
     assert (tmp_path / "imputation_00000.gif").exists() and (
         tmp_path / "imputation_curves.png"
     ).exists()
-    assert np.isfinite(figures["headline"]["smoothing"])
+    assert np.isfinite(figures["headline"]["frames"]["smoothing"]["rmse"])
     alone = Report(model, gaps([1, 0, 1, 1, 0, 1]), tmp_path, **OPTIONS).final()
     assert len(figures["curves"]["block"]["x"]) == len(alone["curves"]["block"]["x"]) == 2
 

@@ -1,0 +1,77 @@
+"""Trivial ways to fill in missing steps: what a model has to be better than.
+
+Series are [N, T, ...] floats; `observed` [N, T] is True where a step may be used.
+"""
+
+import numpy as np
+
+
+def last_observed(series: np.ndarray, observed: np.ndarray) -> np.ndarray:
+    """Each missing step as the last observed one before it; before the first observed one, as that
+    one.
+
+    Raises:
+        ValueError: nothing is observed in a series.
+    """
+    before, after = _neighbours(observed)
+    source = np.where(before < 0, after, before)
+    return series[np.arange(len(series))[:, None], source]
+
+
+def interpolated(series: np.ndarray, observed: np.ndarray) -> np.ndarray:
+    """Each missing step on the line between the observed ones around it; at an end as the nearest
+    observed one. Arguments and errors as for `last_observed`."""
+    before, after = _neighbours(observed)
+    steps = series.shape[1]
+    first = np.where(before < 0, after, before)
+    last = np.where(after == steps, before, after)
+    way = (np.arange(steps) - first) / np.maximum(last - first, 1)
+    way = np.clip(way, 0.0, 1.0).astype(series.dtype).reshape(*way.shape, *[1] * (series.ndim - 2))
+    rows = np.arange(len(series))[:, None]
+    return (1 - way) * series[rows, first] + way * series[rows, last]
+
+
+def nearest(
+    series: np.ndarray, observed: np.ndarray, others: np.ndarray, others_observed: np.ndarray
+) -> np.ndarray:
+    """For each series, of `others` [M, T, ...] the one that differs least in the steps that are
+    observed in both (mean squared difference).
+
+    Returns:
+        [N], indices into `others`.
+
+    Raises:
+        ValueError: no step is observed both in one of the series and in any of the others.
+    """
+    mine, theirs = (
+        values.reshape(*values.shape[:2], -1).astype(np.float32) * seen[..., None]
+        for values, seen in ((series, observed), (others, others_observed))
+    )
+    seen, others_seen = observed.astype(np.float32), others_observed.astype(np.float32)
+    common = seen @ others_seen.T
+    # |x - y|^2 over the steps observed in both, as three matrix products
+    difference = (
+        (mine**2).sum(-1) @ others_seen.T
+        + seen @ (theirs**2).sum(-1).T
+        - 2 * mine.reshape(len(mine), -1) @ theirs.reshape(len(theirs), -1).T
+    )
+    if not (common > 0).any(axis=1).all():
+        raise ValueError(
+            "observed: a series shares no observed step with any of the others. Give others that "
+            "are observed there."
+        )
+    return np.argmin(np.where(common > 0, difference / np.maximum(common, 1), np.inf), axis=1)
+
+
+def _neighbours(observed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The last observed step at or before each step (-1: none), and the first at or after it (T:
+    none)."""
+    if not observed.any(axis=1).all():
+        raise ValueError(
+            "observed: nothing is observed in series "
+            f"{np.flatnonzero(~observed.any(axis=1))[0]}. Leave it out."
+        )
+    steps = np.arange(observed.shape[1])
+    before = np.maximum.accumulate(np.where(observed, steps, -1), axis=1)
+    after = np.minimum.accumulate(np.where(observed, steps, len(steps))[:, ::-1], axis=1)[:, ::-1]
+    return before, after
