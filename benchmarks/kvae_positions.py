@@ -17,7 +17,7 @@ import tensorflow as tf
 from absl import app, flags
 
 import kvae
-from kvae.stages import stages
+from kvae.stages import Schedule, stages
 from seqvae.data import Sequences, block_mask, load, random_mask
 from seqvae.data.batches import Batches
 from seqvae.training import gradient_step
@@ -55,8 +55,7 @@ def train(model: kvae.KVAE, codes: np.ndarray, epochs: int, seed: int) -> None:
     batches = Batches(
         {"codes": codes, "variance": np.full_like(codes, _VARIANCE)}, _BATCH, seed=seed
     )
-    options = dict(num_epochs=1, only_vae_epochs=0, kf_update_steps=0, dynamics_epochs=epochs)
-    stage = stages(model, **options)[-1]
+    stage = stages(model, Schedule(1, 0, 0, dynamics_epochs=epochs))[-1]
     optimizer = keras.optimizers.Adam(epsilon=1e-8)
     optimizer.build(list(stage.variables))
 

@@ -20,6 +20,9 @@ class NetworkSettings(Settings):
     )
     conv: bool = setting(True, "convolutional encoder and decoder; --noconv: dense layers")
     activation: str = setting("relu", "of the encoder and decoder: relu, tanh, elu, linear")
+    kernel_initializer: str = setting(
+        "he_normal", "of the first weights of the encoder and decoder"
+    )
     filter_size: int = setting(3, "width of the filters")
     num_filters: str = setting("32,32,32", "filters of each conv layer")
     vae_num_units: int = setting(25, "units of each dense layer (--noconv)")
@@ -67,19 +70,51 @@ class DynamicsSettings(Settings):
 
 @group("Training", Affects.TRAINING)
 class TrainingSettings(Settings):
-    num_epochs: int = setting(80, "epochs in all", affects=Affects.NOTHING)
+    num_epochs: int = setting(
+        80,
+        "epochs of the first three stages",
+        affects=Affects.NOTHING,
+        replaces="num_steps",
+    )
+    num_steps: int = setting(
+        0,
+        "steps in all: the epochs of all stages are multiplied by one factor so that they take so "
+        "many steps; 0: the epochs as they are",
+    )
     batch_size: int = setting(32, "sequences in a batch")
     init_lr: float = setting(0.007, "first learning rate")
     decay_rate: float = setting(0.85, "factor on the learning rate")
     decay_steps: int = setting(20, "epochs between two such factors")
     max_grad_norm: float = setting(150.0, "the gradients' global norm is clipped to it")
-    only_vae_epochs: int = setting(0, "epochs that train the encoder and decoder alone")
-    kf_update_steps: int = setting(10, "epochs after those that train A, B, C and a_0 too")
+    warmup_steps: int = setting(
+        50, "first steps of each stage, in which the rate rises to its value"
+    )
+    first_bias: str = setting(
+        "mean",
+        "the decoder's first bias: gives the mean pixel of the data, or zero",
+        choices=("mean", "zero"),
+    )
+    on_collapse: str = setting(
+        "retry",
+        "when the codes carry nothing: stop, begin again at half the learning rate, or only say so",
+        choices=("stop", "retry", "ignore"),
+        affects=Affects.NOTHING,
+    )
+    only_vae_epochs: int = setting(
+        0, "epochs that train the encoder and decoder alone", replaces="num_steps"
+    )
+    kf_update_steps: int = setting(
+        10, "epochs after those that train A, B, C and a_0 too", replaces="num_steps"
+    )
     dynamics_epochs: int = setting(
-        0, "epochs after num_epochs that train A, B, C and the dynamics network alone: fast"
+        0,
+        "epochs after num_epochs that train A, B, C and the dynamics network alone: fast",
+        replaces="num_steps",
     )
     refine_epochs: int = setting(
-        0, "epochs after those that train everything again, and dynamics_epochs once more"
+        0,
+        "epochs after those that train everything again, and dynamics_epochs once more",
+        replaces="num_steps",
     )
     train_miss_prob: float = setting(
         0.0, "probability that a training frame is missing, the same in every epoch"
@@ -130,10 +165,18 @@ among them."""
 
 PRESETS: dict[str, dict] = {
     "": {},
-    "paper": {"bound": "sampled", "shuffle": False},
+    "paper": {
+        "bound": "sampled",
+        "shuffle": False,
+        "kernel_initializer": "glorot_uniform",
+        "first_bias": "zero",
+        "warmup_steps": 0,
+        "on_collapse": "ignore",
+    },
     "demo": _LARGER_DYNAMICS
     | {
         "num_filters": "16,16,16",
+        "num_steps": 3000,
         "num_epochs": 4,
         "kf_update_steps": 2,
         "decay_rate": 0.5,
@@ -145,6 +188,7 @@ PRESETS: dict[str, dict] = {
     "best": _LARGER_DYNAMICS
     | {
         "num_filters": "16,16,16",
+        "num_steps": 9750,
         "num_epochs": 12,
         "kf_update_steps": 4,
         "decay_rate": 0.5,
@@ -155,7 +199,8 @@ PRESETS: dict[str, dict] = {
     },
 }
 """Settings by preset. "" is the original's with the bound of our choice, "paper" the original's
-bound and fixed order; "demo" takes minutes, "best" imputes best of what was tried."""
+bound, fixed order and first weights; "demo" takes minutes, "best" imputes best of what was tried.
+The epochs of these two are for 5000 sequences; their num_steps makes them fit other data."""
 
 KVAE = Command(
     name="kvae",

@@ -95,7 +95,7 @@ class Imputer:
         self._model, self._data, self._size = model, sequences, batch_size
         self._training = training and training.take(slice(0, _NEIGHBOURS_MOST))
         self._known = _observed(sequences)
-        self._mean = _mean_frame(self._training or sequences)
+        self._mean = mean_frame(self._training or sequences)
         self._encoded = np.concatenate([self._encode(part) for part in self._parts()])
         self._generated = np.concatenate([self._generate(part, t_init) for part in self._parts()])
 
@@ -388,7 +388,8 @@ def _wide(values: np.ndarray, like: np.ndarray) -> np.ndarray:
     return values.reshape(*values.shape, *[1] * (like.ndim - values.ndim))
 
 
-def _mean_frame(sequences: Sequences) -> np.ndarray:
+def mean_frame(sequences: Sequences) -> np.ndarray:
+    """The mean of the observed frames, pixels in [0, 1]."""
     seen = _observed(sequences)
     total = sum(
         _floats(images[mask]).sum(axis=0, dtype=np.float64)

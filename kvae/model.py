@@ -57,6 +57,8 @@ class KVAE(SequenceModel):
         conv, activation, filter_size, num_filters: the conv encoder and decoder; `vae_num_units`
             units in each of `num_layers` dense layers where conv is False. activation: a name or
             function that `keras.activations.get` accepts.
+        kernel_initializer: of the kernels of the encoder and decoder, a name that Keras knows. The
+            original's is "glorot_uniform", which kills more of the units in the first steps.
         encoder, decoder: Keras layers or models in place of these. encoder: frames [N, H, W, C] in
             [0, 1] -> mean and raw variance of a [N, dim_a] each, or side by side (the variance is
             noise_emission * sigmoid(raw)); without `use_vae` the mean alone. decoder: a [N, dim_a]
@@ -103,7 +105,7 @@ class KVAE(SequenceModel):
         out_distr: str = "bernoulli",
         conv: bool = True,
         activation: str | dict | Callable = "relu",
-        kernel_initializer: str = "glorot_uniform",
+        kernel_initializer: str = "he_normal",
         filter_size: int = 3,
         num_filters: Sequence[int] | str = (32, 32, 32),
         vae_num_units: int = 25,
@@ -251,6 +253,11 @@ class KVAE(SequenceModel):
             **config
             | {name: keras.saving.deserialize_keras_object(part) for name, part in given.items()}
         )
+
+    @property
+    def max_code_variance(self) -> float:
+        """The limit of the variances of q(a | x)."""
+        return arguments.first_value("noise_emission", self._config["noise_emission"])
 
     @property
     def kl_weight(self) -> keras.Variable:

@@ -1,21 +1,82 @@
-"""The stages of training a Kalman VAE."""
+"""The stages of training a Kalman VAE, and how many epochs each takes."""
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from kvae.model import KVAE
 from seqvae.data.batches import Batches
 from seqvae.data.streams import ShardBatches
 from seqvae.training import Stage, cosine_decay
 
+LEAST_STEPS, LEAST_SEQUENCES = 1500, 100
+"""With fewer of them a run is likely to end with a poor model."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Epochs of the original's three stages and of ours, see `stages`.
+
+    Args:
+        num_epochs: of the original's three stages together.
+        only_vae_epochs, kf_update_steps: of the first two. kf_update_steps counts epochs, whatever
+            its name says.
+        dynamics_epochs, refine_epochs: of our stages, after the `num_epochs` of the others.
+
+    Raises:
+        ValueError: a stage that would get no epoch.
+    """
+
+    num_epochs: int
+    only_vae_epochs: int
+    kf_update_steps: int
+    dynamics_epochs: int = 0
+    refine_epochs: int = 0
+
+    def __post_init__(self):
+        given = ", ".join(f"{name}={value}" for name, value in vars(self).items())
+        if self.num_epochs < 1 or min(vars(self).values()) < 0:
+            raise ValueError(
+                f"{given}: expected at least one epoch, and no negative number of them."
+            )
+        if self._all < 0:
+            raise ValueError(
+                f"{given}: the stages of only_vae_epochs and kf_update_steps need "
+                f"{self.only_vae_epochs + self.kf_update_steps} epochs. Use a num_epochs above "
+                "that, or smaller ones of them."
+            )
+        if not (self._all or self.dynamics_epochs or self.refine_epochs):
+            raise ValueError(
+                f"{given}: no epoch is left for the stage 'all', which trains the dynamics "
+                "network. Use a larger num_epochs, or a smaller only_vae_epochs or kf_update_steps."
+            )
+
+    @property
+    def _all(self) -> int:
+        return self.num_epochs - self.only_vae_epochs - self.kf_update_steps
+
+    @property
+    def epochs(self) -> int:
+        """Of all stages."""
+        again = self.dynamics_epochs if self.refine_epochs else 0
+        return self.num_epochs + self.dynamics_epochs + self.refine_epochs + again
+
+    def times(self, factor: float) -> "Schedule":
+        """The same stages, each `factor` times as long, but of at least one epoch."""
+
+        def scaled(epochs: int) -> int:
+            return max(1, round(factor * epochs)) if epochs else 0
+
+        parts = {name: scaled(value) for name, value in vars(self).items()}
+        parts["num_epochs"] = (
+            parts["only_vae_epochs"] + parts["kf_update_steps"] + scaled(self._all)
+        )
+        return replace(self, **parts)
+
 
 def stages(
     model: KVAE,
+    schedule: Schedule,
     *,
-    num_epochs: int,
-    only_vae_epochs: int,
-    kf_update_steps: int,
-    dynamics_epochs: int = 0,
-    refine_epochs: int = 0,
     learning_rate: float = 0.007,
     codes: Callable[[], Batches | ShardBatches] | None = None,
 ) -> list[Stage]:
@@ -28,20 +89,11 @@ def stages(
     straighten the codes; "dynamics" follows it once more.
 
     Args:
-        kf_update_steps: counts epochs, whatever its name says.
-        dynamics_epochs, refine_epochs: of our stages, after the `num_epochs` of the others. Their
-            rates fall to 0 along a cosine, from `learning_rate` and from half of it.
+        learning_rate: the rates of our stages fall to 0 along a cosine, from this and from half of
+            it.
         codes: makes the batches of "dynamics", see `kvae.data`.
     """
-    if num_epochs < 1 or min(only_vae_epochs, kf_update_steps, dynamics_epochs, refine_epochs) < 0:
-        raise ValueError(
-            f"num_epochs={num_epochs}, only_vae_epochs={only_vae_epochs}, "
-            f"kf_update_steps={kf_update_steps}, "
-            f"dynamics_epochs={dynamics_epochs}, refine_epochs={refine_epochs}: expected at least "
-            "one epoch, and no "
-            "negative number of them."
-        )
-    groups = model.variable_groups
+    groups, s = model.variable_groups, schedule
 
     def stage(name, epochs, *parts, **options):
         return Stage(
@@ -51,24 +103,43 @@ def stages(
     def falling(rate, epochs):
         return cosine_decay(rate, max(1, epochs))
 
-    vae = min(only_vae_epochs, num_epochs)
-    vae_lgssm = min(kf_update_steps, num_epochs - vae)
     alone = dict(
-        batches=codes, learning_rate=falling(learning_rate, dynamics_epochs), jit_compile=True
+        batches=codes, learning_rate=falling(learning_rate, s.dynamics_epochs), jit_compile=True
     )
     made = [
-        stage("vae", vae, "vae"),
-        stage("vae+lgssm", vae_lgssm, "vae", "lgssm"),
-        stage("all", num_epochs - vae - vae_lgssm, "vae", "lgssm", "dynamics"),
-        stage("dynamics", dynamics_epochs, "lgssm", "dynamics", **alone),
+        stage("vae", s.only_vae_epochs, "vae"),
+        stage("vae+lgssm", s.kf_update_steps, "vae", "lgssm"),
+        stage("all", s._all, "vae", "lgssm", "dynamics"),
+        stage("dynamics", s.dynamics_epochs, "lgssm", "dynamics", **alone),
         stage(
             "refine",
-            refine_epochs,
+            s.refine_epochs,
             *groups,
-            learning_rate=falling(0.5 * learning_rate, refine_epochs),
+            learning_rate=falling(0.5 * learning_rate, s.refine_epochs),
         ),
         stage(
-            "dynamics again", dynamics_epochs if refine_epochs else 0, "lgssm", "dynamics", **alone
+            "dynamics again",
+            s.dynamics_epochs if s.refine_epochs else 0,
+            "lgssm",
+            "dynamics",
+            **alone,
         ),
     ]
     return [stage for stage in made if stage.epochs]
+
+
+def described(made: list[Stage], steps_of_epoch: int, sequences: int) -> list[str]:
+    """The stages with their steps, and what is likely too little: lines for the start of a run."""
+    parts = [f"{stage.name} {stage.epochs} ({stage.epochs * steps_of_epoch})" for stage in made]
+    lines = [f"epochs (steps) of the stages: {', '.join(parts)}"]
+    steps = steps_of_epoch * sum(stage.epochs for stage in made)
+    if steps < LEAST_STEPS:
+        lines.append(
+            f"likely TOO FEW STEPS: {steps}. --preset=demo takes 3000, --num_steps=3000 as many"
+        )
+    if sequences < LEAST_SEQUENCES:
+        lines.append(
+            f"likely TOO FEW SEQUENCES: {sequences}. The model may learn them by heart; hundreds "
+            "are better"
+        )
+    return lines

@@ -2,16 +2,22 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from kvae import original
+from kvae.collapse import GRACE_STEPS, CollapseError, Examiner, Health
 from kvae.config import KVAESettings
-from kvae.data import Missing, training_and_test
-from kvae.evaluation import evaluate_elbo
+from kvae.data import InMemory, Missing, Streamed, training_and_test
+from kvae.evaluation import evaluate_elbo, mean_frame
 from kvae.model import KVAE
 from kvae.report import Report
-from kvae.stages import stages
+from kvae.stages import Schedule, described, stages
 from seqvae.commands import Affects, Run
+from seqvae.data import Sequences
 from seqvae.saved_models import load_model
 from seqvae.training import Checkpoints, Trainer, exponential_decay
+
+_ATTEMPTS = 3  # trainings that may collapse
 
 
 def run(run: Run) -> None:
@@ -22,63 +28,118 @@ def run(run: Run) -> None:
         lambda: training_and_test(s.dataset, s.data_dir, missing)
     )
     if train.dim_u is not None:
-        s = run.change(dim_u=train.dim_u)
+        run.change(dim_u=train.dim_u)
+    for attempt in range(_ATTEMPTS):
+        try:
+            return _train(run, train, test)
+        except CollapseError as error:
+            s = run.settings
+            alone = run.placement.workers == 1  # others would not know that the chief begins again
+            if s.on_collapse == "stop" or attempt + 1 == _ATTEMPTS or not alone:
+                raise
+            run.change(init_lr=0.5 * s.init_lr)
+            print(f"{error}\nBEGINNING AGAIN at half the learning rate, {0.5 * s.init_lr:g}")
+            run.begin_again()
+    return None
+
+
+def _train(run: Run, train: InMemory | Streamed, test: Sequences) -> None:
+    s: KVAESettings = run.settings
+    some = train.some()
     with run.placement.scope():
         model = _model(s, train.image_shape)
+        if s.first_bias == "mean" and not s.reload_model:
+            model.adapt(some.images, some.mask)
     report = Report(
         model,
         test,
         run.folder,
         seed=s.seed,
-        training=train.some(),
+        training=some,
         world=s.dataset,
         t_init_mask=s.t_init_mask,
         t_steps_mask=s.t_steps_mask,
         n_steps_gen=s.n_steps_gen,
     )
+    order = dict(batch_size=s.batch_size, seed=s.seed, shuffle=s.shuffle)
+    batches = train.batches(**order)
+    schedule, longer = _schedule(s, len(batches))
+    made = stages(
+        model,
+        schedule,
+        learning_rate=s.init_lr,
+        codes=lambda: train.codes(model, run.folder / "codes", run.placement, **order),
+    )
+    examine = Examiner(model, test, mean_frame(some))
+
+    def evaluate() -> dict:
+        health = examine()._asdict()
+        known = {name: value for name, value in health.items() if np.isfinite(value)}
+        return evaluate_elbo(model, test, seed=s.seed) | known
 
     def after_epoch(epoch, log):
-        if run.due(epoch, s.display_step):
-            print(_epoch_line(log.read()[-1], trainer.epochs), flush=True)
-        if epoch == 0 or run.due(epoch, s.generate_step):
+        line = log.read()[-1]
+        health = Health(*(line.get(f"test_{name}", np.nan) for name in Health._fields))
+        if run.due(epoch, s.display_step * longer):
+            print(_epoch_line(line, trainer.epochs), flush=True)
+        if epoch == 0 or run.due(epoch, s.generate_step * longer):
             report.pictures(epoch)
+        _check_health(s, health, epoch + 1, len(batches))
 
     run.claim()
-    order = dict(batch_size=s.batch_size, seed=s.seed, shuffle=s.shuffle)
     trainer = Trainer(
         model,
-        train.batches(**order),
-        stages(
-            model,
-            num_epochs=s.num_epochs,
-            only_vae_epochs=s.only_vae_epochs,
-            kf_update_steps=s.kf_update_steps,
-            dynamics_epochs=s.dynamics_epochs,
-            refine_epochs=s.refine_epochs,
-            learning_rate=s.init_lr,
-            codes=lambda: train.codes(model, run.folder / "codes", run.placement, **order),
-        ),
+        batches,
+        made,
         checkpoints=Checkpoints(run.folder / "checkpoints", _signature(s, model, train)),
         log_folder=run.folder,
-        learning_rate=exponential_decay(s.init_lr, s.decay_rate, s.decay_steps),
+        learning_rate=exponential_decay(s.init_lr, s.decay_rate, s.decay_steps * longer),
         clip_norm=s.max_grad_norm,
+        warmup_steps=s.warmup_steps,
         seed=s.seed,
-        evaluate=lambda: evaluate_elbo(model, test, seed=s.seed),
+        evaluate=evaluate,
         after_epoch=after_epoch,
         placement=run.placement,
     )
-    log = run.train(
-        trainer,
+    about = (
         f"{len(train)} training and {len(test)} test sequences of {train.steps} frames "
-        f"{train.image_shape}, "
-        f"{model.count_params()} weights",
+        f"{train.image_shape}, {model.count_params()} weights"
     )
+    log = run.train(trainer, "\n".join([*described(made, len(batches), len(train)), about]))
     if log is None:
         return
     model.save(run.folder / "model.keras")
     report.pictures(trainer.epochs - 1)
     report.training_curves(log.read())
     print("\n".join(report.summary(report.final())))
+
+
+def _schedule(s: KVAESettings, steps_of_epoch: int) -> tuple[Schedule, int]:
+    """The epochs of the stages, and how many times longer they are than the settings say."""
+    asked = Schedule(
+        s.num_epochs, s.only_vae_epochs, s.kf_update_steps, s.dynamics_epochs, s.refine_epochs
+    )
+    if not s.num_steps:
+        return asked, 1
+    factor = s.num_steps / (asked.epochs * steps_of_epoch)
+    return asked.times(factor), max(1, round(factor))
+
+
+def _check_health(s: KVAESettings, health: Health, epochs: int, steps_of_epoch: int) -> None:
+    """Prints the signs of a collapse.
+
+    Raises:
+        CollapseError: it is one, and `on_collapse` does not ignore it.
+    """
+    signs, steps = "; ".join(health.signs()), epochs * steps_of_epoch
+    collapsed = health.collapsed(steps)
+    if signs and (collapsed or steps >= GRACE_STEPS):
+        print(f"epoch {epochs}: signs of COLLAPSE: {signs}", flush=True)
+    if collapsed and s.on_collapse != "ignore":
+        raise CollapseError(
+            f"collapse in epoch {epochs}: {signs}. Use a smaller --init_lr than {s.init_lr:g}, "
+            "another --seed, --activation=elu, or --on_collapse=ignore to go on."
+        )
 
 
 def _signature(s: KVAESettings, model: KVAE, train) -> dict:
@@ -120,5 +181,6 @@ def _epoch_line(line: dict, epochs: int) -> str:
     )
     return (
         f"epoch {line['epoch'] + 1}/{epochs}  {line['stage']}  {line['seconds']:.1f} s  "
-        f"loss {line['train_loss']:.2f}  test ELBO {line['test_elbo']:.2f}  ({terms})"
+        f"loss {line['train_loss']:.2f}  test ELBO {line['test_elbo']:.2f}  ({terms})  "
+        f"dead units {line.get('test_dead_units', 0.0):.0%}"
     )

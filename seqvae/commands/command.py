@@ -16,7 +16,7 @@ from typing import Any
 from absl import flags, logging
 
 from seqvae.commands.run import Run, folder_to_resume, saved_config
-from seqvae.commands.settings import Settings, define_flags, help_text
+from seqvae.commands.settings import Settings, define_flags, help_text, without_replaced
 
 _ERROR, _INTERRUPTED = 2, 130
 _ERRORS = (ValueError, OSError, RuntimeError, ArithmeticError)
@@ -127,7 +127,7 @@ class Command:
         if preset not in self.presets:
             known = ", ".join(name for name in self.presets if name)
             raise ValueError(f"--preset: expected one of {known}, got {preset!r}.")
-        config = base | self.presets[preset] | given
+        config = base | without_replaced(self.presets[preset], given, self.settings) | given
         if config["strategy"] == "multiworker" and not config["run_name"]:
             raise ValueError(
                 "--run_name: with --strategy=multiworker expected one, the same for all workers."

@@ -33,6 +33,7 @@ class Run:
     ):
         self.folder, self.settings = folder, settings
         self._resume, self._overwrite = resume, overwrite
+        self._locked = False
         self.placement: Any = None
 
     def prepare(self) -> None:
@@ -61,7 +62,9 @@ class Run:
         overwritten unasked."""
         if not self.placement.chief:
             return
-        lock(self.folder)
+        if not self._locked:
+            lock(self.folder)
+            self._locked = True
         if (self.folder / "config.json").exists() and not self._resume:
             if not self._overwrite:
                 raise ValueError(
@@ -70,6 +73,13 @@ class Run:
                 )
             shutil.rmtree(self.folder)
         _make(self.folder)
+
+    def begin_again(self) -> None:
+        """Removes what the run has written, so that it can be trained from the start with changed
+        settings."""
+        self._resume = False
+        if self.placement.chief:
+            shutil.rmtree(self.folder)
 
     def write_config(self) -> None:
         """Writes config.json, the settings of the run."""

@@ -67,6 +67,15 @@ class Settings:
         return {today.get(name, name): value for name, value in values.items()}
 
 
+def without_replaced(
+    preset: dict[str, Any], given: dict[str, Any], settings: type[Settings]
+) -> dict[str, Any]:
+    """The settings of a preset that no given one replaces."""
+    fields = dataclasses.fields(settings)
+    replaced = {field.metadata["replaces"] for field in fields if field.name in given}
+    return {name: value for name, value in preset.items() if name not in replaced}
+
+
 def setting(
     default: Any,
     help: str,
@@ -74,6 +83,7 @@ def setting(
     choices: tuple[str, ...] = (),
     affects: Affects | None = None,
     earlier: str = "",
+    replaces: str = "",
 ) -> Any:
     """A field of a group.
 
@@ -83,8 +93,15 @@ def setting(
         choices: the strings that are allowed.
         affects: None: what the group says.
         earlier: an earlier name: the flag and saved settings of that name are still read.
+        replaces: a setting of which no preset's value counts where this one is given.
     """
-    about = {"help": help, "choices": choices, "affects": affects, "earlier": earlier}
+    about = {
+        "help": help,
+        "choices": choices,
+        "affects": affects,
+        "earlier": earlier,
+        "replaces": replaces,
+    }
     return dataclasses.field(default=default, metadata=about)
 
 

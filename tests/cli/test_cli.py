@@ -61,7 +61,6 @@ def test_help_of_every_command_names_the_program(name, capsys):
             ["make-data"],
             "expected one world, box, box_gravity, polygon, pong, box_push, pendulum, "
             "pendulum_swing_up, got [].",
-            "got [].",
         ),
         (["make-data", "moon"], "unknown world 'moon'; choose one of box"),
         (

@@ -1,6 +1,7 @@
 """Two training steps of every stage of run_kvae.py, with every preset, on every form of its data
 (`tests.command_lines`)."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ STAGES = {
     "refine": (0, 0, 0, 1),
     "dynamics again": (0, 0, 1, 1),
 }
-"""Epochs by stage, beside --num_epochs=1: the runs in which each occurs."""
+"""Epochs by stage, beside --num_epochs=2: the runs in which each occurs."""
 
 KVAE = {
     "stage": (["all", "refine"], ["vae+lgssm", "vae"], ["dynamics", "dynamics again"]),
@@ -88,7 +89,11 @@ def test_kvae(run_kvae, without_figures, monkeypatch, tmp_path, row):
     stages = kvae.stages.stages
     monkeypatch.setattr(
         "kvae.train.stages",
-        lambda *args, **given: [s for s in stages(*args, **given) if s.name == row["stage"]],
+        lambda *args, **given: [
+            dataclasses.replace(s, epochs=1)
+            for s in stages(*args, **given)
+            if s.name == row["stage"]
+        ],
     )
     wanted = " ".join(
         f"--{name}={epochs}" for name, epochs in zip(EPOCHS, STAGES[row["stage"]], strict=True)
@@ -101,7 +106,7 @@ def test_kvae(run_kvae, without_figures, monkeypatch, tmp_path, row):
     small = "--num_filters=2,2 --vae_num_units=3 --dim_z=3 --alpha_units=3"
     (line,) = train(
         run_kvae,
-        f"--dataset={videos(tmp_path, row)} --num_epochs=1 --batch_size={size} {small} {wanted} "
+        f"--dataset={videos(tmp_path, row)} --num_epochs=2 --batch_size={size} {small} {wanted} "
         f"{options} {gaps}",
         tmp_path,
     )
@@ -134,7 +139,7 @@ def test_stages_follow_each_other_on_data_with_gaps(
 
 def test_every_stage_of_the_kvae_is_among_the_rows():
     model = kvae.KVAE((8, 8), num_filters=(2,), alpha_units=2)
-    made = kvae.stages.stages(model, num_epochs=3, **dict.fromkeys(EPOCHS, 1), codes=dict)
+    made = kvae.stages.stages(model, kvae.stages.Schedule(3, 1, 1, 1, 1), codes=dict)
     assert (
         {stage.name for stage in made} == set(STAGES) == {row["stage"] for row in all_pairs(KVAE)}
     )

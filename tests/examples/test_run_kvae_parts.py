@@ -9,7 +9,8 @@ import pytest
 
 import kvae
 from kvae import train
-from kvae.config import KVAESettings
+from kvae.config import PRESETS, KVAESettings
+from kvae.stages import Schedule, described, stages
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden" / "kvae"
@@ -88,30 +89,23 @@ def test_reload_model_takes_ours_and_the_originals(tmp_path):
 
 
 def test_stages_are_the_originals():
-    from kvae.stages import stages
-
     keras.utils.set_random_seed(0)
     model = kvae.KVAE((8, 8), num_filters=(2,), alpha_units=3)
-    made = stages(model, num_epochs=20, only_vae_epochs=3, kf_update_steps=10)
+    made = stages(model, Schedule(20, 3, 10))
     assert [(s.name, s.epochs) for s in made] == [("vae", 3), ("vae+lgssm", 10), ("all", 7)]
     assert {v.path for v in made[1].variables} - {v.path for v in made[0].variables} == {
         w.path for w in (model.A, model.B, model.C, model.a_0)
     }
     assert len(made[2].variables) == len(model.trainable_variables)
-    assert [
-        (s.name, s.epochs)
-        for s in stages(model, num_epochs=2, only_vae_epochs=0, kf_update_steps=10)
-    ] == [("vae+lgssm", 2)]
-    options = dict(
-        num_epochs=2, only_vae_epochs=0, kf_update_steps=0, learning_rate=0.1, codes=dict
-    )
-    made = stages(model, **options, dynamics_epochs=4, refine_epochs=3)
+    schedule = Schedule(2, 0, 0, dynamics_epochs=4, refine_epochs=3)
+    made = stages(model, schedule, learning_rate=0.1, codes=dict)
     assert [(s.name, s.epochs) for s in made] == [
         ("all", 2),
         ("dynamics", 4),
         ("refine", 3),
         ("dynamics again", 4),
     ]
+    assert schedule.epochs == 13
     assert {id(v) for v in made[0].variables} - {id(v) for v in made[1].variables} == {
         id(v) for v in model.variable_groups["vae"]
     }
@@ -122,9 +116,45 @@ def test_stages_are_the_originals():
         0.05,
     )
     assert (made[0].batches, made[1].batches, made[2].batches) == (None, dict, None)
-    assert [s.name for s in stages(model, **options, dynamics_epochs=1)] == ["all", "dynamics"]
-    with pytest.raises(ValueError, match=r"num_epochs=0.*at least one epoch"):
-        stages(model, num_epochs=0, only_vae_epochs=0, kf_update_steps=0)
+    made = stages(model, Schedule(2, 0, 0, dynamics_epochs=1), codes=dict)
+    assert [s.name for s in made] == ["all", "dynamics"]
+
+
+@pytest.mark.parametrize(
+    ("epochs", "message"),
+    [
+        ((0, 0, 0), r"num_epochs=0.*: expected at least one epoch, and no negative number"),
+        ((3, -1, 0), r"only_vae_epochs=-1.*: expected at least one epoch, and no negative number"),
+        ((10, 0, 10), "no epoch is left for the stage 'all', which trains the dynamics network"),
+        ((10, 4, 8, 1), r"only_vae_epochs and kf_update_steps need 12 epochs\. Use a num_epochs"),
+    ],
+)
+def test_a_stage_that_would_get_no_epoch_is_an_error(epochs, message):
+    with pytest.raises(ValueError, match=message):
+        Schedule(*epochs)
+
+
+def test_a_number_of_steps_makes_the_epochs_fit_the_data():
+    demo = KVAESettings(**PRESETS["demo"])
+    # 5000 sequences are 157 steps an epoch: the epochs of the preset
+    assert train._schedule(demo, 157) == (Schedule(4, 0, 2, 5, 5), 1)
+    few, longer = train._schedule(demo, 1)
+    assert few == Schedule(632, 0, 316, 789, 789) and few.epochs == 2999 and longer == 158
+    # No stage is left out where the data are many.
+    assert train._schedule(demo, 5000) == (Schedule(2, 0, 1, 1, 1), 1)
+    assert train._schedule(KVAESettings(), 3) == (Schedule(80, 0, 10), 1)
+
+
+def test_the_stages_are_described_and_what_is_too_little():
+    keras.utils.set_random_seed(0)
+    model = kvae.KVAE((8, 8), num_filters=(2,), alpha_units=3)
+    made = stages(model, Schedule(20, 3, 10))
+    assert described(made, 100, 500) == [
+        "epochs (steps) of the stages: vae 3 (300), vae+lgssm 10 (1000), all 7 (700)"
+    ]
+    few = described(made, 1, 24)
+    assert few[1].startswith("likely TOO FEW STEPS: 20.")
+    assert few[2].startswith("likely TOO FEW SEQUENCES: 24.")
 
 
 def test_mixed_precision_makes_the_convolutions_bfloat16_and_nothing_else():

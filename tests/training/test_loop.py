@@ -232,6 +232,31 @@ def test_one_epoch_equals_adam_written_out(tmp_path):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
 
 
+def test_each_stage_warms_up_also_where_a_run_is_resumed(tmp_path):
+    rates = []
+
+    def record(a_trainer):
+        run_step = a_trainer._run_step
+
+        def recording_step(batch, bar):
+            rates.append(float(a_trainer._optimizer.learning_rate.numpy()))
+            run_step(batch, bar)
+
+        a_trainer._run_step = recording_step
+        return a_trainer
+
+    first = record(trainer(tmp_path, epochs=(2, 2), warmup_steps=4))
+    run_until_killed(first, 3)
+    again = record(trainer(tmp_path, epochs=(2, 2), warmup_steps=4))
+    del rates[3:]
+    assert again.resume()
+    again.run()
+    stage_1, stage_2 = [0.1 * f for f in (0.25, 0.5, 0.75)], [0.05 * f for f in (0.25, 0.5, 0.75)]
+    # three steps an epoch; the killed run's epoch is taken again from its checkpoint
+    assert rates[:3] == pytest.approx(stage_1)
+    assert rates[3:] == pytest.approx([0.1] * 3 + stage_2 + [0.05] * 3)
+
+
 def test_the_log_has_a_line_per_epoch_with_the_terms_rate_and_tests(tmp_path):
     seen = []
     run = trainer(

@@ -1,0 +1,123 @@
+"""Whether a Kalman VAE has collapsed: its codes say nothing about the frames, and training does not
+bring them back."""
+
+from typing import NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from kvae.model import KVAE
+from seqvae.data import Sequences
+
+GRACE_STEPS = 500
+"""A healthy model may look collapsed for so many steps."""
+_FRAMES_MOST = 1280
+_CONSTANT, _SURELY_CONSTANT = 1e-2, 1e-5
+_LIMIT = 0.99
+
+
+class CollapseError(RuntimeError):
+    """Training has collapsed. The message names the signs and the cures."""
+
+
+class Health(NamedTuple):
+    """What shows a collapse, on some sequences.
+
+    codes_std: the standard deviation of the encoder's means over all frames, of the dimension in
+        which it is greatest.
+    dead_units: the share of units of the encoder's last hidden layer that are 0 for all frames; NaN
+        where no layer has ReLU units.
+    variance_share: the mean variance of q(a | x) over its limit.
+    gain: by how many nats a frame log p(x | a) is above the likelihood of the mean frame.
+    """
+
+    codes_std: float
+    dead_units: float
+    variance_share: float
+    gain: float
+
+    def signs(self) -> list[str]:
+        """What points to a collapse, in words."""
+        found = {
+            f"the codes are constant (standard deviation {self.codes_std:.1e})": self.codes_std
+            < _CONSTANT,
+            f"{self.dead_units:.0%} of the encoder's last hidden units are dead": self.dead_units
+            > 0.9,
+            f"the variance of q(a | x) is at its limit ({self.variance_share:.1%} of it)": (
+                self.variance_share > _LIMIT
+            ),
+            f"log p(x|a) is no better than the mean frame's ({self.gain:+.2f} nats a frame)": (
+                self.gain <= 0
+            ),
+        }
+        return [sign for sign, there in found.items() if there]
+
+    def collapsed(self, steps: int) -> bool:
+        """Whether the codes carry nothing after so many training steps, and will not again."""
+        if self.codes_std < _SURELY_CONSTANT:
+            return True
+        return steps >= GRACE_STEPS and (self.codes_std < _CONSTANT or self.gain <= 0)
+
+
+class Examiner:
+    """Looks for signs of collapse in a model.
+
+    Args:
+        sequences: of which some observed frames are used.
+        mean_frame: of the training sequences, pixels in [0, 1].
+    """
+
+    def __init__(self, model: KVAE, sequences: Sequences, mean_frame: np.ndarray):
+        images, mask = sequences.images, sequences.mask
+        seen = np.argwhere(np.ones(images.shape[:2]) if mask is None else mask > 0.5)
+        rows, steps = seen[:: -(-len(seen) // _FRAMES_MOST)].T
+        self._model, self._frames = model, images[rows, steps][None]  # [1, frames, ...]
+        self._baseline = self._log_px_of(mean_frame)
+        self._hidden = _hidden_units(model.frame_vae.encoder)
+
+    def __call__(self) -> Health:
+        q = self._model.encode(self._frames)
+        mean, variance = q.mean().numpy()[0], q.variance().numpy()[0]
+        log_px = self._model.decode(mean[None]).log_prob(self._floats()).numpy().mean()
+        return Health(
+            float(mean.std(axis=0).max()),
+            self._dead_units(),
+            float(variance.mean()) / self._model.max_code_variance,
+            float(log_px - self._baseline),
+        )
+
+    def _floats(self) -> np.ndarray:
+        frames = self._frames
+        if frames.dtype == np.uint8:
+            return frames / np.float32(255)
+        return frames.astype(np.float32)
+
+    def _log_px_of(self, frame: np.ndarray) -> float:
+        """log p of the frames, were `frame` what the decoder gives."""
+        inside = np.clip(frame, 1e-4, 1 - 1e-4)
+        pixels = frame if self._model.out_distr == "gaussian" else np.log(inside / (1 - inside))
+        pixels = tf.constant(pixels[None], tf.float32)
+        distribution = self._model.frame_vae.frame_distribution(pixels)
+        return float(distribution.log_prob(self._floats()[0]).numpy().mean())
+
+    def _dead_units(self) -> float:
+        if self._hidden is None:
+            return float("nan")
+        pixels = self._floats()[0]
+        inside = self._hidden.inputs[0].shape[1:]
+        values = self._hidden.predict_on_batch(pixels.reshape(-1, *inside))
+        alive = (np.asarray(values) > 0).any(axis=tuple(range(values.ndim - 1)))
+        return float(1.0 - alive.mean())
+
+
+def _hidden_units(encoder: keras.Layer) -> keras.Model | None:
+    """The encoder up to its last layer of ReLU units."""
+    layers = [
+        layer
+        for layer in getattr(encoder, "layers", [])
+        if getattr(layer, "activation", None) is keras.activations.relu
+    ]
+    if not layers or not isinstance(encoder, keras.Model):
+        return None
+    return keras.Model(encoder.inputs[0], layers[-1].output)
