@@ -1,5 +1,6 @@
 """Numbers over time, labels over time, and points in a plane."""
 
+from collections.abc import Sequence
 from typing import cast
 
 import numpy as np
@@ -30,12 +31,18 @@ def paths(rows: dict[str, np.ndarray], *, title: str) -> Figure:
 
 
 def windows(
-    truth: np.ndarray, written: np.ndarray, steps: int, *, title: str, features: int = 6
+    truth: np.ndarray,
+    written: np.ndarray,
+    steps: int,
+    *,
+    title: str,
+    features: int = 6,
+    names: Sequence[str] = (),
 ) -> Figure:
     """Windows and what follows them [n, T, F], and what a model wrote; the first `features`, of at
     most five windows.
 
-    steps: of the window; what follows is grey.
+    steps: of the window; what follows is grey. names: of the features.
     """
     count, features = min(5, len(truth)), min(features, truth.shape[2])
     figure = Figure(figsize=(2.4 * count, 1.1 * features + 0.7), layout="constrained")
@@ -48,7 +55,7 @@ def windows(
             axis.axvspan(steps - 0.5, truth.shape[1] - 1, color="0.9", lw=0)
         axis.tick_params(labelsize=7)
     for k in range(features):
-        axes[k, 0].set_ylabel(f"feature {k}", fontsize=8)
+        axes[k, 0].set_ylabel(names[k] if k < len(names) else f"feature {k}", fontsize=8)
     axes[0, 0].legend(fontsize=7, frameon=False)
     figure.supxlabel("frame of the window", fontsize=8)
     figure.suptitle(title, fontsize=10)

@@ -5,8 +5,14 @@ from typing import TYPE_CHECKING
 
 from vrae.vame import original, rnn_model, rnn_vae
 from vrae.vame.config import Config, read_config, write_config
-from vrae.vame.project import create_training, embed, observed_share, read_sessions
-from vrae.vame.training import Trained, load_best
+from vrae.vame.project import (
+    create_training,
+    embed,
+    observed_share,
+    read_sessions,
+    segment_sessions,
+)
+from vrae.vame.training import Trained, load_best, snapshots
 
 if TYPE_CHECKING:
     from vrae.vame.report import evaluate
@@ -24,6 +30,8 @@ __all__ = [
     "read_sessions",
     "rnn_model",
     "rnn_vae",
+    "segment_sessions",
+    "snapshots",
     "write_config",
 ]
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from vrae.vame.config import Config, read_config, set_num_features
+from vrae.vame.config import Config, ConfigSource, read_config, set_num_features
 from vrae.vame.data import Statistics, check_sessions, save_array, save_pieces, split_sessions
 from vrae.vame.keypoints import egocentric, read_deeplabcut
+from vrae.vame.motifs import segment
 from vrae.vame.renamed import renamed_keypoints
 from vrae.vame.rnn_model import RNN_VAE
 
@@ -17,7 +18,7 @@ _CHUNK = 4096  # windows encoded at once: a bound on memory
 
 @renamed_keypoints
 def create_training(
-    config: str | Path,
+    config: ConfigSource,
     sessions: Mapping[str, np.ndarray | str | Path],
     *,
     centered_reference_keypoint: str | None = None,
@@ -32,8 +33,8 @@ def create_training(
     reaches over such an end. `num_features` in the config becomes that of the data, as in VAME.
 
     Args:
-        config: path of the config.yaml: `time_window`, `test_fraction`, `split_mode`,
-            `missing_values`.
+        config: path of the config.yaml, or its keys and values, of which `num_features` changes:
+            `time_window`, `test_fraction`, `split_mode`, `missing_values`.
         sessions: names to arrays [features, frames] or to files. NaN is missing, where the config
             says so.
         centered_reference_keypoint, orientation_reference_keypoint, pose_confidence, longest_gap:
@@ -154,6 +155,43 @@ def embed(
         codes[first:last] = model.embed(np.nan_to_num(part).T)
         progress(last - first)
     return codes
+
+
+def segment_sessions(
+    config: ConfigSource,
+    codes: Mapping[str, np.ndarray],
+    *,
+    observed: Mapping[str, np.ndarray] | None = None,
+    progress: Callable[[str], None] = lambda line: None,
+) -> dict[str, dict[str, np.ndarray]]:
+    """The motif of every window by algorithm and session, as a config asks for.
+
+    Reads `segmentation_algorithms`, `n_clusters`, `n_init_kmeans`, `hmm_n_iter`, `time_window`,
+    `project_random_state`, and `individual_segmentation`: then every session has motifs of its own,
+    whose numbers have nothing to do with those of other sessions.
+
+    Args:
+        codes: [n, zdims] by session. observed, progress: see `segment`.
+    """
+    s = read_config(config)
+    groups = [[name] for name in codes] if s.individual_segmentation else [list(codes)]
+    found: dict[str, dict[str, np.ndarray]] = {}
+    for algorithm in s.segmentation_algorithms:
+        found[algorithm] = {}
+        for names in groups:
+            _, labels = segment(
+                {name: codes[name] for name in names},
+                s.n_clusters,
+                algorithm=algorithm,
+                seed=s.project_random_state,
+                observed=observed,
+                n_init_kmeans=s.n_init_kmeans,
+                hmm_n_iter=s.hmm_n_iter,
+                time_window=s.time_window,
+                progress=progress,
+            )
+            found[algorithm] |= labels
+    return found
 
 
 def observed_share(session: np.ndarray, time_window: int) -> np.ndarray:
