@@ -110,3 +110,24 @@ def usage_and_transitions(
     right.set_ylabel(name)
     figure.colorbar(image, ax=right, label="probability")
     return figure
+
+
+def steps(
+    rows: dict[str, np.ndarray], names: Sequence[str], *, title: str, frames: int = 600
+) -> Figure:
+    """Positions [K, 2, T] after each of some named steps, x and y of at most four keypoints. NaN is
+    a gap; behind each step is how much of all its values is missing."""
+    shown = np.linspace(0, len(names) - 1, min(4, len(names))).round().astype(int)
+    figure = Figure(figsize=(11, 1.5 * len(rows) + 0.6), layout="constrained")
+    axes = figure.subplots(len(rows), 2, squeeze=False, sharex=True)
+    for band, (name, points) in zip(axes, rows.items(), strict=True):
+        for axis, letter, values in zip(band, "xy", points[shown].swapaxes(0, 1), strict=True):
+            for colour, keypoint, series in zip(LINES, shown, values, strict=False):
+                axis.plot(series[:frames], color=colour, lw=0.9, label=names[keypoint])
+            axis.set_title(letter if points is next(iter(rows.values())) else "", fontsize=9)
+            axis.tick_params(labelsize=7)
+        band[0].set_ylabel(f"{name}\n{np.isnan(points).mean():.1%} missing", fontsize=8)
+    axes[0, 1].legend(fontsize=7, frameon=False, loc="upper right")
+    figure.supxlabel("frame", fontsize=8)
+    figure.suptitle(title, fontsize=10)
+    return figure

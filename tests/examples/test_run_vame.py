@@ -8,10 +8,12 @@ import pytest
 
 from seqvae.data import save
 from tests.commands import run_here
+from vrae.vame.config import read_config
 from vrae.vame.data import Statistics
 from vrae.vame.motif_scores import agreement, baselines, of_windows
 from vrae.vame.motifs import segment
 from vrae.vame.segmenters import load_segmenter
+from vrae.vame.sessions import load_session
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "run_vame.py"
 SMALL = (
@@ -93,18 +95,26 @@ def test_deeplabcuts_files_and_their_gaps_by_a_hidden_markov_model(tmp_path):
         "--dataset=mine",
         "--centered_reference_keypoint=belly",
         "--ahead=nose",
-        "--missing_values",
+        "--extra_features=speed:nose",
+        "--fps=20",
         "--segmentation=hmm",
         "--max_epochs=1",
         *SMALL,
         "--n_clusters=2",
         cwd=tmp_path,
     )
-    assert done.returncode == 0 and "2 sessions of 3 features" in done.stdout, done.stderr
+    assert done.returncode == 0 and "2 sessions of 4 features" in done.stdout, done.stderr
     assert (
         "of the values missing" in done.stdout
         and "hidden Markov model of 3 states, beginning 1" in done.stdout
     )
+    (folder,) = (tmp_path / "logs").glob("*_vame")
+    assert (folder / "preprocessing.png").stat().st_size > 10_000
+    config = read_config(folder / "config.yaml")
+    assert config.feature_names == ("nose y", "tail x", "tail y", "speed:nose")
+    assert config.missing_values and config.extra_features == ("speed:nose",)
+    session = load_session(folder / "data" / "processed" / "a.npz")
+    assert session.pose.fps == 20.0 and session.values.shape == (4, 150)
 
 
 def test_what_is_refused(tmp_path):

@@ -16,7 +16,7 @@ from tests.tolerances import SAME_FLOAT32
 from tests.vrae.test_vame_training import SMALL, project, sessions
 from vrae import vame
 from vrae.vame import original, rnn_vae
-from vrae.vame.config import read_config, set_num_features, write_config
+from vrae.vame.config import read_config, set_features, write_config
 from vrae.vame.data import Statistics, statistics, vames_statistics
 from vrae.vame.motifs import segment
 from vrae.vame.plain_pickle import Call, Name, read_plain
@@ -69,7 +69,7 @@ def test_earlier_names_of_keys_are_read():
             "segmentation_algorithms: expected some of kmeans, hmm, got som",
         ),
         ({"segmentation_algorithms": 3}, r"expected tuple\[str, \.\.\.\], got 3"),
-        ({"exclude": [3]}, r"exclude: expected tuple\[str, \.\.\.\], got \(3,\)"),
+        ({"exclude": [3]}, r"exclude: expected names, got \(3,\)"),
         ({"skeleton": [["a", "b", "c"]]}, "skeleton: expected pairs of names"),
         ({"pose_confidence": 2.0}, "pose_confidence: expected 0 to 1, got 2.0"),
         ({"low_confidence": "zero"}, "low_confidence: expected one of missing, interpolate, got"),
@@ -112,7 +112,18 @@ def test_a_mapping_that_cannot_be_changed():
     from types import MappingProxyType
 
     with pytest.raises(ValueError, match="expected a dict, whose num_features becomes 3, got mapp"):
-        set_num_features(MappingProxyType({}), 3)
+        set_features(MappingProxyType({}), 3)
+
+
+def test_names_of_features_replace_those_in_the_file_and_nothing_else(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text("# mine\nfeature_names:  # of the rows\n- old\n- older\nzdims: 4  # small\n")
+    for names in (["nose x", "it's: 'y'"], ["a"]):
+        set_features(path, 2, names)
+        found = read_config(path)
+        assert (found.num_features, found.zdims, list(found.feature_names)) == (2, 4, names)
+    text = path.read_text()
+    assert "# mine\n" in text and "zdims: 4  # small\n" in text and "old" not in text
 
 
 # --- clustering ---

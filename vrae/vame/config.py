@@ -5,7 +5,7 @@ import json
 import os
 import re
 import warnings
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -275,25 +275,35 @@ def write_config(path: str | Path, config: Config) -> None:
         part.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
 
 
-def set_num_features(config: ConfigSource, value: int) -> None:
-    """Writes `num_features` into a config.yaml and leaves everything else there as it is, comments
-    too; or into a dict."""
-    if isinstance(config, Mapping):
-        if not isinstance(config, MutableMapping):
-            raise ValueError(
-                f"config: expected a dict, whose num_features becomes {value}, got "
-                f"{type(config).__name__}."
-            )
-        config["num_features"] = value
-        return
-    line, text = f"num_features: {value}", Path(config).read_text(encoding="utf-8")
-    changed, count = re.subn(r"(?m)^num_features[ \t]*:[^#\n]*?([ \t]*#.*)?$", rf"{line}\1", text)
-    with atomic_write(config) as part:
-        part.write_text(changed if count else f"{text.rstrip()}\n{line}\n", encoding="utf-8")
+def set_features(config: ConfigSource, count: int, names: Sequence[str] = ()) -> None:
+    """Writes `num_features`, and `feature_names` where there are any, into a config.yaml and leaves
+    everything else there as it is, comments too; or into a dict."""
+    keys = {"num_features": count} | ({"feature_names": list(names)} if names else {})
+    if not isinstance(config, Mapping):
+        text = Path(config).read_text(encoding="utf-8")
+        for key, value in keys.items():
+            text = _with_key(text, key, value)
+        with atomic_write(config) as part:
+            part.write_text(text, encoding="utf-8")
+    elif isinstance(config, MutableMapping):
+        config.update(keys)
+    else:
+        raise ValueError(
+            f"config: expected a dict, whose num_features becomes {count}, got "
+            f"{type(config).__name__}."
+        )
 
 
-def _check_type(name: str, value, expected) -> None:
-    kinds = {
+def _with_key(text: str, key: str, value: Any) -> str:
+    """The text of a YAML file with another value of a key at its beginning of a line."""
+    line = f"{key}: {json.dumps(value)}"  # JSON is YAML on one line
+    found = re.compile(rf"(?m)^{key}[ \t]*:[^#\n]*?([ \t]*#.*)?$(\n[ \t]*- .*$)*")
+    changed, count = found.subn(lambda match: line + (match[1] or ""), text)
+    return changed if count else f"{text.rstrip()}\n{line}\n"
+
+
+def _check_type(name: str, value: Any, expected: Any) -> None:
+    kinds: dict[str, Any] = {
         "int": int,
         "float": (int, float),
         "str": str,
@@ -308,16 +318,17 @@ def _check_type(name: str, value, expected) -> None:
     fine = isinstance(value, kinds[wanted]) and (
         wanted == "bool" or not isinstance(value, bool) or name in _FLAGS
     )
-    if wanted == "tuple[str, ...]":
-        fine = fine and all(isinstance(item, str) for item in value)
-    if wanted == "tuple[tuple[str, str], ...]":
-        wanted = "pairs of names"
-        fine = fine and all(
-            isinstance(pair, tuple) and [type(name) for name in pair] == [str, str]
-            for pair in value
-        )
+    if wanted.startswith("tuple") and fine:
+        pairs = wanted != "tuple[str, ...]"
+        wanted = "pairs of names" if pairs else "names"
+        items: Any = value
+        fine = all(_is_pair(item) if pairs else isinstance(item, str) for item in items)
     if not fine:
         raise ValueError(f"{name}: expected {wanted}, got {value!r} ({type(value).__name__}).")
+
+
+def _is_pair(item: Any) -> bool:
+    return isinstance(item, tuple) and [type(name) for name in item] == [str, str]
 
 
 _FLAGS = ("prediction_decoder", "scheduler")  # 0 or 1 in VAME's files; true and false will do

@@ -26,17 +26,20 @@ class Statistics(NamedTuple):
 
     def normalise(self, data: np.ndarray) -> np.ndarray:
         """(data - mean) / std of data [..., features, frames], float32."""
-        return ((data - self._rows(0, data)) / self._rows(1, data)).astype(np.float32)
+        mean, std = self._rows(data.shape[-2])
+        return ((data - mean) / std).astype(np.float32)
 
     def restore(self, data: np.ndarray) -> np.ndarray:
         """The inverse of `normalise`, float64."""
-        return np.asarray(data, np.float64) * self._rows(1, data) + self._rows(0, data)
+        mean, std = self._rows(data.shape[-2])
+        return np.asarray(data, np.float64) * std + mean
 
-    def _rows(self, which: int, data: np.ndarray) -> np.ndarray:
-        """The mean (0) or the deviation (1) of each row, [features, 1]."""
-        own = self[2 + which]
-        positions = data.shape[-2] - len(own)
-        return np.array([self[which]] * positions + list(own))[:, None]
+    def _rows(self, features: int) -> tuple[np.ndarray, np.ndarray]:
+        """The mean and the deviation of each row, [features, 1]."""
+        positions = features - len(self.extra_mean)
+        mean = [self.mean] * positions + list(self.extra_mean)
+        std = [self.std] * positions + list(self.extra_std)
+        return np.array(mean)[:, None], np.array(std)[:, None]
 
 
 def split_sessions(

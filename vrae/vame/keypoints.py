@@ -170,9 +170,11 @@ def turned_to_the_body(points: np.ndarray, i: int, j: int) -> np.ndarray:
     points = points - points[i]
     distance = np.hypot(*points[j])
     x, y = points[j] / np.where(distance > 0, distance, np.nan)
-    return np.stack(
+    turned = np.stack(
         [x * points[:, 1] - y * points[:, 0], -x * points[:, 0] - y * points[:, 1]], axis=1
     )
+    turned[j, 0] *= 0.0  # it is 0 but for rounding, or NaN
+    return turned
 
 
 def direction(points: np.ndarray, i: int, j: int) -> np.ndarray:
@@ -190,6 +192,18 @@ def bridged(rows: np.ndarray, longest_gap: int) -> np.ndarray:
     filled = np.stack([np.interp(time, time[seen], row[seen]) for row in rows])
     filled[:, (gaps > 0) & (np.bincount(gaps)[gaps] > longest_gap)] = np.nan
     return filled
+
+
+def pose_of(keypoints: tuple[str, ...], points: np.ndarray, confidence: np.ndarray) -> Pose:
+    """The pose of positions [K, 2, frames] and their confidence [K, frames]. A keypoint without a
+    position has no confidence, and one without confidence no position."""
+    if len(keypoints) != len(points) or confidence.shape != points[:, 0].shape:
+        raise ValueError(
+            f"{len(keypoints)} keypoints, positions {points.shape}, confidence {confidence.shape}"
+        )
+    confidence = np.where(np.isnan(points).any(axis=1), 0.0, np.nan_to_num(confidence))
+    points = np.where(confidence[:, None] > 0, points, np.nan)
+    return Pose(keypoints, points.reshape(2 * len(keypoints), -1), confidence)
 
 
 def chosen(path: Path, individuals: Sequence[str], individual: str | None) -> str:

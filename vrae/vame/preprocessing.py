@@ -1,7 +1,6 @@
 """From tracked positions to the features of a model, by VAME's keys."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from scipy.signal import savgol_filter
@@ -16,6 +15,7 @@ from vrae.vame.keypoints import (
     turned_to_the_body,
     with_references,
 )
+from vrae.vame.sessions import Session
 
 _LOW_CONFIDENCE = ("missing", "interpolate")
 
@@ -107,21 +107,6 @@ class Preprocessing:
         return self.centered_reference_keypoint is not None and not self.egocentric_data
 
 
-class Session(NamedTuple):
-    """A session as a model takes it, and what its plots show.
-
-    features: names of the rows of `values`; values: [F, frames] float64, NaN is missing.
-    pose: all keypoints after the last step, aligned; placed: the same before the alignment.
-    steps: the positions [K, 2, frames] after each step by its name, "tracked" the first.
-    """
-
-    features: tuple[str, ...]
-    values: np.ndarray
-    pose: Pose
-    placed: Pose
-    steps: dict[str, np.ndarray]
-
-
 def preprocess(pose: Pose, settings: Preprocessing) -> Session:
     """A session from tracked positions.
 
@@ -194,7 +179,8 @@ def _outliers(points: np.ndarray, settings: Preprocessing) -> np.ndarray:
     with np.errstate(invalid="ignore"):
         spread = iqr(points, axis=-1, nan_policy="omit", keepdims=True)
         distance = np.abs(points - _mean(points))
-        return (distance > settings.iqr_factor * spread).any(axis=1)
+        # more than half of the values are the same where the spread is 0: it says nothing then
+        return ((distance > settings.iqr_factor * spread) & (spread > 0)).any(axis=1)
 
 
 def _mean(points: np.ndarray) -> np.ndarray:
@@ -218,7 +204,8 @@ def _in_runs(points: np.ndarray, settings: Preprocessing) -> np.ndarray:
 
 def _body_size(points: np.ndarray, i: int, j: int) -> float:
     """The median distance of two keypoints."""
-    size = float(np.nanmedian(np.hypot(*direction(points, i, j))))
+    sizes = np.hypot(*direction(points, i, j))
+    size = float(np.median(sizes[~np.isnan(sizes)])) if not np.isnan(sizes).all() else 0.0
     if not size > 0:
         raise ValueError(
             "scale_by_body_size: expected a distance of the reference keypoints above 0, got "

@@ -14,6 +14,7 @@ from vrae.vame.config import ConfigSource
 from vrae.vame.data import Windows, training_data
 from vrae.vame.epochs import compiled
 from vrae.vame.motifs import match_labels, transitions, usage
+from vrae.vame.sessions import Session
 from vrae.vame.training import load_best
 
 
@@ -115,6 +116,14 @@ def pictures(
         name=name,
     )
     plotting.save_figure(folder / "motif_usage.png", figure)
+
+
+def preprocessing_steps(path: str | Path, session: Session, name: str) -> None:
+    """Draws the positions of a session after each step of preprocessing."""
+    if session.steps and session.pose:
+        title = f"{name}: positions after each step of preprocessing"
+        figure = plotting.steps(session.steps, session.pose.keypoints, title=title)
+        plotting.save_figure(path, figure)
 
 
 def training_curves(folder: Path, lines: list[dict]) -> None:

@@ -114,6 +114,8 @@ def _motifs(codes, observed, s: VAMESettings, progress):
         algorithm=s.segmentation,
         seed=s.seed,
         observed=observed,
+        n_init_kmeans=s.n_init_kmeans,
+        hmm_n_iter=s.hmm_n_iter,
         time_window=s.time_window,
         progress=progress,
     )
