@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from typing import cast
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from scipy.cluster.hierarchy import dendrogram
 
 from seqvae.plotting.colours import LINES
 
@@ -129,5 +131,41 @@ def steps(
         band[0].set_ylabel(f"{name}\n{np.isnan(points).mean():.1%} missing", fontsize=8)
     axes[0, 1].legend(fontsize=7, frameon=False, loc="upper right")
     figure.supxlabel("frame", fontsize=8)
+    figure.suptitle(title, fontsize=10)
+    return figure
+
+
+def tree(linkage: np.ndarray, names: Sequence[str], *, title: str, x_label: str) -> Figure:
+    """A tree of merges, SciPy's linkage [n - 1, 4] of n named leaves; x is the height of a
+    merge."""
+    figure = Figure(figsize=(6, 0.3 * len(names) + 1.2), layout="constrained")
+    axis = figure.subplots()
+    dendrogram(
+        linkage,
+        labels=list(names),
+        orientation="right",
+        ax=axis,
+        color_threshold=0,
+        above_threshold_color=LINES[0],
+    )
+    axis.set_xlabel(x_label)
+    figure.suptitle(title, fontsize=10)
+    return figure
+
+
+def stacked_shares(rows: dict[str, np.ndarray], names: Sequence[str], *, title: str) -> Figure:
+    """Shares [n] of each named row as bars that are cut into n named parts."""
+    figure = Figure(figsize=(8, 0.35 * len(rows) + 1.4), layout="constrained")
+    axis = figure.subplots()
+    colours = colormaps["tab20"](np.arange(len(names)) % 20)
+    left = np.zeros(len(rows))
+    for i, name in enumerate(names):
+        widths = np.array([shares[i] for shares in rows.values()])
+        axis.barh(list(rows), widths, left=left, color=colours[i], label=name, height=0.8)
+        left += widths
+    axis.invert_yaxis()
+    axis.set_xlim(0, 1)
+    axis.set_xlabel("share of the labelled frames")
+    figure.legend(loc="outside right upper", fontsize=7, frameon=False, ncols=-(-len(names) // 12))
     figure.suptitle(title, fontsize=10)
     return figure

@@ -1,5 +1,7 @@
 """examples/run_vame.py as a user runs it."""
 
+import csv
+import importlib.util
 import json
 from pathlib import Path
 
@@ -109,6 +111,20 @@ def test_deeplabcuts_files_and_their_gaps_by_a_hidden_markov_model(tmp_path):
         and "hidden Markov model of 3 states, beginning 1" in done.stdout
     )
     (folder,) = (tmp_path / "logs").glob("*_vame")
+    with open(folder / "results" / "frames" / "b.csv", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    with np.load(folder / "results" / "b.npz", allow_pickle=False) as file:
+        motifs = file["motifs"]
+    assert [row["motif"] for row in rows[3:148]] == ["" if m < 0 else str(m) for m in motifs]
+    assert rows[7]["seconds"] == "0.35" and rows[2]["motif"] == rows[148]["motif"] == ""
+    bouts = (folder / "results" / "bouts.csv").read_text().splitlines()
+    assert bouts[0].startswith("session,motif,start,stop,frames") and len(bouts) > 2
+    assert len((folder / "results" / "sessions.csv").read_text().splitlines()) >= 3
+    movies = {path.name for path in (folder / "movies").iterdir()}
+    assert {"motif_0.mp4", "motif_0.gif"} <= movies
+    if importlib.util.find_spec("jinja2"):
+        page = (folder / "report.html").read_text()
+        assert "Motif 0" in page and "data:video/mp4;base64" in page
     assert (folder / "preprocessing.png").stat().st_size > 10_000
     config = read_config(folder / "config.yaml")
     assert config.feature_names == ("nose y", "tail x", "tail y", "speed:nose")

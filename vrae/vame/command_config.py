@@ -116,6 +116,14 @@ class MotifSettings(Settings):
     )
 
 
+@group("What motifs are")
+class CardSettings(Settings):
+    movies: bool = setting(True, "movies of bouts as moving skeletons: .mp4 and .gif of each motif")
+    session_groups: str = setting(
+        "", "a .csv with the columns session and group: are the groups different?"
+    )
+
+
 @command_settings
 class VAMESettings(
     SessionSettings,
@@ -123,6 +131,7 @@ class VAMESettings(
     NetworkSettings,
     TrainingSettings,
     MotifSettings,
+    CardSettings,
     RunSettings,
     DeviceSettings,
 ):
@@ -162,6 +171,7 @@ VAME = Command(
     COMMAND --run_name=mine --resume            # resumes a stopped run
 
 A run writes logs/<run>_vame/, a project as VAME has it: config.yaml, data/, model/, results/
-(codes, motifs, behaviours, segmenter), pictures, and evaluation.json where the files hold the true
+(codes, motifs, behaviours, segmenter; tables of frames, bouts, sessions and groups), pictures,
+movies/, report.html with a card of each motif, and evaluation.json where the files hold the true
 `motifs`.""",
 )

@@ -40,6 +40,7 @@ _AT_LEAST_ONE = (
     "scheduler_step_size",
     "n_clusters",
     "n_init_kmeans",
+    "length_of_motif_video",
     "hmm_n_iter",
 )
 _SEGMENTERS = ("kmeans", "hmm")
@@ -117,7 +118,8 @@ class Config(Preprocessing, Segmentation):
     test_fraction, split_mode: see `create_training`.
     pretrained_weights, pretrained_model: whether training starts from a model of
     `model/best_model`, one of its snapshots, or a file; by its name or path.
-    skeleton: the pairs of keypoints that plots join. feature_names: of the rows of the data, see
+    length_of_motif_video: frames of a bout that a movie shows at most. skeleton: the pairs of
+    keypoints that plots join. feature_names: of the rows of the data, see
     `create_training`.
     missing_values: NaN is a missing value; otherwise it is an error. mixed_precision: bfloat16 in
     the recurrent layers.
@@ -166,6 +168,7 @@ class Config(Preprocessing, Segmentation):
     missing_values: bool = False
     mixed_precision: bool = False
     batch_mixing: bool = False
+    length_of_motif_video: int = 1000
     skeleton: tuple[tuple[str, str], ...] = ()
     feature_names: tuple[str, ...] = ()
 
@@ -210,7 +213,7 @@ class Config(Preprocessing, Segmentation):
 
 OF_THE_DATA = tuple(f.name for f in fields(Preprocessing))
 """Keys that change the model only through its data."""
-AFTER_TRAINING = (*(f.name for f in fields(Segmentation)), "skeleton")
+AFTER_TRAINING = (*(f.name for f in fields(Segmentation)), "skeleton", "length_of_motif_video")
 """Keys that are read when there is a trained model."""
 
 

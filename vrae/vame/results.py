@@ -53,6 +53,10 @@ class Results:
             found[name] = codes
         return found, {name: self._arrays[name]["observed"] >= min_observed for name in sessions}
 
+    def labels(self, kind: str) -> dict[str, np.ndarray]:
+        """The "motifs" or "behaviours" of windows by session, once they were found."""
+        return {name: arrays[kind] for name, arrays in self._arrays.items()}
+
     def segmented(
         self, codes: Mapping[str, np.ndarray], observed: Mapping[str, np.ndarray], s: VAMESettings
     ) -> dict:

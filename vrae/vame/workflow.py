@@ -13,6 +13,8 @@ from seqvae.files import write_json
 from seqvae.training import RunLog
 from vrae import vame
 from vrae.vame import report
+from vrae.vame.cards.description import describe
+from vrae.vame.cards.groups import read_groups
 from vrae.vame.command_config import VAMESettings
 from vrae.vame.config import Config
 from vrae.vame.motif_scores import agreement, baselines, of_windows
@@ -39,6 +41,7 @@ def run(run: Run) -> None:
         s = run.change(missing_values=True)
     sessions = {name: session.values for name, session in found.sessions.items()}
     truth = found.truth
+    groups = read_groups(s.session_groups, list(sessions)) if s.session_groups else None
     if not 0.0 <= s.min_observed <= 1.0:
         raise ValueError(f"--min_observed: expected a share of 0 to 1, got {s.min_observed!r}.")
     project = run.folder / "config.yaml"
@@ -67,11 +70,14 @@ def run(run: Run) -> None:
     report.pictures(
         run.folder, codes, labels, truth, name="behaviour" if s.n_communities else "motif"
     )
-    report.training_curves(run.folder, RunLog(run.folder / "model", trained.epochs).read())
+    lines = RunLog(run.folder / "model", trained.epochs).read()
+    report.training_curves(run.folder, lines)
+    describe(run.folder, found.sessions, codes, results, groups, s.movies, lines)
     if truth:
         _print_agreement(run.folder, labels, sessions, observed, truth, s)
     names = (
-        "preprocessing.png, motifs.png, latent_space.png, motif_usage.png, training_curves.png, "
+        "report.html, movies/, preprocessing.png, motifs.png, latent_space.png, motif_usage.png, "
+        "training_curves.png, "
         "model/evaluate/future_reconstruction.png"
     )
     print(f"look at {run.folder}/: {names}")
