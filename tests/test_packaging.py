@@ -26,7 +26,11 @@ def wheel(tmp_path_factory):
     tracked = [
         p
         for name in ("seqvae", "kvae", "worldmodels", "vrae", "tests", "datasets")
-        for p in [*(ROOT / name).rglob("*.py"), *(ROOT / name).glob("py.typed")]
+        for p in [
+            *(ROOT / name).rglob("*.py"),
+            *(ROOT / name).rglob("*.html"),
+            *(ROOT / name).glob("py.typed"),
+        ]
     ]
     for path in [
         *tracked,
@@ -58,7 +62,10 @@ def test_the_wheel_holds_every_module_of_the_packages(wheel):
     tops = {name.split("/")[0] for name in names if ".dist-info" not in name}
     assert tops == {"seqvae", "kvae", "worldmodels", "vrae"}
     assert {
-        p.relative_to(ROOT).as_posix() for name in tops for p in (ROOT / name).rglob("*.py")
+        p.relative_to(ROOT).as_posix()
+        for name in tops
+        for ending in ("py", "html")
+        for p in (ROOT / name).rglob(f"*.{ending}")
     } <= set(names)
     assert {f"{name}/py.typed" for name in tops} <= set(
         names

@@ -4,11 +4,22 @@ Ito's."""
 from seqvae.plotting.curves import metric_curves, published_curves
 from seqvae.plotting.frames import as_pixels, contact_sheet, film_strips
 from seqvae.plotting.latents import alpha_over_time, trajectories
-from seqvae.plotting.saving import save_figure, save_video
-from seqvae.plotting.series import ethogram, paths, scatter, usage_and_transitions, windows
+from seqvae.plotting.saving import Figure, png_bytes, save_figure, save_video
+from seqvae.plotting.series import (
+    ethogram,
+    paths,
+    scatter,
+    stacked_shares,
+    steps,
+    tree,
+    usage_and_transitions,
+    windows,
+)
+from seqvae.plotting.skeletons import skeleton_movie, skeleton_paths
 from seqvae.plotting.videos import labelled_rows, overlay, tile_videos
 
 __all__ = [
+    "Figure",
     "alpha_over_time",
     "as_pixels",
     "contact_sheet",
@@ -18,12 +29,18 @@ __all__ = [
     "metric_curves",
     "overlay",
     "paths",
+    "png_bytes",
     "published_curves",
     "save_figure",
     "save_video",
     "scatter",
+    "skeleton_movie",
+    "skeleton_paths",
+    "stacked_shares",
+    "steps",
     "tile_videos",
     "trajectories",
+    "tree",
     "usage_and_transitions",
     "windows",
 ]

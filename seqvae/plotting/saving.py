@@ -1,5 +1,6 @@
 """Figures and videos to files, whole or not at all."""
 
+import io
 from pathlib import Path
 
 import imageio.v2 as imageio
@@ -13,6 +14,13 @@ def save_figure(path: str | Path, figure: Figure, dpi: int = 120) -> None:
     """Writes a figure in the format of the path's ending."""
     with atomic_write(path) as part:
         figure.savefig(part, dpi=dpi, bbox_inches="tight")
+
+
+def png_bytes(figure: Figure, dpi: int = 100) -> bytes:
+    """A figure as the content of a PNG file."""
+    data = io.BytesIO()
+    figure.savefig(data, format="png", dpi=dpi, bbox_inches="tight")
+    return data.getvalue()
 
 
 def save_video(path: str | Path, frames: np.ndarray, fps: int = 8) -> None:

@@ -1,10 +1,13 @@
 """Numbers over time, labels over time, and points in a plane."""
 
+from collections.abc import Sequence
 from typing import cast
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from scipy.cluster.hierarchy import dendrogram
 
 from seqvae.plotting.colours import LINES
 
@@ -30,12 +33,18 @@ def paths(rows: dict[str, np.ndarray], *, title: str) -> Figure:
 
 
 def windows(
-    truth: np.ndarray, written: np.ndarray, steps: int, *, title: str, features: int = 6
+    truth: np.ndarray,
+    written: np.ndarray,
+    steps: int,
+    *,
+    title: str,
+    features: int = 6,
+    names: Sequence[str] = (),
 ) -> Figure:
     """Windows and what follows them [n, T, F], and what a model wrote; the first `features`, of at
     most five windows.
 
-    steps: of the window; what follows is grey.
+    steps: of the window; what follows is grey. names: of the features.
     """
     count, features = min(5, len(truth)), min(features, truth.shape[2])
     figure = Figure(figsize=(2.4 * count, 1.1 * features + 0.7), layout="constrained")
@@ -48,7 +57,7 @@ def windows(
             axis.axvspan(steps - 0.5, truth.shape[1] - 1, color="0.9", lw=0)
         axis.tick_params(labelsize=7)
     for k in range(features):
-        axes[k, 0].set_ylabel(f"feature {k}", fontsize=8)
+        axes[k, 0].set_ylabel(names[k] if k < len(names) else f"feature {k}", fontsize=8)
     axes[0, 0].legend(fontsize=7, frameon=False)
     figure.supxlabel("frame of the window", fontsize=8)
     figure.suptitle(title, fontsize=10)
@@ -102,4 +111,61 @@ def usage_and_transitions(
     right.set_xlabel(f"next {name}")
     right.set_ylabel(name)
     figure.colorbar(image, ax=right, label="probability")
+    return figure
+
+
+def steps(
+    rows: dict[str, np.ndarray], names: Sequence[str], *, title: str, frames: int = 600
+) -> Figure:
+    """Positions [K, 2, T] after each of some named steps, x and y of at most four keypoints. NaN is
+    a gap; behind each step is how much of all its values is missing."""
+    shown = np.linspace(0, len(names) - 1, min(4, len(names))).round().astype(int)
+    figure = Figure(figsize=(11, 1.5 * len(rows) + 0.6), layout="constrained")
+    axes = figure.subplots(len(rows), 2, squeeze=False, sharex=True)
+    for band, (name, points) in zip(axes, rows.items(), strict=True):
+        for axis, letter, values in zip(band, "xy", points[shown].swapaxes(0, 1), strict=True):
+            for colour, keypoint, series in zip(LINES, shown, values, strict=False):
+                axis.plot(series[:frames], color=colour, lw=0.9, label=names[keypoint])
+            axis.set_title(letter if points is next(iter(rows.values())) else "", fontsize=9)
+            axis.tick_params(labelsize=7)
+        band[0].set_ylabel(f"{name}\n{np.isnan(points).mean():.1%} missing", fontsize=8)
+    axes[0, 1].legend(fontsize=7, frameon=False, loc="upper right")
+    figure.supxlabel("frame", fontsize=8)
+    figure.suptitle(title, fontsize=10)
+    return figure
+
+
+def tree(linkage: np.ndarray, names: Sequence[str], *, title: str, x_label: str) -> Figure:
+    """A tree of merges, SciPy's linkage [n - 1, 4] of n named leaves; x is the height of a
+    merge."""
+    figure = Figure(figsize=(6, 0.3 * len(names) + 1.2), layout="constrained")
+    axis = figure.subplots()
+    dendrogram(
+        linkage,
+        labels=list(names),
+        orientation="right",
+        ax=axis,
+        color_threshold=0,
+        above_threshold_color=LINES[0],
+    )
+    axis.set_xlabel(x_label)
+    figure.suptitle(title, fontsize=10)
+    return figure
+
+
+def stacked_shares(rows: dict[str, np.ndarray], names: Sequence[str], *, title: str) -> Figure:
+    """Shares [n] of each named row as bars that are cut into n named parts."""
+    figure = Figure(figsize=(8, 0.35 * len(rows) + 1.4), layout="constrained")
+    axis = figure.subplots()
+    colours = colormaps["tab20"](np.arange(len(names)) % 20)
+    left = np.zeros(len(rows))
+    for i, name in enumerate(names):
+        widths = np.array([shares[i] for shares in rows.values()])
+        axis.barh(list(rows), widths, left=left, color=colours[i], label=name, height=0.8)
+        left += widths
+    axis.invert_yaxis()
+    axis.set_xlim(0, 1)
+    axis.set_xlabel("share of the labelled frames")
+    figure.legend(loc="outside right upper", fontsize=7, frameon=False, ncols=-(-len(names) // 12))
+    figure.suptitle(title, fontsize=10)
     return figure

@@ -15,6 +15,9 @@ def without_figures(request, monkeypatch):
         "vrae.train.Report",
         "vrae.vame.report.pictures",
         "vrae.vame.report.training_curves",
+        "vrae.vame.report.preprocessing_steps",
+        "vrae.vame.cards.report.write_motif_movies",
+        "vrae.vame.cards.report.write_report",
     ):
         monkeypatch.setattr(name, mock.MagicMock())
     if not request.node.get_closest_marker("slow"):

@@ -1,5 +1,7 @@
 """examples/run_vame.py as a user runs it."""
 
+import csv
+import importlib.util
 import json
 from pathlib import Path
 
@@ -8,10 +10,12 @@ import pytest
 
 from seqvae.data import save
 from tests.commands import run_here
+from vrae.vame.config import read_config
 from vrae.vame.data import Statistics
 from vrae.vame.motif_scores import agreement, baselines, of_windows
 from vrae.vame.motifs import segment
 from vrae.vame.segmenters import load_segmenter
+from vrae.vame.sessions import load_session
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "run_vame.py"
 SMALL = (
@@ -93,18 +97,40 @@ def test_deeplabcuts_files_and_their_gaps_by_a_hidden_markov_model(tmp_path):
         "--dataset=mine",
         "--centered_reference_keypoint=belly",
         "--ahead=nose",
-        "--missing_values",
+        "--extra_features=speed:nose",
+        "--fps=20",
         "--segmentation=hmm",
         "--max_epochs=1",
         *SMALL,
         "--n_clusters=2",
         cwd=tmp_path,
     )
-    assert done.returncode == 0 and "2 sessions of 3 features" in done.stdout, done.stderr
+    assert done.returncode == 0 and "2 sessions of 4 features" in done.stdout, done.stderr
     assert (
         "of the values missing" in done.stdout
         and "hidden Markov model of 3 states, beginning 1" in done.stdout
     )
+    (folder,) = (tmp_path / "logs").glob("*_vame")
+    with open(folder / "results" / "frames" / "b.csv", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    with np.load(folder / "results" / "b.npz", allow_pickle=False) as file:
+        motifs = file["motifs"]
+    assert [row["motif"] for row in rows[3:148]] == ["" if m < 0 else str(m) for m in motifs]
+    assert rows[7]["seconds"] == "0.35" and rows[2]["motif"] == rows[148]["motif"] == ""
+    bouts = (folder / "results" / "bouts.csv").read_text().splitlines()
+    assert bouts[0].startswith("session,motif,start,stop,frames") and len(bouts) > 2
+    assert len((folder / "results" / "sessions.csv").read_text().splitlines()) >= 3
+    movies = {path.name for path in (folder / "movies").iterdir()}
+    assert {"motif_0.mp4", "motif_0.gif"} <= movies
+    if importlib.util.find_spec("jinja2"):
+        page = (folder / "report.html").read_text()
+        assert "Motif 0" in page and "data:video/mp4;base64" in page
+    assert (folder / "preprocessing.png").stat().st_size > 10_000
+    config = read_config(folder / "config.yaml")
+    assert config.feature_names == ("nose y", "tail x", "tail y", "speed:nose")
+    assert config.missing_values and config.extra_features == ("speed:nose",)
+    session = load_session(folder / "data" / "processed" / "a.npz")
+    assert session.pose.fps == 20.0 and session.values.shape == (4, 150)
 
 
 def test_what_is_refused(tmp_path):

@@ -13,6 +13,9 @@ def test_windows_paths_and_points():
     assert len(figure.axes) == 2 * 5  # features, at most five windows
     np.testing.assert_array_equal(figure.axes[7].lines[1].get_ydata(), made[2, :, 1])
     assert figure.axes[7].patches[0].get_x() == 2.5  # where the window ends
+    assert figure.axes[0].get_ylabel() == "feature 0"
+    named = plotting.windows(truth, made, 3, title="t", features=2, names=("nose x",))
+    assert [named.axes[k].get_ylabel() for k in (0, 5)] == ["nose x", "feature 1"]
     paths = RNG.standard_normal((3, 6, 2))
     figure = plotting.paths({"true": paths, "made": paths[:2]}, title="t")
     np.testing.assert_array_equal(figure.axes[2].lines[0].get_xydata(), paths[2])
@@ -34,3 +37,19 @@ def test_labels_over_time_usage_and_transitions(tmp_path):
     np.testing.assert_array_equal(figure.axes[1].images[0].get_array(), matrix)
     plotting.save_figure(tmp_path / "f.png", figure)
     assert (tmp_path / "f.png").stat().st_size > 1000
+
+
+def test_steps_show_each_coordinate_after_each_step():
+    points = RNG.standard_normal((5, 2, 9))
+    holes = points.copy()
+    holes[0, :, 3] = np.nan
+    figure = plotting.steps({"tracked": points, "confident": holes}, "abcde", title="t")
+    assert [axis.get_ylabel() for axis in figure.axes[::2]] == [
+        "tracked\n0.0% missing",
+        "confident\n2.2% missing",
+    ]
+    for axis, letter in zip(figure.axes[2:], range(2), strict=True):
+        assert len(axis.lines) == 4
+        np.testing.assert_array_equal(axis.lines[0].get_ydata(), holes[0, letter])
+        np.testing.assert_array_equal(axis.lines[3].get_ydata(), points[4, letter])
+    assert [text.get_text() for text in figure.axes[1].get_legend().texts] == ["a", "b", "d", "e"]

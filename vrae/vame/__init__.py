@@ -5,25 +5,45 @@ from typing import TYPE_CHECKING
 
 from vrae.vame import original, rnn_model, rnn_vae
 from vrae.vame.config import Config, read_config, write_config
-from vrae.vame.project import create_training, embed, observed_share, read_sessions
-from vrae.vame.training import Trained, load_best
+from vrae.vame.keypoints import Pose
+from vrae.vame.preprocessing import Preprocessing, preprocess
+from vrae.vame.project import (
+    create_training,
+    embed,
+    load_sessions,
+    observed_share,
+    read_sessions,
+    segment_sessions,
+)
+from vrae.vame.readers import read_pose
+from vrae.vame.sessions import Session, load_session
+from vrae.vame.training import Trained, load_best, snapshots
 
 if TYPE_CHECKING:
     from vrae.vame.report import evaluate
 
 __all__ = [
     "Config",
+    "Pose",
+    "Preprocessing",
+    "Session",
     "Trained",
     "create_training",
     "embed",
     "evaluate",
     "load_best",
+    "load_session",
+    "load_sessions",
     "observed_share",
     "original",
+    "preprocess",
     "read_config",
+    "read_pose",
     "read_sessions",
     "rnn_model",
     "rnn_vae",
+    "segment_sessions",
+    "snapshots",
     "write_config",
 ]
 

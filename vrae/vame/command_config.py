@@ -20,28 +20,56 @@ from seqvae.commands import (
 class SessionSettings(Settings):
     dataset: str = setting(
         "simulated",
-        "simulated, or a folder of sessions: .npz with `positions` [features, frames], or "
-        "DeepLabCut's .csv",
+        "simulated, or a folder of sessions: DeepLabCut's .csv or .h5, SLEAP's analysis .h5, "
+        "movement's .nc, or .npz with `positions`",
     )
-    centered_reference_keypoint: str | None = setting(
-        None, "keypoint that is moved to 0 (.csv)", earlier="centre"
-    )
-    orientation_reference_keypoint: str | None = setting(
-        None, "keypoint that is turned onto the negative y axis (.csv)", earlier="ahead"
-    )
-    pose_confidence: float = setting(
-        0.9,
-        "a keypoint of a lower likelihood is missing in that frame (.csv)",
-        earlier="confidence",
-    )
-    longest_gap: int = setting(
-        30, "frames of the longest gap over which a reference keypoint is interpolated (.csv)"
-    )
+    individual: str | None = setting(None, "the animal, in files of several")
+    fps: float | None = setting(None, "frames a second, where the files do not know it")
+    skeleton: str = setting("", "lines of pictures: nose-neck,neck-tail; default: the files'")
     sessions: int = setting(4, "sessions (simulated)")
     frames: int = setting(9000, "frames of a session (simulated)")
     missing: float = setting(0.0, "share of frames at which a keypoint is missing (simulated)")
+    longest_missing: int = setting(10, "frames of the longest such gap (simulated)")
     missing_values: bool = setting(
-        False, "NaN in positions is missing, not an error", affects=Affects.TRAINING
+        False,
+        "NaN in positions is missing, not an error; true for tracking files",
+        affects=Affects.TRAINING,
+    )
+
+
+@group("Preprocessing of tracking files")
+class PreprocessingSettings(Settings):
+    pose_confidence: float = setting(
+        0.9, "a keypoint of a lower likelihood is a low-confidence one", earlier="confidence"
+    )
+    low_confidence: str = setting(
+        "missing",
+        "what becomes of it: not read by the model, or a line over short gaps",
+        choices=("missing", "interpolate"),
+    )
+    longest_gap: int = setting(
+        30, "frames of the longest gap over which is interpolated; reference keypoints always are"
+    )
+    centered_reference_keypoint: str | None = setting(
+        None, "keypoint that is moved to 0", earlier="centre"
+    )
+    orientation_reference_keypoint: str | None = setting(
+        None, "keypoint that is turned onto the negative y axis", earlier="ahead"
+    )
+    egocentric_data: bool = setting(False, "positions are aligned already")
+    exclude: str = setting("", "keypoints that are left out, with commas between")
+    robust: bool = setting(True, "outliers of aligned positions are low-confidence ones")
+    iqr_factor: float = setting(4.0, "interquartile ranges from the mean to an outlier")
+    savgol_filter: bool = setting(True, "Savitzky-Golay smoothing")
+    savgol_length: int = setting(5, "frames of the filter")
+    savgol_order: int = setting(2, "order of its polynomial")
+    scale_by_body_size: bool = setting(
+        False, "positions are divided by the distance of the reference keypoints"
+    )
+    extra_features: str = setting(
+        "",
+        "features beside positions, with commas between: speed:KEYPOINT, "
+        "distance:KEYPOINT-KEYPOINT, angular_velocity, or a row of the .npz files",
     )
 
 
@@ -81,14 +109,31 @@ class MotifSettings(Settings):
         0.5,
         "a window of which a smaller share of values was observed has no motif, which is motif -1",
     )
+    n_init_kmeans: int = setting(15, "beginnings of k-means")
+    hmm_n_iter: int = setting(100, "iterations of the hidden Markov model, at most")
     n_communities: int | None = setting(
         None, "behaviours: motifs that follow each other are joined to this number"
     )
 
 
+@group("What motifs are")
+class CardSettings(Settings):
+    movies: bool = setting(True, "movies of bouts as moving skeletons: .mp4 and .gif of each motif")
+    session_groups: str = setting(
+        "", "a .csv with the columns session and group: are the groups different?"
+    )
+
+
 @command_settings
 class VAMESettings(
-    SessionSettings, NetworkSettings, TrainingSettings, MotifSettings, RunSettings, DeviceSettings
+    SessionSettings,
+    PreprocessingSettings,
+    NetworkSettings,
+    TrainingSettings,
+    MotifSettings,
+    CardSettings,
+    RunSettings,
+    DeviceSettings,
 ):
     """VAME's defaults."""
 
@@ -120,12 +165,13 @@ VAME = Command(
     description="""VAME from poses to motifs: trains the RNN-VAE, embeds sessions, segments codes.
 
     COMMAND                                     # simulated poses with known motifs
-    COMMAND --dataset=FOLDER                    # .npz files with `positions` [features, frames]
     COMMAND --dataset=FOLDER --centered_reference_keypoint=nose \\
-        --orientation_reference_keypoint=tail   # DeepLabCut's .csv files
+        --orientation_reference_keypoint=tail   # tracking files
+    COMMAND --dataset=FOLDER                    # .npz files with `positions` [features, frames]
     COMMAND --run_name=mine --resume            # resumes a stopped run
 
 A run writes logs/<run>_vame/, a project as VAME has it: config.yaml, data/, model/, results/
-(codes, motifs, behaviours, segmenter), pictures, and evaluation.json where the files hold the true
+(codes, motifs, behaviours, segmenter; tables of frames, bouts, sessions and groups), pictures,
+movies/, report.html with a card of each motif, and evaluation.json where the files hold the true
 `motifs`.""",
 )

@@ -1,14 +1,22 @@
 """VAME's config.yaml: the keys that the model and its training read, their defaults, and whether
 they make sense."""
 
+import json
 import os
 import re
+import warnings
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from seqvae.files import atomic_write
+from vrae.vame.preprocessing import Preprocessing
+
+ConfigSource = str | Path | Mapping[str, Any]
+"""A config: the path of a config.yaml, or its keys and values."""
 
 _CHOICES = {
     "anneal_function": ("linear", "sigmoid"),
@@ -30,7 +38,37 @@ _AT_LEAST_ONE = (
     "model_snapshot",
     "model_convergence",
     "scheduler_step_size",
+    "n_clusters",
+    "n_init_kmeans",
+    "length_of_motif_video",
+    "hmm_n_iter",
 )
+_SEGMENTERS = ("kmeans", "hmm")
+_NOT_READ = {
+    "all_data": "yes",
+    "beta_norm": False,
+    "transition_function": "GRU",
+    "n_layers": 1,
+    "scheduler_threshold": None,
+    "hmm_trained": False,
+}
+"""Keys of VAME's that are not read, and the value that describes what is done here."""
+_EARLIER_NAMES = {
+    "n_cluster": "n_clusters",
+    "parametrization": "segmentation_algorithms",
+    "parametrizations": "segmentation_algorithms",
+    "individual_parametrization": "individual_segmentation",
+}
+"""Names that keys had in earlier versions of VAME."""
+_ABOUT_THE_PROJECT = (
+    "Project",
+    "creation_datetime",
+    "vame_version",
+    "session_names",
+    "keypoints",
+    "pose_estimation_filetype",
+)
+"""Keys of VAME's that describe a project, and change nothing."""
 _NOT_NEGATIVE = (
     "beta",
     "kl_start",
@@ -41,10 +79,27 @@ _NOT_NEGATIVE = (
 )
 
 
-@dataclass(frozen=True)
-class Config:
-    """The keys of VAME's config.yaml that are read, with VAME's defaults; and `missing_values`,
-    `mixed_precision`, `batch_mixing`, ours.
+@dataclass(frozen=True, kw_only=True)
+class Segmentation:
+    """How codes become motifs, see `segment`.
+
+    n_clusters: motifs. segmentation_algorithms: of kmeans and hmm. n_init_kmeans: beginnings of
+    k-means. hmm_n_iter: iterations of the hidden Markov model. individual_segmentation: every
+    session has motifs of its own.
+    """
+
+    n_clusters: int = 15
+    segmentation_algorithms: tuple[str, ...] = ("hmm", "kmeans")
+    n_init_kmeans: int = 15
+    hmm_n_iter: int = 100
+    individual_segmentation: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(Preprocessing, Segmentation):
+    """The keys of VAME's config.yaml that are read, with VAME's defaults but for `pose_confidence`;
+    and `missing_values`, `mixed_precision`, `batch_mixing`, `feature_names`, ours. Those of
+    `Preprocessing` and `Segmentation` are keys too.
 
     project_name, project_path, model_name: of the files, see `train_model`. A relative
     project_path: see `read_config`.
@@ -61,6 +116,11 @@ class Config:
     that end the training.
     steps_per_epoch: batches of an epoch; None: one window a frame. project_random_state: seed.
     test_fraction, split_mode: see `create_training`.
+    pretrained_weights, pretrained_model: whether training starts from a model of
+    `model/best_model`, one of its snapshots, or a file; by its name or path.
+    length_of_motif_video: frames of a bout that a movie shows at most. skeleton: the pairs of
+    keypoints that plots join. feature_names: of the rows of the data, see
+    `create_training`.
     missing_values: NaN is a missing value; otherwise it is an error. mixed_precision: bfloat16 in
     the recurrent layers.
     batch_mixing: see `Decoder`.
@@ -103,13 +163,23 @@ class Config:
     project_random_state: int = 42
     test_fraction: float = 0.1
     split_mode: str = "mode_2"
+    pretrained_weights: bool = False
+    pretrained_model: str | None = None
     missing_values: bool = False
     mixed_precision: bool = False
     batch_mixing: bool = False
+    length_of_motif_video: int = 1000
+    skeleton: tuple[tuple[str, str], ...] = ()
+    feature_names: tuple[str, ...] = ()
 
     def __post_init__(self):
         for field in fields(self):
-            _check_type(field.name, getattr(self, field.name), field.type)
+            value = getattr(self, field.name)
+            if isinstance(value, list):  # YAML and JSON have no tuples
+                value = tuple(tuple(item) if isinstance(item, list) else item for item in value)
+                object.__setattr__(self, field.name, value)
+            _check_type(field.name, value, field.type)
+        super().__post_init__()
         for name in _AT_LEAST_ONE:
             if getattr(self, name) < 1:
                 raise ValueError(
@@ -123,6 +193,12 @@ class Config:
                 raise ValueError(
                     f"{name}: expected one of {', '.join(choices)}, got {getattr(self, name)!r}."
                 )
+        unknown = set(self.segmentation_algorithms) - set(_SEGMENTERS)
+        if unknown:
+            raise ValueError(
+                f"segmentation_algorithms: expected some of {', '.join(_SEGMENTERS)}, got "
+                f"{', '.join(sorted(unknown))}."
+            )
         if self.prediction_decoder and not 1 <= self.prediction_steps <= self.time_window:
             raise ValueError(
                 f"prediction_steps: expected 1 to time_window = {self.time_window}, got "
@@ -135,17 +211,26 @@ class Config:
             )
 
 
-def read_config(path: str | Path) -> Config:
-    """A config.yaml of VAME's. Keys that neither the model nor its training reads are left alone.
+OF_THE_DATA = tuple(f.name for f in fields(Preprocessing))
+"""Keys that change the model only through its data."""
+AFTER_TRAINING = (*(f.name for f in fields(Segmentation)), "skeleton", "length_of_motif_video")
+"""Keys that are read when there is a trained model."""
 
-    A relative `project_path` is relative to the folder of the file, whatever the working directory.
+
+def read_config(config: ConfigSource) -> Config:
+    """A config of VAME's: a config.yaml, or its keys and values.
+
+    Keys that change nothing here are named in one warning. A relative `project_path` is relative to
+    the folder of the file, whatever the working directory; of a mapping, to the working directory.
 
     Raises:
-        FileNotFoundError: there is none.
+        FileNotFoundError: there is no such file.
         ValueError: no YAML mapping, a value of the wrong type or out of range; the message names
             the file and the key.
     """
-    path = Path(path)
+    if isinstance(config, Mapping):
+        return _of_values("config", config)
+    path = Path(config)
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such config file.")
     try:
@@ -156,46 +241,97 @@ def read_config(path: str | Path) -> Config:
         raise ValueError(f"{path}: not readable as YAML ({error}).") from error
     if not isinstance(values, dict):
         raise ValueError(f"{path}: expected keys and values, as in VAME's config.yaml.")
-    known = {field.name for field in fields(Config)}
-    try:
-        config = Config(**{name: value for name, value in values.items() if name in known})
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+    found = _of_values(str(path), values)
     # A project that was moved keeps its old path in the file: the file's own folder is where it is.
     # (os.path: pathlib raises where a path is too long to exist.)
-    project = str(path.parent / config.project_path)
-    return replace(config, project_path=project if os.path.exists(project) else str(path.parent))
+    project = str(path.parent / found.project_path)
+    return replace(found, project_path=project if os.path.exists(project) else str(path.parent))
+
+
+def _of_values(name: str, given: Mapping[str, Any]) -> Config:
+    values = {_EARLIER_NAMES.get(key, key): value for key, value in given.items()}
+    if isinstance(values.get("segmentation_algorithms"), str):
+        values["segmentation_algorithms"] = [values["segmentation_algorithms"]]
+    known = {field.name for field in fields(Config)}
+    left = {key: value for key, value in values.items() if key not in known}
+    unread = [
+        f"{key} ({value!r})"
+        for key, value in left.items()
+        if key not in _ABOUT_THE_PROJECT and not (key in _NOT_READ and _NOT_READ[key] == value)
+    ]
+    if unread:
+        warnings.warn(
+            f"{name}: these keys are set and change nothing here: {', '.join(unread)}. Remove "
+            "them, or check how they are written.",
+            stacklevel=3,
+        )
+    try:
+        return Config(**{key: value for key, value in values.items() if key in known})
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
 
 
 def write_config(path: str | Path, config: Config) -> None:
     """Writes all keys, whole or not at all."""
     with atomic_write(path) as part:
-        part.write_text(yaml.safe_dump(asdict(config), sort_keys=False), encoding="utf-8")
+        values = json.loads(json.dumps(asdict(config)))  # YAML has no tuples
+        part.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
 
 
-def set_num_features(path: str | Path, value: int) -> None:
-    """Writes `num_features` into a config.yaml and leaves everything else there as it is, comments
-    too."""
-    line, text = f"num_features: {value}", Path(path).read_text(encoding="utf-8")
-    changed, count = re.subn(r"(?m)^num_features[ \t]*:[^#\n]*?([ \t]*#.*)?$", rf"{line}\1", text)
-    with atomic_write(path) as part:
-        part.write_text(changed if count else f"{text.rstrip()}\n{line}\n", encoding="utf-8")
+def set_features(config: ConfigSource, count: int, names: Sequence[str] = ()) -> None:
+    """Writes `num_features`, and `feature_names` where there are any, into a config.yaml and leaves
+    everything else there as it is, comments too; or into a dict."""
+    keys = {"num_features": count} | ({"feature_names": list(names)} if names else {})
+    if not isinstance(config, Mapping):
+        text = Path(config).read_text(encoding="utf-8")
+        for key, value in keys.items():
+            text = _with_key(text, key, value)
+        with atomic_write(config) as part:
+            part.write_text(text, encoding="utf-8")
+    elif isinstance(config, MutableMapping):
+        config.update(keys)
+    else:
+        raise ValueError(
+            f"config: expected a dict, whose num_features becomes {count}, got "
+            f"{type(config).__name__}."
+        )
 
 
-def _check_type(name: str, value, expected) -> None:
-    kinds = {
+def _with_key(text: str, key: str, value: Any) -> str:
+    """The text of a YAML file with another value of a key at its beginning of a line."""
+    line = f"{key}: {json.dumps(value)}"  # JSON is YAML on one line
+    found = re.compile(rf"(?m)^{key}[ \t]*:[^#\n]*?([ \t]*#.*)?$(\n[ \t]*- .*$)*")
+    changed, count = found.subn(lambda match: line + (match[1] or ""), text)
+    return changed if count else f"{text.rstrip()}\n{line}\n"
+
+
+def _check_type(name: str, value: Any, expected: Any) -> None:
+    kinds: dict[str, Any] = {
         "int": int,
         "float": (int, float),
         "str": str,
         "bool": (bool, int),
         "int | None": (int, type(None)),
+        "float | None": (int, float, type(None)),
+        "str | None": (str, type(None)),
+        "tuple[str, ...]": tuple,
+        "tuple[tuple[str, str], ...]": tuple,
     }
-    wanted = expected if isinstance(expected, str) else getattr(expected, "__name__", str(expected))
+    wanted = expected.__name__ if type(expected) is type else str(expected)
     fine = isinstance(value, kinds[wanted]) and (
         wanted == "bool" or not isinstance(value, bool) or name in _FLAGS
     )
+    if wanted.startswith("tuple") and fine:
+        pairs = wanted != "tuple[str, ...]"
+        wanted = "pairs of names" if pairs else "names"
+        items: Any = value
+        fine = all(_is_pair(item) if pairs else isinstance(item, str) for item in items)
     if not fine:
         raise ValueError(f"{name}: expected {wanted}, got {value!r} ({type(value).__name__}).")
+
+
+def _is_pair(item: Any) -> bool:
+    return isinstance(item, tuple) and [type(name) for name in item] == [str, str]
 
 
 _FLAGS = ("prediction_decoder", "scheduler")  # 0 or 1 in VAME's files; true and false will do

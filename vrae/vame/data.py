@@ -16,14 +16,30 @@ _PART = 2**18  # frames looked at at once: a bound on memory
 
 
 class Statistics(NamedTuple):
-    """By what data are normalised: two numbers for all features, as VAME has it."""
+    """By what data are normalised: two numbers for all positions, as VAME has it, and two for each
+    extra feature, which are the last rows."""
 
     mean: float
     std: float
+    extra_mean: tuple[float, ...] = ()
+    extra_std: tuple[float, ...] = ()
 
     def normalise(self, data: np.ndarray) -> np.ndarray:
-        """(data - mean) / std, float32."""
-        return ((data - self.mean) / self.std).astype(np.float32)
+        """(data - mean) / std of data [..., features, frames], float32."""
+        mean, std = self._rows(data.shape[-2])
+        return ((data - mean) / std).astype(np.float32)
+
+    def restore(self, data: np.ndarray) -> np.ndarray:
+        """The inverse of `normalise`, float64."""
+        mean, std = self._rows(data.shape[-2])
+        return np.asarray(data, np.float64) * std + mean
+
+    def _rows(self, features: int) -> tuple[np.ndarray, np.ndarray]:
+        """The mean and the deviation of each row, [features, 1]."""
+        positions = features - len(self.extra_mean)
+        mean = [self.mean] * positions + list(self.extra_mean)
+        std = [self.std] * positions + list(self.extra_std)
+        return np.array(mean)[:, None], np.array(std)[:, None]
 
 
 def split_sessions(
@@ -61,12 +77,43 @@ def _not_empty(pieces: list[np.ndarray]) -> list[np.ndarray]:
     return [piece for piece in pieces if piece.shape[1]]
 
 
-def statistics(pieces: list[np.ndarray]) -> Statistics:
-    """Mean and standard deviation of all values that are there."""
+def statistics(pieces: list[np.ndarray], extra: int = 0) -> Statistics:
+    """Mean and standard deviation of all values that are there.
+
+    extra: the number of extra features, which are the last rows: each has its own.
+    """
+    positions = len(pieces[0]) - extra
+    rows = [slice(positions), *(slice(row, row + 1) for row in range(positions, len(pieces[0])))]
+    (mean, std), *extras = (_moments([piece[part] for piece in pieces]) for part in rows)
+    return Statistics(mean, std, tuple(m for m, _ in extras), tuple(s for _, s in extras))
+
+
+def _moments(pieces: list[np.ndarray]) -> tuple[float, float]:
     count = sum(np.count_nonzero(~np.isnan(part)) for part in _parts(pieces))
     mean = sum(np.nansum(part, dtype=np.float64) for part in _parts(pieces)) / count
     squares = sum(np.nansum(np.square(part - mean), dtype=np.float64) for part in _parts(pieces))
-    return Statistics(float(mean), float(np.sqrt(squares / count)))
+    return float(mean), float(np.sqrt(squares / count))
+
+
+def vames_statistics(settings: Config) -> Statistics:
+    """The statistics of a project that VAME trained: those that it saved, or of its training data.
+
+    Raises:
+        FileNotFoundError, ValueError: neither is there, or cannot be used.
+    """
+    folder = Path(settings.project_path) / "data" / "train"
+    saved = [folder / f"seq_{name}.npy" for name in ("mean", "std")]
+    if all(path.exists() for path in saved):
+        mean, std = (float(np.ravel(load_array(path))[0]) for path in saved)
+        if not (np.isfinite(mean) and 0 < std < np.inf):
+            raise ValueError(
+                f"{saved[1]}: expected a finite mean and a standard deviation above 0, got {mean} "
+                f"and {std}. Remove seq_mean.npy and seq_std.npy: they are computed again from "
+                "train_seq.npy."
+            )
+        return Statistics(mean, std)
+    data = load_array(folder / "train_seq.npy", mapped=True)
+    return statistics([data if len(data) <= data.shape[1] else data.T])
 
 
 def _parts(pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:

@@ -1,7 +1,9 @@
 """Poses from DeepLabCut's files, and their alignment to the animal's own frame of reference."""
 
 import csv
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -12,11 +14,27 @@ from vrae.vame.renamed import renamed_keypoints
 
 class Pose(NamedTuple):
     """keypoints: K names; positions: [2 K, frames] float64, x and y of each keypoint in pixels, NaN
-    where it was not seen confidently; confidence: [K, frames], 0 to 1."""
+    where it was not seen confidently; confidence: [K, frames], 0 to 1.
+
+    fps: frames a second, None if it is not known. skeleton: the pairs of keypoints that a plot
+    joins. extra: rows [frames] by name that can be features.
+    """
 
     keypoints: tuple[str, ...]
     positions: np.ndarray
     confidence: np.ndarray
+    fps: float | None = None
+    skeleton: tuple[tuple[str, str], ...] = ()
+    extra: Mapping[str, np.ndarray] = MappingProxyType({})
+
+    @property
+    def points(self) -> np.ndarray:
+        """The positions as [K, 2, frames]."""
+        return self.positions.reshape(len(self.keypoints), 2, -1)
+
+    def moved(self, points: np.ndarray) -> "Pose":
+        """The same with other positions [K, 2, frames]."""
+        return self._replace(positions=points.reshape(2 * len(self.keypoints), -1))
 
     def missing(self) -> dict[str, float]:
         """The share of frames in which each keypoint is missing."""
@@ -86,32 +104,36 @@ def egocentric(
     Raises:
         ValueError: no such keypoint, the same for both, or one that is missing in every frame.
     """
-    names = {
-        "centered_reference_keypoint": centered_reference_keypoint,
-        "orientation_reference_keypoint": orientation_reference_keypoint,
-    }
-    _check_references(pose, names)
+    check_references(pose, centered_reference_keypoint, orientation_reference_keypoint)
     if longest_gap < 0:
         raise ValueError(
             f"longest_gap: expected a number of frames of at least 0, got {longest_gap!r}."
         )
-    points = pose.positions.reshape(len(pose.keypoints), 2, -1).copy()
-    i, j = (pose.keypoints.index(name) for name in names.values())
-    points[j, :, (points[i] == points[j]).all(axis=0)] = (
-        np.nan
-    )  # two points in one place have no direction
-    for k in (i, j):
-        points[k] = _bridged(points[k], longest_gap)
-    points -= points[i].copy()
-    distance = np.hypot(*points[j])
-    x, y = points[j] / np.where(distance > 0, distance, np.nan)
-    turned = np.stack(
-        [x * points[:, 1] - y * points[:, 0], -x * points[:, 0] - y * points[:, 1]], axis=1
+    points, names = (
+        pose.points.copy(),
+        (
+            centered_reference_keypoint,
+            orientation_reference_keypoint,
+        ),
     )
-    return np.delete(turned.reshape(len(pose.positions), -1), [2 * i, 2 * i + 1, 2 * j], axis=0)
+    i, j = map(pose.keypoints.index, names)
+    points = with_references(points, i, j, longest_gap)
+    turned = turned_to_the_body(points, i, j).reshape(len(pose.positions), -1)
+    return np.delete(turned, [2 * i, 2 * i + 1, 2 * j], axis=0)
 
 
-def _check_references(pose: Pose, names: dict[str, str]) -> None:
+def check_references(
+    pose: Pose, centered_reference_keypoint: str, orientation_reference_keypoint: str
+) -> None:
+    """Whether positions can be aligned by two keypoints.
+
+    Raises:
+        ValueError: no such keypoint, the same for both, or one that is missing in every frame.
+    """
+    names = {
+        "centered_reference_keypoint": centered_reference_keypoint,
+        "orientation_reference_keypoint": orientation_reference_keypoint,
+    }
     for name, keypoint in names.items():
         if keypoint not in pose.keypoints:
             raise ValueError(
@@ -131,7 +153,36 @@ def _check_references(pose: Pose, names: dict[str, str]) -> None:
         )
 
 
-def _bridged(rows: np.ndarray, longest_gap: int) -> np.ndarray:
+def with_references(points: np.ndarray, i: int, j: int, longest_gap: int) -> np.ndarray:
+    """Positions [K, 2, frames] whose reference keypoints i and j are interpolated over short
+    gaps."""
+    points = points.copy()
+    points[j, :, (points[i] == points[j]).all(axis=0)] = (
+        np.nan
+    )  # two points in one place have no direction
+    for k in (i, j):
+        points[k] = bridged(points[k], longest_gap)
+    return points
+
+
+def turned_to_the_body(points: np.ndarray, i: int, j: int) -> np.ndarray:
+    """Positions [K, 2, frames] with keypoint i at 0 and keypoint j on the negative y axis."""
+    points = points - points[i]
+    distance = np.hypot(*points[j])
+    x, y = points[j] / np.where(distance > 0, distance, np.nan)
+    turned = np.stack(
+        [x * points[:, 1] - y * points[:, 0], -x * points[:, 0] - y * points[:, 1]], axis=1
+    )
+    turned[j, 0] *= 0.0  # it is 0 but for rounding, or NaN
+    return turned
+
+
+def direction(points: np.ndarray, i: int, j: int) -> np.ndarray:
+    """From keypoint i to keypoint j of positions [K, 2, frames]: [2, frames]."""
+    return points[j] - points[i]
+
+
+def bridged(rows: np.ndarray, longest_gap: int) -> np.ndarray:
     """Rows [n, frames] with linear interpolation in every gap of up to `longest_gap` frames; at
     both ends the nearest value is held."""
     seen, time = ~np.isnan(rows).any(axis=0), np.arange(rows.shape[1])
@@ -141,6 +192,32 @@ def _bridged(rows: np.ndarray, longest_gap: int) -> np.ndarray:
     filled = np.stack([np.interp(time, time[seen], row[seen]) for row in rows])
     filled[:, (gaps > 0) & (np.bincount(gaps)[gaps] > longest_gap)] = np.nan
     return filled
+
+
+def pose_of(keypoints: tuple[str, ...], points: np.ndarray, confidence: np.ndarray) -> Pose:
+    """The pose of positions [K, 2, frames] and their confidence [K, frames]. A keypoint without a
+    position has no confidence, and one without confidence no position."""
+    if len(keypoints) != len(points) or confidence.shape != points[:, 0].shape:
+        raise ValueError(
+            f"{len(keypoints)} keypoints, positions {points.shape}, confidence {confidence.shape}"
+        )
+    confidence = np.where(np.isnan(points).any(axis=1), 0.0, np.nan_to_num(confidence))
+    points = np.where(confidence[:, None] > 0, points, np.nan)
+    return Pose(keypoints, points.reshape(2 * len(keypoints), -1), confidence)
+
+
+def chosen(path: Path, individuals: Sequence[str], individual: str | None) -> str:
+    """The animal that is read from a file of several.
+
+    Raises:
+        ValueError: there are several, and none of them was named.
+    """
+    if len(individuals) > 1 and individual not in individuals:
+        raise ValueError(
+            f"individual: {path} holds {', '.join(individuals)}; expected one of them, got "
+            f"{individual!r}."
+        )
+    return individuals[0] if len(individuals) == 1 else str(individual)
 
 
 def _header(path: Path, rows) -> dict[str, list[str]]:
@@ -168,13 +245,8 @@ def _columns(
         raise ValueError(
             f"{path}: the rows bodyparts and coords do not have the same number of cells."
         )
-    names = sorted(set(animals[1:]))
-    if len(names) > 1 and individual not in names:
-        raise ValueError(
-            f"individual: {path} holds {', '.join(names)}; expected one of them, got "
-            f"{individual!r}."
-        )
-    own = [k for k in range(1, len(parts)) if len(names) < 2 or animals[k] == individual]
+    animal = chosen(path, sorted(set(animals[1:])), individual)
+    own = [k for k in range(1, len(parts)) if animals[k] == animal]
     keypoints = tuple(dict.fromkeys(parts[k] for k in own))
     places = {(parts[k], coords[k]): k for k in own}
     try:

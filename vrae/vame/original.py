@@ -1,14 +1,19 @@
 """Weights of VAME itself (PyTorch) in our model, and back."""
 
+import math
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from seqvae.files import NPZ_ERRORS
+from vrae.vame.plain_pickle import Call, Name, read_plain
 from vrae.vame.rnn_model import RNN_VAE
 
 _GRU = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+_TYPES = {"FloatStorage": "<f4", "DoubleStorage": "<f8", "HalfStorage": "<f2", "LongStorage": "<i8"}
+"""NumPy's types of PyTorch's."""
 
 
 def load_state_dict(model: RNN_VAE, source: str | Path | Mapping[str, np.ndarray]) -> None:
@@ -16,13 +21,13 @@ def load_state_dict(model: RNN_VAE, source: str | Path | Mapping[str, np.ndarray
 
     Args:
         source: a mapping of VAME's names ("encoder.encoder_rnn.weight_ih_l0", ...) to arrays, an
-            `.npz` of them, or a file that VAME saved (`.pkl`, `.pt`; read by torch, which must be
-            installed, with `weights_only`).
+            `.npz` of them, or a file that VAME saved (`.pkl`, `.pt`), which is read without running
+            code. Files of torch before 1.6 are read by torch, which must be installed.
 
     Raises:
         ValueError: names are missing or left over, shapes differ or values are not finite; all are
             listed, nothing is loaded.
-        ImportError: a PyTorch file, and torch is not installed.
+        ImportError: a file of torch before 1.6, and torch is not installed.
     """
     arrays = {name: np.asarray(value) for name, value in _read(source).items()}
     plan = to_state_dict(model)
@@ -118,7 +123,35 @@ def _read(source) -> Mapping[str, np.ndarray]:
         raise ValueError(
             f"source: {path} is not a readable .npz file, it may be truncated ({error})."
         ) from error
-    return _read_torch(path)
+    return _read_archive(path) if zipfile.is_zipfile(path) else _read_torch(path)
+
+
+def _read_archive(path: Path) -> dict[str, np.ndarray]:
+    """A state dict as torch.save writes it: a zip with the names in `data.pkl`, and the numbers."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            (index,) = (name for name in archive.namelist() if name.endswith("/data.pkl"))
+            folder = index.removesuffix("data.pkl") + "data/"
+            state = read_plain(archive.read(index))
+            return {name: _tensor(value, archive, folder) for name, value in state.items()}
+    except (*NPZ_ERRORS, AttributeError, IndexError) as error:
+        raise ValueError(
+            f"source: {path} is not a PyTorch state dict of arrays ({error}). Save it where torch "
+            "is: torch.save(model.state_dict(), path)."
+        ) from error
+
+
+def _tensor(value, archive: zipfile.ZipFile, folder: str) -> np.ndarray:
+    """The array of a tensor in a pickle: where its numbers begin in which file, and its shape."""
+    if not isinstance(value, Call) or value.name != "torch._utils._rebuild_tensor_v2":
+        raise ValueError(f"expected a tensor, got {value!r:.80}")
+    storage, offset, shape, strides = value.arguments[:4]
+    _, kind, key = storage.arguments[:3]
+    rows = tuple(math.prod(shape[i + 1 :]) for i in range(len(shape)))
+    if not isinstance(kind, Name) or tuple(strides) != rows:
+        raise ValueError(f"a tensor with the strides {strides} of {kind!r:.60} is not read")
+    numbers = np.frombuffer(archive.read(folder + key), _TYPES[kind.name.split(".")[-1]])
+    return numbers[offset : offset + math.prod(shape)].reshape(shape)
 
 
 def _read_torch(path: Path) -> dict[str, np.ndarray]:
@@ -126,8 +159,8 @@ def _read_torch(path: Path) -> dict[str, np.ndarray]:
         import torch  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise ImportError(
-            f"{path}: reading a PyTorch file needs torch (pip install torch). Or save it where "
-            "torch is: "
+            f"{path}: this file is no zip archive, as torch 1.6 and later write it; reading it "
+            "needs torch (pip install torch). Or save it where torch is: "
             "np.savez('model.npz', **{k: v.numpy() for k, v in state_dict.items()})."
         ) from error
     try:

@@ -2,42 +2,45 @@
 session."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from vrae.vame.config import Config, read_config, set_num_features
+from vrae.vame.config import Config, ConfigSource, read_config, set_features
 from vrae.vame.data import Statistics, check_sessions, save_array, save_pieces, split_sessions
-from vrae.vame.keypoints import egocentric, read_deeplabcut
+from vrae.vame.keypoints import Pose
+from vrae.vame.motifs import segment
+from vrae.vame.preprocessing import Preprocessing, preprocess
+from vrae.vame.readers import read_pose
 from vrae.vame.renamed import renamed_keypoints
 from vrae.vame.rnn_model import RNN_VAE
+from vrae.vame.sessions import Session, save_session
 
 _CHUNK = 4096  # windows encoded at once: a bound on memory
 
 
 @renamed_keypoints
 def create_training(
-    config: str | Path,
-    sessions: Mapping[str, np.ndarray | str | Path],
-    *,
-    centered_reference_keypoint: str | None = None,
-    orientation_reference_keypoint: str | None = None,
-    pose_confidence: float = 0.9,
-    longest_gap: int = 30,
+    config: ConfigSource,
+    sessions: Mapping[str, Session | np.ndarray | str | Path],
+    **keys: Any,
 ) -> tuple[int, int]:
     """Splits sessions into training and test frames and writes what `train_model` reads.
 
     In `<project_path>/data/train`: `train_seq.npy`, `test_seq.npy` [features, frames] as VAME has
     them, and beside each `*_ends.npy`, where the pieces end that followed each other: no window
-    reaches over such an end. `num_features` in the config becomes that of the data, as in VAME.
+    reaches over such an end. In `data/processed`: each session of a file, see `Session`.
+    `num_features` in the config becomes that of the data, as in VAME, and so do `feature_names`.
 
     Args:
-        config: path of the config.yaml: `time_window`, `test_fraction`, `split_mode`,
-            `missing_values`.
-        sessions: names to arrays [features, frames] or to files. NaN is missing, where the config
-            says so.
-        centered_reference_keypoint, orientation_reference_keypoint, pose_confidence, longest_gap:
-            see `read_sessions`.
+        config: path of the config.yaml, or its keys and values, of which `num_features` changes:
+            `time_window`, `test_fraction`, `split_mode`, `missing_values`, and of files those of
+            `Preprocessing`.
+        sessions: names to sessions, arrays [features, frames] or files. NaN is missing, where the
+            config says so.
+        keys: of `Preprocessing`, in place of the config's.
 
     Returns:
         The training and the test frames.
@@ -46,13 +49,9 @@ def create_training(
         ValueError: a session cannot be used; the message names it and says why.
     """
     settings = read_config(config)
-    arrays = read_sessions(
-        sessions,
-        centered_reference_keypoint=centered_reference_keypoint,
-        orientation_reference_keypoint=orientation_reference_keypoint,
-        pose_confidence=pose_confidence,
-        longest_gap=longest_gap,
-    )
+    loaded = load_sessions(sessions, replace(settings, **keys))
+    names = _same_features(loaded)
+    arrays = {name: session.values for name, session in loaded.items()}
     features = next((data.shape[0] for data in arrays.values() if data.ndim), 0)
     steps = 2 * settings.time_window
     check_sessions(
@@ -68,51 +67,73 @@ def create_training(
                 "sessions, another "
                 "test_fraction, or a smaller time_window."
             )
-    if features != settings.num_features:
-        set_num_features(config, features)
-    folder = Path(settings.project_path) / "data" / "train"
+    if (features, names) != (settings.num_features, settings.feature_names):
+        set_features(config, features, names)
+    folder = Path(settings.project_path) / "data"
+    for name, session in loaded.items():
+        if session.pose is not None:
+            save_session(folder / "processed" / f"{name}.npz", session)
     for name, pieces in zip(("train", "test"), parts, strict=True):
-        save_array(folder / f"{name}_ends.npy", np.cumsum([piece.shape[1] for piece in pieces]))
-        save_pieces(folder / f"{name}_seq.npy", pieces)
+        ends = np.cumsum([piece.shape[1] for piece in pieces])
+        save_array(folder / "train" / f"{name}_ends.npy", ends)
+        save_pieces(folder / "train" / f"{name}_seq.npy", pieces)
     train, test = (sum(piece.shape[1] for piece in pieces) for pieces in parts)
     return train, test
 
 
+def _same_features(sessions: Mapping[str, Session]) -> tuple[str, ...]:
+    """The names that all sessions give their features; of arrays none."""
+    first, names = next(((name, s.features) for name, s in sessions.items()), ("", ()))
+    for name, session in sessions.items():
+        if session.features != names:
+            raise ValueError(
+                f"sessions: {first} has the features {', '.join(names) or 'without names'}; "
+                f"{name} has {', '.join(session.features) or 'none with names'}. Read all with the "
+                "same settings; `exclude` leaves keypoints out."
+            )
+    return names
+
+
+def load_sessions(
+    sessions: Mapping[str, Session | Pose | np.ndarray | str | Path],
+    settings: Preprocessing | None = None,
+    *,
+    individual: str | None = None,
+    fps: float | None = None,
+    skeleton: tuple[str, ...] | tuple[tuple[str, str], ...] = (),
+) -> dict[str, Session]:
+    """Sessions by name, preprocessed.
+
+    Args:
+        sessions: names to files that `read_pose` reads, or poses, which are preprocessed; arrays
+            [features, frames] and sessions stay as they are.
+        settings: the steps of preprocessing; None: those of `Preprocessing()`.
+        individual, fps, skeleton: of files, see `read_pose`.
+    """
+    settings, made = settings or Preprocessing(), {}
+    for name, session in sessions.items():
+        if isinstance(session, (str, Path)):
+            session = read_pose(session, individual=individual, fps=fps, skeleton=skeleton)
+        if isinstance(session, Pose):
+            session = preprocess(session, settings)
+        if not isinstance(session, Session):
+            session = Session((), np.asarray(session, np.float64))
+        made[name] = session
+    return made
+
+
 @renamed_keypoints
 def read_sessions(
-    sessions: Mapping[str, np.ndarray | str | Path],
-    *,
-    centered_reference_keypoint: str | None = None,
-    orientation_reference_keypoint: str | None = None,
-    pose_confidence: float = 0.9,
-    longest_gap: int = 30,
+    sessions: Mapping[str, np.ndarray | str | Path], **keys: Any
 ) -> dict[str, np.ndarray]:
     """Sessions as arrays [features, frames] float64, as `create_training` and `embed` take them.
 
     Args:
-        sessions: names to arrays, which stay as they are, or to paths of DeepLabCut's CSV files.
-        centered_reference_keypoint, orientation_reference_keypoint: of files: the keypoints that
-            positions are aligned by, see `egocentric`; None for both leaves positions as they are.
-        pose_confidence: of files: a keypoint of a lower likelihood is missing in that frame.
-        longest_gap: of files: the longest gap of a reference keypoint that is interpolated, in
-            frames.
+        sessions: names to arrays, which stay as they are, or to files, see `load_sessions`.
+        keys: of `Preprocessing`.
     """
-    centre, ahead = centered_reference_keypoint, orientation_reference_keypoint
-    if (centre is None) != (ahead is None):
-        raise ValueError(
-            "centered_reference_keypoint, orientation_reference_keypoint: expected the names of "
-            "two keypoints, or neither, "
-            f"got {centre!r} and {ahead!r}."
-        )
-    made = {}
-    for name, session in sessions.items():
-        if isinstance(session, (str, Path)):
-            pose = read_deeplabcut(session, pose_confidence=pose_confidence)
-            session = pose.positions
-            if centre is not None and ahead is not None:
-                session = egocentric(pose, centre, ahead, longest_gap=longest_gap)
-        made[name] = np.asarray(session, np.float64)
-    return made
+    loaded = load_sessions(sessions, Preprocessing(**keys))
+    return {name: session.values for name, session in loaded.items()}
 
 
 def embed(
@@ -154,6 +175,43 @@ def embed(
         codes[first:last] = model.embed(np.nan_to_num(part).T)
         progress(last - first)
     return codes
+
+
+def segment_sessions(
+    config: ConfigSource,
+    codes: Mapping[str, np.ndarray],
+    *,
+    observed: Mapping[str, np.ndarray] | None = None,
+    progress: Callable[[str], None] = lambda line: None,
+) -> dict[str, dict[str, np.ndarray]]:
+    """The motif of every window by algorithm and session, as a config asks for.
+
+    Reads `segmentation_algorithms`, `n_clusters`, `n_init_kmeans`, `hmm_n_iter`, `time_window`,
+    `project_random_state`, and `individual_segmentation`: then every session has motifs of its own,
+    whose numbers have nothing to do with those of other sessions.
+
+    Args:
+        codes: [n, zdims] by session. observed, progress: see `segment`.
+    """
+    s = read_config(config)
+    groups = [[name] for name in codes] if s.individual_segmentation else [list(codes)]
+    found: dict[str, dict[str, np.ndarray]] = {}
+    for algorithm in s.segmentation_algorithms:
+        found[algorithm] = {}
+        for names in groups:
+            _, labels = segment(
+                {name: codes[name] for name in names},
+                s.n_clusters,
+                algorithm=algorithm,
+                seed=s.project_random_state,
+                observed=observed,
+                n_init_kmeans=s.n_init_kmeans,
+                hmm_n_iter=s.hmm_n_iter,
+                time_window=s.time_window,
+                progress=progress,
+            )
+            found[algorithm] |= labels
+    return found
 
 
 def observed_share(session: np.ndarray, time_window: int) -> np.ndarray:

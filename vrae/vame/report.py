@@ -10,17 +10,23 @@ from sklearn.decomposition import PCA
 
 from seqvae import plotting
 from seqvae.files import write_json
+from vrae.vame.config import ConfigSource
 from vrae.vame.data import Windows, training_data
 from vrae.vame.epochs import compiled
 from vrae.vame.motifs import match_labels, transitions, usage
+from vrae.vame.sessions import Session
 from vrae.vame.training import load_best
 
 
-def evaluate(config: str | Path) -> dict[str, float]:
+def evaluate(config: ConfigSource, *, snapshot: int | None = None) -> dict[str, float]:
     """How well the best model writes the windows of the test data, and what follows them.
 
     Leaves `evaluation.json` and `future_reconstruction.png` in `<project_path>/model/evaluate`,
-    where VAME has its pictures.
+    where VAME has its pictures; of a snapshot, with its epoch in the names.
+
+    Args:
+        snapshot: the epoch of a snapshot that is evaluated in place of the best model, see
+            `snapshots`.
 
     Returns:
         Mean squared errors of a value, where 1 is the variance of the training data, over the test
@@ -30,7 +36,7 @@ def evaluate(config: str | Path) -> dict[str, float]:
     Raises:
         FileNotFoundError, ValueError: no trained model, no data, or they cannot be used.
     """
-    model, found, settings = load_best(config)
+    model, found, settings = load_best(config, snapshot=snapshot)
     steps, future = (
         settings.time_window,
         settings.prediction_steps if settings.prediction_decoder else 0,
@@ -50,11 +56,14 @@ def evaluate(config: str | Path) -> dict[str, float]:
         figures["future_mse"] = float(np.nanmean((truth - decoded)[:, steps:] ** 2))
         figures["hold_mse"] = float(np.nanmean(still**2))
     folder = Path(settings.project_path) / "model" / "evaluate"
-    write_json(folder / "evaluation.json", figures)
+    ending = "" if snapshot is None else f"_epoch_{snapshot}"
+    write_json(folder / f"evaluation{ending}.json", figures)
     title = "Windows of the test data, normalised; grey: what follows, predicted"
     shown = slice(None, None, max(1, len(truth) // 5))
-    figure = plotting.windows(truth[shown], decoded[shown], steps, title=title)
-    plotting.save_figure(folder / "future_reconstruction.png", figure)
+    figure = plotting.windows(
+        truth[shown], decoded[shown], steps, title=title, names=settings.feature_names
+    )
+    plotting.save_figure(folder / f"future_reconstruction{ending}.png", figure)
     return figures
 
 
@@ -107,6 +116,14 @@ def pictures(
         name=name,
     )
     plotting.save_figure(folder / "motif_usage.png", figure)
+
+
+def preprocessing_steps(path: str | Path, session: Session, name: str) -> None:
+    """Draws the positions of a session after each step of preprocessing."""
+    if session.steps and session.pose:
+        title = f"{name}: positions after each step of preprocessing"
+        figure = plotting.steps(session.steps, session.pose.keypoints, title=title)
+        plotting.save_figure(path, figure)
 
 
 def training_curves(folder: Path, lines: list[dict]) -> None:

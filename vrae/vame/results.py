@@ -53,6 +53,10 @@ class Results:
             found[name] = codes
         return found, {name: self._arrays[name]["observed"] >= min_observed for name in sessions}
 
+    def labels(self, kind: str) -> dict[str, np.ndarray]:
+        """The "motifs" or "behaviours" of windows by session, once they were found."""
+        return {name: arrays[kind] for name, arrays in self._arrays.items()}
+
     def segmented(
         self, codes: Mapping[str, np.ndarray], observed: Mapping[str, np.ndarray], s: VAMESettings
     ) -> dict:
@@ -114,6 +118,8 @@ def _motifs(codes, observed, s: VAMESettings, progress):
         algorithm=s.segmentation,
         seed=s.seed,
         observed=observed,
+        n_init_kmeans=s.n_init_kmeans,
+        hmm_n_iter=s.hmm_n_iter,
         time_window=s.time_window,
         progress=progress,
     )

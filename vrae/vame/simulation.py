@@ -28,6 +28,7 @@ def simulate_poses(
     vigour: float = 0.3,
     noise: float = 0.05,
     missing: float = 0.0,
+    longest_missing: int = 10,
     seed: int = 0,
     first: int = 0,
 ) -> dict[str, SimulatedSession]:
@@ -43,7 +44,8 @@ def simulate_poses(
     Args:
         tempo, vigour: standard deviations of the logarithms of a time's speed and size.
         noise: standard deviation of each coordinate.
-        missing: share of frames at which a keypoint is not seen, in gaps of 1 to 10 frames.
+        missing: share of frames at which a keypoint is not seen, in gaps of 1 to `longest_missing`
+            frames.
         seed: session i depends on the seed and i alone; the motifs on the seed.
     """
     for name, value, least in (
@@ -56,6 +58,7 @@ def simulate_poses(
         ("noise", noise, 0),
         ("tempo", tempo, 0),
         ("vigour", vigour, 0),
+        ("longest_missing", longest_missing, 1),
     ):
         if value < least:
             raise ValueError(f"{name}: expected at least {least}, got {value!r}.")
@@ -73,7 +76,7 @@ def simulate_poses(
         )
         clean = places[:, None] + _swinging(motifs, phase, size_of, *swings)
         seen = clean + noise * rng.standard_normal(clean.shape)
-        seen[np.repeat(_gaps(rng, keypoints, frames, missing), 2, axis=0)] = np.nan
+        seen[np.repeat(_gaps(rng, keypoints, frames, missing, longest_missing), 2, axis=0)] = np.nan
         made[f"session_{i}"] = SimulatedSession(seen, motifs, clean)
     return made
 
@@ -116,11 +119,11 @@ def _swinging(motifs, phase, size, amplitudes, phases) -> np.ndarray:
     return np.where(near[:, None], smooth, motion).T
 
 
-def _gaps(rng, keypoints: int, frames: int, share: float) -> np.ndarray:
+def _gaps(rng, keypoints: int, frames: int, share: float, longest: int) -> np.ndarray:
     """[keypoints, frames], true where a keypoint is missing: about `share` of the frames, in gaps
-    of 1 to 10."""
-    gone = np.zeros((keypoints, frames), bool)
+    of 1 to `longest`."""
+    gone, mean = np.zeros((keypoints, frames), bool), (longest + 1) / 2
     for row in gone:
-        for start in np.flatnonzero(rng.random(frames) < share / 5.5 / max(1e-9, 1.0 - share)):
-            row[start : start + int(rng.integers(1, 11))] = True
+        for start in np.flatnonzero(rng.random(frames) < share / mean / max(1e-9, 1.0 - share)):
+            row[start : start + int(rng.integers(1, longest + 1))] = True
     return gone

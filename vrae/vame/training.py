@@ -4,7 +4,7 @@ import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,8 +18,15 @@ from seqvae.training import CheckpointError, Checkpoints, RunLog
 from seqvae.training.checkpoints import gather, restore
 from seqvae.training.progress import RunBar
 from vrae.vame import original
-from vrae.vame.config import Config, read_config
-from vrae.vame.data import Statistics, Windows, save_array, statistics, training_data
+from vrae.vame.config import AFTER_TRAINING, OF_THE_DATA, Config, ConfigSource, read_config
+from vrae.vame.data import (
+    Statistics,
+    Windows,
+    save_array,
+    statistics,
+    training_data,
+    vames_statistics,
+)
 from vrae.vame.epochs import test, train
 from vrae.vame.optimizers import Adam, ReduceLROnPlateau
 from vrae.vame.rnn_model import RNN_VAE
@@ -61,7 +68,7 @@ class Trained(NamedTuple):
 
 
 def train_model(
-    config: str,
+    config: ConfigSource,
     save_logs: bool = False,
     *,
     on_epoch: Callable[[dict], None] = lambda line: None,
@@ -77,10 +84,11 @@ def train_model(
 
     What VAME does otherwise: it runs one epoch less than max_epochs, lowers the rate by the last
     batch's loss, saves no model in short trainings, tests on new random windows each epoch, keeps
-    the statistics of earlier data, leaves the last epoch out of the files.
+    the statistics of earlier data, leaves the last epoch out of the files, trains from the
+    beginning where there is no pretrained model of the name.
 
     Args:
-        config: path of the config.yaml, see `Config`.
+        config: path of the config.yaml, or its keys and values, see `Config`.
         save_logs: no progress bar, for output that goes to a file.
         on_epoch: called with the log's line after every epoch.
         placement: the replicas that share each step. Of several workers the chief alone tests,
@@ -88,6 +96,7 @@ def train_model(
 
     Raises:
         ValueError: a key or the data cannot be used; the message says which and why.
+        FileNotFoundError: there is no training data, or no model `pretrained_model`.
         WorkerLost: another worker is gone.
     """
     settings = read_config(config)
@@ -128,13 +137,16 @@ class _Training:
                 "batch_mixing: mixes samples of the whole batch; expected false with more than one "
                 "replica."
             )
+        self._pretrained = pretrained_file(settings) if settings.pretrained_weights else None
+        if self._pretrained:  # as in VAME, the KL has its full weight from the first epoch
+            settings = replace(settings, kl_start=0, annealtime=1)
         self._settings, self._placement, self._quiet = (
             settings,
             placement,
             quiet or not placement.chief,
         )
         self._folder = Path(settings.project_path) / "model"
-        self._statistics = statistics(pieces)
+        self._statistics = statistics(pieces, len(settings.extra_features))
         steps = 2 * settings.time_window
         self._train, self._test = (
             Windows(part, steps, self._statistics.normalise) for part in (pieces, test_pieces)
@@ -161,7 +173,8 @@ class _Training:
         self._scheduler = ReduceLROnPlateau(self._optimizer, factor, patience)
         self._best, self._best_epoch, self._since_best = math.inf, 0, 0
         self._stride = self._test.stride(settings.time_window)
-        data = [round(value, 9) for value in self._statistics] + [len(self._train), len(self._test)]
+        data = [round(value, 9) for value in np.hstack(self._statistics).tolist()]
+        data += [len(self._train), len(self._test)]
         if self._stride < settings.time_window:
             data.append(self._stride)  # errors of other test windows cannot be compared
         self._checkpoints = Checkpoints(
@@ -313,6 +326,8 @@ class _Training:
         """Goes back to the last whole epoch; its number, 0 where there is none."""
         found = self._checkpoints.load_latest()
         if found is None:
+            if self._pretrained:
+                original.load_state_dict(self._model, self._pretrained)
             return 0
         arrays, position = found
         restore(self._model.trainable_variables, "model", arrays)
@@ -322,41 +337,103 @@ class _Training:
         return position["epoch"]
 
 
-def model_file(settings: Config) -> Path:
-    """Where the best model of a project is."""
-    return (
-        Path(settings.project_path)
-        / "model"
-        / "best_model"
-        / f"{settings.model_name}_{settings.project_name}.npz"
+def model_file(settings: Config, snapshot: int | None = None) -> Path:
+    """Where the best model of a project is, or the snapshot of an epoch: our file, or VAME's where
+    there is no other."""
+    name, folder = f"{settings.model_name}_{settings.project_name}", _best_folder(settings)
+    if snapshot is not None:
+        folder, name = folder / "snapshots", f"{name}_epoch_{snapshot}"
+    ours, vames = (folder / f"{name}{ending}" for ending in _ENDINGS)
+    return vames if vames.exists() and not ours.exists() else ours
+
+
+def snapshots(config: ConfigSource) -> list[int]:
+    """The epochs of a project's snapshots, in order."""
+    settings = read_config(config)
+    beginning = f"{settings.model_name}_{settings.project_name}_epoch_"
+    found = {
+        path.stem.removeprefix(beginning)
+        for ending in _ENDINGS
+        for path in (_best_folder(settings) / "snapshots").glob(f"*{ending}")
+    }
+    return sorted(int(epoch) for epoch in found if epoch.isdecimal())
+
+
+def pretrained_file(settings: Config) -> Path:
+    """The file of `pretrained_model`: a model or a snapshot of the project by its name, or a path.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    name, best = settings.pretrained_model or "None", _best_folder(settings)
+    places = [
+        folder / f"{stem}{ending}"
+        for folder in (best, best / "snapshots")
+        for stem in (f"{name}_{settings.project_name}", name)
+        for ending in _ENDINGS
+    ]
+    for path in (*places, Path(name), Path(settings.project_path) / name):
+        if path.is_file():
+            return path
+    raise FileNotFoundError(
+        f"pretrained_model: expected a model in {best}, a snapshot, or the path of a file, got "
+        f"{settings.pretrained_model!r}. Correct it, or set pretrained_weights: false."
     )
 
 
-def load_best(config: str | Path) -> tuple[RNN_VAE, Statistics, Config]:
+_ENDINGS = (".npz", ".pkl")  # ours, VAME's
+
+
+def _best_folder(settings: Config) -> Path:
+    return Path(settings.project_path) / "model" / "best_model"
+
+
+def load_best(
+    config: ConfigSource, *, snapshot: int | None = None
+) -> tuple[RNN_VAE, Statistics, Config]:
     """The best model of a training, the statistics its data were normalised by, and its config.
+
+    A project that VAME trained opens too: weights from its `.pkl`, statistics from its data, and
+    the arithmetic of its decoders (`batch_mixing`).
+
+    Args:
+        snapshot: the epoch of a snapshot that is loaded in place of the best model.
 
     Raises:
         FileNotFoundError: there is none yet. ValueError: its files are damaged.
     """
     settings = read_config(config)
-    path = model_file(settings)
+    path = model_file(settings, snapshot)
     if not path.exists():
+        if snapshot is not None:
+            raise FileNotFoundError(
+                f"snapshot: expected one of {', '.join(map(str, snapshots(config))) or 'none'}, "
+                f"got {snapshot!r}: no file {path}."
+            )
         raise FileNotFoundError(
             f"{path}: no trained model there. Train one with vrae.vame.rnn_vae.train_model."
         )
-    try:
-        about = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-        here = {
-            "project_path": settings.project_path
-        }  # a project may have been moved since it was trained
-        found, settings = Statistics(**about["statistics"]), Config(**about["config"] | here)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"{path.with_suffix('.json')}: damaged ({error}). Train the model again."
-        ) from error
+    if path.suffix == ".pkl":
+        found, settings = vames_statistics(settings), replace(settings, batch_mixing=True)
+    else:
+        found, settings = _about(path.with_suffix(".json"), settings)
     model = build_model(settings)
     original.load_state_dict(model, path)
     return model, found, settings
+
+
+def _about(path: Path, settings: Config) -> tuple[Statistics, Config]:
+    """The statistics of a model and the config that it was trained by; what does not affect the
+    model, such as the number of motifs, is that of the project."""
+    kept = {name: getattr(settings, name) for name in AFTER_TRAINING}
+    # a project may have been moved since it was trained
+    kept["project_path"] = settings.project_path
+    try:
+        about = json.loads(path.read_text(encoding="utf-8"))
+        mean, std, *extras = Statistics(**about["statistics"])
+        return Statistics(mean, std, *map(tuple, extras)), Config(**about["config"] | kept)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path}: damaged ({error}). Train the model again.") from error
 
 
 def save_state(path: Path, model: RNN_VAE) -> None:
@@ -366,5 +443,8 @@ def save_state(path: Path, model: RNN_VAE) -> None:
 
 def _signature(settings: Config) -> dict:
     """What a checkpoint must agree on: everything but where it is, and how long it trains."""
-    free = ("project_path", "max_epochs", "model_snapshot", "model_convergence")
+    free = {"project_path", "max_epochs", "model_snapshot", "model_convergence", "feature_names"}
+    free |= {*OF_THE_DATA, *AFTER_TRAINING}
+    if not settings.pretrained_weights:
+        free |= {"pretrained_weights", "pretrained_model"}
     return {name: value for name, value in asdict(settings).items() if name not in free}

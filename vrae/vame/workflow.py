@@ -2,26 +2,33 @@
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from seqvae.commands import Run
-from seqvae.files import NPZ_ERRORS, write_json
+from seqvae.files import write_json
 from seqvae.training import RunLog
 from vrae import vame
 from vrae.vame import report
+from vrae.vame.cards.description import describe
+from vrae.vame.cards.groups import read_groups
 from vrae.vame.command_config import VAMESettings
 from vrae.vame.config import Config
 from vrae.vame.motif_scores import agreement, baselines, of_windows
 from vrae.vame.motifs import segment
 from vrae.vame.results import Results, labelled
-from vrae.vame.simulation import simulate_poses
+from vrae.vame.session_files import LISTS, listed, read
+from vrae.vame.sessions import Session
 
 _CONFIG_KEYS = tuple(
-    {f.name for f in dataclasses.fields(Config)}
-    & {f.name for f in dataclasses.fields(VAMESettings)}
+    (
+        {f.name for f in dataclasses.fields(Config)}
+        & {f.name for f in dataclasses.fields(VAMESettings)}
+    )
+    - {*LISTS, "skeleton"}
 )
 """The keys of VAME's config.yaml that are settings of the command."""
 
@@ -29,14 +36,21 @@ _CONFIG_KEYS = tuple(
 def run(run: Run) -> None:
     """The body of the command `vame`."""
     s: VAMESettings = run.settings
+    found = read(s)
+    if found.have_gaps:
+        s = run.change(missing_values=True)
+    sessions = {name: session.values for name, session in found.sessions.items()}
+    truth = found.truth
+    groups = read_groups(s.session_groups, list(sessions)) if s.session_groups else None
     if not 0.0 <= s.min_observed <= 1.0:
         raise ValueError(f"--min_observed: expected a share of 0 to 1, got {s.min_observed!r}.")
-    sessions, truth = _sessions(s)
     project = run.folder / "config.yaml"
     if run.placement.chief:
         run.claim()
         run.write_config()
-        _make_project(project, sessions, s)
+        _make_project(project, found.sessions, s)
+        name, session = next(iter(found.sessions.items()))
+        report.preprocessing_steps(run.folder / "preprocessing.png", session, name)
     run.placement.wait()
     trained = vame.rnn_vae.train_model(
         str(project), on_epoch=lambda line: _print_epoch(line, s), placement=run.placement
@@ -56,75 +70,41 @@ def run(run: Run) -> None:
     report.pictures(
         run.folder, codes, labels, truth, name="behaviour" if s.n_communities else "motif"
     )
-    report.training_curves(run.folder, RunLog(run.folder / "model", trained.epochs).read())
+    lines = RunLog(run.folder / "model", trained.epochs).read()
+    report.training_curves(run.folder, lines)
+    describe(run.folder, found.sessions, codes, results, groups, s.movies, lines)
     if truth:
         _print_agreement(run.folder, labels, sessions, observed, truth, s)
     names = (
-        "motifs.png, latent_space.png, motif_usage.png, training_curves.png, "
+        "report.html, movies/, preprocessing.png, motifs.png, latent_space.png, motif_usage.png, "
+        "training_curves.png, "
         "model/evaluate/future_reconstruction.png"
     )
     print(f"look at {run.folder}/: {names}")
 
 
-def _make_project(project: Path, sessions: dict, s: VAMESettings) -> None:
+def _make_project(project: Path, sessions: Mapping[str, Session], s: VAMESettings) -> None:
+    poses = [session.pose for session in sessions.values() if session.pose]
+    keys: dict[str, Any] = {key: getattr(s, key) for key in _CONFIG_KEYS}
+    keys |= {key: listed(getattr(s, key)) for key in LISTS}
     config = Config(
         project_name=s.run_name,
         project_path=str(project.parent),
         project_random_state=s.seed,
         prediction_decoder=int(s.prediction_steps > 0),
-        **{key: getattr(s, key) for key in _CONFIG_KEYS},
+        segmentation_algorithms=(s.segmentation,),
+        skeleton=poses[0].skeleton if poses else (),
+        **keys,
     )
     vame.write_config(project, config)
     frames = vame.create_training(project, sessions)
+    values = [session.values for session in sessions.values()]
+    missing = sum(int(np.isnan(v).sum()) for v in values) / sum(v.size for v in values)
+    about = f", {missing:.1%} of the values missing" if missing else ""
     print(
-        f"{len(sessions)} sessions of {len(next(iter(sessions.values())))} features, {frames[0]} "
-        "training and "
-        f"{frames[1]} test frames{_of_missing(sessions)} -> {project.parent}"
+        f"{len(sessions)} sessions of {len(values[0])} features, {frames[0]} training and "
+        f"{frames[1]} test frames{about} -> {project.parent}"
     )
-
-
-def _of_missing(sessions: dict) -> str:
-    missing = sum(int(np.isnan(data).sum()) for data in sessions.values()) / sum(
-        data.size for data in sessions.values()
-    )
-    return f", {missing:.1%} of the values missing" if missing else ""
-
-
-def _sessions(s: VAMESettings):
-    """Positions [features, frames] by session, and the true motif of every frame where the files
-    know it."""
-    if s.dataset == "simulated":
-        made = simulate_poses(s.sessions, s.frames, missing=s.missing, seed=s.seed)
-        return {name: s.positions for name, s in made.items()}, {
-            name: s.motifs for name, s in made.items()
-        }
-    paths = sorted([*Path(s.dataset).glob("*.npz"), *Path(s.dataset).glob("*.csv")])
-    if not paths:
-        raise ValueError(
-            "--dataset: expected `simulated`, or a folder of .npz or .csv files, got "
-            f"{s.dataset!r}."
-        )
-    read = {path.stem: (path, None) if path.suffix == ".csv" else _read_npz(path) for path in paths}
-    sessions = vame.read_sessions(
-        {name: positions for name, (positions, _) in read.items()},
-        centered_reference_keypoint=s.centered_reference_keypoint,
-        pose_confidence=s.pose_confidence,
-        orientation_reference_keypoint=s.orientation_reference_keypoint,
-        longest_gap=s.longest_gap,
-    )
-    truth = {name: motifs for name, (_, motifs) in read.items() if motifs is not None}
-    return sessions, truth if len(truth) == len(sessions) else None
-
-
-def _read_npz(path: Path):
-    """positions, and motifs or None."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return file["positions"], file["motifs"] if "motifs" in file.files else None
-    except NPZ_ERRORS as error:
-        raise ValueError(
-            f"{path}: no readable .npz with `positions` [features, frames] ({error})."
-        ) from error
 
 
 def _of_future(errors: dict) -> str:
@@ -162,7 +142,7 @@ def _paced(seconds: float = 5.0) -> Callable[[str], None]:
 
 
 def _print_agreement(
-    folder: Path, labels: dict, sessions: dict, observed: dict, truth: dict, s: VAMESettings
+    folder: Path, labels: dict, sessions: dict, observed: dict, truth: Mapping, s: VAMESettings
 ) -> None:
     """The run's motifs and those of baselines against the truth: printed, and in
     evaluation.json."""

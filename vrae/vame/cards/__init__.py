@@ -1,0 +1,1 @@
+"""From motifs to what they are: bouts, measures, groups of sessions, movies and a page."""

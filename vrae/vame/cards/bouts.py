@@ -1,0 +1,112 @@
+"""Bouts, stretches of frames of one motif, and what can be cut out of sessions by them."""
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+from scipy.sparse.csgraph import minimum_spanning_tree
+
+from vrae.vame.keypoints import Pose
+from vrae.vame.segmenters import bouts
+from vrae.vame.sessions import Session
+
+
+class Bout(NamedTuple):
+    """The frames [start, stop) of a session, in which one motif lasts."""
+
+    session: str
+    motif: int
+    start: int
+    stop: int
+
+    @property
+    def frames(self) -> int:
+        """Its duration."""
+        return self.stop - self.start
+
+
+def of_frames(labels: np.ndarray, frames: int, time_window: int) -> np.ndarray:
+    """The motif of every frame from those of windows [frames - time_window + 1]: that of the window
+    in whose middle the frame is; -1 where there is none, at both ends."""
+    if len(labels) != frames - time_window + 1:
+        raise ValueError(
+            f"labels: expected one of each of the {frames - time_window + 1} windows of "
+            f"{time_window} frames in {frames}, got {len(labels)}."
+        )
+    found = np.full(frames, -1, np.int32)
+    middle = time_window // 2
+    found[middle : middle + len(labels)] = labels
+    return found
+
+
+def all_bouts(labels: Mapping[str, np.ndarray]) -> list[Bout]:
+    """The bouts of sessions' frames in order; frames without a motif (-1) are in none."""
+    return [
+        Bout(session, motif, frames.start, frames.stop)
+        for session, motifs in labels.items()
+        for motif, frames in bouts(motifs)
+        if motif >= 0
+    ]
+
+
+def followed(found: Sequence[Bout]) -> list[tuple[Bout, Bout]]:
+    """The pairs of bouts of which the second begins where the first ends."""
+    return [
+        (bout, following)
+        for bout, following in pairwise(found)
+        if bout.session == following.session and bout.stop == following.start
+    ]
+
+
+def examples(found: Sequence[Bout], motif: int, count: int, seed: int = 0) -> list[Bout]:
+    """At most `count` bouts of a motif, drawn from the half that lasts longest: the shortest are
+    often fragments. In order of session and time."""
+    own = [bout for bout in found if bout.motif == motif]
+    if not own:
+        return []
+    least = np.median([bout.frames for bout in own])
+    long = [bout for bout in own if bout.frames >= least]
+    drawn = np.random.default_rng([seed, motif]).permutation(len(long))[:count]
+    return [long[i] for i in np.sort(drawn)]
+
+
+def edges_of(pose: Pose) -> list[tuple[int, int]]:
+    """The pairs of keypoints that a line joins, by number: the skeleton's, or the shortest lines
+    that join all keypoints (minimum spanning tree of their median distances)."""
+    if pose.skeleton:
+        return [(pose.keypoints.index(a), pose.keypoints.index(b)) for a, b in pose.skeleton]
+    points, count = pose.points, len(pose.keypoints)
+    lengths = np.zeros((count, count))
+    for i, j in np.ndindex(count, count):
+        distance = np.hypot(*(points[i] - points[j]))
+        distance = distance[~np.isnan(distance)]
+        if i < j and len(distance):
+            lengths[i, j] = max(np.median(distance), 1e-12)
+    tree = minimum_spanning_tree(lengths).tocoo()
+    return sorted(zip(tree.row.tolist(), tree.col.tolist(), strict=True))
+
+
+def seen_from_the_onset(
+    session: Session, bout: Bout, references: tuple[str, str] | None, first: int, last: int
+) -> np.ndarray:
+    """The positions [T, K, 2] of the frames [first, last) around a bout.
+
+    With reference keypoints the animal stands at 0 at the onset of the bout, with the second of
+    them on the negative y axis, and moves on from there. Without, or where one was not seen at the
+    onset, positions are those of the animal's own frame of reference.
+    """
+    assert session.pose is not None and session.placed is not None
+    aligned = session.pose.points[..., first:last].transpose(2, 0, 1)
+    if references is None:
+        return aligned
+    placed = session.placed.points
+    i, j = (session.placed.keypoints.index(name) for name in references)
+    x, y = placed[j, :, bout.start] - placed[i, :, bout.start]
+    size = np.hypot(x, y)
+    if not size > 0:
+        return aligned
+    moved = placed[..., first:last] - placed[i, :, bout.start][:, None]
+    x, y = x / size, y / size
+    turned = [x * moved[:, 1] - y * moved[:, 0], -x * moved[:, 0] - y * moved[:, 1]]
+    return np.stack(turned, axis=1).transpose(2, 0, 1)

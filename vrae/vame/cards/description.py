@@ -1,0 +1,86 @@
+"""What a run leaves about its motifs: tables, movies and a page."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from vrae.vame.cards import report
+from vrae.vame.cards.bouts import all_bouts, of_frames
+from vrae.vame.cards.exports import write_bouts, write_comparisons, write_frames, write_sessions
+from vrae.vame.cards.groups import compare_groups, of_sessions
+from vrae.vame.cards.measures import fps_of, measure
+from vrae.vame.data import Statistics
+from vrae.vame.results import Results
+from vrae.vame.rnn_model import RNN_VAE
+from vrae.vame.sessions import Session
+from vrae.vame.training import load_best
+
+
+def describe(
+    folder: Path,
+    sessions: Mapping[str, Session],
+    codes: Mapping[str, np.ndarray],
+    results: Results,
+    groups: Mapping[str, str] | None = None,
+    movies: bool = True,
+    lines: Sequence[dict] = (),
+) -> None:
+    """Writes what a project's motifs are.
+
+    `results/frames/<session>.csv`, `results/bouts.csv`, `results/sessions.csv`, with groups
+    `results/comparisons.csv`; `movies/`; `report.html`, where Jinja2 is installed.
+
+    Args:
+        folder: of the project. sessions, codes, results: what was segmented.
+        groups: the group of each session. movies: whether movies are made.
+        lines: of the log of the training.
+    """
+    model, statistics, settings = load_best(folder / "config.yaml")
+    windows = results.labels("motifs")
+    labels = {
+        kind: {
+            name: of_frames(of[name], session.values.shape[1], settings.time_window)
+            for name, session in sessions.items()
+        }
+        for kind, of in (("motif", windows), ("behaviour", results.labels("behaviours")))
+    }
+    found, fps = all_bouts(labels["motif"]), fps_of(sessions)
+    if not found:
+        print("no frame has a motif: there is nothing to describe")
+        return
+    out = folder / "results"
+    write_frames(out / "frames", labels, fps)
+    write_bouts(out / "bouts.csv", found, fps)
+    rows = of_sessions(labels["motif"], found, sorted({bout.motif for bout in found}), fps)
+    write_sessions(out / "sessions.csv", rows, groups)
+    if groups:
+        seed = settings.project_random_state
+        write_comparisons(out / "comparisons.csv", compare_groups(rows, found, groups, seed=seed))
+    tracked = any(session.pose for session in sessions.values())
+    if movies and tracked:
+        report.write_motif_movies(folder / "movies", sessions, found, settings, print)
+    elif movies:
+        print("no movies: the sessions are arrays, whose keypoints are not known")
+    references = report.references_of(settings)
+    measures = measure(sessions, labels["motif"], found, codes, windows, references)
+    about = report.Motifs(sessions, codes, windows, labels["motif"], found, measures, groups, lines)
+    decode = decoder_of(model, statistics)
+    try:
+        report.write_report(
+            folder / "report.html", about, settings, decode=decode, movies=folder / "movies"
+        )
+    except ImportError as error:
+        print(f"no report.html: {error}")
+
+
+def decoder_of(model: RNN_VAE, statistics: Statistics) -> Callable[[np.ndarray], np.ndarray]:
+    """From codes [n, zdims] to the features [n, T, F] of their windows. One by one: a batch may be
+    mixed, see `batch_mixing`."""
+
+    def decode(codes: np.ndarray) -> np.ndarray:
+        windows = [model.decoder(code[None, None], code[None]).numpy() for code in codes]
+        restored = statistics.restore(np.concatenate(windows).transpose(0, 2, 1))
+        return restored.transpose(0, 2, 1)
+
+    return decode

@@ -1,0 +1,297 @@
+"""What motifs are, to look at: movies, and a page with a card for each."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.decomposition import PCA
+
+from seqvae import plotting
+from seqvae.report import Section, Table, write_page
+from vrae.vame.cards.bouts import Bout, edges_of, examples, seen_from_the_onset
+from vrae.vame.cards.groups import compare_groups, of_sessions
+from vrae.vame.cards.measures import (
+    Measures,
+    community_tree,
+    fps_of,
+    mean_poses,
+    moves_of,
+    poses_of_features,
+)
+from vrae.vame.config import Config
+from vrae.vame.sessions import Session
+
+_PANELS = 9
+_LONGEST = 90  # frames of a bout that are shown
+_BEFORE = 8  # frames that are shown before it
+
+
+def references_of(settings: Config) -> tuple[str, str] | None:
+    """The reference keypoints by which a config aligns."""
+    centre, ahead = settings.references.values()
+    return (centre, ahead) if settings.aligns and centre and ahead else None
+
+
+def motif_movie(
+    sessions: Mapping[str, Session],
+    found: Sequence[Bout],
+    motif: int,
+    *,
+    references: tuple[str, str] | None = None,
+    longest: int = _LONGEST,
+    seed: int = 0,
+) -> np.ndarray:
+    """Real bouts of a motif as moving skeletons: [T, height, width, 3] uint8.
+
+    Each begins some frames before its bout and ends some after it; while the bout lasts its border
+    has a colour. Positions are those of `seen_from_the_onset`.
+
+    Raises:
+        ValueError: the motif has no bout.
+    """
+    shown = examples(found, motif, _PANELS, seed)
+    if not shown:
+        raise ValueError(f"motif: expected one that has a bout, got {motif!r}.")
+    sequences, inside, names = [], [], []
+    for bout in shown:
+        session = sessions[bout.session]
+        first = max(0, bout.start - _BEFORE)
+        last = min(session.values.shape[1], min(bout.stop, bout.start + longest) + _BEFORE)
+        sequences.append(seen_from_the_onset(session, bout, references, first, last))
+        inside.append((np.arange(first, last) >= bout.start) & (np.arange(first, last) < bout.stop))
+        names.append(f"{bout.session}, {_time(bout.start, session)}")
+    pose = sessions[shown[0].session].pose
+    assert pose is not None
+    return plotting.skeleton_movie(sequences, edges_of(pose), inside=inside, names=names)
+
+
+def write_motif_movies(
+    folder: Path,
+    sessions: Mapping[str, Session],
+    found: Sequence[Bout],
+    settings: Config,
+    progress: Callable[[str], None] = lambda line: None,
+) -> list[Path]:
+    """`motif_<number>.mp4` and `.gif` of every motif that has a bout; the paths of the mp4.
+
+    Sessions without keypoints are left out.
+    """
+    tracked = {name: session for name, session in sessions.items() if session.pose is not None}
+    found, written = [bout for bout in found if bout.session in tracked], []
+    motifs = sorted({bout.motif for bout in found})
+    for motif in motifs:
+        progress(f"movie of motif {motif} of {len(motifs)}")
+        frames = motif_movie(
+            tracked,
+            found,
+            motif,
+            references=references_of(settings),
+            longest=min(_LONGEST, settings.length_of_motif_video),
+            seed=settings.project_random_state,
+        )
+        pose = next(iter(tracked.values())).pose
+        fps = round(min(30.0, (pose.fps if pose and pose.fps else 30.0)))
+        written.append(folder / f"motif_{motif}.mp4")
+        for path in (written[-1], written[-1].with_suffix(".gif")):
+            plotting.save_video(path, frames, fps=max(1, fps))
+    return written
+
+
+def _time(frame: int, session: Session) -> str:
+    fps = session.pose.fps if session.pose else None
+    return f"{frame / fps:.1f} s" if fps else f"frame {frame}"
+
+
+class Motifs(NamedTuple):
+    """What a page is about.
+
+    sessions; codes and window_labels: of windows by session; labels: the motif of every frame by
+    session; found: the bouts; measures: of each motif; groups: of each session, or None; lines: of
+    the log of the training.
+    """
+
+    sessions: Mapping[str, Session]
+    codes: Mapping[str, np.ndarray]
+    window_labels: Mapping[str, np.ndarray]
+    labels: Mapping[str, np.ndarray]
+    found: Sequence[Bout]
+    measures: Sequence[Measures]
+    groups: Mapping[str, str] | None = None
+    lines: Sequence[dict] = ()
+
+
+def write_report(
+    path: Path,
+    motifs: Motifs,
+    settings: Config,
+    *,
+    decode: Callable[[np.ndarray], np.ndarray] | None = None,
+    movies: Path | None = None,
+) -> None:
+    """Writes the page `report.html`.
+
+    Args:
+        decode: from codes [n, zdims] to the features [n, T, F] of their windows.
+        movies: the folder of the movies.
+    """
+    sections = [_overview(motifs), _usage(motifs), _order(motifs), _map(motifs)]
+    if motifs.groups:
+        sections.append(_groups(motifs, settings))
+    if motifs.lines:
+        sections.append(_training(motifs))
+    sections += [_card(motifs, one, decode, movies) for one in motifs.measures]
+    write_page(path, f"{settings.project_name}: motifs", sections)
+
+
+def _overview(motifs: Motifs) -> Section:
+    fps = fps_of(motifs.sessions)
+    rate, unit = ("bouts a minute", "s") if fps else ("bouts in 1000 frames", "frames")
+    per = "s" if fps else "frame"
+    frames = sum(map(len, motifs.labels.values()))
+    without = np.mean(np.concatenate(list(motifs.labels.values())) < 0)
+    header = [
+        "motif",
+        "share",
+        rate,
+        f"median duration, {unit}",
+        f"speed, pixels/{per}",
+        f"turning, degrees/{per}",
+        "what sets it apart (standard deviations)",
+    ]
+    rows = [
+        [m.motif, m.share, m.rate, m.duration, m.speed, m.turning, _listed(m.features)]
+        for m in motifs.measures
+    ]
+    return Section(
+        "Motifs",
+        [
+            f"{len(motifs.measures)} motifs in {len(motifs.sessions)} sessions of {frames} frames. "
+            f"{without:.1%} of the frames have no motif.",
+        ],
+        Table(header, rows),
+    )
+
+
+def _usage(motifs: Motifs) -> Section:
+    names = [str(m.motif) for m in motifs.measures]
+    rows = {}
+    for session, labels in motifs.labels.items():
+        counts = np.array([np.sum(labels == m.motif) for m in motifs.measures], float)
+        rows[session] = counts / max(1.0, counts.sum())
+    figure = plotting.stacked_shares(rows, names, title="Usage of motifs in each session")
+    return Section("Usage", figures=[("Share of each motif in each session", figure)])
+
+
+def _order(motifs: Motifs) -> Section:
+    numbers = [m.motif for m in motifs.measures]
+    moves = moves_of(motifs.found, numbers)
+    total = moves.sum(axis=1, keepdims=True)
+    shares = np.divide(moves, total, out=np.zeros_like(moves), where=total > 0)
+    windows = np.concatenate(list(motifs.window_labels.values()))
+    usage = np.array([np.sum(windows == number) for number in numbers])
+    figures = [("Usage, and what follows a motif", plotting.usage_and_transitions(usage, shares))]
+    if len(numbers) > 2:
+        names = [f"motif {number}" for number in numbers]
+        figure = plotting.tree(
+            community_tree(shares),
+            names,
+            title="Motifs that follow each other, merged",
+            x_label="1 less the mean transition probability of the two sides",
+        )
+        figures.append(("Communities: motifs that merge early often follow each other", figure))
+    return Section("What follows what", figures=figures)
+
+
+def _map(motifs: Motifs) -> Section:
+    labels = np.concatenate([motifs.window_labels[name] for name in motifs.codes])
+    codes = np.concatenate(list(motifs.codes.values()))
+    shown = np.flatnonzero(labels >= 0)
+    shown = shown[:: max(1, len(shown) // 4000)]
+    padded = np.pad(codes[shown], [(0, 0), (0, max(0, 2 - codes.shape[1]))])
+    figure = plotting.scatter(
+        PCA(2).fit_transform(padded), {"motif": labels[shown]}, title="Codes of windows"
+    )
+    return Section("Map of the codes", figures=[("First two principal components", figure)])
+
+
+def _training(motifs: Motifs) -> Section:
+    panels = {"squared error of a batch": ("train_mse", "test_mse"), "KL": ("train_kl",)}
+    figure = plotting.metric_curves(list(motifs.lines), panels, title="Training")
+    return Section("Training", figures=[("Errors over epochs", figure)])
+
+
+def _groups(motifs: Motifs, settings: Config) -> Section:
+    groups = motifs.groups or {}
+    rows = of_sessions(
+        motifs.labels, motifs.found, [m.motif for m in motifs.measures], fps_of(motifs.sessions)
+    )
+    compared = compare_groups(rows, motifs.found, groups, seed=settings.project_random_state)
+    names = list(compared[0].means)
+    table = Table(
+        ["measure", "motif", *(f"mean of {name}" for name in names), "p", "corrected p"],
+        [
+            [c.measure, c.motif, *c.means.values(), c.p, c.corrected]
+            for c in compared
+            if c.measure != "transition" or c.corrected < 0.05
+        ],
+    )
+    counts = ", ".join(f"{name}: {list(groups.values()).count(name)}" for name in names)
+    return Section(
+        "Groups of sessions",
+        [
+            f"Sessions of each group: {counts}. p: permutation test, a session is one observation. "
+            "Corrected p: Benjamini and Hochberg, over the motifs of a measure. Of transitions "
+            "those with a corrected p below 0.05 are shown; comparisons.csv has all.",
+        ],
+        table,
+    )
+
+
+def _card(motifs: Motifs, one: Measures, decode, movies: Path | None) -> Section:
+    fps = fps_of(motifs.sessions)
+    unit = "s" if fps else "frames"
+    rows = [
+        ["share of the labelled frames", one.share],
+        ["bouts", one.bouts],
+        ["bouts a minute" if fps else "bouts in 1000 frames", one.rate],
+        [f"median duration, {unit}", one.duration],
+        [f"speed of the body, pixels/{'s' if fps else 'frame'}", one.speed],
+        [f"turning, degrees/{'s' if fps else 'frame'}", one.turning],
+        ["what sets it apart (standard deviations)", _listed(one.features)],
+        ["nearest motifs (distance)", _listed(one.nearest)],
+        ["comes after (share)", _listed(one.before)],
+        ["is followed by (share)", _listed(one.after)],
+    ]
+    movie = movies / f"motif_{one.motif}.mp4" if movies else None
+    return Section(
+        f"Motif {one.motif}",
+        table=Table(["measure", "value"], rows),
+        figures=_poses(motifs, one.motif, decode),
+        movies=[("Real bouts; the border is blue while the motif lasts", movie)]
+        if movie and movie.exists()
+        else [],
+    )
+
+
+def _poses(motifs: Motifs, motif: int, decode) -> list:
+    """The mean course of a motif, and what the decoder makes of its mean code."""
+    tracked = {name: s for name, s in motifs.sessions.items() if s.pose is not None}
+    found = [bout for bout in motifs.found if bout.session in tracked]
+    if not any(bout.motif == motif for bout in found):
+        return []
+    session = next(iter(tracked.values()))
+    pose = session.pose
+    assert pose is not None
+    shown = {"mean of the bouts": mean_poses(tracked, found, motif)}
+    if decode is not None:
+        own = [motifs.codes[name][motifs.window_labels[name] == motif] for name in motifs.codes]
+        window = decode(np.concatenate(own).mean(axis=0, keepdims=True))[0]
+        steps = np.linspace(0, len(window) - 1, min(6, len(window))).round().astype(int)
+        shown["decoded mean code"] = poses_of_features(window[steps], session.features, pose)
+    figure = plotting.skeleton_paths(shown, edges_of(pose), pose.keypoints)
+    return [("Course of the motif: light is early, dark is late", figure)]
+
+
+def _listed(pairs: Sequence[tuple]) -> str:
+    return ", ".join(f"{name} ({value:.2g})" for name, value in pairs) or "–"

@@ -1,0 +1,124 @@
+"""The sessions of a run of the command: simulated, or a folder of tracking files."""
+
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from seqvae.files import NPZ_ERRORS
+from vrae.vame.command_config import VAMESettings
+from vrae.vame.keypoints import Pose
+from vrae.vame.preprocessing import Preprocessing, preprocess
+from vrae.vame.readers import KINDS, POSE_ENDINGS, read_pose
+from vrae.vame.sessions import Session
+from vrae.vame.simulation import simulate_poses
+
+LISTS = ("exclude", "extra_features")
+"""Keys that are text with commas in the command, and tuples in a config."""
+_AS_THEY_ARE = Preprocessing(
+    pose_confidence=0.0, robust=False, savgol_filter=False, egocentric_data=True
+)
+
+
+class Found(NamedTuple):
+    """sessions: by name; truth: the true motif of every frame by session, or None; have_gaps:
+    whether tracking files have missing values."""
+
+    sessions: Mapping[str, Session]
+    truth: Mapping[str, np.ndarray] | None
+    have_gaps: bool = False
+
+
+def read(s: VAMESettings) -> Found:
+    """The sessions of a run's settings.
+
+    Raises:
+        ValueError: no such folder, no such files in it, or one that cannot be used.
+    """
+    if s.dataset == "simulated":
+        made = simulate_poses(
+            s.sessions,
+            s.frames,
+            missing=s.missing,
+            longest_missing=s.longest_missing,
+            seed=s.seed,
+        )
+        keys: dict[str, Any] = {"low_confidence": s.low_confidence, "longest_gap": s.longest_gap}
+        return Found(
+            {name: _as_it_is(one.positions, **keys) for name, one in made.items()},
+            {name: one.motifs for name, one in made.items()},
+        )
+    folder = Path(s.dataset)
+    paths = sorted(path for path in folder.glob("*") if path.suffix in POSE_ENDINGS)
+    if not paths:
+        raise ValueError(
+            f"--dataset: expected `simulated`, or a folder with {KINDS}, got {s.dataset!r}."
+        )
+    twice = {path.stem for path in paths if sum(path.stem == other.stem for other in paths) > 1}
+    if twice:
+        raise ValueError(
+            f"--dataset: expected one file a session in {folder}, got several of "
+            f"{', '.join(sorted(twice))}. Leave one kind of file there."
+        )
+    settings, sessions, truth, tracked = of_command(s), {}, {}, []
+    for path in paths:
+        plain = _plain(path) if path.suffix == ".npz" else {}
+        if plain and "keypoints" not in plain:
+            sessions[path.stem] = _as_it_is(plain["positions"])
+        else:
+            pose = read_pose(path, individual=s.individual, fps=s.fps, skeleton=listed(s.skeleton))
+            sessions[path.stem] = preprocess(pose, settings)
+            tracked.append(sessions[path.stem])
+        if "motifs" in plain:
+            truth[path.stem] = plain["motifs"]
+    if tracked and settings.centered_reference_keypoint is None and not settings.egocentric_data:
+        _advise_alignment(tracked[0])
+    gaps = any(np.isnan(session.values).any() for session in tracked)
+    return Found(sessions, truth if len(truth) == len(sessions) else None, gaps)
+
+
+def of_command(s: VAMESettings) -> Preprocessing:
+    """The preprocessing that a command's settings ask for."""
+    given: dict[str, Any] = {f.name: getattr(s, f.name) for f in fields(Preprocessing)}
+    given.update((key, listed(given[key])) for key in LISTS)
+    return Preprocessing(**given)
+
+
+def listed(text: str) -> tuple[str, ...]:
+    """The items of "a,b"."""
+    return tuple(item.strip() for item in text.split(",") if item.strip())
+
+
+def _as_it_is(positions: np.ndarray, **keys: Any) -> Session:
+    """A session of features that are not preprocessed, but for the given keys. An even number is x
+    and y of keypoints."""
+    positions = np.asarray(positions, np.float64)
+    if positions.ndim != 2 or len(positions) % 2 or not positions.size:
+        return Session((), positions)
+    names = tuple(f"keypoint {k}" for k in range(len(positions) // 2))
+    pose = Pose(names, positions, np.ones((len(names), positions.shape[1])))
+    return preprocess(pose, replace(_AS_THEY_ARE, **keys))
+
+
+def _plain(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an .npz."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            kept = ("positions", "motifs", "keypoints")
+            found = {name: file[name] for name in kept if name in file.files}
+            return {"positions": file["positions"]} | found
+    except NPZ_ERRORS as error:
+        raise ValueError(
+            f"{path}: no readable .npz with `positions` [features, frames] ({error})."
+        ) from error
+
+
+def _advise_alignment(session: Session) -> None:
+    assert session.pose is not None
+    print(
+        "positions are not aligned to the animal: motifs will depend on where it is. Give "
+        "--centered_reference_keypoint and --orientation_reference_keypoint, of "
+        f"{', '.join(session.pose.keypoints)}."
+    )
