@@ -5,7 +5,13 @@ from seqvae.plotting.curves import metric_curves, published_curves
 from seqvae.plotting.frames import as_pixels, contact_sheet, film_strips
 from seqvae.plotting.latents import alpha_over_time, trajectories
 from seqvae.plotting.saving import save_figure, save_video
-from seqvae.plotting.series import ethogram, paths, scatter, usage_and_transitions, windows
+from seqvae.plotting.series import (
+    ethogram,
+    overlaid,
+    scatter,
+    usage_and_transitions,
+    windows,
+)
 from seqvae.plotting.videos import labelled_rows, overlay, tile_videos
 
 __all__ = [
@@ -16,8 +22,8 @@ __all__ = [
     "film_strips",
     "labelled_rows",
     "metric_curves",
+    "overlaid",
     "overlay",
-    "paths",
     "published_curves",
     "save_figure",
     "save_video",
