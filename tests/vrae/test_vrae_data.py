@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from vrae.data import (
-    detokenised,
     as_series,
     constant_features,
+    detokenised,
     in_windows,
     pad,
     read_npz,

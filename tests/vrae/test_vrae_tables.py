@@ -38,7 +38,18 @@ def test_series_labels_and_names(tmp_path):
         ("id,t,x,y\na,10,3,4\na,9,1,2\nb,1,5,6\n", {"time": "t"}),  # numbers, not words
         ("y,id,z,x\n2,a,word,1\n4,a,word,3\n6,b,word,5\n", {"features": ("x", "y")}),
     ],
-    ids="mark capitals semicolons tabs blank index named dates times features".split(),
+    ids=[
+        "mark",
+        "capitals",
+        "semicolons",
+        "tabs",
+        "blank",
+        "index",
+        "named",
+        "dates",
+        "times",
+        "features",
+    ],
 )
 def test_the_same_series_in_many_forms(tmp_path, text, options):
     series = table(tmp_path, text, **options).series
