@@ -20,6 +20,7 @@ COMMANDS = {
     ),
     "mdnrnn": ("worldmodels.config", "MDNRNN", "the MDN-RNN of World Models, on a ConvVAE's codes"),
     "vrae": ("vrae.config", "VRAE", "a variational recurrent auto-encoder, on series"),
+    "vrae-apply": ("vrae.config", "VRAE_APPLY", "codes, imputed numbers or scores of new series"),
     "vame": ("vrae.vame.command_config", "VAME", "VAME's RNN-VAE, from poses to motifs"),
     "make-data": ("seqvae.physics.make_data", "MAKE_DATA", "datasets of bouncing balls"),
     "from-videos": ("seqvae.data.from_videos", "FROM_VIDEOS", "a dataset of a folder of videos"),

@@ -83,13 +83,18 @@ def check_codes(z: Array, z_size: int, dtype: str) -> tf.Tensor:
 
 
 def check_condition(condition: Array | None, size: int, like: tf.Tensor, dtype: str) -> tf.Tensor:
-    """condition as a tensor [B, size] for `like` [B, ...]; [B, 0] for None where the model takes
-    none."""
+    """condition as a tensor [B, size] for `like` [B, ...]; integer labels [B] one-hot; [B, 0] for
+    None where the model takes none."""
     if condition is None:
         if size:
-            raise ValueError(f"condition: expected vectors [B, {size}], got none.")
+            raise ValueError(
+                f"condition: expected vectors [B, {size}] or labels [B] below {size}, got none."
+            )
         return tf.zeros([tf.shape(like)[0], 0], dtype)
-    condition = tensor("condition", condition, dtype)
+    condition = tensor("condition", condition)
+    if condition.shape.rank == 1 and size:
+        condition = _one_hot(condition, size, dtype)
+    condition = tf.cast(condition, dtype)
     if not condition.shape.is_compatible_with((None, size)):
         raise ValueError(f"condition: expected [B, {size}], got the shape {shape_of(condition)}.")
     if not condition.shape[:1].is_compatible_with(like.shape[:1]):
@@ -100,40 +105,148 @@ def check_condition(condition: Array | None, size: int, like: tf.Tensor, dtype: 
     return condition
 
 
-def check_mask(mask: Array | None, like: tf.Tensor, dtype: str) -> tf.Tensor:
-    """mask as a tensor [B, T] for `like` [B, T, ...]; ones for None."""
+def _one_hot(labels: tf.Tensor, size: int, dtype: str) -> tf.Tensor:
+    """Labels [B] as vectors [B, size]; numbers [B] as [B, 1] where the size is 1."""
+    if size == 1:
+        return tf.cast(labels[:, None], dtype)
+    whole = tf.cast(labels, tf.int32)
+    low, high = tf.reduce_min(labels), tf.reduce_max(labels)
+    fine = (low >= 0) & (high < tf.cast(size, high.dtype))
+    fine &= tf.reduce_all(tf.cast(whole, labels.dtype) == labels)
+    message = (
+        f"condition: expected labels that are integers from 0 to {size - 1}, got {{}} to {{}}."
+    )
+    require(fine, message, low, high)
+    return tf.one_hot(whole, size, dtype=dtype)
+
+
+def check_mask(mask: Array | None, like: tf.Tensor, dtype: str, numbers: bool = False) -> tf.Tensor:
+    """mask as a tensor [B, T] for `like` [B, T, ...], or of its shape where single numbers may be
+    missing; ones for None."""
     if mask is None:
         return tf.ones(tf.shape(like)[:2], dtype)
     mask = tensor("mask", mask, dtype)
-    if not mask.shape.is_compatible_with(like.shape[:2]):
+    rank = mask.shape.rank
+    if rank == 3 and not numbers:
+        raise ValueError(
+            f"mask: expected the shape {tuple(like.shape[:2])}, got {shape_of(mask)}. For masks of "
+            "single numbers make the model with missing=True."
+        )
+    wanted = like.shape if rank == 3 else like.shape[:2]
+    if not mask.shape.is_compatible_with(wanted):
         raise ValueError(f"mask: expected the shape {tuple(like.shape[:2])}, got {shape_of(mask)}.")
     return mask
+
+
+def check_times(times: Array | None, like: tf.Tensor, dtype: str, positions: int) -> tf.Tensor:
+    """times as a tensor [B, T] from 0 for `like` [B, T, ...]; 0, 1, 2, ... for None."""
+    if times is None:
+        shape = tf.shape(like)[:2]
+        return tf.broadcast_to(tf.range(tf.cast(shape[1], dtype), dtype=dtype), shape)
+    if not positions:
+        raise ValueError(
+            "times: expected None, the model has positions=0 and would ignore them. Make it with "
+            "positions=8."
+        )
+    times = tensor("times", times, "float64")  # seconds since 1970 have more digits than float32
+    if not times.shape.is_compatible_with(like.shape[:2]):
+        raise ValueError(
+            f"times: expected the shape {tuple(like.shape[:2])}, got {shape_of(times)}."
+        )
+    return tf.cast(times - times[:, :1], dtype)
+
+
+def is_list_of_series(x: object, tokens: bool) -> bool:
+    """Whether x is a list of arrays [T_i, ...], not a pair of an input and a mask."""
+    if not isinstance(x, list) or not x:
+        return False
+    ranks = {len(getattr(each, "shape", ())) for each in x}
+    if not all(hasattr(each, "shape") for each in x):
+        return False
+    return ranks == {1} if tokens else ranks <= {1, 2}
+
+
+def padded_list(sequences: Any, mask: Any, tokens: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Arrays [T_i, ...] of different lengths as one array [B, T, ...] and its mask [B, T]."""
+    if mask is not None:
+        raise ValueError(
+            "mask: expected None, the arrays of a list say themselves where they end. Mark missing "
+            "numbers by NaN."
+        )
+    arrays = [np.asarray(each) for each in sequences]
+    rests = {each.shape[1:] for each in arrays}
+    if len(rests) > 1:
+        found = ", ".join(map(str, sorted(rests)))
+        raise ValueError(
+            f"sequences: expected arrays [T_i, features] with the same features, got {found}."
+        )
+    lengths = np.array([len(each) for each in arrays])
+    if not lengths.min():
+        raise ValueError(f"sequences: number {int(lengths.argmin())} has no steps. Leave it out.")
+    made = np.zeros((len(arrays), lengths.max(), *rests.pop()), np.result_type(*arrays))
+    for row, each in zip(made, arrays, strict=True):
+        row[: len(each)] = each
+    there = (np.arange(lengths.max()) < lengths[:, None]).astype(np.float32)
+    return made if tokens or made.ndim == 3 else made[..., None], there
+
+
+def compacted(
+    inputs: tf.Tensor, mask: tf.Tensor, position: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """inputs [B, T, C], mask and positions [B, T] with the observed steps first, in their order:
+    an RNN then takes the same inputs as by skipping the others, and cuDNN knows no other masks."""
+
+    def compact():
+        order = tf.math.top_k(mask, tf.shape(mask)[1]).indices  # of equals the first comes first
+        return tuple(tf.gather(x, order, batch_dims=1) for x in (inputs, mask, position))
+
+    right_padded = tf.reduce_all(mask[:, 1:] <= mask[:, :-1])
+    return tf.cond(right_padded, lambda: (inputs, mask, position), compact)
 
 
 # --- values: in eager mode or in the graph of a data pipeline ---
 
 
-def check_padding(mask: tf.Tensor, place: Place) -> None:
-    """Checks that a mask [B, T] is 1 for the steps of each sequence, at least one, and 0 after
-    them."""
-    wrong = tf.reduce_any((mask != 0) & (mask != 1), 1) | tf.reduce_any(
-        mask[:, 1:] > mask[:, :-1], 1
-    )
-    wrong |= ~tf.reduce_any(mask[:, :1] == 1, 1)
-    require_rows(
-        ~wrong,
-        "mask: expected 1 for the steps of each sequence, at least one, and 0 for the padding "
-        "after them, got another in {}.",
-        place,
-    )
-
-
 def check_zeros_and_ones(mask: tf.Tensor, place: Place) -> None:
-    """Checks that a mask [B, T] holds 0 and 1 only."""
-    wrong = tf.reduce_any((mask != 0) & (mask != 1), 1)
+    """Checks that a mask [B, T] or [B, T, F] holds 0 and 1 only."""
+    wrong = tf.reduce_any((mask != 0) & (mask != 1), list(range(1, mask.shape.rank)))
     require_rows(
         ~wrong, "mask: expected 1 (observed) and 0 (missing) only, got another value in {}.", place
     )
+
+
+def check_some_observed(observed: tf.Tensor, place: Place) -> None:
+    """Checks that something is observed, 1, in each row of [B, T] or [B, T, F]."""
+    some = tf.reduce_any(observed > 0.5, list(range(1, observed.shape.rank)))
+    message = "mask: expected an observed step in every sequence, got none in {}. Leave it out."
+    require_rows(some, message, place)
+
+
+def check_rising(times: tf.Tensor, there: tf.Tensor, place: Place) -> None:
+    """Checks that times [B, T] are finite and rise from step to step, up to the end."""
+    rises = (times[:, 1:] > times[:, :-1]) | (there[:, 1:] < 0.5)
+    finite = tf.math.is_finite(times) | (there < 0.5)
+    fine = tf.reduce_all(rises, 1) & tf.reduce_all(finite, 1)
+    require_rows(
+        fine, "times: expected finite numbers that rise from step to step, got others in {}.", place
+    )
+
+
+def check_columns(likelihood: dict, values: tf.Tensor, observed: tf.Tensor) -> None:
+    """Checks that columns of a Bernoulli are in [0, 1] and classes whole numbers in range."""
+    for i, (name, kind) in enumerate(likelihood.items()):
+        column = tf.where(observed[:, :, i], values[:, :, i], tf.zeros_like(values[:, :, i]))
+        low, high = tf.reduce_min(column), tf.reduce_max(column)
+        if kind == "bernoulli":
+            message = f"sequences: column {name!r}: values from {{}} to {{}}, expected [0, 1]."
+            require((low >= 0) & (high <= 1), message, low, high)
+        elif isinstance(kind, int):
+            whole = tf.reduce_all(column == tf.floor(column))
+            message = (
+                f"sequences: column {name!r}: expected whole numbers from 0 to {kind - 1}, got "
+                "{} to {}."
+            )
+            require(whole & (low >= 0) & (high <= kind - 1), message, low, high)
 
 
 def check_finite(name: str, values: tf.Tensor, place: Place, message: str) -> None:

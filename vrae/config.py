@@ -7,6 +7,7 @@ from seqvae.commands import (
     DeviceSettings,
     RunSettings,
     Settings,
+    Tool,
     command_settings,
     group,
     setting,
@@ -14,19 +15,36 @@ from seqvae.commands import (
 
 
 @group("Data")
-class SeriesSettings(Settings):
-    csv: str = setting(
-        "", "a CSV: features, and where there are any the columns `sequence` and `label`"
-    )
+class TableSettings(Settings):
+    csv: str = setting("", "a CSV with a header: a row for each step, a column for each feature")
     npz: str = setting("", "an .npz: `sequences` [N, T, features], `mask` [N, T], `labels` [N]")
+    id: str = setting(
+        "", "column of the CSV: which rows are one series (default: `sequence`, `id`, ...)"
+    )
+    label: str = setting("", "column: the label of a series (default: `label`, `class`); none")
+    time: str = setting("", "column: rows are sorted by it (default: `time`, `date`, ...); none")
+    drop: str = setting("", "columns to leave out, with commas between")
     window: int = setting(
         0,
         "cut every series into windows of this number of steps; 0: whole series",
         affects=Affects.TRAINING,
     )
+    stride: int = setting(
+        0, "steps between the beginnings of windows; 0: the window", affects=Affects.TRAINING
+    )
+
+
+@group("Data that is made, and the test")
+class SeriesSettings(Settings):
     sequences: int = setting(4000, "paths of balls that are made, without --csv and --npz")
     test_fraction: float = setting(
         0.1, "share of the series kept for the test", affects=Affects.TRAINING
+    )
+    split: str = setting(
+        "series",
+        "whole series for the test, or the end of every series",
+        choices=("series", "time"),
+        affects=Affects.TRAINING,
     )
 
 
@@ -46,15 +64,46 @@ class NetworkSettings(Settings):
     segment_steps: int | None = setting(
         None, "a decoder of two levels, with segments of this number of steps"
     )
+    likelihood: str = setting(
+        "gaussian", "of a value", choices=("gaussian", "student_t", "bernoulli")
+    )
     noise_var: float = setting(0.05, "variance of a value, in standardised units")
+    noise: str = setting(
+        "fixed",
+        "the variance: fixed, learned for each feature, or an output for each step",
+        choices=("fixed", "feature", "step"),
+    )
+    noise_floor: float = setting(0.001, "least variance that is learned")
+    missing: bool = setting(
+        False, "numbers may be missing (set by itself where the data lack some)"
+    )
+    hidden: float = setting(0.0, "share of the numbers hidden from the encoder in training")
+    patch: int = setting(1, "steps that are one input and output of the RNNs")
+    positions: int = setting(0, "cosines of relative time among the inputs")
+    pooling: str = setting(
+        "last", "what of its states the encoder reads", choices=("last", "mean", "position")
+    )
+    cosines: int = setting(0, "coefficients of the linear path by the cosine transform")
+    logvar_start: float = setting(0.0, "first log-variance of the code")
+    mixing: float = setting(0.0, "probability that a training series is a mixture of others")
+    warp: float = setting(0.0, "deviation of the random change of speed in training")
+    kl_weight: float = setting(1.0, "final weight of the KL")
     free_bits: float = setting(0.0, "nats of KL a dimension that cost nothing")
 
 
 @group("Training", Affects.TRAINING)
 class TrainingSettings(Settings):
     num_epochs: int = setting(100, "epochs", affects=Affects.NOTHING)
+    num_steps: int = setting(
+        0, "steps in place of epochs, whatever the number of series; num_epochs then are blocks"
+    )
     batch_size: int = setting(64, "series in a batch")
     learning_rate: float = setting(0.002, "of Adam")
+    schedule: str = setting(
+        "constant",
+        "the learning rate; cosine: a short warm-up, then along a cosine to 2 %",
+        choices=("constant", "cosine"),
+    )
     max_grad_norm: float = setting(5.0, "the gradients' global norm is clipped to it")
     teacher_forcing: float = setting(
         1.0,
@@ -78,22 +127,44 @@ class PictureSettings(Settings):
 
 @command_settings
 class VRAESettings(
-    SeriesSettings, NetworkSettings, TrainingSettings, RunSettings, DeviceSettings, PictureSettings
+    TableSettings,
+    SeriesSettings,
+    NetworkSettings,
+    TrainingSettings,
+    RunSettings,
+    DeviceSettings,
+    PictureSettings,
 ):
     """Our defaults."""
 
 
+_STEPS = {"num_steps": 3000, "num_epochs": 50, "batch_size": 32, "annealing_epochs": 10}
+
 PRESETS: dict[str, dict] = {
     "": {},
-    "demo": {
-        "num_epochs": 40,
+    "demo": _STEPS | {"rnn_size": 64, "decoder": "latent", "noise_var": 0.02},
+    "series": _STEPS
+    | {
+        "z_size": 8,
+        "rnn": "gru",
         "rnn_size": 64,
-        "annealing_epochs": 10,
         "decoder": "latent",
-        "noise_var": 0.02,
+        "patch": 0,
+        "positions": 8,
+        "pooling": "position",
+        "cosines": -1,
+        "noise": "feature",
+        "noise_var": 1.0,
+        "logvar_start": -2.0,
+        "kl_weight": 0.1,
+        "mixing": 0.5,
+        "warp": 0.05,
+        "schedule": "cosine",
     },
 }
-""""": the defaults; "demo": minutes on a laptop, for the balls' paths."""
+""""": the defaults; "demo": minutes on a laptop, for the balls' paths; "series": the recipe for
+series of which nothing else is known (`vrae.recipe`), whose patch (0) and cosines (-1) come from
+the series' lengths."""
 
 VRAE = Command(
     name="vrae",
@@ -103,10 +174,45 @@ VRAE = Command(
     description="""Trains a variational recurrent auto-encoder on series.
 
     COMMAND                                    # paths of bouncing balls, of different lengths
-    COMMAND --csv=series.csv                   # features, and `sequence`: which rows are one series
+    COMMAND --preset=series --csv=series.csv   # features, and `sequence`: which rows are one series
     COMMAND --npz=series.npz --window=50       # `sequences` [N, T, features], cut into windows
     COMMAND --run_name=mine --resume           # resumes a stopped run
 
-A run writes logs/<run>_vrae/: config.json, metrics.jsonl, checkpoints/, model.keras,
-reconstructions, samples, an interpolation, the space of codes, curves, evaluation.json.""",
+A run writes logs/<run>_vrae/: config.json, metrics.jsonl, checkpoints/, model.keras, series.json,
+codes.csv, reconstructions, samples, an interpolation, the space of codes, curves, evaluation.json.
+`seqvae vrae-apply` encodes, imputes or scores new files with it.""",
+)
+
+
+@group("What to write")
+class ApplySettings(Settings):
+    task: str = setting(
+        "encode",
+        "codes.csv, imputed.csv or scores.csv",
+        choices=("encode", "impute", "score"),
+    )
+    out: str = setting(".", "folder of the file")
+    num_samples: int = setting(
+        50, "draws for the intervals of imputed numbers and for the log-likelihood"
+    )
+    seed: int = setting(0, "of the draws")
+
+
+@command_settings
+class VRAEApplySettings(ApplySettings, TableSettings):
+    """New series, and what to make of them."""
+
+
+VRAE_APPLY = Tool(
+    settings=VRAEApplySettings,
+    module="vrae.apply",
+    argument="folder of a run of `vrae`",
+    description="""Encodes, imputes or scores series by a run of `vrae`.
+
+    COMMAND logs/mine_vrae --csv=new.csv                # codes.csv: id, label, z_0, z_1, ...
+    COMMAND logs/mine_vrae --csv=new.csv --task=impute  # imputed.csv: missing numbers, intervals
+    COMMAND logs/mine_vrae --csv=new.csv --task=score   # scores.csv: log-likelihoods and errors
+
+The columns are found by the names that the run was trained on, in any order.
+""",
 )

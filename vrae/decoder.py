@@ -8,7 +8,9 @@ import tensorflow as tf
 
 from seqvae.randomness import uniform
 from vrae.encoder import RNNS
-from vrae.likelihoods import Bernoulli, Categorical, Gaussian
+from vrae.grids import features_of
+from vrae.likelihoods import Likelihood
+from vrae.patches import folded, middles, patches, unfolded
 
 
 class Decoder(keras.layers.Layer):
@@ -20,18 +22,22 @@ class Decoder(keras.layers.Layer):
         autoregressive: the value of the step before is an input too.
         segment_steps: None: one stretch. Otherwise a conductor RNN writes a code for every segment
             of so many steps from z, and the cells start anew from each (Roberts et al. 2018).
+        patch: consecutive steps that are one output of the cells. positions: cosines of the
+            relative time among the inputs, 0: none.
     """
 
     def __init__(
         self,
         context_size: int,
-        likelihood: Gaussian | Bernoulli | Categorical,
+        likelihood: Likelihood,
         *,
         rnn: str,
         rnn_size: int,
         num_layers: int,
         autoregressive: bool,
         segment_steps: int | None,
+        patch: int = 1,
+        positions: int = 0,
         **kwargs: Any,
     ):
         super().__init__(autocast=False, **kwargs)  # the layers inside cast
@@ -39,6 +45,7 @@ class Decoder(keras.layers.Layer):
         self._likelihood = likelihood
         self._sizes = [rnn_size] * (states * num_layers)
         self._autoregressive, self._segment = autoregressive, segment_steps
+        self._patch, self._positions = patch, positions
         options = dict(dtype=self.dtype_policy)
         self.conductor: Any = None
         if segment_steps is not None:
@@ -51,18 +58,17 @@ class Decoder(keras.layers.Layer):
             self.to_conductor.build((None, context_size))
             context_size += rnn_size
         self.cells = [cell(rnn_size, name=f"cell_{i}", **options) for i in range(num_layers)]
+        first = context_size + patch * likelihood.input_size * autoregressive
+        first += 1 + positions if positions else 0
         for i, each in enumerate(self.cells):
-            each.build(
-                (
-                    None,
-                    context_size + likelihood.feature_size * autoregressive if i == 0 else rnn_size,
-                )
-            )
+            each.build((None, first if i == 0 else rnn_size))
         self.to_states = keras.layers.Dense(
             sum(self._sizes), activation="tanh", name="to_states", **options
         )
         self.to_states.build((None, context_size))
-        self.to_output = keras.layers.Dense(likelihood.output_size, name="to_output", **options)
+        self.to_output = keras.layers.Dense(
+            patch * likelihood.output_size, name="to_output", **options
+        )
         self.to_output.build((None, rnn_size))
         self.built = True
 
@@ -73,22 +79,43 @@ class Decoder(keras.layers.Layer):
         given: tf.Tensor | None = None,
         forcing: float | tf.Tensor = 1.0,
         seed: tf.Tensor | None = None,
+        position: tf.Tensor | None = None,
+        perturbation: tf.Tensor | None = None,
     ):
         """Outputs of the likelihood [B, steps, output_size], in the variables' type.
 
         Args:
-            context: [B, context_size]. given: [B, steps, feature_size], the true values; None:
+            context: [B, context_size]. given: [B, steps, input_size], the true values; None:
                 free-running, each output is the next step's input.
             forcing: probability of teacher forcing: the true value is the input in place of the
-                output, drawn for every step and sequence.
+                output, drawn for every step (patch) and sequence.
             seed: [2] int32, of those draws.
+            position: [B, steps], relative times; None: even ones.
+            perturbation: [B, steps, output_size], is added to the outputs, before the next step's
+                input is made of them.
         """
-        contexts = self._contexts(context, steps)
-        batch, width, dtype = (
-            tf.shape(context)[0],
-            self._likelihood.feature_size,
-            self.variable_dtype,
+        count = patches(steps, self._patch)
+        given, perturbation = (
+            None if x is None else tf.transpose(folded(x, self._patch), [1, 0, 2])
+            for x in (given, perturbation)
         )
+        where = self._where(position, steps)
+        outputs = self._scan(context, count, given, forcing, seed, where, perturbation)
+        return unfolded(outputs, self._patch, steps)
+
+    def _where(self, position, steps) -> tf.Tensor | None:
+        """The features of the relative time of each patch [patches, 1 or B, ...]."""
+        if not self._positions:
+            return None
+        if position is None:
+            position = tf.linspace(0.0, 1.0, steps)[None]
+        middle = middles(tf.cast(position, self.compute_dtype), self._patch)
+        return tf.transpose(features_of(middle, self._positions), [1, 0, 2])
+
+    def _scan(self, context, steps, given, forcing, seed, where, perturbation) -> tf.Tensor:
+        contexts = self._contexts(context, steps)
+        batch, dtype = tf.shape(context)[0], self.variable_dtype
+        width = self._patch * self._likelihood.input_size
         draws = tf.zeros([steps, batch, 1], dtype)
         if given is not None:
             draws = (
@@ -96,7 +123,9 @@ class Decoder(keras.layers.Layer):
                 if seed is not None
                 else draws
             )
-            given, forcing = tf.transpose(given, [1, 0, 2]), tf.cast(forcing, dtype)
+            forcing = tf.cast(forcing, dtype)
+        if where is not None:
+            where = tf.broadcast_to(where, [steps, batch, where.shape[2]])
 
         def step(t, states, value, outputs):
             now = contexts[t]
@@ -106,15 +135,18 @@ class Decoder(keras.layers.Layer):
                     tf.where(begins, new, old)
                     for new, old in zip(self._first(now), states, strict=True)
                 ]
-            inputs = (
-                tf.concat([now, tf.cast(value, now.dtype)], -1) if self._autoregressive else now
-            )
-            hidden, states = self._cells(inputs, states)
-            output = tf.cast(self.to_output(hidden), dtype)
+            inputs = now if where is None else tf.concat([now, where[t]], -1)
             if self._autoregressive:
-                value = self._likelihood.inputs(self._likelihood.mode(output))
-                if given is not None:
-                    value = tf.where(draws[t] < forcing, given[t], value)
+                inputs = tf.concat([inputs, tf.cast(value, now.dtype)], -1)
+            hidden, states = self._cells(inputs, states)
+            if not self._autoregressive:
+                return t + 1, states, value, outputs.write(t, hidden)
+            output = tf.cast(self.to_output(hidden), dtype)
+            if perturbation is not None:
+                output += perturbation[t]
+            value = self._written(output)
+            if given is not None:
+                value = tf.where(draws[t] < forcing, given[t], value)
             return t + 1, states, value, outputs.write(t, output)
 
         loop = tf.while_loop(
@@ -124,12 +156,22 @@ class Decoder(keras.layers.Layer):
                 0,
                 self._first(contexts[0]),
                 tf.zeros([batch, width], dtype),
-                tf.TensorArray(dtype, steps),
+                tf.TensorArray(dtype if self._autoregressive else self.compute_dtype, steps),
             ),
             parallel_iterations=1,
             maximum_iterations=steps,  # XLA's gradient needs it
         )
-        return tf.transpose(loop[3].stack(), [1, 0, 2])
+        written = tf.transpose(loop[3].stack(), [1, 0, 2])
+        if self._autoregressive:
+            return written
+        written = tf.cast(self.to_output(written), dtype)  # of all steps at once: faster
+        return written if perturbation is None else written + tf.transpose(perturbation, [1, 0, 2])
+
+    def _written(self, output) -> tf.Tensor:
+        """The likeliest values of a patch's outputs [B, ...], as they enter the cells."""
+        each = tf.reshape(output, [-1, self._patch, self._likelihood.output_size])
+        values = self._likelihood.inputs(self._likelihood.mode(each))
+        return tf.reshape(values, [-1, self._patch * self._likelihood.input_size])
 
     def _contexts(self, context, steps) -> tf.Tensor:
         """The inputs of each step besides the last value: [steps, B, ...]."""

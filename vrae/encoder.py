@@ -5,6 +5,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from vrae.grids import features_of
+from vrae.patches import begins, folded, middles
+
 RNNS = {
     "lstm": (keras.layers.LSTM, keras.layers.LSTMCell, 2),
     "gru": (keras.layers.GRU, keras.layers.GRUCell, 1),
@@ -12,11 +15,21 @@ RNNS = {
 """By name: the layer, its cell, the tensors of its state."""
 
 
+POOLINGS = ("last", "mean", "position")
+_HEADS = 8
+"""Weightings of the states by their position, of which each reads a summary of its own."""
+
+
 class Encoder(keras.layers.Layer):
-    """q(z | x): RNN layers, then the last layer's final states, or an attention over all its
-    outputs (`attention`).
+    """q(z | x): RNN layers, then a summary of the last layer: its final states, an attention over
+    all its outputs (`attention`), their mean, or sums with weights that depend on the relative time
+    (`pooling`).
 
     Padding after a sequence's end changes nothing.
+
+    Args:
+        patch: consecutive steps that are one input of the RNN. positions: cosines of the relative
+            time among the inputs, 0: none. logvar_start: first value of the log-variance.
     """
 
     def __init__(
@@ -29,12 +42,18 @@ class Encoder(keras.layers.Layer):
         num_layers: int,
         bidirectional: bool,
         attention: bool,
+        pooling: str = "last",
+        patch: int = 1,
+        positions: int = 0,
+        logvar_start: float = 0.0,
         **kwargs: Any,
     ):
         super().__init__(autocast=False, **kwargs)  # the layers inside cast
         self.supports_masking = True
         self._bidirectional, self._attention = bidirectional, attention
+        self._pooling, self._patch, self._positions = pooling, patch, positions
         width = rnn_size * (2 if bidirectional else 1)
+        first = patch * input_size + (1 + positions if positions else 0)
         self.layers_ = []
         for i in range(num_layers):
             layer = RNNS[rnn][0](
@@ -46,34 +65,59 @@ class Encoder(keras.layers.Layer):
             )
             if bidirectional:
                 layer = keras.layers.Bidirectional(layer, name=f"both_{i}", dtype=self.dtype_policy)
-            layer.build((None, None, input_size if i == 0 else width))
+            layer.build((None, None, first if i == 0 else width))
             self.layers_.append(layer)
         self.score: Any = _dense(width, 1, "score", self.dtype_policy) if attention else None
+        self.weighting: Any = None
+        if pooling == "position":
+            self.weighting = [
+                _dense(1 + positions, 32, "weighting_0", self.dtype_policy, activation="tanh"),
+                _dense(32, _HEADS, "weighting_1", self.dtype_policy, activation="tanh"),
+            ]
+            width *= _HEADS
         self.mean = _dense(width, z_size, "mean", self.dtype_policy)
-        self.logvar = _dense(width, z_size, "logvar", self.dtype_policy)
+        start = keras.initializers.Constant(logvar_start)
+        self.logvar = _dense(width, z_size, "logvar", self.dtype_policy, bias_initializer=start)
         self.built = True
 
-    def call(self, inputs: tf.Tensor, mask: tf.Tensor):
-        """inputs [B, T, input_size], mask [B, T] -> mean and log-variance [B, z_size], in the
-        variables' type."""
-        inputs, steps = tf.cast(inputs, self.compute_dtype), tf.cast(mask, tf.bool)
+    def call(self, inputs: tf.Tensor, mask: tf.Tensor, position: tf.Tensor | None = None):
+        """inputs [B, T, input_size], mask [B, T], relative times [B, T] -> mean and log-variance
+        [B, z_size], in the variables' type."""
+        pooled = self.pooled(inputs, mask, position)
+        return tuple(
+            tf.cast(layer(pooled), self.variable_dtype) for layer in (self.mean, self.logvar)
+        )
+
+    def pooled(
+        self, inputs: tf.Tensor, mask: tf.Tensor, position: tf.Tensor | None = None
+    ) -> tf.Tensor:
+        """The summary of the states [B, width], from which the code is computed."""
+        inputs = folded(tf.cast(inputs, self.compute_dtype), self._patch)
+        steps = begins(tf.cast(mask, tf.bool), self._patch)
+        where = None
+        if position is not None and self._positions:
+            middle = middles(tf.cast(position, self.compute_dtype), self._patch)
+            where = features_of(middle, self._positions)
+            inputs = tf.concat([inputs, where], -1)
+        states = []
         for layer in self.layers_:
             inputs, *states = layer(inputs, mask=steps)
+        there = tf.cast(steps, inputs.dtype)
         if self._attention:
-            scores = self.score(inputs)[..., 0] + (1.0 - tf.cast(mask, inputs.dtype)) * tf.constant(
-                -1e4, inputs.dtype
-            )
-            weights = tf.nn.softmax(scores) * tf.cast(mask, inputs.dtype)
-            read = tf.einsum("bt,btc->bc", weights, inputs)
-        elif self._bidirectional:
-            read = tf.concat(
-                [states[0], states[len(states) // 2]], -1
-            )  # the outputs h; an LSTM's c stays inside
-        else:
-            read = states[0]
-        return tuple(
-            tf.cast(layer(read), self.variable_dtype) for layer in (self.mean, self.logvar)
-        )
+            scores = self.score(inputs)[..., 0] + (1.0 - there) * tf.constant(-1e4, inputs.dtype)
+            return tf.einsum("bt,btc->bc", tf.nn.softmax(scores) * there, inputs)
+        if self._pooling == "last":
+            # the outputs h of both directions; an LSTM's c stays inside
+            ends = [states[0], states[len(states) // 2]] if self._bidirectional else states[:1]
+            return tf.concat(ends, -1)
+        share = there / tf.reduce_sum(there, 1, keepdims=True)
+        if self._pooling == "mean":
+            return tf.einsum("bt,btc->bc", share, inputs)
+        weights = where
+        for layer in self.weighting:
+            weights = layer(weights)
+        summary = tf.einsum("bt,bth,btc->bhc", share, weights, inputs)
+        return tf.reshape(summary, [-1, summary.shape[1] * summary.shape[2]])
 
     def compute_mask(self, inputs: Any, previous_mask: Any):
         return None  # a code has no steps

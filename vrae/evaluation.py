@@ -1,4 +1,7 @@
-"""Held-out figures: the bound of test series, and how much the latent variables are used."""
+"""Held-out figures: the bound of test series, how much the latent variables are used, and what
+simple methods do with the same series."""
+
+import math
 
 import numpy as np
 import tensorflow as tf
@@ -6,17 +9,29 @@ from tensorflow_probability import distributions as tfd
 
 from seqvae.data.batches import Batches
 from seqvae.training.evaluate import weighted_means
+from vrae.baselines import (
+    Principal,
+    are_classes,
+    nearest_neighbour_accuracy,
+    on_one_length,
+    squared_error,
+)
 from vrae.data import Series
 from vrae.model import VRAE
+from vrae.runs import codes_of, parts_of, reconstructions
 
 _ACTIVE = 0.01
+_MOST = 2000
+"""Training series that the simple methods take at most: memory."""
 
 
 def evaluate(
     model: VRAE, series: Series, *, seed: int = 0, batch_size: int = 256
 ) -> dict[str, float]:
     """The bound of test series, means over the sequences, with one draw of z each."""
-    batches = Batches(series.batch(), batch_size, shuffle=False).epoch(0)
+    arrays = series.batch() if model.get_config()["positions"] else series._replace(times=None)
+    arrays = arrays if isinstance(arrays, dict) else arrays.batch()
+    batches = Batches(arrays, batch_size, shuffle=False).epoch(0)
     return weighted_means(
         (
             model.test_terms(batch, tf.constant([seed, i], tf.int32))._asdict(),
@@ -40,7 +55,7 @@ def latent_usage(
     kl: mean KL(q(z | x) || N(0, 1)), nats. active_units: dimensions whose mean varies over the
     sequences by more than 0.01 (Burda et al. 2016). mutual_information: of x and z under q, nats:
     kl less KL(q(z) || N(0, 1)), by one draw of z for each sequence and the mixture of all their
-    posteriors (Hoffman and Johnson 2016); at most log N.
+    posteriors (Hoffman and Johnson 2016); at most log N, `mutual_information_bound`.
     """
     parts = []
     for i in range(0, len(sequences), batch_size):
@@ -63,7 +78,137 @@ def latent_usage(
         "kl": kl,
         "active_units": float((mean.var(axis=0) > _ACTIVE).sum()),
         "mutual_information": float(np.mean(own - aggregate)),
+        "mutual_information_bound": math.log(len(mean)),
     }
+
+
+def about_usage(figures: dict[str, float], z_size: int) -> list[str]:
+    """The figures of `latent_usage` in words."""
+    information, bound = figures["mutual_information"], figures["mutual_information_bound"]
+    active = int(figures["active_units"])
+    said = f"{max(0.0, information):.2f} nats of mutual information with the series"
+    if information > 0.95 * bound:
+        said = (
+            f"at least {bound:.2f} nats of mutual information with the series (the logarithm of "
+            f"their number, {round(math.exp(bound))}: the estimate cannot be more)"
+        )
+    lines = [f"{active} of {z_size} numbers of z in use, {said}"]
+    if active == 0 and figures["kl"] > 0.5:
+        lines.append(
+            f"z carries no information although {figures['kl']:.1f} nats of KL are paid: its "
+            "posterior is the same for every series. Train longer, with a smaller --kl_weight, or "
+            "scale the data."
+        )
+    elif active == 0:
+        lines.append(
+            "z is ignored (posterior collapse). Use --decoder=latent, --teacher_forcing below 1, "
+            "--free_bits=0.1 or a smaller --kl_weight or --noise_var."
+        )
+    return lines
+
+
+def compared(model: VRAE, train: Series, test: Series) -> dict:
+    """The squared error of each observed test number, in training deviations, and for labels that
+    are classes the accuracy of the nearest neighbour, on the code, on principal components of its
+    size and on the values."""
+    scaling = model.get_config()["scaling"]
+    mean, deviation = (
+        (np.array(scaling[name], np.float32) for name in ("mean", "deviation"))
+        if scaling
+        else (0.0, 1.0)
+    )
+    made = (reconstructions(model, test) - mean) / deviation
+    train = train.take(slice(0, _MOST))
+    plain_train, plain_test = (
+        s._replace(sequences=((s.sequences - mean) / deviation * s.mask[..., None]))
+        for s in (train, test)
+    )
+    pca = Principal(plain_train, model.z_size)
+    figures: dict = {
+        "squared_error": squared_error(plain_test, made),
+        "pca_squared_error": squared_error(plain_test, pca.reconstruction(plain_test)),
+        "mean_squared_error": squared_error(plain_test, np.zeros_like(made)),
+    }
+    if are_classes(train.labels) and train.labels is not None and test.labels is not None:
+        length = min(512, train.mask.shape[1])
+        rows = {
+            "z": [codes_of(model, s) for s in (train, test)],
+            "pca": [pca.codes(s) for s in (plain_train, plain_test)],
+            "values": [
+                on_one_length(s, length).reshape(len(s.mask), -1) for s in (plain_train, plain_test)
+            ],
+        }
+        figures["nearest_neighbour_accuracy"] = {
+            name: nearest_neighbour_accuracy(a, train.labels, b, test.labels)
+            for name, (a, b) in rows.items()
+        }
+    return figures
+
+
+def coverage(
+    model: VRAE,
+    series: Series,
+    *,
+    share: float = 0.1,
+    levels: tuple[float, ...] = (0.5, 0.8, 0.9, 0.95),
+    num_samples: int = 100,
+    seed: int = 0,
+) -> dict:
+    """Observed numbers are hidden and imputed: how often the intervals hold them.
+
+    Args:
+        share: of the observed numbers that is hidden. levels: of the intervals.
+
+    Returns:
+        `coverage`: for each level the share of hidden numbers inside the interval;
+        `absolute_error` of the mean, of linear interpolation and of the feature's mean, in units.
+
+    Raises:
+        ValueError: the model takes no missing numbers.
+    """
+    if not model.missing:
+        raise ValueError("coverage: expected a model with missing=True, got missing=False.")
+    rng = np.random.default_rng(seed)
+    observed = series.observed()
+    hidden = observed & (rng.random(observed.shape) < share)
+    hidden[~(observed & ~hidden).any(axis=(1, 2))] = False  # something stays in every series
+    lacking = series._replace(sequences=np.where(hidden, np.nan, series.sequences))
+    edges = [q for level in levels for q in ((1 - level) / 2, (1 + level) / 2)]
+    means, bounds = [], []
+    for _, batch in parts_of(model, lacking):
+        found = model.impute(**batch, num_samples=num_samples, quantiles=edges, seed=seed)
+        means.append(found.mean.numpy())
+        bounds.append(np.asarray(found.quantiles))
+    mean, bound = np.concatenate(means), np.concatenate(bounds, axis=1)
+    truth = series.sequences[hidden]
+    inside = {
+        level: float(np.mean((bound[2 * i][hidden] <= truth) & (truth <= bound[2 * i + 1][hidden])))
+        for i, level in enumerate(levels)
+    }
+    feature_mean = np.nanmean(np.where(lacking.observed(), lacking.sequences, np.nan), axis=(0, 1))
+    simple = {
+        "model": mean,
+        "linear_interpolation": _interpolated(lacking),
+        "mean": np.broadcast_to(feature_mean, observed.shape),
+    }
+    return {
+        "coverage": inside,
+        "absolute_error": {
+            name: float(np.mean(np.abs(made[hidden] - truth))) for name, made in simple.items()
+        },
+    }
+
+
+def _interpolated(series: Series) -> np.ndarray:
+    """Missing numbers interpolated linearly in their series; 0 for a feature without numbers."""
+    made, observed = series.sequences.copy(), series.observed()
+    for i, k in np.ndindex(len(made), made.shape[2]):
+        seen = np.flatnonzero(observed[i, :, k])
+        if len(seen):
+            made[i, :, k] = np.interp(np.arange(made.shape[1]), seen, made[i, seen, k])
+        else:
+            made[i, :, k] = 0.0
+    return made
 
 
 def _log_mean_density(point: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> float:

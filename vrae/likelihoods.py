@@ -1,37 +1,115 @@
-"""How a sequence's values are distributed around what the decoder says: p(x_t | z), and how a value
-enters a network."""
+"""How a sequence's numbers are distributed around the outputs of the decoder, p(x_t | z), and how a
+value enters a network."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
+NAMES = ("gaussian", "student_t", "bernoulli", "categorical")
+NOISES = ("fixed", "feature", "step")
+_DEGREES = 4.0
+"""Degrees of freedom of the Student-t: its variance is finite, its tails are heavy."""
+_RATE = 10.0
+"""A learned log-variance is 10 times its weight: it moves ten times as fast as other weights, from
+1 to its floor within some hundred steps of Adam."""
+
+
+class Variance(keras.layers.Layer):
+    """The variance of each feature: `floor` plus a part that is fixed, learned, or an output of the
+    decoder.
+
+    Args:
+        start: the whole variance at first. floor: the least, where it is learned.
+    """
+
+    def __init__(self, features: int, kind: str, start: float, floor: float, **kwargs: Any):
+        super().__init__(autocast=False, **kwargs)
+        self.kind, self._start, self._floor = kind, start, floor
+        self.outputs = features if kind == "step" else 0
+        self.log_part: Any = None
+        if kind == "feature":
+            self.log_part = self.add_weight(
+                shape=(features,), initializer="zeros", name="log_part", autocast=False
+            )
+        self.built = True
+
+    def call(self, outputs: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
+        """The variance, to be broadcast with `like` [B, T, features]. outputs: [B, T, features] for
+        `step`."""
+        if self.kind == "fixed":
+            return tf.constant(self._start, like.dtype)
+        free = max(self._start - self._floor, 1e-6)
+        logs = (
+            tf.clip_by_value(outputs, -15.0, 10.0)
+            if self.kind == "step"
+            else _RATE * tf.convert_to_tensor(self.log_part)
+        )
+        return tf.cast(self._floor + free * tf.exp(logs), like.dtype)
+
 
 class Gaussian:
-    """Real values with a fixed variance: the squared error, divided by twice the variance. x is [B,
-    T, features]."""
+    """Real values: the squared error, divided by twice the variance. x is [B, T, features]."""
 
-    def __init__(self, feature_size: int, variance: float, dtype: str):
-        self.feature_size = self.output_size = feature_size
-        self._deviation, self._dtype = variance**0.5, dtype
+    def __init__(self, feature_size: int, variance: Variance, dtype: str):
+        self.feature_size = self.input_size = feature_size
+        self.output_size = feature_size + variance.outputs
+        self.variance, self._dtype = variance, dtype
 
     def distribution(self, outputs: tf.Tensor) -> tfd.Distribution:
-        return tfd.Independent(tfd.Normal(outputs, tf.constant(self._deviation, outputs.dtype)), 1)
+        return tfd.Independent(self._each(outputs), 1)
+
+    def _each(self, outputs) -> tfd.Distribution:
+        mean, others = self._parts(outputs)
+        return tfd.Normal(mean, tf.sqrt(self.variance(others, mean)))
+
+    def _parts(self, outputs) -> tuple[tf.Tensor, tf.Tensor]:
+        return outputs[..., : self.feature_size], outputs[..., self.feature_size :]
+
+    def log_prob(self, outputs: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
+        """Of each number: [B, T, features]."""
+        return self._each(outputs).log_prob(tf.cast(x, outputs.dtype))
+
+    def sample(self, outputs: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """Drawn values, as x has them."""
+        return self._each(outputs).sample(seed=seed)
 
     def inputs(self, x: tf.Tensor) -> tf.Tensor:
         return tf.cast(x, self._dtype)
 
     def mode(self, outputs: tf.Tensor) -> tf.Tensor:
-        return outputs
+        return self._parts(outputs)[0]
+
+
+class StudentT(Gaussian):
+    """Real values with outliers: Student-t of 4 degrees of freedom, whose scale is the root of the
+    variance."""
+
+    def _each(self, outputs) -> tfd.Distribution:
+        mean, others = self._parts(outputs)
+        scale = tf.sqrt(self.variance(others, mean))
+        return tfd.StudentT(tf.constant(_DEGREES, mean.dtype), mean, scale)
 
 
 class Bernoulli:
     """Values of 0 or 1, or probabilities in between. x is [B, T, features]."""
 
     def __init__(self, feature_size: int, dtype: str):
-        self.feature_size = self.output_size = feature_size
+        self.feature_size = self.input_size = self.output_size = feature_size
         self._dtype = dtype
 
     def distribution(self, outputs: tf.Tensor) -> tfd.Distribution:
         return tfd.Independent(tfd.Bernoulli(logits=outputs, dtype=outputs.dtype), 1)
+
+    def log_prob(self, outputs: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
+        return tfd.Bernoulli(logits=outputs, dtype=outputs.dtype).log_prob(
+            tf.cast(x, outputs.dtype)
+        )
+
+    def sample(self, outputs: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        return tfd.Bernoulli(logits=outputs, dtype=outputs.dtype).sample(seed=seed)
 
     def inputs(self, x: tf.Tensor) -> tf.Tensor:
         return tf.cast(x, self._dtype)
@@ -44,11 +122,17 @@ class Categorical:
     """Tokens: x is [B, T] integers from 0 to feature_size - 1; the loss is their cross-entropy."""
 
     def __init__(self, feature_size: int, dtype: str):
-        self.feature_size = self.output_size = feature_size
+        self.feature_size = self.input_size = self.output_size = feature_size
         self._dtype = dtype
 
     def distribution(self, outputs: tf.Tensor) -> tfd.Distribution:
         return tfd.Categorical(logits=outputs, dtype=tf.int32)
+
+    def log_prob(self, outputs: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
+        return self.distribution(outputs).log_prob(tf.cast(x, tf.int32))
+
+    def sample(self, outputs: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        return self.distribution(outputs).sample(seed=seed)
 
     def inputs(self, x: tf.Tensor) -> tf.Tensor:
         return tf.one_hot(tf.cast(x, tf.int32), self.feature_size, dtype=self._dtype)
@@ -57,13 +141,100 @@ class Categorical:
         return tf.argmax(outputs, -1, output_type=tf.int32)
 
 
-NAMES = ("gaussian", "bernoulli", "categorical")
+class Columns:
+    """Columns of different kinds, independent given z: x is [B, T, columns], the numbers of classes
+    as floats. A column of n classes has n outputs and enters the networks one-hot."""
+
+    def __init__(self, parts: Sequence[Any]):
+        self.parts = list(parts)
+        self.feature_size = len(self.parts)
+        self.input_size = sum(part.input_size for part in self.parts)
+        self.output_size = sum(part.output_size for part in self.parts)
+
+    def _each(self, outputs: tf.Tensor):
+        """(number, likelihood, outputs) of each column."""
+        pieces = tf.split(outputs, [part.output_size for part in self.parts], axis=-1)
+        return zip(range(len(self.parts)), self.parts, pieces, strict=True)
+
+    def log_prob(self, outputs: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
+        """Of each number: [B, T, columns]."""
+        columns = tf.split(x, len(self.parts), axis=-1)
+        made = [
+            tf.expand_dims(part.log_prob(out, tf.squeeze(columns[i], -1)), -1)
+            if isinstance(part, Categorical)
+            else part.log_prob(out, columns[i])
+            for i, part, out in self._each(outputs)
+        ]
+        return tf.concat(made, -1)
+
+    def sample(self, outputs: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        made = [
+            self._column(part, part.sample(out, tf.random.fold_in(seed, i)), outputs)
+            for i, part, out in self._each(outputs)
+        ]
+        return tf.concat(made, -1)
+
+    def inputs(self, x: tf.Tensor) -> tf.Tensor:
+        columns = tf.split(x, len(self.parts), axis=-1)
+        made = [
+            part.inputs(tf.squeeze(x, -1) if isinstance(part, Categorical) else x)
+            for x, part in zip(columns, self.parts, strict=True)
+        ]
+        return tf.concat(made, -1)
+
+    def mode(self, outputs: tf.Tensor) -> tf.Tensor:
+        made = [self._column(part, part.mode(out), outputs) for _, part, out in self._each(outputs)]
+        return tf.concat(made, -1)
+
+    @staticmethod
+    def _column(part, value: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
+        """[B, T, 1] of the type of `like`."""
+        whole = tf.expand_dims(value, -1) if isinstance(part, Categorical) else value
+        return tf.cast(whole, like.dtype)
+
+
+Likelihood = Gaussian | Bernoulli | Categorical | Columns
+
+
+def columns_of(likelihood: Mapping) -> list[tuple[str, str | int]]:
+    """The kind of each column of a dict: a name of `NAMES` but categorical, or the number of
+    classes.
+
+    Raises:
+        ValueError: another kind.
+    """
+    made = []
+    for name, kind in likelihood.items():
+        integer = isinstance(kind, int) and not isinstance(kind, bool)
+        if not (integer and kind >= 2) and kind not in ("gaussian", "student_t", "bernoulli"):
+            raise ValueError(
+                f"likelihood: column {name!r}: expected gaussian, student_t, bernoulli, or the "
+                f"number of classes of a categorical column, at least 2, got {kind!r}."
+            )
+        made.append((str(name), kind))
+    return made
 
 
 def make(
-    name: str, feature_size: int, variance: float, dtype: str
-) -> Gaussian | Bernoulli | Categorical:
-    """The likelihood of that name; dtype: of what enters a network."""
-    if name == "gaussian":
-        return Gaussian(feature_size, variance, dtype)
-    return {"bernoulli": Bernoulli, "categorical": Categorical}[name](feature_size, dtype)
+    kind: str | Mapping, feature_size: int, dtype: str, noise: str, variance: float, floor: float
+) -> Likelihood:
+    """The likelihood of that name, or of the columns of a dict; dtype: of what enters a network."""
+
+    def one(kind: str | int, size: int, name: str) -> Any:
+        if isinstance(kind, int):
+            return Categorical(kind, dtype)
+        if kind in ("gaussian", "student_t"):
+            law = Gaussian if kind == "gaussian" else StudentT
+            kept = Variance(size, noise, variance, floor, dtype=dtype, name=name)
+            return law(size, kept, dtype)
+        return {"bernoulli": Bernoulli, "categorical": Categorical}[kind](size, dtype)
+
+    if isinstance(kind, str):
+        return one(kind, feature_size, "variance")
+    return Columns([one(k, 1, f"variance_{i}") for i, (_, k) in enumerate(columns_of(kind))])
+
+
+def variances(likelihood: Likelihood) -> list[Variance]:
+    """The layers of its weights."""
+    parts = likelihood.parts if isinstance(likelihood, Columns) else [likelihood]
+    return [part.variance for part in parts if isinstance(part, Gaussian)]

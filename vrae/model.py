@@ -1,24 +1,39 @@
 """`VRAE`: the variational recurrent auto-encoder as a Keras model."""
 
+import math
 from typing import Any, ClassVar
 
 import keras
 import numpy as np
 import tensorflow as tf
+import tensorflow_probability as tfp
 from tensorflow_probability import distributions as tfd
 
 from seqvae.checks import NOWHERE, Array, Place, check_keys, check_size
 from seqvae.model import SequenceModel
 from seqvae.objectives import bounded, gaussian_kl, weighted_mean
-from seqvae.randomness import Seed, fold, normal, stateless_seed
+from seqvae.randomness import Seed, fold, normal, stateless_seed, uniform
 from seqvae.replicas import all_rows
-from vrae import arguments, likelihoods
+from vrae import arguments, likelihoods, recipe
+from vrae.augmentation import mixed, warped
+from vrae.data import Series, as_series
 from vrae.decoder import Decoder
-from vrae.encoder import RNNS, Encoder
-from vrae.results import VRAETerms
+from vrae.encoder import POOLINGS, RNNS, Encoder
+from vrae.grids import (
+    Steps,
+    cosine_coefficients,
+    filled,
+    relative,
+    since_observed,
+    to_the_end,
+    waves,
+)
+from vrae.results import Imputed, VRAETerms
 
 DECODERS = ("autoregressive", "latent")
 _LOGVAR_RANGE = -20.0, 10.0
+Sequences = Array | tf.RaggedTensor | list
+"""Series as users hand them in."""
 
 
 @keras.saving.register_keras_serializable(package="vrae")
@@ -29,19 +44,23 @@ class VRAE(SequenceModel):
         z ~ N(mu(h_T), diag exp(logvar(h_T))),  h_t = RNN(x_t, h_{t-1})                      encoder
         x_t ~ p(x_t | s_t),  s_t = RNN([z, x_{t-1}], s_{t-1}),  s_0 = tanh(W z + b)          decoder
 
-    Sequences are [B, T, feature_size] floats, or [B, T] tokens for `categorical`; a mask [B, T] is
-    1 where a step is, 0 in the padding after the end. A ragged tensor needs no mask. Padding does
-    not change the result.
+    Sequences are [B, T, feature_size] floats ([B, T] will do for one feature), [B, T] tokens for
+    `categorical`, or a list of arrays [T_i, feature_size]. A mask [B, T] is 1 where a step was
+    observed, 0 where it is missing and in the padding after the end. A ragged tensor or a list
+    needs no mask. Padding does not change the result. With `missing=True` single numbers may be
+    missing too: NaN, or 0 in a mask [B, T, feature_size].
 
     A batch of `fit`, `evaluate` and `predict` has `sequences`, and where there are any `mask`,
-    `condition` and `sample_weight` [B], the weight of each sequence in every mean. Of a pair
-    (tokens, y) of `categorical` y is the mask: both are [B, T]. `fit(tokens, tokens)` with one
+    `times`, `condition` and `sample_weight` [B], the weight of each sequence in every mean. Of a
+    pair (tokens, y) of `categorical` y is the mask: both are [B, T]. `fit(tokens, tokens)` with one
     array is read as `fit(tokens)`.
+
+    The default arguments are the model of 2014. `for_series` chooses the others for given series.
 
     Args:
         feature_size: features of a step, or the number of tokens.
-        z_size: of the code. condition_size: of a vector (a label, one-hot) that is an input of
-            encoder and decoder; 0: none.
+        z_size: of the code. condition_size: of a vector that is an input of encoder and decoder, or
+            the number of classes of integer labels [B]; 0: none.
         rnn: "lstm" or "gru"; rnn_size units, num_layers layers; bidirectional: the encoder's.
         attention: the encoder reads all its outputs, weighted, in place of the last states.
         encoder: None for the RNN above, or a Keras layer or model whose call takes inputs [B, T,
@@ -56,8 +75,31 @@ class VRAE(SequenceModel):
             (`vrae.decoder.Decoder`).
         segment_steps: a decoder of two levels: z, a code for each segment of this length, the steps
             (Roberts et al. 2018).
-        likelihood: "gaussian" (variance `noise_var`: squared error), "bernoulli" or "categorical"
-            (cross-entropy).
+        likelihood: "gaussian" (variance `noise_var`: squared error), "student_t" (outliers),
+            "bernoulli" or "categorical" (cross-entropy). Or a dict of the columns in their order:
+            one of the first three by the column's name, or the number of its classes, as in
+            {"speed": "gaussian", "gear": 5}.
+        noise_var: variance of a value around the decoder's mean, in standardised units, or its
+            first value. noise: "fixed"; "feature": learned, one for each feature; "step": an output
+            of the decoder for each step. noise_floor: the least that is learned.
+        missing: numbers may be missing. Inputs of the encoder are then the numbers (0 where
+            missing), which of them were observed, and how long ago each feature was last observed.
+            hidden: in training this share of the observed numbers is hidden from the encoder; the
+            decoder writes them.
+        patch: consecutive steps that are one input and one output of the RNNs.
+        positions: cosines of the relative time (0 to 1) that are inputs of encoder and decoder
+            beside the values, 0: none. `times` [B, T], for uneven steps, need at least 1.
+        pooling: "last": the encoder's code is computed from the last states; "mean": from the mean
+            of all; "position": from sums of all with weights that depend on the relative time.
+        cosines: a linear path beside the networks, from the first `cosines` coefficients of the
+            cosine transform of a sequence to the mean of z, and from z to coefficients that are
+            added to the output: the model contains principal components of smooth series. 0: none.
+        logvar_start: first value of the encoder's log-variance.
+        mixing: in training, the probability that a sequence is replaced by a random linear
+            mixture of the batch's sequences, with their mean and covariance. warp: standard
+            deviation of a smooth random change of the sequences' speed in training.
+        scaling: {"mean": [...], "deviation": [...]} of each feature: sequences are in units, and
+            the model standardises them. Bounds are of the standardised values. None: 0 and 1.
         teacher_forcing: in training, the probability that the true last value is an input in place
             of the decoder's own; the variable `teacher_forcing` may be changed between epochs.
         kl_weight: first value of the variable `kl_weight`, see `seqvae.objectives.annealing`.
@@ -72,8 +114,9 @@ class VRAE(SequenceModel):
     input_name = "sequences"
     batch_keys: ClassVar = {
         "sequences": "[B, T, feature_size] floats, [B, T] tokens for `categorical`, or ragged",
-        "mask": "[B, T], 1 where a step is, 0 in the padding after the end",
-        "condition": "[B, condition_size] floats, where condition_size > 0",
+        "mask": "[B, T], 1 where a step was observed; [B, T, feature_size] with missing=True",
+        "times": "[B, T], the time of each step, where positions > 0; without: 0, 1, 2, ...",
+        "condition": "[B, condition_size] floats or labels [B], where condition_size > 0",
     }
     term_names = VRAETerms._fields
 
@@ -91,8 +134,20 @@ class VRAE(SequenceModel):
         encoder: keras.Layer | None = None,
         decoder: str | keras.Layer = "autoregressive",
         segment_steps: int | None = None,
-        likelihood: str = "gaussian",
+        likelihood: str | dict = "gaussian",
         noise_var: float = 1.0,
+        noise: str = "fixed",
+        noise_floor: float = 0.001,
+        missing: bool = False,
+        hidden: float = 0.0,
+        patch: int = 1,
+        positions: int = 0,
+        pooling: str = "last",
+        cosines: int = 0,
+        logvar_start: float = 0.0,
+        mixing: float = 0.0,
+        warp: float = 0.0,
+        scaling: dict | None = None,
         teacher_forcing: float = 1.0,
         kl_weight: float = 1.0,
         free_bits: float = 0.0,
@@ -110,23 +165,28 @@ class VRAE(SequenceModel):
         )
         self._config = {name: value for name, value in config.items() if name not in self._own}
         self.feature_size, self.z_size, self.condition_size = feature_size, z_size, condition_size
-        self.likelihood = likelihoods.make(likelihood, feature_size, noise_var, self.variable_dtype)
+        self.missing = missing
+        self._tokens = likelihood == "categorical"
+        self.likelihood = likelihoods.make(
+            likelihood, feature_size, self.variable_dtype, noise, noise_var, noise_floor
+        )
+        self.variances = likelihoods.variances(self.likelihood)
+        self._mean, self._deviation = _scaling(scaling, feature_size)
         self._make_parts(encoder, decoder)
         self.kl_weight = self._constant("kl_weight", kl_weight)
         self.teacher_forcing = self._constant("teacher_forcing", teacher_forcing)
         self.built = True  # not by `build`, after which Keras lets no subclass add layers
 
     def _make_parts(self, encoder, decoder) -> None:
-        options = {name: self._config[name] for name in ("rnn", "rnn_size", "num_layers")} | {
-            "dtype": self.dtype_policy
-        }
-        input_size, context_size = (
-            self.feature_size + self.condition_size,
-            self.z_size + self.condition_size,
-        )
+        shared = ("rnn", "rnn_size", "num_layers", "patch", "positions")
+        options = {name: self._config[name] for name in shared} | {"dtype": self.dtype_policy}
+        input_size = self.likelihood.input_size + self.condition_size
+        input_size += 2 * self.feature_size if self.missing else 0
+        context_size = self.z_size + self.condition_size
         self._most_steps = None
         if encoder is None:
-            both = {name: self._config[name] for name in ("bidirectional", "attention")}
+            own = ("bidirectional", "attention", "pooling", "logvar_start")
+            both = {name: self._config[name] for name in own}
             encoder = Encoder(input_size, z_size=self.z_size, name="encoder", **both, **options)
         else:
             arguments.check_encoder(encoder, input_size, self.z_size, self.variable_dtype)
@@ -145,6 +205,19 @@ class VRAE(SequenceModel):
                 decoder, context_size, size, self.variable_dtype
             )
         self.encoder, self.decoder = encoder, decoder
+        if self._config["cosines"]:
+            self._make_linear_path()
+
+    def _make_linear_path(self) -> None:
+        """The two matrices of the path by the cosine transform."""
+        start = keras.initializers.RandomNormal(stddev=0.01, seed=self._config["seed"])
+        count = self._config["cosines"]
+        options = dict(initializer=start, dtype=self.variable_dtype, autocast=False)
+        size = count * self.feature_size
+        self.from_cosines = self.add_weight(
+            shape=(size, self.z_size), name="from_cosines", **options
+        )
+        self.to_cosines = self.add_weight(shape=(self.z_size, size), name="to_cosines", **options)
 
     def _constant(self, name: str, value: float) -> keras.Variable:
         return self.add_weight(
@@ -168,29 +241,67 @@ class VRAE(SequenceModel):
             **config | {n: keras.saving.deserialize_keras_object(part) for n, part in parts.items()}
         )
 
+    @classmethod
+    def for_series(
+        cls,
+        sequences: Any,
+        mask: Any = None,
+        *,
+        verbose: bool = True,
+        **options: Any,
+    ) -> "VRAE":
+        """A model whose sizes, likelihood, scaling and treatment of missing numbers are chosen for
+        given series by the rules of `vrae.recipe.choose`, which are printed. Not trained:
+        `vrae.recipe.train` or `fit`.
+
+        Args:
+            sequences: [N, T, features], [N, T] of one feature, a list of arrays [T_i, features], or
+                a `vrae.data.Series`; NaN: missing. mask: [N, T]. verbose: print the rules.
+            options: arguments of the model in place of the chosen ones.
+        """
+        series = sequences if isinstance(sequences, Series) else as_series(sequences, mask)
+        chosen = recipe.choose(series)
+        if verbose:
+            print("\n".join(rule for rule in chosen.rules if rule.split("=")[0] not in options))
+        return cls(series.sequences.shape[2], **chosen.options | options)
+
     # --- verbs ---
 
     def encode(
         self,
-        sequences: Array | tf.RaggedTensor,
+        sequences: Sequences,
         mask: Array | None = None,
         condition: Array | None = None,
+        *,
+        times: Array | None = None,
     ) -> tfd.Distribution:
         """q(z | x): batch [B], event [z_size].
 
         Args:
-            sequences: [B, T, feature_size] or tokens [B, T], or a ragged tensor of these. mask: [B,
-                T]. condition: [B, condition_size].
+            sequences: [B, T, feature_size] or tokens [B, T], a ragged tensor or a list of these.
+                mask: [B, T]. condition: [B, condition_size], or labels [B]. times: [B, T].
 
         Raises:
             ValueError: a shape or value that is not as described.
         """
-        mean, logvar = self._run(self._encode, *self._arguments(sequences, mask, condition))
+        given = self._arguments(sequences, mask, condition, times)
+        mean, logvar = self._run(self._encode_given, *given)
         return tfd.MultivariateNormalDiag(mean, tf.exp(0.5 * logvar))
 
-    def decode(self, z: Array, num_steps: int, condition: Array | None = None) -> tf.Tensor:
+    def decode(
+        self,
+        z: Array,
+        num_steps: int,
+        condition: Array | None = None,
+        *,
+        temperature: float | None = None,
+        seed: int | None = None,
+    ) -> tf.Tensor:
         """Free-running decoding of codes z [B, z_size]: means [B, num_steps, feature_size],
         probabilities for `bernoulli`, the most likely tokens [B, num_steps] for `categorical`.
+
+        temperature: for `categorical`: tokens are drawn, from the probabilities to the power
+            1 / temperature; None: the most likely ones. seed: of the draws.
 
         Raises:
             ValueError: a wrong shape, or more steps than a decoder of a fixed number writes.
@@ -199,26 +310,167 @@ class VRAE(SequenceModel):
         z = arguments.check_codes(z, self.z_size, self.variable_dtype)
         condition = self._condition(condition, z)
         arguments.check_steps(num_steps, self._most_steps)
-        return self._run(self._decode, z, tf.constant(num_steps), condition)
+        if temperature is None:
+            return self._run(self._decode_even, z, tf.constant(num_steps), condition)
+        if not self._tokens:
+            raise ValueError(
+                "temperature: expected None, the likelihood is not categorical. Use `impute` for "
+                "samples of numbers."
+            )
+        arguments.check_number("temperature", temperature, 1e-3)
+        return self._run(
+            self._decode_drawn,
+            z,
+            tf.constant(num_steps),
+            condition,
+            tf.constant(temperature, self.variable_dtype),
+            stateless_seed(seed, self._seeds),
+        )
 
     def reconstruct(
         self,
-        sequences: Array | tf.RaggedTensor,
+        sequences: Sequences,
         mask: Array | None = None,
         condition: Array | None = None,
+        *,
+        times: Array | None = None,
     ) -> tf.Tensor:
         """`decode` of the mean of `encode`, as many steps as the sequences have. Arguments and
         errors as for `encode`."""
-        return self._run(self._reconstruct, *self._arguments(sequences, mask, condition))
+        return self._run(self._reconstruct, *self._arguments(sequences, mask, condition, times))
+
+    def pooled(
+        self,
+        sequences: Sequences,
+        mask: Array | None = None,
+        condition: Array | None = None,
+        *,
+        times: Array | None = None,
+    ) -> tf.Tensor:
+        """The summary of the encoder's states [B, width] from which the code is computed: more
+        numbers than z, not regularised. Arguments as for `encode`.
+
+        Raises:
+            ValueError: as for `encode`; the encoder is a layer of the user's.
+        """
+        if not isinstance(self.encoder, Encoder):
+            raise ValueError(
+                "encoder: expected the model's own, its states are not those of a layer of yours."
+            )
+        given = self._arguments(sequences, mask, condition, times)
+        return self._run(self._pooled, *given)
+
+    def impute(
+        self,
+        sequences: Sequences,
+        mask: Array | None = None,
+        condition: Array | None = None,
+        *,
+        times: Array | None = None,
+        num_samples: int = 0,
+        quantiles: Array = (),
+        seed: int | None = None,
+    ) -> Imputed:
+        """Fills what is missing up to the end of each sequence; observed numbers stay.
+
+        Args:
+            sequences, mask, condition, times: as for `encode`. num_samples: draws of z and of the
+                values; 0: the mean is that of the decoder at the mean of z. quantiles: of the
+                samples, each in [0, 1].
+
+        Raises:
+            ValueError: as for `encode`; tokens; quantiles without samples.
+        """
+        if self._tokens:
+            raise ValueError("impute: expected a likelihood of numbers, got categorical.")
+        levels = _levels(quantiles, num_samples)
+        given = self._arguments(sequences, mask, condition, times)
+        filled = self._run(self._impute_mean, *given)
+        if not num_samples:
+            return Imputed(filled)
+        count = check_size("num_samples", num_samples)
+        base = stateless_seed(seed, self._seeds)
+        drawn = [self._run(self._impute_drawn, *given, fold(base, i)) for i in range(count)]
+        samples = tf.stack([values for values, _ in drawn])
+        mean = tf.reduce_mean(tf.stack([means for _, means in drawn]), 0)
+        found = tfp.stats.percentile(samples, 100.0 * levels, axis=0) if len(levels) else None
+        return Imputed(mean, samples, found)
+
+    def forecast(
+        self,
+        sequences: Sequences,
+        num_steps: int,
+        mask: Array | None = None,
+        condition: Array | None = None,
+        *,
+        num_samples: int = 0,
+        quantiles: Array = (),
+        seed: int | None = None,
+    ) -> Imputed:
+        """The num_steps steps [B, num_steps, features] after the end of each sequence, of even
+        steps: `impute` of sequences that go on with missing numbers. A model foresees only what
+        its training sequences had at those relative times.
+
+        Raises:
+            ValueError: as for `impute`; a model that takes no missing numbers.
+        """
+        if not self.missing:
+            raise ValueError("forecast: expected a model with missing=True, got missing=False.")
+        num_steps = check_size("num_steps", num_steps)
+        sequences, mask, condition, _ = self._arguments(sequences, mask, condition, None)
+        step = mask if mask.shape.rank == 2 else tf.reduce_max(mask, 2)
+        lengths = tf.cast(tf.reduce_sum(to_the_end(step), 1), tf.int32)
+        longer = tf.range(tf.shape(sequences)[1] + num_steps)[None]
+        new = tf.pad(sequences, [[0, 0], [0, num_steps], [0, 0]])
+        is_old = tf.pad(mask > 0.5, [[0, 0], [0, num_steps], *[[0, 0]] * (mask.shape.rank - 2)])
+        is_old = is_old if mask.shape.rank == 3 else tf.expand_dims(is_old, -1)
+        new = tf.where(is_old, new, tf.constant(np.nan, new.dtype))
+        there = tf.cast(longer < lengths[:, None] + num_steps, self.variable_dtype)
+        found = self.impute(
+            new, there, condition, num_samples=num_samples, quantiles=quantiles, seed=seed
+        )
+        at = lengths[:, None] + tf.range(num_steps)[None]
+        mean, *others = (None if x is None else _gathered_steps(x, at) for x in found)
+        assert mean is not None
+        return Imputed(mean, *others)
+
+    def log_likelihood(
+        self,
+        sequences: Sequences,
+        mask: Array | None = None,
+        condition: Array | None = None,
+        *,
+        times: Array | None = None,
+        num_samples: int = 50,
+        seed: int | None = None,
+    ) -> tf.Tensor:
+        """log p(x) of each sequence [B], nats, of standardised values: the importance-weighted
+        bound log 1/K sum_k p(x | z_k) p(z_k) / q(z_k | x), at least the ELBO on average (Burda et
+        al. 2016).
+
+        Args:
+            num_samples: K. The others, and errors: as for `encode`.
+        """
+        given = self._arguments(sequences, mask, condition, times)
+        count = check_size("num_samples", num_samples)
+        base = stateless_seed(seed, self._seeds)
+        weights = [self._run(self._log_weight, *given, fold(base, i)) for i in range(count)]
+        return tf.reduce_logsumexp(tf.stack(weights), 0) - math.log(count)
 
     def generate(
-        self, n: int, num_steps: int, condition: Array | None = None, *, seed: int | None = None
+        self,
+        n: int,
+        num_steps: int,
+        condition: Array | None = None,
+        *,
+        temperature: float | None = None,
+        seed: int | None = None,
     ) -> tf.Tensor:
         """n sequences of num_steps steps from codes drawn from N(0, 1), as `decode` gives them.
         condition: [n, condition_size]."""
         n = check_size("n", n)
         z = normal([n, self.z_size], stateless_seed(seed, self._seeds), self.variable_dtype)
-        return self.decode(z, num_steps, condition)
+        return self.decode(z, num_steps, condition, temperature=temperature, seed=seed)
 
     def interpolate(
         self, first: Array, second: Array, n: int, num_steps: int, condition: Array | None = None
@@ -237,11 +489,31 @@ class VRAE(SequenceModel):
         ]
         return self.decode((1.0 - share) * ends[0] + share * ends[1], num_steps, condition)
 
-    def call(self, inputs: Array | tf.RaggedTensor | dict, mask: Any = None) -> tf.Tensor:
-        """`reconstruct` of sequences, or of a dict of `sequences`, `mask` and `condition`."""
+    def call(self, inputs: Any, mask: Any = None) -> tf.Tensor:
+        """`reconstruct` of sequences, or of a dict of `sequences`, `mask`, `times` and
+        `condition`."""
         return self._reconstruct(*self._arguments_of_batch(self.batch_with(inputs, mask)))
 
     # --- training ---
+
+    def _log_weight(self, sequences, mask, condition, times, seed) -> tf.Tensor:
+        """log p(x, z) / q(z | x) [B] at a drawn z."""
+        steps = self._steps(sequences, mask, times)
+        mean, logvar = self._encode(steps, condition)
+        noise = normal(tf.shape(mean), seed, mean.dtype)
+        z = mean + tf.exp(0.5 * logvar) * noise
+        each = self._log_px(steps, z, condition)
+        return each + 0.5 * tf.reduce_sum(noise**2 - z**2 + logvar, 1)
+
+    def _log_px(self, steps: Steps, z, condition, **options) -> tf.Tensor:
+        """log p(x | z) [B] of the observed numbers; true values are the decoder's inputs."""
+        given = self.likelihood.inputs(steps.values)
+        count = tf.shape(steps.there)[1]
+        outputs = self._outputs(
+            z, condition, count, steps.position, steps.there, given=given, **options
+        )
+        each = steps.observed * self.likelihood.log_prob(outputs, steps.values)
+        return tf.reduce_sum(each, axis=list(range(1, each.shape.rank)))
 
     def loss_terms(
         self,
@@ -252,32 +524,34 @@ class VRAE(SequenceModel):
         training: bool = True,
     ) -> VRAETerms:
         """The terms for sequences, or a dict of `sequences` and where there are any `mask`,
-        `condition` and `sample_weight`.
+        `times`, `condition` and `sample_weight`.
 
         In training true values are the decoder's inputs with the probability `teacher_forcing`,
-        otherwise always, so that log_px is that of the model. noise: [B, z_size] in place of a
-        draw.
+        otherwise always, so that log_px is that of the model; and `mixing`, `warp` and `hidden`
+        act. noise: [B, z_size] in place of a draw.
         """
         batch = self.batch_of(batch)
-        sequences, mask, condition = self._arguments_of_batch(batch)
+        sequences, mask, condition, times = self._arguments_of_batch(batch)
         seed = stateless_seed(seed, self._seeds)
-        mean, logvar = self._encode(sequences, mask, condition, training)
+        steps = self._steps(sequences, mask, times)
+        seen = steps
+        if training:
+            steps = self._augmented(steps, fold(seed, 2))
+            seen = self._partly_hidden(steps, fold(seed, 3))
+        mean, logvar = self._encode(seen, condition, training)
         if noise is None:
             noise = normal(tf.shape(mean), fold(seed, 0), mean.dtype)
         z = mean + tf.exp(0.5 * logvar) * tf.cast(noise, mean.dtype)
-        clean = self._clean(sequences, mask)
-        outputs = self._outputs(
+        each = self._log_px(
+            steps,
             z,
             condition,
-            tf.shape(sequences)[1],
-            given=self.likelihood.inputs(clean),
             seed=fold(seed, 1),
             forcing=tf.convert_to_tensor(self.teacher_forcing) if training else 1.0,
             training=training,
         )
         weights = self._weights(batch, mean)
-        log_px = tf.reduce_sum(mask * self.likelihood.distribution(outputs).log_prob(clean), axis=1)
-        log_px = weighted_mean(log_px, weights)
+        log_px = weighted_mean(each, weights)
         per_dimension = self._kl(mean, logvar, weights)
         kl = tf.reduce_sum(per_dimension)
         paid = tf.reduce_sum(tf.maximum(per_dimension, self._config["free_bits"]))
@@ -292,16 +566,17 @@ class VRAE(SequenceModel):
         return tf.reduce_sum(tf.cast(self._weights(batch, batch["sequences"]), tf.float32))
 
     def check_batch(self, batch: dict, place: Place = NOWHERE) -> None:
-        """Checks a batch: shapes; masks of 0 and 1 with padding at the end alone; values that are
-        finite, in [0, 1] for `bernoulli`, tokens in range; a finite condition."""
-        self._check_values(
-            *self._shaped(batch["sequences"], batch.get("mask"), batch.get("condition")), place
-        )
+        """Checks a batch: shapes; masks of 0 and 1 with something observed in every sequence;
+        observed values that are finite, in [0, 1] for `bernoulli`, tokens and classes in range;
+        times that rise; a finite condition."""
+        given = (batch.get(name) for name in _KEYS)
+        sequences, mask, condition, times = self._shaped(*given)
+        self._check_values(sequences, mask, condition, times, place)
 
     def serving_inputs(self):
         """Sequences of any number and length, their masks, and conditions where the model takes
         them."""
-        tokens, spec = self._config["likelihood"] == "categorical", keras.layers.InputSpec
+        tokens, spec = self._tokens, keras.layers.InputSpec
         shape, dtype = (None, None), self.variable_dtype
         inputs = {
             "sequences": spec(shape=shape, dtype="int32")
@@ -315,31 +590,184 @@ class VRAE(SequenceModel):
 
     # --- inside ---
 
-    def _encode(
-        self, sequences, mask, condition, training: bool = False
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        inputs = self.likelihood.inputs(self._clean(sequences, mask))
-        condition = tf.tile(condition[:, None], tf.stack([1, tf.shape(inputs)[1], 1]))
-        options = arguments.accepted(self.encoder, training=training)
-        mean, logvar = self.encoder(tf.concat([inputs, condition], -1), mask=mask > 0.5, **options)
-        return tf.cast(mean, self.variable_dtype), bounded(
-            tf.cast(logvar, self.variable_dtype), *_LOGVAR_RANGE
+    def _checked_data(self, x: Any, y, sample_weight) -> tuple:
+        """Lists of series as padded arrays, then as every model."""
+        if isinstance(x, dict) and arguments.is_list_of_series(x.get("sequences"), self._tokens):
+            padded, mask = arguments.padded_list(x["sequences"], x.get("mask"), self._tokens)
+            return super()._checked_data(
+                x | {"sequences": padded, "mask": mask}, None if y is x else y, sample_weight
+            )
+        if arguments.is_list_of_series(x, self._tokens):
+            padded, mask = arguments.padded_list(x, None, self._tokens)
+            same = y is None or y is x
+            x, y = {"sequences": padded, "mask": mask}, None if same else y
+        return super()._checked_data(x, y, sample_weight)
+
+    def _steps(self, sequences, mask, times) -> Steps:
+        """The sequences as the networks take them."""
+        whole = mask if mask.shape.rank == 2 else tf.reduce_max(mask, 2)
+        there = to_the_end(whole)
+        position, interval = relative(times, there)
+        if self._tokens:
+            values = tf.where(whole > 0.5, sequences, tf.zeros_like(sequences))
+            return Steps(values, whole, there, position, interval, times)
+        observed = self._observed(sequences, mask)
+        scaled = sequences
+        if self._mean is not None and self._deviation is not None:
+            scaled = (sequences - tf.constant(self._mean, sequences.dtype)) / tf.constant(
+                self._deviation, sequences.dtype
+            )
+        values = tf.where(observed, scaled, tf.zeros_like(scaled))
+        return Steps(
+            values, tf.cast(observed, self.variable_dtype), there, position, interval, times
         )
 
-    def _outputs(self, z, condition, steps, **options) -> tf.Tensor:
+    def _observed(self, sequences, mask) -> tf.Tensor:
+        """[B, T, features] bool."""
+        there = tf.broadcast_to(
+            mask[..., None] > 0.5 if mask.shape.rank == 2 else mask > 0.5, tf.shape(sequences)
+        )
+        if self.missing and sequences.dtype.is_floating:
+            there &= ~tf.math.is_nan(sequences)
+        return there
+
+    def _in_units(self, values: tf.Tensor) -> tf.Tensor:
+        """Standardised values in the units of the sequences."""
+        if self._mean is None or self._deviation is None:
+            return values
+        mean, deviation = (tf.constant(x, values.dtype) for x in (self._mean, self._deviation))
+        return values * deviation + mean
+
+    def _augmented(self, steps: Steps, seed) -> Steps:
+        """`mixing` and `warp`."""
+        if self._config["mixing"]:
+            steps = mixed(steps, self._config["mixing"], fold(seed, 0))
+        if self._config["warp"]:
+            steps = warped(steps, self._config["warp"], fold(seed, 1))
+        return steps
+
+    def _partly_hidden(self, steps: Steps, seed) -> Steps:
+        """What the encoder is given: the observed numbers less the share `hidden`."""
+        if not self._config["hidden"]:
+            return steps
+        draw = uniform(tf.shape(steps.observed), seed, steps.observed.dtype)
+        kept = steps.observed * tf.cast(draw >= self._config["hidden"], steps.observed.dtype)
+        return steps._replace(observed=kept, values=steps.values * kept)
+
+    def _encode_given(self, sequences, mask, condition, times) -> tuple[tf.Tensor, tf.Tensor]:
+        return self._encode(self._steps(sequences, mask, times), condition)
+
+    def _encode(
+        self, steps: Steps, condition, training: bool = False
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        inputs, options = self._encoder_inputs(steps, condition)
+        options = arguments.accepted(self.encoder, training=training, **options)
+        mean, logvar = self.encoder(inputs, **options)
+        mean = tf.cast(mean, self.variable_dtype)
+        if self._config["cosines"]:
+            mean += self._code_of_cosines(steps)
+        return mean, bounded(tf.cast(logvar, self.variable_dtype), *_LOGVAR_RANGE)
+
+    def _encoder_inputs(self, steps: Steps, condition) -> tuple[tf.Tensor, dict]:
+        """The inputs [B, T, ...] of the encoder, and its other arguments."""
+        values = self.likelihood.inputs(steps.values)
+        parts = [values, tf.tile(condition[:, None], tf.stack([1, tf.shape(values)[1], 1]))]
+        if self.missing:
+            parts[0] = self._nothing_where_missing(values, steps.observed)
+            parts[1:1] = [steps.observed, since_observed(steps)]
+            mask = steps.there
+        else:
+            mask = steps.observed if self._tokens else tf.reduce_max(steps.observed, 2)
+        inputs = tf.concat(parts, -1)
+        position = steps.position
+        if not self.missing and isinstance(self.encoder, Encoder):
+            inputs, mask, position = arguments.compacted(inputs, mask, position)
+        return inputs, {"mask": mask > 0.5, "position": position}
+
+    def _nothing_where_missing(self, values, observed) -> tf.Tensor:
+        """values [B, T, input_size] with 0 for a missing class too, whose number 0 is a class."""
+        if self.likelihood.input_size == self.feature_size:
+            return values
+        sizes = [part.input_size for part in getattr(self.likelihood, "parts", [])]
+        return values * tf.repeat(observed, sizes, axis=2)
+
+    def _pooled(self, sequences, mask, condition, times) -> tf.Tensor:
+        inputs, options = self._encoder_inputs(self._steps(sequences, mask, times), condition)
+        return tf.cast(self.encoder.pooled(inputs, **options), self.variable_dtype)
+
+    def _code_of_cosines(self, steps: Steps) -> tf.Tensor:
+        """The linear path from the cosine transform to the mean of z."""
+        grid = waves(steps.there, steps.position, self._config["cosines"])
+        found = cosine_coefficients(filled(steps), grid, steps.there)
+        size = self._config["cosines"] * self.feature_size
+        return tf.reshape(found, [-1, size]) @ tf.convert_to_tensor(self.from_cosines)
+
+    def _outputs(self, z, condition, steps, position, there, **given) -> tf.Tensor:
         """The decoder's outputs [B, steps, output_size]."""
-        options = arguments.accepted(self.decoder, steps=steps, **options)
+        options = arguments.accepted(self.decoder, steps=steps, position=position, **given)
         outputs = tf.cast(
             self.decoder(tf.concat([z, condition], -1), **options), self.variable_dtype
         )
-        return outputs if self._most_steps is None else outputs[:, :steps]
+        outputs = outputs if self._most_steps is None else outputs[:, :steps]
+        if "perturbation" in given and "perturbation" not in options:
+            outputs += given["perturbation"]  # a decoder of the user's does not take it
+        count = self._config["cosines"]
+        if not count:
+            return outputs
+        found = tf.reshape(
+            z @ tf.convert_to_tensor(self.to_cosines), [-1, count, self.feature_size]
+        )
+        added = tf.einsum("btk,bkf->btf", waves(there, position, count), found)
+        rest = self.likelihood.output_size - self.feature_size  # variances of steps
+        return outputs + (tf.pad(added, [[0, 0], [0, 0], [0, rest]]) if rest else added)
 
-    def _decode(self, z, num_steps, condition) -> tf.Tensor:
-        return self.likelihood.mode(self._outputs(z, condition, num_steps))
+    def _even_outputs(self, z, num_steps, condition, **options) -> tf.Tensor:
+        """Outputs of sequences of num_steps even steps."""
+        there = tf.ones([tf.shape(z)[0], num_steps], self.variable_dtype)
+        times = tf.range(tf.cast(num_steps, there.dtype), dtype=there.dtype)[None] * there
+        position = relative(times, there)[0]
+        return self._outputs(z, condition, num_steps, position, there, **options)
 
-    def _reconstruct(self, sequences, mask, condition) -> tf.Tensor:
-        mean, _ = self._encode(sequences, mask, condition)
-        return self._decode(mean, tf.shape(sequences)[1], condition)
+    def _decode_even(self, z, num_steps, condition) -> tf.Tensor:
+        return self._in_units(self.likelihood.mode(self._even_outputs(z, num_steps, condition)))
+
+    def _decode_drawn(self, z, num_steps, condition, temperature, seed) -> tf.Tensor:
+        """Tokens drawn from the logits: the largest of logits + temperature * Gumbel noise."""
+        shape = [tf.shape(z)[0], num_steps, self.feature_size]
+        noise = -tf.math.log(-tf.math.log(uniform(shape, seed, z.dtype) * (1 - 2e-7) + 1e-7))
+        return self.likelihood.mode(
+            self._even_outputs(z, num_steps, condition, perturbation=temperature * noise)
+        )
+
+    def _reconstruct(self, sequences, mask, condition, times) -> tf.Tensor:
+        steps = self._steps(sequences, mask, times)
+        return self._in_units(self.likelihood.mode(self._at_mean(steps, condition)))
+
+    def _at_mean(self, steps: Steps, condition) -> tf.Tensor:
+        """Free-running outputs at the mean of z."""
+        mean, _ = self._encode(steps, condition)
+        count = tf.shape(steps.there)[1]
+        return self._outputs(mean, condition, count, steps.position, steps.there)
+
+    def _impute_mean(self, sequences, mask, condition, times) -> tf.Tensor:
+        steps = self._steps(sequences, mask, times)
+        made = self._in_units(self.likelihood.mode(self._at_mean(steps, condition)))
+        return tf.where(steps.observed > 0.5, sequences, made)
+
+    def _impute_drawn(self, sequences, mask, condition, times, seed) -> tuple[tf.Tensor, tf.Tensor]:
+        """A drawn sequence, and the decoder's mean at the same z."""
+        steps = self._steps(sequences, mask, times)
+        mean, logvar = self._encode(steps, condition)
+        z = mean + tf.exp(0.5 * logvar) * normal(tf.shape(mean), fold(seed, 0), mean.dtype)
+        count = tf.shape(steps.there)[1]
+        outputs = self._outputs(z, condition, count, steps.position, steps.there)
+        drawn = self.likelihood.sample(outputs, fold(seed, 1))
+        seen = steps.observed > 0.5
+        values, means = (
+            tf.where(seen, sequences, self._in_units(x))
+            for x in (drawn, self.likelihood.mode(outputs))
+        )
+        return values, means
 
     def _weights(self, batch: dict, like) -> tf.Tensor:
         """The weight of each sequence [B]."""
@@ -355,56 +783,111 @@ class VRAE(SequenceModel):
         whole = tf.reduce_sum(all_rows(tf.concat([weighted, weights[:, None]], -1)), axis=0)
         return tf.math.divide_no_nan(whole[:-1], whole[-1])
 
-    def _clean(self, sequences, mask) -> tf.Tensor:
-        """0 in the padding, whatever is there, NaN or not."""
-        there = mask > 0.5
-        there = there if sequences.shape.rank == 2 else there[..., None]
-        return tf.where(there, sequences, tf.zeros_like(sequences))
-
-    def _arguments_of_batch(self, batch: dict) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    def _arguments_of_batch(self, batch: dict) -> Any:
         check_keys(batch, (*self.batch_keys, "sample_weight"))
         if "sequences" not in batch:
             raise ValueError(f"sequences: missing in a batch of {', '.join(batch) or 'nothing'}.")
-        return self._arguments(batch["sequences"], batch.get("mask"), batch.get("condition"))
+        return self._arguments(*(batch.get(name) for name in _KEYS))
 
-    def _arguments(self, sequences, mask, condition) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Sequences, mask and condition in their types; in eager mode their values are checked."""
-        sequences, mask, condition = self._shaped(sequences, mask, condition)
+    def _arguments(self, sequences, mask, condition, times) -> tuple[tf.Tensor, ...]:
+        """Sequences, mask, condition and times in their types; in eager mode their values are
+        checked."""
+        sequences, mask, condition, times = self._shaped(sequences, mask, condition, times)
         if tf.executing_eagerly():
-            self._check_values(sequences, mask, condition, Place())
-        tokens = self._config["likelihood"] == "categorical"
-        return tf.cast(sequences, tf.int32 if tokens else self.variable_dtype), mask, condition
+            self._check_values(sequences, mask, condition, times, Place())
+        kind = tf.int32 if self._tokens else self.variable_dtype
+        return tf.cast(sequences, kind), mask, condition, times
 
-    def _shaped(self, sequences, mask, condition) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    def _shaped(self, sequences: Any, mask, condition, times) -> tuple[tf.Tensor, ...]:
         if isinstance(sequences, tf.RaggedTensor):
             sequences, mask = _padded(sequences, mask)
+        if arguments.is_list_of_series(sequences, self._tokens):
+            sequences, mask = arguments.padded_list(sequences, mask, self._tokens)
         sequences = arguments.tensor("sequences", sequences)
-        if self._config["likelihood"] == "categorical":
+        if self._tokens:
             arguments.check_shape("sequences", sequences, (None, None), "[B, T] tokens")
         else:
+            if self.feature_size == 1 and sequences.shape.rank == 2:
+                sequences = tf.expand_dims(sequences, -1)
             shape = f"[B, T, {self.feature_size}]"
             arguments.check_shape("sequences", sequences, (None, None, self.feature_size), shape)
         arguments.check_steps(sequences.shape[1] or tf.shape(sequences)[1], self._most_steps)
-        mask = arguments.check_mask(mask, sequences, self.variable_dtype)
-        return sequences, mask, self._condition(condition, sequences)
+        mask = arguments.check_mask(mask, sequences, self.variable_dtype, self.missing)
+        positions = self._config["positions"]
+        times = arguments.check_times(times, sequences, self.variable_dtype, positions)
+        return sequences, mask, self._condition(condition, sequences), times
 
     def _condition(self, condition, like) -> tf.Tensor:
         return arguments.check_condition(condition, self.condition_size, like, self.variable_dtype)
 
-    def _check_values(self, sequences, mask, condition, place: Place) -> None:
-        arguments.check_padding(mask, place)
-        if self._config["likelihood"] == "categorical":
+    def _check_values(self, sequences, mask, condition, times, place: Place) -> None:
+        arguments.check_zeros_and_ones(mask, place)
+        if self._tokens:
+            arguments.check_some_observed(mask, place)
             arguments.check_tokens(sequences, mask, self.feature_size)
-        elif sequences.dtype.is_floating:
-            values = self._clean(sequences, mask)
-            message = "NaN or infinity in a step of {}. Leave the sequence out, or fill it."
-            arguments.check_finite("sequences", values, place, message)
-        if self._config["likelihood"] == "bernoulli":
-            arguments.check_probabilities(self._clean(sequences, mask))
+        else:
+            self._check_numbers(sequences, mask, place)
+        if self._config["positions"]:
+            whole = mask if mask.shape.rank == 2 else tf.reduce_max(mask, 2)
+            arguments.check_rising(times, to_the_end(whole), place)
         if self.condition_size:
             arguments.check_finite(
                 "condition", condition, place, "NaN or infinity in {}; expected finite numbers."
             )
+
+    def _check_numbers(self, sequences, mask, place: Place) -> None:
+        observed = self._observed(sequences, mask)
+        arguments.check_some_observed(tf.cast(observed, mask.dtype), place)
+        values = tf.where(observed, sequences, tf.zeros_like(sequences))
+        if sequences.dtype.is_floating:
+            message = "NaN or infinity in a step of {}. "
+            message += (
+                "Only NaN is a missing number: replace infinity by it."
+                if self.missing
+                else "Make the model with missing=True, or set the mask to 0 where a step is "
+                "missing."
+            )
+            arguments.check_finite("sequences", values, place, message)
+        if self._config["likelihood"] == "bernoulli":
+            arguments.check_probabilities(values)
+        if isinstance(self.likelihood, likelihoods.Columns):
+            kinds: Any = self._config["likelihood"]
+            arguments.check_columns(kinds, values, observed)
+
+
+_KEYS = ("sequences", "mask", "condition", "times")
+
+
+def _gathered_steps(x: tf.Tensor, at: tf.Tensor) -> tf.Tensor:
+    """Steps `at` [B, S] of x [..., B, T, features]."""
+    if x.shape.rank == 3:
+        return tf.gather(x, at, batch_dims=1)
+    return tf.stack([tf.gather(each, at, batch_dims=1) for each in x])
+
+
+def _levels(quantiles: Array, num_samples: int) -> np.ndarray:
+    """The quantiles as an array."""
+    levels = np.atleast_1d(np.asarray(quantiles, np.float64))
+    if len(levels) and not num_samples:
+        raise ValueError("quantiles: expected num_samples beside them, at least 1, got 0.")
+    if levels.ndim != 1 or not ((levels >= 0) & (levels <= 1)).all():
+        raise ValueError(f"quantiles: expected numbers from 0 to 1, got {quantiles!r}.")
+    return levels
+
+
+def _scaling(scaling: dict | None, features: int) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Mean and deviation of each feature."""
+    if scaling is None:
+        return None, None
+    mean, deviation = (np.asarray(scaling[name], np.float64) for name in ("mean", "deviation"))
+    if mean.shape != (features,) or deviation.shape != (features,):
+        raise ValueError(
+            f"scaling: expected a mean and a deviation for each of {features} features, got the "
+            f"shapes {mean.shape} and {deviation.shape}."
+        )
+    if not (np.isfinite(mean).all() and np.isfinite(deviation).all() and (deviation > 0).all()):
+        raise ValueError("scaling: expected finite means and deviations above 0, got others.")
+    return mean, deviation
 
 
 def _padded(ragged: tf.RaggedTensor, mask) -> tuple[tf.Tensor, tf.Tensor]:
@@ -418,16 +901,44 @@ def _padded(ragged: tf.RaggedTensor, mask) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def _check(config: dict) -> None:
-    for name in ("feature_size", "z_size", "rnn_size", "num_layers"):
+    for name in ("feature_size", "z_size", "rnn_size", "num_layers", "patch"):
         check_size(name, config[name])
-    check_size("condition_size", config["condition_size"], least=0)
-    for name, choices in (("rnn", tuple(RNNS)), ("likelihood", likelihoods.NAMES)):
+    for name in ("condition_size", "positions", "cosines"):
+        check_size(name, config[name], least=0)
+    for name, choices in (
+        ("rnn", tuple(RNNS)),
+        ("noise", likelihoods.NOISES),
+        ("pooling", POOLINGS),
+    ):
         arguments.check_choice(name, config[name], choices)
+    if isinstance(config["likelihood"], dict):
+        columns = len(likelihoods.columns_of(config["likelihood"]))
+        if columns != config["feature_size"]:
+            raise ValueError(
+                f"likelihood: expected one kind for each of {config['feature_size']} features, got "
+                f"{columns}."
+            )
+    else:
+        other = ", or a dict of columns"
+        arguments.check_choice("likelihood", config["likelihood"], likelihoods.NAMES, other)
     if not isinstance(config["decoder"], keras.Layer):
         arguments.check_choice("decoder", config["decoder"], DECODERS, ", or a Keras layer")
-    for name, least in (("kl_weight", 0), ("free_bits", 0), ("noise_var", 1e-12)):
+    for name, least in (
+        ("kl_weight", 0),
+        ("free_bits", 0),
+        ("noise_var", 1e-12),
+        ("noise_floor", 1e-12),
+        ("warp", 0),
+    ):
         arguments.check_number(name, config[name], least)
-    arguments.check_number("teacher_forcing", config["teacher_forcing"], 0, 1)
+    for name in ("teacher_forcing", "hidden", "mixing"):
+        arguments.check_number(name, config[name], 0, 1)
+    arguments.check_number("logvar_start", config["logvar_start"], -15, 5)
+    _check_together(config)
+
+
+def _check_together(config: dict) -> None:
+    """Arguments that exclude or need each other."""
     steps = config["segment_steps"]
     if steps is not None:
         if not isinstance(config["decoder"], str):
@@ -436,3 +947,30 @@ def _check(config: dict) -> None:
             )
         if not isinstance(steps, int | np.integer) or steps < 1:
             raise ValueError(f"segment_steps: expected None or at least 1, got {steps!r}.")
+        if config["patch"] > 1:
+            raise ValueError(f"segment_steps: expected None beside patches, got {steps!r}.")
+    if config["attention"] and config["pooling"] != "last":
+        raise ValueError(f"pooling: expected last beside attention, got {config['pooling']!r}.")
+    if config["pooling"] == "position" and not config["positions"]:
+        raise ValueError("pooling: position needs positions of at least 1, got positions=0.")
+    numbers = config["likelihood"] in ("gaussian", "student_t")
+    if config["cosines"] and not (config["decoder"] != "autoregressive" and numbers):
+        raise ValueError(
+            "cosines: expected 0, or decoder='latent' and the likelihood gaussian or student_t, "
+            f"got {config['cosines']} beside {config['decoder']!r} and {config['likelihood']!r}."
+        )
+    columns = isinstance(config["likelihood"], dict)
+    if config["scaling"] is not None and not (numbers or columns):
+        raise ValueError(f"scaling: expected None for {config['likelihood']}, got a dict.")
+    for name in ("mixing", "warp"):
+        if config[name] and not numbers:
+            raise ValueError(
+                f"{name}: expected 0, or the likelihood gaussian or student_t, got {config[name]}."
+            )
+    if (config["missing"] or config["hidden"]) and config["likelihood"] == "categorical":
+        raise ValueError(
+            "missing, hidden: expected False and 0 for categorical. Give missing tokens a number "
+            "of their own."
+        )
+    if config["hidden"] and not config["missing"]:
+        raise ValueError(f"hidden: expected missing=True beside it, got {config['hidden']}.")

@@ -7,65 +7,76 @@ from sklearn.decomposition import PCA
 
 from seqvae import plotting
 from seqvae.files import write_json
+from vrae.baselines import are_classes
 from vrae.data import Series
-from vrae.evaluation import latent_usage
+from vrae.evaluation import about_usage, compared, coverage, latent_usage
 from vrae.model import VRAE
+from vrae.runs import codes_of, ids_of, reconstructions
 
 _SHOWN = 6
 
 
 class Report:
-    """Pictures and figures of a VRAE on test series, written into `folder`; series as the model
-    sees them, standardised."""
+    """Pictures and figures of a VRAE on test series, in their units, written into `folder`."""
 
-    def __init__(self, model: VRAE, test: Series, folder: str | Path, seed: int):
-        self._model, self._test, self._folder, self._seed = model, test, Path(folder), seed
+    def __init__(self, model: VRAE, train: Series, test: Series, folder: str | Path, seed: int):
+        self._model, self._train, self._test = model, train, test
+        self._folder, self._seed = Path(folder), seed
         self._steps = test.sequences.shape[1]
 
     def pictures(self, epoch: int) -> None:
         """Reconstructions, samples, an interpolation, the space of codes; `epoch` goes into their
         names."""
         shown = self._test.take(slice(0, _SHOWN))
-        made = self._model.reconstruct(shown.sequences, shown.mask).numpy()
+        made = reconstructions(self._model, shown)
         there = shown.mask[..., None] > 0.5
         rows = {
-            "true": np.where(there, shown.sequences, np.nan),
-            "reconstructed": np.where(there, made, np.nan),
+            "truth": np.where(there, shown.sequences, np.nan),
+            "reconstruction": np.where(there, made, np.nan),
         }
         self._save(
-            f"reconstruction_{epoch:05d}", rows, "Test sequences, and what their codes hold of them"
+            f"reconstruction_{epoch:05d}",
+            rows,
+            "Test series, and their reconstruction from z",
+            tuple(f"series {name}" for name in ids_of(shown)),
         )
         samples = self._model.generate(_SHOWN, self._steps, seed=self._seed).numpy()
-        self._save(f"samples_{epoch:05d}", {"drawn": samples}, "Sequences from z ~ N(0, 1)")
-        ends = [
-            self._test.sequences[i][self._test.mask[i] > 0.5]
-            for i in (0, min(1, len(self._test.sequences) - 1))
-        ]
-        between = self._model.interpolate(ends[0], ends[1], _SHOWN, self._steps).numpy()
-        self._save(
-            f"interpolation_{epoch:05d}",
-            {"between": between},
-            "From the code of one test sequence to another's",
-        )
+        self._save(f"samples_{epoch:05d}", {"sample": samples}, "Series of z drawn from N(0, 1)")
+        self._interpolation(epoch)
         self._codes(epoch)
 
+    def _interpolation(self, epoch: int) -> None:
+        codes = codes_of(self._model, self._test.take(slice(0, 2)))
+        share = np.linspace(0.0, 1.0, _SHOWN, dtype=np.float32)[:, None]
+        between = self._model.decode((1 - share) * codes[0] + share * codes[-1], self._steps)
+        self._save(
+            f"interpolation_{epoch:05d}",
+            {"decoded": between.numpy()},
+            "From the code of a test series to that of another",
+        )
+
     def _codes(self, epoch: int) -> None:
-        codes = self._model.encode(self._test.sequences, self._test.mask).mean().numpy()
+        codes = codes_of(self._model, self._test)
         plane = (
             PCA(2).fit_transform(codes)
-            if codes.shape[1] > 2
-            else np.pad(codes, [(0, 0), (0, 2 - codes.shape[1])])
+            if codes.shape[1] > 2 and len(codes) > 1
+            else np.pad(codes, [(0, 0), (0, 2)])[:, :2]
         )
         labels = {"length": self._test.mask.sum(axis=1)}
         if self._test.labels is not None:
-            labels = {"label": self._test.labels} | labels
+            classes = are_classes(self._train.labels)
+            shown = _texts(self._test.labels) if classes else self._test.labels
+            labels = {"label": shown} | labels
         figure = plotting.scatter(
-            plane, labels, title="Codes of test sequences, two principal components", cmap="viridis"
+            plane, labels, title="Codes of test series, two principal components", cmap="viridis"
         )
         plotting.save_figure(self._folder / f"latent_space_{epoch:05d}.png", figure)
 
-    def _save(self, name: str, rows: dict[str, np.ndarray], title: str) -> None:
-        plotting.save_figure(self._folder / f"{name}.png", plotting.paths(rows, title=title))
+    def _save(self, name: str, rows: dict, title: str, panels: tuple[str, ...] = ()) -> None:
+        figure = plotting.overlaid(
+            rows, title=title, names=self._test.feature_names(), panels=panels
+        )
+        plotting.save_figure(self._folder / f"{name}.png", figure)
 
     def training_curves(self, lines: list[dict]) -> None:
         """The log's lines as curves."""
@@ -78,21 +89,37 @@ class Report:
         plotting.save_figure(self._folder / "training_curves.png", figure)
 
     def final(self, bound: dict[str, float]) -> dict:
-        """`evaluation.json`: the bound on the test series, and the use of the code; returns
-        them."""
-        figures = bound | latent_usage(
-            self._model, self._test.sequences, self._test.mask, seed=self._seed
-        )
+        """`evaluation.json`: the bound on the test series, the use of the code, errors and
+        accuracies beside those of simple methods, and the coverage of imputed numbers where they
+        may be missing; returns them."""
+        usage = latent_usage(self._model, self._test.sequences, self._test.mask, seed=self._seed)
+        figures = bound | usage | compared(self._model, self._train, self._test)
+        if self._model.missing:
+            figures |= {"imputed": coverage(self._model, self._test, seed=self._seed)}
         write_json(self._folder / "evaluation.json", figures)
         return figures
 
     def summary(self, figures: dict) -> list[str]:
         """The last lines a run prints."""
-        return [
+        lines = [
             f"test ELBO {figures['elbo']:.2f} nats a sequence (log p(x|z) {figures['log_px']:.2f}, "
             f"KL {figures['kl']:.2f})",
-            f"{figures['active_units']:.0f} of {self._model.z_size} numbers of z in use, "
-            f"{figures['mutual_information']:.2f} nats of mutual information with the sequences",
-            f"look at {self._folder}/: "
-            + ", ".join(sorted(path.name for path in self._folder.glob("*.png"))[-5:]),
+            *about_usage(figures, self._model.z_size),
+            f"squared error {figures['squared_error']:.4g} (principal components of the same size "
+            f"{figures['pca_squared_error']:.4g}, the mean {figures['mean_squared_error']:.4g})",
         ]
+        accuracy = figures.get("nearest_neighbour_accuracy")
+        if accuracy:
+            lines.append(
+                f"1-NN accuracy {accuracy['z']:.3f} on z (principal components "
+                f"{accuracy['pca']:.3f}, values {accuracy['values']:.3f})"
+            )
+        pictures = sorted(path.name for path in self._folder.glob("*.png"))[-5:]
+        return [*lines, f"look at {self._folder}/: " + ", ".join(pictures)]
+
+
+def _texts(labels: np.ndarray) -> np.ndarray:
+    """Labels as the names of classes: 3.0 as "3"."""
+    if labels.dtype.kind in "US":
+        return labels
+    return np.array([f"{label:g}" for label in labels])

@@ -17,3 +17,16 @@ class VRAETerms(NamedTuple):
     log_px: tf.Tensor
     kl: tf.Tensor
     kl_paid: tf.Tensor
+
+
+class Imputed(NamedTuple):
+    """What `VRAE.impute` and `VRAE.forecast` return, in the units of the sequences.
+
+    mean: [B, T, features], observed numbers as they are, the others their posterior mean. samples:
+    [num_samples, B, T, features], observed numbers as they are, the others drawn; None without.
+    quantiles: [quantiles, B, T, features] of the samples; None without.
+    """
+
+    mean: tf.Tensor
+    samples: tf.Tensor | None = None
+    quantiles: tf.Tensor | None = None

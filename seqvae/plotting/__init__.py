@@ -7,7 +7,7 @@ from seqvae.plotting.latents import alpha_over_time, trajectories
 from seqvae.plotting.saving import Figure, png_bytes, save_figure, save_video
 from seqvae.plotting.series import (
     ethogram,
-    paths,
+    overlaid,
     scatter,
     stacked_shares,
     steps,
@@ -27,8 +27,8 @@ __all__ = [
     "film_strips",
     "labelled_rows",
     "metric_curves",
+    "overlaid",
     "overlay",
-    "paths",
     "png_bytes",
     "published_curves",
     "save_figure",

@@ -12,22 +12,48 @@ from scipy.cluster.hierarchy import dendrogram
 from seqvae.plotting.colours import LINES
 
 
-def paths(rows: dict[str, np.ndarray], *, title: str) -> Figure:
-    """Named sets of sequences [n, T, features] above each other: paths in the plane where there are
-    two features, otherwise the features over time. NaN is a gap."""
-    count = max(len(sequences) for sequences in rows.values())
-    figure = Figure(figsize=(1.8 * count, 1.9 * len(rows) + 0.5), layout="constrained")
-    axes = figure.subplots(len(rows), count, squeeze=False, sharex=True, sharey=True)
-    for band, (name, sequences) in zip(axes, rows.items(), strict=True):
-        band[0].set_ylabel(name)
-        for axis, sequence in zip(band, sequences, strict=False):
-            if sequence.shape[1] == 2:
-                axis.plot(*sequence.T, color=LINES[0], marker=".", ms=3, lw=0.8)
-                axis.plot(*sequence[:1].T, color=LINES[1], marker="o", ms=5)  # where it starts
-            else:
-                for i, values in enumerate(sequence.T):
-                    axis.plot(values, color=LINES[i % len(LINES)], lw=1)
-            axis.tick_params(labelsize=7)
+def overlaid(
+    rows: dict[str, np.ndarray],
+    *,
+    title: str,
+    names: tuple[str, ...],
+    panels: tuple[str, ...] = (),
+    features: int = 6,
+) -> Figure:
+    """Versions of the same sequences over each other, the first solid, the others dashed.
+
+    Paths in the plane where there are two features, otherwise a row of panels for each feature.
+
+    Args:
+        rows: by name, for the legend: [n, T, features]; NaN is a gap.
+        names: of the features, with their units. panels: titles of the n sequences.
+        features: the most that are drawn.
+    """
+    count, size = next(iter(rows.values())).shape[::2]
+    plane, size = size == 2, min(size, features)
+    height = 1 if plane else size
+    figure = Figure(
+        figsize=(2.0 * count + 0.6, (2.0 if plane else 1.2) * height + 1.0), layout="constrained"
+    )
+    axes = figure.subplots(height, count, squeeze=False, sharex=True, sharey="row")
+    for (k, i), axis in np.ndenumerate(axes):
+        for colour, (name, sequences) in zip(LINES, rows.items(), strict=False):
+            style = {
+                "color": colour,
+                "label": name,
+                "lw": 1.2,
+                "ls": "-" if colour == LINES[0] else "--",
+            }
+            drawn = sequences[i].T if plane else (sequences[i, :, k],)
+            axis.plot(*drawn, **style)
+        axis.tick_params(labelsize=7)
+        if k == 0 and panels:
+            axis.set_title(panels[i], fontsize=8)
+    for k in range(height):
+        axes[k, 0].set_ylabel(names[1] if plane else names[k], fontsize=8)
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower right", ncols=len(rows), fontsize=8)
+    figure.supxlabel(names[0] if plane else "step", fontsize=8)
     figure.suptitle(title, fontsize=10)
     return figure
 
@@ -67,15 +93,32 @@ def windows(
 def scatter(
     points: np.ndarray, labels: dict[str, np.ndarray], *, title: str, cmap: str = "tab20"
 ) -> Figure:
-    """Points [n, 2], a panel for each way of labelling them; cmap: matplotlib's, "tab20" for labels
-    without an order."""
+    """Points [n, 2], a panel for each way of labelling them: by numbers, or by names of classes,
+    which get a legend; cmap: matplotlib's, "tab20" for numbers without an order."""
     figure = Figure(figsize=(4.4 * len(labels), 4.2), layout="constrained")
     axes = figure.subplots(1, len(labels), squeeze=False, sharex=True, sharey=True)[0]
     for axis, (name, values) in zip(axes, labels.items(), strict=True):
-        axis.scatter(points[:, 0], points[:, 1], c=values, cmap=cmap, s=4, lw=0)
+        if np.asarray(values).dtype.kind in "US":
+            _classes(axis, points, values)
+        else:
+            axis.scatter(points[:, 0], points[:, 1], c=values, cmap=cmap, s=4, lw=0)
         axis.set_title(name, fontsize=10)
     figure.suptitle(title, fontsize=10)
     return figure
+
+
+def _classes(axis: Axes, points: np.ndarray, values: np.ndarray, most: int = 20) -> None:
+    """Points of each class in a colour of its own; classes after the first `most` share one."""
+    names = np.unique(values)
+    for i, name in enumerate(names[:most]):
+        chosen = values == name
+        axis.scatter(
+            *points[chosen].T, color=colormaps["tab20"](i % 20), s=6, lw=0, label=str(name)
+        )
+    others = np.isin(values, names[most:])
+    if others.any():
+        axis.scatter(*points[others].T, color="0.7", s=6, lw=0, label="others")
+    axis.legend(fontsize=6, frameon=False, markerscale=2)
 
 
 def ethogram(rows: dict[str, np.ndarray], *, title: str) -> Figure:

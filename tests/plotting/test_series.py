@@ -17,14 +17,24 @@ def test_windows_paths_and_points():
     named = plotting.windows(truth, made, 3, title="t", features=2, names=("nose x",))
     assert [named.axes[k].get_ylabel() for k in (0, 5)] == ["nose x", "feature 1"]
     paths = RNG.standard_normal((3, 6, 2))
-    figure = plotting.paths({"true": paths, "made": paths[:2]}, title="t")
-    np.testing.assert_array_equal(figure.axes[2].lines[0].get_xydata(), paths[2])
-    assert len(figure.axes) == 6 and not figure.axes[5].lines
-    wide = plotting.paths({"true": RNG.standard_normal((1, 4, 3))}, title="t")
-    assert len(wide.axes[0].lines) == 3
+    figure = plotting.overlaid(
+        {"truth": paths, "made": -paths}, title="t", names=("x", "y"), panels=("a", "b", "c")
+    )
+    np.testing.assert_array_equal(figure.axes[2].lines[1].get_xydata(), -paths[2])
+    assert [figure.axes[0].get_ylabel(), figure.axes[1].get_title()] == ["y", "b"]
+    assert [t.get_text() for t in figure.legends[0].get_texts()] == ["truth", "made"]
+    wide = plotting.overlaid({"truth": truth[:2]}, title="t", names=("u", "v", "w"))
+    assert len(wide.axes) == 6 and wide.axes[4].get_ylabel() == "w"
+    np.testing.assert_array_equal(wide.axes[5].lines[0].get_ydata(), truth[1, :, 2])
     points = RNG.standard_normal((7, 2))
     figure = plotting.scatter(points, {"a": np.arange(7), "b": np.zeros(7)}, title="t")
     np.testing.assert_array_equal(figure.axes[1].collections[0].get_offsets(), points)
+    classes = np.array(["a", "b", "a", "c", "a", "b", "b"])
+    figure = plotting.scatter(points, {"class": classes}, title="t")
+    np.testing.assert_array_equal(
+        figure.axes[0].collections[1].get_offsets(), points[classes == "b"]
+    )
+    assert [t.get_text() for t in figure.axes[0].get_legend().get_texts()] == ["a", "b", "c"]
 
 
 def test_labels_over_time_usage_and_transitions(tmp_path):

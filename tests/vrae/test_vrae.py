@@ -310,13 +310,47 @@ def test_the_use_of_the_code_is_that_of_known_posteriors():
             lambda m: m.encode(np.zeros((2, 4))),
             r"sequences: expected \[B, T, 3\], got the shape \(2, 4\)",
         ),
-        (lambda m: m.encode(np.full((2, 4, 3), np.nan)), "sequences: NaN or infinity in a step"),
+        (lambda m: m.encode(np.full((2, 4, 3), np.nan)), "sequences: NaN .* missing=True"),
         (
             lambda m: m.encode(np.zeros((2, 4, 3)), np.ones((2, 3))),
             r"mask: expected the shape \(2, 4\), got \(2, 3\)",
         ),
-        (lambda m: m.encode(np.zeros((1, 3, 3)), [[1, 0, 1]]), "mask: expected 1 for the steps"),
-        (lambda m: m.encode(np.zeros((1, 3, 3)), [[0, 0, 0]]), "mask: expected 1 for the steps"),
+        (lambda m: m.encode(np.zeros((1, 3, 3)), [[0, 0, 0]]), "mask: expected an observed step"),
+        (
+            lambda m: m.encode(np.zeros((1, 3, 3)), np.ones((1, 3, 3))),
+            "For masks of single numbers make the model with missing=True",
+        ),
+        (
+            lambda m: m.encode([np.zeros((2, 3)), np.zeros((2, 2))]),
+            "expected arrays .T_i, features. with the same features",
+        ),
+        (lambda m: m.encode([np.zeros((0, 3)), np.zeros((2, 3))]), "number 0 has no steps"),
+        (
+            lambda m: m.encode([np.zeros((2, 3))], np.ones((1, 2))),
+            "mask: expected None, the arrays of a list",
+        ),
+        (
+            lambda m: m.encode(np.zeros((1, 3, 3)), times=np.zeros((1, 3))),
+            "times: expected None, the model has positions=0",
+        ),
+        (lambda m: m.decode(np.zeros((1, 2)), 3, temperature=0.5), "temperature: expected None"),
+        (lambda m: m.forecast(np.zeros((1, 3, 3)), 2), "forecast: expected a model with missing"),
+        (
+            lambda m: m.impute(np.zeros((1, 3, 3)), quantiles=[0.5]),
+            "quantiles: expected num_samples beside them",
+        ),
+        (
+            lambda m: m.impute(np.zeros((1, 3, 3)), quantiles=[1.5], num_samples=2),
+            "quantiles: expected numbers from 0 to 1",
+        ),
+        (
+            lambda m: VRAE(**SMALL, likelihood="categorical").impute([[0, 1]]),
+            "impute: expected a likelihood of numbers",
+        ),
+        (
+            lambda m: VRAE(**SMALL, condition_size=2).encode(np.zeros((1, 3, 3)), None, [2]),
+            "condition: expected labels that are integers from 0 to 1, got 2 to 2",
+        ),
         (
             lambda m: m.encode(np.zeros((1, 3, 3)), None, np.zeros((1, 2))),
             r"condition: expected \[B, 0\]",

@@ -4,10 +4,14 @@ import numpy as np
 import pytest
 
 from vrae.data import (
+    as_series,
+    constant_features,
     detokenised,
+    in_windows,
     pad,
-    read_csv,
     read_npz,
+    scaling_of,
+    split_by_time,
     standardised,
     standardiser,
     tokenised,
@@ -53,32 +57,65 @@ def test_standardising_counts_only_the_steps_that_are_there():
     assert (made.sequences[series.mask == 0] == 0).all()
 
 
-def test_a_csv_with_sequences_and_labels_and_one_without(tmp_path):
-    (tmp_path / "a.csv").write_text("x,sequence, y,label\n1,a,2,5\n3,b,4,6\n5,a,6,5\n")
-    series = read_csv(tmp_path / "a.csv")
-    np.testing.assert_array_equal(series.sequences, [[[1, 2], [5, 6]], [[3, 4], [0, 0]]])
-    assert series.labels.tolist() == [5, 6] and series.mask.tolist() == [[1, 1], [1, 0]]
-    (tmp_path / "b.csv").write_text("x\n1\n2\n3\n")
-    assert (
-        read_csv(tmp_path / "b.csv").sequences.shape == (1, 3, 1)
-        and read_csv(tmp_path / "b.csv").labels is None
-    )
+def test_a_constant_feature_is_named_and_stays_of_a_size():
+    """With a variance of 1e-12 a step of 1 became a million."""
+    rng = np.random.default_rng(0)
+    values = np.stack([rng.normal(size=20), np.full(20, 5.0), np.zeros(20), np.full(20, 0.1)], 1)
+    series = pad([values], names=("a", "b", "c", "d"))
+    assert constant_features(series) == [1, 2, 3]
+    np.testing.assert_allclose(scaling_of(series)["deviation"][1:], [5.0, 1.0, 0.1], rtol=1e-6)
+    moved = series._replace(sequences=series.sequences + 1)
+    assert np.abs(standardised(moved, standardiser(series)).sequences).max() <= 10.001
+    far = 1e4 + rng.normal(size=(20, 1))  # varies by a ten-thousandth of its value
+    assert constant_features(pad([far])) == []
+    with pytest.raises(ValueError, match=r"b: expected at least one observed number.*--drop"):
+        scaling_of(pad([np.array([[1.0, np.nan]])], names=("a", "b")))
 
 
-@pytest.mark.parametrize(
-    "text, message",
-    [
-        ("x,y\n", "expected a line of names and at least one of numbers"),
-        ("x,y\n1,2\n3,word\n", "line 3: expected 2 values, numbers"),
-        ("x,y\n1\n", "line 2: expected 2 values"),
-        ("x,y\n1,nan\n", "number 0 holds NaN"),
-    ],
-)
-def test_csvs_that_are_refused(tmp_path, text, message):
-    (tmp_path / "bad.csv").write_text(text)
-    with pytest.raises(ValueError, match=message) as error:
-        read_csv(tmp_path / "bad.csv")
-    assert "bad.csv" in str(error.value)
+def test_windows_keep_labels_and_ids_and_short_series_are_named():
+    series = pad([np.arange(7.0), np.arange(2.0), np.arange(4.0)], np.array(["p", "q", "r"]))
+    series = series._replace(ids=np.array(["a", "b", "c"]), names=("x",))
+    made, short = in_windows(series, 3, 2)
+    assert short == ["b"] and made.names == ("x",)
+    assert made.ids.tolist() == ["a", "a", "a", "c"]
+    assert made.labels.tolist() == ["p", "p", "p", "r"]
+    assert made.sequences[:, 0, 0].tolist() == [0, 2, 4, 0]
+    for steps, stride, message in (
+        (8, 0, "--window: no series has 8 steps, the longest has 7"),
+        (3, -1, "--window, --stride: expected at least 1 step"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            in_windows(series, steps, stride)
+
+
+def test_windows_of_one_series_are_on_one_side_of_the_split():
+    series = pad([np.arange(30.0) + 100 * i for i in range(4)])
+    made, _ = in_windows(series, 5)
+    train, test = made.split(0.3, seed=0)
+    assert len(train.mask) + len(test.mask) == 24 and not set(train.ids) & set(test.ids)
+    one, _ = in_windows(series.take([0]), 5)
+    with pytest.raises(ValueError, match=r"one cannot be split .*--split=time"):
+        one.split(0.5, seed=0)
+
+
+def test_a_split_by_time_has_each_step_once():
+    series = pad([np.arange(1.0, 11.0), np.arange(1.0, 4.0)], np.array([7, 8]))
+    train, test = split_by_time(series, 0.2)
+    assert train.mask.sum(1).tolist() == [8, 2] and test.mask.sum(1).tolist() == [2, 1]
+    both = np.concatenate([x.sequences[x.mask > 0] for x in (train, test)])
+    assert sorted(both[:, 0]) == sorted([*range(1, 11), *range(1, 4)])
+    assert train.labels.tolist() == test.labels.tolist() == [7, 8]
+    with pytest.raises(ValueError, match="--split=time: expected series of at least 2 steps"):
+        split_by_time(pad([np.ones(1)]), 0.5)
+
+
+def test_arrays_with_a_mask_become_series():
+    x = np.arange(8.0).reshape(2, 4)
+    series = as_series(x, np.array([[1, 0, 1, 0], [1, 1, 1, 1]]))
+    np.testing.assert_array_equal(series.sequences[0, :, 0], [0, np.nan, 2, 0])
+    assert series.mask.sum(1).tolist() == [3, 4]
+    with pytest.raises(ValueError, match=r"mask: expected the shape \(2, 4\)"):
+        as_series(x, np.ones((2, 3)))
 
 
 def test_npz_files(tmp_path):
@@ -91,6 +128,19 @@ def test_npz_files(tmp_path):
     )
     for a, b in zip(read_npz(tmp_path / "a.npz"), whole, strict=True):
         np.testing.assert_array_equal(a, b)
+    holes = whole.mask.copy()
+    holes[0, 1] = 0  # its series goes on: the step is missing
+    np.savez(
+        tmp_path / "h.npz",
+        sequences=whole.sequences,
+        mask=holes,
+        ids=np.array(["a", "b", "c"]),
+        names=np.array(["x", "y"]),
+    )
+    found = read_npz(tmp_path / "h.npz")
+    assert np.isnan(found.sequences[0, 1]).all() and found.mask[0].sum() == 4
+    assert found.ids.tolist() == ["a", "b", "c"] and found.names == ("x", "y")
+    np.savez(tmp_path / "i.npz", sequences=whole.sequences, labels=np.arange(2))
     np.savez(tmp_path / "b.npz", other=np.zeros(3))
     np.savez(tmp_path / "c.npz", sequences=np.zeros((2, 3)))
     np.savez(tmp_path / "d.npz", sequences=np.full((2, 3, 1), np.nan))
@@ -98,7 +148,8 @@ def test_npz_files(tmp_path):
     for name, message in (
         ("b", "no array `sequences`"),
         ("c", "expected .N, T, features."),
-        ("d", "number 0 holds NaN"),
+        ("d", "number 0 holds no observed number"),
+        ("i", r"labels \(2,\), expected \(3,\)"),
         ("e", "not a readable .npz file"),
     ):
         with pytest.raises(ValueError, match=message):
@@ -113,7 +164,9 @@ def test_npz_files(tmp_path):
         ([], "expected at least one"),
         ([np.zeros((2, 3)), np.zeros((2, 2))], "number 1 has the shape"),
         ([np.zeros((0, 3))], "number 0 has the shape"),
-        ([np.zeros(3)], "number 0 has the shape"),
+        ([np.zeros(3), np.zeros((3, 1))], "number 0 has the shape"),
+        ([np.array([1.0, np.inf])], "number 0 holds infinity"),
+        ([np.array([np.nan])], "number 0 holds no observed number"),
     ],
 )
 def test_lists_that_are_refused(sequences, message):

@@ -1,0 +1,52 @@
+"""Random changes of the training sequences, against overfitting of small sets."""
+
+import math
+
+import tensorflow as tf
+
+from seqvae.randomness import fold, normal, uniform
+from seqvae.replicas import all_rows
+from vrae.grids import Steps, filled, resampled
+
+_WAVES = 3
+
+
+def mixed(steps: Steps, probability: float, seed: tf.Tensor) -> Steps:
+    """Each sequence, with a probability, replaced by mean + sum_j w_j (x_j - mean) over the batch's
+    sequences, w ~ N(0, 1 / (B - 1)): a draw from the Gaussian with their mean and covariance.
+
+    Sequences of different lengths are mixed at equal relative times. A mixture has the length, and
+    lacks the numbers, of the sequence in whose place it is.
+    """
+    batch, length = tf.shape(steps.values)[0], tf.shape(steps.values)[1]
+    dtype = steps.values.dtype
+    even = tf.repeat(tf.linspace(tf.zeros([], dtype), 1.0, length)[None], batch, axis=0)
+    common = all_rows(resampled(filled(steps), steps.there, even))
+    total = tf.shape(common)[0]
+    mean = tf.reduce_mean(common, 0, keepdims=True)
+    weights = normal([batch, total], fold(seed, 0), dtype)
+    weights /= tf.sqrt(tf.cast(tf.maximum(total - 1, 1), dtype))
+    mixture = mean + tf.einsum("bj,jtf->btf", weights, common - mean)
+    count = tf.reduce_sum(steps.there, 1, keepdims=True)
+    index = tf.range(length, dtype=dtype)[None]
+    own = tf.math.divide_no_nan(index, tf.maximum(count - 1.0, 1.0))
+    mixture = resampled(mixture, tf.ones_like(steps.there), own)
+    chosen = uniform([batch, 1, 1], fold(seed, 1), dtype) < probability
+    return steps._replace(values=tf.where(chosen, mixture, steps.values) * steps.observed)
+
+
+def warped(steps: Steps, deviation: float, seed: tf.Tensor) -> Steps:
+    """Each sequence read at the relative times u + sum_k a_k sin(pi k u) / (pi k), k = 1 to 3, a_k
+    ~ N(0, deviation^2): slightly faster in some places, slower in others, with the same ends."""
+    batch, length = tf.shape(steps.values)[0], tf.shape(steps.values)[1]
+    dtype = steps.values.dtype
+    count = tf.reduce_sum(steps.there, 1, keepdims=True)
+    u = tf.clip_by_value(
+        tf.range(length, dtype=dtype)[None] / tf.maximum(count - 1.0, 1.0), 0.0, 1.0
+    )
+    k = tf.range(1, _WAVES + 1, dtype=dtype)
+    size = deviation * normal([batch, 1, _WAVES], seed, dtype)
+    moved = u + tf.reduce_sum(
+        size * tf.sin(math.pi * k * tf.expand_dims(u, -1)) / (math.pi * k), -1
+    )
+    return steps._replace(values=resampled(filled(steps), steps.there, moved) * steps.observed)

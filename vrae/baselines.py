@@ -1,0 +1,83 @@
+"""What simple methods do with the same series: principal components of the same size, and the
+nearest neighbour."""
+
+import numpy as np
+from sklearn.decomposition import PCA
+from sklearn.neighbors import KNeighborsClassifier
+
+from vrae.data import Series
+
+_LONGEST = 512
+"""Steps to which series are resampled at most: memory."""
+
+
+def on_one_length(series: Series, length: int) -> np.ndarray:
+    """[N, length, features]: every series interpolated linearly at even relative times. A missing
+    number is interpolated, a feature that a series lacks is 0."""
+    made = np.zeros((len(series.mask), length, series.sequences.shape[2]))
+    observed = series.observed()
+    for i, sequence in enumerate(series.sequences):
+        end = int((series.mask[i] > 0.5).sum())
+        at = np.linspace(0.0, max(end - 1, 0), length)
+        for k in range(sequence.shape[1]):
+            seen = np.flatnonzero(observed[i, :, k])
+            if len(seen):
+                made[i, :, k] = np.interp(at, seen, sequence[seen, k])
+    return made
+
+
+class Principal:
+    """Principal components of series on one length, the longest of the training series.
+
+    Args:
+        train: complete or with missing numbers, standardised. size: of the code; fewer where the
+            series have fewer components.
+    """
+
+    def __init__(self, train: Series, size: int):
+        self._length = min(_LONGEST, int((train.mask > 0.5).sum(axis=1).max()))
+        flat = self._flat(train)
+        self._pca = PCA(min(size, *flat.shape)).fit(flat)
+
+    def _flat(self, series: Series) -> np.ndarray:
+        return on_one_length(series, self._length).reshape(len(series.mask), -1)
+
+    def codes(self, series: Series) -> np.ndarray:
+        """[N, size]."""
+        return self._pca.transform(self._flat(series))
+
+    def reconstruction(self, series: Series) -> np.ndarray:
+        """[N, T, features], each of its own length, 0 in the padding."""
+        features = series.sequences.shape[2]
+        even = self._pca.inverse_transform(self.codes(series))
+        even = even.reshape(-1, self._length, features)
+        made = np.zeros(series.sequences.shape)
+        for i, row in enumerate(even):
+            end = int((series.mask[i] > 0.5).sum())
+            at = np.linspace(0.0, self._length - 1, end)
+            for k in range(features):
+                made[i, :end, k] = np.interp(at, np.arange(self._length), row[:, k])
+        return made
+
+
+def squared_error(series: Series, made: np.ndarray) -> float:
+    """The mean squared error of the observed numbers."""
+    observed = series.observed()
+    return float(np.mean(np.square(made[observed] - series.sequences[observed])))
+
+
+def nearest_neighbour_accuracy(
+    train: np.ndarray, train_labels: np.ndarray, test: np.ndarray, test_labels: np.ndarray
+) -> float:
+    """The share of test rows whose nearest training row has the same label."""
+    return float(KNeighborsClassifier(1).fit(train, train_labels).score(test, test_labels))
+
+
+def are_classes(labels: np.ndarray | None) -> bool:
+    """Whether labels are classes: words, or few whole numbers."""
+    if labels is None:
+        return False
+    if labels.dtype.kind in "US":
+        return True
+    whole = bool(np.isfinite(labels).all() and (labels == np.round(labels)).all())
+    return whole and len(np.unique(labels)) <= max(2, min(50, len(labels) // 2))

@@ -1,0 +1,150 @@
+"""What a network is told of a sequence's steps: where they are, what was observed, how long ago;
+and the cosine transform over them."""
+
+import math
+from typing import NamedTuple
+
+import tensorflow as tf
+
+
+class Steps(NamedTuple):
+    """A batch's sequences, cleaned.
+
+    values: [B, T, features], 0 where a number is missing, or tokens [B, T]. observed: of the same
+    shape, 1 for the numbers that count. there: [B, T], 1 up to the end of each sequence. position:
+    [B, T], relative time, 0 at the first step, 1 at the last and after it. interval: [B, 1], the
+    mean time from a step to the next. times: [B, T].
+    """
+
+    values: tf.Tensor
+    observed: tf.Tensor
+    there: tf.Tensor
+    position: tf.Tensor
+    interval: tf.Tensor
+    times: tf.Tensor
+
+
+def to_the_end(mask: tf.Tensor) -> tf.Tensor:
+    """[B, T], 1 up to the last step of a mask [B, T], holes among them."""
+    return tf.reverse(prefix_max(tf.reverse(mask, [1])), [1])
+
+
+def prefix_max(x: tf.Tensor) -> tf.Tensor:
+    """The largest of x [B, T, ...] up to each step, along T; at least 0. In log T passes; no
+    gradient."""
+    x = tf.stop_gradient(x)
+    steps = tf.shape(x)[1]
+
+    def one(shift, x):
+        late = x[:, : steps - shift]
+        nothing = tf.zeros_like(x[:, :shift])
+        return 2 * shift, tf.maximum(x, tf.concat([nothing, late], 1))
+
+    shapes = (tf.TensorShape([]), tf.TensorShape([x.shape[0], None, *x.shape[2:]]))
+    found = tf.while_loop(lambda shift, _: shift < steps, one, (1, x), shape_invariants=shapes)[1]
+    return tf.stop_gradient(tf.ensure_shape(found, x.shape))
+
+
+def relative(times: tf.Tensor, there: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """`position` and `interval` of `Steps`."""
+    count = tf.reduce_sum(there, 1, keepdims=True)
+    last = tf.cast(tf.maximum(count - 1, 0), tf.int32)
+    begin, end = times[:, :1], tf.gather(times, last, batch_dims=1)
+    position = tf.math.divide_no_nan(times - begin, end - begin)
+    interval = tf.math.divide_no_nan(end - begin, tf.maximum(count - 1, 1))
+    return tf.clip_by_value(position, 0.0, 1.0), tf.where(
+        interval > 0, interval, tf.ones_like(interval)
+    )
+
+
+def features_of(position: tf.Tensor, cosines: int) -> tf.Tensor:
+    """[B, T, 1 + cosines] of a relative time p [B, T]: 2 p - 1, and cos(k pi p) for k = 1 to
+    `cosines`."""
+    k = tf.range(1, cosines + 1, dtype=position.dtype)
+    waves = tf.cos(math.pi * k * tf.expand_dims(position, -1))
+    return tf.concat([2.0 * tf.expand_dims(position, -1) - 1.0, waves], -1)
+
+
+def since_observed(steps: Steps) -> tf.Tensor:
+    """[B, T, features]: log(1 + d), d the time since the number was last observed, before this
+    step, in mean intervals; since the beginning where it never was."""
+    index = tf.range(1, tf.shape(steps.observed)[1] + 1, dtype=steps.observed.dtype)
+    seen = prefix_max(steps.observed * index[None, :, None])
+    before = tf.concat([tf.zeros_like(seen[:, :1]), seen[:, :-1]], 1)  # 0: never
+    at = tf.cast(tf.maximum(before - 1, 0), tf.int32)
+    times = tf.repeat(tf.expand_dims(steps.times, -1), tf.shape(at)[2], axis=2)
+    then = tf.gather(
+        tf.transpose(times, [0, 2, 1]), tf.transpose(at, [0, 2, 1]), axis=2, batch_dims=2
+    )
+    passed = (times - tf.transpose(then, [0, 2, 1])) / tf.expand_dims(steps.interval, -1)
+    return tf.math.log1p(tf.maximum(passed, 0.0))
+
+
+def filled(steps: Steps) -> tf.Tensor:
+    """values [B, T, features] with missing numbers interpolated linearly in time, by the next
+    observed one before the first and after the last, and 0 where a feature was never observed."""
+    complete = tf.reduce_all(steps.observed >= tf.expand_dims(steps.there, -1))
+    return tf.cond(complete, lambda: steps.values, lambda: _interpolated(steps))
+
+
+def _interpolated(steps: Steps) -> tf.Tensor:
+    count = tf.shape(steps.observed)[1]
+    observed = tf.transpose(steps.observed, [0, 2, 1])
+    values = tf.transpose(steps.values, [0, 2, 1])
+    index = tf.range(1, count + 1, dtype=values.dtype)
+    times = tf.repeat(steps.times[:, None], tf.shape(values)[1], axis=1)
+
+    def nearest(observed, index):
+        seen = prefix_max(tf.transpose(observed * index, [0, 2, 1]))
+        return tf.transpose(seen, [0, 2, 1])
+
+    before = nearest(observed, index)
+    after = tf.reverse(nearest(tf.reverse(observed, [2]), index), [2])
+    after = tf.cast(count + 1, values.dtype) - after  # count + 1: none after it
+    none_before, none_after = before < 1, after > tf.cast(count, values.dtype)
+    low = tf.where(none_before, after, before)
+    high = tf.where(none_after, before, after)
+    low, high = (
+        tf.cast(tf.clip_by_value(at - 1, 0, tf.cast(count - 1, at.dtype)), tf.int32)
+        for at in (low, high)
+    )
+    (x0, x1), (t0, t1) = (
+        [tf.gather(what, at, axis=2, batch_dims=2) for at in (low, high)]
+        for what in (values, times)
+    )
+    share = tf.clip_by_value(tf.math.divide_no_nan(times - t0, t1 - t0), 0.0, 1.0)
+    return tf.transpose(x0 + share * (x1 - x0), [0, 2, 1])
+
+
+def waves(there: tf.Tensor, position: tf.Tensor, count: int) -> tf.Tensor:
+    """[B, T, count]: cos(k pi u), k = 0 to count - 1, u the middle of each step's share of the
+    sequence; 0 in the padding, and for k from the number of steps on: a shorter sequence does not
+    tell those from lower ones."""
+    steps = tf.reduce_sum(there, 1)[:, None]
+    u = (position * (steps - 1.0) + 0.5) / tf.maximum(steps, 1.0)
+    k = tf.range(count, dtype=position.dtype)
+    known = tf.cast(k[None, None] < tf.expand_dims(steps, -1), position.dtype)
+    return tf.cos(math.pi * k * tf.expand_dims(u, -1)) * known * tf.expand_dims(there, -1)
+
+
+def cosine_coefficients(values: tf.Tensor, waves: tf.Tensor, there: tf.Tensor) -> tf.Tensor:
+    """[B, count, features]: coefficients c of x_t = sum_k c_k waves_tk (the transform DCT-II, for
+    even steps), from values [B, T, features]."""
+    steps = tf.maximum(tf.reduce_sum(there, 1), 1.0)[:, None, None]
+    scale = tf.concat([tf.ones([1], values.dtype), 2.0 * tf.ones([(waves.shape[2] or 1) - 1])], 0)
+    sums = tf.einsum("btk,btf->bkf", waves, values * tf.expand_dims(there, -1))
+    return sums / steps * tf.cast(scale, values.dtype)[None, :, None]
+
+
+def resampled(values: tf.Tensor, there: tf.Tensor, position: tf.Tensor) -> tf.Tensor:
+    """values [B, T, features] of steps that are even at the relative times `position` [B, S], each
+    in its own sequence, interpolated linearly."""
+    last = tf.maximum(tf.reduce_sum(there, 1, keepdims=True) - 1.0, 0.0)
+    place = tf.clip_by_value(position, 0.0, 1.0) * last
+    low = tf.floor(place)
+    share = (place - low)[..., None]
+    first = tf.cast(low, tf.int32)
+    second = tf.cast(tf.minimum(low + 1.0, last), tf.int32)
+    return (1.0 - share) * tf.gather(values, first, batch_dims=1) + share * tf.gather(
+        values, second, batch_dims=1
+    )

@@ -1,0 +1,125 @@
+"""The files of a run that new series need: series.json (names, columns, scaling, windows), and the
+table of codes."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from seqvae.files import atomic_write, write_json
+from seqvae.saved_models import load_model
+from vrae.data import Series
+from vrae.model import VRAE
+
+DESCRIPTION = "series.json"
+_AT_ONCE = 256
+
+
+class Trained(NamedTuple):
+    """A run's model, and what it was trained on. names: of the features; named: whether the series
+    had them. window: steps, 0: whole series. columns: the flags --id, --label, --time and --drop of
+    the run."""
+
+    model: VRAE
+    names: tuple[str, ...]
+    named: bool
+    window: int
+    columns: dict[str, str]
+
+
+def write_description(folder: Path, s: Any, train: Series, scaling: dict | None) -> None:
+    """Writes series.json."""
+    about = {
+        "names": list(train.feature_names()),
+        "named": train.names is not None,
+        "window": s.window,
+        "stride": s.stride,
+        "columns": {name: getattr(s, name) for name in ("id", "label", "time", "drop")},
+        "scaling": scaling,
+    }
+    write_json(folder / DESCRIPTION, about)
+
+
+def load_run(folder: str | Path) -> Trained:
+    """The model of a run's folder, and what its series were.
+
+    Raises:
+        FileNotFoundError, ValueError: no such run, a damaged file; the message names it.
+    """
+    folder = Path(folder)
+    path = folder / DESCRIPTION
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path}: no such file. Expected the folder of a finished run of `vrae`."
+        )
+    try:
+        about = json.loads(path.read_text(encoding="utf-8"))
+        names, window = tuple(map(str, about["names"])), int(about["window"])
+        named = bool(about["named"])
+        columns = {name: str(about["columns"][name]) for name in ("id", "label", "time", "drop")}
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ValueError(f"{path}: damaged ({error}). Train the run again.") from error
+    model: Any = load_model(folder / "model.keras", VRAE)
+    if model.feature_size != len(names):
+        raise ValueError(
+            f"{path}: expected {model.feature_size} names of features as model.keras has, got "
+            f"{len(names)}. Train the run again."
+        )
+    return Trained(model, names, named, window, columns)
+
+
+def parts_of(model: VRAE, series: Series) -> Any:
+    """Batches of up to 256 series, in their order, with what the model takes."""
+    for i in range(0, len(series.mask), _AT_ONCE):
+        part = series.take(slice(i, i + _AT_ONCE))
+        batch = part.batch()
+        if not model.get_config()["positions"]:
+            batch.pop("times", None)
+        yield part, batch
+
+
+def codes_of(model: VRAE, series: Series) -> np.ndarray:
+    """The mean codes [N, z_size]."""
+    found = [model.encode(**batch).mean().numpy() for _, batch in parts_of(model, series)]
+    return np.concatenate(found)
+
+
+def reconstructions(model: VRAE, series: Series) -> np.ndarray:
+    """[N, T, features], in units."""
+    found = [model.reconstruct(**batch).numpy() for _, batch in parts_of(model, series)]
+    return np.concatenate(found)
+
+
+def ids_of(series: Series) -> list[str]:
+    """The series' ids, their numbers without; windows of one series are numbered from 0."""
+    if series.ids is None:
+        return [str(i) for i in range(len(series.mask))]
+    ids, seen, made = [str(i) for i in series.ids], {}, []
+    repeated = len(set(ids)) < len(ids)
+    for name in ids:
+        number = seen[name] = seen.get(name, -1) + 1
+        made.append(f"{name}/{number}" if repeated else name)
+    return made
+
+
+def write_codes(path: Path, model: VRAE, sets: dict[str, Series]) -> None:
+    """A table of codes: `set` (where there are several), `id`, `label` (empty without), `z_0`,
+    `z_1`, ..."""
+    head = ["set", "id", "label"] if len(sets) > 1 else ["id", "label"]
+    rows = []
+    for name, series in sets.items():
+        labels = [""] * len(series.mask) if series.labels is None else series.labels.tolist()
+        for key, label, z in zip(ids_of(series), labels, codes_of(model, series), strict=True):
+            first = [name] if len(sets) > 1 else []
+            rows.append([*first, key, label, *(f"{x:.6g}" for x in z)])
+    write_table(path, [*head, *(f"z_{i}" for i in range(model.z_size))], rows)
+
+
+def write_table(path: Path, head: list[str], rows: list[list]) -> None:
+    """Writes a CSV, whole or not at all."""
+    with atomic_write(path) as part, open(part, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(head)
+        writer.writerows(rows)

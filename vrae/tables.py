@@ -1,0 +1,391 @@
+"""Series from tables: a `.csv` as programs and people write it, and the `.ts` files of the UCR and
+UEA archives. What is done to a column is said, what cannot be read is refused by its name."""
+
+import csv
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from vrae.data import Series, pad
+
+IDS = ("sequence", "sequence_id", "series", "series_id", "id")
+LABELS = ("label", "class")
+TIMES = ("time", "timestamp", "date", "datetime")
+_INDEX = ("", "index", "unnamed: 0")
+_MISSING = ("", "nan", "na", "n/a", "null", "none", "?")
+_SEPARATORS = (",", ";", "\t")
+
+
+class Table(NamedTuple):
+    """What `read_table` made of a file. notes: what was done to its columns, a sentence each."""
+
+    series: Series
+    notes: list[str]
+
+
+def read_csv(path: str | Path) -> Series:
+    """The series of a CSV with a header; `read_table` says how its columns are read."""
+    return read_table(path).series
+
+
+def read_table(
+    path: str | Path,
+    *,
+    id: str = "",
+    label: str = "",
+    time: str = "",
+    drop: Sequence[str] = (),
+    features: Sequence[str] | None = None,
+) -> Table:
+    """A CSV with a header, a row for each step of a series. Names match in any case. Commas,
+    semicolons (with decimal commas) and tabs separate; blank lines are skipped; an empty cell, `NA`
+    or `NaN` is a missing number.
+
+    Args:
+        id: the column that says to which series a row belongs; "": one of `sequence`,
+            `sequence_id`, `series`, `series_id`, `id`; without one the file is a single series.
+        label: the column of a series' label, numbers or words; "": one of `label`, `class`.
+        time: the column by which the rows of a series are sorted, numbers or ISO dates; "": one of
+            `time`, `timestamp`, `date`, `datetime`.
+        drop: columns to leave out. "none" for the others: there is no such column.
+        features: the columns to read, in this order; None: all others. With them the other columns
+            may be missing.
+
+    Raises:
+        FileNotFoundError, ValueError: no such file; no rows; a column of words; two times that are
+            the same, two labels in a series; the message names the line and the column.
+    """
+    path = Path(path)
+    names, lines, decimal_comma = _rows(path)
+    notes: list[str] = []
+    columns = _Columns(path, names, lines, notes, "," if decimal_comma else "")
+    dropped = [columns.find("--drop", name) for name in drop]
+    asked = (("--id", id, IDS), ("--label", label, LABELS), ("--time", time, TIMES))
+    of_id, of_label, of_time = (
+        columns.role(flag, name, usual, dropped, optional=features is not None)
+        for flag, name, usual in asked
+    )
+    if features is None:
+        taken = [*dropped, *(i for i in (of_id, of_label, of_time) if i is not None)]
+        taken += columns.index(taken)
+        chosen = [i for i in range(len(names)) if i not in taken]
+    else:
+        chosen = [columns.find("features of the run", name) for name in features]
+    if not chosen:
+        raise ValueError(f"{path}: expected at least one column of numbers, got {names}.")
+    values = np.stack([columns.numbers(i) for i in chosen], axis=1)
+    groups = columns.groups(of_id)
+    times = None if of_time is None else columns.times(of_time)
+    order = {key: _in_order(path, rows, times, columns, key) for key, rows in groups.items()}
+    if times is not None and of_time is not None:
+        _note_times(times, groups, order, names[of_time], notes)
+    even = times is None or _even(times, order)
+    try:
+        series = pad(
+            [values[rows] for rows in order.values()],
+            None if of_label is None else columns.labels(of_label, groups),
+            ids=None if of_id is None else np.array(list(groups)),
+            names=tuple(names[i] for i in chosen),
+            times=None if even or times is None else [times[rows] for rows in order.values()],
+        )
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    return Table(series, notes + _missing_note(series))
+
+
+class _Columns:
+    """The cells of a table, and what they are read as."""
+
+    def __init__(self, path: Path, names, lines, notes, decimal: str):
+        self.path, self.names, self.lines, self.notes = path, names, lines, notes
+        self._decimal = decimal
+
+    def cells(self, column: int) -> list[str]:
+        return [row[column].strip() for _, row in self.lines]
+
+    def find(self, flag: str, name: str) -> int:
+        """The column of a name."""
+        lower = [n.lower() for n in self.names]
+        if name.lower() not in lower:
+            raise ValueError(
+                f"{flag}: expected one of the columns {', '.join(self.names)} of {self.path}, got "
+                f"{name!r}."
+            )
+        return lower.index(name.lower())
+
+    def role(
+        self, flag: str, name: str, usual: tuple[str, ...], dropped: list[int], optional: bool
+    ) -> int | None:
+        """The column that was asked for, or the one with a usual name."""
+        lower = [n.lower() for n in self.names]
+        if name.lower() == "none" or (optional and name and name.lower() not in lower):
+            return None
+        if name:
+            return self.find(flag, name)
+        found = [i for i, n in enumerate(lower) if n in usual and i not in dropped]
+        if len(found) > 1:
+            raise ValueError(
+                f"{self.path}: {' and '.join(self.names[i] for i in found)} may each be the column "
+                f"of {flag}. Say which ({flag}=NAME), and drop the others (--drop)."
+            )
+        if found and self.names[found[0]].lower() not in ("sequence", "label"):
+            self.notes.append(f"column {self.names[found[0]]!r} is read as {flag}.")
+        return found[0] if found else None
+
+    def index(self, taken: list) -> list[int]:
+        """A first column that numbers the rows, as pandas writes it."""
+        if 0 in taken or self.names[0].lower() not in (*_INDEX, "column 1"):
+            return []
+        rows = [cell.removesuffix(".0") for cell in self.cells(0)]
+        if not any(rows == [str(i + k) for i in range(len(rows))] for k in (0, 1)):
+            return []
+        self.notes.append(f"column {self.names[0]!r} numbers the rows and is left out.")
+        return [0]
+
+    def number(self, text: str) -> float:
+        if text.lower() in _MISSING:
+            return np.nan
+        return float(text.replace(",", ".") if self._decimal else text)
+
+    def numbers(self, column: int) -> np.ndarray:
+        """A column of features."""
+        made = np.empty(len(self.lines))
+        for i, (line, row) in enumerate(self.lines):
+            try:
+                made[i] = self.number(row[column].strip())
+            except ValueError:
+                self._refuse_words(column, line, row[column].strip())
+            if np.isinf(made[i]):
+                raise ValueError(
+                    f"{self.path}, line {line}: column {self.names[column]!r}: expected a finite "
+                    f"number, got {row[column].strip()!r}. Leave the cell empty where it is "
+                    "missing."
+                )
+        if np.isnan(made).all():
+            raise ValueError(
+                f"{self.path}: column {self.names[column]!r} is empty. Leave it out: "
+                f"--drop={self.names[column]}"
+            )
+        return made
+
+    def _refuse_words(self, column: int, line: int, text: str):
+        name = self.names[column]
+        try:
+            _date(text)
+            kind, cure = "a date", f"--time={name}, or --drop={name}"
+        except ValueError:
+            kind, cure = "a word", f"--label={name}, --id={name} or --drop={name}"
+        raise ValueError(
+            f"{self.path}, line {line}: column {name!r}: expected numbers, got {kind}, {text!r}. "
+            f"Correct it, or use {cure}."
+        ) from None
+
+    def groups(self, column: int | None) -> dict[str, np.ndarray]:
+        """The rows of each series by its id, in the file's order."""
+        if column is None:
+            return {"": np.arange(len(self.lines))}
+        groups: dict[str, list[int]] = {}
+        for i, key in enumerate(self.cells(column)):
+            if not key:
+                raise ValueError(
+                    f"{self.path}, line {self.lines[i][0]}: column {self.names[column]!r}: "
+                    "expected the series' id, got an empty cell."
+                )
+            groups.setdefault(key, []).append(i)
+        if len(groups) == len(self.lines) > 1:
+            raise ValueError(
+                f"{self.path}: every row has an {self.names[column]!r} of its own, so every series "
+                "would have one step. If it numbers the rows, use --id=none "
+                f"--drop={self.names[column]}."
+            )
+        return {key: np.array(rows) for key, rows in groups.items()}
+
+    def times(self, column: int) -> np.ndarray:
+        """Numbers as they are, dates in seconds."""
+        made = np.empty(len(self.lines))
+        for i, (line, row) in enumerate(self.lines):
+            text = row[column].strip()
+            try:
+                made[i] = self.number(text)
+            except ValueError:
+                try:
+                    made[i] = _date(text)
+                except ValueError:
+                    made[i] = np.nan
+            if not np.isfinite(made[i]):
+                name = self.names[column]
+                raise ValueError(
+                    f"{self.path}, line {line}: column {name!r}: expected a number or a date such "
+                    f"as 2024-05-31 12:00, got {text!r}. Correct it, or use --time=none "
+                    f"--drop={name}."
+                )
+        return made
+
+    def labels(self, column: int, groups: dict[str, np.ndarray]) -> np.ndarray:
+        """One label a series: numbers where all are."""
+        cells, made = self.cells(column), []
+        for key, rows in groups.items():
+            found = {cells[i] for i in rows} - {""}
+            name = self.names[column]
+            if len(found) != 1:
+                got = f"{', '.join(sorted(found)[:3])}" if found else "none"
+                raise ValueError(
+                    f"{self.path}: column {name!r}: expected one label a series, got {got} in the "
+                    f"series {key!r} (from line {self.lines[rows[0]][0]}). Name the column of the "
+                    f"series (--id), or use --label=none --drop={name}."
+                )
+            made += found
+        try:
+            return np.array([self.number(text) for text in made])
+        except ValueError:
+            return np.array(made)
+
+
+def _rows(path: Path) -> tuple[list[str], list[tuple[int, list[str]]], bool]:
+    """The names of the columns, the rows with their line numbers, and whether a comma is the
+    decimal point."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")  # Excel begins a file with a byte-order mark
+        head = next((line for line in text.splitlines() if line.strip()), "")
+        separator = max(_SEPARATORS, key=head.count)
+        reader = csv.reader(text.splitlines(), delimiter=separator)
+        rows = [(reader.line_num, row) for row in reader]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path}: not a readable CSV file in UTF-8 ({error}).") from error
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path}: no such file.") from None
+    rows = [(line, row) for line, row in rows if any(cell.strip() for cell in row)]
+    if len(rows) < 2:
+        raise ValueError(f"{path}: expected a line of names and at least one of numbers.")
+    names = [name.strip() or f"column {i + 1}" for i, name in enumerate(rows[0][1])]
+    twice = [name for name, n in Counter(name.lower() for name in names).items() if n > 1]
+    if twice:
+        raise ValueError(
+            f"{path}: expected columns of different names, got {', '.join(twice)} more than once. "
+            "Rename them."
+        )
+    if all(_is_number(name) for name in rows[0][1]):
+        raise ValueError(
+            f"{path}: expected the names of the columns in the first line, got numbers: "
+            f"{', '.join(names[:4])}. Write a line of names above them."
+        )
+    for line, row in rows[1:]:
+        if len(row) != len(names):
+            raise ValueError(
+                f"{path}, line {line}: expected {len(names)} values, numbers, got {row}."
+            )
+    return names, rows[1:], separator == ";"
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return bool(np.isfinite(float(text)))
+    except ValueError:
+        return False
+
+
+def _date(text: str) -> float:
+    """Seconds of an ISO date; one without a zone is in UTC, where no hour is left out."""
+    moment = datetime.fromisoformat(text)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def _in_order(path, rows, times, columns: _Columns, key: str) -> np.ndarray:
+    """The rows of a series by time."""
+    if times is None:
+        return rows
+    order = rows[np.argsort(times[rows], kind="stable")]
+    same = np.flatnonzero(np.diff(times[order]) == 0)
+    if len(same):
+        first, second = (columns.lines[order[same[0] + k]][0] for k in (0, 1))
+        raise ValueError(
+            f"{path}: lines {first} and {second} of the series {key!r} have the same time. "
+            "Name the column that tells the series apart (--id), or remove one of the lines."
+        )
+    return order
+
+
+def _note_times(times, groups, order, name: str, notes: list[str]) -> None:
+    moved = sum(bool((groups[key] != order[key]).any()) for key in groups)
+    if moved:
+        notes.append(f"the rows of {moved} series are not in the order of {name!r}: sorted by it.")
+    if not _even(times, order):
+        gaps = np.concatenate([np.diff(times[rows]) for rows in order.values()])
+        notes.append(
+            f"the steps of {name!r} are uneven, from {gaps.min():g} to {gaps.max():g}"
+            f"{'' if gaps.max() < 1e5 else ' s'}."
+        )
+
+
+def _even(times: np.ndarray, order: dict[str, np.ndarray]) -> bool:
+    """Whether all steps are of one length, up to a thousandth."""
+    gaps = [np.diff(times[rows]) for rows in order.values() if len(rows) > 1]
+    if not gaps:
+        return True
+    gaps = np.concatenate(gaps)
+    return bool(np.ptp(gaps) <= 1e-3 * np.median(gaps))
+
+
+def _missing_note(series: Series) -> list[str]:
+    there = series.mask[..., None] > 0.5
+    missing = (np.isnan(series.sequences) & there).sum(axis=(0, 1))
+    if not missing.any():
+        return []
+    total = int(there.sum()) * series.sequences.shape[-1]
+    each = ", ".join(
+        f"{name} {n}" for name, n in zip(series.feature_names(), missing, strict=True) if n
+    )
+    return [f"{int(missing.sum())} of {total} numbers are missing ({each})."]
+
+
+def read_ts(path: str | Path) -> Series:
+    """A `.ts` file of the UCR and UEA archives: series of one or several channels, of different
+    lengths, `?` where a number is missing; labels are the classes' names.
+
+    Raises:
+        FileNotFoundError, ValueError: no such file; another format; the message names the line.
+    """
+    path = Path(path)
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path}: no such file.") from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not a readable .ts file in UTF-8 ({error}).") from error
+    header = [line.strip().lower() for line in lines if line.startswith("@")]
+    if "@data" not in header:
+        raise ValueError(f"{path}: expected a .ts file with the line @data, got none.")
+    if "@timestamps true" in header:
+        raise ValueError(f"{path}: expected a .ts file without time stamps, got @timeStamps true.")
+    labelled = any(line.startswith("@classlabel true") for line in header)
+    begin = next(i for i, line in enumerate(lines) if line.strip().lower() == "@data") + 1
+    sequences, labels = [], []
+    for number, line in enumerate(lines[begin:], begin + 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        channels = line.strip().split(":")
+        if labelled:
+            labels.append(channels.pop().strip())
+        try:
+            sequences.append(_channels(channels))
+        except ValueError as error:
+            raise ValueError(f"{path}, line {number}: expected numbers ({error}).") from error
+    try:
+        return pad(sequences, np.array(labels) if labelled else None)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def _channels(channels: list[str]) -> np.ndarray:
+    """[T, channels]; a channel that ends early is missing there."""
+    rows = [
+        np.array([np.nan if v.strip() == "?" else float(v) for v in each.split(",")])
+        for each in channels
+    ]
+    steps = max(map(len, rows))
+    made = [np.pad(row, (0, steps - len(row)), constant_values=np.nan) for row in rows]
+    return np.stack(made, axis=1).astype(np.float32)
