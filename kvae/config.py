@@ -16,7 +16,9 @@ from seqvae.commands import (
 @group("The encoder and decoder", Affects.MODEL)
 class NetworkSettings(Settings):
     out_distr: str = setting(
-        "bernoulli", "distribution of the pixels", choices=("bernoulli", "gaussian")
+        "bernoulli",
+        "distribution of the pixels; auto: gaussian where many are grey",
+        choices=("bernoulli", "gaussian", "auto"),
     )
     conv: bool = setting(True, "convolutional encoder and decoder; --noconv: dense layers")
     activation: str = setting("relu", "of the encoder and decoder: relu, tanh, elu, linear")
@@ -37,8 +39,10 @@ class NetworkSettings(Settings):
 
 @group("The state-space model", Affects.MODEL)
 class StateSpaceSettings(Settings):
-    dim_a: int = setting(2, "size of the code a")
-    dim_z: int = setting(4, "size of the state z")
+    dim_a: int | str = setting(
+        2, "size of the code a; auto: by the dimension of the frames", choices=("auto",)
+    )
+    dim_z: int | str = setting(4, "size of the state z; auto: twice dim_a", choices=("auto",))
     dim_u: int = setting(1, "size of the controls u; taken from the dataset where it has controls")
     K: int = setting(3, "matrices that are mixed")
     noise_emission: float = setting(0.03, "variance R of a given z")

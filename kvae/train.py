@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from kvae import original
+from kvae.auto import AUTO, chosen
 from kvae.collapse import GRACE_STEPS, CollapseError, Examiner, Health
 from kvae.config import KVAESettings
 from kvae.data import InMemory, Missing, Streamed, training_and_test
@@ -29,6 +30,7 @@ def run(run: Run) -> None:
     )
     if train.dim_u is not None:
         run.change(dim_u=train.dim_u)
+    _choose(run, train)
     for attempt in range(_ATTEMPTS):
         try:
             return _train(run, train, test)
@@ -41,6 +43,18 @@ def run(run: Run) -> None:
             print(f"{error}\nBEGINNING AGAIN at half the learning rate, {0.5 * s.init_lr:g}")
             run.begin_again()
     return None
+
+
+def _choose(run: Run, train: InMemory | Streamed) -> None:
+    """Replaces the settings that are "auto" by values that suit the data, and says why."""
+    s: KVAESettings = run.settings
+    wanted = {name: getattr(s, name) for name in ("dim_a", "dim_z", "out_distr")}
+    if AUTO not in wanted.values():
+        return
+    values, reasons = chosen(wanted, train.some(), s.seed)
+    run.change(**values)
+    if run.placement.chief:
+        print("\n".join(reasons))
 
 
 def _train(run: Run, train: InMemory | Streamed, test: Sequences) -> None:

@@ -90,7 +90,7 @@ def setting(
     Args:
         default: its type is the annotation's: int, float, bool, str, or one of them or None.
         help: a phrase for `--help`.
-        choices: the strings that are allowed.
+        choices: the strings that are allowed; beside whole numbers where the annotation has int.
         affects: None: what the group says.
         earlier: an earlier name: the flag and saved settings of that name are still read.
         replaces: a setting of which no preset's value counts where this one is given.
@@ -131,12 +131,34 @@ def define_flags(settings: type[Settings], values: flags.FlagValues) -> None:
     for field in dataclasses.fields(settings):
         default: Any = field.default
         help, choices = field.metadata["help"], field.metadata["choices"]
-        if choices:
+        if choices and int in get_args(field.type):
+            parser = _NumberOrWord(choices)
+            flags.DEFINE(parser, field.name, default, help, flag_values=values)
+        elif choices:
             flags.DEFINE_enum(field.name, default, choices, help, flag_values=values)
         else:
             _DEFINE[_plain_type(field.type)](field.name, default, help, flag_values=values)
         if field.metadata["earlier"]:
             flags.DEFINE_alias(field.metadata["earlier"], field.name, flag_values=values)
+
+
+class _NumberOrWord(flags.ArgumentParser):
+    """A whole number, or one of some words."""
+
+    def __init__(self, words: tuple[str, ...]):
+        self._words = words
+        self.syntactic_help = f"a whole number or {', '.join(words)}"
+
+    def flag_type(self) -> str:
+        return "whole number or word"
+
+    def parse(self, argument: str | int) -> str | int:
+        if argument in self._words:
+            return argument
+        try:
+            return int(argument)
+        except ValueError:
+            raise ValueError(f"expected {self.syntactic_help}, got {argument!r}") from None
 
 
 _COLUMNS = 110

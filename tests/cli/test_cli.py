@@ -48,7 +48,11 @@ def test_help_of_every_command_names_the_program(name, capsys):
         (["kvae", "--K=a"], "flag --K=a: invalid literal for int()"),
         (
             ["kvae", "--out_distr=poisson"],
-            "flag --out_distr=poisson: value should be one of <bernoulli|gaussian>",
+            "flag --out_distr=poisson: value should be one of <bernoulli|gaussian|auto>",
+        ),
+        (
+            ["kvae", "--dim_a=two"],
+            "flag --dim_a=two: expected a whole number or auto, got 'two'.",
         ),
         (["kvae", "videos.npz"], "flags begin with --, got ['videos.npz']."),
         (["kvae", "--preset=fast"], "--preset: expected one of paper, demo, best, got 'fast'."),

@@ -1,5 +1,7 @@
 """The signs of a collapse, on models that have them and on data that cause it."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -104,11 +106,15 @@ def test_a_run_on_frames_that_are_all_alike_says_so(tmp_path, how, code, times):
     frame = np.random.default_rng(0).random((16, 16)) < 0.3
     save(tmp_path / "same.npz", {"images": np.broadcast_to(frame, (6, 9, 16, 16))})
     flags = (*SMALL, "--dataset=same.npz", "--run_name=c", f"--on_collapse={how}", "--init_lr=.004")
+    flags += ("--dim_a=auto", "--out_distr=auto")
     done, out, err = run_here(SCRIPT, *flags, cwd=tmp_path)
     assert done == code, err
     assert out.count("BEGINNING AGAIN at half the learning rate") == times
     if how == "ignore":
         assert "signs of COLLAPSE: the codes are constant" in out
+        assert "dim_a=2: the least, since only 1 distinct frames are there" in out
+        config = json.loads((tmp_path / "logs" / "c_kvae" / "config.json").read_text())
+        assert (config["dim_a"], config["out_distr"]) == (2, "bernoulli")
         return
     rate = ".004" if how == "stop" else ".001"
     assert err.count("\n") == 1 and "collapse in epoch 1: the codes are constant" in err

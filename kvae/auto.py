@@ -1,0 +1,85 @@
+"""Settings that are chosen from the data: the sizes of the code and the state, and the distribution
+of the pixels."""
+
+import numpy as np
+from scipy.ndimage import gaussian_filter
+from sklearn.neighbors import NearestNeighbors
+
+from seqvae.data import Sequences
+
+AUTO = "auto"
+_FRAMES_MOST, _FRAMES_LEAST, _NEIGHBOURS = 2000, 100, 30
+_BLUR = 1 / 8  # of the frame's shorter side
+_CODE_SIZES = (2, 10)
+_BINARY, _GREY_SHARE = 0.1, 0.2
+
+
+def chosen(
+    wanted: dict[str, int | str], sequences: Sequences, seed: int
+) -> tuple[dict[str, int | str], list[str]]:
+    """Values for the settings that are "auto", and a sentence for each.
+
+    Args:
+        wanted: `dim_a`, `dim_z` and `out_distr`, each a value or "auto".
+    """
+    found, reasons = dict(wanted), []
+    images = sequences.images
+    seen = np.ones(images.shape[:2], bool) if sequences.mask is None else sequences.mask > 0.5
+    rows = np.argwhere(seen)
+    rows = rows[np.random.default_rng(seed).permutation(len(rows))[: 2 * _FRAMES_MOST]]
+    frames = images[rows[:, 0], rows[:, 1]]
+    frames = frames / np.float32(255) if frames.dtype == np.uint8 else frames.astype(np.float32)
+    if wanted["out_distr"] == AUTO:
+        found["out_distr"], reason = _distribution(frames)
+        reasons.append(reason)
+    if wanted["dim_a"] == AUTO:
+        found["dim_a"], reason = _code_size(frames)
+        reasons.append(reason)
+    if wanted["dim_z"] == AUTO:
+        found["dim_z"] = 2 * int(found["dim_a"])
+        reasons.append(f"dim_z={found['dim_z']}: for each number of a its value and its velocity")
+    return found, reasons
+
+
+def _distribution(frames: np.ndarray) -> tuple[str, str]:
+    grey = float(((frames > _BINARY) & (frames < 1 - _BINARY)).mean())
+    name = "gaussian" if grey > _GREY_SHARE else "bernoulli"
+    bound = "more" if grey > _GREY_SHARE else "not more"
+    return name, (
+        f"out_distr={name}: {grey:.0%} of the pixels lie between {_BINARY} and {1 - _BINARY}, "
+        f"{bound} than {_GREY_SHARE:.0%}"
+    )
+
+
+def _code_size(frames: np.ndarray) -> tuple[int, str]:
+    least, most = _CODE_SIZES
+    blurred = _blurred(frames)
+    _, first = np.unique(blurred, axis=0, return_index=True)
+    distinct = blurred[np.sort(first)[:_FRAMES_MOST]]
+    if len(distinct) < _FRAMES_LEAST:
+        return least, (
+            f"dim_a={least}: the least, since only {len(distinct)} distinct frames are there"
+        )
+    dimension = intrinsic_dimension(distinct)
+    size = int(np.clip(round(dimension), least, most))
+    return size, (
+        f"dim_a={size}: the frames vary in about {dimension:.1f} dimensions (nearest-neighbour "
+        f"estimate; {least} to {most} are used)"
+    )
+
+
+def _blurred(frames: np.ndarray) -> np.ndarray:
+    """[N, pixels]. Blurred, since the distance between two frames of
+    a sharp edge that moves grows with the square root of its way, which doubles the estimate."""
+    sigma = _BLUR * min(frames.shape[1:3])
+    blurred = gaussian_filter(frames, (0, sigma, sigma, *[0] * (frames.ndim - 3)))
+    return blurred.reshape(len(frames), -1)
+
+
+def intrinsic_dimension(points: np.ndarray, neighbours: int = _NEIGHBOURS) -> float:
+    """The dimension of the manifold that distinct points [N, D] lie on: the maximum-likelihood
+    estimate of Levina and Bickel 2004 ("Maximum likelihood estimation of intrinsic dimension",
+    eq. 8), with the inverses averaged over the points."""
+    distances, _ = NearestNeighbors(n_neighbors=neighbours + 1).fit(points).kneighbors(points)
+    logs = np.log(distances[:, -1:] / distances[:, 1:-1])
+    return float(1.0 / logs.mean())
