@@ -283,6 +283,8 @@ def check_controls(controls: Array | None, like: tf.Tensor, dim_u: int, dtype: s
             "each frame, acting on "
             f"the step into it), got {_shape(controls)}."
         )
+    if tf.executing_eagerly():
+        check_controls_values(controls)
     return controls
 
 

@@ -292,13 +292,15 @@ class KVAE(SequenceModel):
         mean = seen.reshape(-1, channels).mean(axis=0, dtype=np.float64)
         self.frame_vae.start_at(mean / 255.0 if pixels.dtype == np.uint8 else mean)
 
-    def encode(self, frames: Array) -> tfd.Distribution:
+    def encode(self, frames: Array, mask: Array | None = None) -> tfd.Distribution:
         """q(a_t | x_t) for each frame (section 3.1): batch [B, T], event [dim_a]; a point mass for
-        the plain auto-encoder."""
+        the plain auto-encoder. Missing frames, which may be NaN, are read as black: their codes
+        mean nothing."""
         frames = arguments.check_frames(frames, self.image_shape)
+        mask = arguments.check_mask(mask, frames, self.variable_dtype)
         if tf.executing_eagerly():
-            arguments.check_pixels(frames, None)
-        return self.frame_vae.code_distribution(*self._run(self.frame_vae.encode, frames))
+            arguments.check_pixels(frames, mask)
+        return self.frame_vae.code_distribution(*self._run(self.frame_vae.encode, frames, mask))
 
     def decode(self, a: Array) -> tfd.Distribution:
         """p(x_t | a_t) for codes a [B, T, dim_a] (section 3): batch [B, T], event image_shape."""
@@ -486,6 +488,10 @@ class KVAE(SequenceModel):
         check_finite: bool = True,
     ) -> Generated:
         """Rolls the model forward from given states (section 5.1).
+
+        Without noise, over many more frames than the training sequences had, the mean may settle
+        where the mixture has no motion, and the frames then fade or stand still; `stochastic` keeps
+        moving.
 
         Args:
             num_steps: number of frames, including the t0 given ones.

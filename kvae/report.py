@@ -41,7 +41,7 @@ class Report:
     t_init_mask.
 
     Raises:
-        ValueError: no sequence has one.
+        ValueError: no sequence has one, or too few frames are asked for.
     """
 
     def __init__(
@@ -57,6 +57,13 @@ class Report:
         training: Sequences | None = None,
         world: str = "",
     ):
+        for name, value, least in (
+            ("t_init_mask", t_init_mask, 1),
+            ("t_steps_mask", t_steps_mask, 0),
+            ("n_steps_gen", n_steps_gen, 1),
+        ):
+            if value < least:
+                raise ValueError(f"{name}: expected at least {least} frames, got {value}.")
         self._model, self._test, self._folder = model, test, Path(folder)
         self._t_init = min(t_init_mask, test.steps)
         self._length = min(t_steps_mask, test.steps - self._t_init)
@@ -83,7 +90,7 @@ class Report:
         )
         imputed, generated = _as_arrays(imputed), _as_arrays(generated)
         known = np.nan_to_num(shown.images) if shown.images.dtype.kind == "f" else shown.images
-        self._imputation(f"{epoch:05d}", shown, mask, imputed, generated)
+        self._imputation(f"{epoch + 1:05d}", shown, mask, imputed, generated)
         paths = plotting.trajectories(
             self._model.encode(known).mean().numpy(),
             imputed.a_smoothed,
@@ -91,8 +98,8 @@ class Report:
             missing=mask < 0.5,
             title="Codes a. Encoder: of all frames; smoother: of the observed frames",
         )
-        plotting.save_figure(self._folder / f"trajectories_{epoch:05d}.png", paths)
-        self._generation(f"{epoch:05d}", start)
+        plotting.save_figure(self._folder / f"trajectories_{epoch + 1:05d}.png", paths)
+        self._generation(f"{epoch + 1:05d}", start)
 
     def _block(self, sequences: Sequences) -> np.ndarray:
         """The mask of the block that is shown; nothing is missing where the sequences end before

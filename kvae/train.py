@@ -89,7 +89,13 @@ def _train(run: Run, train: InMemory | Streamed, test: Sequences) -> None:
     def evaluate() -> dict:
         health = examine()._asdict()
         known = {name: value for name, value in health.items() if np.isfinite(value)}
-        return evaluate_elbo(model, test, seed=s.seed) | known
+        try:
+            return evaluate_elbo(model, test, seed=s.seed) | known
+        except FloatingPointError as error:
+            raise FloatingPointError(
+                f"the test sequences: {error} Use a smaller --init_lr than {s.init_lr:g}, or a "
+                "smaller --max_grad_norm."
+            ) from error
 
     def after_epoch(epoch, log):
         line = log.read()[-1]

@@ -30,7 +30,7 @@ class VAEReport:
         shown = self._frames[:: len(self._frames) // _SHOWN][:_SHOWN]
         rows = {"test frames": shown, "reconstructed": self._vae.reconstruct(shown).numpy()}
         self._save(
-            f"reconstruction_{epoch:05d}",
+            f"reconstruction_{epoch + 1:05d}",
             plotting.film_strips(rows, title="Reconstructions of test frames"),
         )
         samples = (
@@ -40,10 +40,10 @@ class VAEReport:
         )
         rows = {f"{i + 1}": row for i, row in enumerate(samples)}
         self._save(
-            f"samples_{epoch:05d}",
+            f"samples_{epoch + 1:05d}",
             plotting.film_strips(rows, title="Frames decoded from z ~ N(0, 1)", x_label="draw"),
         )
-        self._save(f"traversal_{epoch:05d}", self._traversal(shown[0]))
+        self._save(f"traversal_{epoch + 1:05d}", self._traversal(shown[0]))
 
     def _traversal(self, frame: np.ndarray):
         """A frame's code with one number changed at a time: those whose means vary most over the
@@ -156,12 +156,12 @@ class RNNReport:
         missing[:, seen + 1 :] = True
         for ending in ("mp4", "gif"):
             video = plotting.labelled_rows(rows, missing, zoom=2)
-            plotting.save_video(self._folder / f"dream_{epoch:05d}.{ending}", video, fps=12)
+            plotting.save_video(self._folder / f"dream_{epoch + 1:05d}.{ending}", video, fps=12)
         strip = {name: row[0, seen :: max(1, self._steps // 12)][:13] for name, row in rows.items()}
         figure = plotting.film_strips(
             strip, title=f"A test episode, and a dream with its actions from frame {seen + 1} on"
         )
-        plotting.save_figure(self._folder / f"dream_{epoch:05d}.png", figure)
+        plotting.save_figure(self._folder / f"dream_{epoch + 1:05d}.png", figure)
 
     def training_curves(self, lines: list[dict]) -> None:
         """The log's lines as curves."""

@@ -19,7 +19,8 @@ class Sequences:
     """N sequences of T frames.
 
     images: [N, T, H, W] or [N, T, H, W, C], uint8 (0 to 255), bool, or floats in [0, 1].
-    mask: [N, T], 1 = observed, 0 = missing; None if nothing is missing. A missing frame may hold
+    mask: [N, T], 1 or True = observed, 0 or False = missing; None if nothing is missing. A missing
+    frame may hold
     NaN.
     controls: [N, T, dim_u] float32, what acted on the step into each frame; None without.
     state: [N, T, S] float32, the simulator's own; None without. No model sees it.
@@ -33,6 +34,8 @@ class Sequences:
     source: str = "the given arrays"
 
     def __post_init__(self):
+        if self.mask is not None and self.mask.dtype == bool:
+            object.__setattr__(self, "mask", self.mask.astype(np.float32))
         _check(self)
 
     def __len__(self) -> int:

@@ -140,6 +140,16 @@ def test_nan_in_a_missing_frame_is_fine():
     assert len(Sequences(NAN, mask=mask)) == 2
 
 
+def test_a_mask_of_bools_is_read(tmp_path):
+    mask = np.random.default_rng(0).random((4, 3)) < 0.6
+    mask[:, 0] = True
+    save(tmp_path / "a.npz", {"images": IMAGES, "mask": mask})
+    data = load(tmp_path / "a.npz")
+    assert data.mask is not None and data.mask.dtype == np.float32
+    np.testing.assert_array_equal(data.mask, mask)
+    np.testing.assert_array_equal(data.with_mask(mask).mask, mask)
+
+
 def test_split_takes_every_sequence_once_and_follows_its_seed():
     data = Sequences(IMAGES, state=np.arange(12, dtype=np.float32).reshape(4, 3, 1))
     train, test = data.split(0.25, seed=1)

@@ -74,8 +74,8 @@ def test_a_run_leaves_what_a_user_looks_for(whole):
             ("trajectories", ("png",)),
         ):
             for ending in endings:
-                assert f"{stem}_{epoch:05d}.{ending}" in names
-    assert len(list(imageio.mimread(folder / "generation_00002.mp4"))) == 6
+                assert f"{stem}_{epoch + 1:05d}.{ending}" in names
+    assert len(list(imageio.mimread(folder / "generation_00003.mp4"))) == 6
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert [(line["epoch"], line["stage"]) for line in lines] == [
         (0, "vae+lgssm"),
@@ -91,7 +91,7 @@ def test_a_run_leaves_what_a_user_looks_for(whole):
     (line,) = (line for line in out.splitlines() if line.startswith("  smoothing"))
     assert f"{figures['headline']['frames']['smoothing']['rmse']:.4f}" in line
     assert "no mine_test.npz beside mine.npz: 1 of its sequences are kept for the test" in out
-    assert "look at logs/whole_kvae/: imputation_00002.gif" in out.splitlines()[-1]
+    assert "look at logs/whole_kvae/: imputation_00003.gif" in out.splitlines()[-1]
     assert "nearest training sequence" in out and "original" not in out
     assert all(sentence in out for sentence in figures["headline"]["worse"])
 
@@ -157,7 +157,7 @@ def test_two_pushed_balls_in_colour_at_twice_the_size(tmp_path):
     model = keras.models.load_model(folder / "model.keras")
     assert (model.image_shape, model.dim_u, model.B.shape) == ((64, 64, 3), 2, (3, 4, 2))
     assert np.abs(model.B.numpy()).max() > 0
-    assert imageio.imread(folder / "frames_00002.png").std() > 0
+    assert imageio.imread(folder / "frames_00003.png").std() > 0
     assert "wrong pixels on 3 missing frames after 2 seen" in out
 
 

@@ -98,10 +98,10 @@ def test_a_convvae_run_leaves_what_a_user_looks_for(vision):
         "checkpoints",
         "evaluation.json",
         "training_curves.png",
-        "reconstruction_00000.png",
-        "reconstruction_00002.png",
-        "samples_00002.png",
-        "traversal_00002.png",
+        "reconstruction_00001.png",
+        "reconstruction_00003.png",
+        "samples_00003.png",
+        "traversal_00003.png",
     } <= names
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in lines] == [0, 1, 2] and lines[-1]["train_loss"] < lines[0][
@@ -129,9 +129,9 @@ def test_an_mdnrnn_run_leaves_what_a_user_looks_for(memory):
         "evaluation.json",
         "latents",
         "training_curves.png",
-        "dream_00002.gif",
-        "dream_00002.mp4",
-        "dream_00002.png",
+        "dream_00003.gif",
+        "dream_00003.mp4",
+        "dream_00003.png",
     } <= names
     figures = json.loads((folder / "evaluation.json").read_text())
     assert set(figures["mdn_rnn"]) == {"z", "done", "reward"} and set(figures["baselines"]) == {
@@ -140,7 +140,7 @@ def test_an_mdnrnn_run_leaves_what_a_user_looks_for(memory):
     }
     assert f"MDN-RNN {figures['mdn_rnn']['z']:.3f}" in out
     assert (
-        len(imageio.mimread(folder / "dream_00002.gif")) == 9
+        len(imageio.mimread(folder / "dream_00003.gif")) == 9
     )  # 3 seen, the one the dream starts from, 5 dreamt
     assert isinstance(keras.models.load_model(folder / "model.keras"), worldmodels.MDNRNN)
     tests, training = (

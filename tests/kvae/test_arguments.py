@@ -70,6 +70,12 @@ CALLS = [
         lambda m: m.smooth(A, controls=np.zeros((2, 3, 2))),
         r"controls: expected the shape \[2, 3, 1\].*dim_u=1.*got \[2, 3, 2\]",
     ),
+    (
+        lambda m: m.smooth(A, controls=np.full((2, 3, 1), np.nan)),
+        r"controls: NaN or infinity in .*; expected finite numbers",
+    ),
+    (lambda m: m.encode(NAN), "frames: NaN in an observed frame"),
+    (lambda m: m.encode(X, np.ones((2, 4))), r"mask: expected the shape \[2, 3\].*got \[2, 4\]"),
     (lambda m: m.decode(A[0]), r"a: expected the shape \[B, T, 2\], got \[3, 2\]"),
     (
         lambda m: m.lgssm_bound(A, kind="exact"),

@@ -197,6 +197,10 @@ def test_nan_in_missing_frames_changes_nothing_and_no_gradient(model):
     for name in ("smoothed", "filtered", "reconstructed"):
         np.testing.assert_allclose(getattr(ours, name), getattr(theirs, name), **SAME_FLOAT32)
 
+    encoded, whole = model.encode(holes, mask).mean().numpy(), model.encode(x).mean().numpy()
+    np.testing.assert_allclose(encoded[mask > 0], whole[mask > 0], **SAME_FLOAT32)
+    assert np.isfinite(encoded).all()
+
     @tf.function(autograph=False)
     def gradients(frames):
         with tf.GradientTape() as tape:

@@ -31,7 +31,7 @@ def test_sequences_whose_beginning_is_missing_are_not_imputed(model, tmp_path):
     report = Report(model, gaps([0, 0, 1, 1, 1, 1], [1, 0, 1, 1, 0, 1]), tmp_path, **OPTIONS)
     report.pictures(0)
     figures = report.final()
-    assert (tmp_path / "imputation_00000.gif").exists() and (
+    assert (tmp_path / "imputation_00001.gif").exists() and (
         tmp_path / "imputation_curves.png"
     ).exists()
     assert np.isfinite(figures["headline"]["frames"]["smoothing"]["rmse"])
@@ -55,10 +55,19 @@ def test_without_any_observed_beginning_there_is_no_report(model, tmp_path):
         Report(model, gaps([0, 0, 1, 1]), tmp_path, **OPTIONS)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "least"),
+    [("t_init_mask", 0, 1), ("t_steps_mask", -1, 0), ("n_steps_gen", 0, 1)],
+)
+def test_numbers_of_frames_are_checked(model, tmp_path, name, value, least):
+    with pytest.raises(ValueError, match=f"{name}: expected at least {least} frames, got {value}"):
+        Report(model, gaps([1, 1, 1, 1]), tmp_path, **OPTIONS | {name: value})
+
+
 def test_sequences_that_end_before_the_block_are_shown_without_it(model, tmp_path):
     report = Report(
         model, Sequences(np.random.default_rng(0).random((2, 2, 8, 8)) < 0.3), tmp_path, **OPTIONS
     )
     report.pictures(0)
-    assert (tmp_path / "frames_00000.png").exists()
+    assert (tmp_path / "frames_00001.png").exists()
     assert set(report.final()) == {"test_elbo"}
