@@ -8,7 +8,16 @@ require_tensorflow()
 
 from kvae import original  # noqa: E402
 from kvae.model import KVAE  # noqa: E402
-from kvae.results import Elbo, Filtered, Generated, Imputed, LgssmBound, PosteriorSample, Smoothed  # noqa: E402
+from kvae.results import (  # noqa: E402
+    Elbo,
+    Filtered,
+    Generated,
+    Imputed,
+    LgssmBound,
+    PosteriorSample,
+    Scores,
+    Smoothed,
+)
 
 __all__ = [
     "KVAE",
@@ -18,6 +27,7 @@ __all__ = [
     "Imputed",
     "LgssmBound",
     "PosteriorSample",
+    "Scores",
     "Smoothed",
     "original",
 ]

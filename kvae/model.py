@@ -24,6 +24,7 @@ from kvae.results import (
     LgssmBound,
     LossTerms,
     PosteriorSample,
+    Scores,
     Smoothed,
 )
 from seqvae.checks import NOWHERE, Array, Place, check_size
@@ -31,6 +32,8 @@ from seqvae.model import SequenceModel
 from seqvae.objectives import KLWeight, weighted_mean
 from seqvae.randomness import Seed, fold, normal, stateless_seed
 
+_PIXELS_AT_ONCE = 2**20
+"""Pixels of the frames that a verb computes at a time: about half a gigabyte for 32 filters."""
 _NETWORKS = ("encoder", "decoder", "dynamics")
 """Arguments that are networks of the caller's own."""
 
@@ -292,20 +295,50 @@ class KVAE(SequenceModel):
         mean = seen.reshape(-1, channels).mean(axis=0, dtype=np.float64)
         self.frame_vae.start_at(mean / 255.0 if pixels.dtype == np.uint8 else mean)
 
-    def encode(self, frames: Array, mask: Array | None = None) -> tfd.Distribution:
+    def encode(
+        self, frames: Array, mask: Array | None = None, *, batch_size: int | None = None
+    ) -> tfd.Distribution:
         """q(a_t | x_t) for each frame (section 3.1): batch [B, T], event [dim_a]; a point mass for
         the plain auto-encoder. Missing frames, which may be NaN, are read as black: their codes
-        mean nothing."""
+        mean nothing.
+
+        Args:
+            batch_size: sequences that are computed at a time; None: as many as take about half
+                a gigabyte.
+        """
         frames = arguments.check_frames(frames, self.image_shape)
         mask = arguments.check_mask(mask, frames, self.variable_dtype)
         if tf.executing_eagerly():
             arguments.check_pixels(frames, mask)
-        return self.frame_vae.code_distribution(*self._run(self.frame_vae.encode, frames, mask))
+        moments = self._in_batches(self.frame_vae.encode, batch_size, frames, mask)
+        return self.frame_vae.code_distribution(*moments)
 
-    def decode(self, a: Array) -> tfd.Distribution:
-        """p(x_t | a_t) for codes a [B, T, dim_a] (section 3): batch [B, T], event image_shape."""
+    def decode(self, a: Array, *, batch_size: int | None = None) -> tfd.Distribution:
+        """p(x_t | a_t) for codes a [B, T, dim_a] (section 3): batch [B, T], event image_shape.
+        batch_size: as for `encode`."""
         a = arguments.check_codes(a, self.dim_a, self.variable_dtype)
-        return self.frame_vae.frame_distribution(self._run(self.frame_vae.decode, a))
+        pixels = self._in_batches(self.frame_vae.decode, batch_size, a)
+        return self.frame_vae.frame_distribution(pixels)
+
+    def _in_batches(self, method, batch_size: int | None, *given: tf.Tensor | None) -> Any:
+        """What `method` returns for tensors [B, T, ...], computed for some rows at a time, so that
+        the layers' memory does not grow with B."""
+        if batch_size is not None:
+            check_size("batch_size", batch_size)
+        first = given[0]
+        assert first is not None
+        count, steps = first.shape[:2]
+        if not tf.executing_eagerly() or count is None or steps is None:
+            return self._run(method, *given)
+        pixels = steps * int(np.prod(self.image_shape[:2]))
+        size = batch_size or max(1, _PIXELS_AT_ONCE // pixels)
+        parts = [
+            self._run(method, *(None if v is None else v[i : i + size] for v in given))
+            for i in range(0, count, size)
+        ]
+        if len(parts) == 1:
+            return parts[0]
+        return tf.nest.map_structure(lambda *of_parts: tf.concat(of_parts, 0), *parts)
 
     # --- states ---
 
@@ -469,13 +502,41 @@ class KVAE(SequenceModel):
         controls: Array | None = None,
         *,
         check_finite: bool = True,
+        batch_size: int | None = None,
     ) -> Imputed:
         """Fills missing frames from those before and after (section 4). Arguments and errors as for
-        `filter`."""
-        result = self._run(self._impute, *self._frame_arguments(frames, mask, controls))
+        `filter`; batch_size as for `encode`."""
+        given = self._frame_arguments(frames, mask, controls)
+        result = self._in_batches(self._impute, batch_size, *given)
         if check_finite:
             arguments.check_finite("impute", result)
         return result
+
+    def score(
+        self, frames: Array, mask: Array | None = None, controls: Array | None = None
+    ) -> Scores:
+        """How well each frame fits those before it: log p(x_t | a_t) + log p(a_t | a_{1:t-1}), with
+        a_t the encoder's mean.
+
+        The first part is low for a frame that looks like none of the training frames, the second
+        for one that the motion did not lead to. Their sum is not log p(x_t | x_{1:t-1}), which has
+        no closed form, but it ranks frames as that does where q(a_t | x_t) is narrow. Compare
+        scores of one model only. Arguments and errors as for `filter`.
+        """
+        given = self._frame_arguments(frames, mask, controls)
+        result = self._in_batches(self._score, None, *given)
+        arguments.check_finite("score", result)
+        return result
+
+    def _score(self, frames, mask, controls) -> Scores:
+        a, _ = self.frame_vae.encode(frames, mask)
+        log_pa = self._states.run(a, mask, controls).filtered().log_likelihood
+        log_px = self.frame_vae.log_px(frames, mask, a, 1.0, tf.constant([0, 0]))
+        seen = tf.ones_like(log_pa) if mask is None else mask
+        log_px *= seen
+        total = log_px + log_pa
+        mean = tf.math.divide_no_nan(tf.reduce_sum(total, -1), tf.reduce_sum(seen, -1))
+        return Scores(total, log_px, log_pa, mean)
 
     def generate(
         self,

@@ -147,6 +147,19 @@ class Imputed(NamedTuple):
     alpha: tf.Tensor
 
 
+class Scores(NamedTuple):
+    """How well frames fit, in nats; 0 where a frame is missing.
+
+    total: [B, T], log_px + log_pa; log_px: log p(x_t | a_t); log_pa: log p(a_t | a_{1:t-1});
+    sequence: [B], the mean of `total` over the observed frames.
+    """
+
+    total: tf.Tensor
+    log_px: tf.Tensor
+    log_pa: tf.Tensor
+    sequence: tf.Tensor
+
+
 class Generated(NamedTuple):
     """A generated sequence: frames [B, num_steps, *image_shape] (the decoder's means), a [B,
     num_steps, dim_a], z [B, num_steps, dim_z], alpha [B, num_steps, K]."""

@@ -215,6 +215,39 @@ def test_nan_in_missing_frames_changes_nothing_and_no_gradient(model):
         np.testing.assert_allclose(with_holes, without, **FLOAT32)
 
 
+def test_verbs_compute_some_sequences_at_a_time(model):
+    x, mask = videos(), np.ones((3, 5), np.float32)
+    mask[:, 2:4] = 0
+    for whole, parts in zip(
+        model.impute(x, mask), model.impute(x, mask, batch_size=2), strict=True
+    ):
+        np.testing.assert_allclose(whole, parts, **FLOAT32)
+    for verb, given in ((model.encode, x), (model.decode, model.encode(x).mean())):
+        together, apart = verb(given).mean(), verb(given, batch_size=1).mean()
+        np.testing.assert_allclose(together, apart, **FLOAT32)
+        with pytest.raises(ValueError, match="batch_size: expected"):
+            verb(given, batch_size=0)
+
+
+def test_the_score_of_a_frame_is_of_its_pixels_and_of_its_code(model):
+    x, mask = videos(), np.ones((3, 5), np.float32)
+    mask[1, 2] = 0
+    scores = model.score(x, mask)
+    a = model.encode(x, mask).mean()
+    log_px = model.decode(a).log_prob(tf.cast(x, tf.float32)).numpy() * mask
+    np.testing.assert_allclose(scores.log_px, log_px, **FLOAT32)
+    log_pa = model.filter(a, mask).log_likelihood
+    np.testing.assert_allclose(scores.log_pa, log_pa, **FLOAT32)
+    np.testing.assert_allclose(scores.total, log_px + log_pa, **FLOAT32)
+    assert scores.total[1, 2] == 0
+    mean = scores.total.numpy().sum(1) / mask.sum(1)
+    np.testing.assert_allclose(scores.sequence, mean, **FLOAT32)
+    # The score of a frame does not depend on later ones.
+    np.testing.assert_allclose(
+        model.score(x[:, :3], mask[:, :3]).total, scores.total[:, :3], **FLOAT32
+    )
+
+
 def test_uint8_bool_and_float_frames_are_the_same(model):
     x = videos()
     for other in ((255 * x).astype(np.uint8), x.astype(bool)):
