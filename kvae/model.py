@@ -27,6 +27,7 @@ from kvae.results import (
     Scores,
     Smoothed,
 )
+from kvae.stream import Stream
 from seqvae.checks import NOWHERE, Array, Place, check_size
 from seqvae.model import SequenceModel
 from seqvae.objectives import KLWeight, weighted_mean
@@ -492,6 +493,12 @@ class KVAE(SequenceModel):
         shape = tf.concat([tf.shape(a)[:2], [self.dim_z]], 0)
         shape = shape if num_samples is None else tf.concat([[num_samples], shape], 0)
         return normal(shape, seed, a.dtype) if kind == "sampled" else None
+
+    def stream(self, batch_size: int | None = None) -> Stream:
+        """A filter that takes one frame at a time and keeps its state, see `kvae.stream`."""
+        if batch_size is not None:
+            check_size("batch_size", batch_size)
+        return Stream(self, batch_size)
 
     # --- sequences ---
 

@@ -230,6 +230,63 @@ def _mix_last(alpha: tf.Tensor, matrices: tf.Tensor) -> tf.Tensor:
     return tf.einsum("knm,bk->nmb", matrices, alpha)
 
 
+class StreamState(NamedTuple):
+    """Between two frames of a stream: the filtered state, whether it is the prior, what the
+    dynamics network gave for the next frame, and the network's own state."""
+
+    state: State
+    begun: tf.Tensor
+    alpha: tf.Tensor
+    u: tf.Tensor | None
+    network: tuple[tf.Tensor, ...]
+
+
+def stream_start(states: StateSpace, batch: tf.Tensor) -> StreamState:
+    """Before the first frame."""
+    matrices, network = states.matrices, states.network
+    system = System(matrices.A[None], None, matrices.C[None], None, states.covariances)
+    a_0 = tf.broadcast_to(matrices.a_0, [batch, matrices.a_0.shape[0]])
+    (alpha, u), state = network.step(a_0, network.initial_state(batch))
+    first = inference.first_state(batch, system)
+    return StreamState(first, tf.zeros([], tf.bool), alpha, u, state)
+
+
+def stream_step(
+    states: StateSpace, carry: StreamState, a: tf.Tensor, seen: tf.Tensor, controls: tf.Tensor
+) -> tuple[StreamState, State, tf.Tensor, tf.Tensor, tf.Tensor]:
+    """One frame of `filter_with_gaps`, predicted when it comes: its control is known only then.
+
+    Args:
+        a [B, dim_a], seen [B], controls [B, dim_u].
+
+    Returns:
+        The carry; the filtered state and its code [dim_a, B]; log p(a_t | a_{1:t-1}) [B]; alpha_t.
+    """
+    matrices, network = states.matrices, states.network
+    a = tf.where(seen[:, None] > 0.5, a, 0.0)  # pyright: ignore[reportArgumentType]
+    Q, R = inference.at_every_step(states.covariances, a.dtype)
+    Q = kalman.with_batch(Q, carry.state.D)
+    u = controls if carry.u is None else carry.u
+    moved = kalman.predict(
+        carry.state,
+        _mix_last(carry.alpha, matrices.A),
+        kalman.product_vector(_mix_last(carry.alpha, matrices.B), tf.transpose(u)),
+        Q,
+    )
+    predicted = State(
+        *(tf.where(carry.begun, new, old) for new, old in zip(moved, carry.state, strict=True))
+    )
+    C, codes = _mix_last(carry.alpha, matrices.C), tf.transpose(a)
+    updated, residual, spread = kalman.update(predicted, codes, C * seen, R)
+    guess = kalman.product_vector(C, predicted.mean)
+    (alpha, next_u), state = network.step(
+        tf.transpose(seen * codes + (1.0 - seen) * guess), carry.network
+    )
+    following = StreamState(updated, tf.ones([], tf.bool), alpha, next_u, state)
+    log_likelihood = seen * kalman.log_density(residual, spread)
+    return following, updated, kalman.product_vector(C, updated.mean), log_likelihood, carry.alpha
+
+
 class _Held(NamedTuple):
     z: tf.Tensor
     a: tf.Tensor

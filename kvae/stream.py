@@ -1,0 +1,105 @@
+"""A Kalman VAE that takes one frame at a time, as a camera gives them."""
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from kvae import arguments
+from kvae.lgssm.closed_loop import StreamState, stream_start, stream_step
+from seqvae.checks import Array
+
+if TYPE_CHECKING:
+    from kvae.model import KVAE
+
+
+class Streamed(NamedTuple):
+    """What is known after a frame; B sequences are followed at a time.
+
+    mean [B, dim_z], cov [B, dim_z, dim_z]: of p(z_t | a_{1:t}). a [B, dim_a]: C_t mean, the
+    filtered code. log_likelihood [B]: log p(a_t | a_{1:t-1}), 0 where the frame is missing. alpha
+    [B, K].
+    """
+
+    mean: tf.Tensor
+    cov: tf.Tensor
+    a: tf.Tensor
+    log_likelihood: tf.Tensor
+    alpha: tf.Tensor
+
+
+class Stream:
+    """The filter of a Kalman VAE, a frame a call. After T frames its state is that of
+    `KVAE.filter` over them.
+
+    It uses the weights that the model has at each call.
+
+        stream = model.stream()
+        for frame in camera:                  # [H, W] or [H, W, C]; None where it is missing
+            state = stream.step(frame)
+
+    Args:
+        batch_size: sequences that are followed at a time; frames then are [batch_size, H, W] or
+            [batch_size, H, W, C]. None: one, whose frames have no batch axis.
+    """
+
+    def __init__(self, model: "KVAE", batch_size: int | None = None):
+        self._model, self._batch = model, batch_size
+        self._count = batch_size or 1
+        self._carry: StreamState | None = None
+        self._step: Any = tf.function(self._in_graph, autograph=False, reduce_retracing=True)
+
+    def reset(self) -> None:
+        """Begins new sequences."""
+        self._carry = None
+
+    def step(
+        self, frame: Array | None, mask: Array | None = None, controls: Array | None = None
+    ) -> Streamed:
+        """Takes in the next frame.
+
+        Args:
+            frame: None: missing, in all sequences.
+            mask: [B], 1 = observed; only with a batch_size. None: all are.
+            controls: [dim_u], with a batch_size [B, dim_u]: what acted on the step into this frame.
+
+        Raises:
+            ValueError: a wrong shape, or a pixel that is not in [0, 1].
+        """
+        model, shape = self._model, (self._count, 1)
+        if frame is None:
+            frames = tf.zeros([*shape, *model.image_shape], model.variable_dtype)
+            seen = tf.zeros(shape, model.variable_dtype)
+        else:
+            frames = arguments.check_frames(self._with_axes(frame), model.image_shape)
+            seen = tf.ones(shape, model.variable_dtype)
+            if mask is not None:
+                seen = tf.cast(tf.reshape(mask, shape), model.variable_dtype)
+            arguments.check_pixels(frames, seen)
+        given = None if controls is None else self._with_axes(controls)
+        u = arguments.check_controls(given, frames, model.dim_u, model.variable_dtype)
+        carry, result = self._step(self._carry, frames, seen, u)
+        self._carry = carry
+        return result
+
+    def _with_axes(self, value: Array) -> np.ndarray:
+        """[B, 1, ...]"""
+        array = np.asarray(value)
+        return array[None, None] if self._batch is None else array[:, None]
+
+    def _in_graph(self, carry, frames, seen, u):
+        model = self._model
+        mean, _ = model.frame_vae.encode(frames, seen)
+        states = model._states
+        if carry is None:
+            carry = stream_start(states, tf.shape(frames)[0])
+        carry, filtered, code, log_likelihood, alpha = stream_step(
+            states, carry, mean[:, 0], seen[:, 0], u[:, 0]
+        )
+        return carry, Streamed(
+            tf.transpose(filtered.mean),
+            tf.transpose(filtered.cov, [2, 0, 1]),
+            tf.transpose(code),
+            log_likelihood,
+            alpha,
+        )
