@@ -34,6 +34,23 @@ def test_finished_runs_become_a_line_and_a_file(load_script, tmp_path, capsys):
     assert json.loads((tmp_path / "out.json").read_text()) == kept
 
 
+def test_lines_over_longer_gaps_have_larger_errors(load_script, capsys):
+    script = load_script(FOLDER / "vame_gaps.py")
+    script.flags.FLAGS(["x", "--frames=2000", "--gaps=1,10"])
+    script.main([])
+    short, long = map(json.loads, capsys.readouterr().out.splitlines())
+    assert (short["gap"], long["gap"]) == (1, 10) and short["error"] < 0.4 < long["error"]
+
+
+def test_the_hidden_markov_models_end_at_the_same_likelihood(load_script, capsys):
+    script = load_script(FOLDER / "vame_hmm.py")
+    script.flags.FLAGS(["x", "--codes=400", "--size=2", "--states=2", "--iterations=2"])
+    script.main([])
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["operation"] for line in lines][2] == "ours"
+    assert len({line["log_likelihood"] for line in lines}) == 1
+
+
 @pytest.mark.slow
 def test_a_line_for_each_part_of_the_speed():
     done = subprocess.run(

@@ -23,9 +23,11 @@ from typing import NamedTuple
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import h5py
 import keras
 import numpy as np
 from absl import app, flags
+from scipy.io import netcdf_file
 
 import worldmodels
 from benchmarks.timing import memory, show
@@ -41,6 +43,7 @@ from vrae.tables import read_csv
 from vrae.vame.data import load_array
 from vrae.vame.keypoints import read_deeplabcut
 from vrae.vame.segmenters import HMMSegmenter, load_segmenter
+from vrae.vame.sessions import load_session, save_session
 from worldmodels import original as world_models
 
 flags.DEFINE_integer("count", 1000, "number of mutated files of each kind")
@@ -131,6 +134,12 @@ def kinds() -> dict[str, Kind]:
             ),
             read_deeplabcut,
         ),
+        "deeplabcut's table": Kind(".h5", _write_table, vame.read_pose),
+        "sleap": Kind(".h5", _write_sleap, vame.read_pose),
+        "movement": Kind(".nc", _write_movement, vame.read_pose),
+        "session": Kind(
+            ".npz", lambda path: save_session(path, vame.preprocess(_POSE, KEYS)), load_session
+        ),
         "index": Kind(".json", _write_set, _read_set),
         "run": Kind(
             ".json", lambda path: write_json(path, {"seed": 1, "dataset": "box"}), saved_config
@@ -144,6 +153,36 @@ def kinds() -> dict[str, Kind]:
             lambda path: vame.original.load_state_dict(model, path),
         )
     return made
+
+
+KEYS = vame.Preprocessing()
+_POSE = vame.Pose(("a", "b"), np.arange(24.0).reshape(4, 6), np.ones((2, 6)))
+
+
+def _write_table(path: Path) -> None:
+    """DeepLabCut's .h5: the names of the columns are a pickle."""
+    names = b"(lp0\n(Vn\nVa\nVx\ntp1\na(Vn\nVa\nVy\ntp2\na(Vn\nVa\nVlikelihood\ntp3\na."
+    row = np.dtype([("index", "<i8"), ("values_block_0", "<f8", (3,))])
+    with h5py.File(path, "w") as file:
+        table = file.create_dataset("df_with_missing/table", data=np.zeros(4, row))
+        table.attrs["values_block_0_kind"] = np.bytes_(names)
+
+
+def _write_sleap(path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        file["tracks"] = np.ones((1, 2, 2, 4))
+        file["node_names"], file["track_names"] = np.array(["a", "b"], "S"), np.array(["t"], "S")
+
+
+def _write_movement(path: Path) -> None:
+    with netcdf_file(path, "w") as file:
+        sizes = {"time": 4, "space": 2, "keypoints": 2, "individuals": 1, "letters": 1}
+        for name, size in sizes.items():
+            file.createDimension(name, size)
+        for name, letters in (("space", "xy"), ("keypoints", "ab"), ("individuals", "i")):
+            variable = file.createVariable(name, "c", (name, "letters"))
+            variable[:] = np.array([[letter.encode()] for letter in letters], "S1")
+        file.createVariable("position", "d", tuple(sizes)[:4])[:] = np.ones((4, 2, 2, 1))
 
 
 def _write_set(path: Path) -> None:

@@ -4,10 +4,11 @@ import itertools
 
 import numpy as np
 import pytest
+from hmmlearn.hmm import GaussianHMM
 
 from vrae.vame import motifs
 from vrae.vame.motif_scores import agreement
-from vrae.vame.segmenters import HMMSegmenter, load_segmenter
+from vrae.vame.segmenters import FastGaussianHMM, HMMSegmenter, load_segmenter
 
 CENTRES = np.array([[0.0, 0.0], [5.0, 0.0], [0.0, 5.0]])
 
@@ -332,3 +333,44 @@ def test_segmenter_files_that_are_refused(tmp_path):
         np.savez(tmp_path / "wrong.npz", **wrong)
         with pytest.raises(ValueError, match="not a segmenter, or not of finite numbers"):
             load_segmenter(tmp_path / "wrong.npz")
+
+
+def test_the_fast_hidden_markov_model_is_hmmlearns(monkeypatch):
+    """The same steps of the EM from the same beginning, over several sessions and parts of rows."""
+    rng = np.random.default_rng(0)
+    means = 3 * rng.standard_normal((4, 3))
+    codes = means[np.repeat(rng.integers(4, size=60), 10)] + rng.standard_normal((600, 3)) + 50
+    monkeypatch.setattr("vrae.vame.segmenters._PART", 128)
+    fits = []
+    for kind in (GaussianHMM, FastGaussianHMM):
+        for implementation in ("log", "scaling"):
+            model = kind(
+                4,
+                covariance_type="full",
+                n_iter=4,
+                tol=-np.inf,
+                random_state=1,
+                implementation=implementation,
+            )
+            fits.append(model.fit(codes, [250, 350]))
+    first = fits[0]
+    for model in fits[1:]:
+        assert model.score(codes) == pytest.approx(first.score(codes), rel=1e-9)
+        np.testing.assert_allclose(model.means_, first.means_, rtol=1e-7)
+        np.testing.assert_allclose(model.covars_, first.covars_, rtol=1e-6, atol=1e-8)
+        np.testing.assert_allclose(model.transmat_, first.transmat_, rtol=1e-6, atol=1e-9)
+        np.testing.assert_array_equal(model.predict(codes), first.predict(codes))
+
+
+def test_of_many_codes_some_are_the_beginning_of_the_em(monkeypatch):
+    monkeypatch.setattr("vrae.vame.segmenters._MANY_CODES", 50)
+    monkeypatch.setattr("vrae.vame.segmenters._FIRST_CODES", 30)
+    codes = np.random.default_rng(0).standard_normal((100, 2))
+    seen, real = [], GaussianHMM._init
+    monkeypatch.setattr(
+        GaussianHMM, "_init", lambda self, X, lengths=None: (seen.append(X), real(self, X))[1]
+    )
+    for count in (50, 51, 100):
+        FastGaussianHMM(2, covariance_type="full", n_iter=1).fit(codes[:count])
+    assert [len(part) for part in seen] == [50, 26, 25]
+    np.testing.assert_array_equal(seen[2], codes[::4])

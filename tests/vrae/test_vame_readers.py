@@ -272,6 +272,16 @@ def test_other_hdf5_files_are_named_as_what_they_are(tmp_path, names, message):
         read_pose(tmp_path / "a.h5")
 
 
+def test_hdf5_whose_groups_are_damaged(tmp_path):
+    points, confidence = tracked()
+    content = bytearray(sleap(tmp_path / "a.h5", points, confidence).read_bytes())
+    place = content.index(b"SNOD")  # the signature of a node of the table of names
+    content[place : place + 4] = b"NONE"
+    (tmp_path / "a.h5").write_bytes(content)
+    with pytest.raises(ValueError, match=r"a\.h5: damaged HDF5 .*symbol table node"):
+        read_pose(tmp_path / "a.h5")
+
+
 def test_what_else_is_refused(tmp_path):
     points, confidence = tracked()
     with pytest.raises(FileNotFoundError, match=r"none\.h5: no such file"):

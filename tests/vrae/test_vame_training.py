@@ -90,7 +90,7 @@ def test_splits_are_vames(mode, fraction):
 def test_normalisation_is_vames():
     arrays = np.load(GOLDEN, allow_pickle=False)
     found = data.statistics([arrays["train_raw"].T])
-    np.testing.assert_allclose(found, (arrays["mean"], arrays["std"]), rtol=1e-12)
+    np.testing.assert_allclose(found[:2], (arrays["mean"], arrays["std"]), rtol=1e-12)
     np.testing.assert_array_equal(found.normalise(arrays["train_raw"].T), arrays["train_norm"])
     np.testing.assert_array_equal(found.normalise(arrays["test_raw"]), arrays["test_norm"])
 
@@ -327,7 +327,7 @@ def test_figures_of_pieces_do_not_depend_on_the_parts_they_are_read_in(monkeypat
     joined = np.concatenate(pieces, axis=1)
     monkeypatch.setattr(data, "_PART", 8)
     np.testing.assert_allclose(
-        data.statistics(pieces), (np.nanmean(joined), np.nanstd(joined)), rtol=1e-13
+        data.statistics(pieces)[:2], (np.nanmean(joined), np.nanstd(joined)), rtol=1e-13
     )
     data.save_pieces(tmp_path / "a.npy", pieces)
     np.testing.assert_array_equal(data.load_array(tmp_path / "a.npy"), joined)

@@ -9,7 +9,17 @@ from vrae.vame.keypoints import Pose, chosen, pose_of
 from vrae.vame.movement_poses import of_hdf5, text
 from vrae.vame.plain_pickle import read_plain
 
-_ERRORS = (OSError, KeyError, ValueError, TypeError, IndexError, AttributeError, RuntimeError)
+_H5PY_ERRORS = (
+    OSError,
+    KeyError,
+    RuntimeError,
+    TypeError,
+    AttributeError,
+    MemoryError,
+    UnicodeDecodeError,
+)
+"""What h5py raises for a file that is damaged."""
+_ERRORS = (*_H5PY_ERRORS, ValueError, IndexError, OverflowError)
 """What h5py and NumPy raise for a file that is damaged or has another layout."""
 
 _OTHERS = {
@@ -37,7 +47,10 @@ def read(path: Path, individual: str | None) -> Pose:
     except OSError as error:
         raise ValueError(f"{path}: damaged HDF5, it may be truncated ({error}).") from error
     with file:
-        reader, about = _kind(path, file)
+        try:
+            reader, about = _kind(path, file)
+        except _H5PY_ERRORS as error:
+            raise ValueError(f"{path}: damaged HDF5 ({error}).") from error
         try:
             return reader(path, file, individual)
         except _ERRORS as error:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from seqvae.files import NPZ_ERRORS
 from vrae.vame.keypoints import Pose, chosen, pose_of
 
 
@@ -58,7 +59,7 @@ def read_classic(path: Path, individual: str | None) -> Pose:
             }
             variables = Variables(arrays, labels, getattr(file, "fps", None))
         return _pose(path, variables, individual)
-    except (OSError, KeyError, ValueError, TypeError, IndexError, OverflowError) as error:
+    except (*NPZ_ERRORS, IndexError) as error:
         if str(error).startswith("individual:"):
             raise
         raise ValueError(
