@@ -121,10 +121,11 @@ def _one_hot(labels: tf.Tensor, size: int, dtype: str) -> tf.Tensor:
 
 
 def check_mask(mask: Array | None, like: tf.Tensor, dtype: str, numbers: bool = False) -> tf.Tensor:
-    """mask as a tensor [B, T] for `like` [B, T, ...], or of its shape where single numbers may be
-    missing; ones for None."""
+    """mask as a tensor [B, T] for `like` [B, T, ...], or always of its shape where single numbers
+    may be missing: a function that is traced for masks of both ranks would know neither. Ones for
+    None."""
     if mask is None:
-        return tf.ones(tf.shape(like)[:2], dtype)
+        return tf.ones(tf.shape(like) if numbers else tf.shape(like)[:2], dtype)
     mask = tensor("mask", mask, dtype)
     rank = mask.shape.rank
     if rank == 3 and not numbers:
@@ -135,6 +136,8 @@ def check_mask(mask: Array | None, like: tf.Tensor, dtype: str, numbers: bool = 
     wanted = like.shape if rank == 3 else like.shape[:2]
     if not mask.shape.is_compatible_with(wanted):
         raise ValueError(f"mask: expected the shape {tuple(like.shape[:2])}, got {shape_of(mask)}.")
+    if numbers and rank == 2:
+        return tf.repeat(tf.expand_dims(mask, -1), tf.shape(like)[2], axis=2)
     return mask
 
 
@@ -201,7 +204,12 @@ def compacted(
         return tuple(tf.gather(x, order, batch_dims=1) for x in (inputs, mask, position))
 
     right_padded = tf.reduce_all(mask[:, 1:] <= mask[:, :-1])
-    return tf.cond(right_padded, lambda: (inputs, mask, position), compact)
+    found = tf.cond(right_padded, lambda: (inputs, mask, position), compact)
+    inputs, mask, position = (
+        tf.ensure_shape(x, like.shape)
+        for x, like in zip(found, (inputs, mask, position), strict=True)
+    )
+    return inputs, mask, position
 
 
 # --- values: in eager mode or in the graph of a data pipeline ---

@@ -92,7 +92,10 @@ class Encoder(keras.layers.Layer):
         self, inputs: tf.Tensor, mask: tf.Tensor, position: tf.Tensor | None = None
     ) -> tf.Tensor:
         """The summary of the states [B, width], from which the code is computed."""
-        inputs = folded(tf.cast(inputs, self.compute_dtype), self._patch)
+        inputs = tf.cast(inputs, self.compute_dtype)
+        if self._patch > 1:  # the last patch of a sequence may go on after its end
+            inputs *= tf.expand_dims(tf.cast(mask, inputs.dtype), -1)
+        inputs = folded(inputs, self._patch)
         steps = begins(tf.cast(mask, tf.bool), self._patch)
         where = None
         if position is not None and self._positions:

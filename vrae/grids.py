@@ -84,7 +84,8 @@ def filled(steps: Steps) -> tf.Tensor:
     """values [B, T, features] with missing numbers interpolated linearly in time, by the next
     observed one before the first and after the last, and 0 where a feature was never observed."""
     complete = tf.reduce_all(steps.observed >= tf.expand_dims(steps.there, -1))
-    return tf.cond(complete, lambda: steps.values, lambda: _interpolated(steps))
+    found = tf.cond(complete, lambda: steps.values, lambda: _interpolated(steps))
+    return tf.ensure_shape(found, steps.values.shape)
 
 
 def _interpolated(steps: Steps) -> tf.Tensor:

@@ -591,17 +591,29 @@ class VRAE(SequenceModel):
     # --- inside ---
 
     def _checked_data(self, x: Any, y, sample_weight) -> tuple:
-        """Lists of series as padded arrays, then as every model."""
-        if isinstance(x, dict) and arguments.is_list_of_series(x.get("sequences"), self._tokens):
-            padded, mask = arguments.padded_list(x["sequences"], x.get("mask"), self._tokens)
-            return super()._checked_data(
-                x | {"sequences": padded, "mask": mask}, None if y is x else y, sample_weight
-            )
-        if arguments.is_list_of_series(x, self._tokens):
-            padded, mask = arguments.padded_list(x, None, self._tokens)
-            same = y is None or y is x
-            x, y = {"sequences": padded, "mask": mask}, None if same else y
+        """Lists of series as padded arrays, [B, T] of one feature as [B, T, 1], then as every
+        model: a step that Keras traced for both forms would know the rank of neither."""
+        if isinstance(x, dict):
+            return super()._checked_data(self._one_form(x), None if y is x else y, sample_weight)
+        as_list = arguments.is_list_of_series(x, self._tokens)
+        if as_list or self._is_flat(x):
+            y = None if y is x else y
+            x = self._one_form({"sequences": x})
+            x = x if as_list else x["sequences"]
         return super()._checked_data(x, y, sample_weight)
+
+    def _one_form(self, batch: dict) -> dict:
+        """The batch with sequences that are one array of all axes."""
+        x: Any = batch.get("sequences")
+        if arguments.is_list_of_series(x, self._tokens):
+            x, mask = arguments.padded_list(x, batch.get("mask"), self._tokens)
+            return batch | {"sequences": x, "mask": mask}
+        return batch | {"sequences": x[..., None]} if self._is_flat(x) else batch
+
+    def _is_flat(self, x: Any) -> bool:
+        """Whether x is an array [B, T] of one feature."""
+        array = isinstance(x, np.ndarray | tf.Tensor)
+        return array and not self._tokens and self.feature_size == 1 and len(x.shape) == 2
 
     def _steps(self, sequences, mask, times) -> Steps:
         """The sequences as the networks take them."""
@@ -627,6 +639,7 @@ class VRAE(SequenceModel):
         there = tf.broadcast_to(
             mask[..., None] > 0.5 if mask.shape.rank == 2 else mask > 0.5, tf.shape(sequences)
         )
+        there = tf.ensure_shape(there, sequences.shape)  # lost by `broadcast_to`
         if self.missing and sequences.dtype.is_floating:
             there &= ~tf.math.is_nan(sequences)
         return there
