@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from seqvae.cli import COMMANDS, command
-from seqvae.physics import WORLDS, write_dataset, write_episode
+from seqvae.physics import WORLDS, record, write_dataset, write_episode
+from seqvae.plotting import save_video
+from tests.commands import run_here
 from worldmodels.data import PUSHED_BALLS
 
 ROOT = Path(__file__).parents[1]
@@ -43,6 +45,31 @@ def test_the_page_on_keras_runs_as_printed(tmp_path, monkeypatch):
     assert names["filled"].shape == (8, 6, 16, 16)
     for ours, theirs in zip(names["again"].get_weights(), names["own"].get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
+
+
+def test_the_page_on_your_own_videos_runs_as_printed(tmp_path, monkeypatch):
+    """Its commands on two small videos, with fewer and smaller steps; then its Python."""
+    page = (ROOT / "docs" / "your_videos.md").read_text("utf-8")
+    frames = record(WORLDS["box"], sequences=24, steps=20)["images"]
+    (tmp_path / "clips").mkdir()
+    for name, part in (("a", frames[:12]), ("b", frames[12:])):
+        save_video(tmp_path / "clips" / f"{name}.mp4", part.reshape(-1, 32, 32), fps=10)
+    small = "--num_epochs=1 --kf_update_steps=0 --dynamics_epochs=0 --refine_epochs=0 --K=2"
+    small = [*small.split(), "--num_filters=2,2,2", "--batch_size=8", "--n_steps_gen=5"]
+    commands = re.findall(r"^    python (.*)$", page, flags=re.MULTILINE)
+    assert len(commands) == 3
+    for command_line in commands:
+        script, *arguments = command_line.split()
+        more = small if script.endswith("run_kvae.py") else []
+        done = run_here(ROOT / script, *arguments, *more, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / "logs" / "second_kvae" / "model.keras").exists()
+    monkeypatch.chdir(tmp_path)
+    (code,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    names = {}
+    exec(compile(code, "your_videos.md", "exec"), names)
+    assert names["filled"].shape == names["test"].images.shape
+    assert (names["low"] <= names["high"]).all() and len(names["odd"]) == len(names["low"])
 
 
 def test_the_page_on_the_kalman_filter_runs_as_printed():
