@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import bernoulli, norm
 
 from kvae import KVAE
-from kvae.collapse import Examiner, Health
+from kvae.collapse import CollapseError, Examiner, Health
 from kvae.evaluation import mean_frame
 from seqvae.data import Sequences, save
 from tests.commands import run_here
@@ -98,9 +98,35 @@ def test_adapt_needs_a_last_layer_called_pixels():
         model(decoder=decoder).adapt(DATA.images)
 
 
+def test_a_collapsed_run_begins_again_at_half_the_rate(tmp_path, monkeypatch):
+    frames = np.random.default_rng(0).random((6, 9, 16, 16)) < 0.3
+    save(tmp_path / "some.npz", {"images": frames})
+    rates, times = [], 3
+
+    def collapse(run, train, test):
+        run.claim()
+        (run.folder / "metrics.jsonl").write_text("{}")
+        rates.append(run.settings.init_lr)
+        if len(rates) < times:
+            raise CollapseError("collapse in epoch 1")
+
+    monkeypatch.setattr("kvae.train._train", collapse)
+    monkeypatch.chdir(tmp_path)
+    for how, expected in (("retry", [0.008, 0.004, 0.002]), ("stop", [0.008])):
+        rates.clear()
+        flags = ("--dataset=some.npz", f"--run_name={how}", f"--on_collapse={how}")
+        done = run_here(SCRIPT, *flags, "--init_lr=.008", cwd=tmp_path)
+        assert rates == expected and done.returncode == (0 if how == "retry" else 2)
+        assert done.stdout.count("BEGINNING AGAIN") == len(expected) - 1
+
+
 @pytest.mark.parametrize(
     "how, code, times",
-    [("stop", 2, 0), ("retry", 2, 2), ("ignore", 0, 0)],
+    [
+        ("stop", 2, 0),
+        pytest.param("retry", 2, 2, marks=pytest.mark.slow),
+        pytest.param("ignore", 0, 0, marks=pytest.mark.slow),
+    ],
 )
 def test_a_run_on_frames_that_are_all_alike_says_so(tmp_path, how, code, times):
     frame = np.random.default_rng(0).random((16, 16)) < 0.3

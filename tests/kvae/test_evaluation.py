@@ -172,7 +172,7 @@ def test_the_curves_have_the_papers_points_that_fit(model, data):
     assert curves["random"]["diverged"]["smoothing"] == [0, 0]
     # With every frame after the fourth missing nothing comes after the gap: smoothing is filtering
     # is generation.
-    at_end = {name: curves["random"][name]["wrong_pixels"][1] for name in METHODS}
+    at_end = {name: curves["random"][name]["rmse"][1] for name in METHODS}
     assert at_end["smoothing"] == pytest.approx(at_end["filtering"], abs=1e-3)
     assert at_end["smoothing"] == pytest.approx(at_end["generation"], abs=1e-3)
 

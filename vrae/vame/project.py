@@ -11,7 +11,6 @@ import numpy as np
 from vrae.vame.config import Config, ConfigSource, read_config, set_features
 from vrae.vame.data import Statistics, check_sessions, save_array, save_pieces, split_sessions
 from vrae.vame.keypoints import Pose
-from vrae.vame.motifs import segment
 from vrae.vame.preprocessing import Preprocessing, preprocess
 from vrae.vame.readers import read_pose
 from vrae.vame.renamed import renamed_keypoints
@@ -193,6 +192,8 @@ def segment_sessions(
     Args:
         codes: [n, zdims] by session. observed, progress: see `segment`.
     """
+    from vrae.vame.motifs import segment  # an import of this module does not wait for hmmlearn
+
     s = read_config(config)
     groups = [[name] for name in codes] if s.individual_segmentation else [list(codes)]
     found: dict[str, dict[str, np.ndarray]] = {}
