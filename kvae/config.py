@@ -213,7 +213,7 @@ KVAE = Command(
     module="kvae.train",
     description="""Trains a Kalman variational auto-encoder, with the flags of the original program.
 
-    COMMAND                                  # the original's settings on bouncing balls
+    COMMAND                                  # bouncing balls, with the original's flags
     COMMAND --preset=demo                    # minutes, not hours
     COMMAND --dataset=videos.npz             # images [N, T, H, W] or [N, T, H, W, C], or its shards
     COMMAND --run_name=mine --resume         # resumes a stopped run
