@@ -7,6 +7,7 @@ from seqvae.backend import require_tensorflow
 require_tensorflow()
 
 from kvae import original  # noqa: E402
+from kvae.collapse import CollapseError, StopOnCollapse  # noqa: E402
 from kvae.model import KVAE  # noqa: E402
 from kvae.results import (  # noqa: E402
     Elbo,
@@ -21,6 +22,7 @@ from kvae.results import (  # noqa: E402
 
 __all__ = [
     "KVAE",
+    "CollapseError",
     "Elbo",
     "Filtered",
     "Generated",
@@ -29,5 +31,6 @@ __all__ = [
     "PosteriorSample",
     "Scores",
     "Smoothed",
+    "StopOnCollapse",
     "original",
 ]

@@ -1,7 +1,7 @@
 """Whether a Kalman VAE has collapsed: its codes say nothing about the frames, and training does not
 bring them back."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -109,6 +109,47 @@ class Examiner:
         values = self._hidden.predict_on_batch(pixels.reshape(-1, *inside))
         alive = (np.asarray(values) > 0).any(axis=tuple(range(values.ndim - 1)))
         return float(1.0 - alive.mean())
+
+
+class StopOnCollapse(keras.callbacks.Callback):
+    """For `KVAE.fit`: adds the figures of `Health` to the logs of each epoch, and ends a training
+    that has collapsed.
+
+    Args:
+        sequences: frames [N, T, *image_shape] to look at, such as validation data.
+        mean_frame: of the training sequences, pixels in [0, 1]; None: that of `sequences`.
+
+    Raises:
+        CollapseError: at the end of an epoch; the model keeps its weights.
+    """
+
+    def __init__(self, sequences: np.ndarray, mean_frame: np.ndarray | None = None):
+        super().__init__()
+        self._sequences, self._mean_frame = Sequences(np.asarray(sequences)), mean_frame
+        self._examine: Examiner | None = None
+        self._steps = 0
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        mean = self._mean_frame
+        if mean is None:
+            images = self._sequences.images
+            mean = images.mean((0, 1)) / (255.0 if images.dtype == np.uint8 else 1.0)
+        model: Any = self.model
+        self._examine, self._steps = Examiner(model, self._sequences, mean), 0
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        self._steps += 1
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        assert self._examine is not None
+        health = self._examine()
+        if logs is not None:
+            logs.update(health._asdict())
+        if health.collapsed(self._steps):
+            raise CollapseError(
+                f"collapse in epoch {epoch + 1}: {'; '.join(health.signs())}. Use a smaller "
+                "learning rate, KVAE.adapt before training, another seed, or activation='elu'."
+            )
 
 
 def _hidden_units(encoder: keras.Layer) -> keras.Model | None:

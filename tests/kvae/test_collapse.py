@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import bernoulli, norm
 
 from kvae import KVAE
-from kvae.collapse import CollapseError, Examiner, Health
+from kvae.collapse import CollapseError, Examiner, Health, StopOnCollapse
 from kvae.evaluation import mean_frame
 from seqvae.data import Sequences, save
 from tests.commands import run_here
@@ -69,6 +69,19 @@ def test_what_is_a_sign_and_what_a_collapse():
     early, late = good._replace(gain=-1.0), good._replace(codes_std=1e-7)
     assert not early.collapsed(499) and early.collapsed(500)
     assert late.collapsed(1)
+
+
+def test_fit_reports_the_signs_and_ends_where_all_frames_are_alike():
+    one = model()
+    one.compile(optimizer=keras.optimizers.Adam(1e-3))
+    frames = DATA.images
+    history = one.fit(frames, batch_size=3, verbose=0, callbacks=[StopOnCollapse(frames)]).history
+    health = Examiner(one, DATA, mean_frame(DATA))()
+    assert history["codes_std"][-1] == pytest.approx(health.codes_std, rel=1e-4)
+    assert history["gain"][-1] == pytest.approx(health.gain, rel=1e-3)
+    alike = np.broadcast_to(frames[:1, :1], frames.shape)
+    with pytest.raises(CollapseError, match="collapse in epoch 1: the codes are constant"):
+        one.fit(alike, batch_size=3, verbose=0, callbacks=[StopOnCollapse(alike)])
 
 
 def test_adapt_makes_the_first_decoder_give_the_mean_pixel():
