@@ -23,7 +23,7 @@ from scipy.ndimage import zoom
 from sklearn.datasets import load_digits, load_sample_images
 
 from kvae import KVAE
-from seqvae.data import Sequences
+from seqvae.data import Sequences, unit_pixels
 from seqvae.data.batches import Batches
 from seqvae.physics import WORLDS, Split, record
 from seqvae.training import Checkpoints, Stage, Trainer
@@ -127,10 +127,10 @@ def run(name: str, cure: str, seed: int) -> dict:
 
 
 def _figures(model: KVAE, train: Sequences, test: Sequences) -> dict:
-    truth = _pixels(test.images)
+    truth = unit_pixels(test.images)
     codes = model.encode(test.images).mean().numpy()
     error = _rmse(model.decode(codes).mean().numpy() - truth)
-    baseline = _rmse(_pixels(train.images).mean((0, 1)) - truth)
+    baseline = _rmse(train.mean_frame() - truth)
     encoder = model.frame_vae.encoder
     last = [layer for layer in encoder.layers if isinstance(layer, keras.layers.Conv2D)][-1]
     units = keras.Model(encoder.inputs[0], last.output)(
@@ -142,10 +142,6 @@ def _figures(model: KVAE, train: Sequences, test: Sequences) -> dict:
         "dead_units": round(float(dead.mean()), 3),
         "codes_std": round(float(codes.std((0, 1)).min()), 4),
     }
-
-
-def _pixels(images: np.ndarray) -> np.ndarray:
-    return images / np.float32(255) if images.dtype == np.uint8 else images
 
 
 def _rmse(difference: np.ndarray) -> float:

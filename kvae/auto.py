@@ -5,7 +5,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 from sklearn.neighbors import NearestNeighbors
 
-from seqvae.data import Sequences
+from seqvae.data import Sequences, unit_pixels
 
 AUTO = "auto"
 _FRAMES_MOST, _FRAMES_LEAST, _NEIGHBOURS = 2000, 100, 30
@@ -23,12 +23,9 @@ def chosen(
         wanted: `dim_a`, `dim_z` and `out_distr`, each a value or "auto".
     """
     found, reasons = dict(wanted), []
-    images = sequences.images
-    seen = np.ones(images.shape[:2], bool) if sequences.mask is None else sequences.mask > 0.5
-    rows = np.argwhere(seen)
+    rows = np.argwhere(sequences.observed)
     rows = rows[np.random.default_rng(seed).permutation(len(rows))[: 2 * _FRAMES_MOST]]
-    frames = images[rows[:, 0], rows[:, 1]]
-    frames = frames / np.float32(255) if frames.dtype == np.uint8 else frames.astype(np.float32)
+    frames = unit_pixels(sequences.images[rows[:, 0], rows[:, 1]])
     if wanted["out_distr"] == AUTO:
         found["out_distr"], reason = _distribution(frames)
         reasons.append(reason)
@@ -69,8 +66,8 @@ def _code_size(frames: np.ndarray) -> tuple[int, str]:
 
 
 def _blurred(frames: np.ndarray) -> np.ndarray:
-    """[N, pixels]. Blurred, since the distance between two frames of
-    a sharp edge that moves grows with the square root of its way, which doubles the estimate."""
+    """[N, pixels]. Blurred: the distance between two frames of a moving sharp edge grows with the
+    square root of the distance it moved, which would double the estimate."""
     sigma = _BLUR * min(frames.shape[1:3])
     blurred = gaussian_filter(frames, (0, sigma, sigma, *[0] * (frames.ndim - 3)))
     return blurred.reshape(len(frames), -1)

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from kvae.model import KVAE
-from seqvae.data import Sequences
+from seqvae.data import Sequences, unit_pixels
 
 GRACE_STEPS = 500
 """A healthy model may look collapsed for so many steps."""
@@ -69,17 +69,17 @@ class Examiner:
     """
 
     def __init__(self, model: KVAE, sequences: Sequences, mean_frame: np.ndarray):
-        images, mask = sequences.images, sequences.mask
-        seen = np.argwhere(np.ones(images.shape[:2]) if mask is None else mask > 0.5)
+        seen = np.argwhere(sequences.observed)
         rows, steps = seen[:: -(-len(seen) // _FRAMES_MOST)].T
-        self._model, self._frames = model, images[rows, steps][None]  # [1, frames, ...]
+        self._model = model
+        self._frames = unit_pixels(sequences.images[rows, steps])[None]  # [1, frames, ...]
         self._baseline = self._log_px_of(mean_frame)
         self._hidden = _hidden_units(model.frame_vae.encoder)
 
     def __call__(self) -> Health:
         q = self._model.encode(self._frames)
         mean, variance = q.mean().numpy()[0], q.variance().numpy()[0]
-        log_px = self._model.decode(mean[None]).log_prob(self._floats()).numpy().mean()
+        log_px = self._model.decode(mean[None]).log_prob(self._frames).numpy().mean()
         return Health(
             float(mean.std(axis=0).max()),
             self._dead_units(),
@@ -87,24 +87,18 @@ class Examiner:
             float(log_px - self._baseline),
         )
 
-    def _floats(self) -> np.ndarray:
-        frames = self._frames
-        if frames.dtype == np.uint8:
-            return frames / np.float32(255)
-        return frames.astype(np.float32)
-
     def _log_px_of(self, frame: np.ndarray) -> float:
         """log p of the frames, were `frame` what the decoder gives."""
         inside = np.clip(frame, 1e-4, 1 - 1e-4)
         pixels = frame if self._model.out_distr == "gaussian" else np.log(inside / (1 - inside))
         pixels = tf.constant(pixels[None], tf.float32)
         distribution = self._model.frame_vae.frame_distribution(pixels)
-        return float(distribution.log_prob(self._floats()[0]).numpy().mean())
+        return float(distribution.log_prob(self._frames[0]).numpy().mean())
 
     def _dead_units(self) -> float:
         if self._hidden is None:
             return float("nan")
-        pixels = self._floats()[0]
+        pixels = self._frames[0]
         inside = self._hidden.inputs[0].shape[1:]
         values = self._hidden.predict_on_batch(pixels.reshape(-1, *inside))
         alive = (np.asarray(values) > 0).any(axis=tuple(range(values.ndim - 1)))
@@ -130,10 +124,7 @@ class StopOnCollapse(keras.callbacks.Callback):
         self._steps = 0
 
     def on_train_begin(self, logs: dict | None = None) -> None:
-        mean = self._mean_frame
-        if mean is None:
-            images = self._sequences.images
-            mean = images.mean((0, 1)) / (255.0 if images.dtype == np.uint8 else 1.0)
+        mean = self._sequences.mean_frame() if self._mean_frame is None else self._mean_frame
         model: Any = self.model
         self._examine, self._steps = Examiner(model, self._sequences, mean), 0
 

@@ -1,7 +1,7 @@
 """How good a trained Kalman VAE is: its imputation errors beside those of trivial baselines, and
 the test ELBO."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from kvae.model import KVAE
 from seqvae import baselines
-from seqvae.data import Sequences, block_mask, random_mask
+from seqvae.data import Sequences, block_mask, random_mask, unit_pixels
 from seqvae.training.evaluate import weighted_means
 
 BLOCKS = tuple(range(1, 16, 2))
@@ -19,6 +19,7 @@ METHODS = ("smoothing", "filtering", "generation")
 BASELINES = ("mean frame", "last frame", "linear interpolation", "nearest training sequence")
 _FAIR = {"smoothing": BASELINES, "filtering": BASELINES[:2], "generation": BASELINES[:2]}
 """The baselines that know no more than the method does."""
+_LABELS = {"rmse": "RMSE", "log_likelihood": "log-likelihood at the one imputed code"}
 _ERROR_RATES = (1e-4, 1e-3, 0.01, 0.03, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0)
 _FAR = 10.0  # a code so many ranges of the encoded codes away from them has diverged
 _DECODED_AT_ONCE = 1024  # frames; the decoder takes 130 KB a frame and layer
@@ -94,8 +95,8 @@ class Imputer:
             )
         self._model, self._data, self._size = model, sequences, batch_size
         self._training = training and training.take(slice(0, _NEIGHBOURS_MOST))
-        self._known = _observed(sequences)
-        self._mean = mean_frame(self._training or sequences)
+        self._known = sequences.observed
+        self._mean = (self._training or sequences).mean_frame()
         self._encoded = np.concatenate([self._encode(part) for part in self._parts()])
         self._generated = np.concatenate([self._generate(part, t_init) for part in self._parts()])
 
@@ -116,17 +117,18 @@ class Imputer:
             )
         codes = self._codes(mask)
         diverged = {name: self._diverged(a, asked) for name, a in codes.items()}
+        others = self._neighbours() if nearest else None
         sums: dict[str, _Sums] = {}
         for part in self._parts():
             where = asked[part]
             if not where.any():
                 continue
-            truth = _floats(self._data.images[part])[where]
+            truth = unit_pixels(self._data.images[part])[where]
             for name, a in codes.items():
                 lost = diverged[name][part][where]
                 guess, log_px = self._decode(a[part][where], truth, lost)
                 sums.setdefault(name, _Sums()).add(truth, guess, log_px)
-            for name, guess in self._baselines(part, mask, where, nearest):
+            for name, guess in self._baselines(part, mask, where, others):
                 sums.setdefault(name, _Sums()).add(truth, guess)
         gaussian = self._model.out_distr == "gaussian"
         return ImputationErrors(
@@ -212,25 +214,46 @@ class Imputer:
         return guess, log_px
 
     def _baselines(
-        self, part: slice, mask: np.ndarray, where: np.ndarray, nearest: bool
+        self, part: slice, mask: np.ndarray, where: np.ndarray, others: np.ndarray | None
     ) -> Iterator[tuple[str, np.ndarray]]:
-        frames, seen = np.nan_to_num(_floats(self._data.images[part])), self._seen(part, mask)
+        frames, seen = np.nan_to_num(unit_pixels(self._data.images[part])), self._seen(part, mask)
         yield "mean frame", np.broadcast_to(self._mean, frames.shape)[where]
-        some = seen.any(axis=1)  # random masks may leave nothing of a sequence with gaps
-        for name, fill in (
-            ("last frame", baselines.last_observed),
-            ("linear interpolation", baselines.interpolated),
-        ):
-            guess = np.broadcast_to(self._mean, frames.shape).copy()
-            if some.any():
-                guess[some] = fill(frames[some], seen[some])
-            yield name, guess[where]
-        if nearest and self._training is not None and some.all():
-            others, known = self._training, _observed(self._training)
-            their_frames = np.nan_to_num(_floats(others.images))
-            their_frames = np.where(_wide(known, their_frames), their_frames, self._mean)
-            found = baselines.nearest(frames, seen, their_frames, known)
-            yield "nearest training sequence", their_frames[found][where]
+        some = np.any(seen, axis=1)  # random masks may leave nothing of a sequence with gaps
+        fills = {
+            "last frame": baselines.last_observed,
+            "linear interpolation": baselines.interpolated,
+        }
+        for name, fill in fills.items():
+            yield name, self._filled(frames, seen, some, fill)[where]
+        if others is not None and self._training is not None:
+            known = self._training.observed
+            shared = seen.astype(np.float32) @ known.T.astype(np.float32)
+
+            def by_others(frames, seen):
+                return others[baselines.nearest(frames, seen, others, known)]
+
+            guess = self._filled(frames, seen, np.any(shared, axis=1), by_others)
+            yield "nearest training sequence", guess[where]
+
+    def _filled(
+        self,
+        frames: np.ndarray,
+        seen: np.ndarray,
+        possible: np.ndarray,
+        fill: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    ) -> np.ndarray:
+        """What `fill` gives for the sequences where it is possible; the mean frame elsewhere."""
+        guess = np.broadcast_to(self._mean, frames.shape).copy()
+        if possible.any():
+            guess[possible] = fill(frames[possible], seen[possible])
+        return guess
+
+    def _neighbours(self) -> np.ndarray | None:
+        """The training frames, missing ones as the mean frame."""
+        if self._training is None:
+            return None
+        frames = np.nan_to_num(unit_pixels(self._training.images))
+        return np.where(_wide(self._training.observed, frames), frames, self._mean)
 
 
 class _Sums:
@@ -285,7 +308,7 @@ def where_worse(errors: ImputationErrors) -> list[str]:
                 if sign * value > sign * (theirs := getattr(errors.frames[name], measure))
             ]
             if worse:
-                label = measure.replace("rmse", "RMSE").replace("_", " ")
+                label = _LABELS[measure]
                 found.append(f"{method} is WORSE in {label} ({value:.4g}) than {', '.join(worse)}")
     return found
 
@@ -367,35 +390,15 @@ def original_baseline(sequence: np.ndarray) -> float:
     Raises:
         ValueError: fewer than 10 frames.
     """
-    on = _floats(sequence) > 0.5
+    on = unit_pixels(sequence) > 0.5
     if len(on) < 10:
         raise ValueError(f"sequence: expected at least 10 frames, got {len(on)}.")
     pairs = [(i, j) for i in (0, 3, 6) for j in (9, 12, 15) if j < len(on)]
     return max(float((on[i] != on[j]).mean()) for i, j in pairs)
 
 
-def _floats(images: np.ndarray) -> np.ndarray:
-    """Pixels in [0, 1]."""
-    return images / np.float32(255) if images.dtype == np.uint8 else images.astype(np.float32)
-
-
-def _observed(sequences: Sequences) -> np.ndarray:
-    shape = sequences.images.shape[:2]
-    return np.ones(shape, bool) if sequences.mask is None else sequences.mask > 0.5
-
-
 def _wide(values: np.ndarray, like: np.ndarray) -> np.ndarray:
     return values.reshape(*values.shape, *[1] * (like.ndim - values.ndim))
-
-
-def mean_frame(sequences: Sequences) -> np.ndarray:
-    """The mean of the observed frames, pixels in [0, 1]."""
-    seen = _observed(sequences)
-    total = sum(
-        _floats(images[mask]).sum(axis=0, dtype=np.float64)
-        for images, mask in zip(sequences.images, seen, strict=True)
-    )
-    return np.asarray(total / seen.sum(), np.float32)
 
 
 def _normalised_rmse(guess: np.ndarray, truth: np.ndarray, lost: np.ndarray) -> list[float]:

@@ -135,11 +135,10 @@ def described(made: list[Stage], steps_of_epoch: int, sequences: int) -> list[st
     steps = steps_of_epoch * sum(stage.epochs for stage in made)
     if steps < LEAST_STEPS:
         lines.append(
-            f"likely TOO FEW STEPS: {steps}. --preset=demo takes 3000, --num_steps=3000 as many"
+            f"likely TOO FEW STEPS: {steps}. Use --num_steps=3000, as many as --preset=demo takes"
         )
     if sequences < LEAST_SEQUENCES:
         lines.append(
-            f"likely TOO FEW SEQUENCES: {sequences}. The model may learn them by heart; hundreds "
-            "are better"
+            f"likely TOO FEW SEQUENCES: {sequences}. The model may memorise them. Use hundreds"
         )
     return lines

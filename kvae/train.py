@@ -9,7 +9,7 @@ from kvae.auto import AUTO, chosen
 from kvae.collapse import GRACE_STEPS, CollapseError, Examiner, Health
 from kvae.config import KVAESettings
 from kvae.data import InMemory, Missing, Streamed, training_and_test
-from kvae.evaluation import evaluate_elbo, mean_frame
+from kvae.evaluation import evaluate_elbo
 from kvae.model import KVAE
 from kvae.report import Report
 from kvae.stages import Schedule, described, stages
@@ -60,10 +60,11 @@ def _choose(run: Run, train: InMemory | Streamed) -> None:
 def _train(run: Run, train: InMemory | Streamed, test: Sequences) -> None:
     s: KVAESettings = run.settings
     some = train.some()
+    mean_frame = some.mean_frame()
     with run.placement.scope():
         model = _model(s, train.image_shape)
         if s.first_bias == "mean" and not s.reload_model:
-            model.adapt(some.images, some.mask)
+            model.adapt(mean_frame[None, None])
     report = Report(
         model,
         test,
@@ -84,7 +85,7 @@ def _train(run: Run, train: InMemory | Streamed, test: Sequences) -> None:
         learning_rate=s.init_lr,
         codes=lambda: train.codes(model, run.folder / "codes", run.placement, **order),
     )
-    examine = Examiner(model, test, mean_frame(some))
+    examine = Examiner(model, test, mean_frame)
 
     def evaluate() -> dict:
         health = examine()._asdict()

@@ -5,7 +5,7 @@ Nothing here imports TensorFlow, so that the simulators start at once.
 """
 
 from seqvae.data.masks import block_mask, random_mask
-from seqvae.data.sequences import Sequences, load, sequences_of
+from seqvae.data.sequences import Sequences, load, sequences_of, unit_pixels
 from seqvae.data.shards import Shards, open_shards, part_of, shard_files, shard_path, write_shard
 from seqvae.files import DataError, save
 
@@ -22,5 +22,6 @@ __all__ = [
     "sequences_of",
     "shard_files",
     "shard_path",
+    "unit_pixels",
     "write_shard",
 ]

@@ -20,8 +20,7 @@ class Sequences:
 
     images: [N, T, H, W] or [N, T, H, W, C], uint8 (0 to 255), bool, or floats in [0, 1].
     mask: [N, T], 1 or True = observed, 0 or False = missing; None if nothing is missing. A missing
-    frame may hold
-    NaN.
+    frame may hold NaN.
     controls: [N, T, dim_u] float32, what acted on the step into each frame; None without.
     state: [N, T, S] float32, the simulator's own; None without. No model sees it.
     source: where it came from, for messages.
@@ -49,6 +48,20 @@ class Sequences:
     def image_shape(self) -> tuple[int, ...]:
         """(H, W) or (H, W, C)."""
         return self.images.shape[2:]
+
+    @property
+    def observed(self) -> np.ndarray:
+        """[N, T] bool."""
+        return np.ones(self.images.shape[:2], bool) if self.mask is None else self.mask > 0.5
+
+    def mean_frame(self) -> np.ndarray:
+        """The mean of the observed frames, pixels in [0, 1], float32."""
+        seen = self.observed
+        total = sum(  # by sequence: floats of all frames would take four times the memory
+            unit_pixels(images[mask]).sum(axis=0, dtype=np.float64)
+            for images, mask in zip(self.images, seen, strict=True)
+        )
+        return np.asarray(total / seen.sum(), np.float32)
 
     def take(self, indices: slice | Sequence[int] | np.ndarray) -> "Sequences":
         """The sequences at `indices` (a slice, or an array of integers)."""
@@ -84,6 +97,11 @@ class Sequences:
         """The arrays that are there, by name."""
         named = {name: getattr(self, name) for name in _NAMES}
         return {name: value for name, value in named.items() if value is not None}
+
+
+def unit_pixels(images: np.ndarray) -> np.ndarray:
+    """Frames of uint8, bool or floats as float32 in [0, 1]."""
+    return images / np.float32(255) if images.dtype == np.uint8 else images.astype(np.float32)
 
 
 def load(path: str | Path) -> Sequences:

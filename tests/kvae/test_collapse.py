@@ -9,7 +9,6 @@ from scipy.stats import bernoulli, norm
 
 from kvae import KVAE
 from kvae.collapse import CollapseError, Examiner, Health, StopOnCollapse
-from kvae.evaluation import mean_frame
 from seqvae.data import Sequences, save
 from tests.commands import run_here
 from tests.examples.test_run_kvae import SCRIPT, SMALL
@@ -23,7 +22,7 @@ def model(**options):
 
 
 def health(of, data=DATA):
-    return Examiner(of, data, mean_frame(data))()
+    return Examiner(of, data, data.mean_frame())()
 
 
 def test_the_figures_are_those_of_the_encoder_and_decoder():
@@ -76,7 +75,7 @@ def test_fit_reports_the_signs_and_ends_where_all_frames_are_alike():
     one.compile(optimizer=keras.optimizers.Adam(1e-3))
     frames = DATA.images
     history = one.fit(frames, batch_size=3, verbose=0, callbacks=[StopOnCollapse(frames)]).history
-    health = Examiner(one, DATA, mean_frame(DATA))()
+    health = Examiner(one, DATA, DATA.mean_frame())()
     assert history["codes_std"][-1] == pytest.approx(health.codes_std, rel=1e-4)
     assert history["gain"][-1] == pytest.approx(health.gain, rel=1e-3)
     alike = np.broadcast_to(frames[:1, :1], frames.shape)

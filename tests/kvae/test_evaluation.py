@@ -135,7 +135,8 @@ def test_what_is_worse_than_a_baseline_that_knows_no_more_is_said():
     ]
     frames["generation"] = FrameErrors(0.0, 0.1, -7.0)
     assert where_worse(errors)[2] == (
-        "generation is WORSE in log likelihood (-7) than mean frame (-5), last frame (-5)"
+        "generation is WORSE in log-likelihood at the one imputed code (-7) than mean frame (-5), "
+        "last frame (-5)"
     )
 
 
@@ -149,6 +150,14 @@ def test_frames_that_were_never_observed_are_not_judged(model, data, training):
     assert np.isfinite([list(e) for e in errors.frames.values()]).all() and errors.count == 5
     with pytest.raises(ValueError, match="mask: no frame is missing"):
         Imputer(model, Sequences(images, mask=gaps), t_init=4).errors(np.ones((5, 12)))
+
+
+def test_training_sequences_that_share_no_observed_frame_are_no_neighbours(model, data):
+    early, late = np.zeros((2, 5, 12), np.float32)
+    early[:, :6], late[:, 10:] = 1, 1
+    imputer = Imputer(model, data.with_mask(early), training=data.with_mask(late))
+    errors = imputer.errors(block_mask(5, 12, start=4, length=2), nearest=True)
+    assert errors.frames["nearest training sequence"] == errors.frames["mean frame"]
 
 
 def test_the_original_programs_baseline(data):
