@@ -14,12 +14,11 @@ the paper's: kvae_imputation_WORLD.png.
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 from absl import app, flags
+from kvae_runs import train
 from timing import machine
 
 from kvae import published
@@ -47,29 +46,6 @@ _CURVES = {
 }
 """The curves of imputation.json, by their names in the results."""
 _LABELS = {"block": "missing frames in a row", "random": "probability that a frame is dropped"}
-
-
-def train(folder: Path, world: str, setting: str, seed: str) -> None:
-    """Trains one run to its end, from where it stands."""
-    if (folder / "imputation.json").exists():
-        return
-    preset, *given = (
-        setting.split() if setting and not setting.startswith("--") else ["", *setting.split()]
-    )
-    name = folder.name.removesuffix("_kvae")
-    command = [
-        sys.executable,
-        str(_ROOT / "examples" / "run_kvae.py"),
-        f"--log_dir={folder.parent}",
-        f"--run_name={name}",
-    ]
-    if (folder / "config.json").exists():
-        command.append("--resume")
-    else:
-        command += [f"--dataset={world}", f"--preset={preset}", f"--seed={seed}", *given]
-    print(" ".join(command[1:]), file=sys.stderr, flush=True)
-    if subprocess.run(command, stdout=sys.stderr).returncode:
-        raise SystemExit(f"{folder}: the run stopped. The same command goes on with it.")
 
 
 def collect(folder: Path, world: str, setting: str, seed: str) -> dict:
