@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import tensorflow as tf
+from scipy.special import logsumexp, ndtr
+from scipy.stats import norm
 
 from kvae.model import KVAE
 from seqvae import baselines
@@ -19,7 +20,9 @@ METHODS = ("smoothing", "filtering", "generation")
 BASELINES = ("mean frame", "last frame", "linear interpolation", "nearest training sequence")
 _FAIR = {"smoothing": BASELINES, "filtering": BASELINES[:2], "generation": BASELINES[:2]}
 """The baselines that know no more than the method does."""
-_LABELS = {"rmse": "RMSE", "log_likelihood": "log-likelihood at the one imputed code"}
+_LABELS = {"rmse": "RMSE", "log_likelihood": "log-likelihood"}
+LEVELS = (0.5, 0.8, 0.9, 0.95)
+"""Of the intervals whose coverage is measured."""
 _ERROR_RATES = (1e-4, 1e-3, 0.01, 0.03, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0)
 _FAR = 10.0  # a code so many ranges of the encoded codes away from them has diverged
 _DECODED_AT_ONCE = 1024  # frames; the decoder takes 130 KB a frame and layer
@@ -31,14 +34,23 @@ class FrameErrors(NamedTuple):
 
     wrong_pixels: the fraction of pixels on the other side of 0.5 (paper, section 5.1).
     rmse: root mean squared error of a pixel in [0, 1].
-    log_likelihood: log p(x) of a whole frame. The model's is that of its decoder at the imputed
-    code. A baseline's is that of the same kind of distribution about its frame, with the error rate
-    (Bernoulli) or the variance (normal) that suits it best.
+    log_likelihood: log p(x_t | the observed frames) of a whole frame; NaN where no draws were asked
+    for. The model's is the log of the mean of p(x_t | a_t) over draws of a_t from its posterior,
+    and so in expectation a lower bound. A baseline's is that of the same kind of distribution about
+    its frame, with the error rate (Bernoulli) or the variance (normal) that suits it best.
     """
 
     wrong_pixels: float
     rmse: float
     log_likelihood: float
+
+
+class Codes(NamedTuple):
+    """The Gaussian that a method gives for each a_t: mean [N, T, dim_a], cov [N, T, dim_a, dim_a],
+    with the noise of a given z in it."""
+
+    mean: np.ndarray
+    cov: np.ndarray
 
 
 class ImputationErrors(NamedTuple):
@@ -47,6 +59,11 @@ class ImputationErrors(NamedTuple):
     frames: by the name of a method or baseline.
     codes: of each method, root mean squared error of each dimension of a over the range of its
     encoded values there; NaN for a dimension that is constant.
+    coverage: of each method, the share of codes inside the intervals of `LEVELS` that it gives for
+    each number of a. The code of a frame is a draw from q(a_t | x_t), as in the model: the
+    encoder's means have less noise, and are inside more often.
+    coverage_over_gap: of each method, the same at the level .9, over the number of frames since the
+    last observed one, from 1 on; NaN where there is none.
     diverged: of each method, in how many sequences the states grew without limit over the gap. Such
     frames are judged as the mean frame.
     count: number of judged frames.
@@ -54,20 +71,28 @@ class ImputationErrors(NamedTuple):
 
     frames: dict[str, FrameErrors]
     codes: dict[str, list[float]]
+    coverage: dict[str, list[float]]
+    coverage_over_gap: dict[str, list[float]]
     diverged: dict[str, int]
     count: int
 
     def as_dict(self) -> dict:
         """Plain numbers, for JSON; NaN is None."""
         return {
-            "frames": {name: errors._asdict() for name, errors in self.frames.items()},
-            "codes": {
-                name: [x if np.isfinite(x) else None for x in errors]
-                for name, errors in self.codes.items()
+            "frames": {
+                name: {k: v for k, v in errors._asdict().items() if np.isfinite(v)}
+                for name, errors in self.frames.items()
             },
+            "codes": _finite_or_none(self.codes),
+            "coverage": {"levels": LEVELS, "codes": _finite_or_none(self.coverage)},
+            "coverage_over_gap": _finite_or_none(self.coverage_over_gap),
             "diverged": self.diverged,
             "count": self.count,
         }
+
+
+def _finite_or_none(lists: dict[str, list[float]]) -> dict[str, list[float | None]]:
+    return {name: [x if np.isfinite(x) else None for x in values] for name, values in lists.items()}
 
 
 class Imputer:
@@ -97,14 +122,18 @@ class Imputer:
         self._training = training and training.take(slice(0, _NEIGHBOURS_MOST))
         self._known = sequences.observed
         self._mean = (self._training or sequences).mean_frame()
-        self._encoded = np.concatenate([self._encode(part) for part in self._parts()])
-        self._generated = np.concatenate([self._generate(part, t_init) for part in self._parts()])
+        encoded = [self._encode(part) for part in self._parts()]
+        self._encoded, self._variance = map(np.concatenate, zip(*encoded, strict=True))
+        self._generated = _joined([self._generate(part, t_init) for part in self._parts()])
 
-    def errors(self, mask: np.ndarray, *, nearest: bool = False) -> ImputationErrors:
+    def errors(
+        self, mask: np.ndarray, *, nearest: bool = False, draws: int = 0, seed: int = 0
+    ) -> ImputationErrors:
         """The errors where `mask` [N, T] is 0 and the truth is known.
 
         Args:
             nearest: seek the nearest training sequence too; this takes the longest.
+            draws: of a_t for each frame, for the log-likelihoods; 0: these are NaN.
 
         Raises:
             ValueError: nothing known is missing.
@@ -116,26 +145,39 @@ class Imputer:
                 "missing."
             )
         codes = self._codes(mask)
-        diverged = {name: self._diverged(a, asked) for name, a in codes.items()}
+        diverged = {name: self._diverged(found.mean, asked) for name, found in codes.items()}
         others = self._neighbours() if nearest else None
+        rng = np.random.default_rng(seed)
         sums: dict[str, _Sums] = {}
         for part in self._parts():
             where = asked[part]
             if not where.any():
                 continue
             truth = unit_pixels(self._data.images[part])[where]
-            for name, a in codes.items():
+            for name, found in codes.items():
                 lost = diverged[name][part][where]
-                guess, log_px = self._decode(a[part][where], truth, lost)
-                sums.setdefault(name, _Sums()).add(truth, guess, log_px)
+                a = Codes(*(np.where(_wide(lost, x := v[part][where]), 0.0, x) for v in found))
+                sums.setdefault(name, _Sums(draws > 0)).add(
+                    truth, *self._judged(a, truth, lost, draws, rng)
+                )
             for name, guess in self._baselines(part, mask, where, others):
-                sums.setdefault(name, _Sums()).add(truth, guess)
+                sums.setdefault(name, _Sums(draws > 0)).add(truth, guess)
         gaussian = self._model.out_distr == "gaussian"
+        covered = {name: self._covered(found) for name, found in codes.items()}
+        judged = {name: asked & ~lost for name, lost in diverged.items()}
+        gap = _frames_since_seen((mask > 0.5) & self._known)
         return ImputationErrors(
             {name: found.errors(gaussian) for name, found in sums.items()},
             {
-                name: _normalised_rmse(a[asked], self._encoded[asked], diverged[name][asked])
-                for name, a in codes.items()
+                name: _normalised_rmse(
+                    found.mean[asked], self._encoded[asked], diverged[name][asked]
+                )
+                for name, found in codes.items()
+            },
+            {name: _means(inside[judged[name]], len(LEVELS)) for name, inside in covered.items()},
+            {
+                name: _means_over(gap, inside[..., LEVELS.index(0.9)], judged[name])
+                for name, inside in covered.items()
             },
             {name: int(lost.any(axis=1).sum()) for name, lost in diverged.items()},
             int(asked.sum()),
@@ -157,35 +199,58 @@ class Imputer:
     def _controls(self, part: slice):
         return None if self._data.controls is None else self._data.controls[part]
 
-    def _encode(self, part: slice) -> np.ndarray:
+    def _encode(self, part: slice) -> tuple[np.ndarray, np.ndarray]:
+        """Means and variances of q(a_t | x_t)."""
         images = self._data.images[part]
         if np.issubdtype(images.dtype, np.floating):
             images = np.nan_to_num(images)
-        return self._model.encode(images).mean().numpy()
+        q = self._model.encode(images)
+        return q.mean().numpy(), q.variance().numpy()
 
-    def _generate(self, part: slice, t_init: int) -> np.ndarray:
+    def _generate(self, part: slice, t_init: int) -> Codes:
+        """The generated codes, with the covariances of the filter that sees the first frames
+        alone."""
         controls = self._controls(part)
         first = None if controls is None else controls[:, :t_init]
-        observed = self._known[part][:, :t_init].astype(np.float32)
-        given = self._encoded[part][:, :t_init], observed, first
-        states = self._model.smooth(*given, check_finite=False).mean
-        return self._model.generate(
+        encoded = self._encoded[part]
+        observed = self._known[part].astype(np.float32)
+        states = self._model.smooth(
+            encoded[:, :t_init], observed[:, :t_init], first, check_finite=False
+        ).mean
+        a = self._model.generate(
             self._data.steps, states=states, controls=controls, check_finite=False
-        ).a.numpy()
+        ).a
+        observed[:, t_init:] = 0.0
+        cov = self._model.filter(encoded, observed, controls, check_finite=False).a_cov
+        return Codes(a.numpy(), cov.numpy())
 
-    def _codes(self, mask: np.ndarray) -> dict[str, np.ndarray]:
-        """The codes [N, T, dim_a] of each method."""
-        found = []
+    def _codes(self, mask: np.ndarray) -> dict[str, Codes]:
+        """The codes of each method."""
+        smoothed, filtered = [], []
         for part in self._parts():
             observed = self._seen(part, mask).astype(np.float32)
             given = self._encoded[part], observed, self._controls(part)
-            both = (
-                verb(*given, check_finite=False)
-                for verb in (self._model.smooth, self._model.filter)
-            )
-            found.append([tf.linalg.matvec(s.C, s.mean).numpy() for s in both])
-        smoothed, filtered = (np.concatenate(codes) for codes in zip(*found, strict=True))
-        return {"smoothing": smoothed, "filtering": filtered, "generation": self._generated}
+            for verb, found in ((self._model.smooth, smoothed), (self._model.filter, filtered)):
+                states = verb(*given, check_finite=False)
+                found.append(Codes(states.a_mean.numpy(), states.a_cov.numpy()))
+        return {
+            "smoothing": _joined(smoothed),
+            "filtering": _joined(filtered),
+            "generation": self._generated,
+        }
+
+    def _covered(self, codes: Codes) -> np.ndarray:
+        """[N, T, levels]: how probably a draw from q(a_t | x_t) is inside the interval of each
+        level, in the mean over the numbers of a."""
+        variance = np.diagonal(codes.cov, axis1=-2, axis2=-1)
+        spread = np.sqrt(np.maximum(self._variance, 1e-12))
+        off = codes.mean - self._encoded
+        inside = []
+        with np.errstate(invalid="ignore"):  # diverged codes, which nobody counts
+            for level in LEVELS:
+                half = norm.ppf(0.5 + level / 2) * np.sqrt(variance)
+                inside.append(ndtr((off + half) / spread) - ndtr((off - half) / spread))
+        return np.stack(inside).mean(axis=-1).transpose(1, 2, 0)
 
     def _diverged(self, a: np.ndarray, asked: np.ndarray) -> np.ndarray:
         """[N, T]: asked frames whose code is not finite, or far from all encoded ones."""
@@ -195,23 +260,42 @@ class Imputer:
         inside = ((a > low - room) & (a < high + room)).all(axis=-1)  # False for NaN
         return asked & ~inside
 
-    def _decode(
-        self, a: np.ndarray, truth: np.ndarray, lost: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """The frames of codes [M, dim_a], and log p [M] of the true ones; where the codes are lost
-        those of the mean frame."""
-        codes, found = np.where(lost[:, None], 0.0, a), []
-        for i in range(0, len(codes), _DECODED_AT_ONCE):
-            frames = self._model.decode(codes[None, i : i + _DECODED_AT_ONCE])
-            log_px = frames.log_prob(truth[None, i : i + _DECODED_AT_ONCE])
-            found.append((frames.mean().numpy()[0], log_px.numpy()[0]))
-        guess, log_px = (np.concatenate(each) for each in zip(*found, strict=True))
+    def _judged(
+        self, a: Codes, truth: np.ndarray, lost: np.ndarray, draws: int, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """The frames of codes [M, ...], and with draws log p [M] of the true ones; where the codes
+        are lost those of the mean frame."""
+        guess = np.concatenate([self._decoded(part).mean()[0] for part in _chunks(a.mean)])
+        log_px = self._log_mixture(a, truth, draws, rng) if draws else None
         if lost.any():
             mean = np.broadcast_to(self._mean, truth[lost].shape)
-            gaussian = self._model.out_distr == "gaussian"
             guess[lost] = mean
-            log_px[lost] = _Sums().add(truth[lost], mean).errors(gaussian).log_likelihood
+            if log_px is not None:
+                gaussian = self._model.out_distr == "gaussian"
+                log_px[lost] = _Sums().add(truth[lost], mean).errors(gaussian).log_likelihood
         return guess, log_px
+
+    def _log_mixture(
+        self, a: Codes, truth: np.ndarray, draws: int, rng: np.random.Generator
+    ) -> np.ndarray:
+        """log of the mean of p(x_t | a_t) [M] over draws of a_t."""
+        root = np.linalg.cholesky(a.cov.astype(np.float64) + 1e-9 * np.eye(a.mean.shape[-1]))
+        noise = rng.standard_normal((draws, *a.mean.shape))
+        drawn = (a.mean + np.einsum("mij,smj->smi", root, noise)).astype(np.float32)
+        each = [
+            np.concatenate(
+                [
+                    self._decoded(part).log_prob(true[None]).numpy()[0]
+                    for part, true in zip(_chunks(of_draw), _chunks(truth), strict=True)
+                ]
+            )
+            for of_draw in drawn
+        ]
+        return logsumexp(np.stack(each).astype(np.float64), axis=0) - np.log(draws)
+
+    def _decoded(self, codes: np.ndarray):
+        """p(x | a) of codes [M, dim_a], batch [1, M]."""
+        return self._model.decode(codes[None])
 
     def _baselines(
         self, part: slice, mask: np.ndarray, where: np.ndarray, others: np.ndarray | None
@@ -259,7 +343,8 @@ class Imputer:
 class _Sums:
     """Sums over frames, out of which their errors are made."""
 
-    def __init__(self) -> None:
+    def __init__(self, likelihoods: bool = True) -> None:
+        self._likelihoods = likelihoods
         self._count = self._wrong = self._squares = 0.0
         self._pixels = 0
         self._log_px: float | None = None
@@ -275,16 +360,18 @@ class _Sums:
         self._squares += ((guess - truth).astype(np.float64) ** 2).sum()
         if log_px is not None:
             self._log_px = (self._log_px or 0.0) + float(log_px.sum(dtype=np.float64))
-            return self
-        for i, rate in enumerate(_ERROR_RATES):
-            p = (1 - rate) * guess + rate / 2
-            self._rates[i] += (truth * np.log(p) + (1 - truth) * np.log1p(-p)).sum(dtype=float)
+        elif self._likelihoods:
+            for i, rate in enumerate(_ERROR_RATES):
+                p = (1 - rate) * guess + rate / 2
+                self._rates[i] += (truth * np.log(p) + (1 - truth) * np.log1p(-p)).sum(dtype=float)
         return self
 
     def errors(self, gaussian: bool) -> FrameErrors:
         """The averages over all frames that were added."""
         square = self._squares / (self._count * self._pixels)
-        if self._log_px is not None:
+        if not self._likelihoods:
+            log_px = float("nan")
+        elif self._log_px is not None:
             log_px = self._log_px / self._count
         elif gaussian:
             log_px = -0.5 * self._pixels * (np.log(2 * np.pi * max(square, 1e-12)) + 1)
@@ -327,8 +414,8 @@ def imputation_curves(
 
     Returns:
         {"block": {"x": [...], "diverged": {method: [...]}, "smoothing": {"wrong_pixels": [...],
-        "rmse": [...], "log_likelihood": [...]}, ...}, "random": {...}}, the other names those of
-        `METHODS` and `BASELINES`.
+        "rmse": [...]}, ...}, "random": {...}}, the other names those of `METHODS` and
+        `BASELINES`.
     """
     count, steps = len(sequences), sequences.steps
     blocks = [length for length in blocks if t_init + length <= steps]
@@ -352,7 +439,7 @@ def _curves(imputer: Imputer, pairs: list[tuple[float, np.ndarray]]) -> dict:
     for name in found[0][1].frames if found else ():
         curves[name] = {
             measure: [getattr(e.frames[name], measure) for _, e in found]
-            for measure in FrameErrors._fields
+            for measure in ("wrong_pixels", "rmse")
         }
     return curves
 
@@ -412,3 +499,30 @@ def _normalised_rmse(guess: np.ndarray, truth: np.ndarray, lost: np.ndarray) -> 
         float("nan") if flat else float(e / s)
         for e, s, flat in zip(error, span, constant, strict=True)
     ]
+
+
+def _chunks(values: np.ndarray) -> list[np.ndarray]:
+    """As many at a time as are decoded at once."""
+    return [values[i : i + _DECODED_AT_ONCE] for i in range(0, len(values), _DECODED_AT_ONCE)]
+
+
+def _joined(parts: list[Codes]) -> Codes:
+    return Codes(*map(np.concatenate, zip(*parts, strict=True)))
+
+
+def _frames_since_seen(seen: np.ndarray) -> np.ndarray:
+    """[N, T]: how many frames ago one was observed; before the first, since the beginning."""
+    steps = np.arange(seen.shape[1])
+    return steps - np.maximum.accumulate(np.where(seen, steps, -1), axis=1)
+
+
+def _means(values: np.ndarray, count: int) -> list[float]:
+    """Over the first axis of [M, count]; NaN where M is 0."""
+    return values.mean(axis=0).tolist() if len(values) else [float("nan")] * count
+
+
+def _means_over(gap: np.ndarray, values: np.ndarray, where: np.ndarray) -> list[float]:
+    """The mean of the values at each number of frames since an observed one, from 1 on."""
+    longest = int(gap[where].max()) if where.any() else 0
+    at = (values[where & (gap == length)] for length in range(1, longest + 1))
+    return [float(found.mean()) if len(found) else float("nan") for found in at]

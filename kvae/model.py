@@ -656,13 +656,11 @@ class KVAE(SequenceModel):
         filtered, smoothed = self._run(
             self._filter_and_smooth, mean, mask, controls, jit_compile=self._jit
         )
-        a_filtered, a_smoothed = (
-            tf.linalg.matvec(states.C, states.mean) for states in (filtered, smoothed)
-        )
+        a_filtered, a_smoothed = filtered.a_mean, smoothed.a_mean
         known = mean if mask is None else tf.where(mask[..., None] > 0.5, mean, a_smoothed)
         images = [self.frame_vae.mean_frames(a) for a in (a_smoothed, a_filtered, known)]
         states = mean, a_smoothed, a_filtered, smoothed.mean, filtered.mean, smoothed.alpha
-        return Imputed(*[*images, *states])
+        return Imputed(*[*images, *states, smoothed.a_cov, filtered.a_cov])
 
     def _filter_and_smooth(self, *arguments) -> tuple[Filtered, Smoothed]:
         run = self._states.run(*arguments)

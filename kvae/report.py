@@ -8,6 +8,7 @@ import numpy as np
 
 from kvae import published
 from kvae.evaluation import (
+    LEVELS,
     METHODS,
     FrameErrors,
     Imputer,
@@ -23,6 +24,7 @@ from seqvae.files import write_json
 from seqvae.physics import BALL_WORLDS
 
 _SHOWN = 6
+_DRAWS = 16  # of a_t for each frame, for the log-likelihoods
 _ORIGINAL_LEAST = 9  # the original's baseline compares frames 9, 12, 15 with earlier ones
 
 
@@ -175,12 +177,15 @@ class Report:
         imputer = Imputer(self._model, self._begun, training=self._training, t_init=self._t_init)
         mask = self._block(self._begun)
         if imputer.can_judge(mask):
-            errors = imputer.errors(mask, nearest=True)
+            errors = imputer.errors(mask, nearest=True, draws=_DRAWS, seed=self._seed)
             figures["headline"] = errors.as_dict() | {"worse": where_worse(errors)}
             if self._balls and self._begun.steps > _ORIGINAL_LEAST:
                 original = original_baseline(self._begun.images[0])
                 figures["headline"]["original_baseline"] = original
             write_json(path, figures)
+            plotting.save_figure(
+                self._folder / "calibration.png", _calibration_figure(figures["headline"])
+            )
             figures["curves"] = imputation_curves(
                 imputer, self._begun, t_init=self._t_init, seed=self._seed
             )
@@ -261,7 +266,41 @@ class Report:
                     f"{name} DIVERGED in {count} of {len(self._begun)} sequences; their frames are "
                     "judged as the mean frame"
                 )
+        at = headline["coverage"]["levels"].index(0.9)
+        shares = ", ".join(
+            f"{share[at]:.2f} ({name})"
+            for name, share in headline["coverage"]["codes"].items()
+            if share[at] is not None
+        )
+        lines.append(f"share of the codes in the model's 90 % intervals: {shares}")
         return lines + (headline["worse"] or ["the model is better than every baseline"])
+
+
+def _calibration_figure(headline: dict):
+    """The coverage of the intervals for codes, over their level and over the gap."""
+    coverage, over_gap = headline["coverage"], headline["coverage_over_gap"]
+    longest = max(map(len, over_gap.values()), default=0)
+    panels = {
+        "level of the interval": {
+            "ours": {name: (LEVELS, _floats(y)) for name, y in coverage["codes"].items()},
+            "published": {},
+            "baseline": {"calibrated": (LEVELS, LEVELS)},
+        },
+        "frames since an observed one, level 0.9": {
+            "ours": {name: (range(1, len(y) + 1), _floats(y)) for name, y in over_gap.items() if y},
+            "published": {},
+            "baseline": {"calibrated": ((1, max(2, longest)), (0.9, 0.9))},
+        },
+    }
+    return plotting.published_curves(
+        panels,
+        y_label="share of the codes inside",
+        title="Intervals for the codes of missing frames",
+    )
+
+
+def _floats(values: list) -> list[float]:
+    return [np.nan if value is None else value for value in values]
 
 
 def _begun(test: Sequences, t_init: int) -> Sequences:

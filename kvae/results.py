@@ -32,6 +32,8 @@ class Filtered(NamedTuple):
     log_likelihood: [B, T], log p(a_t | a_{1:t-1}) = log N(a_t; C_t mu_{t|t-1}, S_t), 0 where the
     frame is missing.
     alpha, A, B, C: as in `Mixed`.
+    a_mean, a_cov: p(a_t | a_{1:t}) of a frame not seen: C_t mean [B, T, dim_a] and C_t cov C_t' + R
+    [B, T, dim_a, dim_a].
     """
 
     mean: tf.Tensor
@@ -43,6 +45,8 @@ class Filtered(NamedTuple):
     A: tf.Tensor
     B: tf.Tensor
     C: tf.Tensor
+    a_mean: tf.Tensor
+    a_cov: tf.Tensor
 
     def distribution(self) -> tfd.Distribution:
         """p(z_t | a_{1:t}) for each t: batch [B, T], event [dim_z]."""
@@ -53,6 +57,8 @@ class Smoothed(NamedTuple):
     """p(z_t | a_{1:T}), all observed frames.
 
     mean: [B, T, dim_z]; cov: [B, T, dim_z, dim_z]; alpha, A, B, C: as in `Mixed`.
+    a_mean, a_cov: p(a_t | a_{1:T}) of a frame not seen: C_t mean [B, T, dim_a] and C_t cov C_t' + R
+    [B, T, dim_a, dim_a].
     """
 
     mean: tf.Tensor
@@ -61,6 +67,8 @@ class Smoothed(NamedTuple):
     A: tf.Tensor
     B: tf.Tensor
     C: tf.Tensor
+    a_mean: tf.Tensor
+    a_cov: tf.Tensor
 
     def distribution(self) -> tfd.Distribution:
         """p(z_t | a_{1:T}) for each t: batch [B, T], event [dim_z]."""
@@ -132,7 +140,8 @@ class Imputed(NamedTuple):
     filtered: the same from C_t E[z_t | a_{1:t}], only frames before; reconstructed: from the
     encoder's own a_t, which where a frame is missing is the smoothed one.
     a_encoded [B, T, dim_a]: the encoder's means; at missing frames, those of a black frame;
-    a_smoothed, a_filtered: the codes of `smoothed` and `filtered`.
+    a_smoothed, a_filtered: the codes of `smoothed` and `filtered`; a_smoothed_cov, a_filtered_cov:
+    [B, T, dim_a, dim_a], the covariances of a_t there, with the noise of a given z in them.
     z_smoothed, z_filtered: [B, T, dim_z], the states' means; alpha: [B, T, K].
     """
 
@@ -145,6 +154,8 @@ class Imputed(NamedTuple):
     z_smoothed: tf.Tensor
     z_filtered: tf.Tensor
     alpha: tf.Tensor
+    a_smoothed_cov: tf.Tensor
+    a_filtered_cov: tf.Tensor
 
 
 class Scores(NamedTuple):

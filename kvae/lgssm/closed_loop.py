@@ -46,14 +46,20 @@ class Run(NamedTuple):
             major(predicted.mean),
             major(predicted.cov),
         )
-        return Filtered(*moments, major(self.filter_pass.log_likelihood), *self.mixed[:4])
+        log_likelihood = major(self.filter_pass.log_likelihood)
+        return Filtered(
+            *moments, log_likelihood, *self.mixed[:4], *self._codes(moments[0], moments[1])
+        )
 
     def smoothed(self) -> Smoothed:
         """The Rauch-Tung-Striebel smoother."""
         states, _ = inference.smooth_states(self.filter_pass, self.system)
-        return Smoothed(
-            inference.batch_major(states.mean), inference.batch_major(states.cov), *self.mixed[:4]
-        )
+        mean, cov = inference.batch_major(states.mean), inference.batch_major(states.cov)
+        return Smoothed(mean, cov, *self.mixed[:4], *self._codes(mean, cov))
+
+    def _codes(self, mean: tf.Tensor, cov: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Mean and covariance of a_t for those of z_t."""
+        return inference.codes_mean(mean, self.system), inference.codes_cov(cov, self.system)
 
     def draw(self, noise: tf.Tensor) -> tf.Tensor:
         """Paths of z from the posterior with standard normal noise, [S, B, T, dim_z] both."""

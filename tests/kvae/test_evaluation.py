@@ -10,6 +10,7 @@ from scipy.stats import norm
 from kvae import KVAE, published
 from kvae.evaluation import (
     BASELINES,
+    LEVELS,
     METHODS,
     FrameErrors,
     ImputationErrors,
@@ -55,19 +56,53 @@ def test_the_errors_are_those_of_the_verbs(model, data):
     ):
         found, truth = frames.numpy()[missing].astype(np.float64), data.images[missing]
         wrong, rmse, log_px = errors.frames[name]
+        assert np.isnan(log_px)  # no draws
         # a pixel may fall on the other side of 0.5 in another batch
         assert wrong == pytest.approx(((found > 0.5) != truth).mean(), abs=1e-3)
         assert rmse == pytest.approx(np.sqrt(((found - truth) ** 2).mean()), rel=1e-4)
-        expected = np.where(truth, np.log(found), np.log(1 - found)).sum((1, 2)).mean()
-        assert log_px == pytest.approx(expected, rel=1e-4)
         error = np.sqrt(np.mean((codes.numpy()[missing] - encoded) ** 2, 0)) / np.ptp(encoded, 0)
         np.testing.assert_allclose(errors.codes[name], error, rtol=1e-3)
+
+
+def test_the_log_likelihood_is_that_of_the_posterior_of_the_codes(model, data):
+    """Against the integral over a_t on a fine grid."""
+    mask = block_mask(5, 12, start=4, length=5)
+    errors = Imputer(model, data, batch_size=2).errors(mask, draws=400)
+    smoothed = model.smooth(model.encode(data.images).mean(), mask)
+    mean, cov = (v.numpy()[mask < 0.5] for v in (smoothed.a_mean, smoothed.a_cov))
+    side = np.linspace(-4, 4, 41)
+    grid = np.stack(np.meshgrid(side, side, indexing="ij"), -1).reshape(-1, 2)
+    weights = norm.pdf(grid).prod(-1) / norm.pdf(grid).prod(-1).sum()
+    found = []
+    for m, c, truth in zip(mean, cov, data.images[mask < 0.5], strict=True):
+        codes = m + grid @ np.linalg.cholesky(c).T
+        frames = model.decode(codes[None].astype(np.float32))
+        log_px = frames.log_prob(np.broadcast_to(truth, (1, len(grid), 8, 8)).astype(np.float32))
+        found.append(np.log(np.exp(log_px.numpy()[0].astype(np.float64)) @ weights))
+    assert errors.frames["smoothing"].log_likelihood == pytest.approx(np.mean(found), abs=0.1)
+
+
+def test_the_coverage_is_the_share_of_drawn_codes_inside_the_intervals(model, data):
+    mask = block_mask(5, 12, start=4, length=5)
+    errors = Imputer(model, data, batch_size=2).errors(mask)
+    q = model.encode(data.images)
+    filtered = model.filter(q.mean(), mask)
+    drawn = q.sample(4000, seed=3).numpy()
+    spread = np.sqrt(np.diagonal(filtered.a_cov.numpy(), axis1=-2, axis2=-1))
+    off = np.abs(drawn - filtered.a_mean.numpy()) / spread
+    for level, found in zip(LEVELS, errors.coverage["filtering"], strict=True):
+        inside = off < norm.ppf(0.5 + level / 2)
+        assert found == pytest.approx(inside[:, mask < 0.5].mean(), abs=0.01)
+    inside = off < norm.ppf(0.95)
+    over_gap = [inside[:, :, step].mean() for step in range(4, 9)]
+    np.testing.assert_allclose(errors.coverage_over_gap["filtering"], over_gap, atol=0.02)
 
 
 def test_the_baselines_are_those_of_the_training_sequences(model, data, training):
     mask = block_mask(5, 12, start=4, length=5)
     missing, truth = mask < 0.5, data.images.astype(np.float64)
-    errors = Imputer(model, data, training=training, batch_size=2).errors(mask, nearest=True)
+    imputer = Imputer(model, data, training=training, batch_size=2)
+    errors = imputer.errors(mask, nearest=True, draws=2)
     mean = training.images.mean((0, 1))
     for name, filled in (
         ("mean frame", np.broadcast_to(mean, truth.shape)),
@@ -96,7 +131,7 @@ def test_the_baselines_are_those_of_the_training_sequences(model, data, training
 def test_a_normal_baseline_has_the_variance_of_its_error(data):
     model = KVAE((8, 8), num_filters=(2,), alpha_units=3, out_distr="gaussian")
     mask = block_mask(5, 12, start=4, length=5)
-    _, rmse, log_px = Imputer(model, data).errors(mask).frames["mean frame"]
+    _, rmse, log_px = Imputer(model, data).errors(mask, draws=1).frames["mean frame"]
     assert log_px == pytest.approx(64 * norm.logpdf(rmse, scale=rmse), rel=1e-5)
 
 
@@ -107,7 +142,8 @@ def test_sequences_whose_states_diverge_are_counted_and_judged_as_the_mean_frame
     mask = block_mask(5, 12, start=4, length=8)
     with pytest.raises(FloatingPointError, match=r"KVAE\.filter"):
         model.filter(model.encode(data.images).mean(), mask)
-    errors = Imputer(model, data).errors(mask)
+    errors = Imputer(model, data).errors(mask, draws=2)
+    assert len(errors.coverage_over_gap["filtering"]) < 8  # diverged frames are not counted
     assert errors.diverged["filtering"] == errors.diverged["generation"] == 5
     assert np.isfinite([list(e) for e in errors.frames.values()]).all()
     rmse = {name: e.rmse for name, e in errors.frames.items()}
@@ -128,15 +164,14 @@ def test_what_is_worse_than_a_baseline_that_knows_no_more_is_said():
     frames = {name: FrameErrors(0.0, 0.1, -5.0) for name in METHODS + BASELINES}
     frames["filtering"] = FrameErrors(0.0, 0.2, -4.0)
     frames["nearest training sequence"] = FrameErrors(0.0, 0.05, -6.0)
-    errors = ImputationErrors(frames, {}, {}, 1)
+    errors = ImputationErrors(frames, {}, {}, {}, {}, 1)
     assert where_worse(errors) == [
         "smoothing is WORSE in RMSE (0.1) than nearest training sequence (0.05)",
         "filtering is WORSE in RMSE (0.2) than mean frame (0.1), last frame (0.1)",
     ]
     frames["generation"] = FrameErrors(0.0, 0.1, -7.0)
     assert where_worse(errors)[2] == (
-        "generation is WORSE in log-likelihood at the one imputed code (-7) than mean frame (-5), "
-        "last frame (-5)"
+        "generation is WORSE in log-likelihood (-7) than mean frame (-5), last frame (-5)"
     )
 
 
@@ -146,7 +181,7 @@ def test_frames_that_were_never_observed_are_not_judged(model, data, training):
     images = data.images.astype(np.float32)
     images[:, 6] = np.nan
     imputer = Imputer(model, Sequences(images, mask=gaps), training=training, t_init=4)
-    errors = imputer.errors(block_mask(5, 12, start=6, length=2), nearest=True)
+    errors = imputer.errors(block_mask(5, 12, start=6, length=2), nearest=True, draws=1)
     assert np.isfinite([list(e) for e in errors.frames.values()]).all() and errors.count == 5
     with pytest.raises(ValueError, match="mask: no frame is missing"):
         Imputer(model, Sequences(images, mask=gaps), t_init=4).errors(np.ones((5, 12)))
@@ -157,7 +192,8 @@ def test_training_sequences_that_share_no_observed_frame_are_no_neighbours(model
     early[:, :6], late[:, 10:] = 1, 1
     imputer = Imputer(model, data.with_mask(early), training=data.with_mask(late))
     errors = imputer.errors(block_mask(5, 12, start=4, length=2), nearest=True)
-    assert errors.frames["nearest training sequence"] == errors.frames["mean frame"]
+    nearest, mean = (errors.frames[n] for n in ("nearest training sequence", "mean frame"))
+    assert nearest[:2] == mean[:2]
 
 
 def test_the_original_programs_baseline(data):
