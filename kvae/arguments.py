@@ -11,9 +11,16 @@ import tensorflow as tf
 from seqvae.checks import NOWHERE, Array, Place, check_size, require, require_rows, warn_of_bits
 
 BOUNDS = ("marginal", "sampled")
+IDENTITY = "identity"
+"""In place of an encoder: the codes are the numbers of the series themselves."""
 _CHOICES = {"out_distr": ("bernoulli", "gaussian"), "bound": BOUNDS}
 _LEARNED = ("learned", "learned_diagonal")
-_NOISES = {"noise_transition": 0.08, "noise_emission": 0.03, "init_cov": 20.0}
+_NOISES = {
+    "noise_transition": 0.08,
+    "noise_emission": 0.03,
+    "init_cov": 20.0,
+    "noise_pixel_var": 0.1,
+}
 """The variances that can be learned, and what they start at."""
 _SIZES = (
     "filter_size",
@@ -51,15 +58,30 @@ def check_config(config: dict) -> dict:
         config[name] = _activation(name, config[name])
     for name in _SIZES:
         check_size(name, config[name])
-    for name in ("noise_pixel_var", *_NOISES):
+    for name in _NOISES:
         value: Any = config[name]
-        learned = ""
-        if name in _NOISES:
-            learned = " Or pass 'learned' or 'learned_diagonal'."
-        if not (learned and isinstance(value, str) and value in _LEARNED) and not (
+        if not (isinstance(value, str) and value in _LEARNED) and not (
             _is_number(value) and value > 0
         ):
-            raise ValueError(f"{name}: expected a positive variance, got {value!r}.{learned}")
+            raise ValueError(
+                f"{name}: expected a positive variance, got {value!r}. Or pass 'learned' or "
+                "'learned_diagonal'."
+            )
+    if config["out_distr"] == "bernoulli" and isinstance(config["noise_pixel_var"], str):
+        raise ValueError(
+            f"noise_pixel_var: {config['noise_pixel_var']!r} is for out_distr='gaussian'; a "
+            "Bernoulli pixel has no variance of its own."
+        )
+    if isinstance(config["encoder"], str) and config["encoder"] != IDENTITY:
+        raise ValueError(
+            f"encoder: expected a Keras layer, None or 'identity', got {config['encoder']!r}."
+        )
+    if config["encoder"] == IDENTITY and len(config["image_shape"]) > 1:
+        raise ValueError(
+            f"encoder: 'identity' is for series, image_shape=(F,), got {config['image_shape']}."
+        )
+    if len(config["image_shape"]) == 1:
+        _check_series(config)
     for name in ("init_kf_matrices", "scale_reconstruction"):
         if not (_is_number(config[name]) and config[name] >= 0):
             raise ValueError(f"{name}: expected a number of at least 0, got {config[name]!r}.")
@@ -68,6 +90,28 @@ def check_config(config: dict) -> dict:
             f"ll_keep_prob: expected a probability in (0, 1], got {config['ll_keep_prob']!r}."
         )
     return config
+
+
+def _check_series(config: dict) -> None:
+    """Raises ValueError for what a model of series cannot be."""
+    if config["out_distr"] != "gaussian":
+        raise ValueError(
+            f"out_distr: expected 'gaussian' for series, image_shape={config['image_shape']}, got "
+            f"{config['out_distr']!r}."
+        )
+    (features,) = config["image_shape"]
+    if config["encoder"] == IDENTITY and config["dim_a"] != features:
+        raise ValueError(
+            f"dim_a: expected {features}, the features of image_shape, with encoder='identity', "
+            f"got {config['dim_a']!r}."
+        )
+    if config["encoder"] == IDENTITY and config["decoder"] is not None:
+        raise ValueError("decoder: expected None with encoder='identity', which has none.")
+    if config["encoder"] == IDENTITY and config["noise_pixel_var"] != _NOISES["noise_pixel_var"]:
+        raise ValueError(
+            "noise_pixel_var: expected its default with encoder='identity', got "
+            f"{config['noise_pixel_var']!r}. The noise of the numbers is noise_emission."
+        )
 
 
 def _is_number(value) -> TypeGuard[float]:
@@ -83,7 +127,8 @@ def _pixels(image_shape) -> tuple[int, ...]:
         return tuple(int(n) for n in image_shape)
     except (TypeError, ValueError):
         raise ValueError(
-            f"image_shape: expected (H, W) or (H, W, C) in pixels, got {image_shape!r}."
+            f"image_shape: expected (H, W) or (H, W, C) in pixels, or (F,) for series of F "
+            f"features, got {image_shape!r}."
         ) from None
 
 
@@ -131,12 +176,16 @@ def _filters(num_filters) -> tuple[int, ...]:
     return filters
 
 
-def check_image_shape(image_shape: Sequence[int], conv_layers: int) -> tuple[int, int, int]:
-    """(H, W, C) from (H, W) or (H, W, C); H and W must halve `conv_layers` times."""
+def check_image_shape(image_shape: Sequence[int], conv_layers: int) -> tuple[int, ...]:
+    """(H, W, C) from (H, W) or (H, W, C), whose H and W must halve `conv_layers` times; (F,) as it
+    is."""
     shape = tuple(int(n) for n in image_shape)
+    if len(shape) == 1 and min(shape) >= 1:
+        return shape
     if len(shape) not in (2, 3) or min(shape) < 1:
         raise ValueError(
-            f"image_shape: expected (H, W) or (H, W, C) in pixels, got {image_shape!r}."
+            f"image_shape: expected (H, W) or (H, W, C) in pixels, or (F,) for series of F "
+            f"features, got {image_shape!r}."
         )
     height, width, channels = (*shape, 1)[:3]
     factor = 2**conv_layers
@@ -174,8 +223,10 @@ def check_network(
 
 
 def check_frames(frames: Array, image_shape: tuple[int, ...]) -> tf.Tensor:
-    """frames as a tensor [B, T, *image_shape] of uint8, bool or floats."""
+    """frames as a tensor [B, T, *image_shape] of uint8, bool or floats; series of floats."""
     frames = _tensor("frames", frames)
+    if len(image_shape) == 1 and (frames.dtype.is_integer or frames.dtype == tf.bool):
+        frames = tf.cast(frames, tf.float32)
     if frames.shape.rank != 2 + len(image_shape) or tuple(frames.shape[2:]) != image_shape:
         wanted = ", ".join(map(str, image_shape))
         raise ValueError(
@@ -193,21 +244,20 @@ def check_frames(frames: Array, image_shape: tuple[int, ...]) -> tf.Tensor:
 
 def check_pixels(frames: tf.Tensor, mask: tf.Tensor | None, place: Place = NOWHERE) -> None:
     """Checks that observed frames hold numbers in [0, 1]; warns where uint8 seems to hold 0 and
-    1."""
+    1. mask: [B, T], or of pixels as frames."""
     if frames.dtype == tf.uint8:
         warn_of_bits(frames)
     if not frames.dtype.is_floating:
         return
-    pixels = list(range(2, frames.shape.rank))
-    seen = tf.ones(tf.shape(frames)[:2], tf.bool) if mask is None else mask > 0.5
-    nan = tf.reduce_any(tf.reduce_any(tf.math.is_nan(frames), pixels) & seen, 1)
+    others = list(range(1, frames.shape.rank))
+    seen = tf.ones_like(frames, tf.bool) if mask is None else like_frames(mask, frames) > 0.5
+    nan = tf.reduce_any(tf.math.is_nan(frames) & seen, others)
     message = (
         "frames: NaN in an observed frame of {}. Pass a mask that is 0 where a frame is missing."
     )
     require_rows(~nan, message, place)
-    zero = tf.zeros([], frames.dtype)
-    low = tf.reduce_min(tf.where(seen, tf.reduce_min(frames, pixels), zero), 1)
-    high = tf.reduce_max(tf.where(seen, tf.reduce_max(frames, pixels), zero), 1)
+    shown = tf.where(seen, frames, tf.zeros([], frames.dtype))
+    low, high = tf.reduce_min(shown, others), tf.reduce_max(shown, others)
     message = (
         "frames: expected values in [0, 1], got {} to {} in {}. "
         "Divide by the largest value or pass uint8."
@@ -215,11 +265,23 @@ def check_pixels(frames: tf.Tensor, mask: tf.Tensor | None, place: Place = NOWHE
     require_rows((low >= 0) & (high <= 1), message, place, tf.reduce_min(low), tf.reduce_max(high))
 
 
+def check_numbers(series: tf.Tensor, place: Place = NOWHERE) -> None:
+    """Checks that series hold no infinity. NaN is a missing number."""
+    finite = tf.reduce_all(~tf.math.is_inf(series), [1, 2])
+    require_rows(finite, "frames: infinity in {}; expected finite numbers, or NaN.", place)
+
+
+def like_frames(mask: tf.Tensor, frames: tf.Tensor) -> tf.Tensor:
+    """A mask [B, T] with an axis of size 1 for each of a frame's; one of pixels as it is."""
+    missing = frames.shape.rank - mask.shape.rank
+    return tf.reshape(mask, tf.concat([tf.shape(mask), [1] * missing], 0)) if missing else mask
+
+
 def check_mask_values(mask: tf.Tensor | None, place: Place = NOWHERE) -> None:
     """Checks that a mask holds 0 and 1, and a 1."""
     if mask is None:
         return
-    fine = tf.reduce_all((mask == 0) | (mask == 1), 1)
+    fine = tf.reduce_all((mask == 0) | (mask == 1), list(range(1, mask.shape.rank)))
     require_rows(fine, "mask: expected 1 (observed) and 0 (missing) only, not so in {}.", place)
     require(
         tf.reduce_any(mask > 0.5),
@@ -231,8 +293,9 @@ def check_codes_values(
     codes: tf.Tensor, mask: tf.Tensor | None, variance: Array | None, place: Place = NOWHERE
 ) -> None:
     """Checks that observed codes are finite, and their variances at least 0."""
-    finite = tf.reduce_all(tf.math.is_finite(codes), -1)
-    fine = tf.reduce_all(finite if mask is None else finite | (mask < 0.5), 1)
+    finite = tf.math.is_finite(codes)
+    fine = finite if mask is None else finite | (like_frames(mask, codes) < 0.5)
+    fine = tf.reduce_all(fine, [1, 2])
     require_rows(fine, "codes: NaN or infinity in {}; expected finite numbers.", place)
     if variance is not None:
         least = tf.reduce_min(tf.convert_to_tensor(variance))
@@ -257,15 +320,15 @@ def check_codes(a: Array, dim_a: int, dtype: str, name: str = "a") -> tf.Tensor:
 
 
 def check_mask(mask: Array | None, like: tf.Tensor, dtype: str) -> tf.Tensor | None:
-    """mask as a float tensor [B, T] that fits `like` [B, T, ...]; None stays None."""
+    """mask as a float tensor [B, T], or of single numbers, that fits `like` [B, T, ...]; None stays
+    None."""
     if mask is None:
         return None
     mask = tf.cast(_tensor("mask", mask), dtype)
-    if not mask.shape.is_compatible_with(like.shape[:2]):
+    if not any(mask.shape.is_compatible_with(shape) for shape in (like.shape[:2], like.shape)):
         raise ValueError(
             f"mask: expected the shape {_shape(like)[:2]} (1 = observed, 0 = missing, one for each "
-            "frame), "
-            f"got {_shape(mask)}."
+            f"frame), or {_shape(like)} (one for each number), got {_shape(mask)}."
         )
     if tf.executing_eagerly():
         check_mask_values(mask)

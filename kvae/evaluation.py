@@ -145,7 +145,7 @@ class Imputer:
                 "missing."
             )
         codes = self._codes(mask)
-        diverged = {name: self._diverged(found.mean, asked) for name, found in codes.items()}
+        diverged = {name: self._diverged(found, asked) for name, found in codes.items()}
         others = self._neighbours() if nearest else None
         rng = np.random.default_rng(seed)
         sums: dict[str, _Sums] = {}
@@ -252,12 +252,15 @@ class Imputer:
                 inside.append(ndtr((off + half) / spread) - ndtr((off - half) / spread))
         return np.stack(inside).mean(axis=-1).transpose(1, 2, 0)
 
-    def _diverged(self, a: np.ndarray, asked: np.ndarray) -> np.ndarray:
-        """[N, T]: asked frames whose code is not finite, or far from all encoded ones."""
+    def _diverged(self, codes: Codes, asked: np.ndarray) -> np.ndarray:
+        """[N, T]: asked frames whose code is not finite, or far from all encoded ones, or of which
+        nothing is known."""
         known = self._encoded[self._known]
         low, high = known.min(axis=0), known.max(axis=0)
         room = _FAR * max(1.0, float((high - low).max()))
-        inside = ((a > low - room) & (a < high + room)).all(axis=-1)  # False for NaN
+        a, variance = codes.mean, np.diagonal(codes.cov, axis1=-2, axis2=-1)
+        inside = (a > low - room) & (a < high + room) & (variance < room**2)  # False for NaN
+        inside = inside.all(axis=-1)
         return asked & ~inside
 
     def _judged(

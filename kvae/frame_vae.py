@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+import tensorflow_probability as tfp
 from tensorflow_probability import distributions as tfd
 
 from kvae import arguments, networks
@@ -16,6 +17,7 @@ _LOGIT_LIMIT = (
     13.815510  # log((1 - 1e-6) / 1e-6): the original clips probabilities to [1e-6, 1 - 1e-6]
 )
 _LEAST_PIXEL = 1e-3  # the mean pixel of black frames, whose logit is -infinity
+_LEAST_PIXEL_VARIANCE = 1e-6  # of a learned one: data can be reconstructed without error
 _LEAST_SLOPE = 0.02  # of `_sigmoid`, where descent reduces |raw|
 
 
@@ -39,7 +41,7 @@ class FrameVAE(keras.layers.Layer):
         num_filters: Sequence[int],
         vae_num_units: int,
         num_layers: int,
-        noise_pixel_var: float,
+        noise_pixel_var: float | str,
         use_vae: bool,
         dim_a: int,
         noise_emission: float,
@@ -50,9 +52,9 @@ class FrameVAE(keras.layers.Layer):
     ):
         super().__init__(dtype=dtype, name=name)
         self.image_shape, self.dim_a = image_shape, dim_a
-        self._gaussian, self._pixel_var = out_distr == "gaussian", noise_pixel_var
+        self._gaussian = out_distr == "gaussian"
         self._variational, self._max_variance = use_vae, noise_emission
-        image = arguments.check_image_shape(
+        self._image = image = arguments.check_image_shape(
             image_shape, len(num_filters) if conv and not (encoder and decoder) else 0
         )
         options: dict[str, Any] = dict(
@@ -61,26 +63,59 @@ class FrameVAE(keras.layers.Layer):
             kernel_initializer=kernel_initializer,
             dtype=self.dtype_policy,
         )
-        if conv:
+        if conv and len(image) == 3:
             options |= dict(num_filters=num_filters, filter_size=filter_size)
             make_encoder, make_decoder = networks.conv_encoder, networks.conv_decoder
         else:
             options |= dict(num_layers=num_layers, num_units=vae_num_units)
             make_encoder, make_decoder = networks.mlp_encoder, networks.mlp_decoder
         with keras.name_scope("encoder"):  # makes the variables' paths unique
-            self.encoder = encoder or make_encoder(image, with_variance=use_vae, **options)
+            read = self._read_shape
+            self.encoder = encoder or make_encoder(read, with_variance=use_vae, **options)
             arguments.check_network(
                 "encoder",
                 self.encoder,
-                image,
+                read,
                 [(dim_a,)] * (2 if use_vae else 1),
                 self.compute_dtype,
             )
         with keras.name_scope("decoder"):
             self.decoder = decoder or make_decoder(image, **options)
             arguments.check_network("decoder", self.decoder, (dim_a,), [image], self.compute_dtype)
-        self._image = image
+        self._add_pixel_variance(noise_pixel_var)
         self.built = True  # functional models have their weights from the start
+
+    @property
+    def _read_shape(self) -> tuple[int, ...]:
+        """Of what the encoder reads of a frame."""
+        return self._image
+
+    def code_mask(self, mask: tf.Tensor) -> tf.Tensor:
+        """Which codes a mask of frames or of their pixels leaves: [B, T], 1 where any pixel is
+        observed."""
+        pixels = list(range(2, mask.shape.rank))
+        return tf.reduce_max(mask, pixels) if pixels else mask
+
+    def _add_pixel_variance(self, noise_pixel_var: float | str) -> None:
+        """Keeps the variance of a pixel: a number, or a weight whose softplus it is."""
+        self._pixel_var, self._raw_pixel_var = noise_pixel_var, None
+        if isinstance(noise_pixel_var, str):
+            start = arguments.first_value("noise_pixel_var", noise_pixel_var)
+            self._raw_pixel_var = self.add_weight(
+                shape=self.image_shape if noise_pixel_var == "learned_diagonal" else (),
+                initializer=keras.initializers.Constant(tfp.math.softplus_inverse(start)),
+                name="raw_noise_pixel_var",
+                dtype=self.variable_dtype,
+                autocast=False,
+            )
+
+    @property
+    def pixel_variance(self) -> tf.Tensor:
+        """Of a normal pixel: a scalar, or [*image_shape]."""
+        if self._raw_pixel_var is None:
+            return tf.constant(self._pixel_var, self.variable_dtype)
+        raw = tf.nn.softplus(tf.convert_to_tensor(self._raw_pixel_var))
+        return raw + _LEAST_PIXEL_VARIANCE
 
     def encode(
         self, frames: tf.Tensor, mask: tf.Tensor | None = None, training: bool = False
@@ -88,10 +123,10 @@ class FrameVAE(keras.layers.Layer):
         """mean and variance of q(a_t | x_t), [B, T, dim_a] each.
 
         The variance is noise_emission * sigmoid(.), 0 for the plain auto-encoder. Missing frames
-        are read as black.
+        are read as black, missing pixels as the mean of the frame's observed ones.
         """
-        pixels = tf.cast(self._seen(frames, mask), self.compute_dtype)
-        outputs = self.encoder(tf.reshape(pixels, [-1, *self._image]), training=training)
+        pixels = tf.cast(self._read(frames, mask), self.compute_dtype)
+        outputs = self.encoder(tf.reshape(pixels, [-1, *pixels.shape[2:]]), training=training)
         if self._variational and not isinstance(outputs, list | tuple):
             outputs = tf.split(outputs, 2, axis=-1)
         outputs = list(outputs) if isinstance(outputs, list | tuple) else [outputs]
@@ -119,13 +154,18 @@ class FrameVAE(keras.layers.Layer):
             else tfd.VectorDeterministic(mean)
         )
 
-    def start_at(self, mean_pixel: np.ndarray) -> None:
-        """Sets the decoder's last bias so that it gives `mean_pixel` [C], in [0, 1], wherever its
-        other weights give 0.
+    def adapt(self, frames: np.ndarray, seen: np.ndarray) -> None:
+        """Sets the decoder's last bias so that it gives the mean pixel of the frames
+        [B, T, *image_shape], of each channel where `seen` of that shape, wherever its other weights
+        give 0.
 
         Raises:
             ValueError: the decoder is the caller's own and has no layer `pixels` with such a bias.
         """
+        channels = self._image[-1]
+        seen = np.broadcast_to(seen, frames.shape).reshape(-1, channels)
+        mean_pixel = frames.reshape(-1, channels).mean(axis=0, dtype=np.float64, where=seen)
+        mean_pixel = mean_pixel / 255.0 if frames.dtype == np.uint8 else mean_pixel
         names = [layer.name for layer in getattr(self.decoder, "layers", [])]
         bias = self.decoder.get_layer("pixels").bias if "pixels" in names else None
         if bias is None or bias.shape[0] % len(mean_pixel):
@@ -140,7 +180,7 @@ class FrameVAE(keras.layers.Layer):
     def frame_distribution(self, pixels: tf.Tensor) -> tfd.Distribution:
         """p(x_t | a_t) for the decoder's output: batch [B, T], event image_shape."""
         if self._gaussian:
-            each = tfd.Normal(pixels, tf.constant(self._pixel_var, pixels.dtype) ** 0.5)
+            each = tfd.Normal(pixels, tf.sqrt(self.pixel_variance))
         else:
             each = tfd.Bernoulli(logits=pixels, dtype=self.variable_dtype)
         return tfd.Independent(each, len(self.image_shape))
@@ -173,30 +213,44 @@ class FrameVAE(keras.layers.Layer):
         random, is decoded: theirs is divided by the share, the others' is 0, so that the
         expectation stays and the decoder's time falls."""
         if keep == 1.0:
-            return self.frame_distribution(self.decode(a, training)).log_prob(
-                self._seen(frames, mask)
-            )
+            return self._log_prob(self.decode(a, training), frames, mask)
         steps = tf.shape(a)[1]
         kept = tf.cast(tf.math.ceil(keep * tf.cast(steps, tf.float32)), tf.int32)
         chosen = tf.argsort(uniform(tf.shape(a)[:2], seed), axis=1)[:, :kept]
         codes, pixels = (tf.gather(value, chosen, axis=1, batch_dims=1) for value in (a, frames))
         observed = None if mask is None else tf.gather(mask, chosen, axis=1, batch_dims=1)
-        log_px = self.frame_distribution(self.decode(codes, training)).log_prob(
-            self._seen(pixels, observed)
-        )
+        log_px = self._log_prob(self.decode(codes, training), pixels, observed)
         log_px *= tf.cast(steps, log_px.dtype) / tf.cast(kept, log_px.dtype)
         placed = tf.one_hot(chosen, steps, dtype=log_px.dtype)  # [B, kept, T]
         return tf.linalg.matvec(placed, log_px, transpose_a=True)
 
+    def _log_prob(self, pixels: tf.Tensor, frames: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
+        """log p(x_t | a_t) [B, T] for the decoder's output, without the missing pixels."""
+        found, seen = self.frame_distribution(pixels), self._seen(frames, mask)
+        if mask is None or mask.shape.rank == 2:
+            return found.log_prob(seen)
+        axes = list(range(2, mask.shape.rank))
+        return tf.reduce_sum(mask * found.distribution.log_prob(seen), axes)
+
+    def _read(self, frames: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
+        """What the encoder reads, [B, T, ...] in the variables' type."""
+        seen = self._seen(frames, mask)
+        if mask is not None and mask.shape.rank > 2:
+            axes = [2, 3]  # the colours have means of their own
+            mean = tf.math.divide_no_nan(
+                tf.reduce_sum(seen, axes, keepdims=True), tf.reduce_sum(mask, axes, keepdims=True)
+            )
+            seen = tf.where(mask > 0.5, seen, mean)
+        return tf.reshape(seen, tf.concat([tf.shape(seen)[:2], self._image], 0))
+
     def _seen(self, frames: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
-        """Frames as floats in [0, 1]; missing ones, NaN or not, become black, so that no NaN
-        reaches a gradient."""
+        """Frames as floats in [0, 1]; missing ones and missing pixels, NaN or not, become black, so
+        that no NaN reaches a gradient."""
         floats = tf.cast(frames, self.variable_dtype)
         floats = floats / 255.0 if frames.dtype == tf.uint8 else floats
         if mask is None:
             return floats
-        seen = tf.reshape(mask > 0.5, tf.concat([tf.shape(mask), [1] * len(self.image_shape)], 0))
-        return tf.where(seen, floats, 0.0)
+        return tf.where(arguments.like_frames(mask, floats) > 0.5, floats, 0.0)
 
 
 @tf.custom_gradient

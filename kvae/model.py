@@ -14,7 +14,7 @@ from kvae.dynamics import DynamicsNetwork, Matrices
 from kvae.frame_vae import FrameVAE
 from kvae.lgssm import MixedLGSSM, bounds
 from kvae.lgssm.closed_loop import StateSpace, draw_noise, generate_states
-from kvae.lgssm.inference import Covariances
+from kvae.lgssm.inference import Covariances, of_frames, of_numbers
 from kvae.results import (
     CodeTerms,
     Elbo,
@@ -27,6 +27,7 @@ from kvae.results import (
     Scores,
     Smoothed,
 )
+from kvae.series_vae import Series, SeriesVAE
 from kvae.stream import Stream
 from seqvae.checks import NOWHERE, Array, Place, check_size
 from seqvae.model import SequenceModel
@@ -114,7 +115,7 @@ class KVAE(SequenceModel):
         num_filters: Sequence[int] | str = (32, 32, 32),
         vae_num_units: int = 25,
         num_layers: int = 2,
-        noise_pixel_var: float = 0.1,
+        noise_pixel_var: float | str = 0.1,
         ll_keep_prob: float = 1.0,
         use_vae: bool = True,
         dim_a: int = 2,
@@ -135,7 +136,7 @@ class KVAE(SequenceModel):
         sample_z: bool = False,
         bound: str = "marginal",
         jit_compile: bool | None = None,
-        encoder: keras.Layer | None = None,
+        encoder: keras.Layer | str | None = None,
         decoder: keras.Layer | None = None,
         dynamics: keras.Layer | None = None,
         seed: int | None = None,
@@ -169,9 +170,12 @@ class KVAE(SequenceModel):
             "noise_emission",
             *_NETWORKS[:2],
         )
-        self.frame_vae = FrameVAE(
+        self.frame_vae = self._kind_of_frames()(
             self.image_shape,
-            **{n: arguments.first_value(n, config[n]) for n in options},
+            **{
+                n: config[n] if n == "noise_pixel_var" else arguments.first_value(n, config[n])
+                for n in options
+            },
             dtype=self.dtype_policy,
             name="vae",
         )
@@ -192,6 +196,11 @@ class KVAE(SequenceModel):
         self._kl = KLWeight()
         self._make_weights()
         self.built = True  # not by `build`, after which Keras lets no subclass add layers
+
+    def _kind_of_frames(self) -> type[FrameVAE]:
+        if len(self.image_shape) > 1:
+            return FrameVAE
+        return Series if self._config["encoder"] == arguments.IDENTITY else SeriesVAE
 
     def _make_weights(self) -> None:
         normal = keras.initializers.RandomNormal(stddev=self._config["init_kf_matrices"])
@@ -288,13 +297,11 @@ class KVAE(SequenceModel):
         kill the encoder's units for good (`benchmarks/kvae_collapse.py`). The mean is that of the
         observed frames, of each channel.
         """
-        given = arguments.check_frames(frames, self.image_shape)
-        arguments.check_pixels(given, None if mask is None else tf.cast(mask, self.variable_dtype))
-        pixels = np.asarray(frames)
-        seen = pixels if mask is None else pixels[np.asarray(mask) > 0.5]
-        channels = self.image_shape[2] if len(self.image_shape) == 3 else 1
-        mean = seen.reshape(-1, channels).mean(axis=0, dtype=np.float64)
-        self.frame_vae.start_at(mean / 255.0 if pixels.dtype == np.uint8 else mean)
+        given, known, _ = self._frame_arguments(frames, mask, None)
+        seen = np.ones_like(frames, bool)
+        if known is not None:
+            seen &= np.asarray(arguments.like_frames(known, given)) > 0.5
+        self.frame_vae.adapt(np.asarray(frames), seen)
 
     def encode(
         self, frames: Array, mask: Array | None = None, *, batch_size: int | None = None
@@ -307,10 +314,7 @@ class KVAE(SequenceModel):
             batch_size: sequences that are computed at a time; None: as many as take about half
                 a gigabyte.
         """
-        frames = arguments.check_frames(frames, self.image_shape)
-        mask = arguments.check_mask(mask, frames, self.variable_dtype)
-        if tf.executing_eagerly():
-            arguments.check_pixels(frames, mask)
+        frames, mask, _ = self._frame_arguments(frames, mask, None)
         moments = self._in_batches(self.frame_vae.encode, batch_size, frames, mask)
         return self.frame_vae.code_distribution(*moments)
 
@@ -476,7 +480,7 @@ class KVAE(SequenceModel):
         bounds = self._in_graph(
             self._total_bounds, a, mask, controls, noise, self._states.compiles(a.shape[1])
         )
-        frames = tf.reduce_sum(tf.ones_like(a[..., 0]) if mask is None else mask, -1)
+        frames = tf.reduce_sum(tf.ones_like(a[..., 0]) if mask is None else of_frames(mask), -1)
         if weights is not None:
             bounds, frames = weights * bounds, weights * frames
         return tf.math.divide_no_nan(tf.reduce_sum(bounds), tf.reduce_sum(frames))
@@ -505,7 +509,7 @@ class KVAE(SequenceModel):
     def impute(
         self,
         frames: Array,
-        mask: Array | None,
+        mask: Array | None = None,
         controls: Array | None = None,
         *,
         check_finite: bool = True,
@@ -537,9 +541,10 @@ class KVAE(SequenceModel):
 
     def _score(self, frames, mask, controls) -> Scores:
         a, _ = self.frame_vae.encode(frames, mask)
-        log_pa = self._states.run(a, mask, controls).filtered().log_likelihood
+        code_mask = self._code_mask(mask)
+        log_pa = self._states.run(a, code_mask, controls).filtered().log_likelihood
         log_px = self.frame_vae.log_px(frames, mask, a, 1.0, tf.constant([0, 0]))
-        seen = tf.ones_like(log_pa) if mask is None else mask
+        seen = tf.ones_like(log_pa) if code_mask is None else of_frames(code_mask)
         log_px *= seen
         total = log_px + log_pa
         mean = tf.math.divide_no_nan(tf.reduce_sum(total, -1), tf.reduce_sum(seen, -1))
@@ -642,22 +647,44 @@ class KVAE(SequenceModel):
 
     def _frame_arguments(self, frames, mask, controls):
         frames = arguments.check_frames(frames, self.image_shape)
-        mask = arguments.check_mask(mask, frames, self.variable_dtype)
+        mask = self._mask_of(frames, arguments.check_mask(mask, frames, self.variable_dtype))
         if tf.executing_eagerly():
-            arguments.check_pixels(frames, mask)
-        return (
-            frames,
-            mask,
-            arguments.check_controls(controls, frames, self.dim_u, self.variable_dtype),
-        )
+            self._check_frames_values(frames, mask)
+            arguments.check_mask_values(mask)  # NaN is missing in series
+        controls = arguments.check_controls(controls, frames, self.dim_u, self.variable_dtype)
+        return frames, mask, controls
+
+    @property
+    def _of_series(self) -> bool:
+        return len(self.image_shape) == 1
+
+    def _mask_of(self, frames: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor | None:
+        """The mask of frames, and of series that of single numbers [B, T, F]: NaN is missing."""
+        if not self._of_series:
+            return mask
+        known = tf.cast(tf.math.logical_not(tf.math.is_nan(frames)), self.variable_dtype)
+        if mask is None and tf.executing_eagerly() and bool(tf.reduce_all(known > 0.5)):
+            return None  # the filter without gaps is faster
+        return known if mask is None else known * arguments.like_frames(mask, frames)
+
+    def _check_frames_values(self, frames, mask, place: Place = NOWHERE) -> None:
+        if self._of_series:
+            arguments.check_numbers(frames, place)
+        else:
+            arguments.check_pixels(frames, mask, place)
+
+    def _code_mask(self, mask: tf.Tensor | None) -> tf.Tensor | None:
+        """The mask of codes for one of frames, of pixels or of the numbers of series."""
+        return None if mask is None else self.frame_vae.code_mask(mask)
 
     def _impute(self, frames, mask, controls) -> Imputed:
         mean, _ = self.frame_vae.encode(frames, mask)
+        mask = self._code_mask(mask)
         filtered, smoothed = self._run(
             self._filter_and_smooth, mean, mask, controls, jit_compile=self._jit
         )
         a_filtered, a_smoothed = filtered.a_mean, smoothed.a_mean
-        known = mean if mask is None else tf.where(mask[..., None] > 0.5, mean, a_smoothed)
+        known = mean if mask is None else tf.where(of_numbers(mask) > 0.5, mean, a_smoothed)
         images = [self.frame_vae.mean_frames(a) for a in (a_smoothed, a_filtered, known)]
         states = mean, a_smoothed, a_filtered, smoothed.mean, filtered.mean, smoothed.alpha
         return Imputed(*[*images, *states, smoothed.a_cov, filtered.a_cov])
@@ -668,6 +695,7 @@ class KVAE(SequenceModel):
 
     def _posterior_sample(self, frames, mask, controls, num_samples, seed) -> PosteriorSample:
         mean, _ = self.frame_vae.encode(frames, mask)
+        mask = self._code_mask(mask)
         shape = tf.concat([[num_samples], tf.shape(mean)[:2]], 0)
         noises = (
             normal(tf.concat([shape, [size]], 0), fold(seed, i), mean.dtype)
@@ -699,7 +727,8 @@ class KVAE(SequenceModel):
             frames, controls = _repeated(frames, num_samples), _repeated(controls, num_samples)
             mask = None if mask is None else _repeated(mask, num_samples)
         terms = self._elbo_of_each(frames, mask, controls, kind, seed)
-        count = tf.ones_like(terms.total) if mask is None else tf.reduce_sum(mask, -1)
+        seen = None if mask is None else of_frames(self.frame_vae.code_mask(mask))
+        count = tf.ones_like(terms.total) if seen is None else tf.reduce_sum(seen, -1)
         if num_samples is not None:
             terms, count = (
                 tf.nest.map_structure(lambda v: tf.reshape(v, [num_samples, -1]), v)
@@ -722,7 +751,8 @@ class KVAE(SequenceModel):
     def _elbo_of_each(self, frames, mask, controls, kind, seed) -> Elbo:
         """[B], per observed frame of each sequence."""
         a, log_px, log_qa = self._frame_log_probs(frames, mask, controls, 1.0, seed)
-        seen = tf.ones_like(log_px) if mask is None else mask
+        mask = self._code_mask(mask)
+        seen = tf.ones_like(log_px) if mask is None else of_frames(mask)
         log_px, log_qa = (
             tf.math.divide_no_nan(tf.reduce_sum(seen * term, -1), tf.reduce_sum(seen, -1))
             for term in (log_px, log_qa)
@@ -776,6 +806,7 @@ class KVAE(SequenceModel):
         keep_prob = self._config["ll_keep_prob"] if training else 1.0
         a, log_px, log_qa = self._frame_log_probs(frames, mask, controls, keep_prob, seed, training)
         counted = None if mask is None and weights is None else self.frame_weights(batch)
+        mask = self._code_mask(mask)
         log_px, log_qa = weighted_mean(log_px, counted), weighted_mean(log_qa, counted)
         noise = self._state_noise(a, self.bound, fold(seed, 1))
         bound = self._total_bound(a, mask, controls, noise, weights)
@@ -788,7 +819,9 @@ class KVAE(SequenceModel):
         mask = arguments.check_mask(batch.get("mask"), like, self.variable_dtype)
         arguments.check_mask_values(mask, place)
         if "frames" in batch:
-            arguments.check_pixels(like, mask, place)
+            mask = self._mask_of(like, mask)
+            self._check_frames_values(like, mask, place)
+            arguments.check_mask_values(mask, place)
         else:
             arguments.check_codes_values(like, mask, batch.get("variance"), place)
         if batch.get("controls") is not None:
@@ -807,6 +840,16 @@ class KVAE(SequenceModel):
 
     def _has_input(self, batch: dict) -> bool:
         return "codes" in batch
+
+    def frame_weights(self, batch: dict, dtype: tf.DType | str | None = None) -> tf.Tensor:
+        frames, mask = batch.get("frames"), batch.get("mask")
+        if frames is not None and (self._of_series or mask is not None):
+            frames = arguments.check_frames(frames, self.image_shape)
+            mask = arguments.check_mask(mask, frames, self.variable_dtype)
+            mask = self._code_mask(self._mask_of(frames, mask))
+            batch = {name: value for name, value in batch.items() if name != "mask"}
+            batch |= {} if mask is None else {"mask": of_frames(mask)}
+        return super().frame_weights(batch, dtype)
 
     def serving_inputs(self):
         """Frames of any number and length, and their masks."""
@@ -854,7 +897,7 @@ class KVAE(SequenceModel):
     def _decoded_codes(self, a, mask, controls):
         if not self._config["sample_z"]:
             return a
-        smoothed = self._in_graph(self._smooth, a, mask, controls)
+        smoothed = self._in_graph(self._smooth, a, self._code_mask(mask), controls)
         return tf.linalg.matvec(smoothed.C, smoothed.mean)
 
 

@@ -22,7 +22,7 @@ class DepthToSpace(keras.layers.Layer):
 
 
 def conv_encoder(
-    image: tuple[int, int, int],
+    image: tuple[int, ...],
     *,
     dim_a: int,
     num_filters: Sequence[int],
@@ -50,7 +50,7 @@ def conv_encoder(
 
 
 def mlp_encoder(
-    image: tuple[int, int, int],
+    image: tuple[int, ...],
     *,
     dim_a: int,
     num_layers: int,
@@ -68,7 +68,7 @@ def mlp_encoder(
 
 
 def conv_decoder(
-    image: tuple[int, int, int],
+    image: tuple[int, ...],
     *,
     dim_a: int,
     num_filters: Sequence[int],
@@ -100,7 +100,7 @@ def conv_decoder(
 
 
 def mlp_decoder(
-    image: tuple[int, int, int],
+    image: tuple[int, ...],
     *,
     dim_a: int,
     num_layers: int,

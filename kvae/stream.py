@@ -75,7 +75,8 @@ class Stream:
             seen = tf.ones(shape, model.variable_dtype)
             if mask is not None:
                 seen = tf.cast(tf.reshape(mask, shape), model.variable_dtype)
-            arguments.check_pixels(frames, seen)
+            seen = model._mask_of(frames, seen)
+            model._check_frames_values(frames, seen)
         given = None if controls is None else self._with_axes(controls)
         u = arguments.check_controls(given, frames, model.dim_u, model.variable_dtype)
         carry, result = self._step(self._carry, frames, seen, u)
@@ -90,7 +91,7 @@ class Stream:
     def _in_graph(self, carry, frames, seen, u):
         model = self._model
         mean, _ = model.frame_vae.encode(frames, seen)
-        states = model._states
+        states, seen = model._states, model.frame_vae.code_mask(seen)
         if carry is None:
             carry = stream_start(states, tf.shape(frames)[0])
         carry, filtered, code, log_likelihood, alpha = stream_step(

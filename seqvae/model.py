@@ -413,7 +413,9 @@ class SequenceModel(keras.Model):
 
     def _run(self, method, *args, jit_compile: bool | None = None):
         """Calls a method through a tf.function of its own: a scan run eagerly takes seconds."""
-        name = method.__name__
+        # masks of frames and of pixels have different ranks; one graph for both would know neither
+        ranks = (arg.shape.rank for arg in args if tf.is_tensor(arg))
+        name = (method.__name__, *ranks)
         if name not in self._compiled:
             # XLA compiles for one shape; a plain graph serves all.
             options = dict(jit_compile=True) if jit_compile else dict(reduce_retracing=True)

@@ -1,12 +1,22 @@
 """The LGSSM's part of the evidence lower bound (paper, section 3.1), in its two forms.
 
 Arrays are batch-major. The noises are scalars or variances of each number, the same at all steps.
+Masks are [B, T], or of single numbers [B, T, dim_a].
 """
 
 import tensorflow as tf
 
 from kvae.lgssm import kalman
-from kvae.lgssm.inference import Backward, Covariances, FilterPass, System, batch_major, codes_mean
+from kvae.lgssm.inference import (
+    Backward,
+    Covariances,
+    FilterPass,
+    System,
+    batch_major,
+    codes_mean,
+    of_frames,
+    of_numbers,
+)
 from kvae.lgssm.kalman import State
 from kvae.results import LgssmBound
 
@@ -35,8 +45,9 @@ def marginal_bound(
     expected_outer = _sandwich(left, P[:, 1:]) + _sandwich(A, conditional_cov)
     Q = system.covariances.transition
     transition = _transition(z, system) - 0.5 * tf.reduce_sum(_scaled_trace(expected_outer, Q), -1)
-    unseen = mask * _scaled_trace(_sandwich(system.C, P), system.covariances.emission)
-    emission = _emission(a, z, mask, system) - 0.5 * tf.reduce_sum(unseen, -1)
+    spread = _scaled(_sandwich(system.C, P), system.covariances.emission)
+    spread = tf.reduce_sum(of_numbers(mask) * spread, [1, 2])
+    emission = _emission(a, z, mask, system) - 0.5 * spread
     initial = _initial(z, system.covariances) - 0.5 * _scaled_trace(
         P[:, 0], system.covariances.initial
     )
@@ -105,9 +116,8 @@ def _transition(z: tf.Tensor, system: System) -> tf.Tensor:
 
 def _emission(a: tf.Tensor, z: tf.Tensor, mask: tf.Tensor, system: System) -> tf.Tensor:
     """[..., B]: sum over observed t of log N(a_t; C_t z_t, R)."""
-    return tf.reduce_sum(
-        mask * _log_normal(a - codes_mean(z, system), system.covariances.emission), -1
-    )
+    each = _log_normals(a - codes_mean(z, system), system.covariances.emission)
+    return tf.reduce_sum(of_numbers(mask) * each, [-2, -1])
 
 
 def _initial(z: tf.Tensor, covariances: Covariances) -> tf.Tensor:
@@ -116,13 +126,23 @@ def _initial(z: tf.Tensor, covariances: Covariances) -> tf.Tensor:
 
 def _log_normal(residual: tf.Tensor, variance) -> tf.Tensor:
     """log N(residual; 0, diag variance) over the last axis; variance a scalar or [n]."""
+    return tf.reduce_sum(_log_normals(residual, variance), -1)
+
+
+def _log_normals(residual: tf.Tensor, variance) -> tf.Tensor:
+    """log N(residual; 0, variance) of each number."""
     variance = tf.convert_to_tensor(variance, residual.dtype)
-    return -0.5 * tf.reduce_sum(residual**2 / variance + tf.math.log(variance) + _LOG_2_PI, -1)
+    return -0.5 * (residual**2 / variance + tf.math.log(variance) + _LOG_2_PI)
 
 
 def _scaled_trace(cov: tf.Tensor, variance) -> tf.Tensor:
     """tr(diag(variance)^-1 cov)."""
-    return tf.reduce_sum(tf.linalg.diag_part(cov) / tf.convert_to_tensor(variance, cov.dtype), -1)
+    return tf.reduce_sum(_scaled(cov, variance), -1)
+
+
+def _scaled(cov: tf.Tensor, variance) -> tf.Tensor:
+    """The variances in cov over those of a noise [..., n]."""
+    return tf.linalg.diag_part(cov) / tf.convert_to_tensor(variance, cov.dtype)
 
 
 def _sandwich(left: tf.Tensor, cov: tf.Tensor) -> tf.Tensor:
@@ -131,7 +151,8 @@ def _sandwich(left: tf.Tensor, cov: tf.Tensor) -> tf.Tensor:
 
 def _per_frame(mask: tf.Tensor, per_sequence: bool, *terms: tf.Tensor) -> LgssmBound:
     """Terms [B] in nats per observed frame: of each sequence (0 where none is observed), or of the
-    batch."""
+    batch. A frame of which a single number is observed counts as one."""
+    mask = of_frames(mask)
     if per_sequence:
         return LgssmBound(*(tf.math.divide_no_nan(term, tf.reduce_sum(mask, -1)) for term in terms))
     return LgssmBound(*(tf.reduce_sum(term) / tf.reduce_sum(mask) for term in terms))

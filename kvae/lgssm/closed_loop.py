@@ -69,8 +69,8 @@ class Run(NamedTuple):
 
 
 class StateSpace(NamedTuple):
-    """The model of the codes at its present weights. Codes a [B, T, dim_a], mask [B, T] or None,
-    controls [B, T, dim_u].
+    """The model of the codes at its present weights. Codes a [B, T, dim_a]; mask [B, T], or of
+    single numbers [B, T, dim_a], or None; controls [B, T, dim_u].
 
     jit_compile: have XLA compile log p(a) where training asks for it; None: from `JIT_STEPS` steps
     on.
@@ -101,7 +101,8 @@ class StateSpace(NamedTuple):
             noise_transition=self.covariances.transition,
             noise_emission=self.covariances.emission,
             init_cov=self.covariances.initial,
-            mask=None if mask is None else mask < 0.5,
+            mask=None if mask is None else inference.of_frames(mask) < 0.5,
+            missing=None if mask is None or mask.shape.rank == 2 else mask < 0.5,
             jit_compile=jit_compile,
         )
 
@@ -132,7 +133,7 @@ class StateSpace(NamedTuple):
         system = distribution.system
         smoothed, backward = inference.smooth_states(filter_pass, system)
         mask = tf.ones_like(a[..., 0]) if mask is None else mask  # pyright: ignore[reportArgumentType]
-        a = tf.where(mask[..., None] > 0.5, a, 0.0)  # pyright: ignore[reportArgumentType]
+        a = tf.where(inference.of_numbers(mask) > 0.5, a, 0.0)
         if kind == "marginal":
             return bounds.marginal_bound(
                 a, mask, system, filter_pass, smoothed, backward, per_sequence
@@ -154,7 +155,7 @@ class StateSpace(NamedTuple):
         """[B]: the bound of each sequence in nats, `bound(...).total` before it is divided by
         frames: what training needs."""
         if kind == "sampled":
-            seen = tf.ones_like(a[..., 0]) if mask is None else mask  # pyright: ignore[reportArgumentType]
+            seen = tf.ones_like(a[..., 0]) if mask is None else inference.of_frames(mask)  # pyright: ignore[reportArgumentType]
             return self.bound(
                 a, mask, controls, kind, None, noise, per_sequence=True
             ).total * tf.reduce_sum(seen, -1)
@@ -189,11 +190,11 @@ def filter_with_gaps(
     """The Kalman filter and the dynamics network, step by step.
 
     Args:
-        a: [B, T, dim_a]; mask: [B, T], 1 = observed; controls: [B, T, dim_u], used unless the
-            network learns its own.
+        a: [B, T, dim_a]; mask: [B, T] or [B, T, dim_a], 1 = observed; controls: [B, T, dim_u],
+            used unless the network learns its own.
     """
-    batch = tf.shape(a)[0]
-    a = tf.where(mask[..., None] > 0.5, a, 0.0)  # pyright: ignore[reportArgumentType]
+    batch, observed = tf.shape(a)[0], inference.of_numbers(mask)
+    a = tf.where(observed > 0.5, a, 0.0)
 
     def next_alpha(code, state, given_u):
         (alpha, u), state = network.step(code, state)
@@ -202,13 +203,14 @@ def filter_with_gaps(
     def step(carry: _FilterCarry, inputs):
         a_t, seen, next_u = inputs
         predicted, C = carry.following, _mix_last(carry.alpha, matrices.C)
-        updated, residual, spread = kalman.update(predicted, a_t, C * seen, R)
+        updated, residual, spread = kalman.update(predicted, a_t, C * seen[:, None], R)
         network_input = seen * a_t + (1.0 - seen) * kalman.product_vector(C, predicted.mean)
         alpha, u, state = next_alpha(tf.transpose(network_input), carry.network, next_u)
         control_input = kalman.product_vector(_mix_last(alpha, matrices.B), tf.transpose(u))
         following = kalman.predict(updated, _mix_last(alpha, matrices.A), control_input, Q)
         carry = _FilterCarry(following, alpha, u, state)
-        return carry, (updated, following, seen * kalman.log_density(residual, spread), alpha, u)
+        log_likelihood = kalman.log_density(residual, spread, seen)
+        return carry, (updated, following, log_likelihood, alpha, u)
 
     a_0 = tf.broadcast_to(matrices.a_0, [batch, matrices.a_0.shape[0]])
     alpha, u, state = next_alpha(a_0, network.initial_state(batch), controls[:, 0])
@@ -216,9 +218,9 @@ def filter_with_gaps(
     first = inference.first_state(batch, system)
     Q, R = inference.at_every_step(covariances, a.dtype)
     Q = kalman.with_batch(Q, first.D)
-    elements = (batch_last(a), batch_last(mask), _next_time_major(controls))
+    elements = (batch_last(a), batch_last(observed), _next_time_major(controls))
     start = _FilterCarry(first, alpha, u, state)
-    kept = (first, first, tf.zeros_like(mask[:, 0]), alpha, u)
+    kept = (first, first, tf.zeros_like(a[:, 0, 0]), alpha, u)
     updated, following, log_likelihood, *used = inference.scan(step, start, elements, kept)
     alpha, u = (
         _time_major(tf.concat([f[None], x[:-1]], 0)) for f, x in zip((alpha, u), used, strict=True)
@@ -263,13 +265,14 @@ def stream_step(
     """One frame of `filter_with_gaps`, predicted when it comes: its control is known only then.
 
     Args:
-        a [B, dim_a], seen [B], controls [B, dim_u].
+        a [B, dim_a], seen [B] or [B, dim_a], controls [B, dim_u].
 
     Returns:
         The carry; the filtered state and its code [dim_a, B]; log p(a_t | a_{1:t-1}) [B]; alpha_t.
     """
     matrices, network = states.matrices, states.network
-    a = tf.where(seen[:, None] > 0.5, a, 0.0)  # pyright: ignore[reportArgumentType]
+    seen = tf.transpose(seen if seen.shape.rank == 2 else seen[:, None])
+    a = tf.where(tf.transpose(seen) > 0.5, a, 0.0)
     Q, R = inference.at_every_step(states.covariances, a.dtype)
     Q = kalman.with_batch(Q, carry.state.D)
     u = controls if carry.u is None else carry.u
@@ -283,13 +286,13 @@ def stream_step(
         *(tf.where(carry.begun, new, old) for new, old in zip(moved, carry.state, strict=True))
     )
     C, codes = _mix_last(carry.alpha, matrices.C), tf.transpose(a)
-    updated, residual, spread = kalman.update(predicted, codes, C * seen, R)
+    updated, residual, spread = kalman.update(predicted, codes, C * seen[:, None], R)
     guess = kalman.product_vector(C, predicted.mean)
     (alpha, next_u), state = network.step(
         tf.transpose(seen * codes + (1.0 - seen) * guess), carry.network
     )
     following = StreamState(updated, tf.ones([], tf.bool), alpha, next_u, state)
-    log_likelihood = seen * kalman.log_density(residual, spread)
+    log_likelihood = kalman.log_density(residual, spread, seen)
     return following, updated, kalman.product_vector(C, updated.mean), log_likelihood, carry.alpha
 
 

@@ -27,6 +27,7 @@ _LEAST_RANKS = dict(
     init_cov=2,
     init_mean=1,
     mask=1,
+    missing=2,
 )
 """Of an argument that can have batch dimensions: the number of the others. Of lower rank, it
 belongs to all sequences."""
@@ -60,7 +61,7 @@ class MixedLGSSM(tfd.LinearGaussianStateSpaceModel):
       function that the caller compiles by XLA draws other numbers, as every TFP distribution does.
 
     Masks are TFP's, True = missing, and of type bool; a `mask` given to a method replaces the one
-    given here.
+    given here. Of an a_t that is there, single numbers can be `missing`.
 
     Args:
         A: [..., T, dim_z, dim_z], or T + 1 steps. The first is not used.
@@ -75,6 +76,7 @@ class MixedLGSSM(tfd.LinearGaussianStateSpaceModel):
         init_cov: covariance of z_1: []; [dim_z]; or [..., dim_z, dim_z].
         init_mean: [..., dim_z]; None for zero.
         mask: bool [..., T], True = missing; None: every a_t is observed.
+        missing: bool [..., T, dim_a], the single numbers of a_t that are missing; None: none is.
         jit_compile: True has XLA compile every method, in eager mode and in graphs: some seconds
             for the first call, then several times faster; batch and length are padded to buckets,
             one compilation each. None or False: plain graphs, which inside a `tf.function` are
@@ -98,6 +100,7 @@ class MixedLGSSM(tfd.LinearGaussianStateSpaceModel):
         init_cov: Array,
         init_mean: Array | None = None,
         mask: Array | None = None,
+        missing: Array | None = None,
         jit_compile: bool | None = None,
         validate_args: bool = False,
         allow_nan_stats: bool = True,
@@ -116,6 +119,7 @@ class MixedLGSSM(tfd.LinearGaussianStateSpaceModel):
             )
             parameters = _converted(parameters)
             parameters["mask"] = as_mask(mask)
+            parameters["missing"] = as_mask(missing, "missing")
             _check(parameters)
             _check_variances(parameters)
             for key, value in parameters.items():
@@ -301,7 +305,7 @@ class MixedLGSSM(tfd.LinearGaussianStateSpaceModel):
         values = [
             (getattr(self, f"_{name}"), ndims)
             for name, ndims in _LEAST_RANKS.items()
-            if name != "mask"
+            if name not in ("mask", "missing")
         ]
         return [
             (value, ndims)
@@ -310,10 +314,14 @@ class MixedLGSSM(tfd.LinearGaussianStateSpaceModel):
         ]
 
     def _flat(self, x, mask):
-        """The batch of the results, and x, the mask (1 = observed, or None) and the model with that
-        batch as one axis."""
-        batch = _broadcast((x, 2), *self._batched(), *([] if mask is None else [(mask, 1)]))
+        """The batch of the results, and x, the mask (1 = observed, [B, T] or of single numbers
+        [B, T, dim_a], or None) and the model with that batch as one axis."""
+        masks = [(m, n) for m, n in ((mask, 1), (self._missing, 2)) if m is not None]
+        batch = _broadcast((x, 2), *self._batched(), *masks)
         seen = None if mask is None else tf.cast(tf.logical_not(_flat(mask, batch, 1)), self.dtype)
+        if self._missing is not None:
+            numbers = tf.cast(tf.logical_not(_flat(self._missing, batch, 2)), self.dtype)
+            seen = numbers if seen is None else tf.expand_dims(seen, -1) * numbers
         return batch, (_flat(x, batch, 2), seen, self._system(batch))
 
     def _system(self, batch) -> System:
@@ -380,7 +388,7 @@ def _seed(seed) -> tf.Tensor:
     return tfp.random.sanitize_seed(seed, salt="MixedLGSSM")
 
 
-def as_mask(mask: Array | None) -> tf.Tensor | None:
+def as_mask(mask: Array | None, name: str = "mask") -> tf.Tensor | None:
     """TFP's mask, True = missing, as a tensor.
 
     Raises:
@@ -388,11 +396,11 @@ def as_mask(mask: Array | None) -> tf.Tensor | None:
     """
     if mask is None:
         return None
-    mask = tf.convert_to_tensor(mask, name="mask")
+    mask = tf.convert_to_tensor(mask, name=name)
     if mask.dtype != tf.bool:
         raise ValueError(
-            f"mask: expected bool, True = missing (TFP's masks), got {mask.dtype.name}. For a mask "
-            "that is 1 where a step "
+            f"{name}: expected bool, True = missing (TFP's masks), got {mask.dtype.name}. For a "
+            "mask that is 1 where a step "
             "is observed pass mask < 0.5."
         )
     return mask
@@ -466,6 +474,7 @@ def _check(given: dict) -> None:
         "init_cov": [[], [size], [size, size]],
         "init_mean": [[size]],
         "mask": [[(steps,)]],
+        "missing": [[(steps,), width]],
     }
     if given["noise_emission"].shape.rank == 2 and given["noise_emission"].shape == (width, width):
         # where T == dim_a, a covariance of a_t would pass for the variances of each step

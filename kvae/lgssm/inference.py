@@ -71,9 +71,22 @@ class Backward(NamedTuple):
     D: tf.Tensor
 
 
+def of_numbers(mask: tf.Tensor) -> tf.Tensor:
+    """A mask of codes, [B, T] or [B, T, dim_a], as [B, T, 1 or dim_a]."""
+    return mask if mask.shape.rank == 3 else mask[..., None]  # pyright: ignore[reportArgumentType]
+
+
+def of_frames(mask: tf.Tensor) -> tf.Tensor:
+    """A mask of codes as [B, T]: 1 where any number of the code is observed."""
+    return mask if mask.shape.rank == 2 else tf.reduce_max(mask, -1)
+
+
 def filter_states(a: tf.Tensor, mask: tf.Tensor | None, system: System) -> FilterPass:
-    """The Kalman filter for codes a [B, T, dim_a], mask [B, T] (1 = observed) or None (paper,
-    section 2.1)."""
+    """The Kalman filter for codes a [B, T, dim_a] (paper, section 2.1).
+
+    Args:
+        mask: [B, T] or of single numbers [B, T, dim_a], 1 = observed; None: all are.
+    """
     first, inputs, advance = _steps(a, mask, system)
 
     def step(predicted, inputs):
@@ -99,8 +112,9 @@ def log_likelihood(a: tf.Tensor, mask: tf.Tensor | None, system: System) -> tf.T
 
 def _log_likelihood(errors, mask) -> tf.Tensor:
     """[T, B] from the residuals and their variances [T, dim_a, B]."""
-    found = kalman.log_density(*(tf.transpose(value, [1, 0, 2]) for value in errors))
-    return found if mask is None else tf.transpose(mask) * found
+    seen = 1.0 if mask is None else tf.transpose(of_numbers(mask), [2, 1, 0])
+    residual, spread = (tf.transpose(value, [1, 0, 2]) for value in errors)
+    return kalman.log_density(residual, spread, seen)
 
 
 def scan(step: Callable, carry: Any, elements: Any, like: Any, reverse: bool = False):
@@ -278,8 +292,10 @@ def _steps(a: tf.Tensor, mask: tf.Tensor | None, system: System):
     first, steps = first_state(tf.shape(a)[0], system), tf.shape(a)[1]
     if system.offset is not None:
         a -= system.offset
-    a = a if mask is None else tf.where(mask[..., None] > 0.5, a, 0.0)  # pyright: ignore[reportArgumentType]
-    C = system.C if mask is None else system.C * mask[..., None, None]  # pyright: ignore[reportArgumentType]
+    C = system.C
+    if mask is not None:
+        seen = of_numbers(mask)
+        a, C = tf.where(seen > 0.5, a, 0.0), C * seen[..., None]  # pyright: ignore[reportArgumentType]
     control_input = system.control_input
     if control_input is None:
         control_input = tf.zeros_like(system.A[..., 0])  # pyright: ignore[reportArgumentType]

@@ -102,10 +102,11 @@ def update(
     return State(mean, U, D), tf.stack(residuals), tf.stack(spreads)
 
 
-def log_density(residual: tf.Tensor, spread: tf.Tensor) -> tf.Tensor:
-    """log N(residual; 0, diag spread) over the first axis."""
+def log_density(residual: tf.Tensor, spread: tf.Tensor, seen: tf.Tensor | float = 1.0) -> tf.Tensor:
+    """log N(residual; 0, diag spread) over the first axis; seen: 0 for a number that is left
+    out."""
     return -0.5 * tf.reduce_sum(
-        residual**2 / spread + tf.math.log(spread) + 1.8378770664093453, 0
+        seen * (residual**2 / spread + tf.math.log(spread) + 1.8378770664093453), 0
     )  # log 2 pi
 
 

@@ -82,7 +82,7 @@ def test_own_networks_train_impute_and_save(options, tmp_path):
             dict(encoder=Encoder(5)),
             r"encoder: expected outputs \[N, 2\] and \[N, 2\] for N frames, got \[\(2, 5\)\]",
         ),
-        (dict(encoder="conv"), "encoder: expected a Keras layer or model, got str"),
+        (dict(encoder="conv"), "encoder: expected a Keras layer, None or 'identity', got 'conv'"),
         (
             dict(encoder=keras.Sequential([keras.Input((3,)), keras.layers.Dense(4)])),
             "encoder: .*its call failed",

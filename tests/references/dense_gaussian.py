@@ -21,19 +21,21 @@ def joint(A, B, C, u, Q, R, P0):
 
 
 def posterior(a, observed, A, B, C, u, Q, R, P0):
-    """p(z_1..T | the observed a_t) and log p(observed a): mean [T, z], cov [T, z, T, z],
-    log-likelihood."""
+    """p(z_1..T | the observed a) and log p(observed a): mean [T, z], cov [T, z, T, z],
+    log-likelihood. observed: [T], or of single numbers [T, a]."""
     steps, size = A.shape[:2]
     dim_a = C.shape[1]
     mean, cov = joint(A, B, C, u, Q, R, P0)
-    seen = np.flatnonzero(observed)
+    numbers = np.broadcast_to(np.reshape(observed, [steps, -1]), a.shape)
+    seen = np.flatnonzero(numbers)
     if len(seen) == 0:
         return mean.reshape(steps, size), cov.reshape(steps, size, steps, size), 0.0
-    H = np.zeros((len(seen) * dim_a, steps * size))
-    for row, t in enumerate(seen):
-        H[row * dim_a : (row + 1) * dim_a, t * size : (t + 1) * size] = C[t]
-    S = H @ cov @ H.T + np.kron(np.eye(len(seen)), R)
-    residual = a[seen].ravel() - H @ mean
+    H = np.zeros((steps * dim_a, steps * size))
+    for t in range(steps):
+        H[t * dim_a : (t + 1) * dim_a, t * size : (t + 1) * size] = C[t]
+    H = H[seen]
+    S = H @ cov @ H.T + np.kron(np.eye(steps), R)[np.ix_(seen, seen)]
+    residual = a.ravel()[seen] - H @ mean
     gain = cov @ H.T @ np.linalg.inv(S)
     log_likelihood = -0.5 * (
         residual @ np.linalg.solve(S, residual) + np.linalg.slogdet(2 * np.pi * S)[1]
