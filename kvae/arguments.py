@@ -160,6 +160,16 @@ def check_num_samples(num_samples: object, *, optional: bool = True) -> None:
         check_size("num_samples", num_samples)
 
 
+def check_quantiles(quantiles: Any) -> np.ndarray:
+    """The probabilities of quantiles as an array [Q]."""
+    values = np.atleast_1d(np.asarray(quantiles, np.float64))
+    if values.ndim != 1 or not len(values) or not ((values >= 0) & (values <= 1)).all():
+        raise ValueError(
+            f"quantiles: expected probabilities in [0, 1], such as (0.05, 0.95), got {quantiles!r}."
+        )
+    return values
+
+
 def _filters(num_filters) -> tuple[int, ...]:
     """(32, 32, 32) from itself, a list, or the flag's "32,32,32"."""
     try:
@@ -357,6 +367,8 @@ def check_finite(verb: str, result: Any) -> None:
     if not tf.executing_eagerly():
         return
     for name, value in result._asdict().items():
+        if value is None:
+            continue
         finite = np.isfinite(value.numpy())
         if finite.all():
             continue

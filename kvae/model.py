@@ -12,13 +12,14 @@ from tensorflow_probability import distributions as tfd
 from kvae import arguments
 from kvae.dynamics import DynamicsNetwork, Matrices
 from kvae.frame_vae import FrameVAE
-from kvae.lgssm import MixedLGSSM, bounds
-from kvae.lgssm.closed_loop import StateSpace, draw_noise, generate_states
+from kvae.lgssm import MixedLGSSM, bounds, kalman
+from kvae.lgssm.closed_loop import StateSpace, after, continued, draw_noise, generate_states
 from kvae.lgssm.inference import Covariances, of_frames, of_numbers
 from kvae.results import (
     CodeTerms,
     Elbo,
     Filtered,
+    Forecast,
     Generated,
     Imputed,
     LgssmBound,
@@ -554,13 +555,15 @@ class KVAE(SequenceModel):
         self,
         num_steps: int,
         *,
-        states: Array,
+        states: Array | None = None,
+        batch_size: int = 1,
         stochastic: bool = False,
         controls: Array | None = None,
         seed: Seed | None = None,
         check_finite: bool = True,
     ) -> Generated:
-        """Rolls the model forward from given states (section 5.1).
+        """Rolls the model forward from given states, or from the prior (section 5.1). What follows
+        given frames: `forecast`.
 
         Without noise, over many more frames than the training sequences had, the mean may settle
         where the mixture has no motion, and the frames then fade or stand still; `stochastic` keeps
@@ -569,28 +572,116 @@ class KVAE(SequenceModel):
         Args:
             num_steps: number of frames, including the t0 given ones.
             states: [B, t0, dim_z], the first t0 states are held to them, such as
-                `smooth(...).mean`.
-            stochastic: add the transition and emission noise; without, every step is its mean.
+                `smooth(...).mean`. None: z_1 is drawn from p(z_1), which is wide.
+            batch_size: B where states is None.
+            stochastic: add the transition and emission noise, but to the frames of given states;
+                without, every step is its mean.
             controls: [B, num_steps, dim_u].
             check_finite: as for `filter`.
         """
         check_size("num_steps", num_steps)
-        states = arguments.check_codes(states, self.dim_z, self.variable_dtype, "states")
+        check_size("batch_size", batch_size)
+        seed = stateless_seed(seed, self._seeds)
+        held = 0
+        if states is None:
+            first = normal([batch_size, 1, self.dim_z], fold(seed, 2), self.variable_dtype)
+            states = tf.sqrt(self._variance("init_cov")) * first
+        else:
+            states = arguments.check_codes(states, self.dim_z, self.variable_dtype, "states")
+            held = kalman.size_of(states, 1)
         like = tf.ensure_shape(
             tf.zeros([tf.shape(states)[0], num_steps]), [states.shape[0], num_steps]
         )
         controls = arguments.check_controls(controls, like, self.dim_u, self.variable_dtype)
-        seed = stateless_seed(seed, self._seeds)
         result = self._run(
             self._generate,
             states,
             controls,
             tf.constant(float(stochastic), self.variable_dtype),
+            tf.constant(held),
             seed,
         )
         if check_finite:
             arguments.check_finite("generate", result)
         return result
+
+    def forecast(
+        self,
+        frames: Array,
+        num_steps: int,
+        *,
+        mask: Array | None = None,
+        controls: Array | None = None,
+        num_samples: int = 100,
+        quantiles: Sequence[float] = (0.05, 0.5, 0.95),
+        decode: bool = True,
+        seed: Seed | None = None,
+    ) -> Forecast:
+        """What follows frames [B, T, *image_shape]: draws, their mean and quantiles.
+
+        The last state is drawn from p(z_T | a_{1:T}), a the encoder's means of the observed frames,
+        and each draw goes on by the model's own equations (section 2.1, eq. 1; section 3.2), its
+        mixture following its own codes. Intervals come from the quantiles: (0.05, 0.95) hold 90 %
+        of what the model expects, as many as `num_samples` can tell.
+
+        Args:
+            num_steps: H, frames after the last of `frames`.
+            mask: as for `filter`.
+            controls: [B, T + num_steps, dim_u].
+            num_samples: S; memory and the decoder's time grow with it.
+            quantiles: Q probabilities.
+            decode: False: codes and states alone.
+
+        Raises:
+            ValueError: a wrong shape, or a quantile outside [0, 1].
+            FloatingPointError: a result is not finite: the states grow without limit.
+        """
+        check_size("num_steps", num_steps)
+        arguments.check_num_samples(num_samples, optional=False)
+        probabilities = arguments.check_quantiles(quantiles)
+        frames, mask, _ = self._frame_arguments(frames, mask, None)
+        count, steps = (kalman.size_of(frames, axis) for axis in (0, 1))
+        like = tf.zeros([count, steps + num_steps])
+        controls = arguments.check_controls(controls, like, self.dim_u, self.variable_dtype)
+        seed = stateless_seed(seed, self._seeds)
+        shape = [count, num_samples, num_steps + 1, self.dim_z + self.dim_a]
+        noise = normal(shape, fold(seed, 0), self.variable_dtype)
+        codes, _ = self._in_batches(self.frame_vae.encode, None, frames, mask)
+        z, a = self._run(self._forecast, codes, self._code_mask(mask), controls, noise)
+        moments = [
+            tf.reduce_mean(a, 0),
+            tfp.stats.covariance(a, sample_axis=0, event_axis=-1),
+            tfp.stats.percentile(a, 100.0 * probabilities, axis=0, interpolation="linear"),
+        ]
+        of_frames = [None, None, None]
+        if decode:
+            drawn = self._drawn_frames(a, fold(seed, 1))
+            ends = tfp.stats.percentile(
+                drawn, 100.0 * probabilities, axis=0, interpolation="linear"
+            )
+            of_frames = [drawn, tf.reduce_mean(drawn, 0), ends]
+        result = Forecast(a, z, *moments, *of_frames)
+        arguments.check_finite("forecast", result)
+        return result
+
+    def _forecast(self, codes, mask, controls, noise) -> tuple[tf.Tensor, tf.Tensor]:
+        states, steps = self._states, tf.shape(codes)[1]
+        carry = after(states, codes, mask, controls[:, :steps])
+        return continued(states, carry, controls[:, steps:], tf.transpose(noise, [1, 0, 2, 3]))
+
+    def _drawn_frames(self, a: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """[S, B, H, *image_shape] for codes [S, B, H, dim_a]: draws of normal pixels, probabilities
+        of Bernoulli ones."""
+        shape = tf.concat([tf.shape(a)[:3], self.image_shape], 0)
+        flat = tf.reshape(a, [-1, *a.shape[2:]])
+        found = self.frame_vae.frame_distribution(
+            self._in_batches(self.frame_vae.decode, None, flat)
+        )
+        mean = tf.reshape(found.mean(), shape)
+        if self.out_distr != "gaussian":
+            return mean
+        deviation = tf.reshape(found.stddev(), shape)
+        return mean + deviation * normal(shape, seed, mean.dtype)
 
     def posterior_sample(
         self,
@@ -715,8 +806,9 @@ class KVAE(SequenceModel):
             self._variance("noise_emission")
         ) * code_noise
 
-    def _generate(self, states, controls, noise_scale, seed) -> Generated:
-        noise = draw_noise(controls, self.dim_z, self.dim_a, self._covariances, noise_scale, seed)
+    def _generate(self, states, controls, noise_scale, held, seed) -> Generated:
+        sizes = self.dim_z, self.dim_a
+        noise = draw_noise(controls, *sizes, self._covariances, noise_scale, held, seed)
         z, a, alpha = generate_states(
             states, controls, *noise, self._states.matrices, self.dynamics
         )

@@ -1,4 +1,5 @@
-"""What the verbs of the Kalman VAE return. Letters: GLOSSARY.md. Every field is always filled."""
+"""What the verbs of the Kalman VAE return. Letters: GLOSSARY.md. Where nothing else is said, every
+field is always filled."""
 
 from typing import NamedTuple
 
@@ -179,6 +180,28 @@ class Generated(NamedTuple):
     a: tf.Tensor
     z: tf.Tensor
     alpha: tf.Tensor
+
+
+class Forecast(NamedTuple):
+    """H steps after the observed ones: S draws of what follows, and their moments. With
+    `decode=False`, what is of frames is None.
+
+    a: [S, B, H, dim_a]; z: [S, B, H, dim_z].
+    a_mean [B, H, dim_a], a_cov [B, H, dim_a, dim_a]: of the draws.
+    a_quantiles: [Q, B, H, dim_a], of each number of a.
+    frames: [S, B, H, *image_shape]: draws of normal pixels or numbers; of Bernoulli pixels their
+    probabilities.
+    frames_mean [B, H, *image_shape]; frames_quantiles [Q, B, H, *image_shape]: of `frames`.
+    """
+
+    a: tf.Tensor
+    z: tf.Tensor
+    a_mean: tf.Tensor
+    a_cov: tf.Tensor
+    a_quantiles: tf.Tensor
+    frames: tf.Tensor | None
+    frames_mean: tf.Tensor | None
+    frames_quantiles: tf.Tensor | None
 
 
 class PosteriorSample(NamedTuple):

@@ -1,6 +1,7 @@
 """The linear Gaussian state-space model: one step, whole sequences, gaps, bounds, and a TFP
 distribution of it all."""
 
+from kvae.lgssm.continuous import discretise
 from kvae.lgssm.distribution import MixedLGSSM
 
-__all__ = ["MixedLGSSM"]
+__all__ = ["MixedLGSSM", "discretise"]

@@ -296,6 +296,92 @@ def stream_step(
     return following, updated, kalman.product_vector(C, updated.mean), log_likelihood, carry.alpha
 
 
+def after(
+    states: StateSpace, a: tf.Tensor, mask: tf.Tensor | None, controls: tf.Tensor
+) -> StreamState:
+    """What `stream_step` has after the last of codes a [B, T, dim_a]."""
+    mask = tf.ones_like(a[..., 0]) if mask is None else mask  # pyright: ignore[reportArgumentType]
+    elements = [_time_major(value) for value in (a, mask, controls)]
+    batch = tf.shape(a)[0]
+    start = stream_start(states, batch)
+
+    there = [value is not None for value in tf.nest.flatten(start)]
+
+    def body(t, *values):
+        given = iter(values)
+        flat = [next(given) if is_there else None for is_there in there]
+        carry = tf.nest.pack_sequence_as(start, flat)
+        carry = stream_step(states, carry, *(value[t] for value in elements))[0]
+        return t + 1, *(value for value in tf.nest.flatten(carry) if value is not None)
+
+    values = [value for value in tf.nest.flatten(start) if value is not None]
+    shapes = [tf.TensorShape([]), *(value.shape for value in values)]
+    _, *values = tf.while_loop(
+        lambda t, *_: t < tf.shape(a)[1], body, [0, *values], shape_invariants=shapes
+    )
+    given = iter(values)
+    return tf.nest.pack_sequence_as(
+        start, [next(given) if is_there else None for is_there in there]
+    )
+
+
+def continued(
+    states: StateSpace, carry: StreamState, controls: tf.Tensor, noise: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Draws of what follows: the last state from its filtered distribution, then the model's own
+    equations, the dynamics network reading the drawn codes.
+
+    Args:
+        controls: [B, H, dim_u].
+        noise: [S, B, H + 1, dim_z + dim_a], standard normal.
+
+    Returns:
+        z [S, B, H, dim_z], a [S, B, H, dim_a].
+    """
+    matrices, network = states.matrices, states.network
+    samples, rows, dim_z = tf.shape(noise)[0], tf.shape(noise)[1], matrices.A.shape[-1]
+    noise = tf.transpose(noise, [2, 0, 1, 3])
+    noise = tf.reshape(noise, [tf.shape(noise)[0], samples * rows, noise.shape[-1]])
+    controls = _tiled(_time_major(controls), samples, 1)
+    u = controls[0] if carry.u is None else _tiled(carry.u, samples, 0)
+    alpha, network_state = tf.nest.map_structure(
+        lambda value: _tiled(value, samples, 0), (carry.alpha, carry.network)
+    )
+    mean, U, D = (_tiled(value, samples, value.shape.rank - 1) for value in carry.state)
+    z = tf.transpose(
+        mean + kalman.product_vector(U * tf.sqrt(D)[None], tf.transpose(noise[0, :, :dim_z]))
+    )
+    deviations = [
+        tf.sqrt(tf.convert_to_tensor(value, z.dtype))
+        for value in (states.covariances.transition, states.covariances.emission)
+    ]
+
+    def step(carry, inputs):
+        z, alpha, u, network_state = carry
+        noise, next_given = inputs
+        z = tf.linalg.matvec(mix(alpha, matrices.A), z)
+        z += tf.linalg.matvec(mix(alpha, matrices.B), u) + deviations[0] * noise[:, :dim_z]
+        a = tf.linalg.matvec(mix(alpha, matrices.C), z) + deviations[1] * noise[:, dim_z:]
+        (alpha, learned), network_state = network.step(a, network_state)
+        u = next_given if learned is None else learned
+        return (z, alpha, u, network_state), (z, a)
+
+    code = tf.zeros_like(noise[0, :, dim_z:])
+    elements = noise[1:], tf.concat([controls[1:], controls[-1:]], 0)
+    found = inference.scan(step, (z, alpha, u, network_state), elements, (z, code))
+
+    def unflat(value):
+        shape = tf.concat([tf.shape(value)[:1], [samples, rows], tf.shape(value)[2:]], 0)
+        return tf.transpose(tf.reshape(value, shape), [1, 2, 0, 3])
+
+    z, a = map(unflat, found)
+    return z, a
+
+
+def _tiled(value: tf.Tensor, count: tf.Tensor, axis: int) -> tf.Tensor:
+    return tf.tile(value, tf.stack([count if i == axis else 1 for i in range(value.shape.rank)]))
+
+
 class _Held(NamedTuple):
     z: tf.Tensor
     a: tf.Tensor
@@ -315,10 +401,11 @@ def draw_noise(
     dim_a: int,
     covariances: Covariances,
     scale: tf.Tensor,
+    held: tf.Tensor,
     seed: tf.Tensor,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Transition noise [B, T, dim_z] and emission noise [B, T, dim_a] for `generate_states`, times
-    `scale` (0 or 1)."""
+    `scale` (0 or 1); the codes of the first `held` steps have none."""
     steps = tf.shape(controls)[:2]
 
     def draw(size, variance, purpose):
@@ -329,7 +416,8 @@ def draw_noise(
             * tf.random.stateless_normal(shape, fold(seed, purpose), dtype=controls.dtype)
         )
 
-    return draw(dim_z, covariances.transition, 0), draw(dim_a, covariances.emission, 1)
+    free = tf.cast(tf.range(steps[1]) >= held, controls.dtype)[:, None]
+    return draw(dim_z, covariances.transition, 0), free * draw(dim_a, covariances.emission, 1)
 
 
 def generate_states(
