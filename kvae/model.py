@@ -198,6 +198,51 @@ class KVAE(SequenceModel):
         self._make_weights()
         self.built = True  # not by `build`, after which Keras lets no subclass add layers
 
+    @classmethod
+    def for_series(cls, series: np.ndarray, **options: Any) -> "KVAE":
+        """A model of series [N, T, F] of any scale, NaN where a number is missing; its weights have
+        the scale of `series`, and it is not trained yet.
+
+            model = KVAE.for_series(series)
+            model.compile(keras.optimizers.Adam(0.01))
+            model.fit(series, epochs=100)
+            filled = model.impute(series).smoothed
+            next_week = model.forecast(series, 7)
+
+        By default the numbers themselves are the codes (`encoder="identity"`): a Kalman filter and
+        smoother whose matrices, noises and mixture are learned, and whose bound is log p(series).
+        `encoder=None` makes a variational auto-encoder of dense layers in between, for many
+        features of few causes. Series of different lengths: `kvae.series.padded`; uneven times:
+        `kvae.series.on_grid`.
+
+        Args:
+            options: arguments of `KVAE` in place of these defaults: learned noises, one variance
+                for each number; dim_z of 2 F, at least 4 (1 to 3 more than the numbers, for their
+                velocities); reconstruction weighted as the bound has it.
+        """
+        series = np.asarray(series)
+        if series.ndim != 3:
+            raise ValueError(
+                f"series: expected the shape [N, T, F] (series, steps, features), got "
+                f"{list(series.shape)}. Add axes to a single series: series[None, :, None]."
+            )
+        features = series.shape[-1]
+        itself = options.get("encoder", arguments.IDENTITY) == arguments.IDENTITY
+        defaults = dict(
+            out_distr="gaussian",
+            encoder=arguments.IDENTITY,
+            dim_a=features if itself else min(features, 2),
+            dim_z=max(4, 2 * features if itself else 4),
+            noise_transition="learned_diagonal",
+            noise_emission="learned_diagonal",
+            init_cov="learned_diagonal",
+            init_kf_matrices=0.5,
+            scale_reconstruction=1.0,
+        ) | ({} if itself else {"noise_pixel_var": "learned_diagonal"})
+        model = cls((features,), **defaults | options)
+        model.adapt(series)
+        return model
+
     def _kind_of_frames(self) -> type[FrameVAE]:
         if len(self.image_shape) > 1:
             return FrameVAE

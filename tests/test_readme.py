@@ -73,6 +73,25 @@ def test_the_page_on_your_own_videos_runs_as_printed(tmp_path, monkeypatch):
     assert (names["low"] <= names["high"]).all() and len(names["odd"]) == len(names["low"])
 
 
+def test_the_page_on_your_own_series_runs_as_printed(tmp_path, monkeypatch):
+    """On a table of uneven months, with few epochs."""
+    rng = np.random.default_rng(0)
+    months = np.flatnonzero(rng.random(160) > 0.1)
+    degrees = 20 + 3 * np.sin(2 * np.pi * months / 12) + rng.normal(0, 0.3, len(months))
+    table = np.stack([months, degrees], 1)
+    path = tmp_path / "temperatures.csv"
+    np.savetxt(path, table, delimiter=",", header="month,degrees", comments="")
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs" / "your_series.md").read_text("utf-8")
+    names = {}
+    for code in re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL):
+        shorter = code.replace("epochs=300", "epochs=3")
+        exec(compile(shorter, "your_series.md", "exec"), names)
+    assert names["filled"].smoothed.shape == names["series"].shape == (4, 48, 1)
+    assert names["low"].shape == (1, 12, 1) and (names["low"] < names["high"]).numpy().all()
+    assert np.isfinite(names["rmse"](names["linear"]))
+
+
 def test_the_page_on_the_kalman_filter_runs_as_printed():
     names = {}
     page = (ROOT / "docs" / "kalman_filter_for_tfp.md").read_text("utf-8")

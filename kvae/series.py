@@ -1,0 +1,66 @@
+"""Series as the Kalman VAE takes them: arrays [N, T, F] of even steps, NaN where a number is
+missing."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def padded(series: Sequence[np.ndarray]) -> np.ndarray:
+    """Series [T_i, F] of different lengths as one array [N, longest, F], NaN after their ends.
+
+    A missing end changes neither the likelihood nor the states before it.
+
+    Raises:
+        ValueError: no series, or one that is not [T, F] with the F of the first.
+    """
+    if not len(series):
+        raise ValueError("series: expected at least one, got none.")
+    each = [np.asarray(values, np.float64) for values in series]
+    for i, values in enumerate(each):
+        if values.ndim != 2 or values.shape[1] != each[0].shape[-1]:
+            raise ValueError(
+                f"series: expected the shape [T, {each[0].shape[-1]}], got {list(values.shape)} "
+                f"for series {i}."
+            )
+    found = np.full((len(each), max(map(len, each)), each[0].shape[1]), np.nan)
+    for row, values in zip(found, each, strict=True):
+        row[: len(values)] = values
+    return found
+
+
+def on_grid(times: np.ndarray, values: np.ndarray, dt: float) -> np.ndarray:
+    """Values [T, F] at uneven times [T] on a grid with a step every `dt`, NaN where nothing was
+    measured: [steps, F], from the first time to the last.
+
+    Exact where the times are multiples of `dt` apart. Others go to the nearest step, at most a
+    tenth of `dt` away. For times without a grid: `kvae.lgssm.discretise`.
+
+    Raises:
+        ValueError: times that do not increase or do not fit the grid.
+    """
+    times, values = np.asarray(times, np.float64), np.asarray(values, np.float64)
+    if times.ndim != 1 or values.ndim != 2 or len(values) != len(times):
+        raise ValueError(
+            f"times, values: expected the shapes [T] and [T, F], got {list(times.shape)} and "
+            f"{list(values.shape)}."
+        )
+    if not dt > 0:
+        raise ValueError(f"dt: expected a positive number, got {dt!r}.")
+    places = (times - times[0]) / dt
+    at = np.rint(places).astype(int)
+    if (np.diff(at) < 1).any():
+        raise ValueError(
+            "times: expected increasing times at least dt apart, not so after time "
+            f"{times[int(np.argmax(np.diff(at) < 1))]:g}."
+        )
+    off = np.abs(places - at)
+    if off.max() > 0.1:
+        i = int(np.argmax(off))
+        raise ValueError(
+            f"times: {times[i]:g} is {off[i]:.2f} dt from the nearest step of the grid. Use a "
+            "smaller dt."
+        )
+    found = np.full((at[-1] + 1, values.shape[1]), np.nan)
+    found[at] = values
+    return found
