@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import tensorflow as tf
 
+from kvae.lgssm.products import matvec
 from kvae.model import KVAE
 from seqvae import baselines
 from seqvae.data import Sequences, block_mask, random_mask, unit_pixels
@@ -183,7 +183,7 @@ class Imputer:
                 verb(*given, check_finite=False)
                 for verb in (self._model.smooth, self._model.filter)
             )
-            found.append([tf.linalg.matvec(s.C, s.mean).numpy() for s in both])
+            found.append([matvec(s.C, s.mean).numpy() for s in both])
         smoothed, filtered = (np.concatenate(codes) for codes in zip(*found, strict=True))
         return {"smoothing": smoothed, "filtering": filtered, "generation": self._generated}
 

@@ -10,6 +10,7 @@ import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
 from kvae import arguments, networks
+from kvae.lgssm.products import matvec
 from seqvae.randomness import fold, normal, uniform
 
 _LOGIT_LIMIT = (
@@ -186,7 +187,7 @@ class FrameVAE(keras.layers.Layer):
         )
         log_px *= tf.cast(steps, log_px.dtype) / tf.cast(kept, log_px.dtype)
         placed = tf.one_hot(chosen, steps, dtype=log_px.dtype)  # [B, kept, T]
-        return tf.linalg.matvec(placed, log_px, transpose_a=True)
+        return matvec(tf.linalg.matrix_transpose(placed), log_px)
 
     def _seen(self, frames: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
         """Frames as floats in [0, 1]; missing ones, NaN or not, become black, so that no NaN

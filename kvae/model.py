@@ -15,6 +15,7 @@ from kvae.frame_vae import FrameVAE
 from kvae.lgssm import MixedLGSSM, bounds
 from kvae.lgssm.closed_loop import StateSpace, draw_noise, generate_states
 from kvae.lgssm.inference import Covariances
+from kvae.lgssm.products import matvec
 from kvae.results import (
     CodeTerms,
     Elbo,
@@ -87,8 +88,8 @@ class KVAE(SequenceModel):
         bound: the LGSSM's part of the objective, "marginal" (log p(a), exact) or "sampled" (the
             original's).
         jit_compile: XLA for the state-space model, not for the convolutions: several times faster,
-            after some seconds of compilation for every new shape. True: always; None: only where
-            sequences of 64 steps or more are trained.
+            after some seconds of compilation for every new shape. True: always; None: only in
+            training, on a GPU or of sequences of 64 steps or more.
         seed: of the noise where a call gives none.
     """
 
@@ -656,9 +657,7 @@ class KVAE(SequenceModel):
         filtered, smoothed = self._run(
             self._filter_and_smooth, mean, mask, controls, jit_compile=self._jit
         )
-        a_filtered, a_smoothed = (
-            tf.linalg.matvec(states.C, states.mean) for states in (filtered, smoothed)
-        )
+        a_filtered, a_smoothed = (matvec(states.C, states.mean) for states in (filtered, smoothed))
         known = mean if mask is None else tf.where(mask[..., None] > 0.5, mean, a_smoothed)
         images = [self.frame_vae.mean_frames(a) for a in (a_smoothed, a_filtered, known)]
         states = mean, a_smoothed, a_filtered, smoothed.mean, filtered.mean, smoothed.alpha
@@ -685,9 +684,7 @@ class KVAE(SequenceModel):
     ) -> tuple[tf.Tensor, tf.Tensor]:
         run = self._states.run(a, mask, controls)
         z = run.draw(state_noise)
-        return z, tf.linalg.matvec(run.mixed.C, z) + tf.sqrt(
-            self._variance("noise_emission")
-        ) * code_noise
+        return z, matvec(run.mixed.C, z) + tf.sqrt(self._variance("noise_emission")) * code_noise
 
     def _generate(self, states, controls, noise_scale, seed) -> Generated:
         noise = draw_noise(controls, self.dim_z, self.dim_a, self._covariances, noise_scale, seed)
@@ -857,7 +854,7 @@ class KVAE(SequenceModel):
         if not self._config["sample_z"]:
             return a
         smoothed = self._in_graph(self._smooth, a, mask, controls)
-        return tf.linalg.matvec(smoothed.C, smoothed.mean)
+        return matvec(smoothed.C, smoothed.mean)
 
 
 def _repeated(value: tf.Tensor, count: int) -> tf.Tensor:
