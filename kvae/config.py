@@ -56,7 +56,7 @@ class StateSpaceSettings(Settings):
         choices=("marginal", "sampled"),
     )
     jit_compile: bool | None = setting(
-        None, "XLA for the state-space model; default: for sequences of 64 steps or more"
+        None, "XLA for the state-space model; default: on a GPU, or for 64 steps or more"
     )
 
 

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
+from seqvae.recurrent import run_layer
+
 
 class Matrices(NamedTuple):
     """The K matrices that are mixed, A [K, dim_z, dim_z], B [K, dim_z, dim_u], C [K, dim_a, dim_z],
@@ -19,9 +21,15 @@ class Matrices(NamedTuple):
 
 
 def mix(alpha: tf.Tensor, matrices: tf.Tensor) -> tf.Tensor:
-    """sum_k alpha[..., k] matrices[k]: [..., K], [K, n, m] -> [..., n, m] (paper, section 3.2)."""
-    flat = tf.linalg.matmul(alpha, tf.reshape(matrices, [tf.shape(matrices)[0], -1]))
-    return tf.reshape(flat, tf.concat([tf.shape(alpha)[:-1], tf.shape(matrices)[1:]], 0))
+    """sum_k alpha[..., k] matrices[k]: [..., K], [K, n, m] -> [..., n, m] (paper, section 3.2).
+
+    In float64: a GPU computes a float32 product in TF32 (`kvae.lgssm.products`), and an elementwise
+    product needs K times the memory.
+    """
+    flat = tf.reshape(matrices, [tf.shape(matrices)[0], -1])
+    mixed = tf.linalg.matmul(tf.cast(alpha, tf.float64), tf.cast(flat, tf.float64))
+    shape = tf.concat([tf.shape(alpha)[:-1], tf.shape(matrices)[1:]], 0)
+    return tf.reshape(tf.cast(mixed, alpha.dtype), shape)
 
 
 class DynamicsNetwork(keras.layers.Layer):
@@ -119,7 +127,7 @@ class DynamicsNetwork(keras.layers.Layer):
         if self._trivial:
             return self._ones(tf.shape(a)[:2])
         if self._rnn:
-            return self._heads(self.rnn(a))
+            return self._heads(run_layer(self.rnn, a))
         steps = tf.shape(a)[1]
         padded = tf.pad(a, [[0, 0], [self._fifo - 1, 0], [0, 0]])
         windows = tf.stack([padded[:, i : i + steps] for i in range(self._fifo)], -1)

@@ -11,6 +11,7 @@ import tensorflow_probability as tfp
 from tensorflow_probability import distributions as tfd
 
 from kvae import arguments, networks
+from kvae.lgssm.products import matvec
 from seqvae.randomness import fold, normal, uniform
 
 _LOGIT_LIMIT = (
@@ -222,7 +223,7 @@ class FrameVAE(keras.layers.Layer):
         log_px = self._log_prob(self.decode(codes, training), pixels, observed)
         log_px *= tf.cast(steps, log_px.dtype) / tf.cast(kept, log_px.dtype)
         placed = tf.one_hot(chosen, steps, dtype=log_px.dtype)  # [B, kept, T]
-        return tf.linalg.matvec(placed, log_px, transpose_a=True)
+        return matvec(tf.linalg.matrix_transpose(placed), log_px)
 
     def _log_prob(self, pixels: tf.Tensor, frames: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
         """log p(x_t | a_t) [B, T] for the decoder's output, without the missing pixels."""

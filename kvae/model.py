@@ -15,6 +15,7 @@ from kvae.frame_vae import FrameVAE
 from kvae.lgssm import MixedLGSSM, bounds, kalman
 from kvae.lgssm.closed_loop import StateSpace, after, continued, draw_noise, generate_states
 from kvae.lgssm.inference import Covariances, of_frames, of_numbers
+from kvae.lgssm.products import matvec
 from kvae.results import (
     CodeTerms,
     Elbo,
@@ -89,8 +90,8 @@ class KVAE(SequenceModel):
         bound: the LGSSM's part of the objective, "marginal" (log p(a), exact) or "sampled" (the
             original's).
         jit_compile: XLA for the state-space model, not for the convolutions: several times faster,
-            after some seconds of compilation for every new shape. True: always; None: only where
-            sequences of 64 steps or more are trained.
+            after some seconds of compilation for every new shape. True: always; None: only in
+            training, on a GPU or of sequences of 64 steps or more.
         seed: of the noise where a call gives none.
     """
 
@@ -847,9 +848,7 @@ class KVAE(SequenceModel):
     ) -> tuple[tf.Tensor, tf.Tensor]:
         run = self._states.run(a, mask, controls)
         z = run.draw(state_noise)
-        return z, tf.linalg.matvec(run.mixed.C, z) + tf.sqrt(
-            self._variance("noise_emission")
-        ) * code_noise
+        return z, matvec(run.mixed.C, z) + tf.sqrt(self._variance("noise_emission")) * code_noise
 
     def _generate(self, states, controls, noise_scale, held, seed) -> Generated:
         sizes = self.dim_z, self.dim_a
@@ -1035,7 +1034,7 @@ class KVAE(SequenceModel):
         if not self._config["sample_z"]:
             return a
         smoothed = self._in_graph(self._smooth, a, self._code_mask(mask), controls)
-        return tf.linalg.matvec(smoothed.C, smoothed.mean)
+        return smoothed.a_mean
 
 
 def _repeated(value: tf.Tensor, count: int) -> tf.Tensor:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
-from seqvae import checks, replicas, saved_models
+from seqvae import checks, recurrent, replicas, saved_models
 from seqvae.checks import NOWHERE, Array, Place
 from seqvae.randomness import Seed, fold, stateless_seed
 from seqvae.training.checked_data import check_arrays, checked, is_arrays
@@ -263,10 +263,13 @@ class SequenceModel(keras.Model):
         **options: Any,
     ):
         """As `keras.Model.export`. Without an `input_signature` the model takes what
-        `serving_inputs` says."""
+        `serving_inputs` says. What is exported on a GPU runs on a CPU too."""
         if input_signature is None:
             input_signature = [self.serving_inputs()]
-        return super().export(filepath, format, verbose, input_signature=input_signature, **options)
+        with recurrent.portable():
+            return super().export(
+                filepath, format, verbose, input_signature=input_signature, **options
+            )
 
     def save_weights(self, filepath: str | os.PathLike, overwrite: bool = True, **options: Any):
         """As `keras.Model.save_weights`; a name that ends in .h5, not .weights.h5, will do."""
@@ -413,9 +416,12 @@ class SequenceModel(keras.Model):
 
     def _run(self, method, *args, jit_compile: bool | None = None):
         """Calls a method through a tf.function of its own: a scan run eagerly takes seconds."""
-        # masks of frames and of pixels have different ranks; one graph for both would know neither
-        ranks = (arg.shape.rank for arg in args if tf.is_tensor(arg))
-        name = (method.__name__, *ranks)
+        # Masks of frames and of pixels have different ranks: one graph for both would know neither.
+        # TensorFlow would take a trace with cuDNN into a function of XLA. The key is a string: a
+        # SavedModel holds no dictionary with others.
+        ranks = [str(arg.shape.rank) for arg in args if tf.is_tensor(arg)]
+        cudnn = [] if recurrent.cudnn_allowed() else ["without_cudnn"]
+        name = "_".join([method.__name__, *ranks, *cudnn])
         if name not in self._compiled:
             # XLA compiles for one shape; a plain graph serves all.
             options = dict(jit_compile=True) if jit_compile else dict(reduce_retracing=True)

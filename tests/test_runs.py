@@ -4,7 +4,9 @@ import subprocess
 import sys
 
 import pytest
+import tensorflow as tf
 
+from kvae.config import KVAESettings
 from seqvae.commands import run as runs
 
 HOLD = """
@@ -52,3 +54,14 @@ def test_a_damaged_config_of_a_run_is_named(tmp_path, text):
     (tmp_path / "config.json").write_text(text)
     with pytest.raises(ValueError, match=r"config\.json: damaged \(.*start a new run"):
         runs.saved_config(tmp_path / "config.json")
+
+
+def test_a_run_computes_float32_in_full_precision_on_a_gpu(tmp_path):
+    precision = tf.config.experimental
+    before = precision.tensor_float_32_execution_enabled()
+    precision.enable_tensor_float_32_execution(True)
+    try:
+        runs.Run(tmp_path, KVAESettings()).prepare()
+        assert not precision.tensor_float_32_execution_enabled()
+    finally:
+        precision.enable_tensor_float_32_execution(before)

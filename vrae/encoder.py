@@ -5,6 +5,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from seqvae.recurrent import run_layer
 from vrae.grids import features_of
 from vrae.patches import begins, folded, middles
 
@@ -104,7 +105,7 @@ class Encoder(keras.layers.Layer):
             inputs = tf.concat([inputs, where], -1)
         states = []
         for layer in self.layers_:
-            inputs, *states = layer(inputs, mask=steps)
+            inputs, *states = run_layer(layer, inputs, mask=steps)
         there = tf.cast(steps, inputs.dtype)
         if self._attention:
             scores = self.score(inputs)[..., 0] + (1.0 - there) * tf.constant(-1e4, inputs.dtype)

@@ -13,6 +13,7 @@ from seqvae.checks import NOWHERE, Place, check_keys, require
 from seqvae.model import SequenceModel
 from seqvae.objectives import bounded, weighted_mean
 from seqvae.randomness import Seed, fold, normal, stateless_seed
+from seqvae.recurrent import portable, run_layer
 from worldmodels import arguments, mixture, original
 from worldmodels.arguments import Array
 from worldmodels.cell import ForgetBias, forget_bias, glorot_of, swap_gates
@@ -175,7 +176,8 @@ class MDNRNN(SequenceModel):
     def _predict(
         self, inputs, state: State | None = None, mask=None
     ) -> Predicted | PredictedWithHeads:
-        hidden, h, c = self.lstm(
+        hidden, h, c = run_layer(
+            self.lstm,
             tf.cast(inputs, self.compute_dtype),
             initial_state=None
             if state is None
@@ -536,7 +538,8 @@ class MDNRNN(SequenceModel):
         """As `keras.Model.export`. The exported model returns a flat dict: `logmix`, `mean`,
         `logstd`, `state_h`, `state_c`, and `done` and `reward` where the model has these heads."""
         options["input_signature"] = options.get("input_signature") or [self.serving_inputs()]
-        _Served(self).export(filepath, *args, **options)
+        with portable():
+            _Served(self).export(filepath, *args, **options)
 
     def _tensors(self, batch: dict, reading: tuple[str, ...] | None = None) -> dict:
         """The batch as tensors of known types and shapes, 0 where a step is masked: what is missing

@@ -18,6 +18,7 @@ from kvae.lgssm.inference import (
     of_numbers,
 )
 from kvae.lgssm.kalman import State
+from kvae.lgssm.products import matmul, matvec, sandwich
 from kvae.results import LgssmBound
 
 _LOG_2_PI = 1.8378770664093453
@@ -41,11 +42,11 @@ def marginal_bound(
     z, P = batch_major(smoothed.mean), batch_major(smoothed.cov)
     A, gain = system.A[:, 1 : tf.shape(z)[1]], batch_major(backward.gain)[:, :-1]
     conditional_cov = batch_major(State(smoothed.mean, backward.U, backward.D).cov)[:, :-1]
-    left = tf.eye(kalman.size_of(A, -1), dtype=z.dtype) - A @ gain
-    expected_outer = _sandwich(left, P[:, 1:]) + _sandwich(A, conditional_cov)
+    left = tf.eye(kalman.size_of(A, -1), dtype=z.dtype) - matmul(A, gain)
+    expected_outer = sandwich(left, P[:, 1:]) + sandwich(A, conditional_cov)
     Q = system.covariances.transition
     transition = _transition(z, system) - 0.5 * tf.reduce_sum(_scaled_trace(expected_outer, Q), -1)
-    spread = _scaled(_sandwich(system.C, P), system.covariances.emission)
+    spread = _scaled(sandwich(system.C, P), system.covariances.emission)
     spread = tf.reduce_sum(of_numbers(mask) * spread, [1, 2])
     emission = _emission(a, z, mask, system) - 0.5 * spread
     initial = _initial(z, system.covariances) - 0.5 * _scaled_trace(
@@ -89,14 +90,14 @@ def draw_marginals(smoothed: State, noise: tf.Tensor) -> tf.Tensor:
     """z [..., B, T, dim_z] from the smoothed marginals as if independent, with standard normal
     noise of that shape."""
     expected_outer = batch_major(smoothed.U * tf.sqrt(smoothed.D)[None])
-    return batch_major(smoothed.mean) + tf.linalg.matvec(expected_outer, noise)
+    return batch_major(smoothed.mean) + matvec(expected_outer, noise)
 
 
 def log_marginals(smoothed: State, z: tf.Tensor) -> tf.Tensor:
     """log N(z_t; the smoothed marginal) [..., B, T] for z [..., B, T, dim_z]."""
     inverse = batch_major(kalman.inverse_unit(smoothed.U))
     D = batch_major(smoothed.D)
-    error = tf.linalg.matvec(inverse, z - batch_major(smoothed.mean))
+    error = matvec(inverse, z - batch_major(smoothed.mean))
     return -0.5 * tf.reduce_sum(error**2 / D + tf.math.log(D) + _LOG_2_PI, -1)
 
 
@@ -108,7 +109,7 @@ def log_mean_exp(values: tf.Tensor) -> tf.Tensor:
 def _transition(z: tf.Tensor, system: System) -> tf.Tensor:
     """[..., B]: sum_{t>1} log N(z_t; A_t z_{t-1} + control_input_t, Q)."""
     steps = tf.shape(z)[-2]
-    moved = tf.linalg.matvec(system.A[:, 1:steps], z[..., :-1, :])  # pyright: ignore[reportArgumentType]
+    moved = matvec(system.A[:, 1:steps], z[..., :-1, :])  # pyright: ignore[reportArgumentType]
     if system.control_input is not None:
         moved += system.control_input[:, 1:steps]
     return tf.reduce_sum(_log_normal(z[..., 1:, :] - moved, system.covariances.transition), -1)  # pyright: ignore[reportArgumentType]
@@ -143,10 +144,6 @@ def _scaled_trace(cov: tf.Tensor, variance) -> tf.Tensor:
 def _scaled(cov: tf.Tensor, variance) -> tf.Tensor:
     """The variances in cov over those of a noise [..., n]."""
     return tf.linalg.diag_part(cov) / tf.convert_to_tensor(variance, cov.dtype)
-
-
-def _sandwich(left: tf.Tensor, cov: tf.Tensor) -> tf.Tensor:
-    return left @ cov @ tf.linalg.matrix_transpose(left)
 
 
 def _per_frame(mask: tf.Tensor, per_sequence: bool, *terms: tf.Tensor) -> LgssmBound:

@@ -14,12 +14,13 @@ from kvae.lgssm import bounds, inference, kalman
 from kvae.lgssm.distribution import MixedLGSSM
 from kvae.lgssm.inference import Covariances, FilterPass, System
 from kvae.lgssm.kalman import State, batch_last
+from kvae.lgssm.products import matvec
 from kvae.results import Filtered, LgssmBound, Mixed, Smoothed
 from seqvae.randomness import fold
 
 JIT_STEPS = 64
 """From this many steps on, training has log p(a) compiled by XLA: it then saves more than its
-compilation takes."""
+compilation takes. On a GPU always: a plain graph starts some hundred kernels a step."""
 
 
 class Run(NamedTuple):
@@ -72,8 +73,8 @@ class StateSpace(NamedTuple):
     """The model of the codes at its present weights. Codes a [B, T, dim_a]; mask [B, T], or of
     single numbers [B, T, dim_a], or None; controls [B, T, dim_u].
 
-    jit_compile: have XLA compile log p(a) where training asks for it; None: from `JIT_STEPS` steps
-    on.
+    jit_compile: have XLA compile log p(a) where training asks for it; None: on a GPU, and from
+    `JIT_STEPS` steps on.
     """
 
     matrices: Matrices
@@ -97,7 +98,7 @@ class StateSpace(NamedTuple):
         return MixedLGSSM(
             mixed.A,
             mixed.C,
-            tf.linalg.matvec(mixed.B, mixed.u),
+            matvec(mixed.B, mixed.u),
             noise_transition=self.covariances.transition,
             noise_emission=self.covariances.emission,
             init_cov=self.covariances.initial,
@@ -165,11 +166,10 @@ class StateSpace(NamedTuple):
 
     def compiles(self, steps: int | None) -> bool:
         """Whether training compiles log p(a) of a sequence of this length with XLA."""
-        return (
-            self.jit_compile
-            if self.jit_compile is not None
-            else steps is not None and steps >= JIT_STEPS
-        )
+        if self.jit_compile is not None:
+            return self.jit_compile
+        long = steps is not None and steps >= JIT_STEPS
+        return long or bool(tf.config.list_physical_devices("GPU"))
 
 
 class _FilterCarry(NamedTuple):
@@ -230,12 +230,8 @@ def filter_with_gaps(
 
 
 def _mix_last(alpha: tf.Tensor, matrices: tf.Tensor) -> tf.Tensor:
-    """`mix` with the batch last: [B, K], [K, n, m] -> [n, m, B].
-
-    Not `tf.tensordot`: its gradient does not compile inside a loop under XLA where the batch size
-    is unknown.
-    """
-    return tf.einsum("knm,bk->nmb", matrices, alpha)
+    """`mix` with the batch last: [B, K], [K, n, m] -> [n, m, B]."""
+    return tf.reduce_sum(matrices[..., None] * tf.transpose(alpha)[:, None, None], 0)  # pyright: ignore[reportArgumentType]
 
 
 class StreamState(NamedTuple):
@@ -359,9 +355,9 @@ def continued(
     def step(carry, inputs):
         z, alpha, u, network_state = carry
         noise, next_given = inputs
-        z = tf.linalg.matvec(mix(alpha, matrices.A), z)
-        z += tf.linalg.matvec(mix(alpha, matrices.B), u) + deviations[0] * noise[:, :dim_z]
-        a = tf.linalg.matvec(mix(alpha, matrices.C), z) + deviations[1] * noise[:, dim_z:]
+        z = matvec(mix(alpha, matrices.A), z)
+        z += matvec(mix(alpha, matrices.B), u) + deviations[0] * noise[:, :dim_z]
+        a = matvec(mix(alpha, matrices.C), z) + deviations[1] * noise[:, dim_z:]
         (alpha, learned), network_state = network.step(a, network_state)
         u = next_given if learned is None else learned
         return (z, alpha, u, network_state), (z, a)
@@ -444,12 +440,10 @@ def generate_states(
 
     def step(carry: _GenerateCarry, inputs):
         t, noise_a, next_given, next_u, next_noise = inputs
-        a = tf.linalg.matvec(mix(carry.alpha, matrices.C), carry.z) + noise_a
+        a = matvec(mix(carry.alpha, matrices.C), carry.z) + noise_a
         (alpha, u), state = network.step(a, carry.network)
         u = next_u if u is None else u
-        moved = tf.linalg.matvec(mix(alpha, matrices.A), carry.z) + tf.linalg.matvec(
-            mix(alpha, matrices.B), u
-        )
+        moved = matvec(mix(alpha, matrices.A), carry.z) + matvec(mix(alpha, matrices.B), u)
         z = tf.where(t + 1 < held, next_given, moved + next_noise)
         return _GenerateCarry(z, alpha, state, _Held(carry.z, a, carry.alpha))
 

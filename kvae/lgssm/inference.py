@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from kvae.lgssm import kalman
 from kvae.lgssm.kalman import Factors, State, batch_last
+from kvae.lgssm.products import matvec, sandwich
 
 
 class Covariances(NamedTuple):
@@ -253,7 +254,7 @@ def draw_paths(
 
 def codes_mean(z: tf.Tensor, system: System) -> tf.Tensor:
     """C_t z_t + offset_t for z [B, T, dim_z]."""
-    mean = tf.linalg.matvec(system.C, z)
+    mean = matvec(system.C, z)
     return mean if system.offset is None else mean + system.offset
 
 
@@ -261,7 +262,7 @@ def codes_cov(cov: tf.Tensor, system: System) -> tf.Tensor:
     """C_t P_t C_t' + R_t for P [B, T, dim_z, dim_z]."""
     emission = emission_variances(system.covariances, system.A.dtype)
     spread = emission if emission.shape.rank == 0 else tf.transpose(emission, [2, 1, 0])
-    moved = tf.einsum("btij,btjk,btlk->btil", system.C, cov, system.C)
+    moved = sandwich(system.C, cov)
     return tf.linalg.set_diag(moved, tf.linalg.diag_part(moved) + spread)
 
 

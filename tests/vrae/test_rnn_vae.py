@@ -97,6 +97,16 @@ def test_fit_takes_the_steps_of_vames_train(no_noise):
         np.testing.assert_allclose(ours, theirs, **VAME_FLOAT32)
 
 
+def test_vames_train_compiles_its_step_once(no_noise):
+    model, optimizer = make(), rnn_vae.Adam(0.01)
+    named, rest = ("linear", 1.0, 0, 4, 5), (True, 2, None, "sum", "sum", 30, 0.1, 3, False)
+    for epoch in range(2):
+        batches = [WINDOWS[:3].transpose(0, 2, 1)]
+        rnn_vae.train(batches, epoch, model, optimizer, *named, *rest)
+    (step,) = model._compiled_steps.values()
+    assert step.experimental_get_tracing_count() == 1
+
+
 def test_evaluate_is_vames_test_and_the_future(model):
     mse, loss, cluster = rnn_vae.test(
         [WINDOWS.transpose(0, 2, 1)], model, 1.0, 1.0, 5, "sum", 30, 0.1, True, 6

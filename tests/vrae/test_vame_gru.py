@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from tests.tolerances import VAME
 from vrae.vame.gru import BidirectionalGRU
+from vrae.vame.rnn_model import _bidirectional
 
 UNITS, FEATURES = 4, 3
 
@@ -83,6 +84,16 @@ def test_with_a_gpu_it_is_keras_call(monkeypatch):
     made, heard = layer(), draw(2, 1, FEATURES)
     ours = made(heard, steps=3)
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: ["a GPU"])
+    traced = tf.function(lambda x: made(x, steps=3), jit_compile=True)
+    compiled = traced(heard)  # cuDNN is not for XLA
     monkeypatch.setattr("vrae.vame.gru._states", None)  # not used then
-    for ours_one, keras_one in zip(ours, made(heard, steps=3), strict=True):
+    for ours_one, keras_one, xla in zip(ours, made(heard, steps=3), compiled, strict=True):
         np.testing.assert_allclose(ours_one, keras_one, **VAME)
+        np.testing.assert_allclose(ours_one, xla, **VAME)
+
+
+def test_with_a_gpu_bfloat16_is_by_our_scan(monkeypatch):
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: ["a GPU"])
+    monkeypatch.setattr(BidirectionalGRU, "by_keras", None)
+    made = _bidirectional(UNITS, FEATURES, "gru", keras.DTypePolicy("mixed_bfloat16"))
+    assert made(tf.ones([2, 3, FEATURES]))[0].dtype == tf.bfloat16

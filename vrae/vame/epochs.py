@@ -1,5 +1,6 @@
 """An epoch of VAME's training and of its test, with its arguments in its order."""
 
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import cast
@@ -62,7 +63,7 @@ def train(
     """
     weight = kl_annealing(epoch, kl_start, annealtime, anneal_function)
     optimizer.build(model.trainable_variables)
-    placement = placement or Placement()
+    placement = placement or _here(tf.distribute.get_strategy())
     options = (
         placement,
         optimizer,
@@ -122,6 +123,12 @@ def test(
             "test_loader: no batch in it. Fewer windows than a batch? Use a smaller batch_size."
         )
     return sums[0] / count, sums[1] / count, kl_weight * sums[2]
+
+
+@functools.cache
+def _here(strategy: tf.distribute.Strategy) -> Placement:
+    """One for every strategy: the compiled step is kept by its placement."""
+    return Placement(strategy)
 
 
 def compiled(model: RNN_VAE, make: Callable, options: tuple = ()):

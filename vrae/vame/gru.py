@@ -4,7 +4,7 @@ and back.
 All inputs are projected in one product before the loop, and the gradients of the weights are one
 product each after it. (Keras takes a product for each step, and adds up gradients as large as the
 weights.) The two directions are two loops, which run side by side. Where there is a GPU, Keras' own
-call is better: it runs in cuDNN.
+call is better: it runs in cuDNN (`seqvae.recurrent`).
 """
 
 from collections.abc import Sequence
@@ -12,6 +12,8 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+
+from seqvae.recurrent import cudnn_allowed
 
 
 @keras.saving.register_keras_serializable(package="vame")
@@ -32,9 +34,28 @@ class BidirectionalGRU(keras.layers.Bidirectional):
         Returns:
             Outputs [B, T, 2 * units], and the last states forward and backward [B, units].
         """
-        if tf.config.list_physical_devices("GPU"):
-            sequences = sequences if steps is None else tf.repeat(sequences, steps, axis=1)
-            return super().call(sequences, initial_state=initial_state)
+        # not in bfloat16: a training by cuDNN failed within nine steps (benchmarks/README.md)
+        cudnn = cudnn_allowed() and sequences.dtype != tf.bfloat16
+        by_keras = cudnn and tf.config.list_physical_devices("GPU")
+        return (self.by_keras if by_keras else self.by_scan)(sequences, initial_state, steps)
+
+    def by_keras(
+        self,
+        sequences: tf.Tensor,
+        initial_state: Sequence[tf.Tensor] | None = None,
+        steps: int | None = None,
+    ):
+        """`call`, by Keras."""
+        sequences = sequences if steps is None else tf.repeat(sequences, steps, axis=1)
+        return super().call(sequences, initial_state=initial_state)
+
+    def by_scan(
+        self,
+        sequences: tf.Tensor,
+        initial_state: Sequence[tf.Tensor] | None = None,
+        steps: int | None = None,
+    ):
+        """`call`, by the loops of this module."""
         inputs = tf.transpose(sequences, [1, 0, 2])
         count = tf.shape(inputs)[0] if steps is None else tf.constant(steps)
         first = initial_state or (None, None)

@@ -78,7 +78,10 @@ def _singular_values(H) -> Any:
     """Singular values of H [m, n], the greatest first. d s_i / d H = u_i v_i^T, and u_i = H v_i /
     s_i where s_i is not 0."""
     wide = tf.transpose(H) if H.shape[0] > (H.shape[1] or H.shape[0] + 1) else H
-    squares, vectors = tf.linalg.eigh(tf.matmul(wide, wide, transpose_b=True))
+    # in float64: in TF32, a GPU's default for float32, the small eigenvalues would be noise
+    exact = tf.cast(wide, tf.float64)
+    gram = tf.matmul(exact, exact, transpose_b=True)
+    squares, vectors = tf.linalg.eigh(tf.cast(gram, H.dtype))
     squares, vectors = tf.reverse(squares, [0]), tf.reverse(vectors, [1])
     values = tf.sqrt(tf.maximum(squares, 0.0))
     rows = wide.shape[0]
