@@ -12,6 +12,7 @@ from kvae.model import KVAE  # noqa: E402
 from kvae.results import (  # noqa: E402
     Elbo,
     Filtered,
+    Forecast,
     Generated,
     Imputed,
     LgssmBound,
@@ -25,6 +26,7 @@ __all__ = [
     "CollapseError",
     "Elbo",
     "Filtered",
+    "Forecast",
     "Generated",
     "Imputed",
     "LgssmBound",

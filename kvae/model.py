@@ -229,7 +229,7 @@ class KVAE(SequenceModel):
             )
         features = series.shape[-1]
         itself = options.get("encoder", arguments.IDENTITY) == arguments.IDENTITY
-        defaults = dict(
+        defaults: dict[str, Any] = dict(
             out_distr="gaussian",
             encoder=arguments.IDENTITY,
             dim_a=features if itself else min(features, 2),
