@@ -211,15 +211,16 @@ class KVAE(SequenceModel):
             next_week = model.forecast(series, 7)
 
         By default the numbers themselves are the codes (`encoder="identity"`): a Kalman filter and
-        smoother whose matrices, noises and mixture are learned, and whose bound is log p(series).
+        smoother whose matrices and noises are learned, and whose bound is log p(series). K=3 mixes
+        several matrices, for motions that change, on long or many series: on few it makes the model
+        surer than it should be.
         `encoder=None` makes a variational auto-encoder of dense layers in between, for many
         features of few causes. Series of different lengths: `kvae.series.padded`; uneven times:
         `kvae.series.on_grid`.
 
         Args:
             options: arguments of `KVAE` in place of these defaults: learned noises, one variance
-                for each number; dim_z of 2 F, at least 4 (1 to 3 more than the numbers, for their
-                velocities); reconstruction weighted as the bound has it.
+                for each number; K=1; dim_z of 2 F, at least 4; log p(x|a) weighted as in the bound.
         """
         series = np.asarray(series)
         if series.ndim != 3:
@@ -232,6 +233,7 @@ class KVAE(SequenceModel):
         defaults: dict[str, Any] = dict(
             out_distr="gaussian",
             encoder=arguments.IDENTITY,
+            K=1,
             dim_a=features if itself else min(features, 2),
             dim_z=max(4, 2 * features if itself else 4),
             noise_transition="learned_diagonal",

@@ -64,8 +64,8 @@ def test_options_replace_the_defaults():
     series = np.random.default_rng(0).normal(size=(2, 5, 3))
     made = KVAE.for_series(series)
     assert (made.dim_a, made.dim_z) == (3, 6)
-    coded = KVAE.for_series(series, encoder=None, K=1, dim_a=1)
-    assert (coded.dim_a, coded.dim_z, coded.K) == (1, 4, 1)
+    coded = KVAE.for_series(series, encoder=None, K=2, dim_a=1)
+    assert (coded.dim_a, coded.dim_z, coded.K, made.K) == (1, 4, 2, 1)
     assert coded.get_config()["noise_pixel_var"] == "learned_diagonal"
 
 
