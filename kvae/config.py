@@ -12,6 +12,9 @@ from seqvae.commands import (
     setting,
 )
 
+_LEARNED = ("learned", "learned_diagonal")
+"""In place of a variance: one weight, or one for each number."""
+
 
 @group("The encoder and decoder", Affects.MODEL)
 class NetworkSettings(Settings):
@@ -29,7 +32,7 @@ class NetworkSettings(Settings):
     num_filters: str = setting("32,32,32", "filters of each conv layer")
     vae_num_units: int = setting(25, "units of each dense layer (--noconv)")
     num_layers: int = setting(2, "dense layers (--noconv)")
-    noise_pixel_var: float = setting(0.1, "variance of a pixel (gaussian)")
+    noise_pixel_var: float | str = setting(0.1, "variance of a pixel (gaussian)", choices=_LEARNED)
     ll_keep_prob: float = setting(
         1.0, "share of the frames that a training step decodes: below 1 it is faster"
     )
@@ -45,9 +48,9 @@ class StateSpaceSettings(Settings):
     dim_z: int | str = setting(4, "size of the state z; auto: twice dim_a", choices=("auto",))
     dim_u: int = setting(1, "size of the controls u; taken from the dataset where it has controls")
     K: int = setting(3, "matrices that are mixed")
-    noise_emission: float = setting(0.03, "variance R of a given z")
-    noise_transition: float = setting(0.08, "variance Q of a step of z")
-    init_cov: float = setting(20.0, "variance of the first z")
+    noise_emission: float | str = setting(0.03, "variance R of a given z", choices=_LEARNED)
+    noise_transition: float | str = setting(0.08, "variance Q of a step of z", choices=_LEARNED)
+    init_cov: float | str = setting(20.0, "variance of the first z", choices=_LEARNED)
     init_kf_matrices: float = setting(0.05, "standard deviation of the first B and C")
     sample_z: bool = setting(False, "decode the smoothed states' codes instead of the encoder's")
     bound: str = setting(

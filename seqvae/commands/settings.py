@@ -90,7 +90,7 @@ def setting(
     Args:
         default: its type is the annotation's: int, float, bool, str, or one of them or None.
         help: a phrase for `--help`.
-        choices: the strings that are allowed; beside whole numbers where the annotation has int.
+        choices: the strings that are allowed; beside numbers where the annotation has int or float.
         affects: None: what the group says.
         earlier: an earlier name: the flag and saved settings of that name are still read.
         replaces: a setting of which no preset's value counts where this one is given.
@@ -131,8 +131,9 @@ def define_flags(settings: type[Settings], values: flags.FlagValues) -> None:
     for field in dataclasses.fields(settings):
         default: Any = field.default
         help, choices = field.metadata["help"], field.metadata["choices"]
-        if choices and int in get_args(field.type):
-            parser = _NumberOrWord(choices)
+        number = next((kind for kind in (int, float) if kind in get_args(field.type)), None)
+        if choices and number:
+            parser = _NumberOrWord(number, choices)
             flags.DEFINE(parser, field.name, default, help, flag_values=values)
         elif choices:
             flags.DEFINE_enum(field.name, default, choices, help, flag_values=values)
@@ -143,20 +144,21 @@ def define_flags(settings: type[Settings], values: flags.FlagValues) -> None:
 
 
 class _NumberOrWord(flags.ArgumentParser):
-    """A whole number, or one of some words."""
+    """A number of one kind, or one of some words."""
 
-    def __init__(self, words: tuple[str, ...]):
-        self._words = words
-        self.syntactic_help = f"a whole number or {', '.join(words)}"
+    def __init__(self, number: type[int] | type[float], words: tuple[str, ...]):
+        self._number, self._words = number, words
+        self._kind = "a whole number" if number is int else "a number"
+        self.syntactic_help = f"{self._kind} or {', '.join(words)}"
 
     def flag_type(self) -> str:
-        return "whole number or word"
+        return f"{self._kind} or word"
 
-    def parse(self, argument: str | int) -> str | int:
+    def parse(self, argument: str | float) -> str | float:
         if argument in self._words:
             return argument
         try:
-            return int(argument)
+            return self._number(argument)
         except ValueError:
             raise ValueError(f"expected {self.syntactic_help}, got {argument!r}") from None
 

@@ -25,6 +25,8 @@ STAGES = {
 }
 """Epochs by stage, beside --num_epochs=2: the runs in which each occurs."""
 
+NORMAL = "--out_distr=gaussian --noise_pixel_var=learned_diagonal"
+LEARNED = "--noise_emission=learned --noise_transition=learned_diagonal --init_cov=learned"
 KVAE = {
     "stage": (["all", "refine"], ["vae+lgssm", "vae"], ["dynamics", "dynamics again"]),
     "gaps": (["nan", "mask", "--train_miss_prob=0.4 --t_init_train_miss=1"], ""),
@@ -34,8 +36,8 @@ KVAE = {
     "pixels": (["uint8", "colour", "float", "bool"],),
     "files": (["one", "shards"],),
     "preset": in_turn(kvae.config.PRESETS),
-    "frames": (["--nouse_vae", "", "--noconv", "--out_distr=gaussian", "--ll_keep_prob=0.5"],),
-    "dynamics": (["", "--learn_u", "--noalpha_rnn --fifo_size=2", "--K=1"],),
+    "frames": (["--nouse_vae", "", "--noconv", NORMAL, "--ll_keep_prob=0.5"],),
+    "dynamics": (["", "--learn_u", "--noalpha_rnn --fifo_size=2", "--K=1", LEARNED],),
     "objective": (
         ["", "--sample_z", "--bound=sampled", "", "", ""],
     ),  # seldom: the smoother takes long to trace
