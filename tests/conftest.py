@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import importlib.util
+import inspect
 import os
 import resource
 import signal
@@ -49,10 +50,55 @@ def quickly_compiled(request):
     if not _is_fast(request.config):
         return
     import tensorflow as tf
+    from tensorflow.python.framework import ops
 
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+    # TensorFlow keeps Python's stack for each operation of a graph, for its error messages: an
+    # eighth of the time to trace. The second default is that of `extract_traceback`.
+    inspect.unwrap(ops._create_c_op).__defaults__ = (None, False)
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def collected(request):
+    """Free the graphs of a module after it: a worker would grow to ten gigabytes."""
+    yield
+    if any(gc.get_count()[1:]):  # 50,000 new objects or more
+        gc.collect()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def eager_module(request, collected):
+    """In the fast suite a module marked `eager` computes without graphs, its fixtures too.
+
+    Tracing a model takes seconds, some steps of it milliseconds. tests/test_every_model.py, the
+    tests of the commands and those marked `graph` trace what a user traces. `make test-all` traces
+    everything.
+    """
+    with _functions_eagerly(request, request.node.get_closest_marker("eager")):
+        yield
+
+
+@pytest.fixture(autouse=True)
+def eager_or_graph(request, eager_module):
+    """A test marked `eager` or `graph`, whatever its module is."""
+    graph = request.node.get_closest_marker("graph")
+    with _functions_eagerly(request, not graph and request.node.get_closest_marker("eager")):
+        yield
+
+
+@contextlib.contextmanager
+def _functions_eagerly(request, eagerly):
+    if not _is_fast(request.config) or "tensorflow" not in sys.modules:
+        yield
+        return
+    import tensorflow as tf
+
+    before = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(bool(eagerly))
+    yield
+    tf.config.run_functions_eagerly(before)
 
 
 @pytest.fixture(scope="module")

@@ -196,7 +196,7 @@ def begin_again(trained: Trained) -> keras.Model:
     return trained.model
 
 
-@every_model
+@every_model_most_slow
 def test_data_sets_train_as_arrays_do(name, trained):
     model, batch = begin_again(trained(name)), MODELS[name].batch
     fit(model, tf.data.Dataset.from_tensor_slices(batch).batch(2), batch_size=None)
@@ -514,10 +514,11 @@ for name in json.loads(sys.argv[2]):
             np.testing.assert_allclose(there[f"arr_{i}"], part, **SAME_FLOAT32)
 
 
-def test_ten_models_in_one_process_bring_no_warning_of_retracing(caplog):
+def test_six_models_in_one_process_bring_no_warning_of_retracing(caplog):
+    """TensorFlow warns of the fifth."""
     batch = MODELS["MDNRNN"].batch
     with caplog.at_level("WARNING", "tensorflow"):
-        for _ in range(10):
+        for _ in range(6):
             model = MODELS["MDNRNN"].make()
             model.step(batch["z"][:, 0], batch["actions"][:, 0])
             model.predict(batch, verbose=0)

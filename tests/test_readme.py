@@ -19,14 +19,31 @@ _SRUN = {"ntasks", "distribution"}  # flags of SLURM's own command
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_python_examples_run_as_printed(tmp_path, monkeypatch):
+# VAME's default sizes take half a minute of arithmetic.
+SMALLER = {
+    "epochs=10": "epochs=1",
+    "epochs=5": "epochs=1",
+    "randn(12, 2000)": "randn(12, 600)",
+    "steps_per_epoch=5": "steps_per_epoch=1, batch_size=8, hidden_size_layer_1=8, "
+    "hidden_size_layer_2=8, hidden_size_rec=8, hidden_size_pred=8",
+}
+
+
+@pytest.mark.parametrize(
+    "changes", [SMALLER, pytest.param({}, marks=pytest.mark.slow)], ids=["smaller", "as printed"]
+)
+def test_the_python_examples_run_as_printed(tmp_path, monkeypatch, changes):
+    """The fast test trains fewer epochs and a smaller VAME."""
     write_dataset(WORLDS["box"], tmp_path / "datasets", sequences=8, test_sequences=2)
     write_episode(
         PUSHED_BALLS, tmp_path / "datasets" / "balls-100" / "episode-00000.npz", 0, steps=7
     )
     monkeypatch.chdir(tmp_path)
-    names = {}
-    for code in re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL):
+    names, text = {}, README
+    for printed, smaller in changes.items():
+        assert printed in text, printed
+        text = text.replace(printed, smaller)
+    for code in re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL):
         exec(compile(code, "README.md", "exec"), names)
     assert names["dream"].frames.shape == (1, 8, 64, 64, 3)
     assert names["new"].shape == (5, 50, 3)

@@ -17,6 +17,8 @@ from seqvae.objectives import weighted_mean
 from seqvae.training import Checkpoints, Stage, Trainer, gradient_step
 from tests.tolerances import SAME_FLOAT32
 
+pytestmark = pytest.mark.eager
+
 
 class Terms(NamedTuple):
     error: tf.Tensor

@@ -10,6 +10,8 @@ import tensorflow as tf
 from kvae import KVAE
 from tests.tolerances import FINITE_DIFFERENCES, FLOAT32, FLOAT64, SAME_FLOAT32, STANDARD_ERRORS
 
+pytestmark = pytest.mark.eager
+
 SMALL = dict(num_filters=(3,), alpha_units=4)
 
 
@@ -63,6 +65,7 @@ VARIANTS = [
     [VARIANTS[1], *(pytest.param(VARIANTS[i], marks=pytest.mark.slow) for i in (0, 2, 3, 4))],
     ids=(1, 0, 2, 3, 4),
 )
+@pytest.mark.graph
 def test_every_variant_trains_saves_and_does_the_verbs(options, tmp_path):
     keras.utils.set_random_seed(0)
     model = KVAE(**(SMALL | options))
@@ -264,6 +267,7 @@ def test_the_plain_auto_encoder_has_no_noise_and_no_log_qa():
     np.testing.assert_array_equal(model.encode(videos()).sample(), model.encode(videos()).mean())
 
 
+@pytest.mark.graph
 def test_ll_keep_prob_drops_frames_in_training_only_and_keeps_the_mean():
     keras.utils.set_random_seed(0)
     model = KVAE((8, 8), ll_keep_prob=0.5, use_vae=False, **SMALL)
@@ -279,6 +283,7 @@ def test_ll_keep_prob_drops_frames_in_training_only_and_keeps_the_mean():
 
 
 @pytest.mark.parametrize("without_mask", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.graph
 def test_the_gradient_of_the_objective_equals_finite_differences(without_mask):
     """In float64, through encoder, dynamics network, filter over a gap, and decoder."""
     keras.utils.set_random_seed(5)
@@ -345,6 +350,7 @@ def test_controls_move_the_states():
     )
 
 
+@pytest.mark.graph
 def test_one_model_takes_any_batch_size_and_length_in_one_trace(model):
     """Nothing but the data knows the batch size: a graph with unknown sizes serves them all."""
     traced = tf.function(

@@ -11,6 +11,8 @@ from tests.kvae.test_original import FOLDER, close
 from tests.references.original_kvae import OriginalKVAE, random_variables
 from tests.tolerances import GOLDEN, GOLDEN_BOUND, GOLDEN_COVARIANCE, SAME_FLOAT32
 
+pytestmark = pytest.mark.eager
+
 SEQUENCES, STEPS = 3, 7
 _GOLDEN = dict(np.load(FOLDER / "lstm_conv.npz", allow_pickle=False))
 _BASE = json.loads(str(_GOLDEN["config"]))

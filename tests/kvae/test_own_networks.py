@@ -8,6 +8,8 @@ import tensorflow as tf
 import kvae
 from tests.tolerances import SAME_FLOAT32
 
+pytestmark = pytest.mark.eager
+
 X = (np.random.default_rng(0).random((3, 4, 8, 8)) > 0.7).astype(np.float32)
 MASK = np.array([[1, 1, 0, 1]] * 3, np.float32)
 
@@ -56,6 +58,7 @@ OWN = {
         for name, made in OWN.items()
     ],
 )
+@pytest.mark.graph
 def test_own_networks_train_impute_and_save(options, tmp_path):
     made = {name: make() if callable(make) else make for name, make in options.items()}
     model = kvae.KVAE((8, 8), num_filters=(2,), alpha_units=3, init_kf_matrices=0.5, **made)

@@ -10,6 +10,8 @@ from kvae import KVAE
 from kvae.lgssm import MixedLGSSM
 from tests.tolerances import FINITE_DIFFERENCES, FLOAT32, FLOAT64, SAME_FLOAT32
 
+pytestmark = pytest.mark.eager
+
 SMALL = dict(num_filters=(2,), alpha_units=3)
 A = np.random.default_rng(0).normal(size=(3, 5, 2))
 MASK = np.ones((3, 5))

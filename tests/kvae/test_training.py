@@ -43,6 +43,7 @@ def test_missing_frames_of_nan_are_encoded_without_harm(model):
 
 @pytest.mark.parametrize("bound", ["marginal", "sampled"])
 @pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.eager
 def test_the_loss_of_codes_is_the_bound_at_a_draw_of_them(bound, masked):
     keras.utils.set_random_seed(1)
     model = kvae.KVAE((8, 8), num_filters=(2,), alpha_units=3, bound=bound, init_kf_matrices=0.5)

@@ -14,6 +14,8 @@ from tests.vrae.test_vame_training import project
 from vrae import VRAE, data
 from vrae.vame import rnn_model, rnn_vae
 
+pytestmark = pytest.mark.eager
+
 # The pages' signatures. `forward` is of PyTorch's modules; its arguments are those of the call.
 FUNCTIONS = {
     "reconstruction_loss": "x x_tilde reduction",

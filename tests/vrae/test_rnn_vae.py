@@ -13,6 +13,8 @@ from tests.tolerances import FLOAT32, MIXED, SAME_FLOAT32, VAME_FLOAT32
 from vrae.vame import rnn_vae
 from vrae.vame.rnn_model import RNN_VAE
 
+pytestmark = pytest.mark.eager
+
 RNG = np.random.default_rng(0)
 WINDOWS = RNG.standard_normal((6, 10, 3)).astype(np.float32)  # windows of 5 steps, and 5 after them
 NOISE = RNG.standard_normal((6, 2)).astype(np.float32)

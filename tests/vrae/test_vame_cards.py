@@ -33,6 +33,8 @@ from vrae.vame.cards.measures import (
 from vrae.vame.motif_scores import of_windows
 from vrae.vame.sessions import Session
 
+pytestmark = pytest.mark.eager
+
 PARTS = ("nose", "belly", "tail")
 KEYS = dict(centered_reference_keypoint="belly", orientation_reference_keypoint="nose")
 LABELS = {

@@ -22,6 +22,8 @@ from vrae.vame.motifs import segment
 from vrae.vame.plain_pickle import Call, Name, read_plain
 from vrae.vame.training import build_model, load_best, pretrained_file, save_state
 
+pytestmark = pytest.mark.eager
+
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):

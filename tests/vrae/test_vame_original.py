@@ -12,6 +12,8 @@ import tensorflow as tf
 from tests.tolerances import VAME, VAME_FLOAT32
 from vrae.vame import original, rnn_model, rnn_vae
 
+pytestmark = pytest.mark.eager
+
 GOLDEN = Path(__file__).parents[1] / "golden" / "vame"
 CASES = ("future", "nofuture", "future_softplus")
 

@@ -13,6 +13,8 @@ from vrae import vame
 from vrae.vame import rnn_vae
 from vrae.vame.config import read_config, write_config
 
+pytestmark = pytest.mark.eager
+
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):

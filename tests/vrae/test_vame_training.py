@@ -207,6 +207,7 @@ def test_a_short_training_has_a_best_model_too(tmp_path):
     assert (tmp_path / "model" / "best_model" / "VAME_project.npz").exists()
 
 
+@pytest.mark.eager
 def test_it_stops_when_nothing_improves(tmp_path):
     options = dict(max_epochs=12, steps_per_epoch=1, annealtime=1, model_convergence=1)
     assert (
@@ -215,6 +216,7 @@ def test_it_stops_when_nothing_improves(tmp_path):
     )
 
 
+@pytest.mark.eager
 def test_a_trained_model_is_evaluated_on_every_test_window_of_a_short_test_piece(whole):
     folder, config, _ = whole
     figures = vame.evaluate(config)
@@ -259,6 +261,7 @@ def test_missing_values_count_for_nothing(tmp_path):
     np.testing.assert_allclose(rnn_vae.reconstruction_loss(x, moved, "mean", mask), 4)
 
 
+@pytest.mark.eager
 def test_codes_are_those_of_normalised_windows_one_by_one(whole, monkeypatch):
     _, config, _ = whole
     model, statistics, settings = vame.load_best(config)
@@ -287,6 +290,7 @@ def model(**options):
     )
 
 
+@pytest.mark.eager
 def test_the_model_saves_takes_any_batch_and_has_vames_size(tmp_path):
     import keras
 

@@ -11,6 +11,8 @@ from tests.tolerances import FLOAT32, SAME_FLOAT32, STANDARD_ERRORS
 from vrae import VRAE
 from vrae.evaluation import latent_usage
 
+pytestmark = pytest.mark.eager
+
 tfd = tfp.distributions
 SMALL = dict(feature_size=3, z_size=2, rnn_size=5)
 VARIANTS = [
@@ -59,6 +61,7 @@ def batch(model, count=4, steps=5, seed=0, masked=True):
     [VARIANTS[2], *(pytest.param(VARIANTS[i], marks=pytest.mark.slow) for i in (0, 1, 3))],
     ids=(2, 0, 1, 3),
 )
+@pytest.mark.graph
 def test_every_variant_trains_saves_and_does_the_verbs(options, tmp_path):
     keras.utils.set_random_seed(0)
     model = VRAE(**SMALL | options)

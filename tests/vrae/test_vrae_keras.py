@@ -12,6 +12,8 @@ import tensorflow as tf
 from tests.tolerances import FLOAT32, MIXED, SAME_FLOAT32
 from vrae import VRAE
 
+pytestmark = pytest.mark.eager
+
 SMALL = dict(feature_size=3, z_size=2, rnn="gru", rnn_size=4, bidirectional=False, decoder="latent")
 TOKENS = SMALL | dict(likelihood="categorical", condition_size=2)
 RNG = np.random.default_rng(0)
@@ -348,6 +350,7 @@ def test_ten_models_in_a_process_warn_of_no_retracing(caplog):
 # --- files and copies ---
 
 
+@pytest.mark.graph
 def test_an_exported_model_computes_the_same(model, tokens, tmp_path):
     model.export(tmp_path / "floats", verbose=False)
     loaded = tf.saved_model.load(str(tmp_path / "floats"))

@@ -183,6 +183,7 @@ def test_tokens_are_drawn_from_the_logits_at_a_temperature():
     assert model.generate(3, 4, temperature=1.0, seed=2).shape == (3, 4)
 
 
+@pytest.mark.eager
 def test_lists_one_feature_and_labels_as_conditions():
     keras.utils.set_random_seed(4)
     model = VRAE(1, z_size=2, rnn_size=3, condition_size=3)

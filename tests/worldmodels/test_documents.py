@@ -11,6 +11,8 @@ import tensorflow as tf
 from tests.tolerances import FLOAT32, SAME_FLOAT32, STANDARD_ERRORS
 from worldmodels import MDNRNN, course, tf1
 
+pytestmark = pytest.mark.eager
+
 # --- the Keras program ---
 
 CONSTANTS = {

@@ -15,6 +15,8 @@ import tensorflow as tf
 from tests.tolerances import MIXED_STEPS, SAME_FLOAT32
 from worldmodels import MDNRNN, ConvVAE, RNNData
 
+pytestmark = pytest.mark.eager
+
 VAE = dict(
     z_size=3,
     image_shape=(14, 14, 2),
@@ -390,6 +392,7 @@ def test_copies_and_files_compute_the_same(name, tmp_path, vae, rnn):
         assert_same(other(data), expected)
 
 
+@pytest.mark.graph
 def test_exported_models_take_any_number_and_length_and_give_names(tmp_path, vae, rnn):
     vae.export(tmp_path / "vae", verbose=False)
     served = tf.saved_model.load(tmp_path / "vae")
