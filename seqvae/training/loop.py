@@ -127,6 +127,7 @@ class Trainer:
         self._save_seconds, self._saved = save_seconds, time.monotonic()
         self._position = _beginning(0)
         self._stage: str | None = None
+        self._first_step = False  # whether the next step is the first since `_enter`
         self._optimizer: Any = None  # this and the next: those of the stage, made by `_enter`
         self._take_step: Any = None
         self._stage_batches: Any = None
@@ -180,6 +181,7 @@ class Trainer:
         epoch = self._position["epoch"]
         stage, epoch_of_stage = self._stage_of(epoch)
         if self._stage != stage.name:
+            bar.compiling(epoch, stage.name)
             self._enter(stage)
         rate = (
             stage.learning_rate(epoch_of_stage)
@@ -193,6 +195,8 @@ class Trainer:
             step = epoch_of_stage * len(self._stage_batches) + self._position["step"]
             self._optimizer.learning_rate.assign(rate * warmup(step, self._warmup_steps))
             self._run_step(batch, bar)
+            if self._first_step:  # it waited for XLA: its time says nothing of the others
+                began, self._first_step = time.perf_counter() - self._position["seconds"], False
             self._position["seconds"] = time.perf_counter() - began
             if self._stop or time.monotonic() - self._saved >= self._save_seconds:
                 self._save()
@@ -244,7 +248,7 @@ class Trainer:
     def _enter(self, stage: Stage) -> None:
         """A new optimiser for the stage, as the original has it, and the step compiled for its
         variables, once."""
-        self._stage = stage.name
+        self._stage, self._first_step = stage.name, True
         self._stage_batches = stage.batches() if stage.batches else self.batches
         variables = list(stage.variables)
         with self.placement.scope():

@@ -31,6 +31,15 @@ class RunBar:
     def __exit__(self, *error) -> None:
         self._progress.stop()
 
+    def compiling(self, epoch: int, stage: str) -> None:
+        """The first step of a stage is on its way."""
+        self._progress.update(
+            self._task,
+            description=f"epoch {epoch + 1}/{self._epochs}",
+            terms=f"compiling the stage {stage}",
+            refresh=True,  # tracing leaves the bar's own thread little time
+        )
+
     def show(self, epoch: int, step: int, terms: dict[str, float]) -> None:
         """`step` steps of `epoch` are done; `terms` are the epoch's means so far."""
         self._progress.update(

@@ -276,6 +276,20 @@ def test_the_log_has_a_line_per_epoch_with_the_terms_rate_and_tests(tmp_path):
     assert lines[-1]["train_loss"] < lines[0]["train_loss"]
 
 
+def test_the_seconds_of_an_epoch_are_without_the_first_step_of_its_stage(tmp_path, monkeypatch):
+    """It waits for XLA. Three steps an epoch, each of ten seconds by this clock."""
+    clock, run = [0.0], trainer(tmp_path, epochs=(2, 1))
+    take = run._run_step
+
+    def slow(batch, bar):
+        take(batch, bar)
+        clock[0] += 10.0
+
+    monkeypatch.setattr(run, "_run_step", slow)
+    monkeypatch.setattr("seqvae.training.loop.time.perf_counter", lambda: clock[0])
+    assert [line["seconds"] for line in run.run().read()] == [20.0, 30.0, 20.0]
+
+
 def test_a_loss_that_is_not_finite_stops_the_run_names_the_place_and_keeps_the_weights(tmp_path):
     order = np.random.default_rng([1, 0]).permutation(10)
     images = IMAGES.copy()
@@ -309,6 +323,8 @@ def test_the_bar_shows_the_epoch_the_terms_and_the_time_left(monkeypatch):
         progress, "Console", lambda: Console(file=out, force_terminal=True, width=120)
     )
     with progress.RunBar(epochs=4, steps=10, quiet=False) as bar:
+        bar.compiling(2, "all")
+        assert "epoch 3/4" in out.getvalue() and "compiling the stage all" in out.getvalue()
         bar.show(2, 5, {"loss": 1.5, "elbo": -2.25, "gradient_norm": 9.0})
     shown = out.getvalue()
     assert "epoch 3/4" in shown
