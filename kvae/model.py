@@ -607,6 +607,7 @@ class KVAE(SequenceModel):
         batch_size: int = 1,
         stochastic: bool = False,
         controls: Array | None = None,
+        decode: bool = True,
         seed: Seed | None = None,
         check_finite: bool = True,
     ) -> Generated:
@@ -625,6 +626,7 @@ class KVAE(SequenceModel):
             stochastic: add the transition and emission noise, but to the frames of given states;
                 without, every step is its mean.
             controls: [B, num_steps, dim_u].
+            decode: False: codes and states alone, no frames.
             check_finite: as for `filter`.
         """
         check_size("num_steps", num_steps)
@@ -641,7 +643,7 @@ class KVAE(SequenceModel):
             tf.zeros([tf.shape(states)[0], num_steps]), [states.shape[0], num_steps]
         )
         controls = arguments.check_controls(controls, like, self.dim_u, self.variable_dtype)
-        result = self._run(
+        z, a, alpha = self._run(
             self._generate,
             states,
             controls,
@@ -649,6 +651,7 @@ class KVAE(SequenceModel):
             tf.constant(held),
             seed,
         )
+        result = Generated(self._mean_frames(a) if decode else None, a, z, alpha)
         if check_finite:
             arguments.check_finite("generate", result)
         return result
@@ -738,6 +741,7 @@ class KVAE(SequenceModel):
         controls: Array | None = None,
         *,
         num_samples: int = 1,
+        decode: bool = True,
         seed: Seed | None = None,
     ) -> PosteriorSample:
         """Paths of states, codes and frames given the observed frames: what `impute` gives the
@@ -746,12 +750,21 @@ class KVAE(SequenceModel):
         z_{1:T} is drawn from p(z_{1:T} | a_{1:T}), a the encoder's means of the observed frames, by
         backward sampling; then a_t from p(a_t | z_t), also where a frame was observed. The same
         seed draws the same whatever the model's `jit_compile`; a function that the caller compiles
-        by XLA draws other numbers. Other arguments as `impute`.
+        by XLA draws other numbers. decode=False: codes and states alone. Other arguments as
+        `impute`.
         """
         arguments.check_num_samples(num_samples, optional=False)
         frames, mask, controls = self._frame_arguments(frames, mask, controls)
         seed = stateless_seed(seed, self._seeds)
-        result = self._run(self._posterior_sample, frames, mask, controls, int(num_samples), seed)
+        mean, _ = self._in_batches(self.frame_vae.encode, None, frames, mask)
+        shape = tf.concat([[num_samples], tf.shape(mean)[:2]], 0)
+        noises = (
+            normal(tf.concat([shape, [size]], 0), fold(seed, i), mean.dtype)
+            for i, size in enumerate((self.dim_z, self.dim_a))
+        )
+        given = mean, self._code_mask(mask), controls, *noises
+        z, a = self._run(self._draw_paths, *given, jit_compile=self._jit)
+        result = PosteriorSample(self._mean_frames(a) if decode else None, a, z)
         arguments.check_finite("posterior_sample", result)
         return result
 
@@ -832,19 +845,6 @@ class KVAE(SequenceModel):
         run = self._states.run(*arguments)
         return run.filtered(), run.smoothed()
 
-    def _posterior_sample(self, frames, mask, controls, num_samples, seed) -> PosteriorSample:
-        mean, _ = self.frame_vae.encode(frames, mask)
-        mask = self._code_mask(mask)
-        shape = tf.concat([[num_samples], tf.shape(mean)[:2]], 0)
-        noises = (
-            normal(tf.concat([shape, [size]], 0), fold(seed, i), mean.dtype)
-            for i, size in enumerate((self.dim_z, self.dim_a))
-        )
-        z, a = self._run(self._draw_paths, mean, mask, controls, *noises, jit_compile=self._jit)
-        flat = tf.reshape(a, tf.concat([[-1], tf.shape(a)[2:]], 0))
-        frames = self.frame_vae.mean_frames(flat)
-        return PosteriorSample(tf.reshape(frames, tf.concat([shape, self.image_shape], 0)), a, z)
-
     def _draw_paths(
         self, a, mask, controls, state_noise, code_noise
     ) -> tuple[tf.Tensor, tf.Tensor]:
@@ -852,13 +852,19 @@ class KVAE(SequenceModel):
         z = run.draw(state_noise)
         return z, matvec(run.mixed.C, z) + tf.sqrt(self._variance("noise_emission")) * code_noise
 
-    def _generate(self, states, controls, noise_scale, held, seed) -> Generated:
+    def _generate(self, states, controls, noise_scale, held, seed) -> tuple[tf.Tensor, ...]:
         sizes = self.dim_z, self.dim_a
         noise = draw_noise(controls, *sizes, self._covariances, noise_scale, held, seed)
         z, a, alpha = generate_states(
             states, controls, *noise, self._states.matrices, self.dynamics
         )
-        return Generated(self.frame_vae.mean_frames(a), a, z, alpha)
+        return z, a, alpha
+
+    def _mean_frames(self, a: tf.Tensor) -> tf.Tensor:
+        """The decoder's means [..., T, *image_shape] at codes [..., T, dim_a]."""
+        flat = tf.reshape(a, [-1, *a.shape[-2:]])
+        frames = self._in_batches(self.frame_vae.mean_frames, None, flat)
+        return tf.reshape(frames, tf.concat([tf.shape(a)[:-1], self.image_shape], 0))
 
     def _elbo(self, frames, mask, controls, kind, seed, per_sequence, num_samples) -> Elbo:
         if num_samples is not None:

@@ -1,7 +1,7 @@
 """What the verbs of the Kalman VAE return. Letters: GLOSSARY.md. Where nothing else is said, every
 field is always filled."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
@@ -173,10 +173,10 @@ class Scores(NamedTuple):
 
 
 class Generated(NamedTuple):
-    """A generated sequence: frames [B, num_steps, *image_shape] (the decoder's means), a [B,
-    num_steps, dim_a], z [B, num_steps, dim_z], alpha [B, num_steps, K]."""
+    """A generated sequence: frames [B, num_steps, *image_shape] (the decoder's means; None with
+    decode=False), a [B, num_steps, dim_a], z [B, num_steps, dim_z], alpha [B, num_steps, K]."""
 
-    frames: tf.Tensor
+    frames: Any
     a: tf.Tensor
     z: tf.Tensor
     alpha: tf.Tensor
@@ -199,16 +199,18 @@ class Forecast(NamedTuple):
     a_mean: tf.Tensor
     a_cov: tf.Tensor
     a_quantiles: tf.Tensor
-    frames: tf.Tensor | None
-    frames_mean: tf.Tensor | None
-    frames_quantiles: tf.Tensor | None
+    frames: Any
+    frames_mean: Any
+    frames_quantiles: Any
 
 
 class PosteriorSample(NamedTuple):
-    """Paths drawn from the posterior: frames [S, B, T, *image_shape] (the decoder's means at a), a
-    [S, B, T, dim_a] from p(a_t | z_t), z [S, B, T, dim_z] from p(z_{1:T} | a_{1:T}) of the
-    encoder's means of the observed frames."""
+    """Paths drawn from the posterior of the encoder's means of the observed frames.
 
-    frames: tf.Tensor
+    frames: [S, B, T, *image_shape], the decoder's means at a; None with decode=False.
+    a: [S, B, T, dim_a], from p(a_t | z_t); z: [S, B, T, dim_z], from p(z_{1:T} | a_{1:T}).
+    """
+
+    frames: Any
     a: tf.Tensor
     z: tf.Tensor

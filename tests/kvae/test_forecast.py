@@ -126,3 +126,14 @@ def test_frames_of_given_states_have_no_noise(frames):
     quiet, noisy = (model.generate(6, states=states, stochastic=s, seed=1) for s in (False, True))
     np.testing.assert_array_equal(noisy.a[:, :3], quiet.a[:, :3])
     assert not np.allclose(noisy.a[:, 3:], quiet.a[:, 3:])
+
+
+def test_without_decoding_there_are_no_frames_and_the_same_codes(frames):
+    model = small()
+    for verb in (
+        lambda **given: model.generate(4, batch_size=2, seed=1, **given),
+        lambda **given: model.posterior_sample(frames, num_samples=2, seed=1, **given),
+    ):
+        whole, codes = verb(), verb(decode=False)
+        assert codes.frames is None and whole.frames is not None
+        np.testing.assert_array_equal(whole.a, codes.a)
