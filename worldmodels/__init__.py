@@ -7,6 +7,7 @@ from seqvae.backend import require_tensorflow
 require_tensorflow()
 
 from worldmodels import original  # noqa: E402
+from worldmodels.agent import Agent  # noqa: E402
 from worldmodels.controller import Controller  # noqa: E402
 from worldmodels.conv_vae import ConvVAE  # noqa: E402
 from worldmodels.mdn_rnn import MDNRNN  # noqa: E402
@@ -14,6 +15,7 @@ from worldmodels.results import ConvVAETerms, Dream, Latents, Predicted, RNNData
 
 __all__ = [
     "MDNRNN",
+    "Agent",
     "Controller",
     "ConvVAE",
     "ConvVAETerms",
