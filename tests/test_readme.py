@@ -46,6 +46,7 @@ def test_the_python_examples_run_as_printed(tmp_path, monkeypatch, changes):
     for code in re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL):
         exec(compile(code, "README.md", "exec"), names)
     assert names["dream"].frames.shape == (1, 8, 64, 64, 3)
+    assert names["observations"].shape == (16, 288) and names["actions"].shape == (16, 2)
     assert names["new"].shape == (5, 50, 3)
     assert names["imputed"].smoothed.shape == (1, 20, 32, 32)
     assert names["future"].frames.shape == (1, 60, 32, 32)

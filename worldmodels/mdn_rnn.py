@@ -20,6 +20,7 @@ from worldmodels.cell import ForgetBias, forget_bias, glorot_of, swap_gates
 from worldmodels.mixture import Mixture
 from worldmodels.results import (
     Dream,
+    Imagined,
     MDNRNNTerms,
     MDNRNNTermsWithHeads,
     Predicted,
@@ -255,6 +256,42 @@ class MDNRNN(SequenceModel):
             *self._noise(parts.mean.shape[:-1], tf.shape(parts.mean)[:-1], seed, noise),
         )
 
+    def imagine(
+        self,
+        z: Array,
+        action: Array,
+        state: State | None = None,
+        *,
+        temperature: float = 1.0,
+        seed: int | None = None,
+        noise: tuple[Array, Array] | None = None,
+    ) -> Imagined:
+        """One step of a dream, with what the heads predict: z [B, z_size] and action [B,
+        action_size] -> the next z, drawn as by `sample`.
+
+        Args:
+            state: the LSTM's before the step; None is zeros.
+            temperature: see `sample`.
+            noise: (uniform, standard normal) numbers [B, z_size] in place of a seed.
+        """
+        arguments.check_temperature(temperature)
+        z, action = (
+            self._last_axis("z", z, self.z_size, 2),
+            self._last_axis("action", action, self.action_size, 2),
+        )
+        shape = [tf.shape(z)[0], self.z_size]
+        u, normal = self._noise([z.shape[0], self.z_size], shape, seed, noise)
+        state = self._state(state, shape[0])
+        scale = tf.cast(temperature, self.variable_dtype)
+        return self._run(self._imagine, z, action, state, scale, u, normal)
+
+    def _imagine(self, z, action, state, temperature, u, normal) -> Imagined:
+        predicted = self._step(z, action, state)
+        z = mixture.draw(Mixture(*predicted[:3]), temperature, u, normal)
+        if isinstance(predicted, Predicted):
+            return Imagined(z, predicted.state, None, None)
+        return Imagined(z, predicted.state, predicted.done, predicted.reward)
+
     def dream(
         self,
         z0: Array,
@@ -338,15 +375,11 @@ class MDNRNN(SequenceModel):
         path, taken = [z0], []
         for t in range(u.shape[1]):
             taken.append(self._last_axis("policy", policy(path[-1], state.h), self.action_size, 2))
-            z, state = self._run(
-                self._step_and_draw, path[-1], taken[-1], state, temperature, u[:, t], normal[:, t]
+            z, state, *_ = self._run(
+                self._imagine, path[-1], taken[-1], state, temperature, u[:, t], normal[:, t]
             )
             path.append(z)
         return tf.stack(path, 1), tf.stack(taken, 1)
-
-    def _step_and_draw(self, z, action, state, temperature, u, normal) -> tuple[tf.Tensor, State]:
-        predicted = self._step(z, action, state)
-        return mixture.draw(Mixture(*predicted[:3]), temperature, u, normal), predicted.state
 
     def _noise(self, static, shape, seed, noise) -> tuple[tf.Tensor, tf.Tensor]:
         """The given noise, or uniform and standard normal numbers of `shape`; static: the shape as

@@ -62,6 +62,26 @@ def arrays(model: Convertible) -> list[np.ndarray]:
     return model.original_arrays()
 
 
+def read_list(path: str | os.PathLike) -> list:
+    """The list in a JSON file of the original project.
+
+    Raises:
+        ValueError: truncated, no JSON, or no list.
+    """
+    path = Path(path)
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(
+            f"{path}: not a readable JSON file, it may be truncated ({error})."
+        ) from error
+    if not isinstance(found, list) or not found:
+        raise ValueError(
+            f"{path}: expected a list of arrays, as the original project's save_json writes it."
+        )
+    return found
+
+
 def read_json(path: str | os.PathLike) -> list[np.ndarray]:
     """The arrays in a file of the original's `save_json`: a list of nested lists of integers, each
     1/10000.
@@ -69,17 +89,7 @@ def read_json(path: str | os.PathLike) -> list[np.ndarray]:
     Raises:
         ValueError: truncated, no JSON, or no such list.
     """
-    path = Path(path)
-    try:
-        lists = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(
-            f"{path}: not a readable JSON file, it may be truncated ({error})."
-        ) from error
-    if not isinstance(lists, list) or not lists:
-        raise ValueError(
-            f"{path}: expected a list of arrays, as the original project's save_json writes it."
-        )
+    lists = read_list(path)
     found = []
     for i, values in enumerate(lists):
         try:

@@ -74,6 +74,19 @@ class PredictedWithHeads(NamedTuple):
     reward: tf.Tensor | None
 
 
+class Imagined(NamedTuple):
+    """One step of a dream.
+
+    z: [B, z_size], drawn from p(z_{t+1}); state: the LSTM's after the step; done, reward: [B], as
+    in `PredictedWithHeads`, None where the model has no such head.
+    """
+
+    z: tf.Tensor
+    state: State
+    done: tf.Tensor | None
+    reward: tf.Tensor | None
+
+
 class Dream(NamedTuple):
     """What the model imagined.
 

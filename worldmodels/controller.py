@@ -1,0 +1,261 @@
+"""`Controller`: the linear policy of World Models, for one set of weights or a population."""
+
+import json
+import os
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from seqvae.checks import Array
+from seqvae.files import atomic_write
+from worldmodels import arguments
+from worldmodels.original import read_list
+
+INPUTS = {"z": ("z",), "zh": ("z", "h"), "zch": ("z", "c", "h")}
+"""What a controller reads, in the original's order: c comes before h."""
+
+THRESHOLD = 0.3333  # the original's, of Take Cover's two buttons
+_DECIMALS = 4  # of the numbers in the original's files
+
+
+class Controller:
+    """The linear controller of World Models (Ha and Schmidhuber 2018, arXiv:1803.10122, section
+    "Controller (C) Model"): a_t = squash(W [z_t, h_t] + b).
+
+    h_t is the MDN-RNN's output before it reads z_t, see `Agent`. The default has the 867 weights of
+    the paper's CarRacing agent, `take_cover` the 1,088 of its Doom agent. New weights are 0, where
+    the original's evolution starts.
+
+    Inputs may be arrays or tensors. Arrays are computed in NumPy, without TensorFlow; tensors also
+    in a graph, such as a `tf.function`.
+
+    Args:
+        z_size: of a code. rnn_size: units of the LSTM; not read where `inputs` is "z".
+        action_size: numbers in an action.
+        inputs: "z", "zh" or "zch", what the map reads, in this order.
+        squash: "tanh": tanh of every number, -1 to 1. "carracing", 3 numbers: steering tanh(x), gas
+            (tanh(x) + 1) / 2, brake tanh(x) cut off below 0.
+        bias: whether there is a b.
+    """
+
+    def __init__(
+        self,
+        *,
+        z_size: int = 32,
+        rnn_size: int = 256,
+        action_size: int = 3,
+        inputs: str = "zh",
+        squash: str = "carracing",
+        bias: bool = True,
+    ):
+        arguments.check_sizes(1, z_size=z_size, rnn_size=rnn_size, action_size=action_size)
+        arguments.check_choice("inputs", inputs, INPUTS)
+        arguments.check_choice("squash", squash, _SQUASH)
+        if squash == "carracing" and action_size != 3:
+            raise ValueError(
+                "action_size: expected 3 (steering, gas, brake) with squash='carracing', got "
+                f"{action_size}. Use squash='tanh' for other actions."
+            )
+        self.z_size, self.rnn_size, self.action_size = z_size, rnn_size, action_size
+        self.inputs, self.squash, self.bias = inputs, squash, bias
+        self._vector = np.zeros(self.size)
+
+    @classmethod
+    def take_cover(cls) -> "Controller":
+        """The original's controller of Doom's Take Cover: 1,088 weights on [z, c, h], no bias, one
+        action in (-1, 1) (`buttons` are what it presses)."""
+        return cls(z_size=64, rnn_size=512, action_size=1, inputs="zch", squash="tanh", bias=False)
+
+    @property
+    def input_size(self) -> int:
+        """The number of inputs of the map."""
+        return sum(self._widths())
+
+    @property
+    def size(self) -> int:
+        """The number of weights."""
+        return (self.input_size + self.bias) * self.action_size
+
+    @property
+    def vector(self) -> np.ndarray:
+        """All weights, [size] float64, in the original's order: the biases [action_size], then the
+        matrix [input_size, action_size], row by row. A copy; assign to set the weights."""
+        return self._vector.copy()
+
+    @vector.setter
+    def vector(self, vector: Array) -> None:
+        self._vector = self._checked_vector("vector", vector)
+
+    def __call__(
+        self,
+        z: Array,
+        h: Array | None = None,
+        c: Array | None = None,
+        *,
+        vectors: Array | None = None,
+    ) -> Any:
+        """Actions for codes and states of the MDN-RNN.
+
+        Args:
+            z: [..., z_size]. h, c: [..., rnn_size], those that `inputs` names; others are not read.
+            vectors: as in `act`.
+
+        Returns:
+            Actions [..., action_size].
+
+        Raises:
+            ValueError: a part is missing, or of another shape.
+            FloatingPointError: arrays with NaN, or weights with NaN.
+        """
+        given = {"z": z, "h": h, "c": c}
+        parts = []
+        for name, width in zip(INPUTS[self.inputs], self._widths(), strict=True):
+            value = given[name]
+            if value is None:
+                raise ValueError(
+                    f"{name}: expected floats of the shape [..., {width}], got none. A controller "
+                    f"with inputs={self.inputs!r} reads {', '.join(INPUTS[self.inputs])}."
+                )
+            value = _floats(value)
+            _check_width(name, value, width)
+            parts.append(value)
+        tensors = any(map(tf.is_tensor, parts))
+        return self.act((keras.ops if tensors else np).concatenate(parts, axis=-1), vectors=vectors)
+
+    def act(self, inputs: Array, *, vectors: Array | None = None) -> Any:
+        """Actions for inputs that are joined already, such as the observations of a `DreamEnv`.
+
+        Args:
+            inputs: [..., input_size].
+            vectors: weights in place of the controller's own: [size], or [P, size] for a population
+                of P, each with its own inputs [P, input_size] or [P, B, input_size].
+
+        Returns:
+            Actions [..., action_size], in the type of the inputs (float32 for integers).
+
+        Raises:
+            ValueError: inputs or vectors of another shape.
+            FloatingPointError: arrays with NaN, or weights with NaN.
+        """
+        x = _floats(inputs)
+        _check_width("inputs", x, self.input_size)
+        weights = self._vector if vectors is None else _floats(vectors)
+        self._check_vectors(x, weights)
+        tensors = tf.is_tensor(x) or tf.is_tensor(weights)
+        ops: Any = keras.ops if tensors else np
+        dtype = keras.backend.standardize_dtype(x.dtype)
+        weights = ops.cast(weights, dtype) if tensors else weights.astype(dtype, copy=False)
+        bias = weights[..., : self.action_size] if self.bias else None
+        many = len(weights.shape) == 2
+        shape = (*([-1] if many else []), self.input_size, self.action_size)
+        matrix = ops.reshape(weights[..., self.action_size * self.bias :], shape)
+        alone = many and len(x.shape) == 2  # a row a member
+        linear = ops.matmul(x[:, None] if alone else x, matrix)
+        if bias is not None:
+            linear = linear + (bias[:, None] if many else bias)
+        actions = _SQUASH[self.squash](ops, ops.tanh(linear[:, 0] if alone else linear))
+        if not tensors:
+            arguments.check_finite("controller", actions=actions)
+        return actions
+
+    @staticmethod
+    def buttons(actions: Array, threshold: float = THRESHOLD) -> np.ndarray:
+        """Which of Take Cover's buttons an action presses: -1 (left) below -threshold, 1 (right)
+        above threshold, 0 (none) between; int64, in the shape of the actions."""
+        actions = np.asarray(actions)
+        return (actions > threshold).astype(np.int64) - (actions < -threshold)
+
+    # --- files ---
+
+    def load_json(self, path: str | os.PathLike) -> float | None:
+        """Sets the weights to those in a file of the original project (such as
+        `carracing.cma.16.64.best.json`) or of `save_json`.
+
+        Returns:
+            The mean score that the file gives, None where it gives none.
+
+        Raises:
+            ValueError: no such file format, or another number of weights; nothing is changed.
+        """
+        found = read_list(path)
+        rest = found[1:]
+        fine = isinstance(found[0], list) and all(map(_is_number, found[0]))
+        if not fine or len(rest) > 1 or not all(map(_is_number, rest)):
+            raise ValueError(
+                f"{path}: expected [weights] or [weights, score], as the original project writes "
+                "its controllers. Take the file that ends in .best.json or its log's .json."
+            )
+        self._vector = self._checked_vector(str(path), found[0])
+        return float(rest[0]) if rest else None
+
+    def save_json(self, path: str | os.PathLike, score: float | None = None) -> None:
+        """Writes the weights as the original project does: four decimals, so up to 5e-5 is lost.
+        `numpy.save(path, controller.vector)` loses nothing.
+
+        Args:
+            score: the mean score of the agent, written beside the weights.
+        """
+        found = [np.round(self._vector, _DECIMALS).tolist(), *([] if score is None else [score])]
+        with atomic_write(path) as part:
+            part.write_text(json.dumps(found, indent=0, separators=(",", ": ")), encoding="utf-8")
+
+    def _widths(self) -> list[int]:
+        return [self.z_size if name == "z" else self.rnn_size for name in INPUTS[self.inputs]]
+
+    def _about_size(self) -> str:
+        bias = f"{self.action_size} biases + " if self.bias else ""
+        return f"{self.size} ({bias}{self.input_size} x {self.action_size})"
+
+    def _checked_vector(self, name: str, vector) -> np.ndarray:
+        vector = np.array(vector, np.float64)
+        if vector.shape != (self.size,):
+            count = f"{vector.size} numbers" if vector.ndim == 1 else f"shape {vector.shape}"
+            raise ValueError(
+                f"{name}: expected {self._about_size()} weights, got {count}. Build the controller "
+                "with the z_size, rnn_size, action_size, inputs and bias of these weights."
+            )
+        if not np.isfinite(vector).all():
+            raise ValueError(f"{name}: expected finite weights, got NaN or infinity.")
+        return vector
+
+    def _check_vectors(self, inputs, vectors) -> None:
+        shape, rank = tuple(vectors.shape), len(inputs.shape)
+        fits = len(shape) in (1, 2) and shape[-1] == self.size
+        if fits and len(shape) == 2:
+            rows = {inputs.shape[0], shape[0]} - {None}
+            fits = rank in (2, 3) and len(rows) < 2
+        if not fits:
+            raise ValueError(
+                f"vectors: expected [{self.size}], or [P, {self.size}] beside inputs [P, "
+                f"{self.input_size}] or [P, B, {self.input_size}], got {shape} beside "
+                f"{tuple(inputs.shape)}."
+            )
+
+
+def _carracing(ops: Any, actions):
+    steering, gas, brake = (actions[..., i] for i in range(3))
+    return ops.stack([steering, (gas + 1.0) / 2.0, ops.clip(brake, 0.0, 1.0)], axis=-1)
+
+
+_SQUASH: dict[str, Callable] = {"carracing": _carracing, "tanh": lambda ops, actions: actions}
+
+
+def _floats(value) -> Any:
+    if tf.is_tensor(value):
+        return value if value.dtype.is_floating else tf.cast(value, tf.float32)
+    value = np.asarray(value)
+    return value if value.dtype in (np.float32, np.float64) else value.astype(np.float32)
+
+
+def _check_width(name: str, value, width: int) -> None:
+    if not value.shape or value.shape[-1] not in (width, None):
+        raise ValueError(
+            f"{name}: expected floats of the shape [..., {width}], got {tuple(value.shape)}."
+        )
+
+
+def _is_number(value) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
