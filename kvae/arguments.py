@@ -107,6 +107,12 @@ def _check_series(config: dict) -> None:
         )
     if config["encoder"] == IDENTITY and config["decoder"] is not None:
         raise ValueError("decoder: expected None with encoder='identity', which has none.")
+    for name, plain in (("sample_z", False), ("use_vae", True), ("ll_keep_prob", 1.0)):
+        if config["encoder"] == IDENTITY and config[name] != plain:
+            raise ValueError(
+                f"{name}: expected {plain} with encoder='identity', got {config[name]!r}: there is "
+                "nothing to encode or decode."
+            )
     if config["encoder"] == IDENTITY and config["noise_pixel_var"] != _NOISES["noise_pixel_var"]:
         raise ValueError(
             "noise_pixel_var: expected its default with encoder='identity', got "
@@ -275,9 +281,10 @@ def check_pixels(frames: tf.Tensor, mask: tf.Tensor | None, place: Place = NOWHE
     require_rows((low >= 0) & (high <= 1), message, place, tf.reduce_min(low), tf.reduce_max(high))
 
 
-def check_numbers(series: tf.Tensor, place: Place = NOWHERE) -> None:
-    """Checks that series hold no infinity. NaN is a missing number."""
-    finite = tf.reduce_all(~tf.math.is_inf(series), [1, 2])
+def check_numbers(series: tf.Tensor, mask: tf.Tensor | None, place: Place = NOWHERE) -> None:
+    """Checks that series hold no infinity where they are observed. NaN is a missing number."""
+    seen = tf.ones_like(series, tf.bool) if mask is None else like_frames(mask, series) > 0.5
+    finite = tf.reduce_all(tf.math.logical_not(tf.math.is_inf(series) & seen), [1, 2])
     require_rows(finite, "frames: infinity in {}; expected finite numbers, or NaN.", place)
 
 
@@ -318,6 +325,26 @@ def check_controls_values(controls: tf.Tensor | None, place: Place = NOWHERE) ->
         return
     fine = tf.reduce_all(tf.math.is_finite(controls), [1, 2])
     require_rows(fine, "controls: NaN or infinity in {}; expected finite numbers.", place)
+
+
+def number_mask(a: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor | None:
+    """The mask of codes a [B, T, dim_a] with NaN: in eager mode, without a mask, NaN is missing.
+
+    Raises:
+        ValueError: NaN or infinity where the mask says observed.
+    """
+    if not tf.executing_eagerly():
+        return mask
+    nan = tf.math.is_nan(a)
+    if mask is None and bool(tf.reduce_any(nan)):
+        mask = tf.cast(tf.math.logical_not(nan), a.dtype)
+        check_mask_values(mask)
+    if mask is not None:
+        seen = like_frames(mask, a) > 0.5
+        fine = tf.reduce_all(tf.math.logical_not(seen) | tf.math.is_finite(a), [1, 2])
+        message = "a: NaN or infinity in {} where the mask says observed. Set the mask to 0 there."
+        require_rows(fine, message, NOWHERE)
+    return mask
 
 
 def check_codes(a: Array, dim_a: int, dtype: str, name: str = "a") -> tf.Tensor:
@@ -388,6 +415,11 @@ def _first_step(finite: np.ndarray) -> str:
 
 
 def _tensor(name: str, value) -> tf.Tensor:
+    if np.ma.isMaskedArray(value):
+        raise ValueError(
+            f"{name}: a masked array, whose mask would be lost. Pass np.ma.filled(x.astype(float), "
+            "np.nan) for a series, or the data and a mask."
+        )
     try:
         return tf.convert_to_tensor(value)
     except (TypeError, ValueError) as error:

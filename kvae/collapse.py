@@ -111,15 +111,30 @@ class StopOnCollapse(keras.callbacks.Callback):
 
     Args:
         sequences: frames [N, T, *image_shape] to look at, such as validation data.
+        mask: [N, T], 1 = observed; None: all frames are.
         mean_frame: of the training sequences, pixels in [0, 1]; None: that of `sequences`.
 
     Raises:
         CollapseError: at the end of an epoch; the model keeps its weights.
+        ValueError: series, of which these signs say nothing.
     """
 
-    def __init__(self, sequences: np.ndarray, mean_frame: np.ndarray | None = None):
+    def __init__(
+        self,
+        sequences: np.ndarray,
+        mean_frame: np.ndarray | None = None,
+        mask: np.ndarray | None = None,
+    ):
         super().__init__()
-        self._sequences, self._mean_frame = Sequences(np.asarray(sequences)), mean_frame
+        frames = np.asarray(sequences)
+        if frames.ndim == 3:
+            raise ValueError(
+                "sequences: expected frames [N, T, H, W] or [N, T, H, W, C], got series "
+                f"{list(frames.shape)}. A model of series is judged by its loss and on numbers that "
+                "you hide, see docs/your_series.md."
+            )
+        self._sequences = Sequences(frames, None if mask is None else np.asarray(mask, np.float32))
+        self._mean_frame = mean_frame
         self._examine: Examiner | None = None
         self._steps = 0
 

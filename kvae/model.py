@@ -54,13 +54,17 @@ class KVAE(SequenceModel):
         x_t | a_t ~ Bernoulli or N(., noise_pixel_var)            decoder (section 3)
 
     with A_t = sum_k alpha_t[k] A[k], and so B_t and C_t (section 3.2). Frames are uint8, bool, or
-    floats in [0, 1], of the shape [B, T, *image_shape]; masks [B, T] say 1 for observed and 0 for
-    missing; controls are [B, T, dim_u], u_t acting on the step into frame t (zero where None).
+    floats in [0, 1], of the shape [B, T, *image_shape]; series [B, T, F] any floats, NaN where a
+    number is missing. Masks say 1 for observed and 0 for missing: [B, T], or for single pixels and
+    numbers [B, T, *image_shape]; of codes [B, T], or [B, T, dim_a]. Controls are [B, T, dim_u], u_t
+    acting on the step into frame t (zero where None).
     Verbs are compiled on their first call for a kind of input.
 
     Args:
         image_shape: (H, W) or (H, W, C); H and W multiples of 2 ** len(num_filters) with `conv`.
-        out_distr: "bernoulli" or "gaussian" (variance `noise_pixel_var`).
+            (F,): series of F numbers, see `for_series`.
+        out_distr: "bernoulli" or "gaussian" (variance `noise_pixel_var`: a number, "learned", or
+            "learned_diagonal", one weight for each pixel or number). Series: "gaussian".
         conv, activation, filter_size, num_filters: the conv encoder and decoder; `vae_num_units`
             units in each of `num_layers` dense layers where conv is False. activation: a name or
             function that `keras.activations.get` accepts.
@@ -69,7 +73,9 @@ class KVAE(SequenceModel):
         encoder, decoder: Keras layers or models in place of these. encoder: frames [N, H, W, C] in
             [0, 1] -> mean and raw variance of a [N, dim_a] each, or side by side (the variance is
             noise_emission * sigmoid(raw)); without `use_vae` the mean alone. decoder: a [N, dim_a]
-            -> logits or means of the frames [N, H, W, C]. C is 1 for (H, W).
+            -> logits or means of the frames [N, H, W, C]. C is 1 for (H, W). Of series: [N, 2 F],
+            the scaled numbers and which are observed, and [N, F]. encoder="identity", for series:
+            the scaled numbers themselves are the codes.
         use_vae: False makes a plain auto-encoder, a_t = mu(x_t).
         ll_keep_prob: in training, the share of the frames, drawn at random, that are decoded; their
             log p(x|a) is divided by it. Below 1 a step is faster and its gradient noisier.
@@ -96,9 +102,11 @@ class KVAE(SequenceModel):
     """
 
     input_name = "frames"
+    masks_numbers = True
     batch_keys: ClassVar = {
-        "frames": "[B, T, *image_shape], uint8, bool or floats in [0, 1]; NaN where the mask is 0.",
-        "mask": "[B, T], 1 = observed, 0 = missing.",
+        "frames": "[B, T, *image_shape], uint8, bool or floats in [0, 1], of series any floats. "
+        "May be NaN where the mask is 0; series need no mask, NaN is missing.",
+        "mask": "[B, T] or [B, T, *image_shape], 1 = observed, 0 = missing.",
         "controls": "[B, T, dim_u], u_t acts on the step into frame t.",
         "codes": "[B, T, dim_a], in place of frames: trains the state-space model alone.",
         "variance": "[B, T, dim_a], of the codes: each step draws from N(codes, variance).",
@@ -201,8 +209,8 @@ class KVAE(SequenceModel):
 
     @classmethod
     def for_series(cls, series: np.ndarray, **options: Any) -> "KVAE":
-        """A model of series [N, T, F] of any scale, NaN where a number is missing; its weights have
-        the scale of `series`, and it is not trained yet.
+        """A model of series [N, T, F] of any scale, NaN where a number is missing. It holds the
+        mean and deviation of each feature of `series` and scales by them; it is not trained yet.
 
             model = KVAE.for_series(series)
             model.compile(keras.optimizers.Adam(0.01))
@@ -222,7 +230,7 @@ class KVAE(SequenceModel):
             options: arguments of `KVAE` in place of these defaults: learned noises, one variance
                 for each number; K=1; dim_z of 2 F, at least 4; log p(x|a) weighted as in the bound.
         """
-        series = np.asarray(series)
+        series = np.ma.filled(np.ma.asarray(series, np.float64), np.nan)
         if series.ndim != 3:
             raise ValueError(
                 f"series: expected the shape [N, T, F] (series, steps, features), got "
@@ -340,7 +348,8 @@ class KVAE(SequenceModel):
     # --- frames and codes ---
 
     def adapt(self, frames: np.ndarray, mask: np.ndarray | None = None) -> None:
-        """Sets the decoder's last bias to the mean pixel of frames [B, T, *image_shape].
+        """Sets the decoder's last bias to the mean pixel of frames [B, T, *image_shape]; of series,
+        the mean and deviation by which each number is scaled (`for_series` has done it).
 
         Call it once, before training: the first gradients are then small, where they can otherwise
         kill the encoder's units for good (`benchmarks/kvae_collapse.py`). The mean is that of the
@@ -364,8 +373,12 @@ class KVAE(SequenceModel):
                 a gigabyte.
         """
         frames, mask, _ = self._frame_arguments(frames, mask, None)
-        moments = self._in_batches(self.frame_vae.encode, batch_size, frames, mask)
-        return self.frame_vae.code_distribution(*moments)
+        mean, variance = self._in_batches(self.frame_vae.encode, batch_size, frames, mask)
+        if mask is not None and self._config["encoder"] == arguments.IDENTITY:
+            # so that `filter` and `smooth` of these codes leave them out too
+            nan = tf.constant(np.nan, mean.dtype)
+            mean = tf.where(arguments.like_frames(mask, mean) > 0.5, mean, nan)
+        return self.frame_vae.code_distribution(mean, variance)
 
     def decode(self, a: Array, *, batch_size: int | None = None) -> tfd.Distribution:
         """p(x_t | a_t) for codes a [B, T, dim_a] (section 3): batch [B, T], event image_shape.
@@ -408,7 +421,7 @@ class KVAE(SequenceModel):
         a_{1:t-1}).
 
         Missing codes are not used and may be NaN; the dynamics network then takes C_t mu_{t|t-1} as
-        input.
+        input. mask: [B, T], or of single numbers [B, T, dim_a]; without one, NaN is missing.
 
         Args:
             check_finite: False: no FloatingPointError; over a long gap the states of a sequence may
@@ -495,7 +508,7 @@ class KVAE(SequenceModel):
 
     def _state_arguments(self, a, mask, controls):
         a = arguments.check_codes(a, self.dim_a, self.variable_dtype)
-        mask = arguments.check_mask(mask, a, self.variable_dtype)
+        mask = arguments.number_mask(a, arguments.check_mask(mask, a, self.variable_dtype))
         return a, mask, arguments.check_controls(controls, a, self.dim_u, self.variable_dtype)
 
     @property
@@ -580,8 +593,9 @@ class KVAE(SequenceModel):
 
         The first part is low for a frame that looks like none of the training frames, the second
         for one that the motion did not lead to. Their sum is not log p(x_t | x_{1:t-1}), which has
-        no closed form, but it ranks frames as that does where q(a_t | x_t) is narrow. Compare
-        scores of one model only. Arguments and errors as for `filter`.
+        no closed form, but it ranks frames as that does where q(a_t | x_t) is narrow; with
+        encoder="identity" it is that. Compare scores of one model only. Arguments and errors as for
+        `filter`.
         """
         given = self._frame_arguments(frames, mask, controls)
         result = self._in_batches(self._score, None, *given)
@@ -821,7 +835,7 @@ class KVAE(SequenceModel):
 
     def _check_frames_values(self, frames, mask, place: Place = NOWHERE) -> None:
         if self._of_series:
-            arguments.check_numbers(frames, place)
+            arguments.check_numbers(frames, mask, place)
         else:
             arguments.check_pixels(frames, mask, place)
 

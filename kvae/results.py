@@ -139,7 +139,8 @@ class Imputed(NamedTuple):
     smoothed: [B, T, *image_shape], means of the frames decoded from C_t E[z_t | a_{1:T}], the
     frames after the gap used;
     filtered: the same from C_t E[z_t | a_{1:t}], only frames before; reconstructed: from the
-    encoder's own a_t, which where a frame is missing is the smoothed one.
+    encoder's own a_t, which where a frame is missing is the smoothed one. Of a partly hidden frame
+    it is the code of the visible pixels, often the best filling.
     a_encoded [B, T, dim_a]: the encoder's means; at missing frames, those of a black frame;
     a_smoothed, a_filtered: the codes of `smoothed` and `filtered`; a_smoothed_cov, a_filtered_cov:
     [B, T, dim_a, dim_a], the covariances of a_t there, with the noise of a given z in them.

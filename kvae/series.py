@@ -6,6 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 
 
+_STEPS_MOST = 10_000_000
+
+
 def padded(series: Sequence[np.ndarray]) -> np.ndarray:
     """Series [T_i, F] of different lengths as one array [N, longest, F], NaN after their ends.
 
@@ -16,7 +19,7 @@ def padded(series: Sequence[np.ndarray]) -> np.ndarray:
     """
     if not len(series):
         raise ValueError("series: expected at least one, got none.")
-    each = [np.asarray(values, np.float64) for values in series]
+    each = [np.ma.filled(np.ma.asarray(values, np.float64), np.nan) for values in series]
     for i, values in enumerate(each):
         if values.ndim != 2 or values.shape[1] != each[0].shape[-1]:
             raise ValueError(
@@ -39,6 +42,11 @@ def on_grid(times: np.ndarray, values: np.ndarray, dt: float) -> np.ndarray:
     Raises:
         ValueError: times that do not increase or do not fit the grid.
     """
+    if np.asarray(times).dtype.kind == "M":
+        raise ValueError(
+            "times: expected numbers, got dates. Pass (times - times[0]) / np.timedelta64(1, 'D') "
+            "for days, and dt in days."
+        )
     times, values = np.asarray(times, np.float64), np.asarray(values, np.float64)
     if times.ndim != 1 or values.ndim != 2 or len(values) != len(times):
         raise ValueError(
@@ -47,7 +55,14 @@ def on_grid(times: np.ndarray, values: np.ndarray, dt: float) -> np.ndarray:
         )
     if not dt > 0:
         raise ValueError(f"dt: expected a positive number, got {dt!r}.")
+    if not len(times) or not np.isfinite(times).all():
+        raise ValueError("times: expected at least one, and finite numbers.")
     places = (times - times[0]) / dt
+    if places[-1] > _STEPS_MOST:
+        raise ValueError(
+            f"dt: a grid of {dt:g} has {places[-1]:.0f} steps between the first and the last time. "
+            "Use a larger dt, cut the series at long gaps, or see kvae.lgssm.discretise."
+        )
     at = np.rint(places).astype(int)
     if (np.diff(at) < 1).any():
         raise ValueError(

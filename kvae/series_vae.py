@@ -1,6 +1,7 @@
 """The auto-encoder of single steps of a series, in place of frames: numbers of any scale, of which
 some are missing."""
 
+import warnings
 from typing import Any
 
 import keras
@@ -10,6 +11,8 @@ from tensorflow_probability import distributions as tfd
 
 from kvae import arguments
 from kvae.frame_vae import FrameVAE
+
+_FAR = 1e4  # deviations of a mean from 0 that leave three digits of a number in float32
 
 
 class SeriesVAE(FrameVAE):
@@ -45,8 +48,17 @@ class SeriesVAE(FrameVAE):
         if np.isnan(values).all(axis=0).any():
             empty = int(np.argmax(np.isnan(values).all(axis=0)))
             raise ValueError(f"frames: feature {empty} is never observed. Leave it out.")
-        deviation = np.nanstd(values, axis=0)
-        self.shift.assign(np.nanmean(values, axis=0))
+        deviation, mean = np.nanstd(values, axis=0), np.nanmean(values, axis=0)
+        far = (deviation > 0) & (np.abs(mean) > _FAR * deviation)
+        if far.any():
+            i = int(np.argmax(far))
+            warnings.warn(
+                f"frames: feature {i} has the mean {mean[i]:.3g} and the deviation "
+                f"{deviation[i]:.3g}: float32, in which `fit` reads it, loses its digits. Subtract "
+                "the mean first.",
+                stacklevel=4,
+            )
+        self.shift.assign(mean)
         self.scale.assign(np.where(deviation > 0, deviation, 1.0))
 
     def frame_distribution(self, pixels: tf.Tensor) -> tfd.Distribution:

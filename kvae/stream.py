@@ -60,7 +60,8 @@ class Stream:
 
         Args:
             frame: None: missing, in all sequences.
-            mask: [B], 1 = observed; only with a batch_size. None: all are.
+            mask: 1 = observed. Of sequences [B], only with a batch_size; or of single pixels or
+                numbers, in the shape of `frame`. None: all are, in a series all but NaN.
             controls: [dim_u], with a batch_size [B, dim_u]: what acted on the step into this frame.
 
         Raises:
@@ -74,7 +75,7 @@ class Stream:
             frames = arguments.check_frames(self._with_axes(frame), model.image_shape)
             seen = tf.ones(shape, model.variable_dtype)
             if mask is not None:
-                seen = tf.cast(tf.reshape(mask, shape), model.variable_dtype)
+                seen = arguments.check_mask(self._mask(mask), frames, model.variable_dtype)
             seen = model._mask_of(frames, seen)
             model._check_frames_values(frames, seen)
         given = None if controls is None else self._with_axes(controls)
@@ -82,6 +83,12 @@ class Stream:
         carry, result = self._step(self._carry, frames, seen, u)
         self._carry = carry
         return result
+
+    def _mask(self, mask: Array) -> np.ndarray:
+        """[B, 1], or [B, 1, ...] for a mask of pixels or numbers."""
+        array = np.asarray(mask)
+        one = array.ndim == (0 if self._batch is None else 1)
+        return array.reshape(self._count, 1) if one else self._with_axes(array)
 
     def _with_axes(self, value: Array) -> np.ndarray:
         """[B, 1, ...]"""

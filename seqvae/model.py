@@ -37,6 +37,8 @@ class SequenceModel(keras.Model):
     """The keys that a batch may have besides `sample_weight`, each with its shape and meaning:
     shown by `help(fit)`."""
     term_names: tuple[str, ...]
+    masks_numbers: bool = False
+    """Whether a mask may have the shape of the input."""
 
     def __init__(self, *, seed: int | None = None, **kwargs: Any):
         # autocast: the layers inside cast; the weights and inputs of the model itself keep their
@@ -332,15 +334,11 @@ class SequenceModel(keras.Model):
 
     def _second(self, batch: dict, y) -> dict:
         """What y adds to the batch: a mask, or nothing where it is the input again."""
-        mask = (
-            "mask" in self.batch_keys
-            and "mask" not in batch
-            and not isinstance(y, dict)
-            and len(y.shape) == 2
-        )
-        if mask:
-            return {"mask": y}
         x = batch.get(self.input_name)
+        if "mask" in self.batch_keys and "mask" not in batch and not isinstance(y, dict):
+            flags = x is not None and self.masks_numbers and _is_float(x) and not _is_float(y)
+            if len(y.shape) == 2 or (flags and len(y.shape) == len(x.shape)):
+                return {"mask": y}
         if isinstance(y, dict) or x is None or len(x.shape) != len(y.shape):
             raise ValueError(
                 f"y: expected {'a mask [B, T] or ' if 'mask' in self.batch_keys else ''}"
@@ -474,13 +472,20 @@ def _steps_taken(optimizer) -> tf.Tensor:
     return tf.cast(getattr(inner, "_iterations", inner.iterations), tf.int32)
 
 
+def _is_float(value) -> bool:
+    dtype = getattr(value, "dtype", None)
+    return dtype is None or tf.as_dtype(dtype).is_floating
+
+
 def _check_same(x, y, name: str, place: Place) -> None:
     """A target of an auto-encoder is its input: another one would be ignored."""
     x, y = tf.convert_to_tensor(x), tf.convert_to_tensor(y)
+    y = tf.cast(y, x.dtype)
     both_nan = (x != x) & (y != y)
     same = tf.reduce_all((x == y) | both_nan, list(range(1, x.shape.rank)))
     message = (
         f"y: expected {name} once more or a mask, got other values than x in {{}}. "
-        "The model is trained to reconstruct x."
+        f"The model is trained to reconstruct x. A mask of single numbers is bool, or in a dict: "
+        f'{{"{name}": x, "mask": mask}}.'
     )
     checks.require_rows(same, message, place)

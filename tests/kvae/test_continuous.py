@@ -27,6 +27,23 @@ def test_two_steps_are_one_of_their_sum_and_no_time_changes_nothing():
     np.testing.assert_allclose(Q0, 0.0, atol=1e-15)
 
 
+@pytest.mark.parametrize(
+    "drift, diffusion, dt, truth",
+    [
+        # a fast velocity over a long gap; the stationary variance; an integrated OU process
+        ([[-0.01, 1.0], [0.0, -10.0]], [0.0, 1.0], 3.0, [[0.0277, 0.0050], [0.0050, 0.0500]]),
+        ([[-5.0]], [2.0], 1e4, [[0.2]]),
+        ([[0.0, 1.0], [0.0, -1.0]], [0.0, 1.0], 60.0, [[58.5, 0.5], [0.5, 0.5]]),
+    ],
+)
+def test_long_steps_of_fast_processes(drift, diffusion, dt, truth):
+    _, Q = discretise(drift, np.diag(diffusion), [dt])
+    np.testing.assert_allclose(Q[0], truth, rtol=0.01)
+    _, half = discretise(drift, np.diag(diffusion), [dt / 2])
+    A = discretise(drift, np.diag(diffusion), [dt / 2])[0][0]
+    np.testing.assert_allclose(Q[0], A @ half[0] @ A.T + half[0], rtol=1e-8, atol=1e-12)
+
+
 def test_uneven_times_equal_an_even_grid_with_missing_steps():
     """Times are multiples of 0.1: the grid has a step at each, most of them missing."""
     rng = np.random.default_rng(0)
@@ -56,5 +73,10 @@ def test_uneven_times_equal_an_even_grid_with_missing_steps():
 def test_wrong_arguments_are_refused():
     with pytest.raises(ValueError, match=r"diffusion: expected the shape \[2, 2\], got \(3, 3\)"):
         discretise(OSCILLATOR, np.eye(3), [1.0])
+    with pytest.raises(ValueError, match="drift: expected finite numbers"):
+        discretise([[np.nan]], [[1.0]], [1.0])
+    for wrong in ([[1.0, 0.5], [0.0, 1.0]], [[-1.0, 0.0], [0.0, 1.0]]):
+        with pytest.raises(ValueError, match="diffusion: expected a symmetric, positive semi-def"):
+            discretise(OSCILLATOR, wrong, [1.0])
     with pytest.raises(ValueError, match="dt: expected finite times of at least 0"):
         discretise(OSCILLATOR, PUSHES, [1.0, -0.1])
