@@ -217,6 +217,29 @@ def test_a_dream_is_the_originals_loop(model):
     np.testing.assert_allclose(policed.actions, actions, **SAME_FLOAT32)
 
 
+def test_a_dream_is_imagined_step_by_step_with_what_the_heads_predict():
+    keras.utils.set_random_seed(0)
+    model = MDNRNN(**SMALL, predict_reward=True)
+    rng = np.random.default_rng(4)
+    actions, u, normal = (
+        rng.standard_normal((2, 4, 2)),
+        rng.random((2, 4, 3)),
+        rng.standard_normal((2, 4, 3)),
+    )
+    dream = model.dream(np.zeros((2, 3)), actions=actions, temperature=0.7, noise=(u, normal))
+    z, state = np.zeros((2, 3)), None
+    for t in range(4):
+        reward = model.step(z, actions[:, t], state).reward
+        z, state, done, found = model.imagine(
+            z, actions[:, t], state, temperature=0.7, noise=(u[:, t], normal[:, t])
+        )
+        np.testing.assert_allclose(z, dream.z[:, t + 1], **SAME_FLOAT32)
+        np.testing.assert_allclose(found, reward, **SAME_FLOAT32)
+        assert done is None
+    again = [model.imagine(z, actions[:, 0], state, seed=3).z for _ in range(2)]
+    np.testing.assert_array_equal(*again)
+
+
 def test_a_dream_has_frames_goes_on_from_a_state_and_follows_its_seed(model):
     vae = ConvVAE(
         z_size=3,
@@ -277,6 +300,14 @@ def test_no_input_and_no_weights_make_the_loss_or_its_gradient_infinite(kind):
         (
             lambda m: m.sample(*np.zeros((3, 1, 3, 4)), 0.0),
             "temperature: expected a number above 0, got 0.0",
+        ),
+        (
+            lambda m: m.imagine(np.zeros((1, 3)), np.zeros((1, 2)), temperature=0),
+            "temperature: expected a number above 0, got 0",
+        ),
+        (
+            lambda m: m.imagine(np.zeros((1, 3)), np.zeros((1, 3))),
+            r"action: expected floats of the shape \[..., 2\]",
         ),
         (lambda m: m.dream(np.zeros((1, 3))), "either actions .* or policy and steps"),
         (
