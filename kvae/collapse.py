@@ -130,8 +130,8 @@ class StopOnCollapse(keras.callbacks.Callback):
         if frames.ndim == 3:
             raise ValueError(
                 "sequences: expected frames [N, T, H, W] or [N, T, H, W, C], got series "
-                f"{list(frames.shape)}. A model of series is judged by its loss and on numbers that "
-                "you hide, see docs/your_series.md."
+                f"{list(frames.shape)}. Judge a model of series by numbers that you hide, see "
+                "docs/your_series.md."
             )
         self._sequences = Sequences(frames, None if mask is None else np.asarray(mask, np.float32))
         self._mean_frame = mean_frame

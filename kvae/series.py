@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-
 _STEPS_MOST = 10_000_000
 
 

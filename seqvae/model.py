@@ -336,8 +336,14 @@ class SequenceModel(keras.Model):
         """What y adds to the batch: a mask, or nothing where it is the input again."""
         x = batch.get(self.input_name)
         if "mask" in self.batch_keys and "mask" not in batch and not isinstance(y, dict):
-            flags = x is not None and self.masks_numbers and _is_float(x) and not _is_float(y)
-            if len(y.shape) == 2 or (flags and len(y.shape) == len(x.shape)):
+            of_numbers = (
+                self.masks_numbers
+                and x is not None
+                and _is_float(x)
+                and not _is_float(y)
+                and len(y.shape) == len(x.shape)
+            )
+            if len(y.shape) == 2 or of_numbers:
                 return {"mask": y}
         if isinstance(y, dict) or x is None or len(x.shape) != len(y.shape):
             raise ValueError(
@@ -485,7 +491,7 @@ def _check_same(x, y, name: str, place: Place) -> None:
     same = tf.reduce_all((x == y) | both_nan, list(range(1, x.shape.rank)))
     message = (
         f"y: expected {name} once more or a mask, got other values than x in {{}}. "
-        f"The model is trained to reconstruct x. A mask of single numbers is bool, or in a dict: "
-        f'{{"{name}": x, "mask": mask}}.'
+        f"The model is trained to reconstruct x. A mask of single numbers is bool, or in a dict of "
+        f"{name} and mask."
     )
     checks.require_rows(same, message, place)

@@ -25,6 +25,14 @@ def health(of, data=DATA):
     return Examiner(of, data, data.mean_frame())()
 
 
+def test_series_and_frames_with_gaps_in_fit():
+    with pytest.raises(ValueError, match=r"sequences: expected frames .* got series \[2, 5, 3\]"):
+        StopOnCollapse(np.zeros((2, 5, 3)))
+    frames, mask = np.full((2, 3, 8, 8), 0.5), np.ones((2, 3))
+    frames[:, 1], mask[:, 1] = np.nan, 0
+    StopOnCollapse(frames, mask=mask)
+
+
 def test_the_figures_are_those_of_the_encoder_and_decoder():
     one = model()
     found = health(one)

@@ -289,3 +289,79 @@ def test_learned_pixel_variances_of_frames_follow_the_errors():
     model.compile(keras.optimizers.Adam(0.1))
     model.fit(frames, epochs=100, batch_size=8, verbose=0)
     assert 3e-4 < float(model.frame_vae.pixel_variance) < 2e-3
+
+
+def test_codes_with_nan_are_read_as_the_series_they_come_from(series):
+    model = small(image_shape=(2,), out_distr="gaussian", encoder="identity")
+    model.adapt(series)
+    codes = model.encode(series).mean()
+    np.testing.assert_array_equal(np.isnan(codes), np.isnan(series))
+    imputed, smoothed = model.impute(series), model.smooth(codes)
+    np.testing.assert_allclose(smoothed.a_mean, imputed.a_smoothed, **FLOAT64)
+    x = np.nan_to_num(codes)
+    log_prob = model.state_space(codes).log_prob(x)
+    per_frame = model.lgssm_bound(codes, kind="marginal", per_sequence=True).total
+    frames = (~np.isnan(series)).any(-1).sum(-1)
+    np.testing.assert_allclose(log_prob, per_frame * frames, rtol=1e-8)
+    with pytest.raises(ValueError, match="a: NaN or infinity in sequence 0 where the mask says"):
+        model.filter(np.full((1, 3, 2), np.nan), np.ones((1, 3)))
+
+
+def test_a_pair_of_series_and_mask_is_read_as_a_dict_of_them(series):
+    model = small(image_shape=(2,), out_distr="gaussian", encoder="identity", dtype="float32")
+    model.adapt(series)
+    model.compile("adam")
+    seen = ~np.isnan(series)
+    x = np.where(seen, series, 1e3).astype(np.float32)
+    wanted = model.evaluate({"frames": x, "mask": seen}, verbose=0)[0]
+    for mask in (seen, seen.astype(np.int64)):
+        assert model.evaluate((x, mask), verbose=0)[0] == pytest.approx(wanted, rel=1e-6)
+    for mask in (seen.astype(np.float32), seen.astype(np.float64)):
+        message = (
+            "y: expected frames once more or a mask.* A mask of single numbers is bool, or in a"
+        )
+        with pytest.raises(ValueError, match=message):
+            model.evaluate((x, mask), verbose=0)
+
+
+def test_masked_arrays_are_not_read_without_their_mask(series):
+    hidden = np.isnan(series)
+    masked = np.ma.array(np.where(hidden, 1e6, series), mask=hidden)
+    model = KVAE.for_series(masked)
+    np.testing.assert_allclose(model.frame_vae.shift, np.nanmean(series, (0, 1)), rtol=1e-5)
+    with pytest.raises(ValueError, match="frames: a masked array, whose mask would be lost"):
+        model.impute(masked)
+
+
+def test_a_large_offset_is_warned_of():
+    series = 1e6 + np.random.default_rng(0).normal(size=(2, 5, 1))
+    with pytest.warns(UserWarning, match="feature 0 has the mean 1e.06.*Subtract the mean first"):
+        KVAE.for_series(series)
+
+
+def test_infinity_under_the_mask_is_not_read(series):
+    model = small(image_shape=(2,), out_distr="gaussian")
+    wild = np.where(np.isnan(series), np.inf, series)
+    one, other = model.impute(wild, ~np.isnan(series)), model.impute(series)
+    np.testing.assert_array_equal(one.smoothed, other.smoothed)
+
+
+@pytest.mark.parametrize(
+    "option", [dict(sample_z=True), dict(use_vae=False), dict(ll_keep_prob=0.1)]
+)
+def test_what_does_nothing_without_an_encoder_is_refused(option):
+    with pytest.raises(ValueError, match=f"{next(iter(option))}: expected .* nothing to encode"):
+        KVAE((2,), out_distr="gaussian", encoder="identity", **option)
+
+
+def test_a_stream_takes_masks_of_pixels_and_of_numbers():
+    model = small(dtype="float32")
+    rng = np.random.default_rng(3)
+    frames, mask = rng.random((2, 3, 8, 8)).astype(np.float32), rng.random((2, 3, 8, 8)) > 0.3
+    wanted = model.filter(model.encode(frames, mask).mean()).mean
+    stream, alone = model.stream(2), model.stream()
+    for t in range(3):
+        both = stream.step(frames[:, t], mask=mask[:, t])
+        first = alone.step(np.where(mask[0, t], frames[0, t], np.nan), mask=mask[0, t])
+    np.testing.assert_allclose(both.mean, wanted[:, -1], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(first.mean[0], wanted[0, -1], rtol=1e-4, atol=1e-5)

@@ -50,6 +50,18 @@ def test_uneven_times_are_put_on_a_grid():
             r"times: 0.75 is 0.50 dt from the nearest step of the grid. Use a smaller dt",
         ),
         (
+            lambda: on_grid(np.array(["2020-01-01"], "M8[D]"), [[1.0]], 1.0),
+            r"times: expected numbers, got dates. Pass \(times - times\[0\]\) / np.timedelta64",
+        ),
+        (
+            lambda: on_grid([0.0, np.nan], np.zeros((2, 1)), 1.0),
+            "times: expected at least one",
+        ),
+        (
+            lambda: on_grid([0.0, 1e10], np.zeros((2, 1)), 1.0),
+            "dt: a grid of 1 has 10000000000 steps .* see kvae.lgssm.discretise",
+        ),
+        (
             lambda: KVAE.for_series(np.zeros(5)),
             r"series: expected the shape \[N, T, F\].*got \[5\]. Add axes to a single series",
         ),
