@@ -1,6 +1,7 @@
 """benchmarks/kvae_imputation.py on finished runs, and on one it has to finish."""
 
 import json
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -73,13 +74,12 @@ def test_finished_runs_become_a_table_a_file_and_a_picture(script, tmp_path, cap
 
 def test_a_run_is_started_resumed_or_left_alone(script, tmp_path, monkeypatch):
     commands = []
-    monkeypatch.setattr(
-        script.subprocess,
-        "run",
-        lambda command, **_: (
-            commands.append(command[2:]) or script.subprocess.CompletedProcess([], 0)
-        ),
-    )
+
+    def run(command, **_):
+        commands.append(command[2:])
+        return subprocess.CompletedProcess([], 0)
+
+    monkeypatch.setattr(subprocess, "run", run)
     folder = tmp_path / "box-demo-0_kvae"
     script.train(folder, "box", "demo --K=5", "0")
     assert {"--dataset=box", "--preset=demo", "--seed=0", "--K=5", "--run_name=box-demo-0"} <= set(
@@ -97,8 +97,7 @@ def test_a_run_is_started_resumed_or_left_alone(script, tmp_path, monkeypatch):
 
 
 def test_a_run_that_fails_stops_with_how_to_go_on(script, tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        script.subprocess, "run", lambda *_, **__: script.subprocess.CompletedProcess([], 2)
-    )
+    failed = subprocess.CompletedProcess([], 2)
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: failed)
     with pytest.raises(SystemExit, match="the run stopped"):
         script.train(tmp_path / "a_kvae", "box", "demo", "0")
