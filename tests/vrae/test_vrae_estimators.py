@@ -49,6 +49,7 @@ _OF_ONE_KIND = {
         "check_transformer_data_not_an_array": "of a list of series it makes a list",
     },
     VRAEAnomalyDetector: {
+        "check_outliers_train": _TWO_D,
         "check_methods_sample_order_invariance": _DRAWS,
         "check_methods_subset_invariance": _DRAWS,
     },
