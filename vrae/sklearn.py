@@ -1,25 +1,43 @@
 """VRAE as scikit-learn estimators: codes, clusters, imputation, anomalies, for series of one length
 or of several.
 
-Series are [N, T, features], [N, T] of one feature, or a list of arrays [T_i, features]; NaN is
-missing. `channels_first=True` reads them as aeon has them: [N, features, T] and [features, T_i].
+Series are [N, T, features], [N, T] of one feature, or a list of arrays [T_i, features]; NaN, and
+what a masked array masks, is missing. `channels_first=True` reads them as aeon has them: [N,
+features, T] and [features, T_i]. A fitted estimator can be pickled: the model inside is bytes of a
+`.keras` file, which Keras loads in its safe mode.
 """
 
-from collections.abc import Sequence
+import contextlib
+import inspect
+import numbers
+import random
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
-from sklearn.base import BaseEstimator, ClusterMixin, OutlierMixin, TransformerMixin
+from scipy.sparse import issparse
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    ClusterMixin,
+    OutlierMixin,
+    TransformerMixin,
+)
 from sklearn.cluster import KMeans
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from seqvae.saved_models import load_model
 from vrae import recipe
 from vrae.data import Series, pad
 from vrae.model import VRAE
 from vrae.runs import codes_of, parts_of
 
 Input = np.ndarray | Sequence[np.ndarray]
+_EXPECTED = "an array [N, T, features] or [N, T], or a list of arrays [T_i, features]"
 
 
 class _Estimator(BaseEstimator):
@@ -29,8 +47,11 @@ class _Estimator(BaseEstimator):
         z_size: of the code; None: by the rules. steps: of training, of 32 series each.
         missing: whether series given later may lack numbers; None: as in `fit`.
         options: other arguments of `VRAE`. channels_first: the axes of the series.
-        random_state: seed of weights, order and noise.
+        random_state: seed of weights, order and noise; a `RandomState` or None: it is drawn.
         verbose: print the rules.
+
+    After `fit`: model_, the `VRAE`; losses_, the mean losses of blocks of steps; seed_;
+    n_features_in_, the features of a step (1 for [N, T]).
     """
 
     def __init__(
@@ -41,7 +62,7 @@ class _Estimator(BaseEstimator):
         missing: bool | None = None,
         options: dict[str, Any] | None = None,
         channels_first: bool = False,
-        random_state: int = 0,
+        random_state: int | np.random.RandomState | None = 0,
         verbose: bool = False,
     ):
         self.z_size, self.steps, self.missing = z_size, steps, missing
@@ -49,33 +70,71 @@ class _Estimator(BaseEstimator):
         self.random_state, self.verbose = random_state, verbose
 
     def fit(self, X: Input, y: Any = None):
-        """Trains on series X; y is not used."""
+        """Trains on series X; y is not used.
+
+        Raises:
+            TypeError, ValueError: X or a parameter is not as described; the message names it.
+        """
         series = self._series(X)
-        chosen = dict(self.options or {})
-        if self.z_size is not None:
-            chosen["z_size"] = self.z_size
-        if self.missing is not None:
-            chosen["missing"] = self.missing
-            chosen.setdefault("hidden", 0.1 if self.missing else 0.0)
-        keras.utils.set_random_seed(self.random_state)
-        self.model_ = VRAE.for_series(
-            series, verbose=self.verbose, **{"seed": self.random_state} | chosen
-        )
-        self.losses_ = recipe.train(
-            self.model_, series.batch(), steps=self.steps, seed=self.random_state
-        )
-        self.n_features_in_ = series.sequences.shape[2]
-        self._after_fit(series)
+        options = self._model_options()
+        self._check(series)
+        seed = self.random_state
+        if not isinstance(seed, numbers.Integral):
+            seed = check_random_state(seed).randint(2**31 - 1)
+        self.seed_ = int(seed)
+        with _seeded(self.seed_):
+            self.model_ = VRAE.for_series(
+                series, verbose=self.verbose, **{"seed": self.seed_} | options
+            )
+            self.losses_ = recipe.train(
+                self.model_, series.batch(), steps=self.steps, seed=self.seed_
+            )
+            self.n_features_in_ = series.sequences.shape[2]
+            self._after_fit(series)
         return self
+
+    def _model_options(self) -> dict[str, Any]:
+        """Arguments of `VRAE` in place of the chosen ones."""
+        if self.options is not None and not isinstance(self.options, Mapping):
+            raise TypeError(
+                f"options: expected a dict of arguments of VRAE, got {type(self.options).__name__}."
+            )
+        options = dict(self.options or {})
+        known = inspect.signature(VRAE).parameters
+        unknown = sorted(str(name) for name in options if name not in known)
+        if unknown:
+            raise ValueError(
+                f"options: expected arguments of VRAE, got {', '.join(unknown)}. They are "
+                f"{', '.join(known)}."
+            )
+        if self.z_size is not None:
+            options["z_size"] = self.z_size
+        if self._missing() is not None:
+            options["missing"] = self._missing()
+            options.setdefault("hidden", 0.1 if self._missing() else 0.0)
+        return options
+
+    def _missing(self) -> bool | None:
+        return self.missing
+
+    def _check(self, series: Series) -> None:
+        """Refuses parameters before the training.
+
+        Raises:
+            ValueError: a parameter is out of range.
+        """
+        if not isinstance(self.steps, numbers.Integral) or self.steps < 1:
+            raise ValueError(f"steps: expected a whole number of at least 1, got {self.steps!r}.")
 
     def _after_fit(self, series: Series) -> None:
         """What an estimator learns beside the model."""
 
     def _series(self, X: Input) -> Series:
+        arrays = _arrays(X)
         if self.channels_first:
-            X = [np.asarray(x).T for x in X]
+            arrays = [x.T for x in arrays]
         try:
-            return pad(X)
+            return pad(arrays)
         except ValueError as error:
             raise ValueError(f"X: {error}") from error
 
@@ -87,11 +146,112 @@ class _Estimator(BaseEstimator):
                 f"X: expected {self.n_features_in_} features as in fit, got "
                 f"{series.sequences.shape[2]}. With [N, features, T] use channels_first=True."
             )
+        if not self.model_.missing and np.isnan(series.sequences).any():
+            raise ValueError(
+                "X: expected no NaN, because the series of fit had none. Use missing=True."
+            )
         return series
 
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.input_tags.allow_nan = self._missing() is not False
+        return tags
 
-class VRAETransformer(TransformerMixin, _Estimator):
-    """Series to their mean codes [N, z_size]."""
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(super().__getstate__())
+        if "model_" in state:
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder) / "model.keras"
+                state["model_"].save(path)
+                state["model_"] = path.read_bytes()
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        if "model_" in state:
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder) / "model.keras"
+                path.write_bytes(state["model_"])
+                state = state | {"model_": load_model(path, VRAE)}
+        super().__setstate__(state)
+
+
+@contextlib.contextmanager
+def _seeded(seed: int):
+    """Sets Keras' seed. The generators of Python and NumPy are restored afterwards."""
+    before = random.getstate(), np.random.get_state()  # noqa: NPY002
+    keras.utils.set_random_seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(before[0])
+        np.random.set_state(before[1])  # noqa: NPY002
+
+
+def _arrays(X: Any) -> np.ndarray | list[np.ndarray]:
+    """X as one array or a list of arrays of real numbers, NaN where a masked array masks.
+
+    Raises:
+        TypeError, ValueError: X is something else; the message names it.
+    """
+    if issparse(X):
+        raise TypeError(f"X: expected {_EXPECTED}, got a sparse one. Use X.toarray().")
+    if hasattr(X, "columns"):
+        raise TypeError(
+            f"X: expected {_EXPECTED}, got a {type(X).__name__}. Where a row is a series use "
+            "X.to_numpy(); where a row is a step give one array for each series."
+        )
+    if hasattr(X, "__array__") and not isinstance(X, np.ndarray):
+        X = np.asarray(X)
+    if isinstance(X, np.ndarray) and (X.dtype != object or X.ndim != 1):
+        if X.ndim not in (2, 3):
+            raise ValueError(
+                f"X: expected {_EXPECTED}, got an array of the shape {X.shape}. Reshape your data."
+            )
+        if 0 in X.shape[1:]:
+            raise ValueError(
+                f"X: expected {_EXPECTED}, got 0 feature(s) (shape={X.shape}) while a minimum of 1 "
+                "is required."
+            )
+        return _numbers(X, "X")
+    if isinstance(X, (str, bytes, Mapping)) or not hasattr(X, "__len__"):
+        raise TypeError(f"X: expected {_EXPECTED}, got {type(X).__name__}.")
+    return [_numbers(x, f"X: number {i}") for i, x in enumerate(X)]
+
+
+def _numbers(x: Any, name: str) -> np.ndarray:
+    try:
+        array = x if np.ma.isMaskedArray(x) else np.asarray(x)
+    except ValueError as error:
+        raise ValueError(f"{name}: expected [steps, features], got unequal rows.") from error
+    if array.dtype.kind == "c":
+        raise ValueError(f"{name}: expected real numbers. Complex data not supported.")
+    strings = array.dtype == object and any(isinstance(value, str) for value in array.flat)
+    if strings or array.dtype.kind not in "biufO":
+        got = "strings" if strings or array.dtype.kind in "US" else str(array.dtype)
+        raise ValueError(f"{name}: expected numbers, got {got}. Drop or encode them.")
+    if array.dtype == object:
+        try:
+            array = array.astype(np.float64)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{name}: expected numbers: {error}") from error
+    if np.ma.isMaskedArray(array):
+        kind = array.dtype if array.dtype.kind == "f" else np.float64
+        array = np.ma.filled(array.astype(kind), np.nan)
+    return array
+
+
+class VRAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _Estimator):
+    """Series to their mean codes [N, z_size], float32, with the names "vraetransformer0", ..."""
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.model_.z_size
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags
 
     def transform(self, X: Input) -> np.ndarray:
         """The mean codes [N, z_size] of series."""
@@ -115,7 +275,7 @@ class VRAEClusterer(ClusterMixin, _Estimator):
         missing: bool | None = None,
         options: dict[str, Any] | None = None,
         channels_first: bool = False,
-        random_state: int = 0,
+        random_state: int | np.random.RandomState | None = 0,
         verbose: bool = False,
     ):
         super().__init__(
@@ -129,9 +289,21 @@ class VRAEClusterer(ClusterMixin, _Estimator):
         )
         self.n_clusters = n_clusters
 
+    def _check(self, series: Series) -> None:
+        super()._check(series)
+        if not isinstance(self.n_clusters, numbers.Integral) or self.n_clusters < 1:
+            raise ValueError(
+                f"n_clusters: expected a whole number of at least 1, got {self.n_clusters!r}."
+            )
+        if self.n_clusters > len(series.mask):
+            raise ValueError(
+                f"n_clusters: expected at most {len(series.mask)}, the number of series, got "
+                f"{self.n_clusters}."
+            )
+
     def _after_fit(self, series: Series) -> None:
         codes = codes_of(self.model_, series)
-        self.kmeans_ = KMeans(self.n_clusters, n_init=10, random_state=self.random_state).fit(codes)
+        self.kmeans_ = KMeans(self.n_clusters, n_init=10, random_state=self.seed_).fit(codes)
         self.labels_ = self.kmeans_.labels_
 
     def predict(self, X: Input) -> np.ndarray:
@@ -141,30 +313,39 @@ class VRAEClusterer(ClusterMixin, _Estimator):
 
 
 class VRAEImputer(TransformerMixin, _Estimator):
-    """Fills missing numbers by their posterior mean."""
+    """Fills missing numbers by their posterior mean. `fit` takes complete series too."""
 
-    def fit(self, X: Input, y: Any = None):
-        """Trains on series X, which may be complete; y is not used."""
+    def _check(self, series: Series) -> None:
+        super()._check(series)
         if self.missing is False:
             raise ValueError("missing: expected True or None for imputation, got False.")
-        before, self.missing = self.missing, True
-        try:
-            return super().fit(X, y)
-        finally:
-            self.missing = before
+
+    def _missing(self) -> bool:
+        return True
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
 
     def transform(self, X: Input) -> Any:
-        """X with missing numbers filled: an array where X is one, otherwise a list, with X's
-        axes."""
+        """X with missing numbers filled: an array where X is one, otherwise a list, with X's axes.
+        Observed numbers are X's own, with the dtype of X if it is a float."""
         series = self._fitted(X)
         made = [
             self.model_.impute(**batch).mean.numpy() for _, batch in parts_of(self.model_, series)
         ]
-        filled = np.concatenate(made)
-        rows = [f[: int(m.sum())] for f, m in zip(filled, series.mask, strict=True)]
-        flat = all(np.ndim(x) == 1 for x in X)
-        rows = [row[:, 0] if flat else row.T if self.channels_first else row for row in rows]
-        return np.stack(rows) if isinstance(X, np.ndarray) else rows
+        arrays = _arrays(X)
+        rows = [
+            self._filled(x, row[: int(m.sum())])
+            for x, row, m in zip(arrays, np.concatenate(made), series.mask, strict=True)
+        ]
+        return np.stack(rows) if isinstance(arrays, np.ndarray) else rows
+
+    def _filled(self, x: np.ndarray, made: np.ndarray) -> np.ndarray:
+        made = made[:, 0] if x.ndim == 1 else made.T if self.channels_first else made
+        kind = x.dtype if x.dtype.kind == "f" else np.float64
+        return np.where(np.isnan(x), made, x).astype(kind)
 
 
 class VRAEAnomalyDetector(OutlierMixin, _Estimator):
@@ -172,7 +353,8 @@ class VRAEAnomalyDetector(OutlierMixin, _Estimator):
 
     Args:
         contamination: share of the training series above whose scores a series is an outlier.
-        num_samples: draws for the log-likelihood. The others: as for `VRAETransformer`.
+        num_samples: draws for the log-likelihood. They are drawn by a series' place in X, so scores
+            change a little with the order. The others: as for `VRAETransformer`.
     """
 
     def __init__(
@@ -185,7 +367,7 @@ class VRAEAnomalyDetector(OutlierMixin, _Estimator):
         missing: bool | None = None,
         options: dict[str, Any] | None = None,
         channels_first: bool = False,
-        random_state: int = 0,
+        random_state: int | np.random.RandomState | None = 0,
         verbose: bool = False,
     ):
         super().__init__(
@@ -199,17 +381,20 @@ class VRAEAnomalyDetector(OutlierMixin, _Estimator):
         )
         self.contamination, self.num_samples = contamination, num_samples
 
-    def _after_fit(self, series: Series) -> None:
+    def _check(self, series: Series) -> None:
+        super()._check(series)
         if not 0 < self.contamination < 0.5:
             raise ValueError(
                 f"contamination: expected a share above 0 and below 0.5, got {self.contamination}."
             )
+
+    def _after_fit(self, series: Series) -> None:
         self.offset_ = float(np.quantile(self._scores(series), self.contamination))
 
     def _scores(self, series: Series) -> np.ndarray:
         parts = [
             self.model_.log_likelihood(
-                **batch, num_samples=self.num_samples, seed=self.random_state
+                **batch, num_samples=self.num_samples, seed=self.seed_
             ).numpy()
             for _, batch in parts_of(self.model_, series)
         ]
