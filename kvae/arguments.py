@@ -266,13 +266,15 @@ def check_pixels(frames: tf.Tensor, mask: tf.Tensor | None, place: Place = NOWHE
     if not frames.dtype.is_floating:
         return
     others = list(range(1, frames.shape.rank))
-    seen = tf.ones_like(frames, tf.bool) if mask is None else like_frames(mask, frames) > 0.5
-    nan = tf.reduce_any(tf.math.is_nan(frames) & seen, others)
+    shown = frames
+    if mask is not None:
+        zero = tf.zeros([], frames.dtype)
+        shown = tf.where(like_frames(mask, frames) > 0.5, frames, zero)
+    nan = tf.reduce_any(tf.math.is_nan(shown), others)
     message = (
         "frames: NaN in an observed frame of {}. Pass a mask that is 0 where a frame is missing."
     )
     require_rows(~nan, message, place)
-    shown = tf.where(seen, frames, tf.zeros([], frames.dtype))
     low, high = tf.reduce_min(shown, others), tf.reduce_max(shown, others)
     message = (
         "frames: expected values in [0, 1], got {} to {} in {}. "

@@ -177,15 +177,12 @@ class KVAE(SequenceModel):
             "noise_pixel_var",
             "use_vae",
             "dim_a",
-            "noise_emission",
             *_NETWORKS[:2],
         )
         self.frame_vae = self._kind_of_frames()(
             self.image_shape,
-            **{
-                n: config[n] if n == "noise_pixel_var" else arguments.first_value(n, config[n])
-                for n in options
-            },
+            **{name: config[name] for name in options},
+            noise_emission=self.max_code_variance,
             dtype=self.dtype_policy,
             name="vae",
         )
@@ -222,8 +219,8 @@ class KVAE(SequenceModel):
         smoother whose matrices and noises are learned, and whose bound is log p(series). K=3 mixes
         several matrices, for motions that change, on long or many series: on few it makes the model
         surer than it should be.
-        `encoder=None` makes a variational auto-encoder of dense layers in between, for many
-        features of few causes. Series of different lengths: `kvae.series.padded`; uneven times:
+        `encoder=None` adds a variational auto-encoder of dense layers, for many features that
+        depend on few causes. Series of different lengths: `kvae.series.padded`; uneven times:
         `kvae.series.on_grid`.
 
         Args:
@@ -816,7 +813,8 @@ class KVAE(SequenceModel):
         mask = self._mask_of(frames, arguments.check_mask(mask, frames, self.variable_dtype))
         if tf.executing_eagerly():
             self._check_frames_values(frames, mask)
-            arguments.check_mask_values(mask)  # NaN is missing in series
+            if self._of_series:  # `check_mask` did not see the NaN
+                arguments.check_mask_values(mask)
         controls = arguments.check_controls(controls, frames, self.dim_u, self.variable_dtype)
         return frames, mask, controls
 

@@ -96,19 +96,9 @@ class Series(SeriesVAE):
     def frame_distribution(self, pixels: tf.Tensor) -> tfd.Distribution:
         return tfd.Independent(tfd.Deterministic(self.shift + self.scale * pixels), 1)
 
-    def log_px(
-        self,
-        frames: tf.Tensor,
-        mask: tf.Tensor | None,
-        a: tf.Tensor,
-        keep: float,
-        seed: tf.Tensor,
-        training: bool = False,
-    ) -> tf.Tensor:
-        del keep, seed, training
-        seen = tf.ones_like(a) if mask is None else arguments.like_frames(mask, a)
-        each = tf.zeros_like(a) - tf.math.log(tf.convert_to_tensor(self.scale))
-        return tf.reduce_sum(seen * each, -1)
+    def _log_prob(self, pixels: tf.Tensor, frames: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
+        seen = tf.ones_like(pixels) if mask is None else arguments.like_frames(mask, pixels)
+        return -tf.reduce_sum(seen * tf.math.log(tf.convert_to_tensor(self.scale)), -1)
 
 
 class Values(keras.layers.Layer):

@@ -420,7 +420,7 @@ class SequenceModel(keras.Model):
 
     def _run(self, method, *args, jit_compile: bool | None = None):
         """Calls a method through a tf.function of its own: a scan run eagerly takes seconds."""
-        # Masks of frames and of pixels have different ranks: one graph for both would know neither.
+        # Masks of frames and of pixels have different ranks, and a graph for both an unknown one.
         # TensorFlow would take a trace with cuDNN into a function of XLA. The key is a string: a
         # SavedModel holds no dictionary with others.
         ranks = [str(arg.shape.rank) for arg in args if tf.is_tensor(arg)]
