@@ -5,6 +5,7 @@ from seqvae.commands.command import Command
 from seqvae.commands.run import Run, saved_config
 from seqvae.commands.run_settings import DeviceSettings, RunSettings
 from seqvae.commands.settings import Affects, Settings, command_settings, group, setting
+from seqvae.commands.table_settings import TableSettings
 from seqvae.commands.tool import Tool
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "Run",
     "RunSettings",
     "Settings",
+    "TableSettings",
     "Tool",
     "command_settings",
     "group",

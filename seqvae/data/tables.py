@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vrae.data import Series, pad
+from seqvae.data.series import Series, pad
 
 IDS = ("sequence", "sequence_id", "series", "series_id", "id")
 LABELS = ("label", "class")
