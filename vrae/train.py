@@ -8,7 +8,8 @@ import numpy as np
 
 from seqvae.commands import Affects, Run
 from seqvae.commands.table_settings import check_files, read_file, windows_of
-from seqvae.data.batches import Batches
+from seqvae.data.batches import Batches, StepBatches
+from seqvae.data.series import last_windows
 from seqvae.objectives import cyclical, linear, sigmoid
 from seqvae.training import Checkpoints, Stage, Trainer
 from vrae import recipe
@@ -25,7 +26,6 @@ from vrae.evaluation import evaluate
 from vrae.model import VRAE
 from vrae.report import Report
 from vrae.runs import write_codes, write_description
-from vrae.steps import StepBatches
 from vrae.trajectories import ball_trajectories
 
 _FAR = 100.0
@@ -112,22 +112,7 @@ def split(series: Series, s: VRAESettings) -> tuple[Series, Series]:
         )
     if not s.window:
         return split_by_time(series, s.test_fraction)
-    return _last_windows(series, s.test_fraction)
-
-
-def _last_windows(series: Series, test_fraction: float) -> tuple[Series, Series]:
-    """The last windows of every series for the test; they are in the order of time."""
-    ids = np.zeros(len(series.mask)) if series.ids is None else series.ids
-    in_test = np.zeros(len(ids), bool)
-    for key in np.unique(ids):
-        rows = np.flatnonzero(ids == key)
-        count = min(max(1, round(test_fraction * len(rows))), len(rows) - 1)
-        in_test[rows[len(rows) - count :]] = True
-    if not in_test.any():
-        raise ValueError(
-            "--split=time: expected a series of at least 2 windows, got none. Use a shorter window."
-        )
-    return series.take(np.flatnonzero(~in_test)), series.take(np.flatnonzero(in_test))
+    return last_windows(series, s.test_fraction)
 
 
 def _notes_on_values(train: Series, test: Series) -> list[str]:

@@ -64,7 +64,8 @@ class Command:
     """A program with settings.
 
     name: ends the name of a run's folder, `<run_name>_<name>`. module: has `run(run: Run)`;
-    imported when the settings are known. presets: settings by preset. description: the head of
+    imported when the settings are known. presets: settings by preset. preset_of: the preset of a
+    given flag, where --preset names none. description: the head of
     `--help`; "COMMAND" in it stands for the program.
     """
 
@@ -73,6 +74,7 @@ class Command:
     module: str
     description: str
     presets: dict[str, dict] = dataclasses.field(default_factory=lambda: {"": {}})
+    preset_of: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def main(self, argv: list[str], program: str | None = None, **defaults: Any) -> None:
         """Runs the command and exits where it fails.
@@ -123,11 +125,14 @@ class Command:
             saved = saved_config(folder / "config.json", self.settings)
             own = {"run_name": folder.name.removesuffix(f"_{self.name}")}
             return folder, self.settings(**base | saved | given | own)
-        preset = given.get("preset", "")
+        preset = given.get("preset", "") or next(
+            (name for flag, name in self.preset_of.items() if given.get(flag)), ""
+        )
         if preset not in self.presets:
             known = ", ".join(name for name in self.presets if name)
             raise ValueError(f"--preset: expected one of {known}, got {preset!r}.")
         config = base | without_replaced(self.presets[preset], given, self.settings) | given
+        config["preset"] = preset
         if config["strategy"] == "multiworker" and not config["run_name"]:
             raise ValueError(
                 "--run_name: with --strategy=multiworker expected one, the same for all workers."

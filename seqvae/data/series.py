@@ -187,6 +187,27 @@ def in_windows(series: Series, steps: int, stride: int = 0) -> tuple[Series, lis
     return made, short
 
 
+def last_windows(series: Series, test_fraction: float) -> tuple[Series, Series]:
+    """Training and test windows: the last windows of every series (by its id) are the test. The
+    windows are in the order of time.
+
+    Raises:
+        ValueError: no series has two windows.
+    """
+    ids = np.zeros(len(series.mask)) if series.ids is None else series.ids
+    in_test = np.zeros(len(ids), bool)
+    for key in np.unique(ids):
+        rows = np.flatnonzero(ids == key)
+        count = min(max(1, round(test_fraction * len(rows))), len(rows) - 1)
+        in_test[rows[len(rows) - count :]] = True
+    if not in_test.any():
+        raise ValueError(
+            "--window: expected a series of at least 2 windows, so that the last is the test, got "
+            "none. Use a shorter window."
+        )
+    return series.take(np.flatnonzero(~in_test)), series.take(np.flatnonzero(in_test))
+
+
 def split_by_time(series: Series, test_fraction: float) -> tuple[Series, Series]:
     """The beginning of every series for training, its end for the test: no step is in both.
 

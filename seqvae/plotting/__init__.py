@@ -7,6 +7,7 @@ from seqvae.plotting.latents import alpha_over_time, trajectories
 from seqvae.plotting.saving import Figure, png_bytes, save_figure, save_video
 from seqvae.plotting.series import (
     ethogram,
+    filled_series,
     overlaid,
     scatter,
     stacked_shares,
@@ -24,6 +25,7 @@ __all__ = [
     "as_pixels",
     "contact_sheet",
     "ethogram",
+    "filled_series",
     "film_strips",
     "labelled_rows",
     "metric_curves",

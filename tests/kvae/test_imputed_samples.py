@@ -50,7 +50,7 @@ def test_frames_of_bits_and_wrong_arguments():
     mask[:, 2] = 0
     found = model.impute(frames, mask, num_samples=3, seed=0)
     assert found.samples.shape == (3, 2, 5, 8, 8) and found.quantiles.shape == (3, 2, 5, 8, 8)
-    assert 0 <= np.min(found.samples) and np.max(found.samples) <= 1
+    assert np.min(found.samples) >= 0 and np.max(found.samples) <= 1
     plain = model.impute(frames, mask)
     assert isinstance(plain, Imputed)
     np.testing.assert_allclose(plain.smoothed, found.smoothed, atol=1e-6)
