@@ -111,9 +111,7 @@ class SequenceModel(keras.Model):
         raise NotImplementedError
 
     def serving_inputs(self):
-        """The input of an exported model: a structure of `keras.InputSpec` with named shapes and
-        types.
-        """
+        """The input of an exported model: `keras.InputSpec`s with named shapes and types."""
         raise NotImplementedError
 
     def count(self, batch: dict) -> tf.Tensor:

@@ -125,8 +125,8 @@ class Shards:
         return self.take(sorted(order[test:])), self.take(sorted(order[:test]))
 
     def fingerprint(self) -> str:
-        """An identifier of these files by names, lengths and sizes on disk; their contents are
-        not read.
+        """An identifier of these files: their names, lengths and sizes; their contents are not
+        read.
         """
         checksum = 0
         for path, length in zip(self.paths, self.lengths, strict=True):

@@ -20,9 +20,7 @@ _CHUNK = 100
 
 
 class Split(IntEnum):
-    """Training or test data. The value is part of the random seed, so the two sets are
-    different.
-    """
+    """Training or test data. The value is part of the random seed: the two sets are different."""
 
     TRAIN = 0
     TEST = 1

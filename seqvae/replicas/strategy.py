@@ -68,9 +68,7 @@ class Placement:
 
     @contextmanager
     def scope(self) -> Iterator[None]:
-        """Context manager in which variables are made; all workers get the chief's initial
-        values.
-        """
+        """Context manager in which variables are made; all workers get the chief's first values."""
         with self._strategy.scope(), self.answering("Start all workers again."):
             yield
 
