@@ -26,10 +26,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
+from seqvae.data.tables import read_ts
 from vrae import VRAE, recipe
 from vrae.baselines import Principal, nearest_neighbour_accuracy, on_one_length, squared_error
 from vrae.data import Series, standardised, standardiser
-from vrae.tables import read_ts
 
 flags.DEFINE_string("wheel", "", "the wheel of aeon 1.6.0")
 flags.DEFINE_list(

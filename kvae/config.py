@@ -7,6 +7,7 @@ from seqvae.commands import (
     DeviceSettings,
     RunSettings,
     Settings,
+    TableSettings,
     command_settings,
     group,
     setting,
@@ -142,19 +143,37 @@ class DataSettings(Settings):
     )
 
 
+@group("Series in place of frames, from --csv or --npz", Affects.TRAINING)
+class SeriesSettings(Settings):
+    series_encoder: str = setting(
+        "identity",
+        "identity: the numbers themselves are the codes; dense: an auto-encoder of dense layers, "
+        "for many features that depend on few causes",
+        choices=("identity", "dense"),
+    )
+    dt: float = setting(
+        0.0, "step of the even grid that uneven --time are put on, in its unit; of dates, seconds"
+    )
+    test_fraction: float = setting(
+        0.2, "share of the series, or of the windows of one, for the test"
+    )
+
+
 @group("Pictures and figures")
 class ReportSettings(Settings):
     generate_step: int = setting(
         20, "epochs between two sets of pictures; also after the first and the last"
     )
-    n_steps_gen: int = setting(80, "frames of a generated video")
-    t_init_mask: int = setting(4, "observed frames before the gap that is imputed")
-    t_steps_mask: int = setting(12, "missing frames of that gap")
+    n_steps_gen: int = setting(80, "frames of a generated video, or steps of a forecast of series")
+    t_init_mask: int = setting(4, "observed frames or steps before the gap that is imputed")
+    t_steps_mask: int = setting(12, "missing frames or steps of that gap")
 
 
 @command_settings
 class KVAESettings(
     DataSettings,
+    TableSettings,
+    SeriesSettings,
     NetworkSettings,
     StateSpaceSettings,
     DynamicsSettings,
@@ -204,23 +223,48 @@ PRESETS: dict[str, dict] = {
         "refine_epochs": 20,
         "generate_step": 100,
     },
+    "series": {
+        "out_distr": "gaussian",
+        "conv": False,
+        "scale_reconstruction": 1.0,
+        "noise_pixel_var": "learned_diagonal",
+        "dim_a": "auto",
+        "dim_z": "auto",
+        "K": 1,
+        "noise_emission": "learned_diagonal",
+        "noise_transition": "learned_diagonal",
+        "init_cov": "learned_diagonal",
+        "init_kf_matrices": 0.5,
+        "num_steps": 1000,
+        "num_epochs": 5,
+        "kf_update_steps": 0,
+        "init_lr": 0.02,
+        "decay_rate": 0.5,
+        "decay_steps": 1,
+        "generate_step": 100,
+        "t_steps_mask": 8,
+        "n_steps_gen": 24,
+    },
 }
 """Settings by preset. "" is the original's with the bound of our choice, "paper" the original's
 bound, fixed order and first weights; "demo" takes minutes, "best" imputes best of what was tried.
-The epochs of these two are for 5000 sequences; their num_steps makes them fit other data."""
+The epochs of these two are for 5000 sequences; their num_steps makes them fit other data.
+"series", the preset of --csv and --npz, is `KVAE.for_series` and a training for it."""
 
 KVAE = Command(
     name="kvae",
     settings=KVAESettings,
     presets=PRESETS,
+    preset_of={"csv": "series", "npz": "series"},
     module="kvae.train",
     description="""Trains a Kalman variational auto-encoder, with the flags of the original program.
 
     COMMAND                                  # bouncing balls, with the original's flags
     COMMAND --preset=demo                    # minutes, not hours
     COMMAND --dataset=videos.npz             # images [N, T, H, W] or [N, T, H, W, C], or its shards
+    COMMAND --csv=table.csv                  # series of numbers: gaps filled, and a forecast
     COMMAND --run_name=mine --resume         # resumes a stopped run
 
 A run writes logs/<run>_kvae/: config.json, metrics.jsonl, checkpoints/, model.keras, videos, plots,
-imputation.json.""",
+imputation.json; of series imputed.csv and forecast.csv too.""",
 )

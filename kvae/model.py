@@ -23,6 +23,7 @@ from kvae.results import (
     Forecast,
     Generated,
     Imputed,
+    ImputedWithSamples,
     LgssmBound,
     LossTerms,
     PosteriorSample,
@@ -682,8 +683,11 @@ class KVAE(SequenceModel):
         *,
         check_finite: bool = True,
         batch_size: int | None = None,
-    ) -> Imputed:
-        """Fill missing frames from those before and after (section 4).
+        num_samples: int | None = None,
+        quantiles: Sequence[float] = (0.05, 0.5, 0.95),
+        seed: Seed | None = None,
+    ) -> Imputed | ImputedWithSamples:
+        """Fill missing frames from those before and after (section 4), with intervals on request.
 
         Args:
             frames: [B, T, *image_shape]; missing frames may be NaN.
@@ -692,19 +696,35 @@ class KVAE(SequenceModel):
             controls: [B, T, dim_u]; None: zero.
             check_finite: as for `filter`.
             batch_size: sequences computed at a time; None: as many as need about half a gigabyte.
+            num_samples: S, number of draws of the frames from their posterior
+                (`posterior_sample`), with the noise of normal pixels; None: no draws. Memory grows
+                with it.
+            quantiles: Q probabilities of the draws' quantiles: (0.05, 0.95) are the ends of a 90 %
+                interval.
+            seed: seed of the draws; None: the model's next seed.
 
         Returns:
-            The filled frames and their codes.
+            The filled frames and their codes; with num_samples `ImputedWithSamples`.
 
         Raises:
-            ValueError: an argument is invalid.
+            ValueError: an argument is invalid, or a quantile is outside [0, 1].
             FloatingPointError: a result is not finite.
         """
+        arguments.check_num_samples(num_samples)
+        probabilities = arguments.check_quantiles(quantiles)
         given = self._frame_arguments(frames, mask, controls)
         result = self._in_batches(self._impute, batch_size, *given)
         if check_finite:
             arguments.check_finite("impute", result)
-        return result
+        if num_samples is None:
+            return result
+        seed = stateless_seed(seed, self._seeds)
+        draws = self.posterior_sample(
+            *given, num_samples=num_samples, decode=False, seed=fold(seed, 0)
+        )
+        samples = self._drawn_frames(draws.a, fold(seed, 1))
+        ends = _quantiles(samples, probabilities)
+        return ImputedWithSamples(*result, samples, ends)
 
     def score(
         self, frames: Array, mask: Array | None = None, controls: Array | None = None
@@ -863,15 +883,12 @@ class KVAE(SequenceModel):
         moments = [
             tf.reduce_mean(a, 0),
             tfp.stats.covariance(a, sample_axis=0, event_axis=-1),
-            tfp.stats.percentile(a, 100.0 * probabilities, axis=0, interpolation="linear"),
+            _quantiles(a, probabilities),
         ]
         of_frames = [None, None, None]
         if decode:
             drawn = self._drawn_frames(a, fold(seed, 1))
-            ends = tfp.stats.percentile(
-                drawn, 100.0 * probabilities, axis=0, interpolation="linear"
-            )
-            of_frames = [drawn, tf.reduce_mean(drawn, 0), ends]
+            of_frames = [drawn, tf.reduce_mean(drawn, 0), _quantiles(drawn, probabilities)]
         result = Forecast(a, z, *moments, *of_frames)
         arguments.check_finite("forecast", result)
         return result
@@ -1289,3 +1306,8 @@ class KVAE(SequenceModel):
 def _repeated(value: tf.Tensor, count: int) -> tf.Tensor:
     """[B, ...] -> [count * B, ...]."""
     return tf.tile(value, [count] + [1] * (value.shape.rank - 1))
+
+
+def _quantiles(draws: tf.Tensor, probabilities: np.ndarray) -> tf.Tensor:
+    """[Q, ...] of draws [S, ...]."""
+    return tfp.stats.percentile(draws, 100.0 * probabilities, axis=0, interpolation="linear")

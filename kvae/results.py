@@ -196,6 +196,28 @@ class Imputed(NamedTuple):
     """[B, T, dim_a, dim_a], covariances of a_t at `a_filtered`, including the emission noise."""
 
 
+class ImputedWithSamples(NamedTuple):
+    """`Imputed`, and draws of the frames from their posterior.
+
+    samples: [S, B, T, *image_shape], draws of normal pixels or numbers, probabilities of Bernoulli
+    pixels; quantiles: [Q, B, T, *image_shape], of `samples`. The other fields as in `Imputed`.
+    """
+
+    smoothed: tf.Tensor
+    filtered: tf.Tensor
+    reconstructed: tf.Tensor
+    a_encoded: tf.Tensor
+    a_smoothed: tf.Tensor
+    a_filtered: tf.Tensor
+    z_smoothed: tf.Tensor
+    z_filtered: tf.Tensor
+    alpha: tf.Tensor
+    a_smoothed_cov: tf.Tensor
+    a_filtered_cov: tf.Tensor
+    samples: tf.Tensor
+    quantiles: tf.Tensor
+
+
 class Scores(NamedTuple):
     """How well frames fit the model, in nats; 0 if a frame is missing."""
 

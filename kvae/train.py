@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kvae import original
+from kvae import original, series_train
 from kvae.auto import AUTO, chosen
 from kvae.collapse import GRACE_STEPS, CollapseError, Examiner, Health
 from kvae.config import KVAESettings
@@ -24,6 +24,9 @@ _ATTEMPTS = 3  # trainings that may collapse
 def run(run: Run) -> None:
     """The body of the command `kvae`."""
     s: KVAESettings = run.settings
+    if s.csv or s.npz:
+        return series_train.run(run)
+    _check_frames(s)
     missing = Missing(s.train_miss_prob, s.t_init_train_miss, s.seed)
     train, test = run.placement.chief_first(
         lambda: training_and_test(s.dataset, s.data_dir, missing)
@@ -43,6 +46,16 @@ def run(run: Run) -> None:
             print(f"{error}\nBEGINNING AGAIN at half the learning rate, {0.5 * s.init_lr:g}")
             run.begin_again()
     return None
+
+
+def _check_frames(s: KVAESettings) -> None:
+    """Raises ValueError for settings of series without series."""
+    names = ("id", "label", "time", "drop", "window", "stride", "dt", "series_encoder")
+    given = [f"--{name}" for name in names if getattr(s, name) != getattr(KVAESettings, name)]
+    if given or s.preset == "series":
+        raise ValueError(
+            f"{', '.join(given) or '--preset=series'}: expected --csv or --npz beside it, got none."
+        )
 
 
 def _choose(run: Run, train: InMemory | Streamed) -> None:

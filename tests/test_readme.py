@@ -101,12 +101,22 @@ def test_the_page_on_your_own_series_runs_as_printed(tmp_path, monkeypatch):
     np.savetxt(path, table, delimiter=",", header="month,degrees", comments="")
     monkeypatch.chdir(tmp_path)
     page = (ROOT / "docs" / "your_series.md").read_text("utf-8")
+    (command,) = re.findall(r"^    python examples/run_kvae.py (.*)$", page, flags=re.MULTILINE)
+    flags = [*command.split(), "--dt=1", "--num_steps=5", "--num_epochs=1"]
+    done = run_here(ROOT / "examples" / "run_kvae.py", *flags, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert {"imputed.csv", "forecast.csv", "forecast.png", "imputation.json", "model.keras"} <= {
+        path.name for path in (tmp_path / "logs" / "first_kvae").iterdir()
+    }
     names = {}
     for code in re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL):
         shorter = code.replace("epochs=300", "epochs=3")
         exec(compile(shorter, "your_series.md", "exec"), names)
     assert names["filled"].smoothed.shape == names["series"].shape == (4, 48, 1)
-    assert names["low"].shape == (1, 12, 1) and (names["low"] < names["high"]).numpy().all()
+    assert (names["low"] < names["high"]).all()
+    assert (
+        names["soon"].shape == (1, 12, 1) and (names["soon_low"] < names["soon_high"]).numpy().all()
+    )
     assert np.isfinite(names["rmse"](names["linear"]))
 
 

@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from seqvae.data.tables import write_table
 from vrae.config import VRAEApplySettings
 from vrae.data import Series
-from vrae.runs import Trained, ids_of, load_run, parts_of, reconstructions, write_codes, write_table
+from vrae.runs import Trained, ids_of, load_run, parts_of, reconstructions, write_codes
 from vrae.train import read_series
 
 _INTERVAL = 0.05, 0.95

@@ -7,31 +7,12 @@ from seqvae.commands import (
     DeviceSettings,
     RunSettings,
     Settings,
+    TableSettings,
     Tool,
     command_settings,
     group,
     setting,
 )
-
-
-@group("Data")
-class TableSettings(Settings):
-    csv: str = setting("", "a CSV with a header: a row for each step, a column for each feature")
-    npz: str = setting("", "an .npz: `sequences` [N, T, features], `mask` [N, T], `labels` [N]")
-    id: str = setting(
-        "", "column of the CSV: which rows are one series (default: `sequence`, `id`, ...)"
-    )
-    label: str = setting("", "column: the label of a series (default: `label`, `class`); none")
-    time: str = setting("", "column: rows are sorted by it (default: `time`, `date`, ...); none")
-    drop: str = setting("", "columns to leave out, with commas between")
-    window: int = setting(
-        0,
-        "cut every series into windows of this number of steps; 0: whole series",
-        affects=Affects.TRAINING,
-    )
-    stride: int = setting(
-        0, "steps between the beginnings of windows; 0: the window", affects=Affects.TRAINING
-    )
 
 
 @group("Data that is made, and the test")

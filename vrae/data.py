@@ -1,282 +1,41 @@
-"""Series of any length as padded arrays: from lists, texts and `.npz` (tables: `vrae.tables`);
-standardised, tokenised by Keras' layers."""
+"""Series as the model takes them: standardised, tokenised by Keras' layers. The names of
+`seqvae.data.series`, which holds and cuts series, are here too."""
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import NamedTuple
 
 import keras
 import numpy as np
 
-from seqvae.files import NPZ_ERRORS
+from seqvae.data.series import (
+    Series,
+    as_series,
+    in_windows,
+    pad,
+    read_npz,
+    split_by_time,
+    windows,
+)
+
+__all__ = [
+    "Series",
+    "as_series",
+    "constant_features",
+    "detokenised",
+    "in_windows",
+    "pad",
+    "read_npz",
+    "scaling_of",
+    "split_by_time",
+    "standardised",
+    "standardiser",
+    "tokenised",
+    "tokeniser",
+    "windows",
+]
 
 _CONSTANT = 1e-6
 """A feature varies if its deviation is above this share of its largest value: float32 has seven
 digits."""
-
-
-class Series(NamedTuple):
-    """Series as padded arrays.
-
-    sequences: [N, T, features] float32, NaN where a number is missing, 0 in the padding; or [N, T]
-    tokens. mask: [N, T], 1 for the steps of a series, 0 in the padding after its end. labels: [N]
-    numbers or names of classes, None without. ids: [N] names of the series, None without. names:
-    of the features. times: [N, T] the time of each step, None where the steps are even.
-    """
-
-    sequences: np.ndarray
-    mask: np.ndarray
-    labels: np.ndarray | None = None
-    ids: np.ndarray | None = None
-    names: tuple[str, ...] | None = None
-    times: np.ndarray | None = None
-
-    def batch(self) -> dict[str, np.ndarray]:
-        """The series under the keys of a batch."""
-        made = {"sequences": self.sequences, "mask": self.mask}
-        return made if self.times is None else made | {"times": self.times}
-
-    def take(self, indices: slice | Sequence[int] | np.ndarray) -> "Series":
-        """The sequences at `indices`."""
-        chosen = {
-            name: value[indices]
-            for name, value in self._asdict().items()
-            if name != "names" and value is not None
-        }
-        return self._replace(**chosen)
-
-    def split(self, test_fraction: float, seed: int) -> tuple["Series", "Series"]:
-        """Training and test sequences, drawn apart at random; at least one of each. Sequences with
-        the same id, such as the windows of one series, go to the same side."""
-        keys = np.arange(len(self.sequences)) if self.ids is None else self.ids
-        groups, group = np.unique(keys, return_inverse=True)
-        count = len(groups)
-        if count < 2:
-            raise ValueError(
-                "sequences: one cannot be split into training and test data. Cut it into windows "
-                "and split by time (--window, --split=time)."
-            )
-        order = np.random.default_rng([seed, count]).permutation(count)
-        test = min(max(1, round(test_fraction * count)), count - 1)
-        in_test = np.isin(group, order[:test])
-        return self.take(np.flatnonzero(~in_test)), self.take(np.flatnonzero(in_test))
-
-    def observed(self) -> np.ndarray:
-        """[N, T, features] bool: the numbers that are neither missing nor padding."""
-        return np.isfinite(self.sequences) & (self.mask[..., None] > 0.5)
-
-    def feature_names(self) -> tuple[str, ...]:
-        """`names`, or "feature 0", "feature 1", ... without."""
-        return self.names or tuple(f"feature {i}" for i in range(self.sequences.shape[-1]))
-
-
-def pad(
-    sequences: Sequence[np.ndarray] | np.ndarray,
-    labels: np.ndarray | None = None,
-    *,
-    ids: np.ndarray | None = None,
-    names: tuple[str, ...] | None = None,
-    times: Sequence[np.ndarray] | None = None,
-) -> Series:
-    """Sequences [T_i, features], or [T_i] of one feature, of different lengths as one array and its
-    mask. NaN is a missing number.
-
-    Raises:
-        ValueError: none, an empty one, different numbers of features, infinity, or a sequence
-            without one observed number.
-    """
-    if not len(sequences):
-        raise ValueError("sequences: expected at least one, got none.")
-    arrays = [np.asarray(s, np.float32) for s in sequences]
-    if all(array.ndim == 1 for array in arrays):
-        arrays = [array[:, None] for array in arrays]
-    features = arrays[0].shape[-1] if arrays[0].ndim == 2 else 0
-    for i, array in enumerate(arrays):
-        if array.ndim != 2 or array.shape[1] != features or not array.size:
-            raise ValueError(
-                f"sequences: number {i} has the shape {array.shape}, expected [steps, "
-                f"{features or 'features'}]."
-            )
-        if np.isinf(array).any():
-            raise ValueError(
-                f"sequences: number {i} holds infinity. Expected finite numbers, or NaN where one "
-                "is missing."
-            )
-        if np.isnan(array).all():
-            raise ValueError(
-                f"sequences: number {i} holds no observed number. Leave the sequence out."
-            )
-    steps = max(map(len, arrays))
-    made = np.zeros((len(arrays), steps, features), np.float32)
-    mask = np.zeros((len(arrays), steps), np.float32)
-    for i, array in enumerate(arrays):
-        made[i, : len(array)], mask[i, : len(array)] = array, 1.0
-    return Series(made, mask, labels, ids, names, _padded_times(times, steps))
-
-
-def as_series(
-    sequences: Sequence[np.ndarray] | np.ndarray, mask: np.ndarray | None = None
-) -> Series:
-    """An array [N, T, features] or [N, T] of one feature, with a mask [N, T], or a list of arrays
-    [T_i, features], as `Series`. Steps that the mask leaves out before the end are missing.
-
-    Raises:
-        ValueError: as for `pad`; a mask of another shape.
-    """
-    if mask is None:
-        return pad(sequences)
-    values, mask = np.asarray(sequences, np.float32), np.asarray(mask)
-    if values.ndim == 2:
-        values = values[..., None]
-    if values.ndim != 3 or mask.shape != values.shape[:2]:
-        raise ValueError(
-            f"mask: expected the shape {values.shape[:2]} of [N, T, features], got {mask.shape}."
-        )
-    values = np.where(mask[..., None] > 0.5, values, np.nan)
-    ends = [int(np.flatnonzero(row > 0.5).max(initial=-1)) + 1 for row in mask]
-    return pad([row[:end] for row, end in zip(values, ends, strict=True)])
-
-
-def _padded_times(times, steps: int) -> np.ndarray | None:
-    """[N, steps] float64: the last time goes on in the padding."""
-    if times is None:
-        return None
-    return np.stack([np.pad(t, (0, steps - len(t)), mode="edge") for t in times]).astype(np.float64)
-
-
-def windows(series: np.ndarray, steps: int, stride: int | None = None) -> Series:
-    """One long series [T, features] cut into windows of `steps`, a new one every `stride` (default:
-    `steps`)."""
-    stride = stride or steps
-    if not 1 <= steps <= len(series) or stride < 1:
-        raise ValueError(
-            f"steps: expected 1 to the series' {len(series)} steps, and a stride of at least 1, "
-            f"got {steps}, {stride}."
-        )
-    return pad([series[i : i + steps] for i in range(0, len(series) - steps + 1, stride)])
-
-
-def in_windows(series: Series, steps: int, stride: int = 0) -> tuple[Series, list[str]]:
-    """Every series cut into windows of `steps`, a new one every `stride` (0: `steps`). Windows keep
-    the label, the id and the times of their series.
-
-    Returns:
-        The windows, and the ids of the series that are shorter than a window and left out.
-
-    Raises:
-        ValueError: no series has as many steps.
-    """
-    stride = stride or steps
-    if steps < 1 or stride < 1:
-        raise ValueError(
-            f"--window, --stride: expected at least 1 step each, got {steps}, {stride}."
-        )
-    ids = np.arange(len(series.mask)).astype(str) if series.ids is None else series.ids
-    lengths = (series.mask > 0.5).sum(axis=1)
-    short = [str(ids[i]) for i in np.flatnonzero(lengths < steps)]
-    pieces = [(i, t) for i, n in enumerate(lengths) for t in range(0, int(n) - steps + 1, stride)]
-    pieces = [(i, t) for i, t in pieces if np.isfinite(series.sequences[i, t : t + steps]).any()]
-    if not pieces:
-        raise ValueError(
-            f"--window: no series has {steps} steps, the longest has {lengths.max()}. Use a "
-            "shorter window."
-        )
-    which = np.array([i for i, _ in pieces])
-    made = pad(
-        [series.sequences[i, t : t + steps] for i, t in pieces],
-        None if series.labels is None else series.labels[which],
-        ids=ids[which],
-        names=series.names,
-        times=None if series.times is None else [series.times[i, t : t + steps] for i, t in pieces],
-    )
-    return made, short
-
-
-def split_by_time(series: Series, test_fraction: float) -> tuple[Series, Series]:
-    """The beginning of every series for training, its end for the test: no step is in both.
-
-    Raises:
-        ValueError: a series of one step.
-    """
-    lengths = (series.mask > 0.5).sum(axis=1).astype(int)
-    if lengths.min() < 2:
-        raise ValueError(
-            "--split=time: expected series of at least 2 steps, the shortest has "
-            f"{lengths.min()}. Use --split=series."
-        )
-    ends = lengths - np.clip(np.round(test_fraction * lengths).astype(int), 1, lengths - 1)
-    return (
-        _stretches(series, np.zeros_like(ends), ends),
-        _stretches(series, ends, lengths),
-    )
-
-
-def _stretches(series: Series, starts: np.ndarray, ends: np.ndarray) -> Series:
-    """Steps `starts` to `ends` of every series; those without an observed number are left out."""
-    spans = list(enumerate(zip(starts, ends, strict=True)))
-    spans = [(i, a, b) for i, (a, b) in spans if np.isfinite(series.sequences[i, a:b]).any()]
-    kept = series.take(np.array([i for i, *_ in spans]))
-    return pad(
-        [series.sequences[i, a:b] for i, a, b in spans],
-        kept.labels,
-        ids=kept.ids,
-        names=series.names,
-        times=None if series.times is None else [series.times[i, a:b] for i, a, b in spans],
-    )
-
-
-def read_npz(path: str | Path) -> Series:
-    """An `.npz` with `sequences` [N, T, features], and where there are any `mask` [N, T], `labels`
-    [N], `ids` [N], `names` [features] and `times` [N, T]. A step that the mask leaves out before
-    the end of its series is missing.
-
-    Raises:
-        FileNotFoundError, ValueError: no such file; damaged, without `sequences`, or arrays that do
-            not fit.
-    """
-    path = Path(path)
-    known = ("sequences", "mask", "labels", "ids", "names", "times")
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in known if name in file.files}
-        sequences = np.asarray(arrays["sequences"], np.float32)
-    except KeyError:
-        raise ValueError(f"{path}: no array `sequences` [N, T, features] in it.") from None
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path}: no such file.") from None
-    except NPZ_ERRORS as error:
-        raise ValueError(
-            f"{path}: not a readable .npz file, it may be truncated ({error})."
-        ) from error
-    mask = arrays.get("mask", np.ones(sequences.shape[:2]))
-    if sequences.ndim != 3 or mask.shape != sequences.shape[:2]:
-        raise ValueError(
-            f"{path}: sequences {sequences.shape} and mask {mask.shape}, expected [N, T, features] "
-            "and [N, T]."
-        )
-    shapes = {
-        "labels": sequences.shape[:1],
-        "ids": sequences.shape[:1],
-        "names": sequences.shape[2:],
-        "times": sequences.shape[:2],
-    }
-    for name, shape in shapes.items():
-        if name in arrays and arrays[name].shape != shape:
-            raise ValueError(f"{path}: {name} {arrays[name].shape}, expected {shape}.")
-    there = mask > 0.5
-    lengths = [int(np.flatnonzero(row).max(initial=-1)) + 1 for row in there]
-    sequences = np.where(there[..., None], sequences, np.nan)
-    times = arrays.get("times")
-    try:
-        return pad(
-            [s[:n] for s, n in zip(sequences, lengths, strict=True)],
-            arrays.get("labels"),
-            ids=arrays["ids"].astype(str) if "ids" in arrays else None,
-            names=tuple(arrays["names"].astype(str).tolist()) if "names" in arrays else None,
-            times=None if times is None else [t[:n] for t, n in zip(times, lengths, strict=True)],
-        )
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
 
 
 def constant_features(train: Series) -> list[int]:

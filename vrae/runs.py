@@ -1,14 +1,14 @@
 """The files of a run that new series need: series.json (names, columns, scaling, windows), and the
 table of codes."""
 
-import csv
 import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from seqvae.files import atomic_write, write_json
+from seqvae.data.tables import write_table
+from seqvae.files import write_json
 from seqvae.saved_models import load_model
 from vrae.data import Series
 from vrae.model import VRAE
@@ -115,11 +115,3 @@ def write_codes(path: Path, model: VRAE, sets: dict[str, Series]) -> None:
             first = [name] if len(sets) > 1 else []
             rows.append([*first, key, label, *(f"{x:.6g}" for x in z)])
     write_table(path, [*head, *(f"z_{i}" for i in range(model.z_size))], rows)
-
-
-def write_table(path: Path, head: list[str], rows: list[list]) -> None:
-    """Writes a CSV, whole or not at all."""
-    with atomic_write(path) as part, open(part, "w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(head)
-        writer.writerows(rows)

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 
 from seqvae.commands import Affects, Run
-from seqvae.data.batches import Batches
+from seqvae.commands.table_settings import check_files, read_file, windows_of
+from seqvae.data.batches import Batches, StepBatches
+from seqvae.data.series import last_windows
 from seqvae.objectives import cyclical, linear, sigmoid
 from seqvae.training import Checkpoints, Stage, Trainer
 from vrae import recipe
@@ -15,8 +17,6 @@ from vrae.config import VRAESettings
 from vrae.data import (
     Series,
     constant_features,
-    in_windows,
-    read_npz,
     scaling_of,
     split_by_time,
     standardised,
@@ -26,8 +26,6 @@ from vrae.evaluation import evaluate
 from vrae.model import VRAE
 from vrae.report import Report
 from vrae.runs import write_codes, write_description
-from vrae.steps import StepBatches
-from vrae.tables import read_table
 from vrae.trajectories import ball_trajectories
 
 _FAR = 100.0
@@ -94,36 +92,13 @@ def run(run: Run) -> None:
 def read_series(s: Any) -> tuple[Series, list[str]]:
     """The series that the flags ask for, cut into windows where they ask for it, and what was done
     to them."""
-    series, notes = _whole_series(s)
-    if s.stride and not s.window:
-        raise ValueError(f"--stride: expected --window beside it, got --stride={s.stride}.")
-    if not s.window:
-        return series, notes
-    series, short = in_windows(series, s.window, s.stride)
-    if short:
-        named = ", ".join(short[:5]) + (", ..." if len(short) > 5 else "")
-        notes.append(
-            f"{len(short)} series are shorter than a window and left out (series {named})."
-        )
-    return series, notes
-
-
-def _whole_series(s: Any) -> tuple[Series, list[str]]:
-    if s.csv and s.npz:
-        raise ValueError("--csv, --npz: expected one of them.")
-    columns = {name: getattr(s, name) for name in ("id", "label", "time", "drop")}
-    given = [f"--{name}" for name, value in columns.items() if value]
-    if given and not s.csv:
-        raise ValueError(f"{', '.join(given)}: expected --csv beside it, got none.")
-    if s.csv:
-        drop = [name.strip() for name in s.drop.split(",") if name.strip()]
-        features = getattr(s, "features", None)  # of a trained run
-        own = {name: columns[name] for name in ("id", "label", "time")}
-        table = read_table(s.csv, **own, drop=drop, features=features)
-        return table.series, [f"{s.csv}: {note}" for note in table.notes]
-    if s.npz:
-        return read_npz(s.npz), []
-    return ball_trajectories(s.sequences, seed=s.seed), []
+    check_files(s)
+    if s.csv or s.npz:
+        series, notes = read_file(s)
+    else:
+        series, notes = ball_trajectories(s.sequences, seed=s.seed), []
+    series, more = windows_of(s, series)
+    return series, notes + more
 
 
 def split(series: Series, s: VRAESettings) -> tuple[Series, Series]:
@@ -137,22 +112,7 @@ def split(series: Series, s: VRAESettings) -> tuple[Series, Series]:
         )
     if not s.window:
         return split_by_time(series, s.test_fraction)
-    return _last_windows(series, s.test_fraction)
-
-
-def _last_windows(series: Series, test_fraction: float) -> tuple[Series, Series]:
-    """The last windows of every series for the test; they are in the order of time."""
-    ids = np.zeros(len(series.mask)) if series.ids is None else series.ids
-    in_test = np.zeros(len(ids), bool)
-    for key in np.unique(ids):
-        rows = np.flatnonzero(ids == key)
-        count = min(max(1, round(test_fraction * len(rows))), len(rows) - 1)
-        in_test[rows[len(rows) - count :]] = True
-    if not in_test.any():
-        raise ValueError(
-            "--split=time: expected a series of at least 2 windows, got none. Use a shorter window."
-        )
-    return series.take(np.flatnonzero(~in_test)), series.take(np.flatnonzero(in_test))
+    return last_windows(series, s.test_fraction)
 
 
 def _notes_on_values(train: Series, test: Series) -> list[str]:

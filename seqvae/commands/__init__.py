@@ -4,6 +4,7 @@ from seqvae.commands.command import Command
 from seqvae.commands.run import Run, saved_config
 from seqvae.commands.run_settings import DeviceSettings, RunSettings
 from seqvae.commands.settings import Affects, Settings, command_settings, group, setting
+from seqvae.commands.table_settings import TableSettings
 from seqvae.commands.tool import Tool
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "Run",
     "RunSettings",
     "Settings",
+    "TableSettings",
     "Tool",
     "command_settings",
     "group",

@@ -83,6 +83,7 @@ class Command:
         module: name of the module with `run(run: Run)`; imported after the settings are parsed.
         description: the head of `--help`; "COMMAND" in it stands for the program.
         presets: the settings of each preset.
+        preset_of: the preset that a given flag selects if --preset is not given.
     """
 
     name: str
@@ -90,6 +91,7 @@ class Command:
     module: str
     description: str
     presets: dict[str, dict] = dataclasses.field(default_factory=lambda: {"": {}})
+    preset_of: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def main(self, argv: list[str], program: str | None = None, **defaults: Any) -> None:
         """Run the command; exit the process if it fails.
@@ -149,11 +151,14 @@ class Command:
             saved = saved_config(folder / "config.json", self.settings)
             own = {"run_name": folder.name.removesuffix(f"_{self.name}")}
             return folder, self.settings(**base | saved | given | own)
-        preset = given.get("preset", "")
+        preset = given.get("preset", "") or next(
+            (name for flag, name in self.preset_of.items() if given.get(flag)), ""
+        )
         if preset not in self.presets:
             known = ", ".join(name for name in self.presets if name)
             raise ValueError(f"--preset: expected one of {known}, got {preset!r}.")
         config = base | without_replaced(self.presets[preset], given, self.settings) | given
+        config["preset"] = preset
         if config["strategy"] == "multiworker" and not config["run_name"]:
             raise ValueError(
                 "--run_name: with --strategy=multiworker expected one, the same for all workers."

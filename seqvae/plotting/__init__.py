@@ -8,6 +8,7 @@ from seqvae.plotting.latents import alpha_over_time, trajectories
 from seqvae.plotting.saving import Figure, png_bytes, save_figure, save_video
 from seqvae.plotting.series import (
     ethogram,
+    filled_series,
     overlaid,
     scatter,
     stacked_shares,
@@ -25,6 +26,7 @@ __all__ = [
     "as_pixels",
     "contact_sheet",
     "ethogram",
+    "filled_series",
     "film_strips",
     "labelled_rows",
     "metric_curves",

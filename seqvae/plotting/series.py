@@ -104,6 +104,49 @@ def windows(
     return figure
 
 
+def filled_series(
+    given: np.ndarray,
+    hidden: np.ndarray,
+    found: tuple[np.ndarray, np.ndarray, np.ndarray],
+    *,
+    names: Sequence[str],
+    title: str,
+    features: int = 4,
+) -> Figure:
+    """Series with gaps and what a model fills them with, a column for each series, a row for each
+    of the first features.
+
+    Args:
+        given: [n, T, F], NaN where a number is missing.
+        hidden: [n, T, F], known numbers that the model did not see; NaN elsewhere.
+        found: mean, lower and upper ends of an interval, [n, T, F] each.
+        names: of the features.
+        title: of the figure.
+        features: the most that are drawn.
+    """
+    count, features = len(given), min(features, given.shape[2])
+    figure = Figure(figsize=(4.2 * count + 1.4, 1.7 * features + 1.0), layout="constrained")
+    axes = figure.subplots(features, count, squeeze=False, sharex=True, sharey="row")
+    mean, low, high = found
+    steps = np.arange(given.shape[1])
+    for k, i in np.ndindex(features, count):
+        axis = cast(Axes, axes[k, i])
+        axis.fill_between(
+            steps, low[i, :, k], high[i, :, k], color=LINES[1], alpha=0.3, lw=0, label="interval"
+        )
+        axis.plot(steps, mean[i, :, k], color=LINES[1], lw=1.2, label="mean")
+        axis.plot(steps, given[i, :, k], ".", color=LINES[0], ms=3, label="observed")
+        if np.isfinite(hidden).any():
+            axis.plot(steps, hidden[i, :, k], "x", color=LINES[3], ms=4, label="hidden")
+        axis.tick_params(labelsize=7)
+        axis.set_ylabel(names[k] if i == 0 else "", fontsize=8)
+        axis.set_xlabel("step" if k == features - 1 else "", fontsize=8)
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=8)
+    figure.suptitle(title, fontsize=10)
+    return figure
+
+
 def scatter(
     points: np.ndarray, labels: dict[str, np.ndarray], *, title: str, cmap: str = "tab20"
 ) -> Figure:

@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 
 from seqvae.cli import main
+from seqvae.data.batches import StepBatches
 from tests.commands import Done, run, run_here, start
 from tests.tolerances import SAME_FLOAT32
 from vrae import VRAE, train
 from vrae.config import PRESETS, VRAESettings
 from vrae.data import pad
-from vrae.steps import StepBatches
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "run_vrae.py"
 SMALL = (

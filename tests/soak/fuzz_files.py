@@ -34,12 +34,12 @@ from benchmarks.timing import memory, show
 from seqvae import data
 from seqvae.commands import saved_config
 from seqvae.data import open_shards
+from seqvae.data.tables import read_csv
 from seqvae.files import write_json
 from seqvae.saved_models import load_model
 from seqvae.training import CheckpointError, Checkpoints
 from vrae import vame
 from vrae.data import read_npz
-from vrae.tables import read_csv
 from vrae.vame.data import load_array
 from vrae.vame.keypoints import read_deeplabcut
 from vrae.vame.segmenters import HMMSegmenter, load_segmenter

@@ -4,7 +4,7 @@ name of its column."""
 import numpy as np
 import pytest
 
-from vrae.tables import read_csv, read_table, read_ts
+from seqvae.data.tables import read_csv, read_table, read_ts
 
 
 def table(tmp_path, text, encoding="utf-8", **options):

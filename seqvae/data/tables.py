@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vrae.data import Series, pad
+from seqvae.data.series import Series, pad
+from seqvae.files import atomic_write
 
 IDS = ("sequence", "sequence_id", "series", "series_id", "id")
 LABELS = ("label", "class")
@@ -94,7 +95,7 @@ def read_table(
         )
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-    return Table(series, notes + _missing_note(series))
+    return Table(series, notes + _counting_notes(series) + _missing_note(series))
 
 
 class _Columns:
@@ -330,6 +331,22 @@ def _even(times: np.ndarray, order: dict[str, np.ndarray]) -> bool:
     return bool(np.ptp(gaps) <= 1e-3 * np.median(gaps))
 
 
+def _counting_notes(series: Series) -> list[str]:
+    """Features that grow by the same amount at every step, as a time or a number of the row
+    does."""
+    notes = []
+    for k, name in enumerate(series.feature_names()):
+        gaps = np.concatenate(
+            [np.diff(row[m > 0.5, k]) for row, m in zip(series.sequences, series.mask, strict=True)]
+        )
+        if len(gaps) > 2 and gaps[0] != 0 and np.ptp(gaps) <= 1e-3 * abs(gaps[0]):
+            notes.append(
+                f"column {name!r} grows evenly and is read as a feature: use --time={name} if it "
+                f"is the time, --drop={name} if it numbers the rows."
+            )
+    return notes
+
+
 def _missing_note(series: Series) -> list[str]:
     there = series.mask[..., None] > 0.5
     missing = (np.isnan(series.sequences) & there).sum(axis=(0, 1))
@@ -389,3 +406,17 @@ def _channels(channels: list[str]) -> np.ndarray:
     steps = max(map(len, rows))
     made = [np.pad(row, (0, steps - len(row)), constant_values=np.nan) for row in rows]
     return np.stack(made, axis=1).astype(np.float32)
+
+
+def write_table(path: Path, head: Sequence[str], rows: Sequence[Sequence]) -> None:
+    """Writes a CSV, whole or not at all.
+
+    Args:
+        path: of the file.
+        head: names of the columns.
+        rows: cells of each row.
+    """
+    with atomic_write(path) as part, open(part, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(head)
+        writer.writerows(rows)

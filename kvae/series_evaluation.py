@@ -1,0 +1,206 @@
+"""How well a Kalman VAE of series fills gaps and forecasts, beside trivial baselines: numbers that
+are known are hidden from it."""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.stats import norm
+
+from kvae.model import KVAE
+from seqvae import baselines
+
+LEVEL = 0.9
+"""Of the intervals."""
+_DRAWS = 200
+_HIDDEN_LEAST, _REPEATS_MOST = 400, 20
+
+
+class Filled(NamedTuple):
+    """What a model makes of series, each [N, T, F] in units: its mean, and the ends of its
+    intervals of `LEVEL`."""
+
+    mean: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+def filled(
+    model: KVAE, values: np.ndarray, *, seed: int = 0, at_once: int = 2_000_000
+) -> tuple[Filled, np.ndarray]:
+    """The smoothed numbers of series [N, T, F], NaN where one is missing, and the filtered means.
+
+    Args:
+        at_once: numbers that are drawn at a time.
+    """
+    rows = max(1, at_once // (_DRAWS * values[0].size))
+    ends = (0.5 - LEVEL / 2, 0.5 + LEVEL / 2)
+    parts = []
+    for i in range(0, len(values), rows):
+        found = model.impute(
+            values[i : i + rows],
+            num_samples=_DRAWS,
+            quantiles=ends,
+            seed=[seed, i],
+            check_finite=False,
+        )
+        parts.append((found.smoothed, *found.quantiles, found.filtered))  # pyright: ignore[reportAttributeAccessIssue]
+    smoothed, low, high, filtered = (np.concatenate(each) for each in zip(*parts, strict=True))
+    return Filled(smoothed, low, high), filtered
+
+
+class Errors(NamedTuple):
+    """Errors at the hidden numbers.
+
+    rmse: root mean squared error, each number divided by the deviation of its feature in the
+        training series.
+    log_likelihood: nats of a number, of a normal distribution about the guess: the model's with the
+        width of its interval, a baseline's with the variance that suits each feature best, which
+        favours it. NaN where a method has no width.
+    each: root mean squared error of each feature, in its unit; NaN where nothing of it was hidden.
+    """
+
+    rmse: float
+    log_likelihood: float
+    each: list[float]
+
+
+class SeriesErrors(NamedTuple):
+    """methods: by name, of the model; baselines: by name. inside: the share of the hidden numbers
+    in the model's intervals of `LEVEL`. worse: sentences that say where a method is worse than a
+    baseline. count: hidden numbers."""
+
+    methods: dict[str, Errors]
+    baselines: dict[str, Errors]
+    inside: float
+    worse: list[str]
+    count: int
+
+    def as_dict(self) -> dict:
+        """Plain numbers, for JSON; NaN is None."""
+        plain = self._asdict()
+        for kind in ("methods", "baselines"):
+            plain[kind] = {name: _plain(errors) for name, errors in plain[kind].items()}
+        return plain
+
+
+def _plain(errors: Errors) -> dict:
+    def number(x):
+        return x if np.isfinite(x) else None
+
+    return {
+        "rmse": number(errors.rmse),
+        "log_likelihood": number(errors.log_likelihood),
+        "each": [number(x) for x in errors.each],
+    }
+
+
+def with_gaps(
+    values: np.ndarray, length: int, start: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Series [N, T, F] with a gap in each, repeated with gaps at other places until some hundred
+    numbers are hidden.
+
+    Args:
+        length: steps of a gap.
+        start: steps before it, and after it where the series is long enough.
+
+    Returns:
+        The series [M, T, F] that are long enough, and the hidden steps [M, T] bool.
+    """
+    lengths = _lengths(values)
+    rows = np.flatnonzero(lengths >= length + start)
+    size = len(rows) * length * values.shape[-1]
+    repeats = int(np.clip(-(-_HIDDEN_LEAST // max(size, 1)), 1, _REPEATS_MOST))
+    rows = np.tile(rows, repeats)
+    rng = np.random.default_rng(seed)
+    hidden = np.zeros((len(rows), values.shape[1]), bool)
+    for row, steps in zip(hidden, lengths[rows], strict=True):
+        after = start if steps >= length + 2 * start else 0
+        begin = int(rng.integers(start, steps - length - after + 1))
+        row[begin : begin + length] = True
+    return values[rows], hidden
+
+
+def _lengths(values: np.ndarray) -> np.ndarray:
+    """Steps up to the last with an observed number."""
+    seen = np.isfinite(values).any(axis=-1)
+    return seen.shape[1] - np.argmax(seen[:, ::-1], axis=1)
+
+
+def errors_at(
+    model: KVAE, values: np.ndarray, hidden: np.ndarray, *, forecast: bool = False, seed: int = 0
+) -> SeriesErrors | None:
+    """The errors at the known numbers of series [N, T, F] in steps that are hidden [N, T]; None
+    where there is none, or nothing is left to the model.
+
+    Args:
+        forecast: hide what comes after them too; linear interpolation is then no baseline.
+    """
+    unseen = np.maximum.accumulate(hidden, axis=1) if forecast else hidden
+    given = np.where(unseen[..., None], np.nan, values)
+    usable = np.isfinite(given).any(axis=(1, 2))
+    values, given, hidden = values[usable], given[usable], hidden[usable]
+    asked = np.isfinite(values) & hidden[..., None]
+    if not asked.any():
+        return None
+    smoothed, filtered = filled(model, given, seed=seed)
+    scale = np.asarray(model.frame_vae.scale)
+    width = (smoothed.high - smoothed.low) / (2 * norm.ppf(0.5 + LEVEL / 2))
+
+    def errors(guess, deviation=None) -> Errors:
+        return _errors(guess, values, asked, scale, deviation)
+
+    if forecast:
+        methods = {"forecast": errors(smoothed.mean, width)}
+    else:
+        methods = {"smoothing": errors(smoothed.mean, width), "filtering": errors(filtered)}
+    trivial = {name: errors(guess) for name, guess in _trivial(model, given, forecast).items()}
+    with np.errstate(invalid="ignore"):
+        inside = (smoothed.low <= values) & (values <= smoothed.high)
+    worse = _worse(methods, trivial)
+    return SeriesErrors(
+        methods, trivial, float(inside[asked].mean()), worse, int(np.count_nonzero(asked))
+    )
+
+
+def _errors(guess, values, asked, scale, deviation) -> Errors:
+    square = np.where(asked, np.square(np.asarray(guess, np.float64) - values), 0.0)
+    counts = asked.sum(axis=(0, 1))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        each = square.sum(axis=(0, 1)) / counts
+    total = (square / scale**2).sum() / counts.sum()
+    variance = np.broadcast_to(each, values.shape) if deviation is None else np.square(deviation)
+    variance = np.maximum(variance[asked], 1e-12 * np.broadcast_to(scale**2, values.shape)[asked])
+    log_p = -0.5 * (np.log(2 * np.pi * variance) + square[asked] / variance).mean()
+    return Errors(float(np.sqrt(total)), float(log_p), np.sqrt(each).tolist())
+
+
+def _trivial(model: KVAE, given: np.ndarray, forecast: bool) -> dict[str, np.ndarray]:
+    """The guesses of the baselines, feature by feature; the training mean where a series has no
+    number of a feature."""
+    mean = np.broadcast_to(np.asarray(model.frame_vae.shift), given.shape)
+    fills = {"last value": baselines.last_observed}
+    if not forecast:
+        fills["linear interpolation"] = baselines.interpolated
+    found = {"mean": mean}
+    for name, fill in fills.items():
+        guess = mean.copy()
+        for k in range(given.shape[-1]):
+            seen = np.isfinite(given[..., k])
+            some = seen.any(axis=1)
+            if some.any():
+                guess[some, :, k] = fill(np.nan_to_num(given[some, :, k]), seen[some])
+        found[name] = guess
+    return found
+
+
+def _worse(methods: dict[str, Errors], trivial: dict[str, Errors]) -> list[str]:
+    found = []
+    for method, mine in methods.items():
+        fair = [
+            n for n in trivial if n != "linear interpolation" or method == "smoothing"
+        ]  # it sees what comes after, as only the smoother does
+        worse = [f"{n} ({trivial[n].rmse:.3f})" for n in fair if not mine.rmse <= trivial[n].rmse]
+        if worse:
+            found.append(f"{method} is WORSE in RMSE ({mine.rmse:.3f}) than {', '.join(worse)}")
+    return found

@@ -1,0 +1,230 @@
+"""What a run on series leaves: the errors beside baselines, pictures, and the user's own tables
+with gaps filled and continued."""
+
+from pathlib import Path
+
+import numpy as np
+
+from kvae.model import KVAE
+from kvae.series_evaluation import (
+    LEVEL,
+    Filled,
+    errors_at,
+    filled,
+    with_gaps,
+)
+from seqvae import plotting
+from seqvae.data.series import Series
+from seqvae.data.tables import write_table
+from seqvae.files import write_json
+
+_SHOWN = 3
+_CALIBRATED = (0.8, 0.97)
+"""Shares of hidden numbers in the intervals of `LEVEL` that are not worth a sentence."""
+_FEW = 100  # hidden numbers, of which a share says little
+
+
+class SeriesReport:
+    """Pictures, figures and tables of a model of series, written into `folder`.
+
+    Args:
+        whole: the series of the file, as they are filled and continued. dt, starts [N]: the time of
+            step k of series i is starts[i] + k dt; None: steps have no times.
+        test: the series that are judged, by gaps of `t_steps_mask` steps with `t_init_mask` or
+            more before them; once with what comes after the gap, once without, as a forecast.
+        n_steps_gen: steps of the forecast.
+    """
+
+    def __init__(
+        self,
+        model: KVAE,
+        whole: Series,
+        test: Series,
+        folder: str | Path,
+        *,
+        dt: float,
+        starts: np.ndarray | None,
+        t_init_mask: int,
+        t_steps_mask: int,
+        n_steps_gen: int,
+        seed: int,
+    ):
+        for name, value in (
+            ("t_init_mask", t_init_mask),
+            ("t_steps_mask", t_steps_mask),
+            ("n_steps_gen", n_steps_gen),
+        ):
+            if value < 1:
+                raise ValueError(f"{name}: expected at least 1 step, got {value}.")
+        self._model, self._whole, self._folder = model, whole, Path(folder)
+        self._names, self._length = whole.feature_names(), t_steps_mask
+        self._dt, self._starts, self._seed = dt, starts, seed
+        self._horizon, self._count = n_steps_gen, len(test.mask)
+        self._test, self._gaps = with_gaps(known_values(test), t_steps_mask, t_init_mask, seed)
+        if not len(self._test):
+            raise ValueError(
+                f"--t_steps_mask: no test series has {t_steps_mask} steps to hide after "
+                f"{t_init_mask}; the longest has {test.mask.sum(axis=1).max():.0f} steps. Use a "
+                "smaller --t_steps_mask or --t_init_mask."
+            )
+
+    def pictures(self, epoch: int) -> None:
+        """The first test series with a gap: what was hidden and what the model gives."""
+        values, hidden = self._test[:_SHOWN], self._gaps[:_SHOWN]
+        given = np.where(hidden[..., None], np.nan, values)
+        found, _ = filled(self._model, given, seed=self._seed)
+        figure = plotting.filled_series(
+            given,
+            np.where(hidden[..., None], values, np.nan),
+            found,
+            names=self._names,
+            title=f"Test series: hidden numbers, smoothed mean and its {LEVEL:.0%} interval",
+        )
+        plotting.save_figure(self._folder / f"imputation_{epoch + 1:05d}.png", figure)
+
+    def training_curves(self, lines: list[dict]) -> None:
+        """The log's lines as curves."""
+        panels = {"evidence lower bound": ("train_elbo", "test_elbo")}
+        figure = plotting.metric_curves(lines, panels, title="Training, in nats per observed step")
+        plotting.save_figure(self._folder / "training_curves.png", figure)
+
+    def final(self, test_elbo: dict) -> dict:
+        """The errors over the test series, `imputation.json`; then `imputed.csv` and
+        `forecast.csv`. Returns the figures.
+
+        The keys: `test_elbo` (and its terms), `gap` and `forecast` (`SeriesErrors`, None where
+        nothing known was hidden).
+        """
+        figures: dict = {"test_elbo": test_elbo}
+        write_json(self._folder / "imputation.json", figures)  # the rest takes longer
+        for name in ("gap", "forecast"):
+            errors = errors_at(
+                self._model,
+                self._test,
+                self._gaps,
+                forecast=name == "forecast",
+                seed=self._seed,
+            )
+            figures[name] = errors and errors.as_dict() | {"names": list(self._names)}
+            write_json(self._folder / "imputation.json", figures)
+        self._write_imputed()
+        self._write_forecast()
+        return figures
+
+    def _write_imputed(self) -> None:
+        """A row for each step of the file's series: a missing number is filled, with the ends of
+        its interval beside it."""
+        head = ["id", "step", *(["time"] if self._starts is not None else [])]
+        for name in self._names:
+            head += [name, f"{name}_low", f"{name}_high"]
+        rows = []
+        for i in range(len(self._whole.mask)):
+            values = self._values(i)
+            found, _ = filled(self._model, values[None], seed=self._seed)
+            for t, row in enumerate(values):
+                rows.append([*self._key(i, t), *_cells(row, found, t)])
+        write_table(self._folder / "imputed.csv", head, rows)
+
+    def _write_forecast(self) -> None:
+        """A row for each step after the end of each series: mean and interval of each feature; and
+        the picture of the first series."""
+        head = ["id", "step", *(["time"] if self._starts is not None else [])]
+        for name in self._names:
+            head += [name, f"{name}_low", f"{name}_high"]
+        rows, ends = [], (0.5 - LEVEL / 2, 0.5 + LEVEL / 2)
+        for i in range(len(self._whole.mask)):
+            values = self._values(i)
+            future = self._model.forecast(
+                values[None], self._horizon, num_samples=200, quantiles=ends, seed=self._seed
+            )
+            mean = future.frames_mean.numpy()[0]
+            low, high = future.frames_quantiles.numpy()[:, 0]
+            for k in range(self._horizon):
+                numbers = (
+                    x for f in range(mean.shape[1]) for x in (mean[k, f], low[k, f], high[k, f])
+                )
+                rows.append([*self._key(i, len(values) + k), *(f"{x:.7g}" for x in numbers)])
+            if i == 0:
+                self._forecast_picture(values, mean, low, high)
+        write_table(self._folder / "forecast.csv", head, rows)
+
+    def _forecast_picture(self, values, mean, low, high) -> None:
+        before = values[-4 * self._horizon :]
+        nothing, unknown = np.full_like(before, np.nan), np.full_like(mean, np.nan)
+        found = Filled(*(np.concatenate([nothing, x])[None] for x in (mean, low, high)))
+        figure = plotting.filled_series(
+            np.concatenate([before, unknown])[None],
+            np.concatenate([nothing, unknown])[None],
+            found,
+            names=self._names,
+            title=f"Forecast of the first series: mean and {LEVEL:.0%} interval",
+        )
+        plotting.save_figure(self._folder / "forecast.png", figure)
+
+    def _values(self, i: int) -> np.ndarray:
+        """[T_i, F], NaN where a number is missing."""
+        steps = int(self._whole.mask[i].sum())
+        return self._whole.sequences[i, :steps]
+
+    def _key(self, i: int, step: int) -> list:
+        ids = self._whole.ids
+        key = [str(i) if ids is None else str(ids[i]), step]
+        return key if self._starts is None else [*key, f"{self._starts[i] + step * self._dt:.15g}"]
+
+    def summary(self, figures: dict) -> list[str]:
+        """The last lines a run prints."""
+        lines = [f"test ELBO {figures['test_elbo']['elbo']:.3f} nats per observed step"]
+        titles = {
+            "gap": f"gaps of {self._length} steps in {self._count} test series",
+            "forecast": f"the same {self._length} steps from those before alone",
+        }
+        for name, title in titles.items():
+            if figures[name] is None:
+                lines.append(f"{title}: no known number is hidden there")
+            else:
+                lines += [f"{title}:", *_table(figures[name], self._names)]
+        lines.append(
+            f"your table, filled and continued: {self._folder / 'imputed.csv'}, "
+            f"{self._folder / 'forecast.csv'}"
+        )
+        pictures = [*sorted(self._folder.glob("imputation_*.png"))[-1:], "forecast.png"]
+        lines.append(f"look at {self._folder}/: " + ", ".join(Path(p).name for p in pictures))
+        return lines
+
+
+def known_values(series: Series) -> np.ndarray:
+    """[N, T, F], NaN where a number is missing or padding."""
+    return np.where(series.observed(), series.sequences, np.nan)
+
+
+def _cells(row: np.ndarray, found: Filled, t: int) -> list[str]:
+    made = []
+    for k, value in enumerate(row):
+        if np.isfinite(value):
+            made += [f"{value:.7g}", "", ""]
+        else:
+            made += [f"{each[0, t, k]:.7g}" for each in found]
+    return made
+
+
+def _table(errors: dict, names: tuple[str, ...]) -> list[str]:
+    """The methods and baselines, and what is worse than a baseline."""
+    shown = names[:6]
+    lines = [f"  {'':22}RMSE / deviation  log-likelihood  RMSE of {', '.join(shown)}"]
+    for name, e in (errors["methods"] | errors["baselines"]).items():
+        each = "  ".join("none" if x is None else f"{x:.4g}" for x in e["each"][: len(shown)])
+        lines.append(f"  {name:22}{_number(e['rmse'])}{_number(e['log_likelihood'])}{each}")
+    lines.append(
+        f"  {errors['inside']:.0%} of the {errors['count']} hidden numbers are in the model's "
+        f"{LEVEL:.0%} intervals"
+    )
+    low, high = _CALIBRATED
+    if errors["count"] >= _FEW and not low <= errors["inside"] <= high:
+        kind = "too narrow" if errors["inside"] < low else "too wide"
+        lines.append(f"  the intervals are {kind.upper()}: do not rely on them")
+    worse = errors["worse"] or ["the model is better than every baseline"]
+    return lines + [f"  {sentence}" for sentence in worse]
+
+
+def _number(x: float | None) -> str:
+    return f"{'none' if x is None else f'{x:.3f}':<18}"

@@ -1,0 +1,281 @@
+"""Training a Kalman VAE of series from its settings: a table or an `.npz`, model, report."""
+
+import zlib
+from typing import NamedTuple
+
+import numpy as np
+
+from kvae.auto import AUTO
+from kvae.config import PRESETS, KVAESettings
+from kvae.model import KVAE
+from kvae.series import on_grid
+from kvae.series_report import SeriesReport, known_values
+from seqvae.commands import Affects, Run
+from seqvae.commands.table_settings import check_files, read_file, windows_of
+from seqvae.data.batches import Batches, StepBatches
+from seqvae.data.series import Series, last_windows, pad
+from seqvae.saved_models import load_model
+from seqvae.training import Checkpoints, Stage, Trainer, exponential_decay
+from seqvae.training.evaluate import weighted_means
+
+_WINDOWS_LEAST, _WINDOW_SIZES = 8, (20, 100)
+_DENSE_CODE = 2
+_FRAMES_ONLY = (
+    "dataset",
+    "out_distr",
+    "conv",
+    "filter_size",
+    "num_filters",
+    "learn_u",
+    "dim_u",
+    "first_bias",
+    "on_collapse",
+    "only_vae_epochs",
+    "kf_update_steps",
+    "dynamics_epochs",
+    "refine_epochs",
+    "train_miss_prob",
+    "t_init_train_miss",
+    "mixed_precision",
+    "shuffle",
+)
+"""Settings that say nothing about series."""
+_DENSE_ONLY = (
+    "activation",
+    "kernel_initializer",
+    "vae_num_units",
+    "num_layers",
+    "noise_pixel_var",
+    "use_vae",
+    "ll_keep_prob",
+    "scale_reconstruction",
+    "sample_z",
+)
+"""Settings of the auto-encoder that the identity does not have."""
+
+
+class Data(NamedTuple):
+    """whole: the series of the file on an even grid. train, test: parts of it, or windows of them.
+    starts: [N] the time of the first step of each whole series, None without times. notes:
+    sentences about what was done."""
+
+    whole: Series
+    train: Series
+    test: Series
+    starts: np.ndarray | None
+    notes: list[str]
+
+
+def run(run: Run) -> None:
+    """The body of the command `kvae` with --csv or --npz."""
+    s: KVAESettings = run.settings
+    _check(s)
+    data = read(s)
+    features = data.whole.sequences.shape[-1]
+    s = run.change(**_sizes(s, features))
+    train, test = known_values(data.train), known_values(data.test)
+    with run.placement.scope():
+        model = _model(s, train)
+    report = SeriesReport(
+        model,
+        data.whole,
+        data.test,
+        run.folder,
+        dt=s.dt,
+        starts=data.starts,
+        t_init_mask=s.t_init_mask,
+        t_steps_mask=s.t_steps_mask,
+        n_steps_gen=s.n_steps_gen,
+        seed=s.seed,
+    )
+    batches, epochs = _batches(s, train), s.num_epochs
+    checksum = zlib.crc32(train.tobytes(), zlib.crc32(test.tobytes()))
+
+    def evaluate() -> dict:
+        return _bound(model, test, s.seed)
+
+    def after_epoch(epoch, log):
+        if run.due(epoch, s.display_step):
+            print(_epoch_line(log.read()[-1], epochs), flush=True)
+        if run.due(epoch, s.generate_step):
+            report.pictures(epoch)
+
+    run.claim()
+    signature = {name: model.get_config()[name] for name in s.names(Affects.MODEL)}
+    trainer = Trainer(
+        model,
+        batches,
+        [Stage("all", epochs, tuple(model.trainable_variables))],
+        checkpoints=Checkpoints(
+            run.folder / "checkpoints",
+            signature | s.of(Affects.TRAINING) | {"data": f"{checksum:08x}"},
+        ),
+        log_folder=run.folder,
+        learning_rate=exponential_decay(s.init_lr, s.decay_rate, s.decay_steps),
+        clip_norm=s.max_grad_norm,
+        warmup_steps=s.warmup_steps,
+        seed=s.seed,
+        evaluate=evaluate,
+        after_epoch=after_epoch,
+        placement=run.placement,
+    )
+    about = (
+        f"{len(train)} training and {len(test)} test series of up to {train.shape[1]} steps of "
+        f"{features} numbers ({', '.join(data.whole.feature_names()[:6])}), "
+        f"{model.count_params()} weights, {epochs * len(batches)} steps"
+    )
+    log = run.train(trainer, "\n".join([*data.notes, about]))
+    if log is None:
+        return
+    model.save(run.folder / "model.keras")
+    report.pictures(epochs - 1)
+    report.training_curves(log.read())
+    print("\n".join(report.summary(report.final(_bound(model, test, s.seed)))))
+
+
+def _check(s: KVAESettings) -> None:
+    """Raises ValueError for settings that do not go with series."""
+    check_files(s)
+    if s.preset != "series":
+        raise ValueError(
+            f"--preset: expected series with --csv and --npz, got {s.preset!r}. It is the default "
+            "there; give other flags beside it."
+        )
+    names = _FRAMES_ONLY if s.series_encoder == "dense" else (*_FRAMES_ONLY, *_DENSE_ONLY)
+    usual = {name: PRESETS["series"].get(name, getattr(KVAESettings, name)) for name in names}
+    given = [f"--{name}" for name, value in usual.items() if getattr(s, name) != value]
+    if given:
+        raise ValueError(
+            f"{', '.join(given)}: not for series of numbers"
+            + ("." if given[0][2:] in _FRAMES_ONLY else " without --series_encoder=dense.")
+        )
+
+
+def read(s: KVAESettings) -> Data:
+    """The series that the flags ask for.
+
+    Raises:
+        ValueError: uneven times without a grid, or too few steps.
+    """
+    series, notes = read_file(s)
+    series, starts = _on_even_steps(s, series)
+    if len(series.mask) == 1 and not s.window:
+        steps = int(series.mask.sum())
+        least, most = _WINDOW_SIZES
+        window = int(np.clip(steps // _WINDOWS_LEAST, least, most))
+        if steps < 2 * least:
+            raise ValueError(
+                f"one series of {steps} steps: expected at least {2 * least}, or several series "
+                "(a column --id)."
+            )
+        notes.append(
+            f"one series of {steps} steps is cut into windows of {window} (--window) for training; "
+            f"the last {s.test_fraction:.0%} of them are the test."
+        )
+        cut, more = windows_of(_Windows(window, s.stride), series)
+    else:
+        cut, more = windows_of(s, series)
+    if len(series.mask) > 1:
+        train, test = cut.split(s.test_fraction, s.seed)
+        return Data(series, train, test, starts, notes + more)
+    if 0 < s.stride < s.window:
+        raise ValueError(
+            f"--stride: expected at least the window's {s.window} steps for one series, got "
+            f"{s.stride}: overlapping windows would be in training and test."
+        )
+    return Data(series, *last_windows(cut, s.test_fraction), starts, notes + more)
+
+
+class _Windows(NamedTuple):
+    window: int
+    stride: int
+
+
+def _on_even_steps(s: KVAESettings, series: Series) -> tuple[Series, np.ndarray | None]:
+    """The series on an even grid, and the time of the first step of each."""
+    if series.times is None:
+        if s.dt:
+            raise ValueError(
+                f"--dt: the steps are even, got --dt={s.dt:g}. Leave it out, or name the column of "
+                "uneven times (--time)."
+            )
+        return series, None
+    lengths = series.mask.sum(axis=1).astype(int)
+    if not s.dt:
+        gaps = np.concatenate([np.diff(t[:n]) for t, n in zip(series.times, lengths, strict=True)])
+        raise ValueError(
+            f"--time: the steps are uneven, from {gaps.min():g} to {gaps.max():g}. Give the step "
+            f"of an even grid, such as --dt={gaps.min():g}, or --time=none and --drop where the "
+            "times do not matter."
+        )
+    values = known_values(series)
+    grids = []
+    for i, n in enumerate(lengths):
+        try:
+            grids.append(on_grid(series.times[i, :n], values[i, :n], s.dt))
+        except ValueError as error:
+            raise ValueError(f"--dt={s.dt:g}, series {i}: {error}") from error
+    even = pad(grids, series.labels, ids=series.ids, names=series.names)
+    return even, series.times[:, 0]
+
+
+def _sizes(s: KVAESettings, features: int) -> dict[str, int]:
+    """dim_a and dim_z where they are "auto"."""
+    identity = s.series_encoder == "identity"
+    dim_a = s.dim_a
+    if dim_a == AUTO:
+        dim_a = features if identity else min(features, _DENSE_CODE)
+    dim_z = max(4, 2 * int(dim_a)) if s.dim_z == AUTO else s.dim_z
+    return {"dim_a": int(dim_a), "dim_z": int(dim_z)}
+
+
+def _model(s: KVAESettings, train: np.ndarray) -> KVAE:
+    if s.reload_model:
+        model = load_model(s.reload_model, KVAE)
+        if model.image_shape != train.shape[2:]:
+            raise ValueError(
+                f"--reload_model: {s.reload_model} is not a Kalman VAE for series of "
+                f"{train.shape[2]} numbers."
+            )
+        return model
+    options = s.of(Affects.MODEL)
+    if s.series_encoder == "identity":
+        options = {name: v for name, v in options.items() if name not in _DENSE_ONLY}
+    encoder = "identity" if s.series_encoder == "identity" else None
+    return KVAE.for_series(train, encoder=encoder, **options)
+
+
+def _batches(s: KVAESettings, train: np.ndarray) -> Batches:
+    """Epochs over the series, or with --num_steps blocks of steps in their place: a pass over few
+    series has too few steps to be worth an evaluation and a checkpoint."""
+    if s.num_steps:
+        block = -(-s.num_steps // s.num_epochs)
+        return StepBatches(_arrays(train), s.batch_size, block, seed=s.seed)
+    return Batches(_arrays(train), s.batch_size, seed=s.seed, shuffle=s.shuffle)
+
+
+def _arrays(values: np.ndarray) -> dict[str, np.ndarray]:
+    """A batch of series with NaN."""
+    seen = np.isfinite(values)
+    frames = np.where(seen, values, 0.0).astype(np.float32)
+    return {"frames": frames} if seen.all() else {"frames": frames, "mask": seen.astype(np.float32)}
+
+
+def _bound(model: KVAE, test: np.ndarray, seed: int, at_once: int = 256) -> dict:
+    """The ELBO of series and its terms, in nats per observed step."""
+
+    def parts():
+        for i in range(0, len(test), at_once):
+            values = test[i : i + at_once]
+            elbo = model.elbo(values, kind="marginal", seed=[seed, i])._asdict()
+            elbo["elbo"] = elbo.pop("total")
+            yield elbo, float(np.isfinite(values).any(axis=-1).sum())
+
+    return weighted_means(parts())
+
+
+def _epoch_line(line: dict, epochs: int) -> str:
+    return (
+        f"epoch {line['epoch'] + 1}/{epochs}  {line['seconds']:.1f} s  loss "
+        f"{line['train_loss']:.3f}  test ELBO {line['test_elbo']:.3f}"
+    )

@@ -1,0 +1,72 @@
+"""The settings by which a command reads series from a table or an `.npz`, and the reading."""
+
+from typing import Any
+
+from seqvae.commands.settings import Affects, Settings, group, setting
+from seqvae.data.series import Series, in_windows, read_npz
+from seqvae.data.tables import read_table
+
+
+@group("Series from a file")
+class TableSettings(Settings):
+    csv: str = setting("", "a CSV with a header: a row for each step, a column for each feature")
+    npz: str = setting("", "an .npz: `sequences` [N, T, features], `mask` [N, T], `labels` [N]")
+    id: str = setting(
+        "", "column of the CSV: which rows are one series (default: `sequence`, `id`, ...)"
+    )
+    label: str = setting("", "column: the label of a series (default: `label`, `class`); none")
+    time: str = setting("", "column: rows are sorted by it (default: `time`, `date`, ...); none")
+    drop: str = setting("", "columns to leave out, with commas between")
+    window: int = setting(
+        0,
+        "cut every series into windows of this number of steps; 0: whole series",
+        affects=Affects.TRAINING,
+    )
+    stride: int = setting(
+        0, "steps between the beginnings of windows; 0: the window", affects=Affects.TRAINING
+    )
+
+
+def check_files(s: Any) -> None:
+    """Checks that one file of series at most is asked for, and its columns only with a table.
+
+    Raises:
+        ValueError: --csv and --npz; a flag about columns without --csv.
+    """
+    if s.csv and s.npz:
+        raise ValueError("--csv, --npz: expected one of them.")
+    given = [f"--{name}" for name in ("id", "label", "time", "drop") if getattr(s, name)]
+    if given and not s.csv:
+        raise ValueError(f"{', '.join(given)}: expected --csv beside it, got none.")
+
+
+def read_file(s: Any) -> tuple[Series, list[str]]:
+    """The whole series of --csv or --npz, and what was done to the columns, a sentence each.
+
+    Args:
+        s: `TableSettings`; with `features` a table may have other columns beside these.
+    """
+    if s.npz:
+        return read_npz(s.npz), []
+    table = read_table(
+        s.csv,
+        id=s.id,
+        label=s.label,
+        time=s.time,
+        drop=[name.strip() for name in s.drop.split(",") if name.strip()],
+        features=getattr(s, "features", None),
+    )
+    return table.series, [f"{s.csv}: {note}" for note in table.notes]
+
+
+def windows_of(s: Any, series: Series) -> tuple[Series, list[str]]:
+    """The series, cut where --window asks for it, and a sentence on those that are too short."""
+    if s.stride and not s.window:
+        raise ValueError(f"--stride: expected --window beside it, got --stride={s.stride}.")
+    if not s.window:
+        return series, []
+    cut, short = in_windows(series, s.window, s.stride)
+    if not short:
+        return cut, []
+    named = ", ".join(short[:5]) + (", ..." if len(short) > 5 else "")
+    return cut, [f"{len(short)} series are shorter than a window and left out (series {named})."]

@@ -1,0 +1,210 @@
+"""`run_kvae.py --csv` and `--npz`: a user's own table, filled, continued, judged; and what it
+refuses."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kvae import KVAE
+from kvae.series_evaluation import errors_at, with_gaps
+from seqvae.saved_models import load_model
+from tests.commands import run_here
+
+SCRIPT = Path(__file__).parents[2] / "examples" / "run_kvae.py"
+SMALL = ("--num_steps=6", "--num_epochs=2", "--t_steps_mask=3", "--n_steps_gen=5", "--seed=1")
+
+
+def series(count=6, steps=30, seed=0):
+    """[count, steps, 2]: two sines of an object, one large and one small."""
+    rng = np.random.default_rng(seed)
+    angle = 0.5 * np.arange(steps) + rng.uniform(0, 6, (count, 1))
+    both = [100 + 5 * np.sin(angle), 0.1 * np.cos(angle)]
+    return np.stack(both, -1) + rng.normal(size=(count, steps, 2)) * [0.1, 0.002]
+
+
+def write(path, rows, head="id,day,load,level"):
+    path.write_text("\n".join([head, *(",".join(map(str, row)) for row in rows)]), "utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A table of six objects on uneven days, with empty cells."""
+    folder = tmp_path_factory.mktemp("series")
+    values = series()
+    rows = []
+    for i, of_object in enumerate(values):
+        for t, (load, level) in enumerate(of_object):
+            if t in (9, 10) and i == 2:
+                continue  # two days without a row
+            level = "" if t == 5 else f"{level:.6f}"
+            rows.append([f"tank {i}", 10 + 2 * t, f"{load:.6f}", level])
+    write(folder / "tanks.csv", rows)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def whole(folder):
+    code, out, err = run_here(
+        SCRIPT, "--csv=tanks.csv", "--time=day", "--dt=2", "--run_name=a", *SMALL, cwd=folder
+    )
+    assert code == 0, err
+    return folder / "logs" / "a_kvae", out
+
+
+def table(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_table_is_filled_and_continued(folder, whole):
+    run, out = whole
+    rows = table(run / "imputed.csv")
+    assert len(rows) == 6 * 30
+    assert list(rows[0]) == [
+        "id", "step", "time", "load", "load_low", "load_high", "level", "level_low", "level_high",
+    ]  # fmt: skip
+    mine = [row for row in rows if row["id"] == "tank 2"]
+    assert [float(row["time"]) for row in mine] == [10 + 2 * t for t in range(30)]
+    given = series()[2]
+    given[9:11], given[5, 1] = np.nan, np.nan
+    for t, row in enumerate(mine):
+        for k, name in enumerate(("load", "level")):
+            assert bool(row[f"{name}_low"]) == bool(np.isnan(given[t, k]))
+            if not np.isnan(given[t, k]):
+                assert float(row[name]) == pytest.approx(given[t, k], abs=1e-4)
+    model = load_model(run / "model.keras", KVAE)
+    filled = model.impute(given[None]).smoothed.numpy()[0]
+    assert float(mine[9]["load"]) == pytest.approx(filled[9, 0], rel=1e-4)
+    low, high = float(mine[9]["load_low"]), float(mine[9]["load_high"])
+    assert low < filled[9, 0] < high
+    future = table(run / "forecast.csv")
+    assert len(future) == 6 * 5 and future[0]["step"] == "30" and future[0]["time"] == "70"
+    assert "filled and continued" in out and "2 numbers (load, level)" in out
+
+
+def test_the_figures_are_those_of_the_hidden_numbers(folder, whole):
+    run, out = whole
+    figures = json.loads((run / "imputation.json").read_text())
+    for name in ("gap", "forecast"):
+        assert figures[name]["count"] >= 100
+        assert 0 <= figures[name]["inside"] <= 1
+        assert figures[name]["names"] == ["load", "level"]
+    assert set(figures["gap"]["baselines"]) == {"mean", "last value", "linear interpolation"}
+    assert set(figures["forecast"]["baselines"]) == {"mean", "last value"}
+    assert ("WORSE" in out) == bool(figures["gap"]["worse"] or figures["forecast"]["worse"])
+    names = {path.name for path in run.iterdir()}
+    assert {"forecast.png", "imputation_00002.png", "training_curves.png", "config.json"} <= names
+
+
+def test_a_run_goes_on_where_it_stood(folder, whole):
+    """The weights of a run that ended after its first block and resumed are those of one that did
+    not."""
+    half = folder / "logs" / "b_kvae"
+    shutil.copytree(whole[0], half)
+    (half / "model.keras").unlink()
+    sorted((half / "checkpoints").glob("*.npz"))[-1].unlink()
+    code, out, err = run_here(SCRIPT, "--run_name=b", "--resume", cwd=folder)
+    assert code == 0 and "epoch 2/2" in out and "epoch 1/2" not in out, err
+    models = [load_model(folder / "logs" / f"{n}_kvae/model.keras", KVAE) for n in "ab"]
+    for one, other in zip(*(m.weights for m in models), strict=True):
+        np.testing.assert_allclose(one.numpy(), other.numpy(), atol=1e-6)
+
+
+def test_one_long_series_is_cut_into_windows_and_a_dense_encoder_works(folder):
+    values = series(1, 120)[0]
+    values[50:60] = np.nan
+    np.savez(folder / "one.npz", sequences=values[None], names=np.array(["load", "level"]))
+    code, out, err = run_here(
+        SCRIPT, "--npz=one.npz", "--series_encoder=dense", "--run_name=c", *SMALL, cwd=folder
+    )
+    assert code == 0, err
+    assert "one series of 120 steps is cut into windows of 20" in out
+    rows = table(folder / "logs/c_kvae/imputed.csv")
+    assert len(rows) == 120 and rows[55]["load_low"] and not rows[49]["load_low"]
+
+
+def errors_by_hand(guess, values, hidden):
+    return np.sqrt(np.mean((guess[hidden] - values[hidden]) ** 2))
+
+
+def test_errors_against_a_plain_computation():
+    values = series(5, 40).astype(np.float32)
+    values[1, 7, 0] = np.nan
+    model = KVAE.for_series(values)
+    many, hidden = with_gaps(values, 6, 4, seed=0)
+    assert len(many) == len(hidden) >= 5 and (hidden.sum(axis=1) == 6).all()
+    assert not hidden[:, :4].any() and not hidden[:, -4:].any()
+    found = errors_at(model, many, hidden)
+    assert found is not None
+    known = np.isfinite(many[..., 1]) & hidden
+    given = np.where(hidden, np.nan, many[..., 1])
+    steps, linear = np.arange(40), np.empty_like(given)
+    for row, guess in zip(given, linear, strict=True):
+        seen = np.isfinite(row)
+        guess[:] = np.interp(steps, steps[seen], row[seen])
+    expected = errors_by_hand(linear, many[..., 1], known)
+    assert found.baselines["linear interpolation"].each[1] == pytest.approx(expected, rel=1e-4)
+    smoothed = model.impute(np.where(hidden[..., None], np.nan, many)).smoothed.numpy()
+    expected = errors_by_hand(smoothed[..., 1], many[..., 1], known)
+    assert found.methods["smoothing"].each[1] == pytest.approx(expected, rel=1e-3)
+    assert found.count == np.isfinite(many[hidden]).sum()
+    ahead = errors_at(model, many, hidden, forecast=True)
+    assert ahead is not None
+    given[np.maximum.accumulate(hidden, axis=1)] = np.nan
+    last = np.stack([np.full(40, row[np.isfinite(row)][-1]) for row in given])
+    expected = errors_by_hand(last, many[..., 1], known)
+    assert ahead.baselines["last value"].each[1] == pytest.approx(expected, rel=1e-4)
+    assert errors_at(model, many, np.zeros_like(hidden)) is None
+
+
+def test_a_useless_model_is_said_to_be_worse(folder):
+    """Untrained, with tiny noises: worse than a line, and too sure."""
+    values = np.cumsum(np.random.default_rng(0).normal(size=(6, 40, 1)), axis=1)
+    model = KVAE.for_series(values, noise_transition=1e-6, noise_emission=1e-6, init_cov=1e-6)
+    found = errors_at(model, *with_gaps(values, 8, 4, seed=0))
+    assert found is not None and found.inside < 0.5
+    assert any("smoothing is WORSE" in s and "linear" in s for s in found.worse)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--csv=tanks.csv", "--time=day"], "uneven, from 2 to 6. Give the step of an even grid"),
+        (["--csv=tanks.csv", "--time=day", "--dt=5"], "--dt=5, series 0: times"),
+        (["--csv=even.csv", "--time=day", "--dt=2"], "--dt: the steps are even"),
+        (["--csv=even.csv", "--npz=one.npz"], "--csv, --npz: expected one of them"),
+        (["--csv=nothing.csv"], "nothing.csv: no such file"),
+        (["--csv=even.csv", "--preset=demo"], "--preset: expected series"),
+        (["--csv=even.csv", "--num_filters=8"], "--num_filters: not for series"),
+        (["--csv=even.csv", "--noise_pixel_var=1"], "without --series_encoder=dense"),
+        (["--csv=even.csv", "--t_steps_mask=40"], "--t_steps_mask: no test series"),
+        (["--csv=even.csv", "--t_steps_mask=0"], "t_steps_mask: expected at least 1 step"),
+        (["--csv=short.csv"], "one series of 12 steps: expected at least 40"),
+        (["--csv=long.csv", "--window=20", "--stride=5"], "--stride: expected at least"),
+        (["--csv=long.csv", "--window=50"], "--window: expected a series of at least 2 windows"),
+        (
+            ["--csv=even.csv", "--time=day", "--reload_model=old.keras"],
+            "is not a Kalman VAE for series of 1",
+        ),
+        (["--window=5"], "--window: expected --csv or --npz beside it"),
+        (["--preset=series"], "--preset=series: expected --csv or --npz"),
+        (["--dt=1"], "--dt: expected --csv or --npz"),
+    ],
+)
+def test_refusals(folder, flags, message):
+    if not (folder / "even.csv").exists():
+        values = series(6, 20)[..., 0]
+        rows = [[i, 2 * t, x] for i, row in enumerate(values) for t, x in enumerate(row)]
+        write(folder / "even.csv", rows, "id,day,load")
+        np.savez(folder / "one.npz", sequences=values[..., None])
+        for name, steps in (("short", 12), ("long", 90)):
+            write(folder / f"{name}.csv", [[x] for x in range(steps)], "load")
+        KVAE.for_series(series(2, 9)).save(folder / "old.keras")
+    code, _, err = run_here(SCRIPT, *flags, "--run_name=refused", *SMALL[:2], cwd=folder)
+    assert code == 2 and message in err, err
+    assert not (folder / "logs" / "refused_kvae").exists()
