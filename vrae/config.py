@@ -1,5 +1,4 @@
-"""The settings of the command that trains a variational recurrent auto-encoder, and named presets
-of them."""
+"""Settings and presets of the command that trains a variational recurrent auto-encoder."""
 
 from seqvae.commands import (
     Affects,
@@ -17,6 +16,8 @@ from seqvae.commands import (
 
 @group("Data that is made, and the test")
 class SeriesSettings(Settings):
+    """Settings of the data and of the test set."""
+
     sequences: int = setting(4000, "paths of balls that are made, without --csv and --npz")
     test_fraction: float = setting(
         0.1, "share of the series kept for the test", affects=Affects.TRAINING
@@ -31,6 +32,8 @@ class SeriesSettings(Settings):
 
 @group("The model", Affects.MODEL)
 class NetworkSettings(Settings):
+    """Settings of the model."""
+
     z_size: int = setting(20, "size of the code")
     rnn: str = setting("lstm", "kind of RNN", choices=("lstm", "gru"))
     rnn_size: int = setting(128, "units of a layer")
@@ -74,6 +77,8 @@ class NetworkSettings(Settings):
 
 @group("Training", Affects.TRAINING)
 class TrainingSettings(Settings):
+    """Settings of the training."""
+
     num_epochs: int = setting(100, "epochs", affects=Affects.NOTHING)
     num_steps: int = setting(
         0, "steps in place of epochs, whatever the number of series; num_epochs then are blocks"
@@ -101,6 +106,8 @@ class TrainingSettings(Settings):
 
 @group("Pictures")
 class PictureSettings(Settings):
+    """Settings of the pictures."""
+
     picture_step: int = setting(
         20, "epochs between two sets of pictures; also after the first and the last"
     )
@@ -116,7 +123,7 @@ class VRAESettings(
     DeviceSettings,
     PictureSettings,
 ):
-    """Our defaults."""
+    """Settings of the command vrae."""
 
 
 _STEPS = {"num_steps": 3000, "num_epochs": 50, "batch_size": 32, "annealing_epochs": 10}
@@ -167,6 +174,8 @@ codes.csv, reconstructions, samples, an interpolation, the space of codes, curve
 
 @group("What to write")
 class ApplySettings(Settings):
+    """Settings of the output of vrae-apply."""
+
     task: str = setting(
         "encode",
         "codes.csv, imputed.csv or scores.csv",
@@ -181,7 +190,7 @@ class ApplySettings(Settings):
 
 @command_settings
 class VRAEApplySettings(ApplySettings, TableSettings):
-    """New series, and what to make of them."""
+    """Settings of the command vrae-apply."""
 
 
 VRAE_APPLY = Tool(

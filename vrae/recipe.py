@@ -1,6 +1,7 @@
-"""Settings and training for series of which nothing else is known: what `VRAE.for_series` and the
-estimators use. The defaults of `VRAE` are the model of 2014; these were found on series of the UCR
-and UEA archives (`benchmarks/vrae_archive.py`)."""
+"""Settings and training for series without further knowledge, used by `VRAE.for_series` and the
+estimators. The defaults of `VRAE` are the model of 2014; the settings here were found on series of
+the UCR and UEA archives (`benchmarks/vrae_archive.py`).
+"""
 
 import math
 from collections.abc import Callable, Iterable
@@ -14,24 +15,32 @@ from seqvae.training.gradient_step import gradient_step
 from vrae.data import Series, constant_features, scaling_of
 
 STEPS, BATCH, RATE, CLIP = 3000, 32, 2e-3, 5.0
-"""Steps of training whatever the number of series, series in a batch, Adam's rate, and the norm at
+"""Training steps, for any number of series; series in a batch; Adam's learning rate; the norm at
 which gradients are clipped."""
 _WARM_UP, _LAST_RATE, _KL_SHARE = 100, 0.02, 0.2
 _BLOCK = 50
-"""Steps that are one call of a compiled function."""
+"""Steps that one call of a compiled function takes."""
 _BATCHES, _POSITIONS, _COSINES = 32, 8, 32
 
 
 class Choice(NamedTuple):
-    """The arguments of a `VRAE`, and the rules by which they were chosen, a sentence each."""
+    """The chosen arguments of a `VRAE`."""
 
     options: dict[str, Any]
+    """The arguments by name."""
     rules: list[str]
+    """A sentence for each rule that was applied."""
 
 
 def choose(series: Series) -> Choice:
-    """Arguments of a `VRAE` for series, by rules that read their lengths, features and values
-    only."""
+    """Choose the arguments of a `VRAE` by rules on the series' lengths, features and values.
+
+    Args:
+        series: the series.
+
+    Returns:
+        The arguments and the rules.
+    """
     steps = (series.mask > 0.5).sum(axis=1).astype(int)
     longest, shortest, features = int(steps.max()), int(steps.min()), series.sequences.shape[2]
     observed = series.observed()
@@ -85,8 +94,18 @@ def choose(series: Series) -> Choice:
 
 
 def rate_share(step: float, steps: int) -> float:
-    """The learning rate as a share of its highest: rising in the first 100 steps (of few steps, a
-    tenth), then along half a cosine to 2 %."""
+    """Compute the learning rate as a share of its maximum.
+
+    It rises in the first 100 steps (or a tenth of the steps, if these are fewer), then falls along
+    half a cosine to 2 %.
+
+    Args:
+        step: the step, counted from 0.
+        steps: number of steps.
+
+    Returns:
+        The share.
+    """
     warm_up = min(_WARM_UP, max(1, steps // 10))
     share = min(max((step - warm_up) / max(1, steps - warm_up), 0.0), 1.0)
     falling = _LAST_RATE + (1 - _LAST_RATE) * 0.5 * (1 + math.cos(math.pi * share))
@@ -94,7 +113,17 @@ def rate_share(step: float, steps: int) -> float:
 
 
 def kl_share(step: float, steps: int) -> float:
-    """The KL's share of its final weight: rising from 0 to 1 in the first fifth of the steps."""
+    """Compute the KL's weight as a share of its final value.
+
+    It rises to 1 in the first fifth of the steps.
+
+    Args:
+        step: the step, counted from 0.
+        steps: number of steps.
+
+    Returns:
+        The share.
+    """
     return min(step / max(1.0, _KL_SHARE * steps), 1.0)
 
 
@@ -108,18 +137,26 @@ def train(
     jit_compile: bool | None = None,
     progress: Callable[[int, float], None] | None = None,
 ) -> list[float]:
-    """Trains a `VRAE` on the series of a batch: Adam, a warm-up and a cosine, the KL's weight
-    rising to the model's `kl_weight`.
+    """Train a `VRAE` by Adam, with a warm-up and a cosine.
+
+    The KL's weight rises to the model's `kl_weight`.
 
     Args:
-        jit_compile: by XLA; None: from 2,000 steps on, where half a minute of compiling pays.
-        progress: called after every block of steps with their number and their mean loss.
+        model: the model.
+        batch: the arrays of all series by name.
+        steps: number of steps.
+        batch_size: series in a batch.
+        seed: seed of the order and of the random draws.
+        jit_compile: whether XLA compiles the steps; None: from 2,000 steps on, which are worth half
+            a minute of compilation.
+        progress: called after every block of steps with the steps so far and the block's mean loss.
 
     Returns:
         The mean losses of the blocks.
 
     Raises:
-        ValueError: a value that the model refuses. FloatingPointError: the loss is not finite.
+        ValueError: a value that the model refuses.
+        FloatingPointError: the loss is not finite.
     """
     model.check_batch(batch)
     weight, jit = float(model.kl_weight), steps >= 2000 if jit_compile is None else jit_compile
@@ -182,8 +219,9 @@ def train(
 
 
 def _rows(count: int, batch_size: int, steps: int, seed: int) -> Iterable[int]:
-    """The rows of all batches, one after the other: every pass has each series once. Batches are
-    full, and no larger than the set."""
+    """The rows of all batches, one after another: each pass contains each series once. Batches are
+    full and no larger than the set.
+    """
     size, given, number = min(batch_size, count), 0, 0
     while given < steps * size:
         order = np.random.default_rng([seed, number]).permutation(count)
@@ -209,14 +247,21 @@ def chosen_on_held_out(
     share: float = 0.2,
     seed: int = 0,
 ) -> tuple[dict[str, Any], list[tuple[dict[str, float], float]]]:
-    """The candidate with the least squared error on a share of the training series that the trial
-    models are not trained on. (Warp and a large floor spoil series with sharp, aligned features.)
+    """Choose the candidate with the least squared error on held-out training series.
+
+    Warping and a large noise floor are bad for series with sharp, aligned features.
 
     Args:
-        make: a `VRAE` of options.
+        series: the training series.
+        options: arguments of a `VRAE`.
+        make: makes a `VRAE` from arguments.
+        candidates: arguments to compare.
+        steps: training steps of each candidate.
+        share: share of the series held out.
+        seed: seed of the choice and of the training.
 
     Returns:
-        The options with the best candidate's, and the error of each candidate.
+        The arguments with the best candidate's, and the error of each candidate.
     """
     train_part, held_out = series.split(share, seed)
     if "scaling" not in options:

@@ -1,4 +1,4 @@
-"""What a run of `examples/run_vrae.py` leaves to look at."""
+"""The report of a run of `examples/run_vrae.py`."""
 
 from pathlib import Path
 
@@ -17,7 +17,15 @@ _SHOWN = 6
 
 
 class Report:
-    """Pictures and figures of a VRAE on test series, in their units, written into `folder`."""
+    """Pictures and figures of a VRAE on test series, in the series' units.
+
+    Args:
+        model: the model.
+        train: the training series.
+        test: the test series.
+        folder: the folder to write to.
+        seed: seed of the random draws.
+    """
 
     def __init__(self, model: VRAE, train: Series, test: Series, folder: str | Path, seed: int):
         self._model, self._train, self._test = model, train, test
@@ -25,8 +33,11 @@ class Report:
         self._steps = test.sequences.shape[1]
 
     def pictures(self, epoch: int) -> None:
-        """Reconstructions, samples, an interpolation, the space of codes; `epoch` goes into their
-        names."""
+        """Draw reconstructions, samples, an interpolation and the space of codes.
+
+        Args:
+            epoch: part of the files' names.
+        """
         shown = self._test.take(slice(0, _SHOWN))
         made = reconstructions(self._model, shown)
         there = shown.mask[..., None] > 0.5
@@ -79,7 +90,11 @@ class Report:
         plotting.save_figure(self._folder / f"{name}.png", figure)
 
     def training_curves(self, lines: list[dict]) -> None:
-        """The log's lines as curves."""
+        """Draw the training curves.
+
+        Args:
+            lines: the lines of the log.
+        """
         panels = {
             "evidence lower bound": ("train_elbo", "test_elbo"),
             "log p(x|z)": ("train_log_px", "test_log_px"),
@@ -89,9 +104,18 @@ class Report:
         plotting.save_figure(self._folder / "training_curves.png", figure)
 
     def final(self, bound: dict[str, float]) -> dict:
-        """`evaluation.json`: the bound on the test series, the use of the code, errors and
-        accuracies beside those of simple methods, and the coverage of imputed numbers where they
-        may be missing; returns them."""
+        """Write `evaluation.json`.
+
+        It contains the bound on the test series, the use of the code, errors and accuracies beside
+        those of simple methods, and, if the model takes missing numbers, the coverage of imputed
+        numbers.
+
+        Args:
+            bound: the bound on the test series.
+
+        Returns:
+            The figures.
+        """
         usage = latent_usage(self._model, self._test.sequences, self._test.mask, seed=self._seed)
         figures = bound | usage | compared(self._model, self._train, self._test)
         if self._model.missing:
@@ -100,7 +124,14 @@ class Report:
         return figures
 
     def summary(self, figures: dict) -> list[str]:
-        """The last lines a run prints."""
+        """Describe the result.
+
+        Args:
+            figures: what `final` returned.
+
+        Returns:
+            The last lines that a run prints.
+        """
         lines = [
             f"test ELBO {figures['elbo']:.2f} nats a sequence (log p(x|z) {figures['log_px']:.2f}, "
             f"KL {figures['kl']:.2f})",
@@ -119,7 +150,7 @@ class Report:
 
 
 def _texts(labels: np.ndarray) -> np.ndarray:
-    """Labels as the names of classes: 3.0 as "3"."""
+    """Labels as names of classes: 3.0 as "3"."""
     if labels.dtype.kind in "US":
         return labels
     return np.array([f"{label:g}" for label in labels])

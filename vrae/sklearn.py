@@ -1,10 +1,10 @@
-"""VRAE as scikit-learn estimators: codes, clusters, imputation, anomalies, for series of one length
-or of several.
+"""VRAE as scikit-learn estimators: codes, clusters, imputation and anomalies, for series of equal
+or different lengths.
 
-Series are [N, T, features], [N, T] of one feature, or a list of arrays [T_i, features]; NaN, and
-what a masked array masks, is missing. `channels_first=True` reads them as aeon has them: [N,
-features, T] and [features, T_i]. A fitted estimator can be pickled: the model inside is bytes of a
-`.keras` file, which Keras loads in its safe mode.
+Series are [N, T, features], [N, T] for one feature, or a list of arrays [T_i, features]; NaN and
+masked numbers of a masked array are missing. With `channels_first=True` the axes are those of aeon:
+[N, features, T] and [features, T_i]. A fitted estimator can be pickled: its model is stored as the
+bytes of a `.keras` file, which Keras loads in its safe mode.
 """
 
 import contextlib
@@ -41,18 +41,7 @@ _EXPECTED = "an array [N, T, features] or [N, T], or a list of arrays [T_i, feat
 
 
 class _Estimator(BaseEstimator):
-    """What all have: `fit` makes the model by the rules of `vrae.recipe.choose`, and trains it.
-
-    Args:
-        z_size: of the code; None: by the rules. steps: of training, of 32 series each.
-        missing: whether series given later may lack numbers; None: as in `fit`.
-        options: other arguments of `VRAE`. channels_first: the axes of the series.
-        random_state: seed of weights, order and noise; a `RandomState` or None: it is drawn.
-        verbose: print the rules.
-
-    After `fit`: model_, the `VRAE`; losses_, the mean losses of blocks of steps; seed_;
-    n_features_in_, the features of a step (1 for [N, T]).
-    """
+    """Base class of the estimators: `fit` makes the model by `vrae.recipe.choose` and trains it."""
 
     def __init__(
         self,
@@ -70,10 +59,18 @@ class _Estimator(BaseEstimator):
         self.random_state, self.verbose = random_state, verbose
 
     def fit(self, X: Input, y: Any = None):
-        """Trains on series X; y is not used.
+        """Train on series.
+
+        Args:
+            X: the series.
+            y: unused.
+
+        Returns:
+            The estimator.
 
         Raises:
-            TypeError, ValueError: X or a parameter is not as described; the message names it.
+            TypeError: X or a parameter has another type; the message names it.
+            ValueError: X or a parameter has another value; the message names it.
         """
         series = self._series(X)
         options = self._model_options()
@@ -94,7 +91,7 @@ class _Estimator(BaseEstimator):
         return self
 
     def _model_options(self) -> dict[str, Any]:
-        """Arguments of `VRAE` in place of the chosen ones."""
+        """Arguments of `VRAE` that replace the chosen ones."""
         if self.options is not None and not isinstance(self.options, Mapping):
             raise TypeError(
                 f"options: expected a dict of arguments of VRAE, got {type(self.options).__name__}."
@@ -118,16 +115,12 @@ class _Estimator(BaseEstimator):
         return self.missing
 
     def _check(self, series: Series) -> None:
-        """Refuses parameters before the training.
-
-        Raises:
-            ValueError: a parameter is out of range.
-        """
+        """Check the parameters before training."""
         if not isinstance(self.steps, numbers.Integral) or self.steps < 1:
             raise ValueError(f"steps: expected a whole number of at least 1, got {self.steps!r}.")
 
     def _after_fit(self, series: Series) -> None:
-        """What an estimator learns beside the model."""
+        """Compute what an estimator needs besides the model."""
 
     def _series(self, X: Input) -> Series:
         arrays = _arrays(X)
@@ -178,7 +171,7 @@ class _Estimator(BaseEstimator):
 
 @contextlib.contextmanager
 def _seeded(seed: int):
-    """Sets Keras' seed. The generators of Python and NumPy are restored afterwards."""
+    """Context manager: set Keras' seed, then restore the generators of Python and NumPy."""
     before = random.getstate(), np.random.get_state()  # noqa: NPY002
     keras.utils.set_random_seed(seed)
     try:
@@ -189,11 +182,7 @@ def _seeded(seed: int):
 
 
 def _arrays(X: Any) -> np.ndarray | list[np.ndarray]:
-    """X as one array or a list of arrays of real numbers, NaN where a masked array masks.
-
-    Raises:
-        TypeError, ValueError: X is something else; the message names it.
-    """
+    """X as one array or a list of arrays of real numbers, NaN where a masked array masks."""
     if issparse(X):
         raise TypeError(f"X: expected {_EXPECTED}, got a sparse one. Use X.toarray().")
     if hasattr(X, "columns"):
@@ -254,7 +243,14 @@ class VRAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _Estima
         return tags
 
     def transform(self, X: Input) -> np.ndarray:
-        """The mean codes [N, z_size] of series."""
+        """Compute the mean codes of series.
+
+        Args:
+            X: the series.
+
+        Returns:
+            [N, z_size] float32.
+        """
         series = self._fitted(X)
         return codes_of(self.model_, series)
 
@@ -307,7 +303,14 @@ class VRAEClusterer(ClusterMixin, _Estimator):
         self.labels_ = self.kmeans_.labels_
 
     def predict(self, X: Input) -> np.ndarray:
-        """The cluster [N] of each series."""
+        """Assign series to clusters.
+
+        Args:
+            X: the series.
+
+        Returns:
+            [N], the cluster of each series.
+        """
         series = self._fitted(X)
         return self.kmeans_.predict(codes_of(self.model_, series))
 
@@ -329,8 +332,15 @@ class VRAEImputer(TransformerMixin, _Estimator):
         return tags
 
     def transform(self, X: Input) -> Any:
-        """X with missing numbers filled: an array where X is one, otherwise a list, with X's axes.
-        Observed numbers are X's own, with the dtype of X if it is a float."""
+        """Fill missing numbers.
+
+        Args:
+            X: the series.
+
+        Returns:
+            An array if X is one, otherwise a list, with X's axes. Observed numbers are unchanged; a
+            float type is kept.
+        """
         series = self._fitted(X)
         made = [
             self.model_.impute(**batch).mean.numpy() for _, batch in parts_of(self.model_, series)
@@ -401,20 +411,47 @@ class VRAEAnomalyDetector(OutlierMixin, _Estimator):
         return np.concatenate(parts) / series.observed().sum(axis=(1, 2))
 
     def score_samples(self, X: Input) -> np.ndarray:
-        """log p(x) [N] by importance weighting, nats for each observed number; low: improbable."""
+        """Compute log p(x) by importance weighting.
+
+        Args:
+            X: the series.
+
+        Returns:
+            [N], nats per observed number; low values are improbable.
+        """
         return self._scores(self._fitted(X))
 
     def decision_function(self, X: Input) -> np.ndarray:
-        """`score_samples` less the threshold: below 0 for outliers."""
+        """Compute `score_samples` minus the threshold.
+
+        Args:
+            X: the series.
+
+        Returns:
+            [N], negative for outliers.
+        """
         return self.score_samples(X) - self.offset_
 
     def predict(self, X: Input) -> np.ndarray:
-        """-1 for outliers, 1 for the others."""
+        """Find outliers.
+
+        Args:
+            X: the series.
+
+        Returns:
+            [N], -1 for outliers, 1 for others.
+        """
         return np.where(self.decision_function(X) < 0, -1, 1)
 
     def score_steps(self, X: Input) -> list[np.ndarray]:
-        """The mean squared error of each step [T_i], in standardised units; NaN where nothing was
-        observed."""
+        """Compute the mean squared error of each step.
+
+        Args:
+            X: the series.
+
+        Returns:
+            [T_i] for each series, in standardised units; NaN where nothing is observed.
+        """
         series, made = self._fitted(X), []
         scaling = self.model_.get_config()["scaling"]
         deviation = np.array(scaling["deviation"]) if scaling else 1.0

@@ -1,4 +1,4 @@
-"""Training a VRAE from its settings: series, model, report."""
+"""Training of a VRAE from its settings: series, model, report."""
 
 import math
 import zlib
@@ -29,11 +29,15 @@ from vrae.runs import write_codes, write_description
 from vrae.trajectories import ball_trajectories
 
 _FAR = 100.0
-"""Deviations from the training mean at which a test value is named."""
+"""A test value this many deviations from the training mean is reported."""
 
 
 def run(run: Run) -> None:
-    """The body of the command `vrae`."""
+    """Run the command `vrae`.
+
+    Args:
+        run: the run.
+    """
     s: VRAESettings = run.settings
     series, notes = read_series(s)
     train, test = split(series, s)
@@ -90,8 +94,17 @@ def run(run: Run) -> None:
 
 
 def read_series(s: Any) -> tuple[Series, list[str]]:
-    """The series that the flags ask for, cut into windows where they ask for it, and what was done
-    to them."""
+    """Read the series of the settings, cut into windows if they ask for it.
+
+    Args:
+        s: the settings.
+
+    Returns:
+        The series, and sentences about changes to them.
+
+    Raises:
+        ValueError: the settings contradict each other, or the file cannot be read.
+    """
     check_files(s)
     if s.csv or s.npz:
         series, notes = read_file(s)
@@ -102,7 +115,18 @@ def read_series(s: Any) -> tuple[Series, list[str]]:
 
 
 def split(series: Series, s: VRAESettings) -> tuple[Series, Series]:
-    """Training and test series: whole ones, or the beginning and the end of each."""
+    """Split series into training and test data: whole series, or the beginning and the end of each.
+
+    Args:
+        series: the series.
+        s: the settings.
+
+    Returns:
+        Training and test series.
+
+    Raises:
+        ValueError: the series cannot be split in this way.
+    """
     if s.split == "series":
         return series.split(s.test_fraction, s.seed)
     if s.window and s.stride and s.stride < s.window:
@@ -116,7 +140,7 @@ def split(series: Series, s: VRAESettings) -> tuple[Series, Series]:
 
 
 def _notes_on_values(train: Series, test: Series) -> list[str]:
-    """Features that are constant in training, or have test values far from it."""
+    """Sentences on features that are constant in training, or have test values far from it."""
     names, notes = train.feature_names(), []
     constant = constant_features(train)
     if constant:
@@ -135,7 +159,7 @@ def _notes_on_values(train: Series, test: Series) -> list[str]:
 
 
 def _from_the_data(s: VRAESettings, train: Series, test: Series, notes: list[str]) -> dict:
-    """Settings that the series decide; a note for each."""
+    """Settings that depend on the series; a note for each."""
     changed: dict[str, Any] = {}
     holes = any((~x.observed() & (x.mask[..., None] > 0.5)).any() for x in (train, test))
     if holes and not s.missing:
@@ -168,13 +192,13 @@ def _batches(s: VRAESettings, train: Series) -> Batches:
 
 
 def _batch(s: VRAESettings, series: Series) -> dict:
-    """The series' arrays that the model takes."""
+    """The arrays of the series that the model takes."""
     batch = series.batch()
     return batch if s.positions else {k: v for k, v in batch.items() if k != "times"}
 
 
 def _signature(s: VRAESettings, train: Series, block: int) -> dict:
-    """What a checkpoint must agree with."""
+    """The values that a checkpoint must agree with."""
     data = f"{list(train.sequences.shape)} {zlib.crc32(train.sequences.tobytes()):08x}"
     own = {"data": data} | ({"steps of a block": block} if s.num_steps else {})
     return s.of(Affects.MODEL, Affects.TRAINING) | own
