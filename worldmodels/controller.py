@@ -168,6 +168,33 @@ class Controller:
         actions = np.asarray(actions)
         return (actions > threshold).astype(np.int64) - (actions < -threshold)
 
+    def check_fits(self, rnn: Any) -> bool:
+        """Checks that its sizes are those of an MDN-RNN.
+
+        Returns:
+            Whether the last action that the MDN-RNN reads is the restart flag: its action_size is
+            one above the controller's, as in the original's Doom model.
+
+        Raises:
+            ValueError: they are not.
+        """
+        if self.z_size != rnn.z_size:
+            raise ValueError(
+                f"controller: expected z_size={rnn.z_size}, that of the MDN-RNN, got "
+                f"{self.z_size}. Build it with this z_size."
+            )
+        if rnn.action_size - self.action_size not in (0, 1):
+            raise ValueError(
+                f"controller: expected action_size={rnn.action_size}, that of the MDN-RNN (or one "
+                f"less, where its last action is the restart flag), got {self.action_size}."
+            )
+        if self.inputs != "z" and self.rnn_size != rnn.rnn_size:
+            raise ValueError(
+                f"controller: expected rnn_size={rnn.rnn_size}, that of the MDN-RNN, got "
+                f"{self.rnn_size}. Build it with this rnn_size."
+            )
+        return rnn.action_size > self.action_size
+
     # --- files ---
 
     def load_json(self, path: str | os.PathLike) -> float | None:
