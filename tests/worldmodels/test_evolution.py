@@ -159,7 +159,7 @@ def test_scores_that_are_refused(tmp_path):
         return scores
 
     with pytest.raises(
-        FloatingPointError, match="score of member 5 in rollout 2 of seed .* is nan"
+        FloatingPointError, match=r"score of member 5 in rollout 2 of seed .* is nan"
     ):
         evolution(tmp_path / "nan", broken).run(1)
 

@@ -127,7 +127,7 @@ def test_worlds_that_are_refused(vae, name, options, message):
 
 def test_a_controller_whose_actions_are_out_of_bounds_is_refused(vae):
     controller = Controller(z_size=3, inputs="z")
-    with pytest.raises(ValueError, match="controller: expected squash='tanh' for .*Dot-v0"):
+    with pytest.raises(ValueError, match=r"controller: expected squash='tanh' for .*Dot-v0"):
         WorldRollouts(world(), vae, None, controller)
 
 
