@@ -99,6 +99,17 @@ class Dream(NamedTuple):
     frames: tf.Tensor | None
 
 
+class Plan(NamedTuple):
+    """What a `Planner` found.
+
+    actions: [horizon, action_size], from now on; score: the mean predicted score of the last
+    iteration's elite.
+    """
+
+    actions: np.ndarray
+    score: float
+
+
 class MDNRNNTerms(NamedTuple):
     """z: negative log-likelihood of z, in nats per dimension and step (negative where the densities
     are above 1)."""
