@@ -15,6 +15,7 @@ from worldmodels.conv_vae import ConvVAE  # noqa: E402
 from worldmodels.dream_rollouts import DreamRollouts  # noqa: E402
 from worldmodels.evolution import Evolution  # noqa: E402
 from worldmodels.mdn_rnn import MDNRNN  # noqa: E402
+from worldmodels.padding import padded  # noqa: E402
 from worldmodels.planning import Planner  # noqa: E402
 from worldmodels.results import ConvVAETerms, Dream, Imagined, Latents, Predicted, RNNData, State  # noqa: E402
 from worldmodels.world_rollouts import WorldRollouts  # noqa: E402
@@ -40,6 +41,7 @@ __all__ = [
     "State",
     "WorldRollouts",
     "original",
+    "padded",
 ]
 
 

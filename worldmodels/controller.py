@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from seqvae.checks import Array
-from seqvae.files import atomic_write
+from seqvae.files import NPZ_ERRORS, DataError, atomic_write, save
 from worldmodels import arguments
 from worldmodels.original import read_list
 
@@ -18,6 +18,7 @@ INPUTS = {"z": ("z",), "zh": ("z", "h"), "zch": ("z", "c", "h")}
 """What a controller reads, in the original's order: c comes before h."""
 
 THRESHOLD = 0.3333  # the original's, of Take Cover's two buttons
+_CONFIG = ("z_size", "rnn_size", "action_size", "inputs", "squash", "bias")
 _DECIMALS = 4  # of the numbers in the original's files
 
 
@@ -196,6 +197,30 @@ class Controller:
         return rnn.action_size > self.action_size
 
     # --- files ---
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Writes sizes and weights to an `.npz`; nothing is rounded."""
+        config = {name: getattr(self, name) for name in _CONFIG}
+        save(os.fspath(path), {"config": np.array(json.dumps(config)), "vector": self._vector})
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> "Controller":
+        """The controller of a file that `save` wrote.
+
+        Raises:
+            DataError: no such file, or no controller in it.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                config, vector = json.loads(str(file["config"])), file["vector"]
+            controller = cls(**config)
+            controller.vector = vector
+        except NPZ_ERRORS as error:
+            raise DataError(
+                f"{path}: expected a controller that Controller.save wrote ({error}). For the "
+                "original project's files build a Controller and call load_json."
+            ) from error
+        return controller
 
     def load_json(self, path: str | os.PathLike) -> float | None:
         """Sets the weights to those in a file of the original project (such as

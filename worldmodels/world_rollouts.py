@@ -1,6 +1,6 @@
 """`WorldRollouts`: how controllers fare in a `gymnasium` environment."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -85,28 +85,30 @@ class WorldRollouts:
     def __call__(self, vectors: np.ndarray, count: int, seed: int) -> np.ndarray:
         """Scores [P, count], see `worldmodels.evolution.Rollouts`."""
         scores = np.zeros((len(vectors), count))
-        for job, episode in self.episodes(vectors, count, seed, keep=lambda *row: row[2]):
+        jobs = [Job(*divmod(i, count)) for i in range(len(vectors) * count)]
+        for job, episode in self.episodes(vectors, jobs, seed, keep=lambda *row: row[2]):
             scores[job.member, job.rollout] = np.sum(episode)
         return scores
 
     def episodes(
         self,
         vectors: np.ndarray,
-        count: int,
+        jobs: Iterable[Job],
         seed: int,
         *,
         keep: Callable[..., Any] = lambda *row: row,
     ) -> Iterator[tuple[Job, list]]:
-        """Plays `count` episodes of each controller; each is given when it has ended.
+        """Plays episodes; each is given when it has ended.
 
         Args:
-            vectors: [P, size]. count, seed: see `worldmodels.evolution.Rollouts`.
+            vectors: [P, size], the members' weights. jobs: which member plays which rollout.
+            seed: see `worldmodels.evolution.Rollouts`.
             keep: what of a row to keep, a function of frame [H, W, C], action, the reward that came
                 with the frame, and whether the episode ended with it. The last row's action is not
                 taken.
         """
         vectors = np.asarray(vectors, self._vae.variable_dtype)
-        jobs = [Job(*divmod(i, count)) for i in range(len(vectors) * count)]
+        jobs = list(jobs)
         table = _Table(self._rows, self._vae, self._rnn, vectors, seed, self._sample)
         orders: dict[int, Any] = {}
         for row in range(min(self._rows, len(jobs))):

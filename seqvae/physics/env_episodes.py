@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from seqvae.data import write_shard
 from seqvae.physics.pixel_world import PixelWorld
@@ -68,8 +69,8 @@ def episode_seed(seed: int, index: int) -> int:
     return int(np.random.SeedSequence([seed, index]).generate_state(1)[0])
 
 
-def record_episode(job: EpisodeJob) -> str:
-    """Plays one episode and writes it (`write_rows`); returns the file's name. It depends on the
+def play_episode(job: EpisodeJob) -> list[tuple[Any, ...]]:
+    """The rows (frame, action, reward, ended) of one episode, see `write_rows`. They depend on the
     seed and the index alone."""
     env = job.world.make()
     try:
@@ -84,7 +85,17 @@ def record_episode(job: EpisodeJob) -> str:
             frame, reward, ended, cut = env.step(action)
     finally:
         env.close()
-    write_rows(job.path, rows)
+    return rows
+
+
+def episode_score(job: EpisodeJob) -> float:
+    """The sum of rewards of one episode."""
+    return float(sum(reward for _, _, reward, _ in play_episode(job)))
+
+
+def record_episode(job: EpisodeJob) -> str:
+    """Plays one episode and writes it (`write_rows`); returns the file's name."""
+    write_rows(job.path, play_episode(job))
     return job.path.name
 
 
@@ -101,12 +112,37 @@ def write_rows(path: str | Path, rows: list[tuple[Any, ...]]) -> None:
     write_shard(path, arrays)
 
 
-def record_all(jobs: Iterable[EpisodeJob], workers: int) -> Iterable[str]:
-    """Records episodes by `workers` processes; gives each one's name when it is written."""
+def missing_jobs(out: str | Path, numbers: Iterable[int], **options: Any) -> list[EpisodeJob]:
+    """The jobs of the episodes `numbers` that are not there yet; options: those of `EpisodeJob`."""
+    paths = {i: episode_path(out, i) for i in numbers}
+    return [
+        EpisodeJob(path=path, index=i, **options) for i, path in paths.items() if not path.exists()
+    ]
+
+
+def for_each(
+    function: Callable[[EpisodeJob], Any], jobs: Iterable[EpisodeJob], workers: int
+) -> Iterable[Any]:
+    """`function` of each job by `workers` processes, in the order of the jobs."""
     jobs = list(jobs)
     if min(workers, len(jobs)) <= 1:
-        yield from map(record_episode, jobs)
+        yield from map(function, jobs)
         return
     # spawn: a fork of a process that has TensorFlow's threads may hang.
     with multiprocessing.get_context("spawn").Pool(min(workers, len(jobs))) as pool:
-        yield from pool.imap_unordered(record_episode, jobs)
+        yield from pool.imap(function, jobs)
+
+
+def record_all(jobs: Iterable[EpisodeJob], workers: int) -> Iterable[str]:
+    """Records episodes by `workers` processes; gives each one's name when it is written."""
+    yield from for_each(record_episode, jobs, workers)
+
+
+def record_with_bar(jobs: list[EpisodeJob], workers: int, title: str, total: int) -> None:
+    """`record_all` beside a progress bar of `total` episodes, of which those without a job are
+    there already."""
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
+    with Progress(*columns, TimeRemainingColumn()) as bar:
+        task = bar.add_task(title, total=total, completed=total - len(jobs))
+        for _ in record_all(jobs, workers):
+            bar.advance(task)

@@ -14,8 +14,9 @@ from seqvae.physics.workers import Workers
 from tests.tolerances import SAME_FLOAT32
 from tests.worldmodels.small_models import SHAPE, small_controller, small_rnn, small_vae
 from worldmodels import Agent, Controller
-from worldmodels.world_rollouts import WorldRollouts
+from worldmodels.world_rollouts import Job, WorldRollouts
 
+JOBS = [Job(0, rollout) for rollout in range(4)]
 VECTORS = np.random.default_rng(1).standard_normal((3, small_controller().size))
 
 
@@ -69,7 +70,7 @@ def test_a_worker_that_dies_is_replaced_and_its_episodes_repeated(rollouts, capf
 
 
 def test_episodes_keep_their_rows(rollouts):
-    for job, rows in rollouts.episodes(VECTORS[:1], 2, 3):
+    for job, rows in rollouts.episodes(VECTORS[:1], [Job(0, 0), Job(0, 1)], 3):
         frames, actions, rewards, ended = zip(*rows, strict=True)
         assert job.member == 0 and frames[0].shape == SHAPE and actions[0].shape == (3,)
         assert rewards[0] == 0 and min(rewards[1:]) >= 0 and ended.index(True) == len(rows) - 1
@@ -78,7 +79,7 @@ def test_episodes_keep_their_rows(rollouts):
 def test_steps_are_cut_and_z_alone_needs_no_rnn(vae):
     controller = small_controller(inputs="z", squash="tanh")
     with WorldRollouts(world(), vae, None, controller, max_steps=2, rows=3, sample=False) as made:
-        lengths = [len(rows) for _, rows in made.episodes(controller.vector[None], 4, 0)]
+        lengths = [len(rows) for _, rows in made.episodes(controller.vector[None], JOBS, 0)]
     assert lengths == [3] * 4  # the first frame and two steps
 
 
