@@ -57,7 +57,7 @@ def test_an_episode_depends_on_its_seed_and_actions_alone():
             env.reset(seed=1)
             [env.step([1.0]) for _ in range(40)]
         first, _ = env.reset(seed=seed)
-        return np.stack([first, *(env.step([np.sin(t)])[0] for t in range(50))])
+        return np.stack([first, *(env.step([np.sin(t)])[0] for t in range(100))])
 
     np.testing.assert_array_equal(frames(3, False), frames(3, True))
     assert (frames(3, False) != frames(4, False)).any()
