@@ -13,8 +13,13 @@ from worldmodels import original  # noqa: E402
 from worldmodels.agent import Agent  # noqa: E402
 from worldmodels.controller import Controller  # noqa: E402
 from worldmodels.conv_vae import ConvVAE  # noqa: E402
+from worldmodels.dream_rollouts import DreamRollouts  # noqa: E402
+from worldmodels.evolution import Evolution  # noqa: E402
 from worldmodels.mdn_rnn import MDNRNN  # noqa: E402
+from worldmodels.padding import padded  # noqa: E402
+from worldmodels.planning import Planner  # noqa: E402
 from worldmodels.results import ConvVAETerms, Dream, Imagined, Latents, Predicted, RNNData, State  # noqa: E402
+from worldmodels.world_rollouts import WorldRollouts  # noqa: E402
 
 if TYPE_CHECKING:
     from worldmodels.dream_env import DreamEnv as DreamEnv
@@ -27,12 +32,17 @@ __all__ = [
     "ConvVAE",
     "ConvVAETerms",
     "Dream",
+    "DreamRollouts",
+    "Evolution",
     "Imagined",
     "Latents",
+    "Planner",
     "Predicted",
     "RNNData",
     "State",
+    "WorldRollouts",
     "original",
+    "padded",
 ]
 
 
