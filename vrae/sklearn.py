@@ -7,16 +7,13 @@ features, T] and [features, T_i]. A fitted estimator can be pickled: the model i
 `.keras` file, which Keras loads in its safe mode.
 """
 
-import contextlib
 import inspect
 import numbers
-import random
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.base import (
@@ -46,6 +43,8 @@ class _Estimator(BaseEstimator):
     Args:
         z_size: of the code; None: by the rules. steps: of training, of 32 series each.
         missing: whether series given later may lack numbers; None: as in `fit`.
+        held_out: share of the series of `fit`, such as 0.2, on which warp and noise floor are
+            chosen by three trial models of a third of the steps each; 0: both are fixed.
         options: other arguments of `VRAE`. channels_first: the axes of the series.
         random_state: seed of weights, order and noise; a `RandomState` or None: it is drawn.
         verbose: print the rules.
@@ -60,13 +59,14 @@ class _Estimator(BaseEstimator):
         *,
         steps: int = recipe.STEPS,
         missing: bool | None = None,
+        held_out: float = 0.0,
         options: dict[str, Any] | None = None,
         channels_first: bool = False,
         random_state: int | np.random.RandomState | None = 0,
         verbose: bool = False,
     ):
         self.z_size, self.steps, self.missing = z_size, steps, missing
-        self.options, self.channels_first = options, channels_first
+        self.held_out, self.options, self.channels_first = held_out, options, channels_first
         self.random_state, self.verbose = random_state, verbose
 
     def fit(self, X: Input, y: Any = None):
@@ -82,9 +82,13 @@ class _Estimator(BaseEstimator):
         if not isinstance(seed, numbers.Integral):
             seed = check_random_state(seed).randint(2**31 - 1)
         self.seed_ = int(seed)
-        with _seeded(self.seed_):
+        with recipe.seeded(self.seed_):
             self.model_ = VRAE.for_series(
-                series, verbose=self.verbose, **{"seed": self.seed_} | options
+                series,
+                held_out=self.held_out,
+                trial_steps=max(1, self.steps // 3),
+                verbose=self.verbose,
+                **{"seed": self.seed_} | options,
             )
             self.losses_ = recipe.train(
                 self.model_, series.batch(), steps=self.steps, seed=self.seed_
@@ -176,18 +180,6 @@ class _Estimator(BaseEstimator):
         super().__setstate__(state)
 
 
-@contextlib.contextmanager
-def _seeded(seed: int):
-    """Sets Keras' seed. The generators of Python and NumPy are restored afterwards."""
-    before = random.getstate(), np.random.get_state()  # noqa: NPY002
-    keras.utils.set_random_seed(seed)
-    try:
-        yield
-    finally:
-        random.setstate(before[0])
-        np.random.set_state(before[1])  # noqa: NPY002
-
-
 def _arrays(X: Any) -> np.ndarray | list[np.ndarray]:
     """X as one array or a list of arrays of real numbers, NaN where a masked array masks.
 
@@ -273,6 +265,7 @@ class VRAEClusterer(ClusterMixin, _Estimator):
         z_size: int | None = None,
         steps: int = recipe.STEPS,
         missing: bool | None = None,
+        held_out: float = 0.0,
         options: dict[str, Any] | None = None,
         channels_first: bool = False,
         random_state: int | np.random.RandomState | None = 0,
@@ -282,6 +275,7 @@ class VRAEClusterer(ClusterMixin, _Estimator):
             z_size,
             steps=steps,
             missing=missing,
+            held_out=held_out,
             options=options,
             channels_first=channels_first,
             random_state=random_state,
@@ -365,6 +359,7 @@ class VRAEAnomalyDetector(OutlierMixin, _Estimator):
         z_size: int | None = None,
         steps: int = recipe.STEPS,
         missing: bool | None = None,
+        held_out: float = 0.0,
         options: dict[str, Any] | None = None,
         channels_first: bool = False,
         random_state: int | np.random.RandomState | None = 0,
@@ -374,6 +369,7 @@ class VRAEAnomalyDetector(OutlierMixin, _Estimator):
             z_size,
             steps=steps,
             missing=missing,
+            held_out=held_out,
             options=options,
             channels_first=channels_first,
             random_state=random_state,
