@@ -18,6 +18,9 @@ from seqvae.commands import (
 class TableSettings(Settings):
     csv: str = setting("", "a CSV with a header: a row for each step, a column for each feature")
     npz: str = setting("", "an .npz: `sequences` [N, T, features], `mask` [N, T], `labels` [N]")
+    ts: str = setting(
+        "", "a .ts file, or the name of a set of the UCR and UEA archives in an installed aeon"
+    )
     id: str = setting(
         "", "column of the CSV: which rows are one series (default: `sequence`, `id`, ...)"
     )
@@ -36,7 +39,7 @@ class TableSettings(Settings):
 
 @group("Data that is made, and the test")
 class SeriesSettings(Settings):
-    sequences: int = setting(4000, "paths of balls that are made, without --csv and --npz")
+    sequences: int = setting(4000, "paths of balls that are made, without data of yours")
     test_fraction: float = setting(
         0.1, "share of the series kept for the test", affects=Affects.TRAINING
     )
@@ -93,9 +96,11 @@ class NetworkSettings(Settings):
 
 @group("Training", Affects.TRAINING)
 class TrainingSettings(Settings):
-    num_epochs: int = setting(100, "epochs", affects=Affects.NOTHING)
+    num_epochs: int = setting(100, "epochs", affects=Affects.NOTHING, replaces="num_steps")
     num_steps: int = setting(
-        0, "steps in place of epochs, whatever the number of series; num_epochs then are blocks"
+        0,
+        "steps in place of epochs, whatever the number of series; num_epochs then are blocks of "
+        "steps, as one line of the log each",
     )
     batch_size: int = setting(64, "series in a batch")
     learning_rate: float = setting(0.002, "of Adam")
@@ -112,10 +117,11 @@ class TrainingSettings(Settings):
     )
     annealing: str = setting(
         "linear",
-        "how the weight of the KL grows",
-        choices=("none", "linear", "sigmoid", "cyclical"),
+        "how the weight of the KL grows; auto: in the first fifth of the epochs, and free_bits are "
+        "log N / z_size of N training series where none are given",
+        choices=("none", "linear", "sigmoid", "cyclical", "auto"),
     )
-    annealing_epochs: int = setting(20, "in this number of epochs")
+    annealing_epochs: int = setting(20, "in this number of epochs (but for auto)")
 
 
 @group("Pictures")

@@ -11,6 +11,7 @@ from seqvae.data.batches import Batches
 from seqvae.objectives import cyclical, linear, sigmoid
 from seqvae.training import Checkpoints, Stage, Trainer
 from vrae import recipe
+from vrae.archive import read_set
 from vrae.config import VRAESettings
 from vrae.data import (
     Series,
@@ -27,9 +28,11 @@ from vrae.model import VRAE
 from vrae.report import Report
 from vrae.runs import write_codes, write_description
 from vrae.steps import StepBatches
-from vrae.tables import read_table
+from vrae.tables import read_table, read_ts
 from vrae.trajectories import ball_trajectories
 
+_FEW = 1000
+"""Steps of training below which a run says that they are few."""
 _FAR = 100.0
 """Deviations from the training mean at which a test value is named."""
 
@@ -37,8 +40,7 @@ _FAR = 100.0
 def run(run: Run) -> None:
     """The body of the command `vrae`."""
     s: VRAESettings = run.settings
-    series, notes = read_series(s)
-    train, test = split(series, s)
+    train, test, notes = read_split(s)
     numbers = s.likelihood != "bernoulli"
     scaling = scaling_of(train) if numbers else None
     notes += _notes_on_values(train, test) if numbers else []
@@ -79,7 +81,10 @@ def run(run: Run) -> None:
     )
     about = f"{len(train.sequences)} training and {len(test.sequences)} test series of up to "
     about += f"{train.sequences.shape[1]} steps, {train.sequences.shape[2]} features, "
-    about += f"{model.count_params()} weights, {len(batches) * s.num_epochs} steps of training"
+    steps = len(batches) * s.num_epochs
+    about += f"{model.count_params()} weights, {steps} steps of training"
+    if steps < _FEW:
+        notes.append(f"{steps} steps are likely too few: --num_steps={recipe.STEPS}.")
     log = run.train(trainer, "\n".join([*notes, about]))
     if log is None:
         return
@@ -91,10 +96,25 @@ def run(run: Run) -> None:
     print("\n".join(report.summary(report.final(evaluate(model, test, seed=s.seed)))))
 
 
+def read_split(s: VRAESettings) -> tuple[Series, Series, list[str]]:
+    """Training and test series, and what was done to them. A set of the archives has a split of its
+    own."""
+    if not _is_set(s):
+        series, notes = read_series(s)
+        return *split(series, s), notes
+    parts = [_in_windows(part, s, []) for part in _sets(s)]
+    (train, about), (test, more) = parts
+    return train, test, [f"{s.ts}: the archive's split.", *about, *more]
+
+
 def read_series(s: Any) -> tuple[Series, list[str]]:
     """The series that the flags ask for, cut into windows where they ask for it, and what was done
     to them."""
     series, notes = _whole_series(s)
+    return _in_windows(series, s, notes)
+
+
+def _in_windows(series: Series, s: Any, notes: list[str]) -> tuple[Series, list[str]]:
     if s.stride and not s.window:
         raise ValueError(f"--stride: expected --window beside it, got --stride={s.stride}.")
     if not s.window:
@@ -109,8 +129,8 @@ def read_series(s: Any) -> tuple[Series, list[str]]:
 
 
 def _whole_series(s: Any) -> tuple[Series, list[str]]:
-    if s.csv and s.npz:
-        raise ValueError("--csv, --npz: expected one of them.")
+    if sum(map(bool, (s.csv, s.npz, s.ts))) > 1:
+        raise ValueError("--csv, --npz, --ts: expected one of them.")
     columns = {name: getattr(s, name) for name in ("id", "label", "time", "drop")}
     given = [f"--{name}" for name, value in columns.items() if value]
     if given and not s.csv:
@@ -123,7 +143,22 @@ def _whole_series(s: Any) -> tuple[Series, list[str]]:
         return table.series, [f"{s.csv}: {note}" for note in table.notes]
     if s.npz:
         return read_npz(s.npz), []
+    if s.ts:
+        return _sets(s)[-1], []
     return ball_trajectories(s.sequences, seed=s.seed), []
+
+
+def _is_set(s: Any) -> bool:
+    """Whether --ts is the name of a set, not a file."""
+    return bool(s.ts) and not s.ts.lower().endswith(".ts")
+
+
+def _sets(s: Any) -> tuple[Series, ...]:
+    """The series of --ts: those of a file, or training and test series of a set."""
+    try:
+        return read_set(s.ts) if _is_set(s) else (read_ts(s.ts),)
+    except (FileNotFoundError, ModuleNotFoundError, ValueError) as error:
+        raise ValueError(f"--ts: {error}") from error
 
 
 def split(series: Series, s: VRAESettings) -> tuple[Series, Series]:
@@ -185,6 +220,13 @@ def _from_the_data(s: VRAESettings, train: Series, test: Series, notes: list[str
         notes.append(
             "the model does not use the times of the steps. --positions=8 makes them an input."
         )
+    if s.annealing == "auto" and not s.free_bits:
+        count = len(train.mask)
+        changed["free_bits"] = round(recipe.free_bits_of(count, s.z_size), 4)
+        notes.append(
+            f"annealing=auto: the weight of the KL rises in the first {max(1, s.num_epochs // 5)} "
+            f"epochs; free_bits={changed['free_bits']:g}, log({count}) / z_size."
+        )
     found = recipe.choose(train).options if s.patch < 1 or s.cosines < 0 else {}
     if s.patch < 1:
         changed["patch"] = found["patch"]
@@ -192,7 +234,7 @@ def _from_the_data(s: VRAESettings, train: Series, test: Series, notes: list[str
         changed["cosines"] = found.get("cosines", 0)
     if found:
         notes.append(
-            ", ".join(f"{k}={v}" for k, v in changed.items() if k != "missing")
+            ", ".join(f"{k}={changed[k]}" for k in ("patch", "cosines") if k in changed)
             + ": from the lengths of the series."
         )
     return changed
@@ -230,10 +272,11 @@ def _epoch_line(line: dict, epochs: int) -> str:
 
 def _schedule(s: VRAESettings):
     """The share of its final weight that the KL has in an epoch."""
-    epochs = s.annealing_epochs
+    epochs = s.annealing_epochs if s.annealing != "auto" else max(1, s.num_epochs // 5)
     return {
         "none": lambda epochs: lambda epoch: 1.0,
         "linear": lambda epochs: linear(0, epochs),
+        "auto": lambda epochs: linear(0, epochs),
         "sigmoid": lambda epochs: sigmoid(epochs // 2, epochs),
         "cyclical": cyclical,
     }[s.annealing](epochs)

@@ -126,6 +126,7 @@ def test_where_there_is_nothing_to_choose_nothing_is_trained(options, keep, monk
     assert trial.best == {} and "nothing to choose" in trial.rule()
 
 
+@pytest.mark.eager
 def test_held_out_series_choose_the_settings_of_a_model_of_series(capsys, monkeypatch):
     """The trial models are not trained on the held-out series; what the user gives stays."""
     taught = []
@@ -224,8 +225,15 @@ def test_a_code_without_information_is_said_in_words():
     assert first == "0 of 8 numbers of z in use, 0.00 nats of mutual information with the series"
     assert second.startswith("z carries no information although 18.2 nats of KL are paid")
     assert "posterior collapse" in about_usage(figures | {"kl": 0.01}, 8)[1]
+    said = about_usage(figures | {"kl": 0.01}, 8, autoregressive=True)[1]
+    assert "the decoder is autoregressive. Use decoder=latent, teacher_forcing below 1" in said
     (only,) = about_usage(figures | {"active_units": 3.0, "mutual_information": 1.386}, 8)
     assert "at least 1.39 nats" in only and "their number, 4" in only
+
+
+def test_free_bits_are_the_information_that_tells_series_apart():
+    np.testing.assert_allclose(recipe.free_bits_of(1000, 10), np.log(1000) / 10)
+    assert recipe.free_bits_of(2, 20) == 0.1
 
 
 def test_tokens_are_drawn_from_the_logits_at_a_temperature():
