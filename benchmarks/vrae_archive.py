@@ -11,15 +11,14 @@ computed again, so a stopped benchmark resumes. `--table` prints the means of th
 import json
 import sys
 import time
-import zipfile
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import keras
 import numpy as np
 from absl import app, flags
+from archive_wheel import load, rows_of
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -29,7 +28,6 @@ from sklearn.svm import SVC
 from vrae import VRAE, recipe
 from vrae.baselines import Principal, nearest_neighbour_accuracy, on_one_length, squared_error
 from vrae.data import Series, standardised, standardiser
-from vrae.tables import read_ts
 
 flags.DEFINE_string("wheel", "", "the wheel of aeon 1.6.0")
 flags.DEFINE_list(
@@ -45,18 +43,6 @@ flags.DEFINE_string(
 )
 flags.DEFINE_bool("fixed", False, "leave warp and noise floor at the recipe's fixed values")
 flags.DEFINE_bool("table", False, "only print the table of --out")
-
-FOLDER = "aeon/datasets/data"
-
-
-def load(wheel: str, name: str) -> tuple[Series, Series]:
-    """Training and test series of a set, in units."""
-    with zipfile.ZipFile(wheel) as file, TemporaryDirectory() as folder:
-        parts = []
-        for part in ("TRAIN", "TEST"):
-            path = file.extract(f"{FOLDER}/{name}/{name}_{part}.ts", folder)
-            parts.append(read_ts(path))
-    return parts[0], parts[1]
 
 
 def accuracies(train, train_labels, test, test_labels) -> dict[str, float]:
@@ -121,9 +107,7 @@ def measure(train: Series, test: Series, options: dict, seed: int, steps: int) -
 
 def rows(path: Path) -> list[dict]:
     """The lines of a file of results."""
-    if not path.exists():
-        return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return [json.loads(line) for line in rows_of(path)]
 
 
 def chosen(done: list[dict], name: str, train: Series, z_size: int) -> tuple[dict, dict]:
