@@ -121,7 +121,7 @@ def read_series(s: Any) -> tuple[Series, list[str]]:
     Raises:
         ValueError: the settings contradict each other, or the file cannot be read.
     """
-    if s.ts and (s.csv or s.npz):
+    if sum(map(bool, (s.csv, s.npz, s.ts))) > 1:
         raise ValueError("--csv, --npz, --ts: expected one of them.")
     check_files(s)
     if s.csv or s.npz:

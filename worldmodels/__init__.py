@@ -2,6 +2,7 @@
 controller.
 """
 
+import importlib
 from typing import TYPE_CHECKING
 
 from seqvae import __version__ as __version__
@@ -19,11 +20,18 @@ from worldmodels.mdn_rnn import MDNRNN  # noqa: E402
 from worldmodels.padding import padded  # noqa: E402
 from worldmodels.planning import Planner  # noqa: E402
 from worldmodels.results import ConvVAETerms, Dream, Imagined, Latents, Predicted, RNNData, State  # noqa: E402
-from worldmodels.world_rollouts import WorldRollouts  # noqa: E402
 
 if TYPE_CHECKING:
     from worldmodels.dream_env import DreamEnv as DreamEnv
     from worldmodels.dream_env import DreamVectorEnv as DreamVectorEnv
+    from worldmodels.world_rollouts import WorldRollouts as WorldRollouts
+
+_LATER = {
+    "DreamEnv": "worldmodels.dream_env",
+    "DreamVectorEnv": "worldmodels.dream_env",
+    "WorldRollouts": "worldmodels.world_rollouts",
+}
+"""Classes that need gymnasium, an optional dependency, or pygame, which takes time to import."""
 
 __all__ = [
     "MDNRNN",
@@ -40,20 +48,17 @@ __all__ = [
     "Predicted",
     "RNNData",
     "State",
-    "WorldRollouts",
     "original",
     "padded",
 ]
 
 
 def __getattr__(name: str):
-    """Import the environments on first use: they need gymnasium, an optional dependency."""
-    if name in ("DreamEnv", "DreamVectorEnv"):
-        from worldmodels import dream_env
-
-        return getattr(dream_env, name)
+    """Import the classes of `_LATER` on first use."""
+    if name in _LATER:
+        return getattr(importlib.import_module(_LATER[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return [*globals(), "DreamEnv", "DreamVectorEnv"]
+    return [*globals(), *_LATER]

@@ -236,7 +236,7 @@ def test_windows_are_split_by_series_or_by_time():
             dict(split="time", stride=2),
             "--split=time: expected --stride of at least the window's 5",
         ),
-        (dict(split="time", window=20), "--split=time: expected a series of at least 2 windows"),
+        (dict(split="time", window=20), "--window: expected a series of at least 2 windows"),
     ):
         changed = dataclasses.replace(settings, **options)
         with pytest.raises(ValueError, match=message):
