@@ -2,7 +2,9 @@
 filled gaps and forecasts.
 """
 
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -23,6 +25,24 @@ _SHOWN = 3
 _CALIBRATED = (0.8, 0.97)
 """Shares of hidden numbers in the intervals of `LEVEL` that are not worth a sentence."""
 _FEW = 100  # hidden numbers, of which a share says little
+
+
+class Clock(NamedTuple):
+    """The times of the steps of series: step k of series i is at starts[i] + k dt."""
+
+    starts: np.ndarray
+    """[N], the time of each first step."""
+    dt: float
+    """The time between two steps."""
+    dated: bool
+    """Whether times are dates, in seconds since 1970."""
+
+    def time(self, i: int, step: int) -> str:
+        """The time of a step of series i as text."""
+        value = self.starts[i] + step * self.dt
+        if self.dated:
+            return datetime.fromtimestamp(value, UTC).replace(tzinfo=None).isoformat(sep=" ")
+        return f"{value:.15g}"
 
 
 class SeriesReport:
@@ -54,8 +74,7 @@ class SeriesReport:
         test: Series,
         folder: str | Path,
         *,
-        dt: float,
-        starts: np.ndarray | None,
+        clock: Clock | None,
         t_init_mask: int,
         t_steps_mask: int,
         n_steps_gen: int,
@@ -70,7 +89,7 @@ class SeriesReport:
                 raise ValueError(f"{name}: expected at least 1 step, got {value}.")
         self._model, self._whole, self._folder = model, whole, Path(folder)
         self._names, self._length = whole.feature_names(), t_steps_mask
-        self._dt, self._starts, self._seed = dt, starts, seed
+        self._clock, self._seed = clock, seed
         self._horizon, self._count = n_steps_gen, len(test.mask)
         self._test, self._gaps = with_gaps(known_values(test), t_steps_mask, t_init_mask, seed)
         if not len(self._test):
@@ -138,7 +157,7 @@ class SeriesReport:
         """A row for each step of the file's series: missing numbers are filled, with their
         intervals.
         """
-        head = ["id", "step", *(["time"] if self._starts is not None else [])]
+        head = ["id", "step", *(["time"] if self._clock else [])]
         for name in self._names:
             head += [name, f"{name}_low", f"{name}_high"]
         rows = []
@@ -153,7 +172,7 @@ class SeriesReport:
         """A row for each step after the end of each series: mean and interval of each feature; and
         a picture of the first series.
         """
-        head = ["id", "step", *(["time"] if self._starts is not None else [])]
+        head = ["id", "step", *(["time"] if self._clock else [])]
         for name in self._names:
             head += [name, f"{name}_low", f"{name}_high"]
         rows, ends = [], (0.5 - LEVEL / 2, 0.5 + LEVEL / 2)
@@ -194,7 +213,7 @@ class SeriesReport:
     def _key(self, i: int, step: int) -> list:
         ids = self._whole.ids
         key = [str(i) if ids is None else str(ids[i]), step]
-        return key if self._starts is None else [*key, f"{self._starts[i] + step * self._dt:.15g}"]
+        return key if self._clock is None else [*key, self._clock.time(i, step)]
 
     def summary(self, figures: dict) -> list[str]:
         """Describe the result.

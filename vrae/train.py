@@ -125,7 +125,7 @@ def read_series(s: Any) -> tuple[Series, list[str]]:
         raise ValueError("--csv, --npz, --ts: expected one of them.")
     check_files(s)
     if s.csv or s.npz:
-        series, notes = read_file(s)
+        series, notes, *_ = read_file(s)
     else:
         series, notes = (_sets(s)[-1] if s.ts else ball_trajectories(s.sequences, seed=s.seed)), []
     series, more = windows_of(s, series)
