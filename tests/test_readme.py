@@ -149,7 +149,7 @@ def test_links_and_flags_exist(document):
         for f in ("examples", "datasets", "benchmarks", "tests/soak")
         for p in (ROOT / f).glob("*.py")
     )
-    known = {"help", "resume", "overwrite"} | _SRUN
+    known = {"help", "resume", "overwrite", "no", "force"} | _SRUN  # pip's --no-deps and others
     known |= {
         field.name for name in COMMANDS for field in dataclasses.fields(command(name).settings)
     }
