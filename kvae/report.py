@@ -276,13 +276,15 @@ class Report:
                     f"{name} DIVERGED in {count} of {len(self._begun)} sequences; their frames are "
                     "judged as the mean frame"
                 )
-        at = headline["coverage"]["levels"].index(0.9)
-        shares = ", ".join(
-            f"{share[at]:.2f} ({name})"
-            for name, share in headline["coverage"]["codes"].items()
-            if share[at] is not None
-        )
-        lines.append(f"share of the codes in the model's 90 % intervals: {shares}")
+        for kind, shares in headline["coverage"].items():
+            if kind != "levels" and shares:
+                at = headline["coverage"]["levels"].index(0.9)
+                named = ", ".join(
+                    f"{share[at]:.2f} ({name})"
+                    for name, share in shares.items()
+                    if share[at] is not None
+                )
+                lines.append(f"share of the {kind} in the model's 90 % intervals: {named}")
         return lines + (headline["worse"] or ["the model is better than every baseline"])
 
 
@@ -292,7 +294,11 @@ def _calibration_figure(headline: dict):
     longest = max(map(len, over_gap.values()), default=0)
     panels = {
         "level of the interval": {
-            "ours": {name: (LEVELS, _floats(y)) for name, y in coverage["codes"].items()},
+            "ours": {
+                name if kind == "codes" else f"{name}, {kind}": (LEVELS, _floats(y))
+                for kind in ("codes", "pixels")
+                for name, y in coverage.get(kind, {}).items()
+            },
             "published": {},
             "baseline": {"calibrated": (LEVELS, LEVELS)},
         },
@@ -304,8 +310,8 @@ def _calibration_figure(headline: dict):
     }
     return plotting.published_curves(
         panels,
-        y_label="share of the codes inside",
-        title="Intervals for the codes of missing frames",
+        y_label="share inside",
+        title="Intervals for the codes (and normal pixels) of missing frames",
     )
 
 
