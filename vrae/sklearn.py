@@ -41,7 +41,24 @@ _EXPECTED = "an array [N, T, features] or [N, T], or a list of arrays [T_i, feat
 
 
 class _Estimator(BaseEstimator):
-    """Base class of the estimators: `fit` makes the model by `vrae.recipe.choose` and trains it."""
+    """Base class of the estimators: `fit` makes the model by `vrae.recipe.choose` and trains it.
+
+    Args:
+        z_size: size of the code; None: chosen by the rules.
+        steps: training steps of 32 series each.
+        missing: whether later series may lack numbers; None: as in `fit`.
+        options: other arguments of `VRAE`; None: chosen by the rules.
+        channels_first: whether the axes are [N, features, T].
+        random_state: seed of weights, order and random draws; with a `RandomState` or None it is
+            drawn.
+        verbose: whether the rules are printed.
+
+    Attributes:
+        model_: the `VRAE`, after `fit`.
+        losses_: the mean losses of blocks of training steps.
+        seed_: the seed that was used.
+        n_features_in_: features of a step (1 for [N, T]).
+    """
 
     def __init__(
         self,
@@ -231,7 +248,24 @@ def _numbers(x: Any, name: str) -> np.ndarray:
 
 
 class VRAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _Estimator):
-    """Series to their mean codes [N, z_size], float32, with the names "vraetransformer0", ..."""
+    """Maps series to their mean codes [N, z_size], float32, named "vraetransformer0", ...
+
+    Args:
+        z_size: size of the code; None: chosen by the rules.
+        steps: training steps of 32 series each.
+        missing: whether later series may lack numbers; None: as in `fit`.
+        options: other arguments of `VRAE`; None: chosen by the rules.
+        channels_first: whether the axes are [N, features, T].
+        random_state: seed of weights, order and random draws; with a `RandomState` or None it is
+            drawn.
+        verbose: whether the rules are printed.
+
+    Attributes:
+        model_: the `VRAE`, after `fit`.
+        losses_: the mean losses of blocks of training steps.
+        seed_: the seed that was used.
+        n_features_in_: features of a step (1 for [N, T]).
+    """
 
     @property
     def _n_features_out(self) -> int:
@@ -256,10 +290,26 @@ class VRAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _Estima
 
 
 class VRAEClusterer(ClusterMixin, _Estimator):
-    """Clusters of codes by k-means.
+    """Clusters the codes of series by k-means.
 
     Args:
-        n_clusters: the number of clusters. The others: as for `VRAETransformer`.
+        n_clusters: number of clusters.
+        z_size: size of the code; None: chosen by the rules.
+        steps: training steps of 32 series each.
+        missing: whether later series may lack numbers; None: as in `fit`.
+        options: other arguments of `VRAE`; None: chosen by the rules.
+        channels_first: whether the axes are [N, features, T].
+        random_state: seed of weights, order and random draws; with a `RandomState` or None it is
+            drawn.
+        verbose: whether the rules are printed.
+
+    Attributes:
+        model_: the `VRAE`, after `fit`.
+        losses_: the mean losses of blocks of training steps.
+        seed_: the seed that was used.
+        n_features_in_: features of a step (1 for [N, T]).
+        kmeans_: the fitted k-means.
+        labels_: the clusters of the training series.
     """
 
     def __init__(
@@ -316,7 +366,26 @@ class VRAEClusterer(ClusterMixin, _Estimator):
 
 
 class VRAEImputer(TransformerMixin, _Estimator):
-    """Fills missing numbers by their posterior mean. `fit` takes complete series too."""
+    """Fills missing numbers by their posterior mean.
+
+    `fit` also takes complete series.
+
+    Args:
+        z_size: size of the code; None: chosen by the rules.
+        steps: training steps of 32 series each.
+        missing: whether later series may lack numbers; None: as in `fit`.
+        options: other arguments of `VRAE`; None: chosen by the rules.
+        channels_first: whether the axes are [N, features, T].
+        random_state: seed of weights, order and random draws; with a `RandomState` or None it is
+            drawn.
+        verbose: whether the rules are printed.
+
+    Attributes:
+        model_: the `VRAE`, after `fit`.
+        losses_: the mean losses of blocks of training steps.
+        seed_: the seed that was used.
+        n_features_in_: features of a step (1 for [N, T]).
+    """
 
     def _check(self, series: Series) -> None:
         super()._check(series)
@@ -359,12 +428,27 @@ class VRAEImputer(TransformerMixin, _Estimator):
 
 
 class VRAEAnomalyDetector(OutlierMixin, _Estimator):
-    """Series and steps that the model finds improbable.
+    """Finds series and steps that are improbable under the model.
 
     Args:
-        contamination: share of the training series above whose scores a series is an outlier.
-        num_samples: draws for the log-likelihood. They are drawn by a series' place in X, so scores
-            change a little with the order. The others: as for `VRAETransformer`.
+        contamination: share of the training series that are outliers; it sets the threshold.
+        num_samples: draws for the log-likelihood. They depend on the place of a series in X, so
+            scores change a little with the order.
+        z_size: size of the code; None: chosen by the rules.
+        steps: training steps of 32 series each.
+        missing: whether later series may lack numbers; None: as in `fit`.
+        options: other arguments of `VRAE`; None: chosen by the rules.
+        channels_first: whether the axes are [N, features, T].
+        random_state: seed of weights, order and random draws; with a `RandomState` or None it is
+            drawn.
+        verbose: whether the rules are printed.
+
+    Attributes:
+        model_: the `VRAE`, after `fit`.
+        losses_: the mean losses of blocks of training steps.
+        seed_: the seed that was used.
+        n_features_in_: features of a step (1 for [N, T]).
+        offset_: the threshold.
     """
 
     def __init__(
