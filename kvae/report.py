@@ -1,5 +1,4 @@
-"""What a run leaves for a person to look at: videos, pictures and tables, made from test
-sequences."""
+"""The report of a run: videos, pictures and tables, made from test sequences."""
 
 from pathlib import Path
 from typing import Any
@@ -24,26 +23,31 @@ from seqvae.files import write_json
 from seqvae.physics import BALL_WORLDS
 
 _SHOWN = 6
-_DRAWS = 16  # of a_t for each frame, for the log-likelihoods
-_ORIGINAL_LEAST = 9  # the original's baseline compares frames 9, 12, 15 with earlier ones
+_DRAWS = 16  # samples of a_t for each frame, for the log-likelihoods
+_ORIGINAL_LEAST = 9  # the original's baseline compares frames 9, 12 and 15 with earlier ones
 
 
 class Report:
-    """Pictures and figures of a model on test sequences, written into `folder`.
+    """Pictures and errors of a model on test sequences, written into a folder.
+
+    Imputation is shown and judged on the sequences that have an observed frame among the first
+    `t_init_mask`.
 
     Args:
-        t_init_mask, t_steps_mask: the block of missing frames that is shown; it is cut to the
-            sequence's length.
-        n_steps_gen: frames of the generated videos.
-        training: some training sequences, for the baselines.
-        world: name of the dataset. The paper's curves are drawn beside those of its box; the errors
-            of a world of balls are wrong pixels, the paper's measure.
-
-    Imputation is shown and judged on the sequences with an observed frame among the first
-    t_init_mask.
+        model: the model.
+        test: the test sequences.
+        folder: folder of the report.
+        t_init_mask: number of observed frames before the block of missing frames that is shown.
+        t_steps_mask: number of missing frames in the block; it is cut to the sequence's length.
+        n_steps_gen: number of frames of the generated videos.
+        seed: seed of every draw.
+        training: training sequences for the baselines.
+        world: name of the data set. The paper's curves are drawn beside those of "box"; the errors
+            on a world of balls are wrong pixels, the paper's measure.
 
     Raises:
-        ValueError: no sequence has one, or too few frames are asked for.
+        ValueError: no test sequence is observed among its first `t_init_mask` frames, or one of the
+            numbers of frames is too small.
     """
 
     def __init__(
@@ -74,8 +78,11 @@ class Report:
         self._balls, self._beside_paper = world in BALL_WORLDS, world == "box"
 
     def pictures(self, epoch: int) -> None:
-        """Videos (mp4 and GIF) and plots of the first test sequences; `epoch` goes into their
-        names."""
+        """Writes videos (mp4 and GIF) and plots of the first test sequences.
+
+        Args:
+            epoch: index of the epoch; the files' names hold `epoch + 1`.
+        """
         shown = self._begun.take(slice(0, _SHOWN))
         mask = self._block(shown) * shown.observed
         of_pixels = mask
@@ -109,8 +116,7 @@ class Report:
         self._generation(f"{epoch + 1:05d}", start)
 
     def _block(self, sequences: Sequences) -> np.ndarray:
-        """The mask of the block that is shown; nothing is missing where the sequences end before
-        it."""
+        """Mask of the block that is shown; all ones if the sequences end before it."""
         if not self._length:
             return np.ones((len(sequences), sequences.steps), np.float32)
         return block_mask(len(sequences), sequences.steps, start=self._t_init, length=self._length)
@@ -165,7 +171,11 @@ class Report:
             plotting.save_video(self._folder / f"{name}.{ending}", frames, fps=6)
 
     def training_curves(self, lines: list[dict]) -> None:
-        """The log's lines as curves."""
+        """Draws the curves of the training into training_curves.png.
+
+        Args:
+            lines: lines of the run's log, one for each epoch.
+        """
         panels = {
             "evidence lower bound": ("train_elbo", "test_elbo"),
             "log p(x|a)": ("train_log_px", "test_log_px"),
@@ -175,11 +185,12 @@ class Report:
         plotting.save_figure(self._folder / "training_curves.png", figure)
 
     def final(self) -> dict:
-        """The errors over the whole test set: `imputation.json`, its picture beside the paper's
-        curves; returns the figures.
+        """Computes the errors on the whole test set and writes `imputation.json` and its plots.
 
-        The keys: `test_elbo` (and its terms); where the block that is shown hides a known frame,
-        `headline` (the errors there, in `worse` sentences on them) and `curves`.
+        Returns:
+            `test_elbo`: the bound and its terms. If the block that is shown hides a known frame,
+            also `headline`, the errors there with the sentences `worse` on what a baseline does
+            better, and `curves`, the errors over the length of the gap.
         """
         figures: dict = {"test_elbo": evaluate_elbo(self._model, self._test, seed=self._seed)}
         path = self._folder / "imputation.json"
@@ -206,8 +217,7 @@ class Report:
         return figures
 
     def _curves_figure(self, curves: dict):
-        """Over the gaps: wrong pixels of balls, beside the paper's; else root mean squared
-        errors."""
+        """Errors over the gaps: wrong pixels for balls, beside the paper's, or else RMSE."""
         measure = "wrong_pixels" if self._balls else "rmse"
         baselines = ("mean frame",) if self._balls else ("mean frame", "linear interpolation")
         panels = {}
@@ -231,7 +241,14 @@ class Report:
         return plotting.published_curves(panels, y_label=f"{of} on the missing frames", title=title)
 
     def summary(self, figures: dict) -> list[str]:
-        """The last lines a run prints."""
+        """The last lines that a run prints.
+
+        Args:
+            figures: the result of `final`.
+
+        Returns:
+            The lines.
+        """
         lines = [
             f"test ELBO {figures['test_elbo']['elbo']:.2f} nats per frame ({len(self._test)} "
             "unseen test sequences)"
@@ -252,7 +269,7 @@ class Report:
         return lines
 
     def _errors(self, headline: dict) -> list[str]:
-        """A table of methods and baselines, and what is worse than a baseline."""
+        """Table of methods and baselines, and the sentences on baselines that do better."""
         wrong = "wrong pixels  " if self._balls else ""
         lines = [
             f"{self._length} missing frames after {self._t_init} seen, errors of a frame:",
@@ -289,7 +306,7 @@ class Report:
 
 
 def _calibration_figure(headline: dict):
-    """The coverage of the intervals for codes, over their level and over the gap."""
+    """Coverage of the codes' intervals, over their level and over the gap."""
     coverage, over_gap = headline["coverage"], headline["coverage_over_gap"]
     longest = max(map(len, over_gap.values()), default=0)
     panels = {
@@ -320,8 +337,7 @@ def _floats(values: list) -> list[float]:
 
 
 def _begun(test: Sequences, t_init: int) -> Sequences:
-    """The sequences that are observed somewhere in the first `t_init` frames, from which generation
-    starts."""
+    """Sequences with an observed frame among the first `t_init`; generation starts from these."""
     begun = np.flatnonzero(test.observed[:, :t_init].any(axis=1))
     if len(begun) == len(test):
         return test
@@ -334,5 +350,5 @@ def _begun(test: Sequences, t_init: int) -> Sequences:
 
 
 def _as_arrays(result: Any) -> Any:
-    """A NamedTuple of tensors as one of NumPy arrays."""
+    """NamedTuple of tensors as the same NamedTuple of NumPy arrays."""
     return type(result)(*(field.numpy() for field in result))

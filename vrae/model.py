@@ -279,8 +279,7 @@ class VRAE(SequenceModel):
         verbose: bool = True,
         **options: Any,
     ) -> "VRAE":
-        """Make a model for given series by the rules of `vrae.recipe.choose`; it is not trained
-        yet.
+        """Make a model for given series by the rules of `vrae.recipe.choose`, not yet trained.
 
         The rules choose sizes, likelihood, scaling and the treatment of missing numbers. Train the
         model by `vrae.recipe.train` or `fit`.
@@ -499,8 +498,9 @@ class VRAE(SequenceModel):
         quantiles: Array = (),
         seed: int | None = None,
     ) -> Imputed:
-        """Predict the steps after the end of each sequence, by `impute` with missing numbers at the
-        end.
+        """Predict the steps after the end of each sequence.
+
+        The sequences are extended by missing numbers, which `impute` fills.
 
         Steps have equal length. A model can predict only what its training sequences contained at
         those relative times.
@@ -550,8 +550,9 @@ class VRAE(SequenceModel):
         num_samples: int = 50,
         seed: int | None = None,
     ) -> tf.Tensor:
-        """Estimate log p(x) of each sequence, of standardised values, by the importance-weighted
-        bound::
+        """Estimate log p(x) of each sequence, of standardised values.
+
+        The estimate is the importance-weighted bound::
 
             log 1/K sum_k p(x | z_k) p(z_k) / q(z_k | x)
 
@@ -762,8 +763,7 @@ class VRAE(SequenceModel):
         self._check_values(sequences, mask, condition, times, place)
 
     def serving_inputs(self):
-        """The inputs of an exported model: sequences of any number and length, masks, and
-        conditions.
+        """The inputs of an exported model: sequences, masks and conditions.
 
         Returns:
             The shapes and types by name.

@@ -1,4 +1,4 @@
-"""How well motifs agree with known ones, and baselines that need no training."""
+"""Agreement of motifs with known ones, and baselines without training."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,19 +12,23 @@ from vrae.vame.segmenters import bouts
 
 
 def agreement(labels: Sequence[np.ndarray], truth: Sequence[np.ndarray]) -> dict[str, float]:
-    """How well the labels [n] of sessions agree with the true ones. Windows without a motif (-1)
-    are left out.
+    """Measure how well the labels of sessions agree with the true ones.
+
+    Windows without a motif (-1) are left out.
+
+    Args:
+        labels: [n] for each session.
+        truth: [n] for each session.
 
     Returns:
         nmi: normalised mutual information, 0 to 1. purity: share of windows whose motif's most
-            frequent truth is theirs.
-        unlabelled: share of windows without a motif. bouts, true_bouts: stretches of one motif.
-            transition_error: the
-        distance of the probabilities of what follows a motif from the true ones, mean over the true
-        motifs, 0 to 1 (total variation), for labels that `match_labels` matched.
+            frequent
+        true motif is their own. unlabelled: share of windows without a motif. bouts, true_bouts:
+        numbers of bouts. transition_error: distance between the transition probabilities and the
+        true ones (total variation, 0 to 1), averaged over the true motifs, after `match_labels`.
 
     Raises:
-        ValueError: other shapes, or no window with a motif.
+        ValueError: the shapes differ, or no window has a motif.
     """
     if [part.shape for part in labels] != [part.shape for part in truth]:
         shapes = [part.shape for part in truth], [part.shape for part in labels]
@@ -57,7 +61,15 @@ def _transition_error(joined, labels, expected, truth) -> float:
 
 
 def of_windows(motifs: np.ndarray, time_window: int) -> np.ndarray:
-    """The motif in the middle of each window, for motifs [frames]: [frames - time_window + 1]."""
+    """Select the motif in the middle of each window.
+
+    Args:
+        motifs: [frames].
+        time_window: frames of a window.
+
+    Returns:
+        [frames - time_window + 1].
+    """
     middle = time_window // 2
     return motifs[middle : middle + len(motifs) - time_window + 1]
 
@@ -70,9 +82,20 @@ def baselines(
     *,
     seed: int = 42,
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """What can stand in the place of codes and needs no training, [n, size] by session: the
-    normalised windows themselves, and their first `dims` principal components. For sessions
-    [features, frames]; missing values are interpolated."""
+    """Make two representations that replace codes and need no training.
+
+    Missing values are interpolated.
+
+    Args:
+        sessions: [features, frames] by name.
+        statistics: the statistics for normalisation.
+        time_window: frames of a window.
+        dims: number of principal components.
+        seed: seed of the principal components.
+
+    Returns:
+        The normalised windows, and their first `dims` principal components, [n, size] by session.
+    """
     windows = {
         name: _windows(_filled(statistics.normalise(data)), time_window)
         for name, data in sessions.items()
@@ -83,7 +106,7 @@ def baselines(
 
 
 def _filled(data: np.ndarray) -> np.ndarray:
-    """[features, frames] with missing values on the line between those before and after them."""
+    """[features, frames], missing values interpolated linearly."""
     time, filled = np.arange(data.shape[1]), np.zeros_like(data)
     for row, values in zip(filled, data, strict=True):
         seen = ~np.isnan(values)
@@ -93,6 +116,6 @@ def _filled(data: np.ndarray) -> np.ndarray:
 
 
 def _windows(data: np.ndarray, steps: int) -> np.ndarray:
-    """[n, features * steps]"""
+    """All windows, [n, features * steps]."""
     view = np.lib.stride_tricks.sliding_window_view(data, steps, axis=1)  # [F, n, T]
     return np.ascontiguousarray(view.transpose(1, 0, 2)).reshape(view.shape[1], -1)

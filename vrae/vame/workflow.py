@@ -34,7 +34,11 @@ _CONFIG_KEYS = tuple(
 
 
 def run(run: Run) -> None:
-    """The body of the command `vame`."""
+    """Run the command `vame`.
+
+    Args:
+        run: the run.
+    """
     s: VAMESettings = run.settings
     found = read(s)
     if found.have_gaps:
@@ -127,8 +131,9 @@ def _print_epoch(line: dict, s: VAMESettings) -> None:
 
 
 def _paced(seconds: float = 5.0) -> Callable[[str], None]:
-    """Prints lines, and leaves out those that begin with the same word as the last one within
-    `seconds` of it."""
+    """A function that prints lines; a line that starts with the same word as the last one is left
+    out within `seconds` of it.
+    """
     last, word = 0.0, ""
 
     def tell(line: str) -> None:
@@ -144,8 +149,9 @@ def _paced(seconds: float = 5.0) -> Callable[[str], None]:
 def _print_agreement(
     folder: Path, labels: dict, sessions: dict, observed: dict, truth: Mapping, s: VAMESettings
 ) -> None:
-    """The run's motifs and those of baselines against the truth: printed, and in
-    evaluation.json."""
+    """Compare the run's motifs and those of baselines with the truth: print the result and write
+    evaluation.json.
+    """
     _, statistics, config = vame.load_best(str(folder / "config.yaml"))
     print("segmenting what needs no training", flush=True)
     windows, components = baselines(
