@@ -1,5 +1,6 @@
-"""World Models (Ha and Schmidhuber 2018, arXiv:1803.10122): the ConvVAE that sees, the MDN-RNN that
-remembers, the controller that acts."""
+"""World Models (Ha and Schmidhuber 2018, arXiv:1803.10122): vision (ConvVAE), memory (MDN-RNN) and
+controller.
+"""
 
 from typing import TYPE_CHECKING
 
@@ -36,7 +37,7 @@ __all__ = [
 
 
 def __getattr__(name: str):
-    """The environments need gymnasium, an extra: they are imported when they are used."""
+    """Import the environments on first use: they need gymnasium, an optional dependency."""
     if name in ("DreamEnv", "DreamVectorEnv"):
         from worldmodels import dream_env
 

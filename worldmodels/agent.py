@@ -12,20 +12,24 @@ from worldmodels.results import State
 
 
 class Agent:
-    """The agent of World Models (Ha and Schmidhuber 2018, arXiv:1803.10122, section "Agent Model"):
+    """The agent of World Models: ConvVAE, MDN-RNN and controller.
+
+    The policy (Ha and Schmidhuber 2018, arXiv:1803.10122, section "Agent Model")::
 
         z_t ~ q(z | x_t);    a_t = C(z_t, h_t, c_t);    h_{t+1}, c_{t+1} = M(z_t, a_t, h_t, c_t)
 
-    As in the original, the controller reads the MDN-RNN's state from before it reads z_t and a_t:
-    zeros at the first frame of an episode. All of a step is one compiled function, traced once for
-    single frames and once more for batches.
+    As in the original, the input of the controller is the MDN-RNN's state before it processes z_t
+    and a_t: zeros at the first frame of an episode. A step is one compiled function, traced once
+    for single frames and once more for batches.
 
     Args:
-        vae, rnn, controller: of one z_size. rnn may be None for a controller with inputs="z". An
-            `rnn` whose action_size is one above the controller's gets a restart flag as its last
-            action, 1 at the first step of an episode, as the original's Doom model.
-        sample: True draws z, as the original does also at test time; False takes the mean.
-        seed: of these draws.
+        vae: the ConvVAE.
+        rnn: the MDN-RNN; may be None for a controller with inputs="z". If its action_size is one
+            above the controller's, its last action is a restart flag, 1 at the first step of an
+            episode, as in the original's Doom model.
+        controller: the controller.
+        sample: True: z is drawn, as in the original also at test time; False: z is the mean.
+        seed: seed of these draws.
 
     Raises:
         ValueError: the sizes of the parts do not fit.
@@ -54,17 +58,21 @@ class Agent:
 
     @property
     def state(self) -> State | None:
-        """The MDN-RNN's state that the next action reads, [B, rnn_size] each; None before the first
-        frame, and without an MDN-RNN."""
+        """The MDN-RNN's state for the next action, [B, rnn_size] each; None before the first frame
+        and without an MDN-RNN.
+        """
         return self._state
 
     def reset(self, done: Array | None = None, *, seed: int | None = None) -> None:
-        """Begins new episodes: the MDN-RNN's state is zeros again.
+        """Start new episodes: the MDN-RNN's state is set to zeros.
 
         Args:
-            done: [B], true in the rows of the batch that begin anew; None is all, and the next
-                frames may be of another number.
-            seed: begins the draws of z anew; None goes on with them.
+            done: [B], True for the rows of the batch that start a new episode. None: all rows, and
+                the number of frames may change.
+            seed: new seed of the draws; None: their sequence continues.
+
+        Raises:
+            ValueError: `done` does not fit the last frames.
         """
         if seed is not None:
             self._rng = np.random.default_rng(seed)
@@ -86,16 +94,17 @@ class Agent:
             )
 
     def act(self, frames: Array) -> np.ndarray:
-        """Actions for the next frames.
+        """Compute the actions for the next frames.
 
         Args:
-            frames: one frame [H, W, C] or B of them [B, H, W, C], uint8, bool, or floats in [0, 1].
+            frames: one frame [H, W, C] or B frames [B, H, W, C], uint8, bool, or floats in [0, 1].
 
         Returns:
             [action_size] or [B, action_size], in the type of the codes.
 
         Raises:
-            ValueError: frames of another shape, or of another number than since the last `reset`.
+            ValueError: frames of another shape, or another number of frames than since the last
+                `reset`.
             FloatingPointError: an action or a state is not finite.
         """
         frames, alone = self._checked(frames)

@@ -1,5 +1,4 @@
-"""The settings of the commands that train the ConvVAE and the MDN-RNN, and named presets of
-them."""
+"""Settings and presets of the commands that train the ConvVAE and the MDN-RNN."""
 
 from seqvae.commands import (
     Affects,
@@ -17,17 +16,15 @@ from seqvae.commands import (
 
 @group("Data and weights")
 class EpisodeSettings(Settings):
+    """Settings of the ConvVAE's data."""
+
     dataset: str = setting(
-        "balls", "balls (made where missing), or a folder of episodes (.npz with `frames`)"
+        "balls", "balls (made if missing), or a folder of episodes (.npz with `frames`)"
     )
     data_dir: str = setting("datasets", "folder of the datasets")
-    episodes: int = setting(
-        1000, "episodes of balls that are made; of more, the first ones are used"
-    )
+    episodes: int = setting(1000, "number of episodes of balls that are made and used")
     steps: int = setting(100, "frames of an episode of balls")
-    test_fraction: float = setting(
-        0.1, "share of the episodes kept for the test", affects=Affects.TRAINING
-    )
+    test_fraction: float = setting(0.1, "share of the test episodes", affects=Affects.TRAINING)
     reload_model: str = setting(
         "", "start from these weights: a model.keras, or the original's vae.json"
     )
@@ -35,6 +32,8 @@ class EpisodeSettings(Settings):
 
 @group("The model", Affects.MODEL)
 class ConvVAENetworkSettings(Settings):
+    """Settings of the ConvVAE."""
+
     architecture: str = setting(
         "worldmodels",
         "the TensorFlow form, or the course's Keras form",
@@ -56,6 +55,8 @@ class ConvVAENetworkSettings(Settings):
 
 @group("Training", Affects.TRAINING)
 class ConvVAETrainingSettings(Settings):
+    """Settings of the ConvVAE's training."""
+
     num_epochs: int = setting(10, "epochs", affects=Affects.NOTHING)
     batch_size: int = setting(100, "frames in a batch")
     learning_rate: float = setting(1e-4, "of Adam, or of the course's RMSprop")
@@ -67,6 +68,8 @@ class ConvVAETrainingSettings(Settings):
 
 @group("Pictures")
 class PictureSettings(Settings):
+    """Settings of the ConvVAE's pictures."""
+
     picture_step: int = setting(
         5, "epochs between two sets of pictures; also after the first and the last"
     )
@@ -81,7 +84,7 @@ class ConvVAESettings(
     DeviceSettings,
     PictureSettings,
 ):
-    """The original's defaults."""
+    """Settings of the command convvae, with the original's defaults."""
 
 
 CONVVAE_PRESETS: dict[str, dict] = {
@@ -95,8 +98,9 @@ CONVVAE_PRESETS: dict[str, dict] = {
         "num_epochs": 3,
     },
 }
-""""": the original's; "course": the course text's; "demo": minutes on a laptop, for the bouncing
-balls."""
+""""": the original's settings; "course": the course text's; "demo": minutes on a laptop, for the
+bouncing balls.
+"""
 
 CONVVAE = Command(
     name="convvae",
@@ -120,6 +124,8 @@ Next: the MDN-RNN.""",
 
 @group("Data and weights")
 class LatentSettings(Settings):
+    """Settings of the MDN-RNN's data."""
+
     vae: str = setting(
         "",
         "the folder of a ConvVAE's run, or a model.keras; default: the newest run of a ConvVAE in "
@@ -130,7 +136,7 @@ class LatentSettings(Settings):
     )
     test_fraction: float = setting(
         0.1,
-        "share of the episodes kept for the test; of a ConvVAE's run: the same episodes",
+        "share of the test episodes; with a ConvVAE's run, its test episodes are used",
         affects=Affects.TRAINING,
     )
     reload_model: str = setting(
@@ -140,6 +146,8 @@ class LatentSettings(Settings):
 
 @group("The model", Affects.MODEL)
 class MDNRNNNetworkSettings(Settings):
+    """Settings of the MDN-RNN."""
+
     rnn_size: int = setting(256, "units of the LSTM")
     num_mixture: int = setting(5, "Gaussians in the mixture of each number of z")
     predict_done: bool = setting(False, "a head for the episode's end (the dataset needs `done`)")
@@ -148,17 +156,17 @@ class MDNRNNNetworkSettings(Settings):
 
 @group("Training", Affects.TRAINING)
 class MDNRNNTrainingSettings(Settings):
+    """Settings of the MDN-RNN's training."""
+
     num_epochs: int = setting(40, "epochs", affects=Affects.NOTHING)
     batch_size: int = setting(100, "sequences in a batch")
     seq_len: int = setting(999, "steps of a sequence, at most")
     learning_rate: float = setting(0.001, "first learning rate")
     decay_rate: float = setting(
-        1.0, "factor on what the learning rate is above min_learning_rate, every epoch"
+        1.0, "factor per epoch on the learning rate's excess over min_learning_rate"
     )
-    min_learning_rate: float = setting(0.00001, "where it falls to")
-    grad_clip: float = setting(
-        1.0, "gradients are clipped to plus and minus this, number by number"
-    )
+    min_learning_rate: float = setting(0.00001, "limit of the learning rate")
+    grad_clip: float = setting(1.0, "each number of the gradients is clipped to plus or minus this")
     shuffle: bool = setting(True, "a new order of the sequences every epoch")
     mixed_precision: bool = setting(
         False, "LSTM in bfloat16, loss in float32: faster on processors that have it"
@@ -168,9 +176,11 @@ class MDNRNNTrainingSettings(Settings):
 
 @group("Dreams")
 class DreamSettings(Settings):
+    """Settings of the dreams in the report."""
+
     temperature: float = setting(0.5, "of the dreams that are drawn")
     seen_steps: int = setting(20, "steps of a real episode that a dream begins with")
-    dream_steps: int = setting(60, "steps that are dreamt")
+    dream_steps: int = setting(60, "steps of a dream")
     picture_step: int = setting(20, "epochs between two dreams; also after the last")
 
 
@@ -183,7 +193,7 @@ class MDNRNNSettings(
     DeviceSettings,
     DreamSettings,
 ):
-    """The original's defaults."""
+    """Settings of the command mdnrnn, with the original's defaults."""
 
 
 MDNRNN_PRESETS: dict[str, dict] = {
@@ -196,7 +206,7 @@ MDNRNN_PRESETS: dict[str, dict] = {
         "dream_steps": 40,
     },
 }
-""""": the original's; "demo": minutes on a laptop, for the bouncing balls."""
+""""": the original's settings; "demo": minutes on a laptop, for the bouncing balls."""
 
 MDNRNN = Command(
     name="mdnrnn",

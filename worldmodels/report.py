@@ -1,4 +1,4 @@
-"""What a run leaves for a person to look at: pictures, videos and figures of test episodes."""
+"""The report of a run: pictures, videos and figures of test episodes."""
 
 from pathlib import Path
 from typing import Any
@@ -19,14 +19,25 @@ _SHOWN, _TRAVERSED, _LATENTS = 10, 9, 6
 
 
 class VAEReport:
-    """Pictures and figures of a ConvVAE on test episodes, written into `folder`."""
+    """Pictures and figures of a ConvVAE on test episodes.
+
+    Args:
+        vae: the model.
+        test: the test episodes.
+        folder: the folder to write to.
+        seed: seed of the random draws.
+    """
 
     def __init__(self, vae: ConvVAE, test: Shards, folder: str | Path, seed: int):
         self._vae, self._test, self._folder, self._seed = vae, test, Path(folder), seed
         self._frames = _spread(test, 64)
 
     def pictures(self, epoch: int) -> None:
-        """Reconstructions, samples and a latent traversal; `epoch` goes into their names."""
+        """Draw reconstructions, samples and a latent traversal.
+
+        Args:
+            epoch: the epoch, counted from 0; it becomes part of the files' names.
+        """
         shown = self._frames[:: len(self._frames) // _SHOWN][:_SHOWN]
         rows = {"test frames": shown, "reconstructed": self._vae.reconstruct(shown).numpy()}
         self._save(
@@ -46,8 +57,9 @@ class VAEReport:
         self._save(f"traversal_{epoch + 1:05d}", self._traversal(shown[0]))
 
     def _traversal(self, frame: np.ndarray):
-        """A frame's code with one number changed at a time: those whose means vary most over the
-        test frames."""
+        """A frame's code with one number changed at a time: the numbers whose means vary most over
+        the test frames.
+        """
         means, _ = encode(self._vae, self._frames)
         code, values = encode(self._vae, frame[None])[0][0], np.linspace(-2.5, 2.5, _TRAVERSED)
         active = np.argsort(-means.var(axis=0))[:_LATENTS]
@@ -63,7 +75,11 @@ class VAEReport:
         )
 
     def training_curves(self, lines: list[dict]) -> None:
-        """The log's lines as curves."""
+        """Draw the training curves.
+
+        Args:
+            lines: the lines of the log.
+        """
         panels = {
             "loss": ("train_loss", "test_total"),
             "reconstruction": ("train_reconstruction", "test_reconstruction"),
@@ -75,13 +91,24 @@ class VAEReport:
         )
 
     def final(self) -> dict:
-        """`evaluation.json`: the figures over all test frames; returns them."""
+        """Write `evaluation.json`, the figures over all test frames.
+
+        Returns:
+            The figures.
+        """
         figures = evaluate_vae(self._vae, self._test, self._seed)
         write_json(self._folder / "evaluation.json", figures)
         return figures
 
     def summary(self, figures: dict) -> list[str]:
-        """The last lines a run prints."""
+        """Describe the result.
+
+        Args:
+            figures: what `final` returned.
+
+        Returns:
+            The last lines that a run prints.
+        """
         height, width, channels = self._vae.image_shape
         error = figures["pixel_mse"]
         return [
@@ -98,12 +125,19 @@ class VAEReport:
 
 
 class RNNReport:
-    """Pictures and figures of an MDN-RNN on test episodes, written into `folder`.
+    """Pictures and figures of an MDN-RNN on test episodes.
 
     Args:
-        vae: decodes the dreams.
-        train, test: episodes of latents; frames: the test episodes' frames, of the same names.
-        seen: steps of the real episode before the dream begins; steps: that are dreamt.
+        rnn: the model.
+        vae: the ConvVAE that decodes the dreams.
+        train: encoded training episodes.
+        test: encoded test episodes.
+        frames: the test episodes' frames, in files of the same names.
+        folder: the folder to write to.
+        seen: steps of the real episode before a dream starts.
+        steps: steps of a dream.
+        temperature: temperature of the draws.
+        seed: seed of the draws.
     """
 
     def __init__(
@@ -129,9 +163,14 @@ class RNNReport:
         self._shown = enough[:4]
 
     def dream(self, epoch: int) -> None:
-        """A video (mp4 and GIF): real test episodes, what the ConvVAE makes of them, and dreams
-        that begin as they do and are given their actions. A border is orange while the model sees
-        nothing."""
+        """Write a video (mp4 and GIF) of dreams beside real test episodes.
+
+        It shows the real episodes, the ConvVAE's reconstructions, and dreams with the same start
+        and the same actions. A border is orange while the model gets no frames.
+
+        Args:
+            epoch: the epoch, counted from 0; it becomes part of the files' names.
+        """
         last = self._seen + self._steps + 1
         real, codes = [], []
         for i in self._shown:
@@ -164,7 +203,11 @@ class RNNReport:
         plotting.save_figure(self._folder / f"dream_{epoch + 1:05d}.png", figure)
 
     def training_curves(self, lines: list[dict]) -> None:
-        """The log's lines as curves."""
+        """Draw the training curves.
+
+        Args:
+            lines: the lines of the log.
+        """
         panels = {"negative log-likelihood, nats per dimension": ("train_z", "test_z")}
         if "test_done" in lines[-1]:
             panels |= {
@@ -175,14 +218,28 @@ class RNNReport:
         plotting.save_figure(self._folder / "training_curves.png", figure)
 
     def final(self, batches: Batches | ShardBatches) -> dict:
-        """`evaluation.json`: the terms over all test episodes, and the baselines; returns them."""
+        """Write `evaluation.json`: the terms over all test episodes, and the baselines.
+
+        Args:
+            batches: the batches of the test episodes.
+
+        Returns:
+            The figures.
+        """
         figures = {"mdn_rnn": evaluate_rnn(self._rnn, batches, self._seed)}
         figures["baselines"] = baselines(self._train, self._test, self._seed)
         write_json(self._folder / "evaluation.json", figures)
         return figures
 
     def summary(self, figures: dict) -> list[str]:
-        """The last lines a run prints."""
+        """Describe the result.
+
+        Args:
+            figures: what `final` returned.
+
+        Returns:
+            The last lines that a run prints.
+        """
         base = figures["baselines"]
         return [
             f"negative log-likelihood of the next code, nats per dimension ({len(self._test)} "
@@ -196,7 +253,7 @@ class RNNReport:
 
 
 def _spread(episodes: Shards, count: int) -> np.ndarray:
-    """About `count` frames from all over the episodes, a few of each."""
+    """About `count` frames spread over all episodes."""
     chosen = range(0, len(episodes), max(1, len(episodes) // 16))
     each = max(1, count // len(chosen))
     parts = []

@@ -1,5 +1,6 @@
-"""Batches for training: the order depends on the seed and the epoch alone, so a resumed run sees
-the same."""
+"""Batches for training. Their order depends only on the seed and the epoch, so a resumed run gets
+the same batches.
+"""
 
 from collections.abc import Mapping
 
@@ -11,11 +12,16 @@ from seqvae.replicas import rows_of
 
 
 class Batches:
-    """Sequences held once in memory, in the type they were stored in, and handed out in batches.
+    """Batches of sequences that are kept in memory once, in the type they were stored in.
 
     Args:
         sequences: `Sequences`, or a mapping of names to arrays [N, T, ...].
-        shuffle: a new order every epoch, drawn from (`seed`, epoch). The last batch may be smaller.
+        batch_size: sequences in a batch; the last batch of an epoch may be smaller.
+        seed: seed of the order.
+        shuffle: whether every epoch has a new order, drawn from (`seed`, epoch).
+
+    Raises:
+        ValueError: batch_size is less than 1.
     """
 
     def __init__(
@@ -46,16 +52,28 @@ class Batches:
         return -(-self._count // self._size)
 
     def rows(self, step: int) -> int:
-        """Sequences in the batch of a step: the last of an epoch may be smaller."""
+        """The number of sequences in a batch; the last of an epoch may be smaller.
+
+        Args:
+            step: the batch, counted from 0.
+
+        Returns:
+            The number of sequences.
+        """
         return min(self._size, self._count - step * self._size)
 
     def epoch(self, epoch: int, skip: int = 0, part: tuple[int, int] = (0, 1)) -> tf.data.Dataset:
-        """The batches of an epoch, less its first `skip`: dicts of the mapping's names, or for
-        `Sequences` of `frames` [b, T, H, W(, C)] in the stored type and, where they have them,
-        `mask` [b, T] and `controls` [b, T, dim_u].
+        """Make the batches of an epoch.
 
-        part: (i, n) gives of each batch the rows of the i-th of n workers
-            (`seqvae.replicas.rows_of`).
+        Args:
+            epoch: the epoch, counted from 0.
+            skip: number of batches at the start of the epoch to leave out.
+            part: (i, n): only the rows of worker i of n in each batch (`seqvae.replicas.rows_of`).
+
+        Returns:
+            A data set of dicts with the mapping's names, or for `Sequences` with `frames`
+            [b, T, H, W(, C)] in the stored type and, if present, `mask` [b, T] and `controls`
+            [b, T, dim_u].
         """
         order = np.arange(self._count)
         if self._shuffle:
@@ -69,7 +87,7 @@ class Batches:
 
         steps = tf.data.Dataset.range(skip, len(self), output_type=tf.int32)
         batches = steps.map(batch, num_parallel_calls=1, deterministic=True).prefetch(2)
-        # Nothing is left to tune, and the tuner's thread holds up the end of every epoch by
+        # There is nothing to tune here, and the tuning thread delays the end of every epoch by
         # seconds.
         options = tf.data.Options()
         options.autotune.enabled = False

@@ -1,5 +1,6 @@
-"""Sequences of frames in memory, and their `.npz` files: checked when they are read, whole when
-they are written."""
+"""Sequences of frames in memory and in `.npz` files. Files are checked when read and written
+atomically.
+"""
 
 import zlib
 from collections.abc import Sequence
@@ -18,12 +19,17 @@ _NAMES = ("images", "mask", "controls", "state")
 class Sequences:
     """N sequences of T frames.
 
-    images: [N, T, H, W] or [N, T, H, W, C], uint8 (0 to 255), bool, or floats in [0, 1].
-    mask: [N, T], 1 or True = observed, 0 or False = missing; None if nothing is missing. A missing
-    frame may hold NaN.
-    controls: [N, T, dim_u] float32, what acted on the step into each frame; None without.
-    state: [N, T, S] float32, the simulator's own; None without. No model sees it.
-    source: where it came from, for messages.
+    Attributes:
+        images: [N, T, H, W] or [N, T, H, W, C], uint8 (0 to 255), bool, or floats in [0, 1].
+        mask: [N, T], 1 or True = observed, 0 or False = missing; None: all observed. A missing
+            frame may contain NaN.
+        controls: [N, T, dim_u] float32, the inputs that act on the step into each frame; None:
+            none.
+        state: [N, T, S] float32, the simulator's state; None: unknown. No model uses it.
+        source: where the data came from, for messages.
+
+    Raises:
+        DataError: an array has another shape, type or range.
     """
 
     images: np.ndarray
@@ -42,6 +48,7 @@ class Sequences:
 
     @property
     def steps(self) -> int:
+        """T, the frames in a sequence."""
         return self.images.shape[1]
 
     @property
@@ -51,31 +58,56 @@ class Sequences:
 
     @property
     def observed(self) -> np.ndarray:
-        """[N, T] bool."""
+        """[N, T] bool, True where a frame is observed."""
         return np.ones(self.images.shape[:2], bool) if self.mask is None else self.mask > 0.5
 
     def mean_frame(self) -> np.ndarray:
-        """The mean of the observed frames, pixels in [0, 1], float32."""
+        """The mean of the observed frames, [H, W(, C)] float32, pixels in [0, 1]."""
         seen = self.observed
-        total = sum(  # by sequence: floats of all frames would take four times the memory
+        total = sum(  # one sequence at a time: floats of all frames would need 4x the memory
             unit_pixels(images[mask]).sum(axis=0, dtype=np.float64)
             for images, mask in zip(self.images, seen, strict=True)
         )
         return np.asarray(total / seen.sum(), np.float32)
 
     def take(self, indices: slice | Sequence[int] | np.ndarray) -> "Sequences":
-        """The sequences at `indices` (a slice, or an array of integers)."""
+        """Select sequences.
+
+        Args:
+            indices: a slice, or an array of integers.
+
+        Returns:
+            The selected sequences.
+        """
         fields = {name: value[indices] for name, value in self.arrays().items()}
         return replace(self, **fields)
 
     def with_mask(self, mask: np.ndarray) -> "Sequences":
-        """The same frames, observed only where they were and `mask` [N, T] is 1."""
+        """Combine the mask with another one.
+
+        Args:
+            mask: [N, T], 1 = observed.
+
+        Returns:
+            The same frames, observed where both masks are 1.
+        """
         return replace(
             self, mask=np.asarray(mask, np.float32) * (1.0 if self.mask is None else self.mask)
         )
 
     def split(self, test_fraction: float, seed: int) -> tuple["Sequences", "Sequences"]:
-        """Training and test sequences, drawn apart at random; at least one of each."""
+        """Split the sequences at random into training and test data, at least one sequence each.
+
+        Args:
+            test_fraction: the share of test sequences.
+            seed: seed of the choice.
+
+        Returns:
+            Training and test sequences.
+
+        Raises:
+            DataError: there is only one sequence.
+        """
         if len(self) < 2:
             raise DataError(
                 f"{self.source}: one sequence cannot be split into training and test data. Cut it "
@@ -87,31 +119,42 @@ class Sequences:
         return self.take(np.sort(order[test:])), self.take(np.sort(order[:test]))
 
     def fingerprint(self) -> str:
-        """Tells these sequences from others: their shape and a checksum of every array."""
+        """An identifier of these sequences: their shape and a checksum of every array."""
         checksum = 0
         for name, value in sorted(self.arrays().items()):
             checksum = zlib.crc32(value.tobytes(), zlib.crc32(name.encode(), checksum))
         return f"{list(self.images.shape)} {checksum:08x}"
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """The arrays that are there, by name."""
+        """The arrays that are not None, by name."""
         named = {name: getattr(self, name) for name in _NAMES}
         return {name: value for name, value in named.items() if value is not None}
 
 
 def unit_pixels(images: np.ndarray) -> np.ndarray:
-    """Frames of uint8, bool or floats as float32 in [0, 1]."""
+    """Convert frames to float32 in [0, 1].
+
+    Args:
+        images: uint8 (0 to 255), bool, or floats.
+
+    Returns:
+        float32 of the same shape.
+    """
     return images / np.float32(255) if images.dtype == np.uint8 else images.astype(np.float32)
 
 
 def load(path: str | Path) -> Sequences:
-    """Reads `path`, or its shards `NAME-00000-of-0000N.npz` ... where it has been written in
-    shards.
+    """Read sequences from a `.npz` file, or from its shards `NAME-00000-of-0000N.npz`.
+
+    Args:
+        path: the file, or the name that its shards are derived from.
+
+    Returns:
+        The sequences.
 
     Raises:
-        FileNotFoundError: neither the file nor a full set of shards is there.
-        DataError: the file is truncated, no `.npz`, without `images`, or holds what no model can
-            use.
+        FileNotFoundError: neither the file nor a complete set of shards exists.
+        DataError: the file is truncated, is not a `.npz`, lacks `images`, or has invalid values.
     """
     path = Path(path)
     if path.is_file():
@@ -123,7 +166,18 @@ def load(path: str | Path) -> Sequences:
 
 
 def sequences_of(arrays: dict[str, np.ndarray], path: Path) -> Sequences:
-    """The arrays of a file as `Sequences`."""
+    """Convert the arrays of a file to `Sequences`.
+
+    Args:
+        arrays: the arrays by name, with `images`.
+        path: the file, for messages.
+
+    Returns:
+        The sequences.
+
+    Raises:
+        DataError: an array has another shape, type or range.
+    """
     images = arrays["images"]
     if images.dtype == np.uint8 and images.size and images.max() == 1:
         raise DataError(
@@ -215,7 +269,7 @@ def _check_values(images: np.ndarray, mask: np.ndarray | None, where: str) -> No
         )
     for first in range(
         0, len(images), 256
-    ):  # in slices: a mask of the whole array would double the memory
+    ):  # in slices: indexing the whole array by the mask would double the memory
         part = images[first : first + 256]
         seen = part if mask is None else part[mask[first : first + 256] > 0]
         if np.isnan(seen).any():
