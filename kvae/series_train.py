@@ -1,6 +1,7 @@
 """Training of a Kalman VAE of series from its settings: a table or an `.npz`, model, report."""
 
 import zlib
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from seqvae.commands.table_settings import check_files, read_file, windows_of
 from seqvae.data.batches import Batches, StepBatches
 from seqvae.data.series import Series, last_windows, pad
 from seqvae.data.tables import Table
+from seqvae.report import write_run_page
 from seqvae.saved_models import load_model
 from seqvae.training import Checkpoints, Stage, Trainer, exponential_decay
 from seqvae.training.evaluate import weighted_means
@@ -141,7 +143,10 @@ def run(run: Run) -> None:
     model.save(run.folder / "model.keras")
     report.pictures(epochs - 1)
     report.training_curves(log.read())
-    print("\n".join(report.summary(report.final(_bound(model, test, s.seed)))))
+    figures = report.final(_bound(model, test, s.seed))
+    print("\n".join(report.summary(figures)))
+    title = f"Kalman VAE of {Path(s.csv or s.npz).name}: {s.run_name}"
+    print(write_run_page(run, title, lambda: report.sections(figures)))
 
 
 def _check(s: KVAESettings) -> None:

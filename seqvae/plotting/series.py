@@ -169,8 +169,11 @@ def scatter(
         if np.asarray(values).dtype.kind in "US":
             _classes(axis, points, values)
         else:
-            axis.scatter(points[:, 0], points[:, 1], c=values, cmap=cmap, s=4, lw=0)
+            shown = axis.scatter(points[:, 0], points[:, 1], c=values, cmap=cmap, s=4, lw=0)
+            figure.colorbar(shown, ax=axis, label=name)
         axis.set_title(name, fontsize=10)
+        axis.set_xlabel("first component", fontsize=8)
+    axes[0].set_ylabel("second component", fontsize=8)
     figure.suptitle(title, fontsize=10)
     return figure
 

@@ -129,7 +129,8 @@ def test_an_mdnrnn_run_leaves_what_a_user_looks_for(memory):
         "evaluation.json",
         "latents",
         "training_curves.png",
-        "dream_00003.gif",
+        "dream.gif",
+        "report.html",
         "dream_00003.mp4",
         "dream_00003.png",
     } <= names
@@ -140,7 +141,7 @@ def test_an_mdnrnn_run_leaves_what_a_user_looks_for(memory):
     }
     assert f"MDN-RNN {figures['mdn_rnn']['z']:.3f}" in out
     assert (
-        len(imageio.mimread(folder / "dream_00003.gif")) == 9
+        len(imageio.mimread(folder / "dream.gif")) == 9
     )  # 3 seen, the one the dream starts from, 5 dreamt
     assert isinstance(keras.models.load_model(folder / "model.keras"), worldmodels.MDNRNN)
     tests, training = (
