@@ -11,9 +11,6 @@ from PIL import Image
 
 CARRACING_ROWS = 84  # of 96; below them is the score bar
 _OURS = "seqvae.physics.dodge", "seqvae.physics.push"  # what registers our environments
-    "seqvae.physics.dodge",
-    "seqvae.physics.push",
-)  # modules that register environments of this package
 
 
 class WorldError(RuntimeError):
