@@ -13,7 +13,7 @@ from seqvae.plotting import save_video
 from tests.commands import run_here
 
 ROOT = Path(__file__).parents[1]
-MAKE_TARGETS = {"demo", "demo-worldmodels", "test", "test-all", "soak", "lint"}
+MAKE_TARGETS = {"demo", "demo-worldmodels", "demo-dream", "test", "test-all", "soak", "lint"}
 _SRUN = {"ntasks", "distribution"}  # flags of SLURM's own command
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -98,6 +98,31 @@ def test_the_page_on_your_own_videos_runs_as_printed(tmp_path, monkeypatch):
     exec(compile(code, "your_videos.md", "exec"), names)
     assert names["filled"].shape == names["test"].images.shape
     assert (names["low"] <= names["high"]).all() and len(names["odd"]) == len(names["low"])
+
+
+@pytest.mark.slow
+def test_the_page_on_your_own_environment_runs_as_printed(tmp_path, monkeypatch):
+    """Its commands in a small environment, then its Python. The last command is the second one
+    with two rounds."""
+    from tests.examples.test_run_worldmodel import SMALL
+
+    page = (ROOT / "docs" / "your_environment.md").read_text("utf-8")
+    commands = re.findall(r"^    python (.*)$", page, flags=re.MULTILINE)
+    assert len(commands) == 5
+    for command_line in commands[:4]:
+        script, *arguments = command_line.split()
+        small = [flag for flag in SMALL if script.endswith("worldmodel.py") or "flags" not in flag]
+        if script.endswith("record.py"):
+            small = [SMALL[0], "--size=14,14", "--steps=9", "--episodes=6", "--workers=1"]
+        done = run_here(ROOT / script, *arguments, *small, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    assert len(list((tmp_path / "datasets" / "dodge_agent").glob("*.npz"))) == 6
+    monkeypatch.chdir(tmp_path)
+    (code,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    code = code.replace("seqvae/Dodge-v0", SMALL[0].removeprefix("--env="))
+    names = {}
+    exec(compile(code, "your_environment.md", "exec"), names)
+    assert names["score"] > 0 and names["found"].actions.shape == (20, 1)
 
 
 def test_the_page_on_your_own_series_runs_as_printed(tmp_path, monkeypatch):

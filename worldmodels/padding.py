@@ -58,7 +58,7 @@ def are_episodes(data: Any) -> bool:
     return len({len(value) for value in data.values()}) == 1 and len(lengths) > 1
 
 
-def episodes_as_batch(data: list[dict] | dict[str, list]) -> dict[str, np.ndarray]:
+def episodes_as_batch(data: Any) -> dict[str, np.ndarray]:
     """`padded` of what `are_episodes` accepts."""
     if isinstance(data, list):
         return padded(data)

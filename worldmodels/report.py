@@ -485,5 +485,6 @@ def _spread(episodes: Shards, count: int) -> np.ndarray:
     parts = []
     for i in chosen:
         frames = episodes.read(i, ("frames",))["frames"]
-        parts.append(frames[np.linspace(0, len(frames) - 1, min(each, len(frames))).astype(int)])
+        middles = (np.arange(each) + 0.5) / each  # not the ends: first frames are all alike
+        parts.append(frames[np.unique((middles * len(frames)).astype(int))])
     return np.concatenate(parts)
