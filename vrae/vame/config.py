@@ -42,6 +42,7 @@ _AT_LEAST_ONE = (
     "n_init_kmeans",
     "length_of_motif_video",
     "hmm_n_iter",
+    "hmm_min_duration",
 )
 _SEGMENTERS = ("kmeans", "hmm")
 _NOT_READ = {
@@ -84,14 +85,15 @@ class Segmentation:
     """How codes become motifs, see `segment`.
 
     n_clusters: motifs. segmentation_algorithms: of kmeans and hmm. n_init_kmeans: beginnings of
-    k-means. hmm_n_iter: iterations of the hidden Markov model. individual_segmentation: every
-    session has motifs of its own.
+    k-means. hmm_n_iter: iterations of the hidden Markov model. hmm_min_duration: the frames that
+    its states last at least (ours). individual_segmentation: every session has motifs of its own.
     """
 
     n_clusters: int = 15
     segmentation_algorithms: tuple[str, ...] = ("hmm", "kmeans")
     n_init_kmeans: int = 15
     hmm_n_iter: int = 100
+    hmm_min_duration: int = 3
     individual_segmentation: bool = False
 
 

@@ -185,9 +185,10 @@ def segment_sessions(
 ) -> dict[str, dict[str, np.ndarray]]:
     """The motif of every window by algorithm and session, as a config asks for.
 
-    Reads `segmentation_algorithms`, `n_clusters`, `n_init_kmeans`, `hmm_n_iter`, `time_window`,
-    `project_random_state`, and `individual_segmentation`: then every session has motifs of its own,
-    whose numbers have nothing to do with those of other sessions.
+    Reads `segmentation_algorithms`, `n_clusters`, `n_init_kmeans`, `hmm_n_iter`,
+    `hmm_min_duration`, `time_window`, `project_random_state`, and `individual_segmentation`: then
+    every session has motifs of its own, whose numbers have nothing to do with those of other
+    sessions.
 
     Args:
         codes: [n, zdims] by session. observed, progress: see `segment`.
@@ -208,6 +209,7 @@ def segment_sessions(
                 observed=observed,
                 n_init_kmeans=s.n_init_kmeans,
                 hmm_n_iter=s.hmm_n_iter,
+                hmm_min_duration=s.hmm_min_duration,
                 time_window=s.time_window,
                 progress=progress,
             )

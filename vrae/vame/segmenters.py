@@ -21,20 +21,23 @@ class FitOptions(NamedTuple):
     """How segmenters are fitted.
 
     n_init_kmeans: beginnings of k-means. hmm_n_iter: at most so many iterations of the EM.
-    time_window: the frames of a window, with which a hidden Markov model may have a switch state;
-    0: it has none. progress: is told what is being fitted.
+    hmm_min_duration: the windows that a state of a hidden Markov model lasts at least. time_window:
+    the frames of a window, with which a hidden Markov model may have a switch state; 0: it has
+    none. progress: is told what is being fitted.
     """
 
     n_init_kmeans: int = 15
     hmm_n_iter: int = 100
+    hmm_min_duration: int = 3
     time_window: int = 0
     progress: Progress = lambda line: None
 
 
 _MANY_CODES, _FIRST_CODES = 40_000, 10_000  # of many, k-means of some is the beginning of the EM
 _PART = 4096  # codes whose products are computed at once
-_BEGINNINGS = 3  # of the EM, which ends in the nearest maximum
+_BEGINNINGS = 5  # of the EM, which ends in the nearest maximum; the first is k-means
 _FLOOR = 1e-3  # of a state's variances, as a share of the mean variance of the codes
+_STAYS = 0.9  # first probability that a state lasts one window more
 
 
 class KMeansSegmenter(NamedTuple):
@@ -80,8 +83,10 @@ class HMMSegmenter(NamedTuple):
     the state after the motifs' states and is no motif: the windows of each visit are shared by the
     motifs before and after it, half each, so that a window belongs to the motif of its centre.
 
-    start: [states]; transitions: [states, states]; means: [states, zdims]; covariances: [states,
-    zdims, zdims]; n_motifs: an integer, the states less the switch state.
+    start: [states]; transitions: [states, states], from a state that has lasted min_duration
+    windows; means: [states, zdims]; covariances: [states, zdims, zdims]; n_motifs: an integer, the
+    states less the switch state; min_duration: an integer, the windows that a state lasts at least,
+    unless a session ends.
     """
 
     start: np.ndarray
@@ -89,6 +94,7 @@ class HMMSegmenter(NamedTuple):
     means: np.ndarray
     covariances: np.ndarray
     n_motifs: np.ndarray
+    min_duration: np.ndarray = np.array(1)
 
     @classmethod
     def fit(
@@ -130,13 +136,15 @@ class HMMSegmenter(NamedTuple):
         about = f"hidden Markov model of {n_motifs} states, beginning {{}} of {_BEGINNINGS}"
         try:
             fits = [
-                _fitted(joined, lengths, n_motifs, seed + i, options, about.format(i + 1))
+                _fitted(joined, lengths, n_motifs, seed + i, i > 0, options, about.format(i + 1))
                 for i in range(_BEGINNINGS)
             ]
         except (ValueError, np.linalg.LinAlgError) as error:
             raise ValueError(_cause(joined, n_motifs, error)) from error
         best, _ = max(fits, key=lambda fit: fit[1])
-        return cls(best.startprob_, best.transmat_, best.means_, best.covars_, np.array(n_motifs))
+        start, transitions, means, covariances = best.of_states()
+        counts = np.array(n_motifs), np.array(options.hmm_min_duration)
+        return cls(start, transitions, means, covariances, *counts)
 
     def apply(self, codes: np.ndarray, observed: np.ndarray | None = None) -> np.ndarray:
         """The motif of each code [n, zdims] of one session: [n] int32; -1 where `observed` [n] is
@@ -154,18 +162,21 @@ class HMMSegmenter(NamedTuple):
 
     def _states(self, codes: np.ndarray) -> np.ndarray:
         """The most likely course of states, [n]."""
-        model = FastGaussianHMM(len(self.start), covariance_type="full")
-        model.startprob_, model.transmat_, model.means_, model.covars_ = self[:4]
-        return model.predict(codes)
+        duration = int(self.min_duration)
+        model = FastGaussianHMM(len(self.start) * duration, covariance_type="full")
+        model.min_duration = duration
+        model.startprob_ = np.repeat(self.start / duration, duration)
+        model.transmat_ = chained(self.transitions, duration)
+        model.means_ = np.repeat(self.means, duration, axis=0)
+        model.covars_ = np.repeat(self.covariances, duration, axis=0)
+        return model.predict(codes) // duration
 
     def _of_states(self, order: np.ndarray) -> "HMMSegmenter":
-        start, transitions, means, covariances, n_motifs = self
-        return HMMSegmenter(
-            start[order],
-            transitions[np.ix_(order, order)],
-            means[order],
-            covariances[order],
-            n_motifs,
+        return self._replace(
+            start=self.start[order],
+            transitions=self.transitions[np.ix_(order, order)],
+            means=self.means[order],
+            covariances=self.covariances[order],
         )
 
     def save(self, path: str | Path) -> None:
@@ -178,9 +189,42 @@ def _parts(count: int) -> list[slice]:
     return [slice(first, first + _PART) for first in range(0, count, _PART)]
 
 
+def chained(transitions: np.ndarray, min_duration: int) -> np.ndarray:
+    """Transitions [n * min_duration, n * min_duration] of states that are chains.
+
+    Each of the n states becomes `min_duration` steps, of which only the last is repeated or left,
+    to the first of another state: a state lasts at least so many windows (Rabiner 1989, "A tutorial
+    on hidden Markov models", section IV.D, by means of ordinary states).
+
+    transitions: [n, n] from a last step.
+    """
+    states, last = np.arange(len(transitions)), min_duration - 1
+    chain = np.zeros((len(states), min_duration) * 2)
+    chain[:, last, :, 0] = transitions
+    chain[states, last, states, 0] = 0.0
+    chain[states, last, states, last] = np.diagonal(transitions)
+    for step in range(last):
+        chain[states, step, states, step + 1] = 1.0
+    return chain.reshape(len(states) * min_duration, -1)
+
+
 class FastGaussianHMM(GaussianHMM):
-    """hmmlearn's, with a floor under the variances: it has one only for the first covariances, and
-    a state of equal codes would get a singular one. floor: is added to the diagonals.
+    """hmmlearn's, whose states may have a least duration, with a better beginning, and faster.
+
+    floor: is added to the diagonals of the covariances. hmmlearn has a floor only for the first
+    ones, and a state of equal codes would get a singular one.
+
+    min_duration: hmmlearn's states are the steps of chains of this length, see `chained`, and the
+    steps of a chain have one mean and one covariance.
+
+    The first transitions stay in a state with a probability of 0.9, and the first state is any.
+    hmmlearn draws both from a Dirichlet distribution of the concentration 1 / states, where most
+    transitions are almost impossible: on 20,000 codes of 15 states its EM was 5 to 8 % less likely
+    after 10 iterations, even if it began at the true means (`benchmarks/vame_hmm.py`).
+
+    from_centre: the first means are drawn near the mean of all codes (0.1 standard deviations), not
+    k-means' centres. A motif that repeats itself is a circle of codes, and the circles of all
+    motifs may lie around one point: k-means finds their phases, and the EM stays there.
 
     Densities and the statistics of the covariances are matrix products: the same numbers several
     times faster. Of more than 40,000 codes about 10,000 give the first means by k-means, which
@@ -188,23 +232,59 @@ class FastGaussianHMM(GaussianHMM):
     """
 
     floor = 0.0
+    min_duration = 1
+    from_centre = False
+
+    def of_states(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Start [n], transitions [n, n], means [n, size] and covariances [n, size, size] of the n
+        states."""
+        duration = self.min_duration
+        between = self.transmat_[duration - 1 :: duration]  # from last steps
+        transitions = between[:, ::duration].copy()
+        np.fill_diagonal(transitions, np.diagonal(between[:, duration - 1 :: duration]))
+        start = self.startprob_.reshape(-1, duration).sum(axis=1)
+        return start, transitions, self.means_[::duration], self._covars_[::duration]
 
     def _init(self, X, lengths=None):
-        step = -(-len(X) // _FIRST_CODES) if len(X) > _MANY_CODES else 1
-        super()._init(X[::step], None)
+        sample = X[:: -(-len(X) // _FIRST_CODES)] if len(X) > _MANY_CODES else X
+        duration, wanted = self.min_duration, self.init_params
+        states = self.n_components // duration
+        if "m" in wanted:
+            self.means_ = np.repeat(self._first_means(sample, states), duration, axis=0)
+        self.init_params = "".join(set(wanted) & {"c"})
+        super()._init(sample, None)
+        self.init_params = wanted
+        if "s" in wanted:
+            self.startprob_ = np.full(self.n_components, 1 / self.n_components)
+        if "t" in wanted:
+            stays = _STAYS if states > 1 else 1.0
+            first = np.full((states, states), (1 - stays) / max(1, states - 1))
+            np.fill_diagonal(first, stays)
+            self.transmat_ = chained(first, duration)
+
+    def _first_means(self, sample: np.ndarray, states: int) -> np.ndarray:
+        if self.from_centre:
+            draws = np.random.RandomState(self.random_state).standard_normal(
+                (states, sample.shape[1])
+            )
+            return sample.mean(axis=0) + 0.1 * sample.std(axis=0) * draws
+        found = KMeans(states, n_init=10, random_state=self.random_state).fit(sample)
+        return found.cluster_centers_
 
     def _compute_log_likelihood(self, X):
-        roots = np.linalg.cholesky(self._covars_)
+        means, covariances = (x[:: self.min_duration] for x in (self.means_, self._covars_))
+        roots = np.linalg.cholesky(covariances)
         inverses = np.linalg.inv(roots)  # [states, size, size]
         states, size, _ = inverses.shape
         whiten = inverses.transpose(2, 0, 1).reshape(size, states * size)
-        offset = np.einsum("kij,kj->ki", inverses, self.means_).ravel()
+        offset = np.einsum("kij,kj->ki", inverses, means).ravel()
         logs = np.log(np.diagonal(roots, axis1=1, axis2=2)).sum(axis=1)
         found = np.empty((len(X), states))
         for rows in _parts(len(X)):
             whitened = (X[rows] @ whiten - offset).reshape(-1, states, size)
             found[rows] = np.square(whitened).sum(axis=-1)
-        return -0.5 * (found + size * np.log(2 * np.pi)) - logs
+        densities = -0.5 * (found + size * np.log(2 * np.pi)) - logs
+        return np.repeat(densities, self.min_duration, axis=1)
 
     def _accumulate_sufficient_statistics(self, stats, X, lattice, posteriors, *lattices):
         params = self.params
@@ -213,16 +293,23 @@ class FastGaussianHMM(GaussianHMM):
             super()._accumulate_sufficient_statistics(stats, X, lattice, posteriors, *lattices)
         finally:
             self.params = params
-        stats["post"] += posteriors.sum(axis=0)
-        stats["obs"] += posteriors.T @ X
+        duration = self.min_duration
+        shared = posteriors.reshape(len(X), -1, duration).sum(axis=-1)  # of a chain's steps
+        products = 0.0
         for rows in _parts(len(X)):
-            products = (X[rows, :, None] * X[rows, None, :]).reshape(-1, X.shape[1] ** 2)
-            stats["obs*obs.T"] += (posteriors[rows].T @ products).reshape(stats["obs*obs.T"].shape)
+            squares = (X[rows, :, None] * X[rows, None, :]).reshape(-1, X.shape[1] ** 2)
+            products = products + shared[rows].T @ squares
+        sums = {"post": shared.sum(axis=0), "obs": shared.T @ X, "obs*obs.T": products}
+        for name, of_states in sums.items():
+            steps = np.repeat(of_states, duration, axis=0)
+            stats[name] += steps.reshape(stats[name].shape)
 
     def _do_mstep(self, stats):
         super()._do_mstep(stats)
         symmetric = (self._covars_ + self._covars_.transpose(0, 2, 1)) / 2
         self._covars_ = symmetric + self.floor * np.eye(symmetric.shape[-1])
+        of_states = self.startprob_.reshape(-1, self.min_duration).mean(axis=1)
+        self.startprob_ = np.repeat(of_states, self.min_duration)  # a session begins anywhere
 
 
 class _Monitor(ConvergenceMonitor):
@@ -244,9 +331,10 @@ def _fitted(
     lengths: list[int],
     n_states: int,
     seed: int,
+    from_centre: bool,
     options: FitOptions,
     about: str,
-) -> tuple[GaussianHMM, float]:
+) -> tuple["FastGaussianHMM", float]:
     """A model by EM from one beginning, and its log-likelihood."""
     floor = _FLOOR * joined.var(axis=0).mean() + 1e-12
     for implementation in (
@@ -254,7 +342,7 @@ def _fitted(
         "log",
     ):  # the first is twice as fast, and far outliers underflow in it
         model = FastGaussianHMM(
-            n_states,
+            n_states * options.hmm_min_duration,
             covariance_type="full",
             n_iter=options.hmm_n_iter,
             random_state=seed,
@@ -262,7 +350,9 @@ def _fitted(
             covars_prior=0,
             implementation=implementation,
         )
-        model.floor, model.monitor_ = floor, _Monitor(model, options.progress, about)
+        model.floor, model.min_duration = floor, options.hmm_min_duration
+        model.from_centre = from_centre
+        model.monitor_ = _Monitor(model, options.progress, about)
         try:
             return model.fit(joined, lengths), model.score(joined, lengths)
         except ValueError as error:
@@ -366,10 +456,9 @@ def load_segmenter(path: str | Path) -> Segmenter:
         raise FileNotFoundError(f"{path}: no such segmenter.") from None
     except NPZ_ERRORS as error:
         raise ValueError(f"{path}: not a readable segmenter ({error}).") from error
-    if "start" in arrays:
-        arrays.setdefault(
-            "n_motifs", np.array(len(np.atleast_1d(arrays["start"])))
-        )  # earlier files: no switch state
+    if "start" in arrays:  # earlier files: no switch state, no least duration
+        arrays.setdefault("n_motifs", np.array(len(np.atleast_1d(arrays["start"]))))
+        arrays.setdefault("min_duration", np.array(1))
     for kind in SEGMENTERS.values():
         if set(arrays) == set(kind._fields):
             found = kind(**arrays)
@@ -382,7 +471,7 @@ def load_segmenter(path: str | Path) -> Segmenter:
 def _fits(segmenter: Segmenter) -> bool:
     """Whether the arrays are finite numbers of shapes that go together."""
     arrays = segmenter._asdict()
-    n_motifs = arrays.pop("n_motifs", None)
+    n_motifs, duration = (arrays.pop(name, None) for name in ("n_motifs", "min_duration"))
     if any(array.dtype.kind != "f" or not np.isfinite(array).all() for array in arrays.values()):
         return False
     if isinstance(segmenter, KMeansSegmenter):
@@ -392,9 +481,11 @@ def _fits(segmenter: Segmenter) -> bool:
     motifs_fit = (
         n_motifs.shape == () and n_motifs.dtype.kind in "iu" and max(1, n - 1) <= n_motifs <= n
     )
+    duration_fits = duration.shape == () and duration.dtype.kind in "iu" and duration >= 1
     return (
         n > 0
         and motifs_fit
+        and duration_fits
         and (start, transitions, covariances) == ((n,), (n, n), (n, size, size))
     )
 

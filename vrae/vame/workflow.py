@@ -179,7 +179,6 @@ def _print_agreement(
     for name, (title, _) in rows.items():
         f = figures[name]
         print(
-            f"  {title:48s} NMI {f['nmi']:.3f}   purity {f['purity']:.3f}   bouts {f['bouts']:5d}  "
-            " "
-            f"transitions off by {f['transition_error']:.3f}"
+            f"  {title:48s} NMI {f['nmi']:.3f}   purity {f['purity']:.3f}   bouts {f['bouts']:5d}, "
+            f"F1 {f['bout_f1']:.3f}   transitions off by {f['transition_error']:.3f}"
         )
