@@ -198,7 +198,7 @@ def segment_sessions(
     """Find motifs as a config asks for.
 
     The keys used are `segmentation_algorithms`, `n_clusters`, `n_init_kmeans`, `hmm_n_iter`,
-    `time_window`, `project_random_state`, and `individual_segmentation`. With the last one every
+    `hmm_min_duration`, `time_window`, `project_random_state`, and `individual_segmentation`. With the last one every
     session has its own motifs, whose numbers are unrelated to those of other sessions.
 
     Args:
@@ -226,6 +226,7 @@ def segment_sessions(
                 observed=observed,
                 n_init_kmeans=s.n_init_kmeans,
                 hmm_n_iter=s.hmm_n_iter,
+                hmm_min_duration=s.hmm_min_duration,
                 time_window=s.time_window,
                 progress=progress,
             )

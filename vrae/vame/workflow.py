@@ -194,7 +194,6 @@ def _print_agreement(agreed: dict[str, dict]) -> None:
     print(f"motifs against the truth (NMI 1 is perfect; {bouts} true bouts):")
     for title, f in agreed.items():
         print(
-            f"  {title:48s} NMI {f['nmi']:.3f}   purity {f['purity']:.3f}   bouts {f['bouts']:5d}  "
-            " "
-            f"transitions off by {f['transition_error']:.3f}"
+            f"  {title:48s} NMI {f['nmi']:.3f}   purity {f['purity']:.3f}   bouts {f['bouts']:5d}, "
+            f"F1 {f['bout_f1']:.3f}   transitions off by {f['transition_error']:.3f}"
         )
