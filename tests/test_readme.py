@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from seqvae.cli import COMMANDS, command
+from seqvae.cli import COMMANDS, command, main
 from seqvae.physics import WORLDS, record
 from seqvae.plotting import save_video
 from tests.commands import run_here
+from vrae.data import pad
 
 ROOT = Path(__file__).parents[1]
 MAKE_TARGETS = {"demo", "demo-worldmodels", "demo-dream", "test", "test-all", "soak", "lint"}
@@ -152,6 +153,47 @@ def test_the_page_on_your_own_series_runs_as_printed(tmp_path, monkeypatch):
         names["soon"].shape == (1, 12, 1) and (names["soon_low"] < names["soon_high"]).numpy().all()
     )
     assert np.isfinite(names["rmse"](names["linear"]))
+
+
+@pytest.mark.eager
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_the_page_on_many_series_runs_as_printed(tmp_path, monkeypatch):
+    """Its Python and its commands on small ragged series, with fewer and smaller steps; the
+    estimator's model is not trained."""
+    page = (ROOT / "docs" / "your_table.md").read_text("utf-8")
+    rng = np.random.default_rng(0)
+    lengths = rng.integers(5, 8, 18)
+    series = pad([rng.normal(size=(n, 2)).cumsum(0) for n in lengths], np.arange(18) % 9)
+    monkeypatch.setattr("vrae.archive.read_set", lambda name: (series, series))
+    monkeypatch.chdir(tmp_path)
+    smaller = {
+        "z_size=8, steps=1000": "z_size=2, steps=2, options={'rnn_size': 2}, num_samples=2",
+        "KMeans(9": "KMeans(2",
+        "num_samples=50": "num_samples=5",
+    }
+    names, first, *blocks = {}, *re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    exec(compile(first, "your_table.md", "exec"), names)
+    assert len(Path("vowels.csv").read_text().splitlines()) == lengths.sum() + 1
+    small = ["--num_steps=2", "--num_epochs=1", "--rnn_size=2", "--z_size=2", "--batch_size=4"]
+    lines = re.findall(r"^    (python|seqvae) (.*)$", page, flags=re.MULTILINE)
+    assert len(lines) == 4
+    for program, line in lines:
+        script, *arguments = line.split()
+        if program == "python":
+            done = run_here(ROOT / script, *arguments, *small, cwd=tmp_path)
+            assert done.returncode == 0, done.stderr
+        else:
+            main(["seqvae", script, *arguments])
+    made = {path.name for path in (tmp_path / "new").iterdir()}
+    assert made == {"codes.csv", "imputed.csv", "scores.csv"}
+    monkeypatch.setattr("vrae.recipe.train", lambda *_, **__: [0.0])
+    for code in blocks:
+        for printed, less in smaller.items():
+            code = code.replace(printed, less)
+        exec(compile(code, "your_table.md", "exec"), names)
+    assert names["low"].shape == (6, int(lengths[::3].max()), 2)
+    assert (names["low"] <= names["high"]).numpy().all()
+    assert len(names["scores"]) == len(names["steps"]) == 6 and set(names["found"]["coverage"])
 
 
 def test_the_page_on_the_kalman_filter_runs_as_printed():
