@@ -5,6 +5,8 @@ another host for anything: KaTeX's style sheet and fonts are in `_static/katex`,
 come with sphinxcontrib-katex.
 """
 
+import importlib
+import inspect
 import os
 import re
 from pathlib import Path
@@ -18,6 +20,7 @@ from sphinx.util.nodes import make_refnode
 import seqvae
 
 ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ("seqvae", "kvae", "worldmodels", "vrae")
 
 project = "seqvae"
 author = "The seqvae developers"
@@ -33,7 +36,7 @@ extensions = [
 ]
 exclude_patterns = ["conf.py", "_templates", "_static", "**/.ipynb_checkpoints"]
 templates_path = ["_templates"]
-suppress_warnings = ["mystnb.unknown_mime_type"]
+suppress_warnings = ["config.cache"]  # a function, `own`, is part of the configuration
 
 # Markdown and notebooks
 myst_enable_extensions = ["dollarmath"]
@@ -50,7 +53,19 @@ nb_merge_streams = True
 nb_output_stderr = "remove"  # TensorFlow's lines about the processor
 nb_ipywidgets_js = {}  # scripts of another host
 
+
+
+def own(module_name: str, names: list[str]) -> list[str]:
+    """Of the members of a module, those of its `__all__`, or without one those defined in it."""
+    module = importlib.import_module(module_name)
+    where = {name: getattr(module, name).__module__ for name in names}
+    if hasattr(module, "__all__"):
+        return [n for n in names if n in module.__all__ and where[n].split(".")[0] in PACKAGES]
+    return [name for name in names if where[name] == module_name]
+
+
 # The API
+autosummary_context = {"own": own}
 default_role = "code"
 autosummary_generate = True
 autosummary_imported_members = True
@@ -149,8 +164,32 @@ def _resolve(app, env, node, contnode):
     return contnode if isinstance(contnode, nodes.Element) else None
 
 
+def _skip(app, what, name, member, skip, options):
+    """Leaves out methods and properties that a class has from another library."""
+    function = getattr(member, "fget", None) or getattr(member, "__func__", member)
+    module = getattr(function, "__module__", None)
+    if inspect.isroutine(function) and module and module.split(".")[0] not in PACKAGES:
+        return True
+    return None
+
+
+def _plain(app, what, name, obj, options, lines):
+    """Makes docstrings reStructuredText: outside of code, `*`, `|` and a final `_` are themselves.
+
+    A docstring of an attribute begins with an empty line, or napoleon would take the words before
+    its first colon for a type.
+    """
+    parts = re.split(r"(`+[^`]+`+)", "\n".join(lines))
+    parts[::2] = [re.sub(r"([*|]|_(?!\w))", r"\\\1", part) for part in parts[::2]]
+    lines[:] = "".join(parts).split("\n")
+    if what in ("attribute", "property"):
+        lines.insert(0, "")
+
+
 def setup(app):
     """Sphinx calls this."""
+    app.connect("autodoc-skip-member", _skip)
+    app.connect("autodoc-process-docstring", _plain, priority=100)  # before napoleon
     app.connect("source-read", _read)
     app.connect("missing-reference", _resolve)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
