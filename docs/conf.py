@@ -7,6 +7,7 @@ come with sphinxcontrib-katex.
 
 import importlib
 import inspect
+import itertools
 import os
 import re
 from pathlib import Path
@@ -52,7 +53,6 @@ nb_execution_timeout = 600
 nb_merge_streams = True
 nb_output_stderr = "remove"  # TensorFlow's lines about the processor
 nb_ipywidgets_js = {}  # scripts of another host
-
 
 
 def own(module_name: str, names: list[str]) -> list[str]:
@@ -173,17 +173,38 @@ def _skip(app, what, name, member, skip, options):
     return None
 
 
+def _literal(lines: list[str]) -> list[bool]:
+    """Which lines of a docstring are in the indented block after a `::`."""
+    found, indent = [], None
+    for line in lines:
+        width = len(line) - len(line.lstrip())
+        if indent is not None and line.strip() and width <= indent:
+            indent = None
+        found.append(indent is not None)
+        if indent is None and line.rstrip().endswith("::"):
+            indent = width
+    return found
+
+
+def _escaped(prose: str) -> str:
+    """Text in which `*`, `|` and a final `_` are themselves, but for what is in backticks."""
+    parts = re.split(r"(`+[^`]+`+)", prose)
+    parts[::2] = [re.sub(r"([*|]|_(?!\w))", r"\\\1", part) for part in parts[::2]]
+    return "".join(parts)
+
+
 def _plain(app, what, name, obj, options, lines):
-    """Makes docstrings reStructuredText: outside of code, `*`, `|` and a final `_` are themselves.
+    """Makes docstrings reStructuredText.
 
     A docstring of an attribute begins with an empty line, or napoleon would take the words before
     its first colon for a type.
     """
-    parts = re.split(r"(`+[^`]+`+)", "\n".join(lines))
-    parts[::2] = [re.sub(r"([*|]|_(?!\w))", r"\\\1", part) for part in parts[::2]]
-    lines[:] = "".join(parts).split("\n")
-    if what in ("attribute", "property"):
-        lines.insert(0, "")
+    groups = itertools.groupby(zip(lines, _literal(lines), strict=True), key=lambda pair: pair[1])
+    made = []
+    for literal, pairs in groups:
+        text = "\n".join(line for line, _ in pairs)
+        made += (text if literal else _escaped(text)).split("\n")
+    lines[:] = [""] * (what in ("attribute", "property")) + made
 
 
 def setup(app):
