@@ -15,7 +15,6 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
-from docutils import nodes
 from sphinx.util.nodes import make_refnode
 
 import seqvae
@@ -161,7 +160,7 @@ def _resolve(app, env, node, contnode):
             return make_refnode(
                 app.builder, node["refdoc"], entry.docname, entry.node_id, contnode, name
             )
-    return contnode if isinstance(contnode, nodes.Element) else None
+    return contnode
 
 
 def _skip(app, what, name, member, skip, options):
@@ -186,6 +185,20 @@ def _literal(lines: list[str]) -> list[bool]:
     return found
 
 
+def _with_indented_items(lines: list[str]) -> list[str]:
+    """Lines in which what continues an item of a list is indented."""
+    found, item = [], None
+    for line in lines:
+        width = len(line) - len(line.lstrip())
+        if line.lstrip().startswith("- "):
+            item = width
+        elif not line.strip() or (item is not None and width < item):
+            item = None
+        continues = item == width and line[width : width + 2] != "- "
+        found.append(f"  {line}" if continues else line)
+    return found
+
+
 def _escaped(prose: str) -> str:
     """Text in which `*`, `|` and a final `_` are themselves, but for what is in backticks."""
     parts = re.split(r"(`+[^`]+`+)", prose)
@@ -194,23 +207,29 @@ def _escaped(prose: str) -> str:
 
 
 def _plain(app, what, name, obj, options, lines):
-    """Makes docstrings reStructuredText.
-
-    A docstring of an attribute begins with an empty line, or napoleon would take the words before
-    its first colon for a type.
-    """
-    groups = itertools.groupby(zip(lines, _literal(lines), strict=True), key=lambda pair: pair[1])
+    """Makes docstrings reStructuredText, before napoleon reads them."""
+    text = _with_indented_items(lines)
+    groups = itertools.groupby(zip(text, _literal(text), strict=True), key=lambda pair: pair[1])
     made = []
     for literal, pairs in groups:
-        text = "\n".join(line for line, _ in pairs)
-        made += (text if literal else _escaped(text)).split("\n")
-    lines[:] = [""] * (what in ("attribute", "property")) + made
+        block = "\n".join(line for line, _ in pairs)
+        made += (block if literal else _escaped(block)).split("\n")
+    lines[:] = made
+
+
+def _whole(app, what, name, obj, options, lines):
+    """Puts the words before the first colon of an attribute's docstring, which napoleon takes for
+    its type, back in their place."""
+    if what in ("attribute", "property") and lines and lines[-1].startswith(":type: "):
+        words = lines.pop().removeprefix(":type: ")
+        lines[0] = f"{words}: {lines[0]}"
 
 
 def setup(app):
     """Sphinx calls this."""
     app.connect("autodoc-skip-member", _skip)
-    app.connect("autodoc-process-docstring", _plain, priority=100)  # before napoleon
+    app.connect("autodoc-process-docstring", _plain, priority=100)
+    app.connect("autodoc-process-docstring", _whole, priority=900)
     app.connect("source-read", _read)
     app.connect("missing-reference", _resolve)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
