@@ -1,5 +1,6 @@
-"""The Kalman variational auto-encoder (Fraccaro, Kamronn, Paquet and Winther, NIPS 2017,
-arXiv:1710.05741)."""
+"""The Kalman variational auto-encoder, KVAE (Fraccaro, Kamronn, Paquet and Winther, NIPS 2017,
+arXiv:1710.05741).
+"""
 
 from seqvae import __version__ as __version__
 from seqvae.backend import require_tensorflow

@@ -1,5 +1,6 @@
-"""Checks of what a user hands to the Kalman VAE. Every message: which argument, what was expected,
-what came, the cure."""
+"""Checks of the arguments of the Kalman VAE. Each message states the argument, what was expected,
+what came, and the cure.
+"""
 
 from collections.abc import Sequence
 from typing import Any, TypeGuard
@@ -12,7 +13,7 @@ from seqvae.checks import NOWHERE, Array, Place, check_size, require, require_ro
 
 BOUNDS = ("marginal", "sampled")
 IDENTITY = "identity"
-"""In place of an encoder: the codes are the numbers of the series themselves."""
+"""Value of `encoder` for series without an auto-encoder: the codes are the scaled numbers."""
 _CHOICES = {"out_distr": ("bernoulli", "gaussian"), "bound": BOUNDS}
 _LEARNED = ("learned", "learned_diagonal")
 _NOISES = {
@@ -21,7 +22,7 @@ _NOISES = {
     "init_cov": 20.0,
     "noise_pixel_var": 0.1,
 }
-"""The variances that can be learned, and what they start at."""
+"""The variances that can be learned, and their initial values."""
 _SIZES = (
     "filter_size",
     "vae_num_units",
@@ -37,18 +38,35 @@ _SIZES = (
 
 
 def check_choice(name: str, value: str, choices: Sequence[str]) -> str:
-    """`value` in lower case, if it is one of `choices`."""
+    """Check that a string is one of some choices.
+
+    Args:
+        name: the argument's name.
+        value: the string, in any case.
+        choices: the choices, in lower case.
+
+    Returns:
+        `value` in lower case.
+
+    Raises:
+        ValueError: it is not one of the choices.
+    """
     if str(value).lower() not in choices:
         raise ValueError(f"{name}: expected one of {', '.join(choices)}, got {value!r}.")
     return str(value).lower()
 
 
 def check_config(config: dict) -> dict:
-    """A model's arguments in their plain types.
+    """Check a model's arguments and convert them to plain types.
+
+    Args:
+        config: the arguments of `KVAE` by name.
+
+    Returns:
+        The converted arguments.
 
     Raises:
-        ValueError: a size that is not a positive integer, a variance that is not positive, and so
-            on.
+        ValueError: a size is not a positive integer, a variance is not positive, and so on.
     """
     config = config | {"num_filters": _filters(config["num_filters"])}
     config["image_shape"] = _pixels(config["image_shape"])
@@ -93,7 +111,7 @@ def check_config(config: dict) -> dict:
 
 
 def _check_series(config: dict) -> None:
-    """Raises ValueError for what a model of series cannot be."""
+    """Check the arguments of a model of series."""
     if config["out_distr"] != "gaussian":
         raise ValueError(
             f"out_distr: expected 'gaussian' for series, image_shape={config['image_shape']}, got "
@@ -139,10 +157,11 @@ def _pixels(image_shape) -> tuple[int, ...]:
 
 
 def _activation(name: str, value) -> str | dict:
-    """An activation in its plain form: a name, or the configuration of a registered function or
-    layer."""
+    """An activation in plain form: a name, or the configuration of a registered function or
+    layer.
+    """
     try:
-        if value is None:  # Keras reads it as linear; the original read a misspelt name so
+        if value is None:  # Keras takes it as linear, as the original took a misspelt name
             raise ValueError
         return keras.activations.serialize(
             keras.activations.get(value.lower() if isinstance(value, str) else value)
@@ -156,18 +175,44 @@ def _activation(name: str, value) -> str | dict:
 
 
 def first_value(name: str, value: Any) -> Any:
-    """`value`, or for a learned variance what it starts at."""
+    """Look up the initial value of a variance.
+
+    Args:
+        name: the argument's name.
+        value: its value.
+
+    Returns:
+        `value`, or the initial value of a learned variance.
+    """
     return _NOISES[name] if name in _NOISES and isinstance(value, str) else value
 
 
 def check_num_samples(num_samples: object, *, optional: bool = True) -> None:
-    """Raises ValueError if it is no positive integer, nor None where that is possible."""
+    """Check that a number of draws is a positive integer.
+
+    Args:
+        num_samples: the number.
+        optional: whether None is allowed.
+
+    Raises:
+        ValueError: it is not.
+    """
     if not (optional and num_samples is None):
         check_size("num_samples", num_samples)
 
 
 def check_quantiles(quantiles: Any) -> np.ndarray:
-    """The probabilities of quantiles as an array [Q]."""
+    """Check the probabilities of quantiles.
+
+    Args:
+        quantiles: Q numbers in [0, 1].
+
+    Returns:
+        [Q] float64.
+
+    Raises:
+        ValueError: a number is not in [0, 1], or there is none.
+    """
     values = np.atleast_1d(np.asarray(quantiles, np.float64))
     if values.ndim != 1 or not len(values) or not ((values >= 0) & (values <= 1)).all():
         raise ValueError(
@@ -177,7 +222,7 @@ def check_quantiles(quantiles: Any) -> np.ndarray:
 
 
 def _filters(num_filters) -> tuple[int, ...]:
-    """(32, 32, 32) from itself, a list, or the flag's "32,32,32"."""
+    """A tuple such as (32, 32, 32), from a sequence or from the flag's "32,32,32"."""
     try:
         parts = num_filters.split(",") if isinstance(num_filters, str) else num_filters
         filters = tuple(int(f) for f in parts)
@@ -193,8 +238,18 @@ def _filters(num_filters) -> tuple[int, ...]:
 
 
 def check_image_shape(image_shape: Sequence[int], conv_layers: int) -> tuple[int, ...]:
-    """(H, W, C) from (H, W) or (H, W, C), whose H and W must halve `conv_layers` times; (F,) as it
-    is."""
+    """Check the shape of a frame.
+
+    Args:
+        image_shape: (H, W), (H, W, C), or (F,) for series.
+        conv_layers: how often H and W must be divisible by 2.
+
+    Returns:
+        (H, W, C), or (F,).
+
+    Raises:
+        ValueError: another shape, or H or W is not divisible.
+    """
     shape = tuple(int(n) for n in image_shape)
     if len(shape) == 1 and min(shape) >= 1:
         return shape
@@ -218,9 +273,19 @@ def check_image_shape(image_shape: Sequence[int], conv_layers: int) -> tuple[int
 def check_network(
     name: str, network: Any, inputs: tuple[int, ...], outputs: list[tuple[int, ...]], dtype: str
 ) -> None:
-    """Checks that a caller's network maps [N, *inputs] to tensors [N, *outputs], by a call with
-    zeros, which also makes its weights. One tensor in place of several has their last axes side by
-    side."""
+    """Check a caller's network by calling it with zeros, which also makes its weights.
+
+    Args:
+        name: the argument's name.
+        network: the network; it maps [N, *inputs] to tensors [N, *outputs], or to one tensor with
+            their last axes joined.
+        inputs: shape of an input.
+        outputs: shapes of the outputs.
+        dtype: type of the input.
+
+    Raises:
+        ValueError: it is not a Keras layer, its call fails, or its outputs have other shapes.
+    """
     together = (*outputs[0][:-1], sum(shape[-1] for shape in outputs))
     wanted = " and ".join(f"[N, {', '.join(map(str, shape))}]" for shape in outputs)
     if not isinstance(network, keras.layers.Layer):
@@ -239,7 +304,18 @@ def check_network(
 
 
 def check_frames(frames: Array, image_shape: tuple[int, ...]) -> tf.Tensor:
-    """frames as a tensor [B, T, *image_shape] of uint8, bool or floats; series of floats."""
+    """Check the shape and type of frames or series.
+
+    Args:
+        frames: [B, T, *image_shape], uint8, bool or floats.
+        image_shape: shape of a frame, or (F,).
+
+    Returns:
+        The frames as a tensor; series as floats.
+
+    Raises:
+        ValueError: another shape or type.
+    """
     frames = _tensor("frames", frames)
     if len(image_shape) == 1 and (frames.dtype.is_integer or frames.dtype == tf.bool):
         frames = tf.cast(frames, tf.float32)
@@ -259,8 +335,16 @@ def check_frames(frames: Array, image_shape: tuple[int, ...]) -> tf.Tensor:
 
 
 def check_pixels(frames: tf.Tensor, mask: tf.Tensor | None, place: Place = NOWHERE) -> None:
-    """Checks that observed frames hold numbers in [0, 1]; warns where uint8 seems to hold 0 and
-    1. mask: [B, T], or of pixels as frames."""
+    """Check that observed pixels are in [0, 1]; warn if uint8 frames seem to contain 0 and 1.
+
+    Args:
+        frames: [B, T, *image_shape].
+        mask: [B, T] or as frames, 1 = observed; None: all observed.
+        place: where the batch comes from, for messages.
+
+    Raises:
+        ValueError: NaN in an observed frame, or a value outside [0, 1].
+    """
     if frames.dtype == tf.uint8:
         warn_of_bits(frames)
     if not frames.dtype.is_floating:
@@ -284,20 +368,45 @@ def check_pixels(frames: tf.Tensor, mask: tf.Tensor | None, place: Place = NOWHE
 
 
 def check_numbers(series: tf.Tensor, mask: tf.Tensor | None, place: Place = NOWHERE) -> None:
-    """Checks that series hold no infinity where they are observed. NaN is a missing number."""
+    """Check that observed numbers of series are not infinite. NaN is a missing number.
+
+    Args:
+        series: [B, T, F].
+        mask: [B, T] or as series, 1 = observed; None: all observed.
+        place: where the batch comes from, for messages.
+
+    Raises:
+        ValueError: an observed number is infinite.
+    """
     seen = tf.ones_like(series, tf.bool) if mask is None else like_frames(mask, series) > 0.5
     finite = tf.reduce_all(tf.math.logical_not(tf.math.is_inf(series) & seen), [1, 2])
     require_rows(finite, "frames: infinity in {}; expected finite numbers, or NaN.", place)
 
 
 def like_frames(mask: tf.Tensor, frames: tf.Tensor) -> tf.Tensor:
-    """A mask [B, T] with an axis of size 1 for each of a frame's; one of pixels as it is."""
+    """Add axes of size 1 to a mask until its rank is that of the frames.
+
+    Args:
+        mask: [B, T] or as frames.
+        frames: [B, T, ...].
+
+    Returns:
+        [B, T, 1, ...], or the mask itself.
+    """
     missing = frames.shape.rank - mask.shape.rank
     return tf.reshape(mask, tf.concat([tf.shape(mask), [1] * missing], 0)) if missing else mask
 
 
 def check_mask_values(mask: tf.Tensor | None, place: Place = NOWHERE) -> None:
-    """Checks that a mask holds 0 and 1, and a 1."""
+    """Check that a mask contains only 0 and 1, and at least one 1.
+
+    Args:
+        mask: [B, T, ...]; None: nothing is checked.
+        place: where the batch comes from, for messages.
+
+    Raises:
+        ValueError: another value, or no frame is observed.
+    """
     if mask is None:
         return
     fine = tf.reduce_all((mask == 0) | (mask == 1), list(range(1, mask.shape.rank)))
@@ -311,7 +420,17 @@ def check_mask_values(mask: tf.Tensor | None, place: Place = NOWHERE) -> None:
 def check_codes_values(
     codes: tf.Tensor, mask: tf.Tensor | None, variance: Array | None, place: Place = NOWHERE
 ) -> None:
-    """Checks that observed codes are finite, and their variances at least 0."""
+    """Check that observed codes are finite and variances are not negative.
+
+    Args:
+        codes: [B, T, dim_a].
+        mask: [B, T] or as codes, 1 = observed; None: all observed.
+        variance: [B, T, dim_a], or None.
+        place: where the batch comes from, for messages.
+
+    Raises:
+        ValueError: an observed code is not finite, or a variance is negative.
+    """
     finite = tf.math.is_finite(codes)
     fine = finite if mask is None else finite | (like_frames(mask, codes) < 0.5)
     fine = tf.reduce_all(fine, [1, 2])
@@ -322,7 +441,15 @@ def check_codes_values(
 
 
 def check_controls_values(controls: tf.Tensor | None, place: Place = NOWHERE) -> None:
-    """Checks that controls are finite."""
+    """Check that controls are finite.
+
+    Args:
+        controls: [B, T, dim_u]; None: nothing is checked.
+        place: where the batch comes from, for messages.
+
+    Raises:
+        ValueError: a control is not finite.
+    """
     if controls is None:
         return
     fine = tf.reduce_all(tf.math.is_finite(controls), [1, 2])
@@ -330,10 +457,17 @@ def check_controls_values(controls: tf.Tensor | None, place: Place = NOWHERE) ->
 
 
 def number_mask(a: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor | None:
-    """The mask of codes a [B, T, dim_a] with NaN: in eager mode, without a mask, NaN is missing.
+    """Complete the mask of codes: in eager mode and without a mask, NaN is missing.
+
+    Args:
+        a: [B, T, dim_a].
+        mask: [B, T] or as a, 1 = observed; None: all but NaN.
+
+    Returns:
+        The mask, or None if all codes are observed.
 
     Raises:
-        ValueError: NaN or infinity where the mask says observed.
+        ValueError: NaN or infinity where the mask is 1.
     """
     if not tf.executing_eagerly():
         return mask
@@ -350,7 +484,20 @@ def number_mask(a: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor | None:
 
 
 def check_codes(a: Array, dim_a: int, dtype: str, name: str = "a") -> tf.Tensor:
-    """a as a tensor [B, T, dim_a]."""
+    """Check the shape of codes.
+
+    Args:
+        a: [B, T, dim_a].
+        dim_a: size of the last axis.
+        dtype: type of the result.
+        name: the argument's name.
+
+    Returns:
+        The codes as a tensor.
+
+    Raises:
+        ValueError: another shape.
+    """
     a = tf.cast(_tensor(name, a), dtype)
     if a.shape.rank != 3 or a.shape[-1] != dim_a:
         raise ValueError(f"{name}: expected the shape [B, T, {dim_a}], got {_shape(a)}.")
@@ -359,8 +506,19 @@ def check_codes(a: Array, dim_a: int, dtype: str, name: str = "a") -> tf.Tensor:
 
 
 def check_mask(mask: Array | None, like: tf.Tensor, dtype: str) -> tf.Tensor | None:
-    """mask as a float tensor [B, T], or of single numbers, that fits `like` [B, T, ...]; None stays
-    None."""
+    """Check a mask's shape and, in eager mode, its values.
+
+    Args:
+        mask: [B, T] or of the shape of `like`, 1 = observed; None stays None.
+        like: [B, T, ...].
+        dtype: type of the result.
+
+    Returns:
+        The mask as a float tensor, or None.
+
+    Raises:
+        ValueError: another shape, or other values than 0 and 1.
+    """
     if mask is None:
         return None
     mask = tf.cast(_tensor("mask", mask), dtype)
@@ -375,7 +533,20 @@ def check_mask(mask: Array | None, like: tf.Tensor, dtype: str) -> tf.Tensor | N
 
 
 def check_controls(controls: Array | None, like: tf.Tensor, dim_u: int, dtype: str) -> tf.Tensor:
-    """controls as a tensor [B, T, dim_u] that fits `like` [B, T, ...]; zeros for None."""
+    """Check the shape of controls and, in eager mode, their values.
+
+    Args:
+        controls: [B, T, dim_u]; None: zeros.
+        like: [B, T, ...].
+        dim_u: size of the last axis.
+        dtype: type of the result.
+
+    Returns:
+        [B, T, dim_u].
+
+    Raises:
+        ValueError: another shape, or a control is not finite.
+    """
     if controls is None:
         return tf.zeros(tf.concat([tf.shape(like)[:2], [dim_u]], 0), dtype)
     controls = tf.cast(_tensor("controls", controls), dtype)
@@ -391,8 +562,15 @@ def check_controls(controls: Array | None, like: tf.Tensor, dim_u: int, dtype: s
 
 
 def check_finite(verb: str, result: Any) -> None:
-    """Raises FloatingPointError that names the tensor and the step if a field of a NamedTuple [B,
-    T, ...] is not finite."""
+    """Check in eager mode that all fields of a result are finite.
+
+    Args:
+        verb: the method's name, for the message.
+        result: a NamedTuple of tensors [B, T, ...] and None.
+
+    Raises:
+        FloatingPointError: a field is not finite; the message names it and the time step.
+    """
     if not tf.executing_eagerly():
         return
     for name, value in result._asdict().items():

@@ -1,5 +1,6 @@
-"""Settings that are chosen from the data: the sizes of the code and the state, and the distribution
-of the pixels."""
+"""Settings chosen from the data: the sizes of the code and the state, and the distribution of the
+pixels.
+"""
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
@@ -17,15 +18,23 @@ _BINARY, _GREY_SHARE = 0.1, 0.2
 def chosen(
     wanted: dict[str, int | str], sequences: Sequences, seed: int
 ) -> tuple[dict[str, int | str], list[str]]:
-    """Values for the settings that are "auto", and a sentence for each.
+    """Choose the settings that are "auto".
 
     Args:
         wanted: `dim_a`, `dim_z` and `out_distr`, each a value or "auto".
+        sequences: the training sequences.
+        seed: seed of the choice of frames to examine.
+
+    Returns:
+        The settings, and a sentence for each choice.
     """
     found, reasons = dict(wanted), []
     rows = np.argwhere(sequences.observed)
     rows = rows[np.random.default_rng(seed).permutation(len(rows))[: 2 * _FRAMES_MOST]]
     frames = unit_pixels(sequences.images[rows[:, 0], rows[:, 1]])
+    if sequences.pixel_mask is not None:
+        shown = sequences.pixel_mask[rows[:, 0], rows[:, 1]]
+        frames = np.where(shown, frames, sequences.mean_frame())
     if wanted["out_distr"] == AUTO:
         found["out_distr"], reason = _distribution(frames)
         reasons.append(reason)
@@ -66,17 +75,27 @@ def _code_size(frames: np.ndarray) -> tuple[int, str]:
 
 
 def _blurred(frames: np.ndarray) -> np.ndarray:
-    """[N, pixels]. Blurred: the distance between two frames of a moving sharp edge grows with the
-    square root of the distance it moved, which would double the estimate."""
+    """Blurred frames, [N, pixels]. Without blurring, the distance between two frames of a moving
+    sharp edge grows with the square root of the distance moved, which would double the estimate.
+    """
     sigma = _BLUR * min(frames.shape[1:3])
     blurred = gaussian_filter(frames, (0, sigma, sigma, *[0] * (frames.ndim - 3)))
     return blurred.reshape(len(frames), -1)
 
 
 def intrinsic_dimension(points: np.ndarray, neighbours: int = _NEIGHBOURS) -> float:
-    """The dimension of the manifold that distinct points [N, D] lie on: the maximum-likelihood
-    estimate of Levina and Bickel 2004 ("Maximum likelihood estimation of intrinsic dimension",
-    eq. 8), with the inverses averaged over the points."""
+    """Estimate the dimension of the manifold that points lie on.
+
+    The estimate is the maximum-likelihood estimate of Levina and Bickel 2004 ("Maximum likelihood
+    estimation of intrinsic dimension", eq. 8), with the inverses averaged over the points.
+
+    Args:
+        points: [N, D], distinct.
+        neighbours: number of nearest neighbours used for each point.
+
+    Returns:
+        The estimate.
+    """
     distances, _ = NearestNeighbors(n_neighbors=neighbours + 1).fit(points).kneighbors(points)
     logs = np.log(distances[:, -1:] / distances[:, 1:-1])
     return float(1.0 / logs.mean())

@@ -1,5 +1,6 @@
-"""Whether a Kalman VAE has collapsed: its codes say nothing about the frames, and training does not
-bring them back."""
+"""Detection of collapse in a Kalman VAE: the codes carry no information about the frames, and more
+training does not help.
+"""
 
 from typing import Any, NamedTuple
 
@@ -11,34 +12,38 @@ from kvae.model import KVAE
 from seqvae.data import Sequences, unit_pixels
 
 GRACE_STEPS = 500
-"""A healthy model may look collapsed for so many steps."""
+"""A healthy model may look collapsed for this many training steps."""
 _FRAMES_MOST = 1280
 _CONSTANT, _SURELY_CONSTANT = 1e-2, 1e-5
 _LIMIT = 0.99
 
 
 class CollapseError(RuntimeError):
-    """Training has collapsed. The message names the signs and the cures."""
+    """Training has collapsed. The message lists the signs and what to do."""
 
 
 class Health(NamedTuple):
-    """What shows a collapse, on some sequences.
-
-    codes_std: the standard deviation of the encoder's means over all frames, of the dimension in
-        which it is greatest.
-    dead_units: the share of units of the encoder's last hidden layer that are 0 for all frames; NaN
-        where no layer has ReLU units.
-    variance_share: the mean variance of q(a | x) over its limit.
-    gain: by how many nats a frame log p(x | a) is above the likelihood of the mean frame.
-    """
+    """Figures that show a collapse, computed on some sequences."""
 
     codes_std: float
+    """Standard deviation of the encoder's means over all frames, in the dimension where it is
+    largest.
+    """
     dead_units: float
+    """Share of units in the encoder's last hidden layer that are 0 for all frames; NaN without
+    ReLU.
+    """
     variance_share: float
+    """Mean variance of q(a | x), divided by its limit."""
     gain: float
+    """Mean log p(x | a) minus the log-likelihood of the mean frame, in nats per frame."""
 
     def signs(self) -> list[str]:
-        """What points to a collapse, in words."""
+        """Describe the signs of a collapse.
+
+        Returns:
+            A phrase for each sign; empty if there is none.
+        """
         found = {
             f"the codes are constant (standard deviation {self.codes_std:.1e})": self.codes_std
             < _CONSTANT,
@@ -54,25 +59,33 @@ class Health(NamedTuple):
         return [sign for sign, there in found.items() if there]
 
     def collapsed(self, steps: int) -> bool:
-        """Whether the codes carry nothing after so many training steps, and will not again."""
+        """Whether the model has collapsed for good.
+
+        Args:
+            steps: the training steps so far.
+
+        Returns:
+            True if the codes carry no information and will not recover.
+        """
         if self.codes_std < _SURELY_CONSTANT:
             return True
         return steps >= GRACE_STEPS and (self.codes_std < _CONSTANT or self.gain <= 0)
 
 
 class Examiner:
-    """Looks for signs of collapse in a model.
+    """Computes a model's `Health`.
 
     Args:
-        sequences: of which some observed frames are used.
-        mean_frame: of the training sequences, pixels in [0, 1].
+        model: the model.
+        sequences: sequences; some of their observed frames are used.
+        mean_frame: mean of the training frames, pixels in [0, 1].
     """
 
     def __init__(self, model: KVAE, sequences: Sequences, mean_frame: np.ndarray):
         seen = np.argwhere(sequences.observed)
         rows, steps = seen[:: -(-len(seen) // _FRAMES_MOST)].T
         self._model = model
-        self._frames = unit_pixels(sequences.images[rows, steps])[None]  # [1, frames, ...]
+        self._frames = _shown(sequences, rows, steps, mean_frame)[None]  # [1, frames, ...]
         self._baseline = self._log_px_of(mean_frame)
         self._hidden = _hidden_units(model.frame_vae.encoder)
 
@@ -88,7 +101,7 @@ class Examiner:
         )
 
     def _log_px_of(self, frame: np.ndarray) -> float:
-        """log p of the frames, were `frame` what the decoder gives."""
+        """Mean log-likelihood of the frames if the decoder's output were always `frame`."""
         inside = np.clip(frame, 1e-4, 1 - 1e-4)
         pixels = frame if self._model.out_distr == "gaussian" else np.log(inside / (1 - inside))
         pixels = tf.constant(pixels[None], tf.float32)
@@ -106,17 +119,16 @@ class Examiner:
 
 
 class StopOnCollapse(keras.callbacks.Callback):
-    """For `KVAE.fit`: adds the figures of `Health` to the logs of each epoch, and ends a training
-    that has collapsed.
+    """Callback for `KVAE.fit`: logs the figures of `Health` and stops a collapsed training.
 
     Args:
-        sequences: frames [N, T, *image_shape] to look at, such as validation data.
-        mask: [N, T], 1 = observed; None: all frames are.
-        mean_frame: of the training sequences, pixels in [0, 1]; None: that of `sequences`.
+        sequences: frames [N, T, *image_shape] to examine, such as validation data.
+        mean_frame: mean of the training frames, pixels in [0, 1]; None: mean of `sequences`.
+        mask: [N, T], 1 = observed; None: all observed.
 
     Raises:
         CollapseError: at the end of an epoch; the model keeps its weights.
-        ValueError: series, of which these signs say nothing.
+        ValueError: `sequences` are series, to which these figures do not apply.
     """
 
     def __init__(
@@ -139,14 +151,34 @@ class StopOnCollapse(keras.callbacks.Callback):
         self._steps = 0
 
     def on_train_begin(self, logs: dict | None = None) -> None:
+        """Prepare the examination.
+
+        Args:
+            logs: unused.
+        """
         mean = self._sequences.mean_frame() if self._mean_frame is None else self._mean_frame
         model: Any = self.model
         self._examine, self._steps = Examiner(model, self._sequences, mean), 0
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        """Count the training steps.
+
+        Args:
+            batch: unused.
+            logs: unused.
+        """
         self._steps += 1
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Examine the model.
+
+        Args:
+            epoch: the epoch, counted from 0.
+            logs: the figures are added to it.
+
+        Raises:
+            CollapseError: training has collapsed.
+        """
         assert self._examine is not None
         health = self._examine()
         if logs is not None:
@@ -156,6 +188,16 @@ class StopOnCollapse(keras.callbacks.Callback):
                 f"collapse in epoch {epoch + 1}: {'; '.join(health.signs())}. Use a smaller "
                 "learning rate, KVAE.adapt before training, another seed, or activation='elu'."
             )
+
+
+def _shown(
+    sequences: Sequences, rows: np.ndarray, steps: np.ndarray, mean_frame: np.ndarray
+) -> np.ndarray:
+    """Frames in [0, 1], their missing pixels as in the mean frame."""
+    frames = unit_pixels(sequences.images[rows, steps])
+    if sequences.pixel_mask is None:
+        return frames
+    return np.where(sequences.pixel_mask[rows, steps], frames, mean_frame)
 
 
 def _hidden_units(encoder: keras.Layer) -> keras.Model | None:

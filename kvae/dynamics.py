@@ -1,5 +1,6 @@
-"""The dynamics network (paper, section 3.2): alpha_t = f(a_0, ..., a_{t-1}), and the controls where
-they are learned."""
+"""The dynamics network (paper, section 3.2): alpha_t = f(a_0, ..., a_{t-1}), and optionally the
+controls.
+"""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -11,20 +12,32 @@ from seqvae.recurrent import run_layer
 
 
 class Matrices(NamedTuple):
-    """The K matrices that are mixed, A [K, dim_z, dim_z], B [K, dim_z, dim_u], C [K, dim_a, dim_z],
-    and a_0 [dim_a]."""
+    """The K matrices that are mixed, and the code before the first frame."""
 
     A: tf.Tensor
+    """[K, dim_z, dim_z], transition."""
     B: tf.Tensor
+    """[K, dim_z, dim_u], control."""
     C: tf.Tensor
+    """[K, dim_a, dim_z], emission."""
     a_0: tf.Tensor
+    """[dim_a]."""
 
 
 def mix(alpha: tf.Tensor, matrices: tf.Tensor) -> tf.Tensor:
-    """sum_k alpha[..., k] matrices[k]: [..., K], [K, n, m] -> [..., n, m] (paper, section 3.2).
+    """Mix matrices (paper, section 3.2)::
 
-    In float64: a GPU computes a float32 product in TF32 (`kvae.lgssm.products`), and an elementwise
-    product needs K times the memory.
+        sum_k alpha[..., k] matrices[k]
+
+    It is computed in float64: a GPU multiplies float32 in TF32 (`kvae.lgssm.products`), and an
+    elementwise product needs K times the memory.
+
+    Args:
+        alpha: [..., K].
+        matrices: [K, n, m].
+
+    Returns:
+        [..., n, m].
     """
     flat = tf.reshape(matrices, [tf.shape(matrices)[0], -1])
     mixed = tf.linalg.matmul(tf.cast(alpha, tf.float64), tf.cast(flat, tf.float64))
@@ -33,13 +46,26 @@ def mix(alpha: tf.Tensor, matrices: tf.Tensor) -> tf.Tensor:
 
 
 class DynamicsNetwork(keras.layers.Layer):
-    """An LSTM, or an MLP on a FIFO of the last `fifo_size` codes, then a softmax over the K
-    matrices.
+    """An LSTM, or an MLP on the last `fifo_size` codes, followed by a softmax over the K matrices.
 
     `step` and `call` compute the same values; `step` is used when the next input depends on the
-    filter. K = 1 without learned controls has no weights. With `learn_u` the hidden layer doubles:
-    the first half gives alpha, the second u. `cell`: a Keras RNN cell in place of the LSTM's; with
-    `learn_u` the two halves of its output.
+    filter. With K = 1 and without learned controls there are no weights.
+
+    Args:
+        dim_a: dimension of the codes.
+        dim_u: dimension of the controls.
+        K: number of matrices.
+        alpha_rnn: True: an LSTM; False: an MLP.
+        alpha_units: units of the LSTM or of each layer of the MLP. With `learn_u` there are twice
+            as many: the first half gives alpha, the second half u.
+        alpha_layers: layers of the MLP.
+        alpha_activation: activation of the MLP.
+        fifo_size: number of codes that the MLP takes.
+        learn_u: whether the network also predicts the controls.
+        cell: a Keras RNN cell that replaces the LSTM's; with `learn_u` its output is split in
+            halves.
+        dtype: a type or dtype policy.
+        name: the layer's name.
     """
 
     def __init__(
@@ -83,6 +109,11 @@ class DynamicsNetwork(keras.layers.Layer):
         self.control = keras.layers.Dense(dim_u, name="u", dtype=dtype) if learn_u else None
 
     def build(self, input_shape: tuple | None = None):
+        """Make the weights.
+
+        Args:
+            input_shape: unused.
+        """
         if self.built or self._trivial:
             self.built = True
             return
@@ -98,14 +129,29 @@ class DynamicsNetwork(keras.layers.Layer):
         self.built = True
 
     def initial_state(self, batch: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        """The state before a_0: the RNN cell's, or the FIFO [batch, dim_a, fifo_size], of zeros."""
+        """Make the state before a_0: zeros.
+
+        Args:
+            batch: the batch size.
+
+        Returns:
+            The state of the RNN cell, or the FIFO [batch, dim_a, fifo_size].
+        """
         if not self._rnn:
             return (tf.zeros([batch, self._dim_a, self._fifo], self.compute_dtype),)
         state = self.rnn.cell.get_initial_state(batch_size=batch)
         return tuple(tf.cast(part, self.compute_dtype) for part in tf.nest.flatten(state))
 
     def step(self, a: tf.Tensor, state: tuple[tf.Tensor, ...]):
-        """One code a [batch, dim_a] -> (alpha [batch, K], u [batch, dim_u] or None), new state."""
+        """Process one code.
+
+        Args:
+            a: [batch, dim_a].
+            state: the state before.
+
+        Returns:
+            (alpha [batch, K], u [batch, dim_u] or None), and the next state.
+        """
         if self._trivial:
             return self._ones(tf.shape(a)[:1]), state
         if self._rnn:
@@ -122,8 +168,14 @@ class DynamicsNetwork(keras.layers.Layer):
         return self._heads(self._dense(fifo)), (fifo,)
 
     def call(self, a: tf.Tensor):
-        """Codes a_0, ..., a_{T-1} [batch, T, dim_a] -> alpha [batch, T, K], u [batch, T, dim_u] or
-        None."""
+        """Process a sequence of codes.
+
+        Args:
+            a: codes a_0, ..., a_{T-1} [batch, T, dim_a].
+
+        Returns:
+            alpha [batch, T, K], u [batch, T, dim_u] or None.
+        """
         if self._trivial:
             return self._ones(tf.shape(a)[:2])
         if self._rnn:

@@ -1,5 +1,6 @@
-"""How good a trained Kalman VAE is: its imputation errors beside those of trivial baselines, and
-the test ELBO."""
+"""Evaluation of a trained Kalman VAE: imputation errors beside those of trivial baselines, and the
+test ELBO.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
@@ -16,68 +17,74 @@ from seqvae.training.evaluate import weighted_means
 BLOCKS = tuple(range(1, 16, 2))
 DROPS = tuple(round(0.1 * i, 1) for i in range(1, 11))
 METHODS = ("smoothing", "filtering", "generation")
-"""Of the model: from all observed frames, from those before, from the first t_init alone."""
+"""The model's methods: from all observed frames, from those before, from the first t_init only."""
 BASELINES = ("mean frame", "last frame", "linear interpolation", "nearest training sequence")
 _FAIR = {"smoothing": BASELINES, "filtering": BASELINES[:2], "generation": BASELINES[:2]}
-"""The baselines that know no more than the method does."""
+"""For each method, the baselines that use no more observed frames than it does."""
 _LABELS = {"rmse": "RMSE", "log_likelihood": "log-likelihood"}
 LEVELS = (0.5, 0.8, 0.9, 0.95)
-"""Of the intervals whose coverage is measured."""
+"""The levels of the intervals whose coverage is measured."""
 _ERROR_RATES = (1e-4, 1e-3, 0.01, 0.03, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0)
-_FAR = 10.0  # a code so many ranges of the encoded codes away from them has diverged
-_DECODED_AT_ONCE = 1024  # frames; the decoder takes 130 KB a frame and layer
-_NEIGHBOURS_MOST = 1000  # training sequences in which the nearest is sought
+_FAR = 10.0  # a code has diverged at this distance, in ranges of the encoded codes
+_DECODED_AT_ONCE = 1024  # frames; the decoder needs 130 KB per frame and layer
+_NEIGHBOURS_MOST = 1000  # training sequences among which the nearest is searched
 
 
 class FrameErrors(NamedTuple):
-    """Errors on the missing frames, averages over them.
-
-    wrong_pixels: the fraction of pixels on the other side of 0.5 (paper, section 5.1).
-    rmse: root mean squared error of a pixel in [0, 1].
-    log_likelihood: log p(x_t | the observed frames) of a whole frame; NaN where no draws were asked
-    for. The model's is the log of the mean of p(x_t | a_t) over draws of a_t from its posterior,
-    and so in expectation a lower bound. A baseline's is that of the same kind of distribution about
-    its frame, with the error rate (Bernoulli) or the variance (normal) that suits it best.
-    """
+    """Errors on the missing frames, averaged over them."""
 
     wrong_pixels: float
+    """Fraction of pixels on the wrong side of 0.5 (paper, section 5.1)."""
     rmse: float
+    """Root mean squared error of a pixel in [0, 1]."""
     log_likelihood: float
+    """log p(x_t | the observed frames) of a whole frame, in nats; NaN without draws. For the model:
+    the log of the mean of p(x_t | a_t) over draws of a_t from its posterior, in expectation a
+    lower bound. For a baseline: that of the same kind of distribution around its frame, with the
+    best error rate (Bernoulli) or variance (normal).
+    """
 
 
 class Codes(NamedTuple):
-    """The Gaussian that a method gives for each a_t: mean [N, T, dim_a], cov [N, T, dim_a, dim_a],
-    with the noise of a given z in it."""
+    """The Gaussian distribution of each a_t according to a method."""
 
     mean: np.ndarray
+    """[N, T, dim_a]."""
     cov: np.ndarray
+    """[N, T, dim_a, dim_a], including the emission noise."""
 
 
 class ImputationErrors(NamedTuple):
-    """Errors on the missing frames whose truth is known.
-
-    frames: by the name of a method or baseline.
-    codes: of each method, root mean squared error of each dimension of a over the range of its
-    encoded values there; NaN for a dimension that is constant.
-    coverage: of each method, the share of codes inside the intervals of `LEVELS` that it gives for
-    each number of a. The code of a frame is a draw from q(a_t | x_t), as in the model: the
-    encoder's means have less noise, and are inside more often.
-    coverage_over_gap: of each method, the same at the level .9, over the number of frames since the
-    last observed one, from 1 on; NaN where there is none.
-    diverged: of each method, in how many sequences the states grew without limit over the gap. Such
-    frames are judged as the mean frame.
-    count: number of judged frames.
-    """
+    """Errors on the missing frames whose truth is known."""
 
     frames: dict[str, FrameErrors]
+    """Errors of the frames, by the name of a method or baseline."""
     codes: dict[str, list[float]]
+    """For each method: root mean squared error of each dimension of a, divided by the range of its
+    encoded values; NaN for a constant dimension.
+    """
     coverage: dict[str, list[float]]
+    """For each method: the share of codes inside its intervals of `LEVELS`, over all numbers of a.
+    The code of a frame is a draw from q(a_t | x_t), as in the model: the encoder's means have
+    less noise and are inside more often.
+    """
     coverage_over_gap: dict[str, list[float]]
+    """For each method: the coverage at level 0.9 by the number of frames since the last observed
+    one, from 1 on; NaN where there is no frame.
+    """
     diverged: dict[str, int]
+    """For each method: the number of sequences whose states diverged over the gap. Their frames are
+    evaluated as the mean frame.
+    """
     count: int
+    """Number of evaluated frames."""
 
     def as_dict(self) -> dict:
-        """Plain numbers, for JSON; NaN is None."""
+        """Convert to plain numbers for JSON; NaN becomes None.
+
+        Returns:
+            The errors by name.
+        """
         return {
             "frames": {
                 name: {k: v for k, v in errors._asdict().items() if np.isfinite(v)}
@@ -96,13 +103,18 @@ def _finite_or_none(lists: dict[str, list[float]]) -> dict[str, list[float | Non
 
 
 class Imputer:
-    """A model and test sequences, encoded and generated once, then imputed under as many masks as
-    wanted.
+    """A model and test sequences, encoded once and imputed under any number of masks.
 
     Args:
-        training: sequences that the mean frame and the nearest sequence are taken from; None: the
-            mean frame is the test sequences', and there is no nearest sequence.
-        t_init: frames that generation is given.
+        model: the model.
+        sequences: the test sequences.
+        training: sequences for the mean frame and the nearest sequence; None: the mean frame is
+            that of the test sequences, and there is no nearest sequence.
+        t_init: number of first frames that generation starts from.
+        batch_size: sequences computed at a time.
+
+    Raises:
+        ValueError: t_init is out of range.
     """
 
     def __init__(
@@ -129,14 +141,19 @@ class Imputer:
     def errors(
         self, mask: np.ndarray, *, nearest: bool = False, draws: int = 0, seed: int = 0
     ) -> ImputationErrors:
-        """The errors where `mask` [N, T] is 0 and the truth is known.
+        """Compute the errors on frames where `mask` is 0 and the truth is known.
 
         Args:
-            nearest: seek the nearest training sequence too; this takes the longest.
-            draws: of a_t for each frame, for the log-likelihoods; 0: these are NaN.
+            mask: [N, T], 1 = observed.
+            nearest: whether to include the nearest training sequence, the slowest baseline.
+            draws: draws of a_t per frame for the log-likelihoods; 0: these are NaN.
+            seed: seed of the draws.
+
+        Returns:
+            The errors.
 
         Raises:
-            ValueError: nothing known is missing.
+            ValueError: no known frame is missing.
         """
         asked = self._asked(mask)
         if not asked.any():
@@ -153,15 +170,15 @@ class Imputer:
             where = asked[part]
             if not where.any():
                 continue
-            truth = unit_pixels(self._data.images[part])[where]
+            truth, shown = self._truth(part, where)
             for name, found in codes.items():
                 lost = diverged[name][part][where]
                 a = Codes(*(np.where(_wide(lost, x := v[part][where]), 0.0, x) for v in found))
                 sums.setdefault(name, _Sums(draws > 0)).add(
-                    truth, *self._judged(a, truth, lost, draws, rng)
+                    truth, shown, *self._judged(a, truth, shown, lost, draws, rng)
                 )
             for name, guess in self._baselines(part, mask, where, others):
-                sums.setdefault(name, _Sums(draws > 0)).add(truth, guess)
+                sums.setdefault(name, _Sums(draws > 0)).add(truth, shown, guess)
         gaussian = self._model.out_distr == "gaussian"
         covered = {name: self._covered(found) for name, found in codes.items()}
         judged = {name: asked & ~lost for name, lost in diverged.items()}
@@ -184,7 +201,14 @@ class Imputer:
         )
 
     def can_judge(self, mask: np.ndarray) -> bool:
-        """Whether `mask` hides a frame whose truth is known."""
+        """Whether a mask hides a frame whose truth is known.
+
+        Args:
+            mask: [N, T], 1 = observed.
+
+        Returns:
+            True if `errors` can be computed.
+        """
         return bool(self._asked(mask).any())
 
     def _asked(self, mask: np.ndarray) -> np.ndarray:
@@ -199,17 +223,28 @@ class Imputer:
     def _controls(self, part: slice):
         return None if self._data.controls is None else self._data.controls[part]
 
+    def _truth(self, part: slice, where: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Frames [M, ...] in [0, 1], and which of their pixels are known (None: all); the others
+        are 0."""
+        truth = unit_pixels(self._data.images[part])[where]
+        if self._data.pixel_mask is None:
+            return truth, None
+        shown = self._data.pixel_mask[part][where]
+        return np.where(shown, truth, 0.0), shown
+
     def _encode(self, part: slice) -> tuple[np.ndarray, np.ndarray]:
-        """Means and variances of q(a_t | x_t)."""
+        """Means and variances of q(a_t | x_t), of the visible pixels."""
         images = self._data.images[part]
         if np.issubdtype(images.dtype, np.floating):
             images = np.nan_to_num(images)
-        q = self._model.encode(images)
+        shown = None if self._data.pixel_mask is None else self._data.pixel_mask[part]
+        q = self._model.encode(images, shown)
         return q.mean().numpy(), q.variance().numpy()
 
     def _generate(self, part: slice, t_init: int) -> Codes:
-        """The generated codes, with the covariances of the filter that sees the first frames
-        alone."""
+        """The generated codes, with the covariances of the filter that uses only the first
+        frames.
+        """
         controls = self._controls(part)
         first = None if controls is None else controls[:, :t_init]
         encoded = self._encoded[part]
@@ -240,21 +275,23 @@ class Imputer:
         }
 
     def _covered(self, codes: Codes) -> np.ndarray:
-        """[N, T, levels]: how probably a draw from q(a_t | x_t) is inside the interval of each
-        level, in the mean over the numbers of a."""
+        """[N, T, levels]: the probability that a draw from q(a_t | x_t) is inside the interval of
+        each level, averaged over the numbers of a.
+        """
         variance = np.diagonal(codes.cov, axis1=-2, axis2=-1)
         spread = np.sqrt(np.maximum(self._variance, 1e-12))
         off = codes.mean - self._encoded
         inside = []
-        with np.errstate(invalid="ignore"):  # diverged codes, which nobody counts
+        with np.errstate(invalid="ignore"):  # diverged codes are left out by the caller
             for level in LEVELS:
                 half = norm.ppf(0.5 + level / 2) * np.sqrt(variance)
                 inside.append(ndtr((off + half) / spread) - ndtr((off - half) / spread))
         return np.stack(inside).mean(axis=-1).transpose(1, 2, 0)
 
     def _diverged(self, codes: Codes, asked: np.ndarray) -> np.ndarray:
-        """[N, T]: asked frames whose code is not finite, or far from all encoded ones, or of which
-        nothing is known."""
+        """[N, T]: requested frames whose code is not finite, far from all encoded codes, or of
+        huge variance.
+        """
         known = self._encoded[self._known]
         low, high = known.min(axis=0), known.max(axis=0)
         room = _FAR * max(1.0, float((high - low).max()))
@@ -264,37 +301,59 @@ class Imputer:
         return asked & ~inside
 
     def _judged(
-        self, a: Codes, truth: np.ndarray, lost: np.ndarray, draws: int, rng: np.random.Generator
+        self,
+        a: Codes,
+        truth: np.ndarray,
+        shown: np.ndarray | None,
+        lost: np.ndarray,
+        draws: int,
+        rng: np.random.Generator,
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        """The frames of codes [M, ...], and with draws log p [M] of the true ones; where the codes
-        are lost those of the mean frame."""
+        """The frames of codes [M, ...], and with draws log p [M] of the true ones' known pixels;
+        where the codes are lost those of the mean frame."""
         guess = np.concatenate([self._decoded(part).mean()[0] for part in _chunks(a.mean)])
-        log_px = self._log_mixture(a, truth, draws, rng) if draws else None
+        log_px = self._log_mixture(a, truth, shown, draws, rng) if draws else None
         if lost.any():
             mean = np.broadcast_to(self._mean, truth[lost].shape)
             guess[lost] = mean
             if log_px is not None:
                 gaussian = self._model.out_distr == "gaussian"
-                log_px[lost] = _Sums().add(truth[lost], mean).errors(gaussian).log_likelihood
+                of_lost = None if shown is None else shown[lost]
+                sums = _Sums().add(truth[lost], of_lost, mean)
+                log_px[lost] = sums.errors(gaussian).log_likelihood
         return guess, log_px
 
     def _log_mixture(
-        self, a: Codes, truth: np.ndarray, draws: int, rng: np.random.Generator
+        self,
+        a: Codes,
+        truth: np.ndarray,
+        shown: np.ndarray | None,
+        draws: int,
+        rng: np.random.Generator,
     ) -> np.ndarray:
-        """log of the mean of p(x_t | a_t) [M] over draws of a_t."""
+        """log of the mean of p(x_t | a_t) [M] over draws of a_t, of the known pixels."""
         root = np.linalg.cholesky(a.cov.astype(np.float64) + 1e-9 * np.eye(a.mean.shape[-1]))
         noise = rng.standard_normal((draws, *a.mean.shape))
         drawn = (a.mean + np.einsum("mij,smj->smi", root, noise)).astype(np.float32)
+        known = np.ones(len(truth), bool) if shown is None else shown
+        chunks = list(zip(_chunks(truth), _chunks(known), strict=True))
         each = [
             np.concatenate(
                 [
-                    self._decoded(part).log_prob(true[None]).numpy()[0]
-                    for part, true in zip(_chunks(of_draw), _chunks(truth), strict=True)
+                    self._log_px(part, true, seen)
+                    for part, (true, seen) in zip(_chunks(of_draw), chunks, strict=True)
                 ]
             )
             for of_draw in drawn
         ]
         return logsumexp(np.stack(each).astype(np.float64), axis=0) - np.log(draws)
+
+    def _log_px(self, codes: np.ndarray, truth: np.ndarray, known: np.ndarray) -> np.ndarray:
+        """log p(x | a) [M] of the known pixels."""
+        if known.all():
+            return self._decoded(codes).log_prob(truth[None]).numpy()[0]
+        of_pixel = self._decoded(codes).distribution.log_prob(truth[None]).numpy()[0]
+        return np.where(known, of_pixel, 0.0).sum(axis=tuple(range(1, truth.ndim)))
 
     def _decoded(self, codes: np.ndarray):
         """p(x | a) of codes [M, dim_a], batch [1, M]."""
@@ -303,9 +362,10 @@ class Imputer:
     def _baselines(
         self, part: slice, mask: np.ndarray, where: np.ndarray, others: np.ndarray | None
     ) -> Iterator[tuple[str, np.ndarray]]:
-        frames, seen = np.nan_to_num(unit_pixels(self._data.images[part])), self._seen(part, mask)
+        frames = self._data.take(part).complete(self._mean)  # what nobody saw, as the mean frame
+        seen = self._seen(part, mask)
         yield "mean frame", np.broadcast_to(self._mean, frames.shape)[where]
-        some = np.any(seen, axis=1)  # random masks may leave nothing of a sequence with gaps
+        some = np.any(seen, axis=1)  # a random mask may hide all known frames of a sequence
         fills = {
             "last frame": baselines.last_observed,
             "linear interpolation": baselines.interpolated,
@@ -329,7 +389,7 @@ class Imputer:
         possible: np.ndarray,
         fill: Callable[[np.ndarray, np.ndarray], np.ndarray],
     ) -> np.ndarray:
-        """What `fill` gives for the sequences where it is possible; the mean frame elsewhere."""
+        """The result of `fill` for the sequences where it is possible; the mean frame elsewhere."""
         guess = np.broadcast_to(self._mean, frames.shape).copy()
         if possible.any():
             guess[possible] = fill(frames[possible], seen[possible])
@@ -339,12 +399,11 @@ class Imputer:
         """The training frames, missing ones as the mean frame."""
         if self._training is None:
             return None
-        frames = np.nan_to_num(unit_pixels(self._training.images))
-        return np.where(_wide(self._training.observed, frames), frames, self._mean)
+        return self._training.complete(self._mean)
 
 
 class _Sums:
-    """Sums over frames, out of which their errors are made."""
+    """Sums over frames from which their errors are computed."""
 
     def __init__(self, likelihoods: bool = True) -> None:
         self._likelihoods = likelihoods
@@ -354,11 +413,20 @@ class _Sums:
         self._rates = np.zeros(len(_ERROR_RATES))
 
     def add(
-        self, truth: np.ndarray, guess: np.ndarray, log_px: np.ndarray | None = None
+        self,
+        truth: np.ndarray,
+        shown: np.ndarray | None,
+        guess: np.ndarray,
+        log_px: np.ndarray | None = None,
     ) -> "_Sums":
-        """Adds frames [M, ...]; log_px [M]: where the guess has its own distribution."""
-        self._count += len(truth)
-        self._pixels = truth[0].size
+        """Adds frames [M, ...]; shown: their known pixels, None: all. log_px [M]: where the guess
+        has its own distribution."""
+        if shown is not None:
+            truth, guess = truth[shown], guess[shown]
+            self._count += len(shown)
+        else:
+            self._count += len(truth)
+        self._pixels += truth.size
         self._wrong += ((guess > 0.5) != (truth > 0.5)).sum()
         self._squares += ((guess - truth).astype(np.float64) ** 2).sum()
         if log_px is not None:
@@ -371,21 +439,29 @@ class _Sums:
 
     def errors(self, gaussian: bool) -> FrameErrors:
         """The averages over all frames that were added."""
-        square = self._squares / (self._count * self._pixels)
+        square = self._squares / self._pixels
         if not self._likelihoods:
             log_px = float("nan")
         elif self._log_px is not None:
             log_px = self._log_px / self._count
         elif gaussian:
-            log_px = -0.5 * self._pixels * (np.log(2 * np.pi * max(square, 1e-12)) + 1)
+            of_frame = self._pixels / self._count
+            log_px = -0.5 * of_frame * (np.log(2 * np.pi * max(square, 1e-12)) + 1)
         else:
             log_px = self._rates.max() / self._count
-        wrong = self._wrong / (self._count * self._pixels)
+        wrong = self._wrong / self._pixels
         return FrameErrors(float(wrong), float(np.sqrt(square)), float(log_px))
 
 
 def where_worse(errors: ImputationErrors) -> list[str]:
-    """Sentences that say which method is worse than a baseline that knows no more than it."""
+    """List the methods that are worse than a baseline with the same observed frames.
+
+    Args:
+        errors: the errors.
+
+    Returns:
+        A sentence for each method and measure that is worse.
+    """
     found = []
     for method, fair in _FAIR.items():
         mine = errors.frames[method]
@@ -412,12 +488,21 @@ def imputation_curves(
     blocks: Sequence[int] = BLOCKS,
     drops: Sequence[float] = DROPS,
 ) -> dict:
-    """The errors over blocks of missing frames after the first `t_init`, and over the probability
-    of dropping each; without the points where no known frame is hidden.
+    """Compute errors over the length of a block of missing frames, and over the drop probability.
+
+    Both kinds of mask keep the first `t_init` frames. Masks that hide no known frame are left out.
+
+    Args:
+        imputer: the model and the test sequences.
+        sequences: the same test sequences.
+        t_init: number of first frames that are observed.
+        seed: seed of the random masks.
+        blocks: lengths of the block.
+        drops: probabilities that a frame is missing.
 
     Returns:
         {"block": {"x": [...], "diverged": {method: [...]}, "smoothing": {"wrong_pixels": [...],
-        "rmse": [...]}, ...}, "random": {...}}, the other names those of `METHODS` and
+        "rmse": [...]}, ...}, "random": {...}}, where the other names are those of `METHODS` and
         `BASELINES`.
     """
     count, steps = len(sequences), sequences.steps
@@ -455,30 +540,46 @@ def evaluate_elbo(
     kind: str = "marginal",
     seed: int = 0,
 ) -> dict:
-    """The ELBO and its terms over all sequences, in nats per observed frame, with the noise of
-    `seed`."""
+    """Compute the ELBO and its terms over all sequences.
+
+    Args:
+        model: the model.
+        sequences: the sequences.
+        batch_size: sequences computed at a time.
+        kind: "marginal" or "sampled".
+        seed: seed of the random draws.
+
+    Returns:
+        The terms by name, in nats per observed frame.
+    """
 
     def parts():
         for i in range(0, len(sequences), batch_size):
             part = sequences.take(slice(i, i + batch_size))
-            elbo = model.elbo(part.images, part.mask, part.controls, kind=kind, seed=[seed, i])
+            mask = part.batch_mask
+            elbo = model.elbo(part.images, mask, part.controls, kind=kind, seed=[seed, i])
             terms = {
                 "elbo" if name == "total" else name: value for name, value in elbo._asdict().items()
             }
-            yield (
-                terms,
-                part.images.shape[0] * part.steps if part.mask is None else float(part.mask.sum()),
-            )
+            yield terms, float(part.observed.sum())
 
     return weighted_means(parts())
 
 
 def original_baseline(sequence: np.ndarray) -> float:
-    """The original program's baseline on a sequence of frames [T, ...]: the largest fraction of
-    pixels that differ among nine pairs of frames, the first of 0, 3, 6, the second of 9, 12, 15.
+    """Compute the original program's baseline for a sequence.
+
+    It is the largest fraction of pixels that differ within nine pairs of frames: the first of 0, 3,
+    6, the second of 9, 12, 15.
+
+    Args:
+        sequence: [T, ...].
+
+    Returns:
+        The fraction.
 
     Raises:
-        ValueError: fewer than 10 frames.
+        ValueError: there are fewer than 10 frames.
     """
     on = unit_pixels(sequence) > 0.5
     if len(on) < 10:
@@ -492,7 +593,7 @@ def _wide(values: np.ndarray, like: np.ndarray) -> np.ndarray:
 
 
 def _normalised_rmse(guess: np.ndarray, truth: np.ndarray, lost: np.ndarray) -> list[float]:
-    """Of each dimension, without lost frames; NaN where the truth is constant."""
+    """The error of each dimension, without lost frames; NaN if the truth is constant."""
     span = np.ptp(truth, axis=0)
     if lost.all():
         return [float("nan")] * len(span)
@@ -505,7 +606,7 @@ def _normalised_rmse(guess: np.ndarray, truth: np.ndarray, lost: np.ndarray) -> 
 
 
 def _chunks(values: np.ndarray) -> list[np.ndarray]:
-    """As many at a time as are decoded at once."""
+    """Parts of the values that are small enough to be decoded at once."""
     return [values[i : i + _DECODED_AT_ONCE] for i in range(0, len(values), _DECODED_AT_ONCE)]
 
 
@@ -514,13 +615,13 @@ def _joined(parts: list[Codes]) -> Codes:
 
 
 def _frames_since_seen(seen: np.ndarray) -> np.ndarray:
-    """[N, T]: how many frames ago one was observed; before the first, since the beginning."""
+    """[N, T]: frames since the last observed one; before the first, since the start."""
     steps = np.arange(seen.shape[1])
     return steps - np.maximum.accumulate(np.where(seen, steps, -1), axis=1)
 
 
 def _means(values: np.ndarray, count: int) -> list[float]:
-    """Over the first axis of [M, count]; NaN where M is 0."""
+    """Means over the first axis of [M, count]; NaN if M is 0."""
     return values.mean(axis=0).tolist() if len(values) else [float("nan")] * count
 
 

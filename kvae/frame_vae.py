@@ -1,5 +1,6 @@
-"""The variational auto-encoder of single frames (paper, section 3): what turns x_t into a_t and
-back."""
+"""The variational auto-encoder of single frames (paper, section 3), which maps x_t to a_t and
+back.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -17,17 +18,35 @@ from seqvae.randomness import fold, normal, uniform
 _LOGIT_LIMIT = (
     13.815510  # log((1 - 1e-6) / 1e-6): the original clips probabilities to [1e-6, 1 - 1e-6]
 )
-_LEAST_PIXEL = 1e-3  # the mean pixel of black frames, whose logit is -infinity
-_LEAST_PIXEL_VARIANCE = 1e-6  # of a learned one: data can be reconstructed without error
+_LEAST_PIXEL = 1e-3  # lower limit of the mean pixel: the logit of 0 is -infinity
+_LEAST_PIXEL_VARIANCE = 1e-6  # lower limit of a learned variance: some data are fitted exactly
 _LEAST_SLOPE = 0.02  # of `_sigmoid`, where descent reduces |raw|
 
 
 class FrameVAE(keras.layers.Layer):
-    """Encoder q(a_t | x_t), decoder p(x_t | a_t), and their log-probabilities. Arguments as for
-    `KVAE`.
+    """Encoder q(a_t | x_t), decoder p(x_t | a_t), and their log-probabilities.
 
-    Convolutions run in the compute type of `dtype`; codes, pixels and log-probabilities are in its
+    Convolutions run in the compute type of `dtype`; codes, pixels and log-probabilities have its
     variable type.
+
+    Args:
+        image_shape: (H, W) or (H, W, C).
+        out_distr: "bernoulli" or "gaussian".
+        conv: whether the networks are convolutional.
+        activation: activation of the hidden layers.
+        kernel_initializer: initialiser of the kernels.
+        filter_size: size of the convolutions.
+        num_filters: filters of each convolution.
+        vae_num_units: units of each dense layer.
+        num_layers: number of dense layers.
+        noise_pixel_var: variance of a normal pixel: a number, "learned" or "learned_diagonal".
+        use_vae: False: a plain auto-encoder.
+        dim_a: dimension of the codes.
+        noise_emission: limit of the encoder's variance.
+        encoder: replaces the encoder; see `KVAE`.
+        decoder: replaces the decoder; see `KVAE`.
+        dtype: a type or dtype policy.
+        name: the layer's name.
     """
 
     def __init__(
@@ -88,17 +107,23 @@ class FrameVAE(keras.layers.Layer):
 
     @property
     def _read_shape(self) -> tuple[int, ...]:
-        """Of what the encoder reads of a frame."""
+        """The shape of the encoder's input for one frame."""
         return self._image
 
     def code_mask(self, mask: tf.Tensor) -> tf.Tensor:
-        """Which codes a mask of frames or of their pixels leaves: [B, T], 1 where any pixel is
-        observed."""
+        """Convert a mask of frames or pixels to a mask of codes.
+
+        Args:
+            mask: [B, T] or [B, T, *image_shape], 1 = observed.
+
+        Returns:
+            [B, T], 1 where any pixel is observed.
+        """
         pixels = list(range(2, mask.shape.rank))
         return tf.reduce_max(mask, pixels) if pixels else mask
 
     def _add_pixel_variance(self, noise_pixel_var: float | str) -> None:
-        """Keeps the variance of a pixel: a number, or a weight whose softplus it is."""
+        """Set the variance of a pixel: a number, or the softplus of a weight."""
         self._pixel_var, self._raw_pixel_var = noise_pixel_var, None
         if isinstance(noise_pixel_var, str):
             start = arguments.first_value("noise_pixel_var", noise_pixel_var)
@@ -112,7 +137,7 @@ class FrameVAE(keras.layers.Layer):
 
     @property
     def pixel_variance(self) -> tf.Tensor:
-        """Of a normal pixel: a scalar, or [*image_shape]."""
+        """The variance of a normal pixel: a scalar, or [*image_shape]."""
         if self._raw_pixel_var is None:
             return tf.constant(self._pixel_var, self.variable_dtype)
         raw = tf.nn.softplus(tf.convert_to_tensor(self._raw_pixel_var))
@@ -121,10 +146,18 @@ class FrameVAE(keras.layers.Layer):
     def encode(
         self, frames: tf.Tensor, mask: tf.Tensor | None = None, training: bool = False
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """mean and variance of q(a_t | x_t), [B, T, dim_a] each.
+        """Compute mean and variance of q(a_t | x_t).
 
-        The variance is noise_emission * sigmoid(.), 0 for the plain auto-encoder. Missing frames
+        The variance is noise_emission * sigmoid(.), or 0 for the plain auto-encoder. Missing frames
         are read as black, missing pixels as the mean of the frame's observed ones.
+
+        Args:
+            frames: [B, T, *image_shape].
+            mask: [B, T] or [B, T, *image_shape], 1 = observed; None: all observed.
+            training: whether the encoder is in training mode.
+
+        Returns:
+            Mean and variance, [B, T, dim_a] each.
         """
         pixels = tf.cast(self._read(frames, mask), self.compute_dtype)
         outputs = self.encoder(tf.reshape(pixels, [-1, *pixels.shape[2:]]), training=training)
@@ -136,8 +169,15 @@ class FrameVAE(keras.layers.Layer):
         return mean, self._max_variance * _sigmoid(raw[0]) if raw else tf.zeros_like(mean)
 
     def decode(self, a: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Logits (clipped as the original clips probabilities) or means of the frames [B, T,
-        *image_shape]."""
+        """Compute the decoder's output for codes.
+
+        Args:
+            a: [B, T, dim_a].
+            training: whether the decoder is in training mode.
+
+        Returns:
+            [B, T, *image_shape]: logits, clipped as the original clips probabilities; or means.
+        """
         pixels = self.decoder(
             tf.cast(tf.reshape(a, [-1, self.dim_a]), self.compute_dtype), training=training
         )
@@ -148,7 +188,15 @@ class FrameVAE(keras.layers.Layer):
         return pixels if self._gaussian else tf.clip_by_value(pixels, -_LOGIT_LIMIT, _LOGIT_LIMIT)
 
     def code_distribution(self, mean: tf.Tensor, variance: tf.Tensor) -> tfd.Distribution:
-        """q(a_t | x_t): batch [B, T], event [dim_a]; a point mass for the plain auto-encoder."""
+        """Make q(a_t | x_t).
+
+        Args:
+            mean: [B, T, dim_a].
+            variance: [B, T, dim_a].
+
+        Returns:
+            Batch [B, T], event [dim_a]; a point mass for the plain auto-encoder.
+        """
         return (
             tfd.MultivariateNormalDiag(mean, tf.sqrt(variance))
             if self._variational
@@ -156,9 +204,11 @@ class FrameVAE(keras.layers.Layer):
         )
 
     def adapt(self, frames: np.ndarray, seen: np.ndarray) -> None:
-        """Sets the decoder's last bias so that it gives the mean pixel of the frames
-        [B, T, *image_shape], of each channel where `seen` of that shape, wherever its other weights
-        give 0.
+        """Set the decoder's last bias to the mean pixel: an untrained decoder outputs the mean.
+
+        Args:
+            frames: [B, T, *image_shape].
+            seen: bool, True where a pixel is observed; broadcast to the shape of `frames`.
 
         Raises:
             ValueError: the decoder is the caller's own and has no layer `pixels` with such a bias.
@@ -179,7 +229,14 @@ class FrameVAE(keras.layers.Layer):
         bias.assign(np.tile(start, bias.shape[0] // len(mean_pixel)))
 
     def frame_distribution(self, pixels: tf.Tensor) -> tfd.Distribution:
-        """p(x_t | a_t) for the decoder's output: batch [B, T], event image_shape."""
+        """Make p(x_t | a_t) from the decoder's output.
+
+        Args:
+            pixels: [B, T, *image_shape], logits or means.
+
+        Returns:
+            Batch [B, T], event image_shape.
+        """
         if self._gaussian:
             each = tfd.Normal(pixels, tf.sqrt(self.pixel_variance))
         else:
@@ -187,14 +244,31 @@ class FrameVAE(keras.layers.Layer):
         return tfd.Independent(each, len(self.image_shape))
 
     def mean_frames(self, a: tf.Tensor) -> tf.Tensor:
-        """E[x_t | a_t] for codes a [B, T, dim_a]."""
+        """Compute E[x_t | a_t].
+
+        Args:
+            a: [B, T, dim_a].
+
+        Returns:
+            [B, T, *image_shape].
+        """
         return self.frame_distribution(self.decode(a)).mean()
 
     def draw_codes(
         self, frames: tf.Tensor, mask: tf.Tensor | None, seed: tf.Tensor, training: bool = False
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """A reparameterised a_t [B, T, dim_a] and log q(a_t | x_t) [B, T]; the mean and 0 for the
-        plain auto-encoder."""
+        """Draw codes from q(a_t | x_t) by reparameterisation.
+
+        Args:
+            frames: [B, T, *image_shape].
+            mask: [B, T] or [B, T, *image_shape], 1 = observed; None: all observed.
+            seed: [2] int32.
+            training: whether the encoder is in training mode.
+
+        Returns:
+            a_t [B, T, dim_a] and log q(a_t | x_t) [B, T]; the mean and 0 for the plain
+            auto-encoder.
+        """
         mean, variance = self.encode(frames, mask, training)
         if not self._variational:
             return mean, tf.zeros_like(mean[..., 0])  # pyright: ignore[reportArgumentType]
@@ -210,9 +284,23 @@ class FrameVAE(keras.layers.Layer):
         seed: tf.Tensor,
         training: bool = False,
     ) -> tf.Tensor:
-        """log p(x_t | a_t) [B, T]. With keep < 1 only that share of a sequence's frames, drawn at
-        random, is decoded: theirs is divided by the share, the others' is 0, so that the
-        expectation stays and the decoder's time falls."""
+        """Compute log p(x_t | a_t).
+
+        With keep < 1, only a random share of each sequence's frames is decoded. Their
+        log-probability is divided by the share and that of the others is 0: the expectation is
+        unchanged and decoding is faster.
+
+        Args:
+            frames: [B, T, *image_shape].
+            mask: [B, T] or [B, T, *image_shape], 1 = observed; None: all observed.
+            a: [B, T, dim_a].
+            keep: the share of frames that are decoded.
+            seed: [2] int32, seed of their choice.
+            training: whether the decoder is in training mode.
+
+        Returns:
+            [B, T].
+        """
         if keep == 1.0:
             return self._log_prob(self.decode(a, training), frames, mask)
         steps = tf.shape(a)[1]
@@ -226,7 +314,7 @@ class FrameVAE(keras.layers.Layer):
         return matvec(tf.linalg.matrix_transpose(placed), log_px)
 
     def _log_prob(self, pixels: tf.Tensor, frames: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
-        """log p(x_t | a_t) [B, T] for the decoder's output, without the missing pixels."""
+        """log p(x_t | a_t) [B, T] of the observed pixels, for the decoder's output."""
         found, seen = self.frame_distribution(pixels), self._seen(frames, mask)
         if mask is None or mask.shape.rank == 2:
             return found.log_prob(seen)
@@ -234,10 +322,10 @@ class FrameVAE(keras.layers.Layer):
         return tf.reduce_sum(mask * found.distribution.log_prob(seen), axes)
 
     def _read(self, frames: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
-        """What the encoder reads, [B, T, ...] in the variables' type."""
+        """The encoder's input, [B, T, ...] in the variables' type."""
         seen = self._seen(frames, mask)
         if mask is not None and mask.shape.rank > 2:
-            axes = [2, 3]  # the colours have means of their own
+            axes = [2, 3]  # each colour has its own mean
             mean = tf.math.divide_no_nan(
                 tf.reduce_sum(seen, axes, keepdims=True), tf.reduce_sum(mask, axes, keepdims=True)
             )
@@ -245,8 +333,9 @@ class FrameVAE(keras.layers.Layer):
         return tf.reshape(seen, tf.concat([tf.shape(seen)[:2], self._image], 0))
 
     def _seen(self, frames: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
-        """Frames as floats in [0, 1]; missing ones and missing pixels, NaN or not, become black, so
-        that no NaN reaches a gradient."""
+        """Frames as floats in [0, 1]. Missing frames and pixels, which may be NaN, become black, so
+        that no NaN reaches a gradient.
+        """
         floats = tf.cast(frames, self.variable_dtype)
         floats = floats / 255.0 if frames.dtype == tf.uint8 else floats
         if mask is None:
@@ -256,8 +345,9 @@ class FrameVAE(keras.layers.Layer):
 
 @tf.custom_gradient
 def _sigmoid(raw: tf.Tensor) -> Any:
-    """A sigmoid whose slope is at least `_LEAST_SLOPE` where descent reduces |raw|. In early
-    training the variance can saturate, where a plain sigmoid has no gradient."""
+    """A sigmoid whose gradient has a lower bound `_LEAST_SLOPE` when descent reduces |raw|. In
+    early training the variance can saturate, where a plain sigmoid has no gradient.
+    """
     value = tf.sigmoid(raw)
 
     def gradient(upstream: tf.Tensor) -> tf.Tensor:

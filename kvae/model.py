@@ -38,14 +38,16 @@ from seqvae.objectives import KLWeight, weighted_mean
 from seqvae.randomness import Seed, fold, normal, stateless_seed
 
 _PIXELS_AT_ONCE = 2**20
-"""Pixels of the frames that a verb computes at a time: about half a gigabyte for 32 filters."""
+"""Pixels of the frames that a method computes at a time: about half a gigabyte with 32 filters."""
 _NETWORKS = ("encoder", "decoder", "dynamics")
-"""Arguments that are networks of the caller's own."""
+"""Arguments that are the caller's own networks."""
 
 
 @keras.saving.register_keras_serializable(package="kvae")
 class KVAE(SequenceModel):
     """The Kalman variational auto-encoder (Fraccaro et al. 2017, arXiv:1710.05741).
+
+    The model::
 
         a_t | x_t ~ N(mu(x_t), diag var(x_t))                     q, encoder (section 3.1)
         alpha_t = f(a_0, ..., a_{t-1})                            dynamics network (section 3.2)
@@ -54,52 +56,67 @@ class KVAE(SequenceModel):
         a_t = C_t z_t + N(0, noise_emission I)                    (section 2.1, eq. 1)
         x_t | a_t ~ Bernoulli or N(., noise_pixel_var)            decoder (section 3)
 
-    with A_t = sum_k alpha_t[k] A[k], and so B_t and C_t (section 3.2). Frames are uint8, bool, or
-    floats in [0, 1], of the shape [B, T, *image_shape]; series [B, T, F] any floats, NaN where a
-    number is missing. Masks say 1 for observed and 0 for missing: [B, T], or for single pixels and
-    numbers [B, T, *image_shape]; of codes [B, T], or [B, T, dim_a]. Controls are [B, T, dim_u], u_t
-    acting on the step into frame t (zero where None).
-    Verbs are compiled on their first call for a kind of input.
+    with A_t = sum_k alpha_t[k] A[k], and B_t and C_t likewise (section 3.2).
+
+    Frames are [B, T, *image_shape], uint8, bool, or floats in [0, 1]. Series are [B, T, F], any
+    floats, NaN where a number is missing. Masks are 1 for observed and 0 for missing: [B, T], or
+    [B, T, *image_shape] for single pixels and numbers; of codes [B, T], or [B, T, dim_a]. Controls
+    are [B, T, dim_u]; u_t acts on the step into frame t, and is zero by default. Methods are
+    compiled on their first call for a kind of input.
 
     Args:
         image_shape: (H, W) or (H, W, C); H and W multiples of 2 ** len(num_filters) with `conv`.
             (F,): series of F numbers, see `for_series`.
-        out_distr: "bernoulli" or "gaussian" (variance `noise_pixel_var`: a number, "learned", or
-            "learned_diagonal", one weight for each pixel or number). Series: "gaussian".
-        conv, activation, filter_size, num_filters: the conv encoder and decoder; `vae_num_units`
-            units in each of `num_layers` dense layers where conv is False. activation: a name or
-            function that `keras.activations.get` accepts.
-        kernel_initializer: of the kernels of the encoder and decoder, a name that Keras knows. The
-            original's is "glorot_uniform", which kills more of the units in the first steps.
-        encoder, decoder: Keras layers or models in place of these. encoder: frames [N, H, W, C] in
-            [0, 1] -> mean and raw variance of a [N, dim_a] each, or side by side (the variance is
-            noise_emission * sigmoid(raw)); without `use_vae` the mean alone. decoder: a [N, dim_a]
-            -> logits or means of the frames [N, H, W, C]. C is 1 for (H, W). Of series: [N, 2 F],
-            the scaled numbers and which are observed, and [N, F]. encoder="identity", for series:
-            the scaled numbers themselves are the codes.
-        use_vae: False makes a plain auto-encoder, a_t = mu(x_t).
+        out_distr: distribution of a pixel, "bernoulli" or "gaussian"; "gaussian" for series.
+        conv: whether the encoder and the decoder are convolutional; otherwise they are dense.
+        activation: activation of their hidden layers, a name or function that
+            `keras.activations.get` accepts.
+        kernel_initializer: initialiser of their kernels, a name that Keras accepts. The original's
+            is "glorot_uniform", with which more units die in the first steps.
+        filter_size: size of the convolutions.
+        num_filters: filters of each convolution.
+        vae_num_units: units of each dense layer, without `conv`.
+        num_layers: number of dense layers, without `conv`.
+        noise_pixel_var: variance of a "gaussian" pixel: a number, "learned", or "learned_diagonal",
+            one weight for each pixel or number.
         ll_keep_prob: in training, the share of the frames, drawn at random, that are decoded; their
-            log p(x|a) is divided by it. Below 1 a step is faster and its gradient noisier.
-        dim_a, dim_z, dim_u, K: sizes of the code, the state, the controls, and the number of mixed
-            matrices.
-        noise_emission, noise_transition, init_cov: the variances R, Q and of z_1: a number, which
-            stays fixed; "learned", one weight for all numbers of a or z; or "learned_diagonal", one
-            for each. Learned ones start at the default. The encoder's variance is limited by
-            noise_emission, by its first value where it is learned.
-        alpha_rnn: True: an LSTM of `alpha_units`; False: `alpha_layers` dense layers of
-            `alpha_units` and `alpha_activation` on the last `fifo_size` codes. dynamics: a Keras
-            RNN cell in place of the LSTM's.
-        learn_u: the dynamics network also gives the controls.
-        init_kf_matrices: standard deviation of the first B and C; the first A is the identity.
-        scale_reconstruction: weight of log p(x|a) in the objective; the reported terms are
-            unweighted.
+            log p(x|a) is divided by it. Below 1, steps are faster and gradients noisier.
+        use_vae: False: a plain auto-encoder, a_t = mu(x_t).
+        dim_a: dimension of the codes.
+        dim_z: dimension of the states.
+        dim_u: dimension of the controls.
+        K: number of mixed matrices.
+        noise_emission: the variance R: a number, which is fixed; "learned", one weight for all
+            numbers of a; or "learned_diagonal", one weight for each. Learned variances start at the
+            default. The encoder's variance is limited by its initial value.
+        noise_transition: the variance Q, likewise.
+        init_cov: the variance of z_1, likewise.
+        alpha_rnn: True: the dynamics network is an LSTM; False: dense layers on the last
+            `fifo_size` codes.
+        alpha_units: units of the LSTM or of each dense layer.
+        alpha_layers: number of dense layers, without `alpha_rnn`.
+        alpha_activation: activation of the dense layers, without `alpha_rnn`.
+        fifo_size: number of codes that the dense layers take, without `alpha_rnn`.
+        learn_u: whether the dynamics network also predicts the controls.
+        init_kf_matrices: standard deviation of the initial B and C; the initial A is the identity.
+        scale_reconstruction: weight of log p(x|a) in the objective; reported terms are unweighted.
         sample_z: decode C_t E[z_t | a_{1:T}] instead of the encoder's a_t.
         bound: the LGSSM's part of the objective, "marginal" (log p(a), exact) or "sampled" (the
             original's).
-        jit_compile: XLA for the state-space model, not for the convolutions: several times faster,
-            after some seconds of compilation for every new shape. True: always; None: only in
-            training, on a GPU or of sequences of 64 steps or more.
-        seed: of the noise where a call gives none.
+        jit_compile: whether XLA compiles the state-space model (not the convolutions): several
+            times faster, after some seconds of compilation for every new shape. True: always. None:
+            only in training, on a GPU or for sequences of at least 64 steps.
+        encoder: a Keras layer or model that replaces the encoder. It maps frames [N, H, W, C] in
+            [0, 1] (C is 1 for (H, W)) to mean and raw variance of a, [N, dim_a] each or joined; the
+            variance is noise_emission * sigmoid(raw). Without `use_vae` it returns only the mean.
+            For series its input is [N, 2 F]: the scaled numbers and which are observed. "identity",
+            for series: the scaled numbers are the codes.
+        decoder: a Keras layer or model that replaces the decoder: a [N, dim_a] to logits or means
+            of the frames [N, H, W, C], or [N, F].
+        dynamics: a Keras RNN cell that replaces the LSTM's.
+        seed: seed of the random draws in calls that do not pass one; None: Keras' global seed.
+        dtype: a type or dtype policy.
+        name: the model's name.
     """
 
     input_name = "frames"
@@ -203,12 +220,14 @@ class KVAE(SequenceModel):
         )
         self._kl = KLWeight()
         self._make_weights()
-        self.built = True  # not by `build`, after which Keras lets no subclass add layers
+        self.built = True  # not by `build`: after it, Keras does not let a subclass add layers
 
     @classmethod
     def for_series(cls, series: np.ndarray, **options: Any) -> "KVAE":
-        """A model of series [N, T, F] of any scale, NaN where a number is missing. It holds the
-        mean and deviation of each feature of `series` and scales by them; it is not trained yet.
+        """Make a model of series of any scale, which is not trained yet.
+
+        It stores the mean and the standard deviation of each feature of `series` and scales by
+        them::
 
             model = KVAE.for_series(series)
             model.compile(keras.optimizers.Adam(0.01))
@@ -216,17 +235,23 @@ class KVAE(SequenceModel):
             filled = model.impute(series).smoothed
             next_week = model.forecast(series, 7)
 
-        By default the numbers themselves are the codes (`encoder="identity"`): a Kalman filter and
-        smoother whose matrices and noises are learned, and whose bound is log p(series). K=3 mixes
-        several matrices, for motions that change, on long or many series: on few it makes the model
-        surer than it should be.
-        `encoder=None` adds a variational auto-encoder of dense layers, for many features that
-        depend on few causes. Series of different lengths: `kvae.series.padded`; uneven times:
-        `kvae.series.on_grid`.
+        By default the scaled numbers are the codes (`encoder="identity"`): a Kalman filter and
+        smoother with learned matrices and noises, whose bound is log p(series). K=3 mixes several
+        matrices, for dynamics that change, and needs long or many series: with few, the model
+        becomes overconfident. `encoder=None` adds a variational auto-encoder of dense layers, for
+        many features with few causes. For series of different lengths see `kvae.series.padded`, for
+        irregular times `kvae.series.on_grid`.
 
         Args:
-            options: arguments of `KVAE` in place of these defaults: learned noises, one variance
+            series: [N, T, F], NaN where a number is missing.
+            **options: arguments of `KVAE` that replace these defaults: learned noises, one variance
                 for each number; K=1; dim_z of 2 F, at least 4; log p(x|a) weighted as in the bound.
+
+        Returns:
+            The model.
+
+        Raises:
+            ValueError: the shape of `series`, or an option, is wrong.
         """
         series = np.ma.filled(np.ma.asarray(series, np.float64), np.nan)
         if series.ndim != 3:
@@ -280,7 +305,7 @@ class KVAE(SequenceModel):
         self.dynamics.build()
 
     def _add_noise(self, name: str, size: int):
-        """The weight of a learned noise; its softplus is the variance."""
+        """Add the weight of a learned noise; its softplus is the variance."""
         shape = (size,) if self._config[name] == "learned_diagonal" else ()
         start = keras.initializers.Constant(
             tfp.math.softplus_inverse(arguments.first_value(name, self._config[name]))
@@ -295,7 +320,7 @@ class KVAE(SequenceModel):
 
     @property
     def _covariances(self) -> Covariances:
-        """The noises at the present weights: scalars, or variances of each number."""
+        """The noises at the current weights: scalars, or variances of each number."""
         return Covariances(
             *(self._variance(name) for name in ("noise_transition", "noise_emission", "init_cov"))
         )
@@ -306,6 +331,11 @@ class KVAE(SequenceModel):
         return tf.constant(self._config[name], self.variable_dtype)
 
     def get_config(self):
+        """Return the arguments of the model.
+
+        Returns:
+            The arguments by name; networks are serialised.
+        """
         base = super().get_config()
         networks = {
             name: keras.saving.serialize_keras_object(self._config[name])
@@ -316,6 +346,14 @@ class KVAE(SequenceModel):
 
     @classmethod
     def from_config(cls, config: dict):
+        """Make a model from what `get_config` returned.
+
+        Args:
+            config: the arguments by name.
+
+        Returns:
+            The model.
+        """
         given = {name: config[name] for name in _NETWORKS if isinstance(config.get(name), dict)}
         return cls(
             **config
@@ -324,19 +362,21 @@ class KVAE(SequenceModel):
 
     @property
     def max_code_variance(self) -> float:
-        """The limit of the variances of q(a | x)."""
+        """The upper limit of the variances of q(a | x)."""
         return arguments.first_value("noise_emission", self._config["noise_emission"])
 
     @property
     def kl_weight(self) -> keras.Variable:
-        """The weight of the negative KL, lgssm - log q(a|x), in the objective. 1 unless
-        `KLAnnealing` sets it."""
+        """The weight of the negative KL, lgssm - log q(a|x), in the objective: 1 unless
+        `KLAnnealing` sets it.
+        """
         return self._kl.variable
 
     @property
     def variable_groups(self) -> dict[str, list]:
         """Trainable variables by part: `vae` (encoder and decoder), `lgssm` (A, B, C, a_0, learned
-        noises), `dynamics`."""
+        noises), `dynamics`.
+        """
         return {
             "vae": self.frame_vae.trainable_variables,
             "lgssm": [self.A, self.B, self.C, self.a_0, *self._raw_noises.values()],
@@ -346,12 +386,17 @@ class KVAE(SequenceModel):
     # --- frames and codes ---
 
     def adapt(self, frames: np.ndarray, mask: np.ndarray | None = None) -> None:
-        """Sets the decoder's last bias to the mean pixel of frames [B, T, *image_shape]; of series,
-        the mean and deviation by which each number is scaled (`for_series` has done it).
+        """Set the decoder's last bias to the mean pixel, or for series the scaling of each number.
 
-        Call it once, before training: the first gradients are then small, where they can otherwise
-        kill the encoder's units for good (`benchmarks/kvae_collapse.py`). The mean is that of the
-        observed frames, of each channel.
+        Call it once, before training: large first gradients can otherwise make units of the encoder
+        die for good (`benchmarks/kvae_collapse.py`). `for_series` calls it.
+
+        Args:
+            frames: [B, T, *image_shape]. The mean is that of the observed frames, per channel.
+            mask: [B, T] or [B, T, *image_shape], 1 = observed; None: all observed.
+
+        Raises:
+            ValueError: an argument is invalid, or the caller's own decoder has no layer `pixels`.
         """
         given, known, _ = self._frame_arguments(frames, mask, None)
         seen = np.ones_like(frames, bool)
@@ -362,32 +407,50 @@ class KVAE(SequenceModel):
     def encode(
         self, frames: Array, mask: Array | None = None, *, batch_size: int | None = None
     ) -> tfd.Distribution:
-        """q(a_t | x_t) for each frame (section 3.1): batch [B, T], event [dim_a]; a point mass for
-        the plain auto-encoder. Missing frames, which may be NaN, are read as black: their codes
-        mean nothing.
+        """Compute q(a_t | x_t) for each frame (section 3.1).
+
+        Missing frames are read as black; their codes are meaningless.
 
         Args:
-            batch_size: sequences that are computed at a time; None: as many as take about half
-                a gigabyte.
+            frames: [B, T, *image_shape]; missing frames may be NaN.
+            mask: [B, T] or [B, T, *image_shape], 1 = observed; None: all observed.
+            batch_size: sequences computed at a time; None: as many as need about half a gigabyte.
+
+        Returns:
+            Batch [B, T], event [dim_a]; a point mass for the plain auto-encoder.
+
+        Raises:
+            ValueError: an argument is invalid.
         """
         frames, mask, _ = self._frame_arguments(frames, mask, None)
         mean, variance = self._in_batches(self.frame_vae.encode, batch_size, frames, mask)
         if mask is not None and self._config["encoder"] == arguments.IDENTITY:
-            # so that `filter` and `smooth` of these codes leave them out too
+            # NaN: `filter` and `smooth` of these codes treat them as missing, too
             nan = tf.constant(np.nan, mean.dtype)
             mean = tf.where(arguments.like_frames(mask, mean) > 0.5, mean, nan)
         return self.frame_vae.code_distribution(mean, variance)
 
     def decode(self, a: Array, *, batch_size: int | None = None) -> tfd.Distribution:
-        """p(x_t | a_t) for codes a [B, T, dim_a] (section 3): batch [B, T], event image_shape.
-        batch_size: as for `encode`."""
+        """Compute p(x_t | a_t) (section 3).
+
+        Args:
+            a: [B, T, dim_a].
+            batch_size: sequences computed at a time; None: as many as need about half a gigabyte.
+
+        Returns:
+            Batch [B, T], event image_shape.
+
+        Raises:
+            ValueError: the shape is wrong.
+        """
         a = arguments.check_codes(a, self.dim_a, self.variable_dtype)
         pixels = self._in_batches(self.frame_vae.decode, batch_size, a)
         return self.frame_vae.frame_distribution(pixels)
 
     def _in_batches(self, method, batch_size: int | None, *given: tf.Tensor | None) -> Any:
-        """What `method` returns for tensors [B, T, ...], computed for some rows at a time, so that
-        the layers' memory does not grow with B."""
+        """Call `method` on tensors [B, T, ...], some rows at a time: the layers' memory does not
+        grow with B.
+        """
         if batch_size is not None:
             check_size("batch_size", batch_size)
         first = given[0]
@@ -415,15 +478,20 @@ class KVAE(SequenceModel):
         *,
         check_finite: bool = True,
     ) -> Filtered:
-        """The Kalman filter over codes a [B, T, dim_a] (section 2.1): p(z_t | a_{1:t}), p(z_t |
-        a_{1:t-1}).
+        """Run the Kalman filter over codes (section 2.1): p(z_t | a_{1:t}) and p(z_t | a_{1:t-1}).
 
-        Missing codes are not used and may be NaN; the dynamics network then takes C_t mu_{t|t-1} as
-        input. mask: [B, T], or of single numbers [B, T, dim_a]; without one, NaN is missing.
+        Missing codes are not used and may be NaN; the input of the dynamics network is then C_t
+        mu_{t|t-1}.
 
         Args:
-            check_finite: False: no FloatingPointError; over a long gap the states of a sequence may
-                grow without limit, and its results are then not finite.
+            a: [B, T, dim_a].
+            mask: [B, T], or [B, T, dim_a] for single numbers, 1 = observed; None: all but NaN.
+            controls: [B, T, dim_u]; None: zero.
+            check_finite: False: results may be not finite instead of raising FloatingPointError.
+                Over a long gap the states of a sequence may grow without limit.
+
+        Returns:
+            The filtered states.
 
         Raises:
             ValueError: a wrong shape, or a mask without an observed frame.
@@ -445,8 +513,21 @@ class KVAE(SequenceModel):
         *,
         check_finite: bool = True,
     ) -> Smoothed:
-        """The Rauch-Tung-Striebel smoother (section 2.1): p(z_t | a_{1:T}). Arguments and errors as
-        for `filter`."""
+        """Run the Rauch-Tung-Striebel smoother over codes (section 2.1): p(z_t | a_{1:T}).
+
+        Args:
+            a: [B, T, dim_a].
+            mask: [B, T], or [B, T, dim_a] for single numbers, 1 = observed; None: all but NaN.
+            controls: [B, T, dim_u]; None: zero.
+            check_finite: as for `filter`.
+
+        Returns:
+            The smoothed states.
+
+        Raises:
+            ValueError: as for `filter`.
+            FloatingPointError: as for `filter`.
+        """
         result = self._run(
             self._smooth, *self._state_arguments(a, mask, controls), jit_compile=self._jit
         )
@@ -457,11 +538,21 @@ class KVAE(SequenceModel):
     def state_space(
         self, a: Array, mask: Array | None = None, controls: Array | None = None
     ) -> MixedLGSSM:
-        """p(z, a) given the mixture that codes a [B, T, dim_a] make, as a TFP distribution: batch
-        [B], event [T, dim_a].
+        """Make p(z, a), given the mixture weights computed from codes, as a TFP distribution.
 
-        It holds the present weights, and `mask` as its own. The matrices were made of these codes:
-        `log_prob` of others is not this model's p(a). Arguments as for `filter`.
+        It has the current weights and the given mask. The matrices depend on these codes, so
+        `log_prob` of other codes is not this model's p(a).
+
+        Args:
+            a: [B, T, dim_a].
+            mask: [B, T], or [B, T, dim_a] for single numbers, 1 = observed; None: all but NaN.
+            controls: [B, T, dim_u]; None: zero.
+
+        Returns:
+            Batch [B], event [T, dim_a].
+
+        Raises:
+            ValueError: as for `filter`.
         """
         return self._run(self._state_space, *self._state_arguments(a, mask, controls))
 
@@ -477,16 +568,26 @@ class KVAE(SequenceModel):
         per_sequence: bool = False,
         num_samples: int | None = None,
     ) -> LgssmBound:
-        """The LGSSM's part of the ELBO for codes a [B, T, dim_a] (section 3.1), per observed frame.
+        """Compute the LGSSM's part of the ELBO for codes (section 3.1), per observed frame.
 
         Args:
-            kind: "marginal" or "sampled"; None takes the model's `bound`.
-            z: [B, T, dim_z], the states at which `sampled` is taken; None draws them from the
+            a: [B, T, dim_a].
+            mask: [B, T], or [B, T, dim_a] for single numbers, 1 = observed; None: all but NaN.
+            controls: [B, T, dim_u]; None: zero.
+            kind: "marginal" or "sampled"; None: the model's `bound`.
+            z: [B, T, dim_z], the states at which "sampled" is computed; None: drawn from the
                 smoothed marginals.
-            per_sequence: [B] values, each over its own sequence's observed frames, in place of the
-                batch's.
+            seed: seed of the draws; None: the model's next seed.
+            per_sequence: whether the results are [B], each per observed frame of its sequence.
             num_samples: number of draws of z in the importance-weighted bound (Burda et al. 2016,
-                arXiv:1509.00519, eq. 8); for `sampled` only, `marginal` is exact.
+                arXiv:1509.00519, eq. 8); only for "sampled", as "marginal" is exact.
+
+        Returns:
+            The bound and its terms in nats.
+
+        Raises:
+            ValueError: an argument is invalid.
+            FloatingPointError: a result is not finite.
         """
         kind = arguments.check_choice("kind", kind or self.bound, arguments.BOUNDS)
         arguments.check_num_samples(num_samples)
@@ -535,8 +636,9 @@ class KVAE(SequenceModel):
         return self._states.bound(a, mask, controls, kind, z, noise, per_sequence)
 
     def _total_bound(self, a, mask, controls, noise, weights) -> tf.Tensor:
-        """What training needs of the bound, per observed frame; weights: of sequences [B], or None.
-        Plain graph or XLA: by the length of the sequences."""
+        """The bound per observed frame, as training needs it; weights: of sequences [B], or None.
+        Plain graph or XLA, depending on the length of the sequences.
+        """
         bounds = self._in_graph(
             self._total_bounds, a, mask, controls, noise, self._states.compiles(a.shape[1])
         )
@@ -549,17 +651,24 @@ class KVAE(SequenceModel):
         return self._states.total_bounds(a, mask, controls, self.bound, noise, jit_compile)
 
     def _in_graph(self, method, *arguments):
-        """In eager mode too: a scan run eagerly takes seconds."""
+        """Run a method in a graph even in eager mode: a scan run eagerly takes seconds."""
         return self._run(method, *arguments) if tf.executing_eagerly() else method(*arguments)
 
     def _state_noise(self, a, kind: str, seed, num_samples=None) -> tf.Tensor | None:
-        """What `sampled` draws its states with."""
+        """The noise with which "sampled" draws its states."""
         shape = tf.concat([tf.shape(a)[:2], [self.dim_z]], 0)
         shape = shape if num_samples is None else tf.concat([[num_samples], shape], 0)
         return normal(shape, seed, a.dtype) if kind == "sampled" else None
 
     def stream(self, batch_size: int | None = None) -> Stream:
-        """A filter that takes one frame at a time and keeps its state, see `kvae.stream`."""
+        """Make a filter that processes one frame at a time, see `kvae.stream`.
+
+        Args:
+            batch_size: number of parallel sequences; None: one, without a batch axis.
+
+        Returns:
+            The filter.
+        """
         if batch_size is not None:
             check_size("batch_size", batch_size)
         return Stream(self, batch_size)
@@ -578,23 +687,28 @@ class KVAE(SequenceModel):
         quantiles: Sequence[float] = (0.05, 0.5, 0.95),
         seed: Seed | None = None,
     ) -> Imputed | ImputedWithSamples:
-        """Fills missing frames from those before and after (section 4), with intervals on request.
+        """Fill missing frames from those before and after (section 4), with intervals on request.
 
         Args:
-            frames, mask, controls, check_finite: as for `filter`, of frames in place of codes.
-            batch_size: as for `encode`.
-            num_samples: S draws of the frames from their posterior (`posterior_sample`), with the
-                noise of normal pixels; None: none. Their memory is S times that of the frames.
+            frames: [B, T, *image_shape]; missing frames may be NaN.
+            mask: [B, T] or [B, T, *image_shape], 1 = observed; None: all observed, in series all
+                but NaN.
+            controls: [B, T, dim_u]; None: zero.
+            check_finite: as for `filter`.
+            batch_size: sequences computed at a time; None: as many as need about half a gigabyte.
+            num_samples: S, number of draws of the frames from their posterior
+                (`posterior_sample`), with the noise of normal pixels; None: no draws. Memory grows
+                with it.
             quantiles: Q probabilities of the draws' quantiles: (0.05, 0.95) are the ends of a 90 %
                 interval.
-            seed: of the draws.
+            seed: seed of the draws; None: the model's next seed.
 
         Returns:
-            `Imputed`; with num_samples `ImputedWithSamples`.
+            The filled frames and their codes; with num_samples `ImputedWithSamples`.
 
         Raises:
-            ValueError: as for `filter`, or a quantile outside [0, 1].
-            FloatingPointError: as for `filter`.
+            ValueError: an argument is invalid, or a quantile is outside [0, 1].
+            FloatingPointError: a result is not finite.
         """
         arguments.check_num_samples(num_samples)
         probabilities = arguments.check_quantiles(quantiles)
@@ -615,14 +729,27 @@ class KVAE(SequenceModel):
     def score(
         self, frames: Array, mask: Array | None = None, controls: Array | None = None
     ) -> Scores:
-        """How well each frame fits those before it: log p(x_t | a_t) + log p(a_t | a_{1:t-1}), with
-        a_t the encoder's mean.
+        """Measure how well each frame fits those before it::
 
-        The first part is low for a frame that looks like none of the training frames, the second
-        for one that the motion did not lead to. Their sum is not log p(x_t | x_{1:t-1}), which has
-        no closed form, but it ranks frames as that does where q(a_t | x_t) is narrow; with
-        encoder="identity" it is that. Compare scores of one model only. Arguments and errors as for
-        `filter`.
+            log p(x_t | a_t) + log p(a_t | a_{1:t-1}),  a_t the encoder's mean
+
+        The first term is low if a frame differs from the training frames, the second if the motion
+        does not lead to it. The sum is not log p(x_t | x_{1:t-1}), which has no closed form, but it
+        ranks frames in the same way if q(a_t | x_t) is narrow; with encoder="identity" both are
+        equal. Compare scores of one model only.
+
+        Args:
+            frames: [B, T, *image_shape]; missing frames may be NaN.
+            mask: [B, T] or [B, T, *image_shape], 1 = observed; None: all observed, in series all
+                but NaN.
+            controls: [B, T, dim_u]; None: zero.
+
+        Returns:
+            The scores in nats.
+
+        Raises:
+            ValueError: an argument is invalid.
+            FloatingPointError: a result is not finite.
         """
         given = self._frame_arguments(frames, mask, controls)
         result = self._in_batches(self._score, None, *given)
@@ -652,23 +779,30 @@ class KVAE(SequenceModel):
         seed: Seed | None = None,
         check_finite: bool = True,
     ) -> Generated:
-        """Rolls the model forward from given states, or from the prior (section 5.1). What follows
-        given frames: `forecast`.
+        """Simulate the model from given states, or from the prior (section 5.1).
 
-        Without noise, over many more frames than the training sequences had, the mean may settle
-        where the mixture has no motion, and the frames then fade or stand still; `stochastic` keeps
-        moving.
+        To continue given frames, use `forecast`. Without noise and over many more frames than the
+        training sequences have, the mean may converge to a state without motion, and frames fade or
+        stand still; with `stochastic` the motion continues.
 
         Args:
             num_steps: number of frames, including the t0 given ones.
-            states: [B, t0, dim_z], the first t0 states are held to them, such as
-                `smooth(...).mean`. None: z_1 is drawn from p(z_1), which is wide.
-            batch_size: B where states is None.
-            stochastic: add the transition and emission noise, but to the frames of given states;
-                without, every step is its mean.
-            controls: [B, num_steps, dim_u].
-            decode: False: codes and states alone, no frames.
+            states: [B, t0, dim_z], the first t0 states, such as `smooth(...).mean`. None: z_1 is
+                drawn from p(z_1), which is wide.
+            batch_size: B if states is None.
+            stochastic: whether transition and emission noise is added, except to the frames of
+                given states; otherwise every step is its mean.
+            controls: [B, num_steps, dim_u]; None: zero.
+            decode: False: only codes and states, no frames.
+            seed: seed of the draws; None: the model's next seed.
             check_finite: as for `filter`.
+
+        Returns:
+            The generated sequences.
+
+        Raises:
+            ValueError: an argument is invalid.
+            FloatingPointError: a result is not finite.
         """
         check_size("num_steps", num_steps)
         check_size("batch_size", batch_size)
@@ -709,20 +843,26 @@ class KVAE(SequenceModel):
         decode: bool = True,
         seed: Seed | None = None,
     ) -> Forecast:
-        """What follows frames [B, T, *image_shape]: draws, their mean and quantiles.
+        """Predict the frames that follow: draws, their mean and quantiles.
 
-        The last state is drawn from p(z_T | a_{1:T}), a the encoder's means of the observed frames,
-        and each draw goes on by the model's own equations (section 2.1, eq. 1; section 3.2), its
-        mixture following its own codes. Intervals come from the quantiles: (0.05, 0.95) hold 90 %
-        of what the model expects, as many as `num_samples` can tell.
+        The last state is drawn from p(z_T | a_{1:T}), where a are the encoder's means of the
+        observed frames. Each draw continues with the model's equations (section 2.1, eq. 1; section
+        3.2), and its mixture depends on its own codes. Quantiles are prediction intervals: (0.05,
+        0.95) is the model's 90 % interval, with the precision that `num_samples` draws allow.
 
         Args:
-            num_steps: H, frames after the last of `frames`.
-            mask: as for `filter`.
-            controls: [B, T + num_steps, dim_u].
-            num_samples: S; memory and the decoder's time grow with it.
+            frames: [B, T, *image_shape]; missing frames may be NaN.
+            num_steps: H, the number of frames after the last of `frames`.
+            mask: [B, T] or [B, T, *image_shape], 1 = observed; None: all observed, in series all
+                but NaN.
+            controls: [B, T + num_steps, dim_u]; None: zero.
+            num_samples: S, the number of draws; memory and decoding time grow with it.
             quantiles: Q probabilities.
-            decode: False: codes and states alone.
+            decode: False: only codes and states, no frames.
+            seed: seed of the draws; None: the model's next seed.
+
+        Returns:
+            The draws and their moments.
 
         Raises:
             ValueError: a wrong shape, or a quantile outside [0, 1].
@@ -760,7 +900,8 @@ class KVAE(SequenceModel):
 
     def _drawn_frames(self, a: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """[S, B, H, *image_shape] for codes [S, B, H, dim_a]: draws of normal pixels, probabilities
-        of Bernoulli ones."""
+        of Bernoulli pixels.
+        """
         shape = tf.concat([tf.shape(a)[:3], self.image_shape], 0)
         flat = tf.reshape(a, [-1, *a.shape[2:]])
         found = self.frame_vae.frame_distribution(
@@ -782,14 +923,30 @@ class KVAE(SequenceModel):
         decode: bool = True,
         seed: Seed | None = None,
     ) -> PosteriorSample:
-        """Paths of states, codes and frames given the observed frames: what `impute` gives the
-        means of, drawn.
+        """Draw paths of states, codes and frames given the observed frames.
 
-        z_{1:T} is drawn from p(z_{1:T} | a_{1:T}), a the encoder's means of the observed frames, by
-        backward sampling; then a_t from p(a_t | z_t), also where a frame was observed. The same
-        seed draws the same whatever the model's `jit_compile`; a function that the caller compiles
-        by XLA draws other numbers. decode=False: codes and states alone. Other arguments as
-        `impute`.
+        `impute` returns their means.
+
+        z_{1:T} is drawn from p(z_{1:T} | a_{1:T}) by backward sampling, where a are the encoder's
+        means of the observed frames; then a_t from p(a_t | z_t), also where a frame is observed. A
+        seed gives the same draws for any `jit_compile` of the model; a function that the caller
+        compiles by XLA draws other numbers.
+
+        Args:
+            frames: [B, T, *image_shape]; missing frames may be NaN.
+            mask: [B, T] or [B, T, *image_shape], 1 = observed; None: all observed, in series all
+                but NaN.
+            controls: [B, T, dim_u]; None: zero.
+            num_samples: S, the number of draws.
+            decode: False: only codes and states, no frames.
+            seed: seed of the draws; None: the model's next seed.
+
+        Returns:
+            The draws.
+
+        Raises:
+            ValueError: an argument is invalid.
+            FloatingPointError: a result is not finite.
         """
         arguments.check_num_samples(num_samples, optional=False)
         frames, mask, controls = self._frame_arguments(frames, mask, controls)
@@ -817,15 +974,25 @@ class KVAE(SequenceModel):
         per_sequence: bool = False,
         num_samples: int | None = None,
     ) -> Elbo:
-        """The evidence lower bound (section 3.1), per observed frame, with one sample of a; `kind`
-        as in `lgssm_bound`.
+        """Compute the evidence lower bound (section 3.1), per observed frame, with one draw of a.
 
         Args:
-            per_sequence: [B] values, each over its own sequence's observed frames, in place of the
-                batch's.
-            num_samples: the importance-weighted bound with so many draws of a, and of z for
-                `sampled` (Burda et al. 2016, arXiv:1509.00519, eq. 8). Time and memory grow with
-                it.
+            frames: [B, T, *image_shape]; missing frames may be NaN.
+            mask: [B, T] or [B, T, *image_shape], 1 = observed; None: all observed, in series all
+                but NaN.
+            controls: [B, T, dim_u]; None: zero.
+            kind: "marginal" or "sampled"; None: the model's `bound`.
+            seed: seed of the draws; None: the model's next seed.
+            per_sequence: whether the results are [B], each per observed frame of its sequence.
+            num_samples: number of draws of a, and with "sampled" of z, in the importance-weighted
+                bound (Burda et al. 2016, arXiv:1509.00519, eq. 8). Time and memory grow with it.
+
+        Returns:
+            The bound and its terms in nats.
+
+        Raises:
+            ValueError: an argument is invalid.
+            FloatingPointError: a result is not finite.
         """
         kind = arguments.check_choice("kind", kind or self.bound, arguments.BOUNDS)
         arguments.check_num_samples(num_samples)
@@ -840,7 +1007,7 @@ class KVAE(SequenceModel):
         mask = self._mask_of(frames, arguments.check_mask(mask, frames, self.variable_dtype))
         if tf.executing_eagerly():
             self._check_frames_values(frames, mask)
-            if self._of_series:  # `check_mask` did not see the NaN
+            if self._of_series:  # `check_mask` does not take NaN into account
                 arguments.check_mask_values(mask)
         controls = arguments.check_controls(controls, frames, self.dim_u, self.variable_dtype)
         return frames, mask, controls
@@ -850,7 +1017,7 @@ class KVAE(SequenceModel):
         return len(self.image_shape) == 1
 
     def _mask_of(self, frames: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor | None:
-        """The mask of frames, and of series that of single numbers [B, T, F]: NaN is missing."""
+        """The mask of frames; for series that of single numbers [B, T, F], where NaN is missing."""
         if not self._of_series:
             return mask
         known = tf.cast(tf.math.logical_not(tf.math.is_nan(frames)), self.variable_dtype)
@@ -865,7 +1032,7 @@ class KVAE(SequenceModel):
             arguments.check_pixels(frames, mask, place)
 
     def _code_mask(self, mask: tf.Tensor | None) -> tf.Tensor | None:
-        """The mask of codes for one of frames, of pixels or of the numbers of series."""
+        """The mask of codes for a mask of frames, of pixels or of the numbers of series."""
         return None if mask is None else self.frame_vae.code_mask(mask)
 
     def _impute(self, frames, mask, controls) -> Imputed:
@@ -932,7 +1099,7 @@ class KVAE(SequenceModel):
         )
 
     def _elbo_of_each(self, frames, mask, controls, kind, seed) -> Elbo:
-        """[B], per observed frame of each sequence."""
+        """The ELBO of each sequence [B], per observed frame."""
         a, log_px, log_qa = self._frame_log_probs(frames, mask, controls, 1.0, seed)
         mask = self._code_mask(mask)
         seen = tf.ones_like(log_px) if mask is None else of_frames(mask)
@@ -946,7 +1113,15 @@ class KVAE(SequenceModel):
     # --- training ---
 
     def call(self, inputs: Array | dict, mask: Any = None) -> Imputed:
-        """`impute` of frames, or of a dict of `frames`, `mask` and `controls`."""
+        """Compute `impute` of a batch.
+
+        Args:
+            inputs: frames, or a dict of `frames`, `mask` and `controls`.
+            mask: [B, T] or [B, T, *image_shape], 1 = observed; None: the mask of the dict, if any.
+
+        Returns:
+            The filled frames and their codes.
+        """
         batch = self.batch_with(inputs, mask)
         self.require_keys(batch)
         if "frames" not in batch:
@@ -962,12 +1137,19 @@ class KVAE(SequenceModel):
     def loss_terms(
         self, batch: Any, *, seed: Seed | None = None, training: bool = True
     ) -> LossTerms | CodeTerms:
-        """The unweighted terms for a dict of `frames`, and where there are any `mask` and
-        `controls`.
+        """Compute the unweighted terms of the objective.
 
-        A batch of `codes` and `variance` [B, T, dim_a], what `encode` gave for the frames, has the
-        LGSSM's term alone: the state-space model can be trained without the convolutions
+        A batch with `codes` and `variance` [B, T, dim_a], the result of `encode`, has only the
+        LGSSM's term: the state-space model can be trained without the convolutions
         (`kvae.data.encoded`).
+
+        Args:
+            batch: a dict of `frames` and optionally `mask`, `controls` and `sample_weight`.
+            seed: seed of the random draws; None: the model's next seed.
+            training: whether the networks are in training mode.
+
+        Returns:
+            The terms in nats per observed frame.
         """
         batch = batch if "state_noise" in batch else self.batch_of(batch)
         if "state_noise" not in batch:
@@ -996,8 +1178,15 @@ class KVAE(SequenceModel):
         return LossTerms(log_px - log_qa + bound, log_px, log_qa, bound)
 
     def check_batch(self, batch: dict, place: Place = NOWHERE) -> None:
-        """Checks a batch of frames, or of codes: shapes, pixels in [0, 1], masks of 0 and 1, finite
-        controls."""
+        """Check a batch of frames or of codes: shapes, pixels, masks, controls.
+
+        Args:
+            batch: the batch.
+            place: where it comes from, for messages.
+
+        Raises:
+            ValueError: a check failed.
+        """
         like = self._checked_input(batch)
         mask = arguments.check_mask(batch.get("mask"), like, self.variable_dtype)
         arguments.check_mask_values(mask, place)
@@ -1025,6 +1214,15 @@ class KVAE(SequenceModel):
         return "codes" in batch
 
     def frame_weights(self, batch: dict, dtype: tf.DType | str | None = None) -> tf.Tensor:
+        """Compute each frame's weight: 1 if any number is observed, times `sample_weight`.
+
+        Args:
+            batch: the batch.
+            dtype: of the result; None: the type of the model's weights.
+
+        Returns:
+            [B, T].
+        """
         frames, mask = batch.get("frames"), batch.get("mask")
         if frames is not None and (self._of_series or mask is not None):
             frames = arguments.check_frames(frames, self.image_shape)
@@ -1035,7 +1233,11 @@ class KVAE(SequenceModel):
         return super().frame_weights(batch, dtype)
 
     def serving_inputs(self):
-        """Frames of any number and length, and their masks."""
+        """The inputs of an exported model: frames of any number and length, and their masks.
+
+        Returns:
+            The shapes and types by name.
+        """
         shape = (None, None)
         return {
             "frames": keras.layers.InputSpec(
@@ -1045,8 +1247,17 @@ class KVAE(SequenceModel):
         }
 
     def with_noise(self, batch: dict, seed: tf.Tensor) -> dict:
-        """Replace `codes` and `variance` by a draw from N(codes, variance), and add the noise of
-        the `sampled` bound."""
+        """Replace `codes` and `variance` by a draw, and add the noise of the "sampled" bound.
+
+        The draw is from N(codes, variance).
+
+        Args:
+            batch: the batch; one of frames is returned unchanged.
+            seed: [2] int32.
+
+        Returns:
+            The batch with the draws.
+        """
         if "codes" not in batch or "state_noise" in batch:
             return batch
         codes = tf.cast(batch["codes"], self.variable_dtype)
@@ -1058,8 +1269,16 @@ class KVAE(SequenceModel):
         return rest | {"codes": codes} | ({} if noise is None else {"state_noise": noise})
 
     def objective(self, terms: LossTerms | CodeTerms) -> tf.Tensor:
-        """The loss: -(scale_reconstruction * log_px + kl_weight * (lgssm - log_qa)). Of codes
-        alone, -lgssm. The one place where terms are weighted."""
+        """The loss: -(scale_reconstruction * log_px + kl_weight * (lgssm - log_qa)).
+
+        For codes it is -lgssm. Terms are weighted here and nowhere else.
+
+        Args:
+            terms: what `loss_terms` returns.
+
+        Returns:
+            A scalar.
+        """
         if isinstance(terms, CodeTerms):
             return -terms.lgssm
         weight = tf.cast(self.kl_weight.value, terms.elbo.dtype)

@@ -1,5 +1,4 @@
-"""The encoder and the decoder of single frames, as functional Keras models: conv or MLP, any frame
-size."""
+"""Encoder and decoder of single frames as functional Keras models: convolutional or dense."""
 
 import math
 from collections.abc import Sequence
@@ -10,13 +9,28 @@ import tensorflow as tf
 
 @keras.saving.register_keras_serializable(package="kvae")
 class DepthToSpace(keras.layers.Layer):
-    """[N, H, W, 4 C] -> [N, 2 H, 2 W, C]: sub-pixel up-sampling by 2 (Shi et al. 2016), in
-    TensorFlow's channel order."""
+    """Sub-pixel up-sampling by 2 (Shi et al. 2016), in TensorFlow's channel order."""
 
     def call(self, inputs: tf.Tensor):
+        """Rearrange channels into pixels.
+
+        Args:
+            inputs: [N, H, W, 4 C].
+
+        Returns:
+            [N, 2 H, 2 W, C].
+        """
         return tf.nn.depth_to_space(inputs, 2)
 
     def compute_output_shape(self, input_shape: tuple):
+        """Compute the shape of the output.
+
+        Args:
+            input_shape: (N, H, W, 4 C).
+
+        Returns:
+            (N, 2 H, 2 W, C).
+        """
         batch, height, width, channels = input_shape
         return batch, 2 * height, 2 * width, channels // 4
 
@@ -32,7 +46,21 @@ def conv_encoder(
     with_variance: bool,
     dtype: keras.DTypePolicy,
 ) -> keras.Model:
-    """Frames [N, H, W, C] -> mean, and raw variance where asked for, [N, dim_a] each."""
+    """Make a convolutional encoder: frames [N, H, W, C] -> mean and raw variance [N, dim_a].
+
+    Args:
+        image: (H, W, C).
+        dim_a: dimension of the codes.
+        num_filters: filters of each convolution, all of stride 2.
+        filter_size: size of the convolutions.
+        activation: activation of the hidden layers.
+        kernel_initializer: initialiser of the hidden layers' kernels.
+        with_variance: whether there is a second output, the raw variance.
+        dtype: the dtype policy.
+
+    Returns:
+        The encoder.
+    """
     inputs = hidden = keras.Input(image, name="frames", dtype=dtype.compute_dtype)
     for i, filters in enumerate(num_filters, 1):
         hidden = keras.layers.Conv2D(
@@ -60,7 +88,21 @@ def mlp_encoder(
     with_variance: bool,
     dtype: keras.DTypePolicy,
 ) -> keras.Model:
-    """As `conv_encoder`, with dense layers."""
+    """Make a dense encoder, as `conv_encoder`.
+
+    Args:
+        image: (H, W, C), or (n,).
+        dim_a: dimension of the codes.
+        num_layers: number of hidden layers.
+        num_units: units of each hidden layer.
+        activation: activation of the hidden layers.
+        kernel_initializer: initialiser of the hidden layers' kernels.
+        with_variance: whether there is a second output, the raw variance.
+        dtype: the dtype policy.
+
+    Returns:
+        The encoder.
+    """
     inputs = keras.Input(image, name="frames", dtype=dtype.compute_dtype)
     hidden = keras.layers.Flatten(name="flat", dtype=dtype)(inputs)
     hidden = _dense_stack(hidden, num_layers, num_units, activation, kernel_initializer, dtype)
@@ -77,7 +119,20 @@ def conv_decoder(
     kernel_initializer: str,
     dtype: keras.DTypePolicy,
 ) -> keras.Model:
-    """Codes [N, dim_a] -> logits or means of the frames [N, H, W, C]."""
+    """Make a convolutional decoder: codes [N, dim_a] -> logits or means of frames [N, H, W, C].
+
+    Args:
+        image: (H, W, C).
+        dim_a: dimension of the codes.
+        num_filters: filters of the encoder's convolutions, used in reverse order.
+        filter_size: size of the convolutions.
+        activation: activation of the hidden layers.
+        kernel_initializer: initialiser of the hidden layers' kernels.
+        dtype: the dtype policy.
+
+    Returns:
+        The decoder.
+    """
     height, width, channels = image
     factor = 2 ** len(num_filters)
     small = (height // factor, width // factor, num_filters[-1])
@@ -109,7 +164,20 @@ def mlp_decoder(
     kernel_initializer: str,
     dtype: keras.DTypePolicy,
 ) -> keras.Model:
-    """As `conv_decoder`, with dense layers."""
+    """Make a dense decoder, as `conv_decoder`.
+
+    Args:
+        image: (H, W, C), or (n,).
+        dim_a: dimension of the codes.
+        num_layers: number of hidden layers.
+        num_units: units of each hidden layer.
+        activation: activation of the hidden layers.
+        kernel_initializer: initialiser of the hidden layers' kernels.
+        dtype: the dtype policy.
+
+    Returns:
+        The decoder.
+    """
     inputs = keras.Input((dim_a,), name="a", dtype=dtype.compute_dtype)
     hidden = _dense_stack(inputs, num_layers, num_units, activation, kernel_initializer, dtype)
     hidden = keras.layers.Dense(math.prod(image), name="pixels", dtype=dtype)(hidden)

@@ -1,5 +1,4 @@
-"""Weights and configurations of the original program (simonkamronn/kvae, TensorFlow 1) in our
-model."""
+"""Weights and configurations of the original program (simonkamronn/kvae, TensorFlow 1)."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -11,8 +10,7 @@ import tensorflow as tf
 
 from kvae.model import KVAE
 
-# What the original's checkpoints hold besides the weights of the model: fixed matrices, the
-# optimisers' slots.
+# In the original's checkpoints, but not weights of the model: fixed matrices, optimiser slots.
 _NOT_WEIGHTS = (
     "Q",
     "R",
@@ -54,8 +52,14 @@ _MODEL_OPTIONS = (
 
 
 def build(config: str | Path | Mapping, image_shape: Sequence[int]) -> KVAE:
-    """A model for the original's `config.json` (a path, or the mapping in it), with the original's
-    sampled bound.
+    """Make a model from the original's `config.json`, with the original's sampled bound.
+
+    Args:
+        config: the file's path, or its content.
+        image_shape: (H, W) or (H, W, C).
+
+    Returns:
+        The model, not trained.
 
     Raises:
         ValueError: the configuration lacks one of the model's flags.
@@ -74,15 +78,16 @@ def build(config: str | Path | Mapping, image_shape: Sequence[int]) -> KVAE:
 
 
 def load(model: KVAE, source: str | Path | Mapping[str, np.ndarray]) -> None:
-    """Sets the model's weights to the original's.
+    """Set the model's weights to the original's.
 
     Args:
+        model: the model, such as `build` returns it.
         source: the prefix of a TensorFlow 1 checkpoint (`.../model.ckpt`), or a mapping from the
             original's variable names, such as "vae/encoder/fully_connected/weights", to arrays.
 
     Raises:
-        ValueError: names are missing or left over, or shapes differ; all of them are listed and
-            nothing is loaded.
+        ValueError: names are missing or left over, or shapes differ; the message lists all of them,
+            and no weight is changed.
     """
     arrays = dict(source) if isinstance(source, Mapping) else _read_checkpoint(str(source))
     plan = _plan(model)
@@ -107,7 +112,7 @@ def load(model: KVAE, source: str | Path | Mapping[str, np.ndarray]) -> None:
 
 
 class _Target(NamedTuple):
-    """Where one of the original's variables goes: one weight, or the rows of two."""
+    """Where one of the original's variables is stored: in one weight, or in the rows of two."""
 
     shape: tuple[int, ...]
     assign: Callable[[np.ndarray], object]
@@ -181,7 +186,7 @@ def _dynamics_plan(model: KVAE) -> dict[str, _Target]:
             i, f, c, o = np.split(_gates(value), 4)
             bias.assign(
                 np.concatenate([i, f + 1.0, c, o])
-            )  # BasicLSTMCell adds its forget bias of 1 when it runs
+            )  # BasicLSTMCell adds a forget bias of 1 at run time
 
         plan["alpha/basic_lstm_cell/kernel"] = _Target(
             (split + recurrent.shape[0], kernel.shape[1]), assign_kernel
@@ -207,15 +212,17 @@ def _whole(weight, order=None) -> _Target:
 
 
 def _gates(value: np.ndarray) -> np.ndarray:
-    """Columns input, cell, forget, output (BasicLSTMCell) -> input, forget, cell, output
-    (Keras)."""
+    """Reorder the gates of BasicLSTMCell (input, cell, forget, output) to those of Keras (input,
+    forget, cell, output).
+    """
     i, c, f, o = np.split(value, 4, axis=-1)
     return np.concatenate([i, f, c, o], axis=-1)
 
 
 def _depth_to_space_order(value: np.ndarray) -> np.ndarray:
-    """Channels (out, block_y, block_x), the original's sub-pixel order -> (block_y, block_x, out),
-    TensorFlow's."""
+    """Reorder channels from the original's sub-pixel order (out, block_y, block_x) to TensorFlow's
+    (block_y, block_x, out).
+    """
     lead = value.shape[:-1]
     blocks = value.reshape(*lead, -1, 2, 2)
     return np.moveaxis(blocks, -3, -1).reshape(*lead, -1)

@@ -1,7 +1,8 @@
-"""Figures of the paper (Fraccaro et al. 2017, Figure 3), digitised; their error is about 0.0002.
+"""Results of the KVAE paper (Fraccaro et al. 2017, Figure 3), digitised with an error of about
+0.0002.
 
-Fraction of wrong pixels on the missing frames, box dataset, 5000 training sequences, the first 4
-frames always seen.
+Fraction of wrong pixels on missing frames of the box dataset, with 5000 training sequences; the
+first 4 frames are always observed.
 """
 
 # Probability that a frame is dropped -> wrong pixels.

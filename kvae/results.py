@@ -1,5 +1,6 @@
-"""What the verbs of the Kalman VAE return. Letters: GLOSSARY.md. Where nothing else is said, every
-field is always filled."""
+"""Results of the methods of the Kalman VAE. The letters are those of GLOSSARY.md. Fields are never
+None unless their documentation says so.
+"""
 
 from typing import Any, NamedTuple
 
@@ -8,232 +9,284 @@ from tensorflow_probability import distributions as tfd
 
 
 class Mixed(NamedTuple):
-    """The mixture's matrices at every step (paper, section 3.2): A_t = sum_k alpha_t[k] A[k], and
-    so B_t and C_t.
-
-    alpha: [B, T, K], softmax of the dynamics network on a_0, ..., a_{t-1}.
-    A: [B, T, dim_z, dim_z], carries z_{t-1} to z_t. The first is not used: z_1 comes from the
-    prior.
-    B: [B, T, dim_z, dim_u]; C: [B, T, dim_a, dim_z].
-    u: [B, T, dim_u], the controls given, or learned (`learn_u`), or zero.
-    """
+    """The mixture weights and the mixed matrices at every step (paper, section 3.2)."""
 
     alpha: tf.Tensor
+    """[B, T, K], softmax output of the dynamics network for a_0, ..., a_{t-1}."""
     A: tf.Tensor
+    """[B, T, dim_z, dim_z], A_t = sum_k alpha_t[k] A[k], maps z_{t-1} to z_t. The first is not
+    used: z_1 comes from the prior.
+    """
     B: tf.Tensor
+    """[B, T, dim_z, dim_u], mixed as A."""
     C: tf.Tensor
+    """[B, T, dim_a, dim_z], mixed as A."""
     u: tf.Tensor
+    """[B, T, dim_u], the controls: given, predicted (`learn_u`), or zero."""
 
 
 class Filtered(NamedTuple):
-    """p(z_t | a_{1:t}), the frames observed so far.
-
-    mean: [B, T, dim_z]; cov: [B, T, dim_z, dim_z].
-    predicted_mean, predicted_cov: the same of p(z_t | a_{1:t-1}).
-    log_likelihood: [B, T], log p(a_t | a_{1:t-1}) = log N(a_t; C_t mu_{t|t-1}, S_t), 0 where the
-    frame is missing.
-    alpha, A, B, C: as in `Mixed`.
-    a_mean, a_cov: p(a_t | a_{1:t}) of a frame not seen: C_t mean [B, T, dim_a] and C_t cov C_t' + R
-    [B, T, dim_a, dim_a].
-    """
+    """p(z_t | a_{1:t}), the states given the frames observed so far."""
 
     mean: tf.Tensor
+    """[B, T, dim_z]."""
     cov: tf.Tensor
+    """[B, T, dim_z, dim_z]."""
     predicted_mean: tf.Tensor
+    """[B, T, dim_z], mean of p(z_t | a_{1:t-1})."""
     predicted_cov: tf.Tensor
+    """[B, T, dim_z, dim_z], covariance of p(z_t | a_{1:t-1})."""
     log_likelihood: tf.Tensor
+    """[B, T], log p(a_t | a_{1:t-1}) = log N(a_t; C_t mu_{t|t-1}, S_t); 0 if the frame is
+    missing.
+    """
     alpha: tf.Tensor
+    """[B, T, K], as in `Mixed`."""
     A: tf.Tensor
+    """[B, T, dim_z, dim_z], as in `Mixed`."""
     B: tf.Tensor
+    """[B, T, dim_z, dim_u], as in `Mixed`."""
     C: tf.Tensor
+    """[B, T, dim_a, dim_z], as in `Mixed`."""
     a_mean: tf.Tensor
+    """[B, T, dim_a], C_t mean: the mean of p(a_t | a_{1:t}) for an unobserved a_t."""
     a_cov: tf.Tensor
+    """[B, T, dim_a, dim_a], C_t cov C_t' + R: its covariance."""
 
     def distribution(self) -> tfd.Distribution:
-        """p(z_t | a_{1:t}) for each t: batch [B, T], event [dim_z]."""
+        """Make p(z_t | a_{1:t}).
+
+        Returns:
+            Batch [B, T], event [dim_z].
+        """
         return tfd.MultivariateNormalTriL(self.mean, tf.linalg.cholesky(self.cov))
 
 
 class Smoothed(NamedTuple):
-    """p(z_t | a_{1:T}), all observed frames.
-
-    mean: [B, T, dim_z]; cov: [B, T, dim_z, dim_z]; alpha, A, B, C: as in `Mixed`.
-    a_mean, a_cov: p(a_t | a_{1:T}) of a frame not seen: C_t mean [B, T, dim_a] and C_t cov C_t' + R
-    [B, T, dim_a, dim_a].
-    """
+    """p(z_t | a_{1:T}), the states given all observed frames."""
 
     mean: tf.Tensor
+    """[B, T, dim_z]."""
     cov: tf.Tensor
+    """[B, T, dim_z, dim_z]."""
     alpha: tf.Tensor
+    """[B, T, K], as in `Mixed`."""
     A: tf.Tensor
+    """[B, T, dim_z, dim_z], as in `Mixed`."""
     B: tf.Tensor
+    """[B, T, dim_z, dim_u], as in `Mixed`."""
     C: tf.Tensor
+    """[B, T, dim_a, dim_z], as in `Mixed`."""
     a_mean: tf.Tensor
+    """[B, T, dim_a], C_t mean: the mean of p(a_t | a_{1:T}) for an unobserved a_t."""
     a_cov: tf.Tensor
+    """[B, T, dim_a, dim_a], C_t cov C_t' + R: its covariance."""
 
     def distribution(self) -> tfd.Distribution:
-        """p(z_t | a_{1:T}) for each t: batch [B, T], event [dim_z]."""
+        """Make p(z_t | a_{1:T}).
+
+        Returns:
+            Batch [B, T], event [dim_z].
+        """
         return tfd.MultivariateNormalTriL(self.mean, tf.linalg.cholesky(self.cov))
 
 
 class LgssmBound(NamedTuple):
-    """The LGSSM's part of the ELBO (paper, section 3.1), each a scalar, or [B] per sequence, in
-    nats per observed frame.
+    """The LGSSM's part of the ELBO (paper, section 3.1), in nats per observed frame.
 
-    total = transition + emission + initial + entropy. With q(z) the exact posterior given a,
-    transition: E_q sum_{t>1} log p(z_t | z_{t-1}, u_t); emission: E_q sum_{t observed} log p(a_t |
-    z_t);
-    initial: E_q log p(z_1); entropy: -E_q log q(z).
-    `marginal`: exact expectations, so the total is log p(a_{1:T} | u_{1:T}).
-    `sampled`: one z_t drawn from each smoothed marginal, entropy of the product of the marginals.
-    With several draws, the total is the importance-weighted bound, not less than the sum of the
-    others, which are means over the draws.
+    Fields are scalars, or [B] per sequence.
+
+    total = transition + emission + initial + entropy, where q(z) is the exact posterior given a.
+
+    - `marginal`: exact expectations; the total is log p(a_{1:T} | u_{1:T}).
+    - `sampled`: one z_t drawn from each smoothed marginal; the entropy is that of the product of
+    the marginals. With several draws the total is the importance-weighted bound, which is at least
+    the sum of the other fields; these are means over the draws.
     """
 
     total: tf.Tensor
+    """The bound."""
     transition: tf.Tensor
+    """E_q sum_{t>1} log p(z_t | z_{t-1}, u_t)."""
     emission: tf.Tensor
+    """E_q of the sum over observed t of log p(a_t | z_t)."""
     initial: tf.Tensor
+    """E_q log p(z_1)."""
     entropy: tf.Tensor
+    """-E_q log q(z)."""
 
 
 class Elbo(NamedTuple):
-    """The evidence lower bound (paper, section 3.1), each a scalar, or [B] per sequence, in nats
-    per observed frame.
+    """The evidence lower bound (paper, section 3.1), in nats per observed frame.
 
-    total = log_px - log_qa + lgssm, or with several draws the importance-weighted bound, the
-    others means over them; log_px: log p(x|a); log_qa: log q(a|x) (0 for the plain auto-encoder);
-    lgssm and the four after it: as in `LgssmBound`.
+    Fields are scalars, or [B] per sequence.
     """
 
     total: tf.Tensor
+    """log_px - log_qa + lgssm. With several draws, the importance-weighted bound; the other fields
+    are then means over the draws.
+    """
     log_px: tf.Tensor
+    """log p(x | a)."""
     log_qa: tf.Tensor
+    """log q(a | x); 0 for the plain auto-encoder."""
     lgssm: tf.Tensor
+    """The LGSSM's part, the sum of the fields below."""
     transition: tf.Tensor
+    """As in `LgssmBound`."""
     emission: tf.Tensor
+    """As in `LgssmBound`."""
     initial: tf.Tensor
+    """As in `LgssmBound`."""
     entropy: tf.Tensor
+    """As in `LgssmBound`."""
 
 
 class CodeTerms(NamedTuple):
-    """What training on codes reports: lgssm, the LGSSM's part of the bound, in nats per observed
-    frame."""
+    """The term of training on codes."""
 
     lgssm: tf.Tensor
+    """The LGSSM's part of the bound, in nats per observed frame."""
 
 
 class LossTerms(NamedTuple):
-    """The ELBO and its unweighted terms, elbo = log_px - log_qa + lgssm, each in nats per observed
-    frame."""
+    """The ELBO and its unweighted terms, in nats per observed frame."""
 
     elbo: tf.Tensor
+    """log_px - log_qa + lgssm."""
     log_px: tf.Tensor
+    """log p(x | a)."""
     log_qa: tf.Tensor
+    """log q(a | x)."""
     lgssm: tf.Tensor
+    """The LGSSM's part of the bound."""
 
 
 class Imputed(NamedTuple):
-    """Frames and codes with the gaps filled.
-
-    smoothed: [B, T, *image_shape], means of the frames decoded from C_t E[z_t | a_{1:T}], the
-    frames after the gap used;
-    filtered: the same from C_t E[z_t | a_{1:t}], only frames before; reconstructed: from the
-    encoder's own a_t, which where a frame is missing is the smoothed one. Of a partly hidden frame
-    it is the code of the visible pixels, often the best filling.
-    a_encoded [B, T, dim_a]: the encoder's means; at missing frames, those of a black frame;
-    a_smoothed, a_filtered: the codes of `smoothed` and `filtered`; a_smoothed_cov, a_filtered_cov:
-    [B, T, dim_a, dim_a], the covariances of a_t there, with the noise of a given z in them.
-    z_smoothed, z_filtered: [B, T, dim_z], the states' means; alpha: [B, T, K].
-    """
+    """Frames and codes with filled gaps."""
 
     smoothed: tf.Tensor
+    """[B, T, *image_shape], the decoder's means at C_t E[z_t | a_{1:T}], which depends on the
+    frames before and after a gap.
+    """
     filtered: tf.Tensor
+    """[B, T, *image_shape], the decoder's means at C_t E[z_t | a_{1:t}], which depends on the
+    frames before.
+    """
     reconstructed: tf.Tensor
+    """[B, T, *image_shape], the decoder's means at the encoder's a_t, or at the smoothed one if the
+    frame is missing. For a partly hidden frame, the encoder's code of the visible pixels often
+    gives the best result.
+    """
     a_encoded: tf.Tensor
+    """[B, T, dim_a], the encoder's means; at missing frames those of a black frame."""
     a_smoothed: tf.Tensor
+    """[B, T, dim_a], the codes of `smoothed`."""
     a_filtered: tf.Tensor
+    """[B, T, dim_a], the codes of `filtered`."""
     z_smoothed: tf.Tensor
+    """[B, T, dim_z], means of the smoothed states."""
     z_filtered: tf.Tensor
+    """[B, T, dim_z], means of the filtered states."""
     alpha: tf.Tensor
+    """[B, T, K], the mixture weights."""
     a_smoothed_cov: tf.Tensor
+    """[B, T, dim_a, dim_a], covariances of a_t at `a_smoothed`, including the emission noise."""
     a_filtered_cov: tf.Tensor
+    """[B, T, dim_a, dim_a], covariances of a_t at `a_filtered`, including the emission noise."""
 
 
 class ImputedWithSamples(NamedTuple):
-    """`Imputed`, and draws of the frames from their posterior.
-
-    samples: [S, B, T, *image_shape], draws of normal pixels or numbers, probabilities of Bernoulli
-    pixels; quantiles: [Q, B, T, *image_shape], of `samples`. The other fields as in `Imputed`.
-    """
+    """`Imputed`, with draws of the frames and their quantiles."""
 
     smoothed: tf.Tensor
+    """As in `Imputed`."""
     filtered: tf.Tensor
+    """As in `Imputed`."""
     reconstructed: tf.Tensor
+    """As in `Imputed`."""
     a_encoded: tf.Tensor
+    """As in `Imputed`."""
     a_smoothed: tf.Tensor
+    """As in `Imputed`."""
     a_filtered: tf.Tensor
+    """As in `Imputed`."""
     z_smoothed: tf.Tensor
+    """As in `Imputed`."""
     z_filtered: tf.Tensor
+    """As in `Imputed`."""
     alpha: tf.Tensor
+    """As in `Imputed`."""
     a_smoothed_cov: tf.Tensor
+    """As in `Imputed`."""
     a_filtered_cov: tf.Tensor
+    """As in `Imputed`."""
     samples: tf.Tensor
+    """[S, B, T, *image_shape], draws of normal pixels or numbers, probabilities of Bernoulli
+    pixels.
+    """
     quantiles: tf.Tensor
+    """[Q, B, T, *image_shape], quantiles of `samples`."""
 
 
 class Scores(NamedTuple):
-    """How well frames fit, in nats; 0 where a frame is missing.
-
-    total: [B, T], log_px + log_pa; log_px: log p(x_t | a_t); log_pa: log p(a_t | a_{1:t-1});
-    sequence: [B], the mean of `total` over the observed frames.
-    """
+    """How well frames fit the model, in nats; 0 if a frame is missing."""
 
     total: tf.Tensor
+    """[B, T], log_px + log_pa."""
     log_px: tf.Tensor
+    """[B, T], log p(x_t | a_t)."""
     log_pa: tf.Tensor
+    """[B, T], log p(a_t | a_{1:t-1})."""
     sequence: tf.Tensor
+    """[B], the mean of `total` over the observed frames."""
 
 
 class Generated(NamedTuple):
-    """A generated sequence: frames [B, num_steps, *image_shape] (the decoder's means; None with
-    decode=False), a [B, num_steps, dim_a], z [B, num_steps, dim_z], alpha [B, num_steps, K]."""
+    """Generated sequences."""
 
     frames: Any
+    """[B, num_steps, *image_shape], the decoder's means; None with decode=False."""
     a: tf.Tensor
+    """[B, num_steps, dim_a]."""
     z: tf.Tensor
+    """[B, num_steps, dim_z]."""
     alpha: tf.Tensor
+    """[B, num_steps, K]."""
 
 
 class Forecast(NamedTuple):
-    """H steps after the observed ones: S draws of what follows, and their moments. With
-    `decode=False`, what is of frames is None.
+    """S draws of the H steps after the observed ones, and their moments.
 
-    a: [S, B, H, dim_a]; z: [S, B, H, dim_z].
-    a_mean [B, H, dim_a], a_cov [B, H, dim_a, dim_a]: of the draws.
-    a_quantiles: [Q, B, H, dim_a], of each number of a.
-    frames: [S, B, H, *image_shape]: draws of normal pixels or numbers; of Bernoulli pixels their
-    probabilities.
-    frames_mean [B, H, *image_shape]; frames_quantiles [Q, B, H, *image_shape]: of `frames`.
+    With `decode=False` the fields of frames are None.
     """
 
     a: tf.Tensor
+    """[S, B, H, dim_a]."""
     z: tf.Tensor
+    """[S, B, H, dim_z]."""
     a_mean: tf.Tensor
+    """[B, H, dim_a], mean of the draws."""
     a_cov: tf.Tensor
+    """[B, H, dim_a, dim_a], covariance of the draws."""
     a_quantiles: tf.Tensor
+    """[Q, B, H, dim_a], quantiles of each number of a."""
     frames: Any
+    """[S, B, H, *image_shape], draws of normal pixels or numbers, probabilities of Bernoulli
+    pixels.
+    """
     frames_mean: Any
+    """[B, H, *image_shape], mean of `frames`."""
     frames_quantiles: Any
+    """[Q, B, H, *image_shape], quantiles of `frames`."""
 
 
 class PosteriorSample(NamedTuple):
-    """Paths drawn from the posterior of the encoder's means of the observed frames.
-
-    frames: [S, B, T, *image_shape], the decoder's means at a; None with decode=False.
-    a: [S, B, T, dim_a], from p(a_t | z_t); z: [S, B, T, dim_z], from p(z_{1:T} | a_{1:T}).
-    """
+    """Draws from the posterior given the encoder's means of the observed frames."""
 
     frames: Any
+    """[S, B, T, *image_shape], the decoder's means at a; None with decode=False."""
     a: tf.Tensor
+    """[S, B, T, dim_a], from p(a_t | z_t)."""
     z: tf.Tensor
+    """[S, B, T, dim_z], from p(z_{1:T} | a_{1:T})."""

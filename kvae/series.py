@@ -1,5 +1,6 @@
-"""Series as the Kalman VAE takes them: arrays [N, T, F] of even steps, NaN where a number is
-missing."""
+"""Conversion of series to the form that the Kalman VAE takes: arrays [N, T, F] with equal time
+steps, NaN for missing numbers.
+"""
 
 from collections.abc import Sequence
 
@@ -9,9 +10,15 @@ _STEPS_MOST = 10_000_000
 
 
 def padded(series: Sequence[np.ndarray]) -> np.ndarray:
-    """Series [T_i, F] of different lengths as one array [N, longest, F], NaN after their ends.
+    """Join series of different lengths in one array, NaN after their ends.
 
-    A missing end changes neither the likelihood nor the states before it.
+    A missing end does not change the likelihood, nor the states before it.
+
+    Args:
+        series: [T_i, F] each.
+
+    Returns:
+        [N, longest, F].
 
     Raises:
         ValueError: no series, or one that is not [T, F] with the F of the first.
@@ -32,14 +39,21 @@ def padded(series: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def on_grid(times: np.ndarray, values: np.ndarray, dt: float) -> np.ndarray:
-    """Values [T, F] at uneven times [T] on a grid with a step every `dt`, NaN where nothing was
-    measured: [steps, F], from the first time to the last.
+    """Place values at irregular times on a grid, NaN where nothing was measured.
 
-    Exact where the times are multiples of `dt` apart. Others go to the nearest step, at most a
-    tenth of `dt` away. For times without a grid: `kvae.lgssm.discretise`.
+    This is exact if all times are multiples of `dt` apart. Other values are moved to the nearest
+    grid point, at most a tenth of `dt` away. For times without a grid use `kvae.lgssm.discretise`.
+
+    Args:
+        times: [T], increasing.
+        values: [T, F].
+        dt: step of the grid, in the unit of `times`.
+
+    Returns:
+        [steps, F], from the first time to the last.
 
     Raises:
-        ValueError: times that do not increase or do not fit the grid.
+        ValueError: the times do not increase or do not fit the grid.
     """
     if np.asarray(times).dtype.kind == "M":
         raise ValueError(

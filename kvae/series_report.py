@@ -1,5 +1,6 @@
-"""What a run on series leaves: the errors beside baselines, pictures, and the user's own tables
-with gaps filled and continued."""
+"""The report of a run on series: errors beside baselines, pictures, and the user's tables with
+filled gaps and forecasts.
+"""
 
 from pathlib import Path
 
@@ -25,14 +26,25 @@ _FEW = 100  # hidden numbers, of which a share says little
 
 
 class SeriesReport:
-    """Pictures, figures and tables of a model of series, written into `folder`.
+    """Pictures, figures and tables of a model of series.
+
+    The test series are evaluated on hidden gaps, once with the steps after the gap and once without
+    them, as a forecast.
 
     Args:
-        whole: the series of the file, as they are filled and continued. dt, starts [N]: the time of
-            step k of series i is starts[i] + k dt; None: steps have no times.
-        test: the series that are judged, by gaps of `t_steps_mask` steps with `t_init_mask` or
-            more before them; once with what comes after the gap, once without, as a forecast.
+        model: the model.
+        whole: the series of the file, which are filled and continued.
+        test: the test series.
+        folder: the folder to write to.
+        dt: length of a step.
+        starts: [N], the time of the first step of each series; None: steps have no times.
+        t_init_mask: the smallest number of steps before a gap.
+        t_steps_mask: steps of a gap.
         n_steps_gen: steps of the forecast.
+        seed: seed of the gaps and the draws.
+
+    Raises:
+        ValueError: an argument is out of range, or no test series is long enough.
     """
 
     def __init__(
@@ -69,7 +81,11 @@ class SeriesReport:
             )
 
     def pictures(self, epoch: int) -> None:
-        """The first test series with a gap: what was hidden and what the model gives."""
+        """Plot the first test series with a gap: the hidden numbers and the model's imputation.
+
+        Args:
+            epoch: the epoch, counted from 0; it becomes part of the file's name.
+        """
         values, hidden = self._test[:_SHOWN], self._gaps[:_SHOWN]
         given = np.where(hidden[..., None], np.nan, values)
         found, _ = filled(self._model, given, seed=self._seed)
@@ -83,17 +99,24 @@ class SeriesReport:
         plotting.save_figure(self._folder / f"imputation_{epoch + 1:05d}.png", figure)
 
     def training_curves(self, lines: list[dict]) -> None:
-        """The log's lines as curves."""
+        """Draw the training curves.
+
+        Args:
+            lines: the lines of the log.
+        """
         panels = {"evidence lower bound": ("train_elbo", "test_elbo")}
         figure = plotting.metric_curves(lines, panels, title="Training, in nats per observed step")
         plotting.save_figure(self._folder / "training_curves.png", figure)
 
     def final(self, test_elbo: dict) -> dict:
-        """The errors over the test series, `imputation.json`; then `imputed.csv` and
-        `forecast.csv`. Returns the figures.
+        """Write `imputation.json` (the errors), `imputed.csv` and `forecast.csv`.
 
-        The keys: `test_elbo` (and its terms), `gap` and `forecast` (`SeriesErrors`, None where
-        nothing known was hidden).
+        Args:
+            test_elbo: the ELBO of the test series and its terms.
+
+        Returns:
+            `test_elbo`, `gap` and `forecast` (`SeriesErrors` as plain numbers; None if no known
+            number was hidden).
         """
         figures: dict = {"test_elbo": test_elbo}
         write_json(self._folder / "imputation.json", figures)  # the rest takes longer
@@ -112,8 +135,9 @@ class SeriesReport:
         return figures
 
     def _write_imputed(self) -> None:
-        """A row for each step of the file's series: a missing number is filled, with the ends of
-        its interval beside it."""
+        """A row for each step of the file's series: missing numbers are filled, with their
+        intervals.
+        """
         head = ["id", "step", *(["time"] if self._starts is not None else [])]
         for name in self._names:
             head += [name, f"{name}_low", f"{name}_high"]
@@ -127,7 +151,8 @@ class SeriesReport:
 
     def _write_forecast(self) -> None:
         """A row for each step after the end of each series: mean and interval of each feature; and
-        the picture of the first series."""
+        a picture of the first series.
+        """
         head = ["id", "step", *(["time"] if self._starts is not None else [])]
         for name in self._names:
             head += [name, f"{name}_low", f"{name}_high"]
@@ -172,7 +197,14 @@ class SeriesReport:
         return key if self._starts is None else [*key, f"{self._starts[i] + step * self._dt:.15g}"]
 
     def summary(self, figures: dict) -> list[str]:
-        """The last lines a run prints."""
+        """Describe the result.
+
+        Args:
+            figures: what `final` returned.
+
+        Returns:
+            The last lines that a run prints.
+        """
         lines = [f"test ELBO {figures['test_elbo']['elbo']:.3f} nats per observed step"]
         titles = {
             "gap": f"gaps of {self._length} steps in {self._count} test series",
@@ -193,7 +225,14 @@ class SeriesReport:
 
 
 def known_values(series: Series) -> np.ndarray:
-    """[N, T, F], NaN where a number is missing or padding."""
+    """Mark missing numbers and padding by NaN.
+
+    Args:
+        series: the series.
+
+    Returns:
+        [N, T, F].
+    """
     return np.where(series.observed(), series.sequences, np.nan)
 
 

@@ -1,4 +1,4 @@
-"""Training a Kalman VAE of series from its settings: a table or an `.npz`, model, report."""
+"""Training of a Kalman VAE of series from its settings: a table or an `.npz`, model, report."""
 
 import zlib
 from typing import NamedTuple
@@ -39,7 +39,7 @@ _FRAMES_ONLY = (
     "mixed_precision",
     "shuffle",
 )
-"""Settings that say nothing about series."""
+"""Settings that do not apply to series."""
 _DENSE_ONLY = (
     "activation",
     "kernel_initializer",
@@ -51,23 +51,30 @@ _DENSE_ONLY = (
     "scale_reconstruction",
     "sample_z",
 )
-"""Settings of the auto-encoder that the identity does not have."""
+"""Settings of the auto-encoder, which do not apply to the identity."""
 
 
 class Data(NamedTuple):
-    """whole: the series of the file on an even grid. train, test: parts of it, or windows of them.
-    starts: [N] the time of the first step of each whole series, None without times. notes:
-    sentences about what was done."""
+    """The data of a run."""
 
     whole: Series
+    """The series of the file, with equal time steps."""
     train: Series
+    """Training series: whole ones or windows."""
     test: Series
+    """Test series: whole ones or windows."""
     starts: np.ndarray | None
+    """[N], the time of the first step of each whole series; None: no times."""
     notes: list[str]
+    """Sentences about changes to the data."""
 
 
 def run(run: Run) -> None:
-    """The body of the command `kvae` with --csv or --npz."""
+    """Run the command `kvae` with --csv or --npz.
+
+    Args:
+        run: the run.
+    """
     s: KVAESettings = run.settings
     _check(s)
     data = read(s)
@@ -134,7 +141,7 @@ def run(run: Run) -> None:
 
 
 def _check(s: KVAESettings) -> None:
-    """Raises ValueError for settings that do not go with series."""
+    """Check that the settings apply to series."""
     check_files(s)
     if s.preset != "series":
         raise ValueError(
@@ -152,10 +159,16 @@ def _check(s: KVAESettings) -> None:
 
 
 def read(s: KVAESettings) -> Data:
-    """The series that the flags ask for.
+    """Read the series of the settings.
+
+    Args:
+        s: the settings.
+
+    Returns:
+        The data.
 
     Raises:
-        ValueError: uneven times without a grid, or too few steps.
+        ValueError: irregular times without a grid, or too few steps.
     """
     series, notes = read_file(s)
     series, starts = _on_even_steps(s, series)
@@ -192,7 +205,7 @@ class _Windows(NamedTuple):
 
 
 def _on_even_steps(s: KVAESettings, series: Series) -> tuple[Series, np.ndarray | None]:
-    """The series on an even grid, and the time of the first step of each."""
+    """The series with equal time steps, and the time of the first step of each."""
     if series.times is None:
         if s.dt:
             raise ValueError(
@@ -220,7 +233,7 @@ def _on_even_steps(s: KVAESettings, series: Series) -> tuple[Series, np.ndarray 
 
 
 def _sizes(s: KVAESettings, features: int) -> dict[str, int]:
-    """dim_a and dim_z where they are "auto"."""
+    """dim_a and dim_z, chosen if they are "auto"."""
     identity = s.series_encoder == "identity"
     dim_a = s.dim_a
     if dim_a == AUTO:
@@ -246,8 +259,9 @@ def _model(s: KVAESettings, train: np.ndarray) -> KVAE:
 
 
 def _batches(s: KVAESettings, train: np.ndarray) -> Batches:
-    """Epochs over the series, or with --num_steps blocks of steps in their place: a pass over few
-    series has too few steps to be worth an evaluation and a checkpoint."""
+    """Epochs over the series, or with --num_steps blocks of steps: with few series, a pass has too
+    few steps to be worth an evaluation and a checkpoint.
+    """
     if s.num_steps:
         block = -(-s.num_steps // s.num_epochs)
         return StepBatches(_arrays(train), s.batch_size, block, seed=s.seed)
@@ -255,7 +269,7 @@ def _batches(s: KVAESettings, train: np.ndarray) -> Batches:
 
 
 def _arrays(values: np.ndarray) -> dict[str, np.ndarray]:
-    """A batch of series with NaN."""
+    """A batch of series that may contain NaN."""
     seen = np.isfinite(values)
     frames = np.where(seen, values, 0.0).astype(np.float32)
     return {"frames": frames} if seen.all() else {"frames": frames, "mask": seen.astype(np.float32)}

@@ -1,5 +1,4 @@
-"""The auto-encoder of single steps of a series, in place of frames: numbers of any scale, of which
-some are missing."""
+"""The auto-encoder of single steps of a series: numbers of any scale, some of them missing."""
 
 import warnings
 from typing import Any
@@ -12,15 +11,19 @@ from tensorflow_probability import distributions as tfd
 from kvae import arguments
 from kvae.frame_vae import FrameVAE
 
-_FAR = 1e4  # deviations of a mean from 0 that leave three digits of a number in float32
+_FAR = 1e4  # a mean this many deviations from 0 leaves three digits of a number in float32
 
 
 class SeriesVAE(FrameVAE):
-    """As `FrameVAE`, with dense layers, for steps x_t of F numbers, NaN or masked where they are
-    missing.
+    """`FrameVAE` for series: dense layers, steps x_t of F numbers, NaN or masked where missing.
 
-    Codes and networks see (x_t - shift) / scale; `start_at` sets these from the data. The encoder
-    reads [N, 2 F]: these numbers, 0 where they are missing, and which of them are observed.
+    Codes and networks use (x_t - shift) / scale; `adapt` sets shift and scale from the data. The
+    encoder's input is [N, 2 F]: these numbers, 0 where they are missing, and which of them are
+    observed.
+
+    Args:
+        image_shape: (F,).
+        **options: as for `FrameVAE`.
     """
 
     def __init__(self, image_shape: tuple[int, ...], **options: Any):
@@ -41,8 +44,15 @@ class SeriesVAE(FrameVAE):
         return (2 * self.image_shape[0],)
 
     def adapt(self, frames: np.ndarray, seen: np.ndarray) -> None:
-        """Sets shift and scale to the mean and standard deviation of each number, where `seen`
-        [B, T, F]; the scale of a constant to 1."""
+        """Set shift and scale to each number's mean and standard deviation (of a constant: 1).
+
+        Args:
+            frames: [B, T, F].
+            seen: [B, T, F] bool, True where a number is observed.
+
+        Raises:
+            ValueError: a feature is never observed.
+        """
         values = np.where(seen, np.asarray(frames, np.float64), np.nan)
         values = values.reshape(-1, values.shape[-1])
         if np.isnan(values).all(axis=0).any():
@@ -62,6 +72,14 @@ class SeriesVAE(FrameVAE):
         self.scale.assign(np.where(deviation > 0, deviation, 1.0))
 
     def frame_distribution(self, pixels: tf.Tensor) -> tfd.Distribution:
+        """Make p(x_t | a_t) from the decoder's output.
+
+        Args:
+            pixels: [B, T, F], scaled means.
+
+        Returns:
+            Batch [B, T], event [F].
+        """
         scale = tf.convert_to_tensor(self.scale)
         each = tfd.Normal(self.shift + scale * pixels, scale * tf.sqrt(self.pixel_variance))
         return tfd.Independent(each, 1)
@@ -75,25 +93,45 @@ class SeriesVAE(FrameVAE):
 
 
 class Series(SeriesVAE):
-    """No auto-encoder: a_t = (x_t - shift) / scale, of which each number is observed or missing.
+    """No auto-encoder: a_t = (x_t - shift) / scale. Each number of a_t is observed or missing.
 
-    log p(x_t | a_t) is the density of the change of scale: the evidence lower bound is log p(x)
-    itself.
+    log p(x_t | a_t) is the density of the change of scale, so the evidence lower bound is log p(x).
+
+    Args:
+        image_shape: (F,).
+        dtype: a type or dtype policy; only its variable type is used.
+        **options: as for `FrameVAE`.
     """
 
     def __init__(
         self, image_shape: tuple[int, ...], *, dtype: str | keras.DTypePolicy | None, **options: Any
     ):
         policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
-        dtype = policy.variable_dtype  # there are no layers to speed up, and data to round
+        dtype = policy.variable_dtype  # a lower precision would only round the data
         fixed = dict(use_vae=False, dtype=dtype, encoder=Values(name="values", dtype=dtype))
         decoder = keras.layers.Identity(dtype=dtype)
         super().__init__(image_shape, **options | fixed | dict(decoder=decoder))
 
     def code_mask(self, mask: tf.Tensor) -> tf.Tensor:
+        """Return the mask: the codes are the numbers themselves.
+
+        Args:
+            mask: [B, T] or [B, T, F], 1 = observed.
+
+        Returns:
+            The mask.
+        """
         return mask
 
     def frame_distribution(self, pixels: tf.Tensor) -> tfd.Distribution:
+        """Make p(x_t | a_t): a point mass.
+
+        Args:
+            pixels: [B, T, F], scaled numbers.
+
+        Returns:
+            Batch [B, T], event [F].
+        """
         return tfd.Independent(tfd.Deterministic(self.shift + self.scale * pixels), 1)
 
     def _log_prob(self, pixels: tf.Tensor, frames: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
@@ -102,7 +140,15 @@ class Series(SeriesVAE):
 
 
 class Values(keras.layers.Layer):
-    """What a series' encoder reads, [N, 2 F] -> the numbers themselves, [N, F]."""
+    """Selects the numbers from the encoder's input."""
 
     def call(self, inputs: tf.Tensor):
+        """Select the numbers.
+
+        Args:
+            inputs: [N, 2 F].
+
+        Returns:
+            [N, F].
+        """
         return inputs[:, : inputs.shape[-1] // 2]  # pyright: ignore[reportOptionalOperand]

@@ -1,4 +1,4 @@
-"""The stages of training a Kalman VAE, and how many epochs each takes."""
+"""The stages of training a Kalman VAE, and their numbers of epochs."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -9,21 +9,22 @@ from seqvae.data.streams import ShardBatches
 from seqvae.training import Stage, cosine_decay
 
 LEAST_STEPS, LEAST_SEQUENCES = 1500, 100
-"""With fewer of them a run is likely to end with a poor model."""
+"""With fewer training steps or sequences, a poor model is likely."""
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """Epochs of the original's three stages and of ours, see `stages`.
+    """Epochs of the original's three stages and of our two; see `stages`.
 
     Args:
-        num_epochs: of the original's three stages together.
-        only_vae_epochs, kf_update_steps: of the first two. kf_update_steps counts epochs, whatever
-            its name says.
-        dynamics_epochs, refine_epochs: of our stages, after the `num_epochs` of the others.
+        num_epochs: epochs of the original's three stages together.
+        only_vae_epochs: epochs of the first stage.
+        kf_update_steps: epochs of the second stage; the original's name says steps.
+        dynamics_epochs: epochs of our stage "dynamics", after the `num_epochs`.
+        refine_epochs: epochs of our stage "refine"; "dynamics" is then repeated.
 
     Raises:
-        ValueError: a stage that would get no epoch.
+        ValueError: a number is negative, or no epoch is left for a necessary stage.
     """
 
     num_epochs: int
@@ -56,12 +57,19 @@ class Schedule:
 
     @property
     def epochs(self) -> int:
-        """Of all stages."""
+        """Epochs of all stages together."""
         again = self.dynamics_epochs if self.refine_epochs else 0
         return self.num_epochs + self.dynamics_epochs + self.refine_epochs + again
 
     def times(self, factor: float) -> "Schedule":
-        """The same stages, each `factor` times as long, but of at least one epoch."""
+        """Scale the length of all stages; each keeps at least one epoch.
+
+        Args:
+            factor: the factor.
+
+        Returns:
+            The scaled schedule.
+        """
 
         def scaled(epochs: int) -> int:
             return max(1, round(factor * epochs)) if epochs else 0
@@ -80,18 +88,23 @@ def stages(
     learning_rate: float = 0.007,
     codes: Callable[[], Batches | ShardBatches] | None = None,
 ) -> list[Stage]:
-    """The original's stages: the VAE alone, then with A, B, C and a_0, then with the dynamics
-    network too; and two of ours.
+    """Make the stages of training: the original's three and our two.
 
-    "dynamics" trains A, B, C, a_0 and the dynamics network alone, on the codes that the encoder
-    gives by then: an epoch costs a twentieth of the others, and the dynamics need more steps than
-    the convolutions. "refine" trains everything again, now that the dynamics are good enough to
-    straighten the codes; "dynamics" follows it once more.
+    The original trains the VAE alone, then with A, B, C and a_0, then also with the dynamics
+    network. Our stage "dynamics" trains only A, B, C, a_0 and the dynamics network, on the codes of
+    the current encoder: an epoch costs a twentieth of the others, and the dynamics need more steps
+    than the convolutions. "refine" trains everything again, now with dynamics that are good enough
+    to improve the codes, and is followed by "dynamics" again.
 
     Args:
-        learning_rate: the rates of our stages fall to 0 along a cosine, from this and from half of
-            it.
+        model: the model.
+        schedule: the numbers of epochs.
+        learning_rate: initial rate of "dynamics"; "refine" starts at half of it. Both fall to 0
+            along a cosine.
         codes: makes the batches of "dynamics", see `kvae.data`.
+
+    Returns:
+        The stages that have epochs.
     """
     groups, s = model.variable_groups, schedule
 
@@ -129,7 +142,16 @@ def stages(
 
 
 def described(made: list[Stage], steps_of_epoch: int, sequences: int) -> list[str]:
-    """The stages with their steps, and what is likely too little: lines for the start of a run."""
+    """Describe the stages, and warn of too little training or data.
+
+    Args:
+        made: the stages.
+        steps_of_epoch: steps of an epoch.
+        sequences: number of training sequences.
+
+    Returns:
+        Lines for the start of a run.
+    """
     parts = [f"{stage.name} {stage.epochs} ({stage.epochs * steps_of_epoch})" for stage in made]
     lines = [f"epochs (steps) of the stages: {', '.join(parts)}"]
     steps = steps_of_epoch * sum(stage.epochs for stage in made)

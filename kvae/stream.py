@@ -1,4 +1,4 @@
-"""A Kalman VAE that takes one frame at a time, as a camera gives them."""
+"""Filtering of one frame at a time, for example from a camera."""
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,33 +14,34 @@ if TYPE_CHECKING:
 
 
 class Streamed(NamedTuple):
-    """What is known after a frame; B sequences are followed at a time.
-
-    mean [B, dim_z], cov [B, dim_z, dim_z]: of p(z_t | a_{1:t}). a [B, dim_a]: C_t mean, the
-    filtered code. log_likelihood [B]: log p(a_t | a_{1:t-1}), 0 where the frame is missing. alpha
-    [B, K].
-    """
+    """The filter's result for one frame of B sequences."""
 
     mean: tf.Tensor
+    """[B, dim_z], mean of p(z_t | a_{1:t})."""
     cov: tf.Tensor
+    """[B, dim_z, dim_z], its covariance."""
     a: tf.Tensor
+    """[B, dim_a], the filtered code C_t mean."""
     log_likelihood: tf.Tensor
+    """[B], log p(a_t | a_{1:t-1}); 0 if the frame is missing."""
     alpha: tf.Tensor
+    """[B, K], the mixture weights."""
 
 
 class Stream:
-    """The filter of a Kalman VAE, a frame a call. After T frames its state is that of
-    `KVAE.filter` over them.
+    """The Kalman filter of a Kalman VAE, one frame per call.
 
-    It uses the weights that the model has at each call.
+    After T frames its state is that of `KVAE.filter` over them. Each call uses the model's current
+    weights::
 
         stream = model.stream()
-        for frame in camera:                  # [H, W] or [H, W, C]; None where it is missing
+        for frame in camera:                  # [H, W] or [H, W, C]; None if missing
             state = stream.step(frame)
 
     Args:
-        batch_size: sequences that are followed at a time; frames then are [batch_size, H, W] or
-            [batch_size, H, W, C]. None: one, whose frames have no batch axis.
+        model: the model.
+        batch_size: number of parallel sequences; frames are then [batch_size, H, W] or [batch_size,
+            H, W, C]. None: one sequence, whose frames have no batch axis.
     """
 
     def __init__(self, model: "KVAE", batch_size: int | None = None):
@@ -50,19 +51,22 @@ class Stream:
         self._step: Any = tf.function(self._in_graph, autograph=False, reduce_retracing=True)
 
     def reset(self) -> None:
-        """Begins new sequences."""
+        """Start new sequences."""
         self._carry = None
 
     def step(
         self, frame: Array | None, mask: Array | None = None, controls: Array | None = None
     ) -> Streamed:
-        """Takes in the next frame.
+        """Process the next frame.
 
         Args:
-            frame: None: missing, in all sequences.
-            mask: 1 = observed. Of sequences [B], only with a batch_size; or of single pixels or
-                numbers, in the shape of `frame`. None: all are, in a series all but NaN.
+            frame: the frame; None: missing in all sequences.
+            mask: 1 = observed: [B] for sequences, only with a batch_size; or for single pixels or
+                numbers, of the shape of `frame`. None: all observed, in a series all but NaN.
             controls: [dim_u], with a batch_size [B, dim_u]: what acted on the step into this frame.
+
+        Returns:
+            The filter's result.
 
         Raises:
             ValueError: a wrong shape, or a pixel that is not in [0, 1].
@@ -91,7 +95,7 @@ class Stream:
         return array.reshape(self._count, 1) if one else self._with_axes(array)
 
     def _with_axes(self, value: Array) -> np.ndarray:
-        """[B, 1, ...]"""
+        """The value with batch and time axes, [B, 1, ...]."""
         array = np.asarray(value)
         return array[None, None] if self._batch is None else array[:, None]
 

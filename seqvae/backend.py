@@ -1,10 +1,14 @@
-"""The one Keras backend this code runs on."""
+"""Check of the Keras backend: only TensorFlow is supported."""
 
 import keras
 
 
 def require_tensorflow() -> None:
-    """Raises ImportError unless Keras computes with TensorFlow."""
+    """Check that Keras runs on TensorFlow.
+
+    Raises:
+        ImportError: Keras was started with another backend.
+    """
     backend = keras.backend.backend()
     if backend != "tensorflow":
         raise ImportError(

@@ -1,4 +1,4 @@
-"""Trivial ways to fill in missing steps: what a model has to be better than.
+"""Trivial imputations: the baselines that a model has to beat.
 
 Series are [N, T, ...] floats; `observed` [N, T] is True where a step may be used.
 """
@@ -7,11 +7,19 @@ import numpy as np
 
 
 def last_observed(series: np.ndarray, observed: np.ndarray) -> np.ndarray:
-    """Each missing step as the last observed one before it; before the first observed one, as that
-    one.
+    """Fill each missing step with the last observed step before it.
+
+    Steps before the first observed one are filled with the first observed one.
+
+    Args:
+        series: [N, T, ...] floats.
+        observed: [N, T] bool, True where a step may be used.
+
+    Returns:
+        [N, T, ...], the filled series; observed steps are unchanged.
 
     Raises:
-        ValueError: nothing is observed in a series.
+        ValueError: a series has no observed step.
     """
     before, after = _neighbours(observed)
     source = np.where(before < 0, after, before)
@@ -19,8 +27,20 @@ def last_observed(series: np.ndarray, observed: np.ndarray) -> np.ndarray:
 
 
 def interpolated(series: np.ndarray, observed: np.ndarray) -> np.ndarray:
-    """Each missing step on the line between the observed ones around it; at an end as the nearest
-    observed one. Arguments and errors as for `last_observed`."""
+    """Fill each missing step by linear interpolation between the observed steps around it.
+
+    Steps before the first or after the last observed one are filled with the nearest observed one.
+
+    Args:
+        series: [N, T, ...] floats.
+        observed: [N, T] bool, True where a step may be used.
+
+    Returns:
+        [N, T, ...], the filled series.
+
+    Raises:
+        ValueError: a series has no observed step.
+    """
     before, after = _neighbours(observed)
     steps = series.shape[1]
     first = np.where(before < 0, after, before)
@@ -34,14 +54,21 @@ def interpolated(series: np.ndarray, observed: np.ndarray) -> np.ndarray:
 def nearest(
     series: np.ndarray, observed: np.ndarray, others: np.ndarray, others_observed: np.ndarray
 ) -> np.ndarray:
-    """For each series, of `others` [M, T, ...] the one that differs least in the steps that are
-    observed in both (mean squared difference).
+    """Find the nearest neighbour of each series among `others`.
+
+    The distance is the mean squared difference over the steps that both series observe.
+
+    Args:
+        series: [N, T, ...] floats.
+        observed: [N, T] bool, True where a step of `series` may be used.
+        others: [M, T, ...] floats, the candidates.
+        others_observed: [M, T] bool, True where a step of `others` may be used.
 
     Returns:
         [N], indices into `others`.
 
     Raises:
-        ValueError: no step is observed both in one of the series and in any of the others.
+        ValueError: a series shares no observed step with any of the others.
     """
     mine, theirs = (
         values.reshape(*values.shape[:2], -1).astype(np.float32) * seen[..., None]
@@ -49,7 +76,7 @@ def nearest(
     )
     seen, others_seen = observed.astype(np.float32), others_observed.astype(np.float32)
     common = seen @ others_seen.T
-    # |x - y|^2 over the steps observed in both, as three matrix products
+    # |x - y|^2 summed over the steps observed in both, as three matrix products
     difference = (
         (mine**2).sum(-1) @ others_seen.T
         + seen @ (theirs**2).sum(-1).T
@@ -64,8 +91,9 @@ def nearest(
 
 
 def _neighbours(observed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The last observed step at or before each step (-1: none), and the first at or after it (T:
-    none)."""
+    """Indices of the last observed step at or before each step (-1: none) and of the first at or
+    after it (T: none), each [N, T].
+    """
     if not observed.any(axis=1).all():
         raise ValueError(
             "observed: nothing is observed in series "

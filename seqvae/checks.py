@@ -1,8 +1,8 @@
-"""Checks of what users pass in, with the same text in eager mode and in a graph.
+"""Checks of user input that work in eager mode and in a graph, with the same message.
 
 In eager mode a failed check raises ValueError. In a graph, such as a tf.data pipeline, it is an
-assertion whose text `named` finds again. XLA drops assertions: values are checked before a compiled
-step, never in it.
+assertion; `named` turns it back into a ValueError with the same message. XLA drops assertions, so
+values are checked before a compiled step and never inside it.
 """
 
 import contextlib
@@ -14,39 +14,48 @@ import numpy as np
 import tensorflow as tf
 
 Array = tf.Tensor | np.ndarray | Sequence | float
-"""What users hand in as numbers: tensors, NumPy arrays, nested lists, numbers."""
+"""Numbers that a caller may pass: tensors, NumPy arrays, nested lists, scalars."""
 
 _OPEN, _CLOSE = "[check: ", " :check]"
 
 
 class Place(NamedTuple):
-    """Where a checked batch comes from, for the messages.
-
-    first: the number of sequences before this batch, for arrays. batch: the number of the batch,
-    for data sets.
-    """
+    """The position of a checked batch in its data set, for error messages."""
 
     first: int = 0
+    """For arrays: the number of sequences before this batch."""
     batch: tf.Tensor | int | None = None
+    """For data sets: the number of the batch, counted from 0."""
 
     def of(self, row: tf.Tensor) -> tf.Tensor:
-        """The name of a row of the batch: "sequence 12", or "sequence 3 of batch 7", both counted
-        from 0."""
+        """Name a row of the batch.
+
+        Args:
+            row: index of the row in the batch, an integer scalar.
+
+        Returns:
+            A string tensor: "sequence 12", or "sequence 3 of batch 7", both counted from 0.
+        """
         if self.batch is None:
             return tf.strings.format("sequence {}", [tf.cast(row, tf.int64) + self.first])
         return tf.strings.format("sequence {} of batch {}", [row, self.batch])
 
 
 NOWHERE = Place()
-"""For a batch of a verb: its rows are counted from 0."""
+"""The place of a batch that is passed directly to a method: its rows are counted from 0."""
 
 
 def require(ok: tf.Tensor, message: str, *values: tf.Tensor) -> None:
-    """Checks `ok`, a boolean scalar. Each `{}` of the message is replaced by the next of the
-    values, scalar tensors.
+    """Check that `ok` holds.
+
+    Args:
+        ok: a boolean scalar.
+        message: the error message; each `{}` is replaced by the next of `values`.
+        *values: scalar tensors.
 
     Raises:
-        ValueError: in eager mode. In a graph: tf.errors.InvalidArgumentError, when the graph runs.
+        ValueError: `ok` is False, in eager mode. In a graph: tf.errors.InvalidArgumentError, when
+            the graph runs.
     """
     if tf.executing_eagerly():
         if not bool(ok):
@@ -60,13 +69,28 @@ def require(ok: tf.Tensor, message: str, *values: tf.Tensor) -> None:
 
 
 def require_rows(fine: tf.Tensor, message: str, place: Place, *values: tf.Tensor) -> None:
-    """`require` of all rows, `fine` [B]. The last `{}` of the message is the first row that fails,
-    as `place` names it."""
+    """Check every row of a batch, as `require` does.
+
+    Args:
+        fine: [B] bool, False for a row that fails.
+        message: the error message; the last `{}` is replaced by the name of the first row that
+            fails.
+        place: names the rows.
+        *values: scalar tensors for the other `{}` of the message.
+
+    Raises:
+        ValueError: a row fails; in a graph as for `require`.
+    """
     require(tf.reduce_all(fine), message, *values, place.of(tf.argmin(tf.cast(fine, tf.int32))))
 
 
 def warn_where(condition: tf.Tensor, message: str) -> None:
-    """Warns where `condition`, a boolean scalar, holds; in a graph, when the graph runs."""
+    """Warn if `condition` holds; in a graph, when the graph runs.
+
+    Args:
+        condition: a boolean scalar.
+        message: the text of the warning.
+    """
 
     def warn():
         warnings.warn(message, stacklevel=2)
@@ -79,24 +103,47 @@ def warn_where(condition: tf.Tensor, message: str) -> None:
 
 
 def check_size(name: str, value: object, least: int = 1) -> int:
-    """`value`, if it is an integer of at least `least`; otherwise raises ValueError."""
+    """Check that `value` is an integer of at least `least`.
+
+    Args:
+        name: the argument's name, for the message.
+        value: the value to check; bool is refused.
+        least: the smallest value allowed.
+
+    Returns:
+        `value` as int.
+
+    Raises:
+        ValueError: it is not an integer, or too small.
+    """
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
         raise ValueError(f"{name}: expected an integer of at least {least}, got {value!r}.")
     return int(value)
 
 
 def warn_of_bits(frames: tf.Tensor) -> None:
-    """Warns where uint8 frames seem to hold 0 and 1."""
+    """Warn if uint8 frames seem to contain 0 and 1 instead of 0 and 255.
+
+    Args:
+        frames: uint8 frames of any shape.
+    """
     warn_where(
         tf.reduce_max(frames) == 1,
         "frames: uint8 with no value above 1 was read as black and 1/255, nearly black. uint8 "
-        "frames are 0 to 255; pass "
-        "frames of 0 and 1 as bool or float.",
+        "frames are 0 to 255; pass frames of 0 and 1 as bool or float.",
     )
 
 
 def check_keys(batch: dict, known: Iterable[str]) -> None:
-    """Raises ValueError for a key that is not in `known`."""
+    """Check that a batch has no unknown key.
+
+    Args:
+        batch: a batch.
+        known: the keys that are allowed.
+
+    Raises:
+        ValueError: a key is not in `known`.
+    """
     unknown = sorted(str(key) for key in batch if key not in known)
     if unknown:
         raise ValueError(
@@ -105,7 +152,13 @@ def check_keys(batch: dict, known: Iterable[str]) -> None:
 
 
 def check_sample_weight(weight: Array) -> tf.Tensor:
-    """The weights of the sequences as a tensor [B]; `check_sample_weight_values` checks the values.
+    """Convert sample weights to a tensor [B]; `check_sample_weight_values` checks the values.
+
+    Args:
+        weight: [B] or [B, 1], the weights of the sequences.
+
+    Returns:
+        [B], the weights.
 
     Raises:
         ValueError: the shape is not [B] or [B, 1].
@@ -122,7 +175,14 @@ def check_sample_weight(weight: Array) -> tf.Tensor:
 
 
 def check_sample_weight_values(weight: tf.Tensor) -> None:
-    """Raises ValueError for a weight that is negative or not finite."""
+    """Check that sample weights are finite and not negative.
+
+    Args:
+        weight: [B], the weights of the sequences.
+
+    Raises:
+        ValueError: a weight is negative or not finite.
+    """
     weight = tf.cast(weight, tf.float64)
     require(
         tf.reduce_all(tf.math.is_finite(weight) & (weight >= 0.0)),
@@ -134,8 +194,14 @@ def check_sample_weight_values(weight: tf.Tensor) -> None:
 
 @contextlib.contextmanager
 def named(after: str = "") -> Iterator[None]:
-    """A block in which a check that fails in a graph raises ValueError with the check's own
-    message, and `after`."""
+    """Context manager: a check that fails in a graph raises ValueError with the check's message.
+
+    Args:
+        after: text appended to the message.
+
+    Raises:
+        ValueError: a check failed in the block.
+    """
     try:
         yield
     except (tf.errors.InvalidArgumentError, tf.errors.UnknownError, ValueError) as error:
@@ -149,12 +215,20 @@ def named(after: str = "") -> Iterator[None]:
 
 
 def marked(error: ValueError) -> ValueError:
-    """The error with marks that `named` finds, for one that travels through TensorFlow as text."""
+    """Add the marks that `named` looks for, for an error that passes through TensorFlow as text.
+
+    Args:
+        error: the error of a failed check.
+
+    Returns:
+        A ValueError with the marked message.
+    """
     return ValueError(f"{_OPEN}{error}{_CLOSE}")
 
 
 def _string(value: tf.Tensor) -> tf.Tensor:
-    return tf.strings.as_string(value, shortest=value.dtype.is_floating)  # refused for integers
+    # as_string refuses `shortest` for integers
+    return tf.strings.as_string(value, shortest=value.dtype.is_floating)
 
 
 def _text(value) -> str:

@@ -1,7 +1,7 @@
 """The commands of this package: `seqvae NAME`, `python -m seqvae NAME`, and the scripts in
 examples/ and datasets/.
 
-The only module of `seqvae` that knows the model families.
+Only this module of `seqvae` may name the model families.
 """
 
 import importlib
@@ -19,18 +19,28 @@ COMMANDS = {
         "the ConvVAE of World Models, on frames of episodes",
     ),
     "mdnrnn": ("worldmodels.config", "MDNRNN", "the MDN-RNN of World Models, on a ConvVAE's codes"),
+    "worldmodel": (
+        "worldmodels.config",
+        "WORLDMODEL",
+        "World Models, whole: from an environment to an agent",
+    ),
     "vrae": ("vrae.config", "VRAE", "a variational recurrent auto-encoder, on series"),
     "vrae-apply": ("vrae.config", "VRAE_APPLY", "codes, imputed numbers or scores of new series"),
     "vame": ("vrae.vame.command_config", "VAME", "VAME's RNN-VAE, from poses to motifs"),
     "make-data": ("seqvae.physics.make_data", "MAKE_DATA", "datasets of bouncing balls"),
     "from-videos": ("seqvae.data.from_videos", "FROM_VIDEOS", "a dataset of a folder of videos"),
 }
-"""By name: the module of its settings, the `Command` or `Tool` in it, and what it trains or makes.
+"""For each command: the module of its settings, the name of the `Command` or `Tool` in that module,
+and a line of help.
 """
 
 
 def main(argv: list[str] | None = None) -> None:
-    """`seqvae NAME FLAGS`."""
+    """Run the command line `seqvae NAME FLAGS`.
+
+    Args:
+        argv: the program's name, the command's name and its flags; None: `sys.argv`.
+    """
     argv = sys.argv if argv is None else argv
     if len(argv) < 2 or argv[1] in ("--help", "-h", "help"):
         print(_usage())
@@ -42,7 +52,14 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def command(name: str) -> Command | Tool:
-    """The command of a name."""
+    """Load a command by its name.
+
+    Args:
+        name: a key of `COMMANDS`.
+
+    Returns:
+        The command.
+    """
     module, attribute, _ = COMMANDS[name]
     load = importlib.import_module if module.startswith("seqvae.") else _without_its_package
     return getattr(load(module), attribute)
@@ -54,8 +71,7 @@ def _usage() -> str:
 
 
 def _without_its_package(name: str):
-    """A module of a family, without importing the family: TensorFlow takes seconds, and --help
-    should not wait for it."""
+    """Import a module of a family without its package: --help must not wait for TensorFlow."""
     if name in sys.modules:
         return sys.modules[name]
     package, *rest = name.split(".")
@@ -67,6 +83,6 @@ def _without_its_package(name: str):
     if spec is None or spec.loader is None:
         raise ImportError(f"{name}: no module at {path}.")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # the family finds it here, so that there is one of each class
+    sys.modules[name] = module  # a later import of the family reuses it: each class exists once
     spec.loader.exec_module(module)
     return module

@@ -1,4 +1,4 @@
-"""Files are written whole or not at all."""
+"""Atomic writing of files: a file is complete or unchanged, never half written."""
 
 import hashlib
 import json
@@ -29,21 +29,27 @@ NPZ_ERRORS = (
     MemoryError,
     RuntimeError,
 )
-"""What numpy raises for an `.npz` or `.npy` that is truncated, altered, of another kind, or lacks
-an array."""
+"""What NumPy raises for an `.npz` or `.npy` file that is truncated, altered, of another format, or
+lacks an array.
+"""
 
 
 class DataError(ValueError):
-    """A data file or array that cannot be used; the message says what is wrong with it and what to
-    do."""
+    """A data file or array cannot be used; the message says what is wrong and what to do."""
 
 
 @contextmanager
 def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
-    """Yields a temporary path beside `path`; moves it there when the block ends well, removes it
-    when it does not.
+    """Context manager: write a file atomically.
 
-    The move is atomic: a reader, or a run killed at any moment, finds the old file or the new one.
+    Yields a temporary path beside `path`. It is moved to `path` if the block succeeds and removed
+    if it fails. A reader, or a run killed at any moment, finds the old file or the new one.
+
+    Args:
+        path: the file to write; its folder is made if missing.
+
+    Yields:
+        The temporary path.
 
     Raises:
         OSError: the folder cannot be made or written, or the disk is full; the message names
@@ -72,19 +78,36 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
 
 
 def write_json(path: str | Path, value: Any) -> None:
-    """Writes `value` as indented JSON, whole or not at all."""
+    """Write a value as indented JSON, atomically.
+
+    Args:
+        path: the file to write.
+        value: anything that JSON can represent.
+    """
     with atomic_write(path) as part:
         part.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def save(path: str | Path, arrays: dict[str, np.ndarray]) -> None:
-    """Writes a compressed `.npz`, whole or not at all. The same arrays give the same bytes."""
+    """Write a compressed `.npz` atomically. The same arrays give the same bytes.
+
+    Args:
+        path: the file to write.
+        arrays: the arrays by name.
+    """
     with atomic_write(path) as part, open(part, "wb") as file:
         np.savez_compressed(file, **arrays)  # pyright: ignore[reportArgumentType]
 
 
 def array_digest(value: np.ndarray) -> str:
-    """A checksum (SHA-256) of an array's type, shape and values."""
+    """Compute a checksum (SHA-256) of an array's type, shape and values.
+
+    Args:
+        value: the array.
+
+    Returns:
+        The checksum in hexadecimal.
+    """
     value = np.asarray(value)
     found = hashlib.sha256(f"{value.dtype.str} {value.shape} ".encode())
     found.update(np.ascontiguousarray(value).data)

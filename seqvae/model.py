@@ -1,5 +1,6 @@
-"""`SequenceModel`: what `compile`, `fit`, `evaluate` and `predict` need of a model that the
-GradientTape loop also trains."""
+"""`SequenceModel`, the base class: `compile`, `fit`, `evaluate` and `predict` for models that the
+GradientTape loop also trains.
+"""
 
 import functools
 import inspect
@@ -20,28 +21,30 @@ from seqvae.training.gradient_step import gradient_step, loss_scaled, regularisa
 class SequenceModel(keras.Model):
     """A Keras model of sequences.
 
-    A batch is a dict. `fit`, `evaluate` and `predict` take such dicts, or what `batch_of` makes one
-    of: the input alone, (input, mask), (input, input), and with `sample_weight` as Keras passes it.
-    Values are checked before a step reads them.
+    A batch is a dict. `fit`, `evaluate` and `predict` take such dicts, or what `batch_of` converts
+    to one: the input alone, (input, mask), (input, input), each with an optional `sample_weight` as
+    Keras passes it. Values are checked before a step uses them.
 
-    A subclass gives `input_name`, `batch_keys`, `term_names`, `loss_terms`, `objective`,
+    A subclass defines `input_name`, `batch_keys`, `term_names`, `loss_terms`, `objective`,
     `check_batch` and `serving_inputs`.
 
     Args:
-        seed: of the noise where a call gives none.
+        seed: seed of the random draws in calls that do not pass one; None: Keras' global seed.
     """
 
     input_name: str
     """The key of a batch's main input."""
     batch_keys: dict[str, str]
-    """The keys that a batch may have besides `sample_weight`, each with its shape and meaning:
-    shown by `help(fit)`."""
+    """The keys that a batch may have besides `sample_weight`, each with its shape and meaning;
+    shown by `help(fit)`.
+    """
     term_names: tuple[str, ...]
+    """The names of the terms that `loss_terms` returns, in the order they are reported."""
     masks_numbers: bool = False
-    """Whether a mask may have the shape of the input."""
+    """Whether a mask may have the shape of the input, one entry per number."""
 
     def __init__(self, *, seed: int | None = None, **kwargs: Any):
-        # autocast: the layers inside cast; the weights and inputs of the model itself keep their
+        # autocast=False: only the layers inside cast; the model's own weights and inputs keep their
         # precision
         super().__init__(autocast=False, **kwargs)
         self.supports_masking = True  # a mask is an argument of `call`, or a key of the batch
@@ -58,23 +61,48 @@ class SequenceModel(keras.Model):
             cls.fit = _documented(cls.fit, cls)
 
     def loss_terms(self, batch: dict, *, seed: Seed | None = None, training: bool = True):
-        """A NamedTuple of the unweighted terms of the objective, its fields the `term_names`. A
-        batch's `sample_weight` [B] are weights of its sequences in each mean."""
+        """Compute the unweighted terms of the objective.
+
+        Args:
+            batch: a batch; its `sample_weight` [B] weights the sequences in each mean.
+            seed: seed of the random draws; None: the model's next seed.
+            training: whether layers such as dropout are in training mode.
+
+        Returns:
+            A NamedTuple of scalars with the fields `term_names`.
+        """
         raise NotImplementedError
 
     def with_noise(self, batch: dict, seed: tf.Tensor) -> dict:
-        """The batch with the noise that must be drawn outside XLA, whose random numbers differ from
-        those of a plain graph. By default the batch itself."""
+        """Add the random draws that must be made outside XLA, whose random numbers differ.
+
+        Args:
+            batch: a batch.
+            seed: [2] int32.
+
+        Returns:
+            The batch with the draws; by default the batch itself.
+        """
         del seed
         return batch
 
     def objective(self, terms: Any) -> tf.Tensor:
-        """The loss. The one place where terms are weighted."""
+        """Combine the terms into the loss. Terms are weighted here and nowhere else.
+
+        Args:
+            terms: what `loss_terms` returns.
+
+        Returns:
+            The loss, a scalar.
+        """
         raise NotImplementedError
 
     def check_batch(self, batch: dict, place: Place = NOWHERE) -> None:
-        """Checks the shapes and values of a batch, in eager mode or in the graph of a data
-        pipeline.
+        """Check the shapes and values of a batch, in eager mode or in the graph of a data pipeline.
+
+        Args:
+            batch: a batch.
+            place: where the batch comes from, for messages.
 
         Raises:
             ValueError: names the key, what was expected, what came, and where
@@ -83,17 +111,30 @@ class SequenceModel(keras.Model):
         raise NotImplementedError
 
     def serving_inputs(self):
-        """The input that an exported model takes: a structure of `keras.InputSpec` with named
-        shapes and types."""
+        """The input of an exported model: `keras.InputSpec`s with named shapes and types."""
         raise NotImplementedError
 
     def count(self, batch: dict) -> tf.Tensor:
-        """The weight of a batch's terms in an average over batches: its observed frames, each times
-        its sequence's `sample_weight`."""
+        """Compute the weight of a batch's terms in an average over batches.
+
+        Args:
+            batch: a batch.
+
+        Returns:
+            A scalar: the sum of the observed frames, each times its sequence's `sample_weight`.
+        """
         return tf.reduce_sum(self.frame_weights(batch, tf.float32))
 
     def frame_weights(self, batch: dict, dtype: tf.DType | str | None = None) -> tf.Tensor:
-        """[B, T]: `mask` times `sample_weight`, 1 where a batch has neither."""
+        """Compute each frame's weight: `mask` times `sample_weight`, 1 where a batch has neither.
+
+        Args:
+            batch: a batch.
+            dtype: of the result; None: the type of the model's weights.
+
+        Returns:
+            [B, T].
+        """
         dtype = dtype or self.variable_dtype
         if "mask" in batch:
             weights = tf.cast(batch["mask"], dtype)
@@ -105,8 +146,15 @@ class SequenceModel(keras.Model):
         return weights
 
     def test_terms(self, batch: dict, seed: tf.Tensor) -> NamedTuple:
-        """`loss_terms` outside of training, compiled once for batches of any size; seed: [2]
-        int32."""
+        """Compute `loss_terms` outside training, in a graph compiled once for batches of any size.
+
+        Args:
+            batch: a batch.
+            seed: [2] int32.
+
+        Returns:
+            The NamedTuple of `loss_terms`.
+        """
         return self._run(self._test_terms, batch, seed)
 
     def _test_terms(self, batch, seed):
@@ -120,11 +168,17 @@ class SequenceModel(keras.Model):
         loss: Any = None,
         **options: Any,
     ):
-        """As `keras.Model.compile`, without `loss`, `loss_weights`, `metrics` and
-        `weighted_metrics`: the model has its own.
+        """Configure training as `keras.Model.compile` does, with the model's own loss and metrics.
+
+        Args:
+            optimizer: as in Keras. With the policy mixed_float16 it gets a loss scale, unless
+                `auto_scale_loss` is False.
+            loss: must be None.
+            **options: other options of Keras, but for `loss_weights`, `metrics` and
+                `weighted_metrics`.
 
         Raises:
-            ValueError: one of these is given.
+            ValueError: a loss, loss weights or metrics are given.
         """
         given = {"loss": loss} | {
             n: options.get(n) for n in ("loss_weights", "metrics", "weighted_metrics")
@@ -145,8 +199,13 @@ class SequenceModel(keras.Model):
         super().compile(optimizer=optimizer, loss=None, **options)
 
     def compile_from_config(self, config: dict):
-        """Compiles a loaded model as the saved one was: Keras does so only for models without a
-        `compile` of their own."""
+        """Compile a loaded model as the saved one was.
+
+        Keras does this only for models that do not override `compile`.
+
+        Args:
+            config: what `get_compile_config` returned.
+        """
         self.compile(**keras.saving.deserialize_keras_object(config))
         if self.built:
             self.optimizer.build(self.trainable_variables)
@@ -154,12 +213,28 @@ class SequenceModel(keras.Model):
     def _about_objective(self) -> str:
         return (
             (inspect.getdoc(self.objective) or "")
+            .partition("\n\n")[0]
             .split(". ")[0]
             .removeprefix("The loss: ")
             .removesuffix(".")
         )
 
     def fit(self, x: Any = None, y: Any = None, *args: Any, **options: Any):
+        """Train the model. `_documented` adds the keys of the subclass' batches to this text.
+
+        Args:
+            x: the data: arrays, a data set or a generator of batches.
+            y: a mask, the input once more, or None.
+            *args: as `keras.Model.fit`.
+            **options: as `keras.Model.fit`, without class_weight.
+
+        Returns:
+            keras.callbacks.History.
+
+        Raises:
+            ValueError: names the key, what was expected, what came, and which sequence of which
+                batch.
+        """
         data, options = self._arguments_of(keras.Model.fit, x, y, args, options)
         if options.pop("class_weight", None) is not None:
             raise ValueError(
@@ -179,6 +254,20 @@ class SequenceModel(keras.Model):
             return super().fit(*data[:2], sample_weight=data[2], **options)
 
     def evaluate(self, x: Any = None, y: Any = None, *args: Any, **options: Any):
+        """Compute the loss and the mean terms on test data.
+
+        Args:
+            x: the data, as for `fit`.
+            y: as for `fit`.
+            *args: as `keras.Model.evaluate`.
+            **options: as `keras.Model.evaluate`.
+
+        Returns:
+            As `keras.Model.evaluate`.
+
+        Raises:
+            ValueError: a batch is invalid.
+        """
         if options.get("_use_cached_eval_dataset"):  # `fit` validates: its data are checked already
             return super().evaluate(x, y, *args, **options)
         data, options = self._arguments_of(keras.Model.evaluate, x, y, args, options)
@@ -186,6 +275,19 @@ class SequenceModel(keras.Model):
             return super().evaluate(*data[:2], sample_weight=data[2], **options)
 
     def predict(self, x: Any, *args: Any, **options: Any):
+        """Compute the outputs of `call`, batch by batch.
+
+        Args:
+            x: the data, as for `fit`.
+            *args: as `keras.Model.predict`.
+            **options: as `keras.Model.predict`.
+
+        Returns:
+            The outputs of all batches, joined.
+
+        Raises:
+            ValueError: a batch is invalid.
+        """
         data, options = self._arguments_of(keras.Model.predict, x, None, args, options)
         with checks.named():
             return super().predict(data[0], **options)
@@ -198,6 +300,21 @@ class SequenceModel(keras.Model):
         class_weight: dict | None = None,
         return_dict: bool = False,
     ):
+        """Take one training step, as `keras.Model.train_on_batch`.
+
+        Args:
+            x: the batch, as for `fit`.
+            y: as for `fit`.
+            sample_weight: [B], at least 0; None: 1 for each sequence.
+            class_weight: must be None.
+            return_dict: whether the metrics are returned as a dict.
+
+        Returns:
+            As `keras.Model.train_on_batch`.
+
+        Raises:
+            ValueError: the batch is invalid, or class_weight is given.
+        """
         if class_weight is not None:
             raise ValueError(
                 "class_weight: expected none, sequences have no classes. Pass sample_weight=[B]."
@@ -208,46 +325,117 @@ class SequenceModel(keras.Model):
     def test_on_batch(
         self, x: Any, y: Any = None, sample_weight: Array | None = None, return_dict: bool = False
     ):
+        """Compute the metrics of one batch, as `keras.Model.test_on_batch`.
+
+        Args:
+            x: the batch, as for `fit`.
+            y: as for `fit`.
+            sample_weight: [B], at least 0; None: 1 for each sequence.
+            return_dict: whether the metrics are returned as a dict.
+
+        Returns:
+            As `keras.Model.test_on_batch`.
+
+        Raises:
+            ValueError: the batch is invalid.
+        """
         x, y, sample_weight = self._checked_data(x, y, sample_weight)
         return super().test_on_batch(x, y, sample_weight=sample_weight, return_dict=return_dict)
 
     def predict_on_batch(self, x: Any):
+        """Compute the outputs of `call` for one batch.
+
+        Args:
+            x: the batch, as for `fit`.
+
+        Returns:
+            The outputs.
+
+        Raises:
+            ValueError: the batch is invalid.
+        """
         return super().predict_on_batch(self._checked_data(x, None, None)[0])
 
     def make_train_function(self, force: bool = False):
+        """Make Keras' training function. Its retracing is counted per model.
+
+        Args:
+            force: whether an existing function is replaced.
+        """
         super().make_train_function(force)
         _count_traces_alone(self.train_function)
 
     def make_test_function(self, force: bool = False):
+        """Make Keras' test function. Its retracing is counted per model.
+
+        Args:
+            force: whether an existing function is replaced.
+        """
         super().make_test_function(force)
         _count_traces_alone(self.test_function)
 
     def make_predict_function(self, force: bool = False):
+        """Make Keras' prediction function. Its retracing is counted per model.
+
+        Args:
+            force: whether an existing function is replaced.
+        """
         super().make_predict_function(force)
         _count_traces_alone(self.predict_function)
 
     def train_step(self, data: Any):
-        # from the steps taken, not from the generator's state: a run that Keras restores then draws
-        # the same noise
+        """Take one step of gradient descent; called by Keras.
+
+        Args:
+            data: what the data set yields.
+
+        Returns:
+            The metrics by name.
+        """
+        # The seed depends on the steps taken, not on the generator's state: a run that Keras
+        # restores draws the same noise.
         seed = fold(stateless_seed(self._seeds.state[0], self._seeds), _steps_taken(self.optimizer))
         with replicas.keras_rows(self.batch_of(data)) as batch:
             step = gradient_step(self, batch, None, self.optimizer, seed=seed)
             return self._track(batch, step.loss, step.terms)
 
     def test_step(self, data: Any):
+        """Compute the metrics of one batch; called by Keras.
+
+        Args:
+            data: what the data set yields.
+
+        Returns:
+            The metrics by name.
+        """
         with replicas.keras_rows(self.batch_of(data)) as batch:
             terms = self.loss_terms(batch, training=False)
             loss = self.objective(terms)
             return self._track(batch, loss + regularisation(self, loss.dtype), terms)
 
     def predict_step(self, data: Any):
+        """Compute the outputs of one batch; called by Keras.
+
+        Args:
+            data: what the data set yields.
+
+        Returns:
+            The outputs of `call`.
+        """
         return self(self.batch_of(data), training=False)
 
     def compute_mask(self, inputs: Any, previous_mask: Any):
+        """Return None: outputs pass no mask to a next layer.
+
+        Args:
+            inputs: unused.
+            previous_mask: unused.
+        """
         return None  # outputs carry no mask on to a next layer
 
     @property
     def metrics(self):
+        """The loss, the terms, and the metrics of the layers."""
         own = list(self._trackers.values())
         others = [
             m
@@ -264,8 +452,18 @@ class SequenceModel(keras.Model):
         input_signature: Any = None,
         **options: Any,
     ):
-        """As `keras.Model.export`. Without an `input_signature` the model takes what
-        `serving_inputs` says. What is exported on a GPU runs on a CPU too."""
+        """Export the model as `keras.Model.export` does. The export of a GPU also runs on a CPU.
+
+        Args:
+            filepath: the folder or file to write.
+            format: as in Keras.
+            verbose: as in Keras.
+            input_signature: the inputs; None: `serving_inputs`.
+            **options: as in Keras.
+
+        Returns:
+            As `keras.Model.export`.
+        """
         if input_signature is None:
             input_signature = [self.serving_inputs()]
         with recurrent.portable():
@@ -274,28 +472,49 @@ class SequenceModel(keras.Model):
             )
 
     def save_weights(self, filepath: str | os.PathLike, overwrite: bool = True, **options: Any):
-        """As `keras.Model.save_weights`; a name that ends in .h5, not .weights.h5, will do."""
+        """Write the weights, as `keras.Model.save_weights`, atomically.
+
+        Args:
+            filepath: a name that ends in .h5; .weights.h5 is not required.
+            overwrite: whether an existing file is replaced.
+            **options: as in Keras.
+
+        Raises:
+            ValueError: the name has another ending, or the file exists and `overwrite` is False.
+        """
         saved_models.save_weights(
             super().save_weights, Path(filepath), overwrite=overwrite, **options
         )
 
     def load_weights(self, filepath: str | os.PathLike, **options: Any):
-        """As `keras.Model.load_weights`; a name that ends in .h5, not .weights.h5, will do."""
+        """Read the weights, as `keras.Model.load_weights`. If it fails, the weights are unchanged.
+
+        Args:
+            filepath: a name that ends in .h5; .weights.h5 is not required.
+            **options: as in Keras.
+        """
         before = self.get_weights()
         try:
             saved_models.load_weights(super().load_weights, Path(filepath), **options)
         except Exception:
-            self.set_weights(before)  # Keras loads layer by layer
+            self.set_weights(before)  # Keras loads layer by layer: some may have been changed
             raise
 
     # --- batches ---
 
     def batch_of(self, data: Any) -> dict:
-        """The batch, a dict, that a data set of Keras' yields as `x`, `(x, y)` or `(x, y,
-        sample_weight)`.
+        """Convert what a Keras data set yields to a batch.
 
-        x is a dict, or the input alone. y is the mask, or the input once more, as auto-encoders are
-        often trained; a pair as x is read as (x, y).
+        Args:
+            data: `x`, `(x, y)` or `(x, y, sample_weight)`. x is a dict, or the input alone. y is
+                the mask, or the input once more, as auto-encoders are often trained. A pair as x is
+                read as (x, y).
+
+        Returns:
+            The batch, a dict.
+
+        Raises:
+            ValueError: x or y has another form, or `sample_weight` is given twice.
         """
         x, y, weight = self._unpacked(data)
         batch = dict(x) if isinstance(x, dict) else {self.input_name: x}
@@ -313,8 +532,16 @@ class SequenceModel(keras.Model):
         return batch
 
     def batch_with(self, inputs: Any, mask: Any) -> dict:
-        """The batch of `call`: `batch_of(inputs)` and the mask, where one is given. (For inputs
-        that are a structure, Keras passes a structure of masks, mostly of Nones.)"""
+        """Build the batch of `call`: `batch_of(inputs)`, and the mask if one is given.
+
+        Args:
+            inputs: the inputs of `call`.
+            mask: the mask of `call`. For inputs that are a structure, Keras passes a structure of
+                masks, most of them None.
+
+        Returns:
+            The batch, a dict.
+        """
         batch = self.batch_of(inputs)
         mask = mask.get(self.input_name) if isinstance(mask, dict) else mask
         return (
@@ -333,7 +560,7 @@ class SequenceModel(keras.Model):
         return x, y, weight
 
     def _second(self, batch: dict, y) -> dict:
-        """What y adds to the batch: a mask, or nothing where it is the input again."""
+        """The keys that y adds to the batch: a mask, or none if y repeats the input."""
         x = batch.get(self.input_name)
         if "mask" in self.batch_keys and "mask" not in batch and not isinstance(y, dict):
             of_numbers = (
@@ -354,7 +581,7 @@ class SequenceModel(keras.Model):
         return {}
 
     def _check_data(self, data, place: Place) -> None:
-        """`check_batch` of what a data set yields."""
+        """`check_batch` for what a data set yields."""
         x, y, _ = self._unpacked(data)
         batch = self.batch_of(data)
         self.require_keys(batch)
@@ -366,7 +593,14 @@ class SequenceModel(keras.Model):
             _check_same(batch[self.input_name], y, self.input_name, place)
 
     def require_keys(self, batch: dict) -> None:
-        """Raises ValueError for an unknown key, or if the input is missing."""
+        """Check the keys of a batch.
+
+        Args:
+            batch: a batch.
+
+        Raises:
+            ValueError: a key is unknown, or the input is missing.
+        """
         checks.check_keys(batch, [*self.batch_keys, "sample_weight"])
         if self.input_name not in batch and not self._has_input(batch):
             raise ValueError(
@@ -374,13 +608,14 @@ class SequenceModel(keras.Model):
             )
 
     def _has_input(self, batch: dict) -> bool:
-        """Whether a batch without `input_name` has another input in its place."""
+        """Whether a batch without `input_name` has another input instead."""
         del batch
         return False
 
     def _checked_data(self, x, y, sample_weight) -> tuple:
-        """(x, y, sample_weight) as Keras takes them, checked: arrays now, a data set when it is
-        read."""
+        """(x, y, sample_weight) as Keras takes them: arrays are checked now, a data set when it is
+        read.
+        """
         if y is x:  # an auto-encoder's target
             y = None
         if not is_arrays(x):
@@ -390,7 +625,7 @@ class SequenceModel(keras.Model):
         return self.batch_of(data), None, None  # Keras would drop a sample_weight without y
 
     def _arguments_of(self, method, x, y, args, options: dict) -> tuple[tuple, dict]:
-        """The checked data, and the other arguments of a call by their names."""
+        """The checked data, and the other arguments of a call by name."""
         skip = 2 if "y" not in inspect.signature(method).parameters else 3
         names = list(inspect.signature(method).parameters)[skip:]
         options = options | dict(zip(names, args, strict=False))
@@ -408,7 +643,7 @@ class SequenceModel(keras.Model):
         count = replicas.local_sum(self.count(batch))
         for name, value in {"loss": loss, **terms._asdict()}.items():
             self._trackers[name].update_state(value, sample_weight=count)
-        # a batch may have fewer terms than the model: what it lacks is not reported as 0
+        # a batch may have fewer terms than the model: missing terms are not reported as 0
         absent = [
             t for name, t in self._trackers.items() if name != "loss" and name not in terms._fields
         ]
@@ -419,18 +654,18 @@ class SequenceModel(keras.Model):
         }
 
     def _run(self, method, *args, jit_compile: bool | None = None):
-        """Calls a method through a tf.function of its own: a scan run eagerly takes seconds."""
-        # Masks of frames and of pixels have different ranks, and a graph for both an unknown one.
-        # TensorFlow would take a trace with cuDNN into a function of XLA. The key is a string: a
-        # SavedModel holds no dictionary with others.
+        """Call a method through its own tf.function: a scan run eagerly takes seconds."""
+        # Masks of frames and of pixels differ in rank; one graph for both would have unknown rank.
+        # TensorFlow would reuse a trace with cuDNN inside an XLA function. The key is a string
+        # because a SavedModel cannot store dictionaries with other keys.
         ranks = [str(arg.shape.rank) for arg in args if tf.is_tensor(arg)]
         cudnn = [] if recurrent.cudnn_allowed() else ["without_cudnn"]
         name = "_".join([method.__name__, *ranks, *cudnn])
         if name not in self._compiled:
-            # XLA compiles for one shape; a plain graph serves all.
+            # XLA compiles for one shape; a plain graph works for all shapes.
             options = dict(jit_compile=True) if jit_compile else dict(reduce_retracing=True)
-            # partial: TensorFlow counts traces by code, and warns of ten models that are traced
-            # once each
+            # partial: TensorFlow counts traces by function, and would warn after ten models that
+            # are traced once each
             self._compiled[name] = tf.function(
                 functools.partial(method), autograph=False, **options
             )
@@ -438,20 +673,25 @@ class SequenceModel(keras.Model):
 
 
 def _documented(fit, model: type[SequenceModel]):
-    """`fit` with a docstring that names the keys of the model's batches."""
+    """`fit` with a docstring that lists the keys of the model's batches."""
 
     @functools.wraps(fit)
     def documented(self, x=None, y=None, *args, **options):
         return fit(self, x, y, *args, **options)
 
     keys = "".join(f"\n        {name}: {about}" for name, about in model.batch_keys.items())
-    documented.__doc__ = f"""Train the model. Arguments: as `keras.Model.fit`, without class_weight.
+    documented.__doc__ = f"""Train the model.
 
-    x: `{model.input_name}`, or a pair of it and a mask (where the model takes one), or a dict with
-    the keys{keys}
+    A batch is a dict with the keys:
+{keys}
         sample_weight: [B], at least 0: the weights of the sequences in every mean.
-    These may be arrays, tensors, a tf.data.Dataset, a keras.utils.PyDataset, or a generator of
-    batches.
+
+    Args:
+        x: `{model.input_name}`, a pair of it and a mask (where the model takes one), or a batch:
+            arrays, tensors, a tf.data.Dataset, a keras.utils.PyDataset, or a generator of batches.
+        y: a mask, `{model.input_name}` once more, or None.
+        *args: as `keras.Model.fit`.
+        **options: as `keras.Model.fit`, without class_weight.
 
     Returns:
         keras.callbacks.History: loss, {", ".join(model.term_names)} of every epoch.
@@ -463,8 +703,9 @@ def _documented(fit, model: type[SequenceModel]):
 
 
 def _count_traces_alone(function) -> None:
-    """TensorFlow counts the traces of Keras' steps over all models, and warns of ten models that
-    are traced once each."""
+    """Count the traces of this model's steps separately: TensorFlow counts them over all models and
+    would warn after ten models that are traced once each.
+    """
     inside = [cell.cell_contents for cell in getattr(function, "__closure__", None) or ()]
     for each in (function, *inside):
         if hasattr(each, "_key_for_call_stats"):
@@ -472,8 +713,9 @@ def _count_traces_alone(function) -> None:
 
 
 def _steps_taken(optimizer) -> tf.Tensor:
-    """Calls of the optimiser, int32. Its `iterations` count k calls as one with
-    gradient_accumulation_steps=k."""
+    """The number of optimiser calls, int32. With gradient_accumulation_steps=k, Keras' `iterations`
+    counts k calls as one.
+    """
     inner = getattr(optimizer, "inner_optimizer", optimizer)
     return tf.cast(getattr(inner, "_iterations", inner.iterations), tf.int32)
 
@@ -484,7 +726,7 @@ def _is_float(value) -> bool:
 
 
 def _check_same(x, y, name: str, place: Place) -> None:
-    """A target of an auto-encoder is its input: another one would be ignored."""
+    """Check that y repeats x: another target would be ignored."""
     x, y = tf.convert_to_tensor(x), tf.convert_to_tensor(y)
     y = tf.cast(y, x.dtype)
     both_nan = (x != x) & (y != y)

@@ -1,5 +1,4 @@
-"""Seeds: an integer where a user calls, a pair of int32 where TensorFlow draws. Nobody else touches
-them."""
+"""Seeds: callers pass an integer, TensorFlow needs a pair of int32; only this module converts."""
 
 from collections.abc import Callable, Sequence
 
@@ -9,11 +8,19 @@ import tensorflow as tf
 from seqvae import replicas
 
 Seed = int | Sequence[int] | tf.Tensor
-"""What a caller may give as a seed: an integer, or a pair of them."""
+"""A seed as a caller may pass it: an integer, or a pair of integers."""
 
 
 def stateless_seed(seed: Seed | None, generator: keras.random.SeedGenerator) -> tf.Tensor:
-    """[2] int32: `seed` itself (an integer or a pair), or the generator's next where it is None."""
+    """Convert a seed to the form that stateless TensorFlow operations take.
+
+    Args:
+        seed: an integer or a pair; None draws the generator's next seed.
+        generator: used when `seed` is None.
+
+    Returns:
+        [2] int32.
+    """
     pair = tf.convert_to_tensor(generator.next() if seed is None else seed)
     if pair.shape.rank == 0:
         pair = tf.stack([pair, tf.zeros_like(pair)])
@@ -21,7 +28,15 @@ def stateless_seed(seed: Seed | None, generator: keras.random.SeedGenerator) -> 
 
 
 def fold(seed: tf.Tensor, number: int | tf.Tensor) -> tf.Tensor:
-    """A new, independent seed for each `number` (the purpose of a draw, or the step of a run)."""
+    """Derive a new, independent seed.
+
+    Args:
+        seed: [2] int32.
+        number: the purpose of a draw, or the number of a step; each gives another seed.
+
+    Returns:
+        [2], the derived seed.
+    """
     return tf.random.fold_in(seed, number)  # pyright: ignore[reportArgumentType, reportReturnType]
 
 
@@ -30,8 +45,19 @@ def normal(
     seed: tf.Tensor | Sequence[int],
     dtype: tf.DType | str = tf.float32,
 ) -> tf.Tensor:
-    """Standard normal numbers [rows, ...]; on a replica the rows it has of those for the whole
-    batch."""
+    """Draw standard normal numbers.
+
+    On a replica the numbers are drawn for the whole batch and the replica's rows are returned, so
+    that the result does not depend on the number of replicas.
+
+    Args:
+        shape: [rows, ...].
+        seed: [2] int32.
+        dtype: a floating type.
+
+    Returns:
+        [rows, ...].
+    """
     return _rows(tf.random.stateless_normal, shape, seed, dtype)
 
 
@@ -40,8 +66,16 @@ def uniform(
     seed: tf.Tensor | Sequence[int],
     dtype: tf.DType | str = tf.float32,
 ) -> tf.Tensor:
-    """Numbers from 0 to 1 [rows, ...]; on a replica the rows it has of those for the whole
-    batch."""
+    """Draw numbers uniformly from [0, 1); replicas are treated as in `normal`.
+
+    Args:
+        shape: [rows, ...].
+        seed: [2] int32.
+        dtype: a floating type.
+
+    Returns:
+        [rows, ...].
+    """
     return _rows(tf.random.stateless_uniform, shape, seed, dtype)
 
 

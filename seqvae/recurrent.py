@@ -1,8 +1,8 @@
-"""Where Keras' LSTM and GRU compute in cuDNN.
+"""Control of when Keras' LSTM and GRU use cuDNN.
 
-With a GPU, Keras has them in cuDNN: a step of training is many times faster. But XLA cannot compile
-cuDNN's operation, and a program that holds it runs on no CPU. There Keras' own loop computes the
-same.
+On a GPU, Keras' cuDNN kernels make a training step many times faster. XLA cannot compile the cuDNN
+operation, and a graph that contains it does not run on a CPU. There Keras' own loop computes the
+same values.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ _portable = contextvars.ContextVar("portable", default=False)
 
 @contextlib.contextmanager
 def portable() -> Iterator[None]:
-    """Within it, functions are traced without cuDNN: they run on a CPU too."""
+    """Context manager: functions traced in it do not use cuDNN, so they also run on a CPU."""
     token = _portable.set(True)
     try:
         yield
@@ -27,16 +27,16 @@ def portable() -> Iterator[None]:
 
 
 def cudnn_allowed() -> bool:
-    """Whether what is computed or traced now may be in cuDNN."""
+    """Whether code that runs or is traced now may use cuDNN."""
     return not _portable.get() and not in_xla()
 
 
 def in_xla() -> bool:
-    """Whether a function is traced that XLA compiles, one of `tf.function(jit_compile=True)`.
+    """Whether the function being traced is compiled by XLA (`tf.function(jit_compile=True)`).
 
-    TensorFlow does not trace a function again that is called in one of XLA and was traced before.
+    A function that was traced before is not traced again when an XLA function calls it.
     """
-    # TensorFlow has no public name for it; Keras too imports these modules.
+    # TensorFlow has no public function for this; Keras imports this module too.
     from tensorflow.python.ops import control_flow_util
 
     if tf.executing_eagerly():
@@ -45,8 +45,16 @@ def in_xla() -> bool:
 
 
 def run_layer(layer: keras.layers.Layer, *args: Any, **options: Any) -> Any:
-    """`layer(*args, **options)` of an LSTM, a GRU or a `Bidirectional` of them, in cuDNN only where
-    it is allowed."""
+    """Call a recurrent layer, with cuDNN only where it is allowed.
+
+    Args:
+        layer: an LSTM, a GRU, or a `Bidirectional` of one of them.
+        *args: passed to the layer.
+        **options: passed to the layer.
+
+    Returns:
+        What the layer returns.
+    """
     if cudnn_allowed():
         return layer(*args, **options)
     parts = [layer, *(getattr(layer, f"{side}_layer", None) for side in ("forward", "backward"))]

@@ -1,4 +1,4 @@
-"""Models from `.keras` files of anyone's making, and weights in `.h5` files of any name."""
+"""Reading of untrusted `.keras` files, and weights in `.h5` files of any name."""
 
 import os
 import shutil
@@ -25,11 +25,18 @@ _ERRORS = (
 
 
 def load_model(path: str | Path, kind: type[keras.Model]) -> keras.Model:
-    """The model of class `kind` in a `.keras` file. No code of the file is run.
+    """Load a model from a `.keras` file without running code from the file.
+
+    Args:
+        path: the file.
+        kind: the class that the model must have.
+
+    Returns:
+        The model, of class `kind`.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is damaged, or holds something else.
+        FileNotFoundError: the file does not exist.
+        ValueError: it is damaged, or contains something else.
     """
     path = Path(path)
     if not path.is_file():
@@ -47,10 +54,16 @@ def load_model(path: str | Path, kind: type[keras.Model]) -> keras.Model:
 
 
 def save_weights(write: Callable, path: Path, overwrite: bool = True, **options: Any) -> None:
-    """Writes weights by Keras' own `write`, whole or not at all; folders on the way are made.
+    """Write weights atomically; missing folders are made.
+
+    Args:
+        write: Keras' own `save_weights`.
+        path: a name that ends in .h5, or in .weights.json.
+        overwrite: whether an existing file is replaced.
+        **options: passed to `write`.
 
     Raises:
-        ValueError: the name does not end in .h5, or the file is there and `overwrite` is False.
+        ValueError: the name has another ending, or the file exists and `overwrite` is False.
     """
     if path.name.endswith(".weights.json"):  # Keras' format of several files
         write(path, overwrite=overwrite, **options)
@@ -66,8 +79,18 @@ def save_weights(write: Callable, path: Path, overwrite: bool = True, **options:
 
 
 def load_weights(read: Callable, path: Path, **options: Any) -> None:
-    """Reads weights by Keras' own `read`, which takes only names that end in .weights.h5: others
-    through a copy."""
+    """Read weights from a file with any name that ends in .h5.
+
+    Keras accepts only names that end in .weights.h5; other names are read through a copy.
+
+    Args:
+        read: Keras' own `load_weights`.
+        path: the file.
+        **options: passed to `read`.
+
+    Raises:
+        FileNotFoundError: the file does not exist.
+    """
     if path.suffix != ".h5" or path.name.endswith(".weights.h5"):
         read(path, **options)
         return

@@ -1,5 +1,7 @@
 """`Agent`: ConvVAE, MDN-RNN and controller as one policy."""
 
+from functools import partial
+
 import numpy as np
 import tensorflow as tf
 
@@ -12,20 +14,24 @@ from worldmodels.results import State
 
 
 class Agent:
-    """The agent of World Models (Ha and Schmidhuber 2018, arXiv:1803.10122, section "Agent Model"):
+    """The agent of World Models: ConvVAE, MDN-RNN and controller.
+
+    The policy (Ha and Schmidhuber 2018, arXiv:1803.10122, section "Agent Model")::
 
         z_t ~ q(z | x_t);    a_t = C(z_t, h_t, c_t);    h_{t+1}, c_{t+1} = M(z_t, a_t, h_t, c_t)
 
-    As in the original, the controller reads the MDN-RNN's state from before it reads z_t and a_t:
-    zeros at the first frame of an episode. All of a step is one compiled function, traced once for
-    single frames and once more for batches.
+    As in the original, the input of the controller is the MDN-RNN's state before it processes z_t
+    and a_t: zeros at the first frame of an episode. A step is one compiled function, traced once
+    for single frames and once more for batches.
 
     Args:
-        vae, rnn, controller: of one z_size. rnn may be None for a controller with inputs="z". An
-            `rnn` whose action_size is one above the controller's gets a restart flag as its last
-            action, 1 at the first step of an episode, as the original's Doom model.
-        sample: True draws z, as the original does also at test time; False takes the mean.
-        seed: of these draws.
+        vae: the ConvVAE.
+        rnn: the MDN-RNN; may be None for a controller with inputs="z". If its action_size is one
+            above the controller's, its last action is a restart flag, 1 at the first step of an
+            episode, as in the original's Doom model.
+        controller: the controller.
+        sample: True: z is drawn, as in the original also at test time; False: z is the mean.
+        seed: seed of these draws.
 
     Raises:
         ValueError: the sizes of the parts do not fit.
@@ -40,12 +46,13 @@ class Agent:
         sample: bool = True,
         seed: int | None = None,
     ):
-        _check_sizes(vae, rnn, controller)
+        check_parts(vae, rnn, controller)
         self.vae, self.rnn, self.controller, self.sample = vae, rnn, controller, sample
-        self._restarts = rnn is not None and rnn.action_size > controller.action_size
         self._rng = np.random.default_rng(seed)
         self._z = self._state = self._first = None
-        self._step = tf.function(self._one_step, autograph=False, reduce_retracing=True)
+        self._step = tf.function(
+            partial(agent_step, vae, rnn, controller), autograph=False, reduce_retracing=True
+        )
 
     @property
     def z(self) -> np.ndarray | None:
@@ -54,17 +61,21 @@ class Agent:
 
     @property
     def state(self) -> State | None:
-        """The MDN-RNN's state that the next action reads, [B, rnn_size] each; None before the first
-        frame, and without an MDN-RNN."""
+        """The MDN-RNN's state for the next action, [B, rnn_size] each; None before the first frame
+        and without an MDN-RNN.
+        """
         return self._state
 
     def reset(self, done: Array | None = None, *, seed: int | None = None) -> None:
-        """Begins new episodes: the MDN-RNN's state is zeros again.
+        """Start new episodes: the MDN-RNN's state is set to zeros.
 
         Args:
-            done: [B], true in the rows of the batch that begin anew; None is all, and the next
-                frames may be of another number.
-            seed: begins the draws of z anew; None goes on with them.
+            done: [B], True for the rows of the batch that start a new episode. None: all rows, and
+                the number of frames may change.
+            seed: new seed of the draws; None: their sequence continues.
+
+        Raises:
+            ValueError: `done` does not fit the last frames.
         """
         if seed is not None:
             self._rng = np.random.default_rng(seed)
@@ -86,16 +97,17 @@ class Agent:
             )
 
     def act(self, frames: Array) -> np.ndarray:
-        """Actions for the next frames.
+        """Compute the actions for the next frames.
 
         Args:
-            frames: one frame [H, W, C] or B of them [B, H, W, C], uint8, bool, or floats in [0, 1].
+            frames: one frame [H, W, C] or B frames [B, H, W, C], uint8, bool, or floats in [0, 1].
 
         Returns:
             [action_size] or [B, action_size], in the type of the codes.
 
         Raises:
-            ValueError: frames of another shape, or of another number than since the last `reset`.
+            ValueError: frames of another shape, or another number of frames than since the last
+                `reset`.
             FloatingPointError: an action or a state is not finite.
         """
         frames, alone = self._checked(frames)
@@ -138,22 +150,39 @@ class Agent:
             arguments.check_pixels(frames)
         return frames, alone
 
-    def _one_step(self, frames, noise, state: State | None, first, vector):
-        mean, logvar = self.vae.encoded(frames)
-        z = mean + tf.exp(0.5 * logvar) * noise
-        parts = (
-            {} if state is None else {n: tf.cast(v, z.dtype) for n, v in state._asdict().items()}
-        )
-        actions = self.controller(z, **parts, vectors=vector)
-        if self.rnn is None:
-            return z, actions, None
-        taken = actions
-        if self._restarts:
-            taken = tf.concat([actions, tf.cast(first, actions.dtype)[:, None]], -1)
-        return z, actions, self.rnn.step(z, taken, state).state
+
+def agent_step(
+    vae: ConvVAE,
+    rnn: MDNRNN | None,
+    controller: Controller,
+    frames: tf.Tensor,
+    noise: tf.Tensor,
+    state: State | None,
+    first: tf.Tensor,
+    vectors: tf.Tensor,
+) -> tuple[tf.Tensor, tf.Tensor, State | None]:
+    """One step of agents, see `Agent`: codes [B, z_size], actions [B, action_size], next state.
+
+    Args:
+        frames: [B, H, W, C]. noise: [B, z_size], standard normal; 0 takes the mean of q(z | x).
+        state: the MDN-RNN's before the step, [B, rnn_size] each; None without an MDN-RNN.
+        first: [B], 1 in the first step of an episode.
+        vectors: the controller's weights, [size] or [B, size].
+    """
+    mean, logvar = vae.encoded(frames)
+    z = mean + tf.exp(0.5 * logvar) * noise
+    parts = {} if state is None else {n: tf.cast(v, z.dtype) for n, v in state._asdict().items()}
+    actions = controller(z, **parts, vectors=vectors)
+    if rnn is None:
+        return z, actions, None
+    taken = actions
+    if rnn.action_size > controller.action_size:
+        taken = tf.concat([actions, tf.cast(first, actions.dtype)[:, None]], -1)
+    return z, actions, rnn.step(z, taken, state).state
 
 
-def _check_sizes(vae: ConvVAE, rnn: MDNRNN | None, controller: Controller) -> None:
+def check_parts(vae: ConvVAE, rnn: MDNRNN | None, controller: Controller) -> None:
+    """Raises ValueError where the sizes of an agent's parts do not fit."""
     if controller.z_size != vae.z_size:
         raise ValueError(
             f"controller: expected z_size={vae.z_size}, that of the ConvVAE, got "
@@ -170,13 +199,4 @@ def _check_sizes(vae: ConvVAE, rnn: MDNRNN | None, controller: Controller) -> No
             f"rnn: expected z_size={vae.z_size}, that of the ConvVAE, got {rnn.z_size}. Take the "
             "MDN-RNN that was trained on the codes of this ConvVAE."
         )
-    if rnn.action_size - controller.action_size not in (0, 1):
-        raise ValueError(
-            f"controller: expected action_size={rnn.action_size}, that of the MDN-RNN (or one "
-            f"less, where its last action is the restart flag), got {controller.action_size}."
-        )
-    if controller.inputs != "z" and controller.rnn_size != rnn.rnn_size:
-        raise ValueError(
-            f"controller: expected rnn_size={rnn.rnn_size}, that of the MDN-RNN, got "
-            f"{controller.rnn_size}. Build it with this rnn_size."
-        )
+    controller.check_fits(rnn)

@@ -1,5 +1,6 @@
-"""Checks of what users hand to the models. Every message says which argument, what was expected,
-and what came."""
+"""Checks of the models' arguments. Each message states the argument, what was expected, and what
+came.
+"""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -13,27 +14,75 @@ from seqvae.checks import NOWHERE, Array, Place, check_size, require, require_ro
 
 
 def check_choice(name: str, value: str, choices: Iterable[str]) -> str:
-    """`value`, if it is one of `choices`."""
+    """Check that a value is one of some choices.
+
+    Args:
+        name: the argument's name.
+        value: the value.
+        choices: the choices.
+
+    Returns:
+        The value.
+
+    Raises:
+        ValueError: it is not one of the choices.
+    """
     if value not in tuple(choices):
         raise ValueError(f"{name}: expected one of {', '.join(choices)}, got {value!r}.")
     return value
 
 
 def check_at_least(least: float, **values: object) -> None:
-    """Checks that each value is a number of at least `least`."""
+    """Check that each value is a number of at least `least`.
+
+    Args:
+        least: the smallest number allowed.
+        **values: the values by the argument's name.
+
+    Raises:
+        ValueError: a value is smaller or not a number.
+    """
     for name, value in values.items():
         if not isinstance(value, int | float | np.number) or not value >= least:
             raise ValueError(f"{name}: expected a number of at least {least}, got {value!r}.")
 
 
+def check_positive(**values: object) -> None:
+    """Checks that each value is a finite number above 0."""
+    for name, value in values.items():
+        number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+        if not number or not 0 < value < np.inf:  # pyright: ignore[reportOperatorIssue]
+            raise ValueError(f"{name}: expected a number above 0, got {value!r}.")
+
+
 def check_sizes(least: int, **values: object) -> None:
-    """Checks that each value is an integer of at least `least`."""
+    """Check that each value is an integer of at least `least`.
+
+    Args:
+        least: the smallest integer allowed.
+        **values: the values by the argument's name.
+
+    Raises:
+        ValueError: a value is smaller or not an integer.
+    """
     for name, value in values.items():
         check_size(name, value, least)
 
 
 def check_integers(name: str, values: Sequence[int], example: str) -> tuple[int, ...]:
-    """`values`, a sequence of positive integers, as a tuple."""
+    """Check a sequence of positive integers.
+
+    Args:
+        name: the argument's name.
+        values: the sequence.
+        example: an example for the message.
+
+    Returns:
+        The integers as a tuple.
+
+    Raises:
+        ValueError: it is not a sequence of positive integers.
+    """
     try:
         found = None if isinstance(values, str | bytes) else tuple(values)
     except TypeError:
@@ -46,7 +95,17 @@ def check_integers(name: str, values: Sequence[int], example: str) -> tuple[int,
 
 
 def check_image_shape(image_shape: Sequence[int]) -> tuple[int, int, int]:
-    """(height, width, channels) of a frame."""
+    """Check the shape of a frame.
+
+    Args:
+        image_shape: (height, width, channels).
+
+    Returns:
+        (height, width, channels).
+
+    Raises:
+        ValueError: another shape.
+    """
     expected = (
         f"image_shape: expected (height, width, channels), all at least 1, got {image_shape!r}."
     )
@@ -71,7 +130,19 @@ def _is_size(value, least: int) -> bool:
 def check_frames(
     frames: Array, image_shape: tuple[int, int, int], dtype: str = "float32"
 ) -> tf.Tensor:
-    """Frames [..., *image_shape] as a tensor of uint8, or of `dtype` in [0, 1] (`check_pixels`)."""
+    """Check the shape and type of frames; `check_pixels` checks their range.
+
+    Args:
+        frames: [..., *image_shape].
+        image_shape: (height, width, channels).
+        dtype: type of the result, unless frames are uint8.
+
+    Returns:
+        The frames as a tensor of uint8 or of `dtype`.
+
+    Raises:
+        ValueError: another shape or type.
+    """
     frames = _tensor("frames", frames)
     if frames.shape.rank is not None and (
         frames.shape.rank < 4 or not frames.shape[-3:].is_compatible_with(image_shape)
@@ -91,8 +162,15 @@ def check_frames(
 
 
 def check_pixels(frames: tf.Tensor, place: Place = NOWHERE) -> None:
-    """Checks that frames [N, ...] hold numbers in [0, 1]; warns where uint8 seems to hold 0 and
-    1."""
+    """Check that frames are in [0, 1]; warn if uint8 frames seem to contain 0 and 1.
+
+    Args:
+        frames: [N, ...].
+        place: where the batch comes from, for messages.
+
+    Raises:
+        ValueError: NaN, or a value outside [0, 1].
+    """
     if frames.dtype == tf.uint8:
         warn_of_bits(frames)
         return
@@ -114,7 +192,21 @@ def check_pixels(frames: tf.Tensor, place: Place = NOWHERE) -> None:
 
 
 def check_last_axis(name: str, value: Array, size: int, dtype: str, rank: int = 1) -> tf.Tensor:
-    """`value` as a tensor of `dtype` with at least `rank` axes, the last of `size`."""
+    """Check the rank and the size of the last axis.
+
+    Args:
+        name: the argument's name.
+        value: the numbers.
+        size: size of the last axis.
+        dtype: type of the result.
+        rank: the smallest rank allowed.
+
+    Returns:
+        The numbers as a tensor.
+
+    Raises:
+        ValueError: another shape, or not numbers.
+    """
     value = check_numbers(name, value, dtype)
     if value.shape.rank is not None and (
         value.shape.rank < rank or value.shape[-1] not in (size, None)
@@ -126,7 +218,20 @@ def check_last_axis(name: str, value: Array, size: int, dtype: str, rank: int = 
 
 
 def check_steps(name: str, value: Array, size: int | None, dtype: str) -> tf.Tensor:
-    """`value` as a tensor [B, T, size] of `dtype`, or [B, T] where size is None."""
+    """Check the shape of sequences.
+
+    Args:
+        name: the argument's name.
+        value: [B, T, size], or [B, T] if size is None.
+        size: size of the last axis, or None.
+        dtype: type of the result.
+
+    Returns:
+        The sequences as a tensor.
+
+    Raises:
+        ValueError: another shape, or not numbers.
+    """
     value = check_numbers(name, value, dtype)
     wanted = [None, None] if size is None else [None, None, size]
     if not value.shape.is_compatible_with(wanted):
@@ -138,7 +243,14 @@ def check_steps(name: str, value: Array, size: int | None, dtype: str) -> tf.Ten
 
 
 def check_same_steps(tensors: dict[str, tf.Tensor]) -> None:
-    """Checks that all tensors agree in their first two axes, sequences and steps."""
+    """Check that all tensors have the same number of sequences and steps.
+
+    Args:
+        tensors: [B, T, ...] by name.
+
+    Raises:
+        ValueError: a tensor differs from the first.
+    """
     (first, like), *others = tensors.items()
     for name, value in others:
         if not value.shape[:2].is_compatible_with(like.shape[:2]):
@@ -150,7 +262,14 @@ def check_same_steps(tensors: dict[str, tf.Tensor]) -> None:
 
 
 def check_temperature(temperature: float | tf.Tensor) -> None:
-    """Checks that a temperature is above 0."""
+    """Check that a temperature is above 0.
+
+    Args:
+        temperature: the temperature; a tensor in a graph is not checked.
+
+    Raises:
+        ValueError: it is not above 0.
+    """
     if tf.is_tensor(temperature) and not tf.executing_eagerly():
         return
     try:
@@ -162,7 +281,19 @@ def check_temperature(temperature: float | tf.Tensor) -> None:
 
 
 def check_pair(name: str, value: object, example: str) -> tuple[Any, Any]:
-    """The two parts of `value`."""
+    """Check that a value has two parts.
+
+    Args:
+        name: the argument's name.
+        value: the value.
+        example: what the parts are, for the message.
+
+    Returns:
+        The two parts.
+
+    Raises:
+        ValueError: it is not a pair.
+    """
     if not isinstance(value, tuple | list) or len(value) != 2:
         raise ValueError(f"{name}: expected a pair {example}, got {_kind(value)}.")
     first, second = value
@@ -170,15 +301,34 @@ def check_pair(name: str, value: object, example: str) -> tuple[Any, Any]:
 
 
 def check_callable(name: str, value: object, example: str) -> Callable:
-    """`value`, if it can be called."""
+    """Check that a value is callable.
+
+    Args:
+        name: the argument's name.
+        value: the value.
+        example: what it should be, for the message.
+
+    Returns:
+        The value.
+
+    Raises:
+        ValueError: it is not callable.
+    """
     if not callable(value):
         raise ValueError(f"{name}: expected {example}, got {_kind(value)}.")
     return value
 
 
 def check_finite(verb: str, **tensors: Array | None) -> None:
-    """Raises FloatingPointError, which names the tensor, where one holds NaN or infinity. Eager
-    tensors only."""
+    """Check that results are finite; only in eager mode.
+
+    Args:
+        verb: the method's name, for the message.
+        **tensors: the results by name; None is ignored.
+
+    Raises:
+        FloatingPointError: a result contains NaN or infinity.
+    """
     for field, value in tensors.items():
         if (
             tf.executing_eagerly()
@@ -194,7 +344,15 @@ def check_finite(verb: str, **tensors: Array | None) -> None:
 
 
 def check_mask_values(mask: tf.Tensor, predicted: tf.Tensor) -> None:
-    """Checks a mask [B, T] of 1s, then 0s; predicted: its part at the steps that are predicted."""
+    """Check that a mask consists of 1s, then 0s, and that a step is left to predict.
+
+    Args:
+        mask: [B, T].
+        predicted: its part at the predicted steps.
+
+    Raises:
+        ValueError: a check failed.
+    """
     require(
         tf.reduce_all((mask == 0) | (mask == 1)), "mask: expected 1 (a step) and 0 (padding) only."
     )
@@ -211,13 +369,34 @@ def check_mask_values(mask: tf.Tensor, predicted: tf.Tensor) -> None:
 
 
 def check_finite_steps(name: str, value: tf.Tensor, place: Place) -> None:
-    """Checks that a sequence [B, T, ...] is finite."""
+    """Check that sequences are finite.
+
+    Args:
+        name: the key of the batch.
+        value: [B, T, ...].
+        place: where the batch comes from, for messages.
+
+    Raises:
+        ValueError: a number is not finite.
+    """
     fine = tf.reduce_all(tf.math.is_finite(value), list(range(1, value.shape.rank)))
     require_rows(fine, name + ": NaN or infinity in {}; expected finite numbers.", place)
 
 
 def check_numbers(name: str, value: Array, dtype: str) -> tf.Tensor:
-    """`value` as a tensor of `dtype`."""
+    """Convert numbers to a tensor.
+
+    Args:
+        name: the argument's name.
+        value: the numbers.
+        dtype: type of the result.
+
+    Returns:
+        The tensor.
+
+    Raises:
+        ValueError: the value does not consist of numbers.
+    """
     value = _tensor(name, value)
     if not (value.dtype.is_floating or value.dtype.is_integer or value.dtype == tf.bool):
         raise ValueError(f"{name}: expected an array or tensor of numbers, got {value.dtype.name}.")

@@ -1,5 +1,4 @@
-"""The settings of the commands that train the ConvVAE and the MDN-RNN, and named presets of
-them."""
+"""Settings and presets of the commands that train the ConvVAE and the MDN-RNN."""
 
 from seqvae.commands import (
     Affects,
@@ -17,17 +16,15 @@ from seqvae.commands import (
 
 @group("Data and weights")
 class EpisodeSettings(Settings):
+    """Settings of the ConvVAE's data."""
+
     dataset: str = setting(
-        "balls", "balls (made where missing), or a folder of episodes (.npz with `frames`)"
+        "balls", "balls (made if missing), or a folder of episodes (.npz with `frames`)"
     )
     data_dir: str = setting("datasets", "folder of the datasets")
-    episodes: int = setting(
-        1000, "episodes of balls that are made; of more, the first ones are used"
-    )
+    episodes: int = setting(1000, "number of episodes of balls that are made and used")
     steps: int = setting(100, "frames of an episode of balls")
-    test_fraction: float = setting(
-        0.1, "share of the episodes kept for the test", affects=Affects.TRAINING
-    )
+    test_fraction: float = setting(0.1, "share of the test episodes", affects=Affects.TRAINING)
     reload_model: str = setting(
         "", "start from these weights: a model.keras, or the original's vae.json"
     )
@@ -35,6 +32,8 @@ class EpisodeSettings(Settings):
 
 @group("The model", Affects.MODEL)
 class ConvVAENetworkSettings(Settings):
+    """Settings of the ConvVAE."""
+
     architecture: str = setting(
         "worldmodels",
         "the TensorFlow form, or the course's Keras form",
@@ -56,6 +55,8 @@ class ConvVAENetworkSettings(Settings):
 
 @group("Training", Affects.TRAINING)
 class ConvVAETrainingSettings(Settings):
+    """Settings of the ConvVAE's training."""
+
     num_epochs: int = setting(10, "epochs", affects=Affects.NOTHING)
     batch_size: int = setting(100, "frames in a batch")
     learning_rate: float = setting(1e-4, "of Adam, or of the course's RMSprop")
@@ -67,6 +68,8 @@ class ConvVAETrainingSettings(Settings):
 
 @group("Pictures")
 class PictureSettings(Settings):
+    """Settings of the ConvVAE's pictures."""
+
     picture_step: int = setting(
         5, "epochs between two sets of pictures; also after the first and the last"
     )
@@ -81,7 +84,7 @@ class ConvVAESettings(
     DeviceSettings,
     PictureSettings,
 ):
-    """The original's defaults."""
+    """Settings of the command convvae, with the original's defaults."""
 
 
 CONVVAE_PRESETS: dict[str, dict] = {
@@ -95,8 +98,9 @@ CONVVAE_PRESETS: dict[str, dict] = {
         "num_epochs": 3,
     },
 }
-""""": the original's; "course": the course text's; "demo": minutes on a laptop, for the bouncing
-balls."""
+""""": the original's settings; "course": the course text's; "demo": minutes on a laptop, for the
+bouncing balls.
+"""
 
 CONVVAE = Command(
     name="convvae",
@@ -120,6 +124,8 @@ Next: the MDN-RNN.""",
 
 @group("Data and weights")
 class LatentSettings(Settings):
+    """Settings of the MDN-RNN's data."""
+
     vae: str = setting(
         "",
         "the folder of a ConvVAE's run, or a model.keras; default: the newest run of a ConvVAE in "
@@ -130,7 +136,7 @@ class LatentSettings(Settings):
     )
     test_fraction: float = setting(
         0.1,
-        "share of the episodes kept for the test; of a ConvVAE's run: the same episodes",
+        "share of the test episodes; with a ConvVAE's run, its test episodes are used",
         affects=Affects.TRAINING,
     )
     reload_model: str = setting(
@@ -140,6 +146,8 @@ class LatentSettings(Settings):
 
 @group("The model", Affects.MODEL)
 class MDNRNNNetworkSettings(Settings):
+    """Settings of the MDN-RNN."""
+
     rnn_size: int = setting(256, "units of the LSTM")
     num_mixture: int = setting(5, "Gaussians in the mixture of each number of z")
     predict_done: bool = setting(False, "a head for the episode's end (the dataset needs `done`)")
@@ -148,17 +156,17 @@ class MDNRNNNetworkSettings(Settings):
 
 @group("Training", Affects.TRAINING)
 class MDNRNNTrainingSettings(Settings):
+    """Settings of the MDN-RNN's training."""
+
     num_epochs: int = setting(40, "epochs", affects=Affects.NOTHING)
     batch_size: int = setting(100, "sequences in a batch")
     seq_len: int = setting(999, "steps of a sequence, at most")
     learning_rate: float = setting(0.001, "first learning rate")
     decay_rate: float = setting(
-        1.0, "factor on what the learning rate is above min_learning_rate, every epoch"
+        1.0, "factor per epoch on the learning rate's excess over min_learning_rate"
     )
-    min_learning_rate: float = setting(0.00001, "where it falls to")
-    grad_clip: float = setting(
-        1.0, "gradients are clipped to plus and minus this, number by number"
-    )
+    min_learning_rate: float = setting(0.00001, "limit of the learning rate")
+    grad_clip: float = setting(1.0, "each number of the gradients is clipped to plus or minus this")
     shuffle: bool = setting(True, "a new order of the sequences every epoch")
     mixed_precision: bool = setting(
         False, "LSTM in bfloat16, loss in float32: faster on processors that have it"
@@ -168,9 +176,11 @@ class MDNRNNTrainingSettings(Settings):
 
 @group("Dreams")
 class DreamSettings(Settings):
+    """Settings of the dreams in the report."""
+
     temperature: float = setting(0.5, "of the dreams that are drawn")
     seen_steps: int = setting(20, "steps of a real episode that a dream begins with")
-    dream_steps: int = setting(60, "steps that are dreamt")
+    dream_steps: int = setting(60, "steps of a dream")
     picture_step: int = setting(20, "epochs between two dreams; also after the last")
 
 
@@ -183,7 +193,7 @@ class MDNRNNSettings(
     DeviceSettings,
     DreamSettings,
 ):
-    """The original's defaults."""
+    """Settings of the command mdnrnn, with the original's defaults."""
 
 
 MDNRNN_PRESETS: dict[str, dict] = {
@@ -196,7 +206,7 @@ MDNRNN_PRESETS: dict[str, dict] = {
         "dream_steps": 40,
     },
 }
-""""": the original's; "demo": minutes on a laptop, for the bouncing balls."""
+""""": the original's settings; "demo": minutes on a laptop, for the bouncing balls."""
 
 MDNRNN = Command(
     name="mdnrnn",
@@ -212,4 +222,101 @@ MDNRNN = Command(
 
 A run writes logs/<run>_mdnrnn/: config.json, metrics.jsonl, checkpoints/, latents/, model.keras,
 rnn.json (the original's format), a dream beside the real episode, curves, evaluation.json.""",
+)
+
+# --- the whole: record, V, M, C, evaluation ---
+
+
+@group("The environment")
+class WorldSettings(Settings):
+    env: str = setting("seqvae/Dodge-v0", "the environment's id, as gymnasium.make takes it")
+    size: str = setting("64,64", "height and width of a frame, pixels")
+    render: bool = setting(False, "frames are what the environment renders")
+    max_steps: int = setting(1000, "steps of an episode, in the world and in the dream")
+    workers: int = setting(0, "processes that step the environment; 0: as many as cores")
+
+
+@group("The parts: stages are left out where their files are given")
+class PartSettings(Settings):
+    dataset: str = setting("", "folder of episodes; default: they are recorded")
+    vae: str = setting("", "a ConvVAE: a model.keras or the folder of its run")
+    rnn: str = setting("", "an MDN-RNN: a model.keras or the folder of its run; needs vae")
+    controller: str = setting("", "a controller.npz; needs vae and rnn")
+    episodes: int = setting(200, "episodes that are recorded, in each iteration")
+    policy: str = setting("hold", "of the first recording", choices=("hold", "random"))
+    iterations: int = setting(
+        1, "2 or more: record with the agent, train V and M on all episodes again, evolve again"
+    )
+    noise: float = setting(
+        0.3, "in recordings by the agent: of the controller's weights, relative to their size"
+    )
+    vae_flags: str = setting("", "flags of `seqvae convvae`, such as '--z_size=16 --num_epochs=3'")
+    rnn_flags: str = setting("--predict_done", "flags of `seqvae mdnrnn`")
+
+
+@group("The controller")
+class EvolutionSettings(Settings):
+    inputs: str = setting("zh", "what the controller reads", choices=("z", "zh", "zch"))
+    train_in: str = setting("dream", "where it is evolved", choices=("dream", "world"))
+    temperature: float = setting(1.15, "of the dream")
+    population: int = setting(64, "members of a generation")
+    rollouts: int = setting(16, "rollouts of a member")
+    generations: int = setting(100, "generations")
+    sigma: float = setting(0.1, "first standard deviation of a weight")
+    check_in: str = setting(
+        "world", "where the best of all generations is chosen", choices=("dream", "world")
+    )
+    check_every: int = setting(10, "generations between two checks")
+    check_rollouts: int = setting(16, "rollouts of a check")
+    z_only: bool = setting(True, "also evolve a controller on z alone, to compare")
+
+
+@group("The evaluation")
+class EvaluationSettings(Settings):
+    test_episodes: int = setting(100, "episodes of each score at the end")
+    video_steps: int = setting(300, "steps of the video, at most")
+
+
+@command_settings
+class WorldModelSettings(
+    WorldSettings, PartSettings, EvolutionSettings, EvaluationSettings, RunSettings, DeviceSettings
+):
+    """From frames to an agent."""
+
+
+WORLDMODEL_PRESETS: dict[str, dict] = {
+    "": {},
+    "demo": {
+        "size": "32,32",
+        "episodes": 300,
+        "max_steps": 600,
+        "vae_flags": "--filters=16,32,64 --kernel_sizes=4,4,4 --decoder_filters=32,16 "
+        "--decoder_kernel_sizes=5,6,6 --z_size=16 --kl_tolerance=1 --batch_size=64 "
+        "--learning_rate=1e-3 --num_epochs=5",
+        "rnn_flags": "--rnn_size=128 --seq_len=100 --batch_size=20 --num_epochs=25 "
+        "--learning_rate=3e-3 --decay_rate=0.93 --predict_done",
+        "population": 32,
+        "rollouts": 8,
+        "generations": 60,
+    },
+}
+""""demo": minutes on a laptop, for Dodge in frames of 32x32 pixels."""
+
+WORLDMODEL = Command(
+    name="worldmodel",
+    settings=WorldModelSettings,
+    presets=WORLDMODEL_PRESETS,
+    module="worldmodels.train_worldmodel",
+    description="""From frames to an agent: records an environment, trains the ConvVAE and the
+MDN-RNN, evolves a controller in the dream, and scores it in the world.
+
+    COMMAND --preset=demo                       # seqvae/Dodge-v0, minutes
+    COMMAND --env=Pendulum-v1 --render          # any environment of pixels or with pictures
+    COMMAND --iterations=2                      # records with the agent and trains again
+    COMMAND --vae=logs/mine_convvae --rnn=logs/mine_mdnrnn      # the controller alone
+    COMMAND --run_name=mine --resume            # resumes a stopped run
+
+A run writes logs/<run>_worldmodel/: config.json, episodes/, the runs of the two models and of the
+controller in each iteration, vae.keras, rnn.keras, controller.npz, evaluation.json, curves, and a
+video of the agent in the world beside its dream. Finished stages are not repeated.""",
 )

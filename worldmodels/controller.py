@@ -1,4 +1,6 @@
-"""`Controller`: the linear policy of World Models, for one set of weights or a population."""
+"""`Controller`: the linear policy of World Models, with one set of weights or a population of
+them.
+"""
 
 import json
 import os
@@ -10,35 +12,43 @@ import numpy as np
 import tensorflow as tf
 
 from seqvae.checks import Array
-from seqvae.files import atomic_write
+from seqvae.files import NPZ_ERRORS, DataError, atomic_write, save
 from worldmodels import arguments
 from worldmodels.original import read_list
 
 INPUTS = {"z": ("z",), "zh": ("z", "h"), "zch": ("z", "c", "h")}
-"""What a controller reads, in the original's order: c comes before h."""
+"""The inputs of a controller in the original's order: c comes before h."""
 
 THRESHOLD = 0.3333  # the original's, of Take Cover's two buttons
+_CONFIG = ("z_size", "rnn_size", "action_size", "inputs", "squash", "bias")
 _DECIMALS = 4  # of the numbers in the original's files
 
 
 class Controller:
-    """The linear controller of World Models (Ha and Schmidhuber 2018, arXiv:1803.10122, section
-    "Controller (C) Model"): a_t = squash(W [z_t, h_t] + b).
+    """The linear controller of World Models.
 
-    h_t is the MDN-RNN's output before it reads z_t, see `Agent`. The default has the 867 weights of
-    the paper's CarRacing agent, `take_cover` the 1,088 of its Doom agent. New weights are 0, where
-    the original's evolution starts.
+    The model (Ha and Schmidhuber 2018, arXiv:1803.10122, section "Controller (C) Model")::
 
-    Inputs may be arrays or tensors. Arrays are computed in NumPy, without TensorFlow; tensors also
+        a_t = squash(W [z_t, h_t] + b)
+
+    h_t is the MDN-RNN's output before it processes z_t, see `Agent`. The default has the 867
+    weights of the paper's CarRacing agent, `take_cover` the 1,088 of its Doom agent. Initial
+    weights are 0, as in the original's evolution.
+
+    Inputs may be arrays or tensors. Arrays are processed by NumPy, without TensorFlow; tensors also
     in a graph, such as a `tf.function`.
 
     Args:
-        z_size: of a code. rnn_size: units of the LSTM; not read where `inputs` is "z".
+        z_size: size of a code.
+        rnn_size: units of the LSTM; not used if `inputs` is "z".
         action_size: numbers in an action.
-        inputs: "z", "zh" or "zch", what the map reads, in this order.
+        inputs: "z", "zh" or "zch": the inputs of the linear map, in this order.
         squash: "tanh": tanh of every number, -1 to 1. "carracing", 3 numbers: steering tanh(x), gas
-            (tanh(x) + 1) / 2, brake tanh(x) cut off below 0.
+            (tanh(x) + 1) / 2, brake max(tanh(x), 0).
         bias: whether there is a b.
+
+    Raises:
+        ValueError: an argument is out of range.
     """
 
     def __init__(
@@ -65,24 +75,32 @@ class Controller:
 
     @classmethod
     def take_cover(cls) -> "Controller":
-        """The original's controller of Doom's Take Cover: 1,088 weights on [z, c, h], no bias, one
-        action in (-1, 1) (`buttons` are what it presses)."""
+        """Make the original's controller of Doom's Take Cover.
+
+        It has 1,088 weights on [z, c, h], no bias, and one action in (-1, 1); `buttons` converts
+        actions to buttons.
+
+        Returns:
+            The controller.
+        """
         return cls(z_size=64, rnn_size=512, action_size=1, inputs="zch", squash="tanh", bias=False)
 
     @property
     def input_size(self) -> int:
-        """The number of inputs of the map."""
+        """Number of inputs of the linear map."""
         return sum(self._widths())
 
     @property
     def size(self) -> int:
-        """The number of weights."""
+        """Number of weights."""
         return (self.input_size + self.bias) * self.action_size
 
     @property
     def vector(self) -> np.ndarray:
         """All weights, [size] float64, in the original's order: the biases [action_size], then the
-        matrix [input_size, action_size], row by row. A copy; assign to set the weights."""
+        matrix [input_size, action_size] row by row. It is a copy; assign to it to set the
+        weights.
+        """
         return self._vector.copy()
 
     @vector.setter
@@ -97,17 +115,19 @@ class Controller:
         *,
         vectors: Array | None = None,
     ) -> Any:
-        """Actions for codes and states of the MDN-RNN.
+        """Compute actions from codes and states of the MDN-RNN.
 
         Args:
-            z: [..., z_size]. h, c: [..., rnn_size], those that `inputs` names; others are not read.
+            z: [..., z_size].
+            h: [..., rnn_size], if `inputs` names it; otherwise unused.
+            c: [..., rnn_size], if `inputs` names it; otherwise unused.
             vectors: as in `act`.
 
         Returns:
             Actions [..., action_size].
 
         Raises:
-            ValueError: a part is missing, or of another shape.
+            ValueError: a part is missing, or has another shape.
             FloatingPointError: arrays with NaN, or weights with NaN.
         """
         given = {"z": z, "h": h, "c": c}
@@ -126,12 +146,12 @@ class Controller:
         return self.act((keras.ops if tensors else np).concatenate(parts, axis=-1), vectors=vectors)
 
     def act(self, inputs: Array, *, vectors: Array | None = None) -> Any:
-        """Actions for inputs that are joined already, such as the observations of a `DreamEnv`.
+        """Compute actions from joined inputs, such as the observations of a `DreamEnv`.
 
         Args:
             inputs: [..., input_size].
-            vectors: weights in place of the controller's own: [size], or [P, size] for a population
-                of P, each with its own inputs [P, input_size] or [P, B, input_size].
+            vectors: weights that replace the controller's: [size], or [P, size] for a population of
+                P, each with its own inputs [P, input_size] or [P, B, input_size].
 
         Returns:
             Actions [..., action_size], in the type of the inputs (float32 for integers).
@@ -152,7 +172,7 @@ class Controller:
         many = len(weights.shape) == 2
         shape = (*([-1] if many else []), self.input_size, self.action_size)
         matrix = ops.reshape(weights[..., self.action_size * self.bias :], shape)
-        alone = many and len(x.shape) == 2  # a row a member
+        alone = many and len(x.shape) == 2  # one row for each member of the population
         linear = ops.matmul(x[:, None] if alone else x, matrix)
         if bias is not None:
             linear = linear + (bias[:, None] if many else bias)
@@ -163,22 +183,82 @@ class Controller:
 
     @staticmethod
     def buttons(actions: Array, threshold: float = THRESHOLD) -> np.ndarray:
-        """Which of Take Cover's buttons an action presses: -1 (left) below -threshold, 1 (right)
-        above threshold, 0 (none) between; int64, in the shape of the actions."""
+        """Convert actions to Take Cover's buttons.
+
+        Args:
+            actions: numbers of any shape.
+            threshold: the absolute value above which a button is pressed.
+
+        Returns:
+            int64, in the shape of the actions: -1 (left), 0 (none) or 1 (right).
+        """
         actions = np.asarray(actions)
         return (actions > threshold).astype(np.int64) - (actions < -threshold)
 
-    # --- files ---
-
-    def load_json(self, path: str | os.PathLike) -> float | None:
-        """Sets the weights to those in a file of the original project (such as
-        `carracing.cma.16.64.best.json`) or of `save_json`.
+    def check_fits(self, rnn: Any) -> bool:
+        """Checks that its sizes are those of an MDN-RNN.
 
         Returns:
-            The mean score that the file gives, None where it gives none.
+            Whether the last action that the MDN-RNN reads is the restart flag: its action_size is
+            one above the controller's, as in the original's Doom model.
 
         Raises:
-            ValueError: no such file format, or another number of weights; nothing is changed.
+            ValueError: they are not.
+        """
+        if self.z_size != rnn.z_size:
+            raise ValueError(
+                f"controller: expected z_size={rnn.z_size}, that of the MDN-RNN, got "
+                f"{self.z_size}. Build it with this z_size."
+            )
+        if rnn.action_size - self.action_size not in (0, 1):
+            raise ValueError(
+                f"controller: expected action_size={rnn.action_size}, that of the MDN-RNN (or one "
+                f"less, where its last action is the restart flag), got {self.action_size}."
+            )
+        if self.inputs != "z" and self.rnn_size != rnn.rnn_size:
+            raise ValueError(
+                f"controller: expected rnn_size={rnn.rnn_size}, that of the MDN-RNN, got "
+                f"{self.rnn_size}. Build it with this rnn_size."
+            )
+        return rnn.action_size > self.action_size
+
+    # --- files ---
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Writes sizes and weights to an `.npz`; nothing is rounded."""
+        config = {name: getattr(self, name) for name in _CONFIG}
+        save(os.fspath(path), {"config": np.array(json.dumps(config)), "vector": self._vector})
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> "Controller":
+        """The controller of a file that `save` wrote.
+
+        Raises:
+            DataError: no such file, or no controller in it.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                config, vector = json.loads(str(file["config"])), file["vector"]
+            controller = cls(**config)
+            controller.vector = vector
+        except NPZ_ERRORS as error:
+            raise DataError(
+                f"{path}: expected a controller that Controller.save wrote ({error}). For the "
+                "original project's files build a Controller and call load_json."
+            ) from error
+        return controller
+
+    def load_json(self, path: str | os.PathLike) -> float | None:
+        """Set the weights to those in a file of the original project or of `save_json`.
+
+        Args:
+            path: the file, such as the original's `carracing.cma.16.64.best.json`.
+
+        Returns:
+            The mean score in the file; None if there is none.
+
+        Raises:
+            ValueError: another file format, or another number of weights; nothing is changed.
         """
         found = read_list(path)
         rest = found[1:]
@@ -192,11 +272,13 @@ class Controller:
         return float(rest[0]) if rest else None
 
     def save_json(self, path: str | os.PathLike, score: float | None = None) -> None:
-        """Writes the weights as the original project does: four decimals, so up to 5e-5 is lost.
-        `numpy.save(path, controller.vector)` loses nothing.
+        """Write the weights as the original project does, rounded to four decimals.
+
+        `numpy.save(path, controller.vector)` stores them exactly.
 
         Args:
-            score: the mean score of the agent, written beside the weights.
+            path: the file.
+            score: the agent's mean score, which is stored too.
         """
         found = [np.round(self._vector, _DECIMALS).tolist(), *([] if score is None else [score])]
         with atomic_write(path) as part:

@@ -1,5 +1,6 @@
-"""`ConvVAE`: the vision model of World Models as a Keras model, in its TensorFlow and its
-course-Keras form."""
+"""`ConvVAE`: the vision model of World Models as a Keras model, in its TensorFlow form and in the
+course's Keras form.
+"""
 
 import os
 from collections.abc import Sequence
@@ -27,43 +28,48 @@ DEFAULTS = {"kernel_sizes": (4, 4, 4, 4), "decoder_kernel_sizes": (5, 5, 6, 6), 
 _LOGVAR_RANGE = (
     -20.0,
     10.0,
-)  # standard deviations of 5e-5 to 150: no trained model comes near, exp stays finite
+)  # standard deviations of 5e-5 to 150: exp stays finite, trained models stay far inside
 
 
 @keras.saving.register_keras_serializable(package="worldmodels")
 class ConvVAE(CourseMethods, SequenceModel):
-    """The convolutional VAE of World Models (Ha and Schmidhuber 2018, arXiv:1803.10122, appendix
-    A.1).
+    """The convolutional VAE of World Models.
+
+    The model (Ha and Schmidhuber 2018, arXiv:1803.10122, appendix A.1)::
 
         z ~ N(mu(x), diag exp(logvar(x)))       four convolutions, stride 2, no padding
         x' = sigmoid(decoder(z))                a dense layer, four transposed convolutions
 
-    Frames are uint8, bool, or floats in [0, 1], [..., *image_shape] with any leading axes. Weights
-    are made by the constructor. `encoder` maps frames [N, H, W, C] to mean and logvar, `decoder`
-    codes [N, z_size] to frames. A batch of `fit` is an array of frames, or a dict of `frames` and
-    `sample_weight`.
+    Frames are [..., *image_shape] with any leading axes, uint8, bool, or floats in [0, 1]. The
+    constructor makes the weights. `encoder` maps frames [N, H, W, C] to mean and logvar, `decoder`
+    maps codes [N, z_size] to frames. A batch of `fit` is an array of frames, or a dict of `frames`
+    and `sample_weight`.
 
     Args:
-        architecture: "worldmodels": filters 32, 64, 128, 256, summed squared error and a floored
-            KL; "course": the Keras form of the course text, filters 32, 64, 64, 128, 10 x mean
-            squared error and mean KL. Decides the loss and what `optimizer_of_architecture` gives,
-            and the filters where none are given.
+        architecture: "worldmodels": filters 32, 64, 128, 256, summed squared error and a KL with a
+            floor; "course": the Keras form of the course text, filters 32, 64, 64, 128, 10 x mean
+            squared error and mean KL. It determines the loss, `optimizer_of_architecture`, and the
+            default filters.
         z_size: size of the code.
-        kl_tolerance: floor of a frame's KL, nats per dimension of z (worldmodels).
-        image_shape: (H, W, C) of a frame, H = W unless both encoder and decoder are given.
-        filters, kernel_sizes: of the encoder's layers; decoder_filters (all but the last layer's),
-            decoder_kernel_sizes: of the decoder's. Default: the architecture's, for 64x64 frames.
-        dense_units: of the decoder's first layer, 1024 by default.
-        encoder: any Keras layer or model in place of the convolutions: frames [N, H, W, C], floats
-            in [0, 1], to (mean, logvar), [N, z_size] each, or one tensor [N, 2 z_size]. It is saved
+        kl_tolerance: floor of a frame's KL, nats per dimension of z ("worldmodels").
+        image_shape: (H, W, C) of a frame; H = W unless both encoder and decoder are given.
+        filters: filters of the encoder's layers; None: the architecture's.
+        kernel_sizes: kernel sizes of the encoder's layers; None: those for 64x64 frames.
+        decoder_filters: filters of the decoder's layers but the last; None: the architecture's.
+        decoder_kernel_sizes: kernel sizes of the decoder's layers; None: those for 64x64 frames.
+        dense_units: units of the decoder's first layer; None: 1024.
+        encoder: a Keras layer or model that replaces the encoder: frames [N, H, W, C], floats in
+            [0, 1], to (mean, logvar), [N, z_size] each, or one tensor [N, 2 z_size]. It is saved
             with the model.
-        decoder: any Keras layer or model: codes [N, z_size] to frames [N, H, W, C] in [0, 1]; end
-            it with a sigmoid.
-        seed: of the noise where a call gives none.
+        decoder: a Keras layer or model that replaces the decoder: codes [N, z_size] to frames
+            [N, H, W, C] in [0, 1]; end it with a sigmoid.
+        seed: seed of the random draws in calls that do not pass one; None: Keras' global seed.
+        dtype: a type or dtype policy.
+        name: the model's name.
 
     Raises:
         ValueError: an argument is out of range, or the layers do not fit the frames; the message
-            says which kernels would.
+            names kernel sizes that would.
     """
 
     input_name = "frames"
@@ -122,8 +128,9 @@ class ConvVAE(CourseMethods, SequenceModel):
         self.built = True  # the layers have their weights from the start
 
     def _sizes(self, part: str, layer, given: dict) -> dict:
-        """The sizes of our encoder or decoder, with the architecture's where none are given; None
-        for a user's layer."""
+        """The sizes of our encoder or decoder, with the architecture's defaults; None for a
+        user's layer.
+        """
         if layer is not None:
             for name, value in given.items():
                 if value is not None:
@@ -161,6 +168,11 @@ class ConvVAE(CourseMethods, SequenceModel):
         )
 
     def get_config(self):
+        """Return the arguments of the model.
+
+        Returns:
+            The arguments by name; a user's encoder and decoder are serialised.
+        """
         base = super().get_config()
         layers = {
             "encoder": None
@@ -174,6 +186,15 @@ class ConvVAE(CourseMethods, SequenceModel):
 
     @classmethod
     def from_config(cls, config: dict, custom_objects: dict | None = None):
+        """Make a model from what `get_config` returned.
+
+        Args:
+            config: the arguments by name.
+            custom_objects: as in Keras.
+
+        Returns:
+            The model.
+        """
         read = keras.saving.deserialize_keras_object
         layers = {
             n: read(v, custom_objects)
@@ -183,8 +204,11 @@ class ConvVAE(CourseMethods, SequenceModel):
         return cls(**config | layers)
 
     def optimizer_of_architecture(self) -> keras.optimizers.Optimizer:
-        """A new optimiser: Adam(1e-4, epsilon 1e-8), or the course's RMSprop(1e-3), its epsilon
-        outside the root."""
+        """Make a new optimiser: Adam(1e-4, epsilon 1e-8), or the course's RMSprop(1e-3).
+
+        Returns:
+            The optimiser.
+        """
         if self.architecture == "course":
             return RMSprop(learning_rate=1e-3, name="rmsprop")
         return keras.optimizers.Adam(learning_rate=1e-4, epsilon=1e-8, name="adam")
@@ -192,26 +216,68 @@ class ConvVAE(CourseMethods, SequenceModel):
     # --- frames and codes ---
 
     def encode(self, frames: Array) -> tfd.Distribution:
-        """q(z | x) for frames [..., H, W, C]: batch [...], event [z_size]."""
+        """Compute q(z | x).
+
+        Args:
+            frames: [..., H, W, C].
+
+        Returns:
+            Batch [...], event [z_size].
+
+        Raises:
+            ValueError: the frames have another shape, type or range.
+        """
         mean, logvar = self.encoded(frames)
         return tfd.MultivariateNormalDiag(mean, tf.exp(0.5 * logvar))
 
     def encoded(self, frames: Array) -> tuple[tf.Tensor, tf.Tensor]:
-        """Mean and log-variance of q(z | x), [..., z_size] each, for frames [..., H, W, C]."""
+        """Compute mean and log-variance of q(z | x).
+
+        Args:
+            frames: [..., H, W, C].
+
+        Returns:
+            Mean and log-variance, [..., z_size] each.
+
+        Raises:
+            ValueError: the frames have another shape, type or range.
+        """
         return self._run(self._encode, self._frames(frames))
 
     def decode(self, z: Array) -> tf.Tensor:
-        """Frames [..., H, W, C] in (0, 1) for codes z [..., z_size]."""
+        """Decode codes.
+
+        Args:
+            z: [..., z_size].
+
+        Returns:
+            Frames [..., H, W, C] in (0, 1).
+        """
         return self._run(
             self._decode, arguments.check_last_axis("z", z, self.z_size, self.variable_dtype)
         )
 
     def reconstruct(self, frames: Array) -> tf.Tensor:
-        """`decode` of the mean of `encode`: frames [..., H, W, C] in (0, 1)."""
+        """Decode the mean of `encode`.
+
+        Args:
+            frames: [..., H, W, C].
+
+        Returns:
+            Frames [..., H, W, C] in (0, 1).
+        """
         return self._run(self._reconstruct, self._frames(frames))
 
     def sample(self, n: int | tf.Tensor, *, seed: int | None = None) -> tf.Tensor:
-        """n frames [n, H, W, C] in (0, 1) from codes drawn from N(0, 1)."""
+        """Decode codes drawn from N(0, 1).
+
+        Args:
+            n: number of frames.
+            seed: seed of the draws; None: the model's next seed.
+
+        Returns:
+            Frames [n, H, W, C] in (0, 1).
+        """
         if not tf.is_tensor(n):
             arguments.check_sizes(1, n=n)
         shape: list[Any] = [n, self.z_size]
@@ -221,7 +287,15 @@ class ConvVAE(CourseMethods, SequenceModel):
     def call(
         self, inputs: Array | dict, mask: Any = None, training: bool | None = None
     ) -> tf.Tensor:
-        """`reconstruct` of frames, or of a dict of `frames`.
+        """Compute `reconstruct` of a batch.
+
+        Args:
+            inputs: frames, or a dict of `frames`.
+            mask: must be None.
+            training: whether the networks are in training mode.
+
+        Returns:
+            Frames [N, H, W, C] in (0, 1).
 
         Raises:
             ValueError: a mask is given.
@@ -266,7 +340,7 @@ class ConvVAE(CourseMethods, SequenceModel):
         return self._decode(self._encode(frames, training)[0], training)
 
     def _floats(self, frames: tf.Tensor) -> tf.Tensor:
-        """Frames in [0, 1]."""
+        """Frames as floats in [0, 1]."""
         floats = tf.cast(frames, self.variable_dtype)
         return floats / 255.0 if frames.dtype == tf.uint8 else floats
 
@@ -280,12 +354,17 @@ class ConvVAE(CourseMethods, SequenceModel):
         seed: Seed | None = None,
         training: bool = True,
     ) -> ConvVAETerms:
-        """The loss of frames [N, H, W, C] and its parts, with z = mean + exp(logvar / 2) * noise.
+        """Compute the loss of frames and its parts, with z = mean + exp(logvar / 2) * noise.
 
         Args:
-            batch: frames, or a dict with `frames` and perhaps `sample_weight` [N], the weights of
-                frames in each mean.
-            noise: [N, z_size]; None draws it from N(0, 1), with `seed`.
+            batch: frames [N, H, W, C], or a dict with `frames` and optionally `sample_weight` [N],
+                the weights of frames in each mean.
+            noise: [N, z_size]; None: drawn from N(0, 1).
+            seed: seed of the noise; None: the model's next seed.
+            training: whether the networks are in training mode.
+
+        Returns:
+            The terms, scalars.
         """
         batch = self.batch_of(batch)
         frames = self._frames_of(batch)
@@ -308,34 +387,60 @@ class ConvVAE(CourseMethods, SequenceModel):
         return ConvVAETerms(reconstruction, kl, reconstruction + kl)
 
     def _mean(self, value: tf.Tensor, batch: dict) -> tf.Tensor:
-        """The mean of a value of each frame, weighted by `sample_weight`."""
+        """The mean of a value per frame, weighted by `sample_weight`."""
         if "sample_weight" not in batch:
             return tf.reduce_mean(value)
         rows = tf.reduce_mean(tf.reshape(value, [tf.shape(value)[0], -1]), -1)
         return weighted_mean(rows, tf.cast(batch["sample_weight"], rows.dtype))
 
     def check_batch(self, batch: dict, place: Place = NOWHERE) -> None:
-        """Checks that frames have the model's shape and are uint8, bool, or floats in [0, 1]."""
+        """Check the shape, type and range of frames.
+
+        Args:
+            batch: the batch.
+            place: where it comes from, for messages.
+
+        Raises:
+            ValueError: the frames have another shape, type or range.
+        """
         frames = arguments.check_frames(batch["frames"], self.image_shape, self.variable_dtype)
         arguments.check_pixels(frames, place)
 
     def serving_inputs(self) -> keras.layers.InputSpec:
-        """Frames of any number, floats in [0, 1]."""
+        """The input of an exported model: any number of frames, floats in [0, 1].
+
+        Returns:
+            Its shape and type.
+        """
         return keras.layers.InputSpec(
             shape=(None, *self.image_shape), dtype=self.variable_dtype, name="frames"
         )
 
     @property
     def kl_weight(self) -> keras.Variable:
-        """The weight of the KL in the objective: 1, see `KLAnnealing`."""
+        """The weight of the KL in the objective: 1 unless `KLAnnealing` sets it."""
         return self._kl.variable
 
     def objective(self, terms: ConvVAETerms) -> tf.Tensor:
-        """The loss: reconstruction + kl_weight * kl."""
+        """The loss: reconstruction + kl_weight * kl.
+
+        Args:
+            terms: what `loss_terms` returns.
+
+        Returns:
+            A scalar.
+        """
         return terms.reconstruction + tf.cast(self.kl_weight.value, terms.kl.dtype) * terms.kl
 
     def count(self, batch: dict) -> tf.Tensor:
-        """The frames of a batch, each times its `sample_weight`."""
+        """Count the frames of a batch, each times its `sample_weight`.
+
+        Args:
+            batch: the batch.
+
+        Returns:
+            A scalar.
+        """
         if "sample_weight" in batch:
             return tf.reduce_sum(tf.cast(batch["sample_weight"], tf.float32))
         return tf.cast(tf.shape(batch["frames"])[0], tf.float32)
@@ -343,24 +448,40 @@ class ConvVAE(CourseMethods, SequenceModel):
     # --- the original project's weights ---
 
     def load_json(self, path: str | os.PathLike) -> None:
-        """Sets the weights to those of a file that `save_json` or the original project wrote
-        (`vae.json`).
+        """Set the weights to those in a file of `save_json` or of the original project.
+
+        Args:
+            path: the file, such as the original's `vae.json`.
 
         Raises:
-            ValueError: no such list of arrays, or arrays of another model; nothing is changed.
+            ValueError: the file is not such a list of arrays, or is of another model; nothing is
+                changed.
         """
         original.load(self, original.read_json(path), source=str(path))
 
     def save_json(self, path: str | os.PathLike) -> None:
-        """Writes the weights as the original project does: integers of 1/10000, in its order of
-        variables."""
+        """Write the weights as the original project does.
+
+        They are integers of 1/10000, in the original's order of variables.
+
+        Args:
+            path: the file.
+        """
         original.write_json(path, original.arrays(self))
 
     def original_arrays(self) -> list[np.ndarray]:
-        """The weights in the original's order."""
+        """Read the weights in the original's order.
+
+        Returns:
+            An array for each weight.
+        """
         return [weight.numpy() for weight in self.trainable_variables]
 
     def set_original_arrays(self, arrays: list[np.ndarray]) -> None:
-        """Sets the weights from arrays in the original's order and shapes."""
+        """Set the weights.
+
+        Args:
+            arrays: in the original's order and shapes.
+        """
         for weight, value in zip(self.trainable_variables, arrays, strict=True):
             weight.assign(value)

@@ -1,12 +1,13 @@
 """The Keras program of the course text "CNN-VAE" under its own names: constants, `sampling`, and
-the class `ConvVAE`.
+the class `ConvVAE`::
 
     vae = ConvVAE()
     vae.train(frames)                             # frames [N, 64, 64, 3], floats in [0, 1] or uint8
     rnn_input, rnn_output = vae.generate_rnn_data(obs_data, action_data)
 
-A face of `worldmodels.ConvVAE(architecture="course")`, which is `.model`. Constants changed before
-`ConvVAE()` count. docs/worldmodels_differences.md lists what the course's program does otherwise.
+It is an interface to `worldmodels.ConvVAE(architecture="course")`, which is `.model`. Constants may
+be changed before `ConvVAE()`. docs/worldmodels_differences.md lists the differences from the
+course's program.
 """
 
 import os
@@ -29,7 +30,7 @@ CONV_STRIDES = [2, 2, 2, 2]
 CONV_ACTIVATIONS = ["relu", "relu", "relu", "relu"]
 DENSE_SIZE = 1024
 CONV_T_FILTERS = [64, 64, 32, 3]
-"""The last one is the channels of a frame."""
+"""The last number is the channels of a frame."""
 CONV_T_KERNEL_SIZES = [5, 5, 6, 6]
 CONV_T_STRIDES = [2, 2, 2, 2]
 CONV_T_ACTIVATIONS = ["relu", "relu", "relu", "sigmoid"]
@@ -37,13 +38,21 @@ Z_DIM = 32
 EPOCHS = 1
 BATCH_SIZE = 32
 
-_WEIGHTS = "vae/weights.h5"  # where the course's `train` writes
+_WEIGHTS = "vae/weights.h5"  # the file that the course's `train` writes
 
 
 def sampling(
     args: Sequence[tf.Tensor], seed: keras.random.SeedGenerator | int | None = None
 ) -> tf.Tensor:
-    """z [N, z_size] drawn from N(mean, exp(log_var)); args: (mean, log_var), [N, z_size] each."""
+    """Draw z from N(mean, exp(log_var)).
+
+    Args:
+        args: (mean, log_var), [N, z_size] each.
+        seed: a seed or a generator; None: Keras' global seed.
+
+    Returns:
+        z [N, z_size].
+    """
     z_mean, z_log_var = args
     z_mean, z_log_var = tf.convert_to_tensor(z_mean), tf.convert_to_tensor(z_log_var)
     epsilon = keras.random.normal(tf.shape(z_mean), dtype=z_mean.dtype.name, seed=seed)
@@ -55,11 +64,12 @@ class ConvVAE:
 
     Attributes:
         models: (model, encoder, decoder).
-        model: a compiled `worldmodels.ConvVAE`; `predict` reconstructs frames from the mean of q(z
-            | x).
-        encoder: frames [N, *INPUT_DIM] to z [N, Z_DIM], drawn from q(z | x) anew in every call.
-        decoder: z [N, Z_DIM] to frames in (0, 1).
-        input_dim, z_dim: INPUT_DIM and Z_DIM.
+        model: a compiled `worldmodels.ConvVAE`; `predict` reconstructs frames from the mean of
+            q(z | x).
+        encoder: maps frames [N, *INPUT_DIM] to z [N, Z_DIM], drawn from q(z | x) in every call.
+        decoder: maps z [N, Z_DIM] to frames in (0, 1).
+        input_dim: INPUT_DIM.
+        z_dim: Z_DIM.
 
     Raises:
         ValueError: strides other than 2, other activations, or sizes that do not fit.
@@ -87,27 +97,43 @@ class ConvVAE:
         return vae, DrawingEncoder(vae), vae.decoder
 
     def set_weights(self, filepath: str | os.PathLike) -> None:
-        """Loads the weights of a file of `save_weights`, or of the course's Keras 2 program."""
+        """Load weights from a file of `save_weights`, or of the course's Keras 2 program.
+
+        Args:
+            filepath: the file.
+        """
         self.model.set_weights(filepath)
 
     def train(self, data: Array, validation_split: float = 0.2) -> None:
-        """Trains on frames [N, *INPUT_DIM] for EPOCHS epochs with an early stop, and writes
-        vae/weights.h5."""
+        """Train for EPOCHS epochs with early stopping, and write vae/weights.h5.
+
+        Args:
+            data: frames [N, *INPUT_DIM].
+            validation_split: the share of the last frames used for val_loss.
+        """
         self.model.train(data, validation_split, epochs=EPOCHS, batch_size=BATCH_SIZE)
         self.model.save_weights(_WEIGHTS)
 
     def save_weights(self, filepath: str | os.PathLike) -> None:
-        """Writes the weights to a file whose name ends in .h5."""
+        """Write the weights.
+
+        Args:
+            filepath: a name that ends in .h5.
+        """
         self.model.save_weights(filepath)
 
     def generate_rnn_data(
         self, obs_data: Sequence[Array], action_data: Sequence[Array]
     ) -> tuple[np.ndarray | list[np.ndarray], np.ndarray | list[np.ndarray]]:
-        """(rnn_input, rnn_output) for `worldmodels.MDNRNN.fit`, and prints their shapes.
+        """Make training data for `worldmodels.MDNRNN.fit`, and print their shapes.
 
-        rnn_input: [N, T - 1, Z_DIM + action_size]; rnn_output: [N, T - 1, Z_DIM], one step later.
-            Lists where episodes have
-        different lengths.
+        Args:
+            obs_data: episodes of frames [T, H, W, C].
+            action_data: episodes of actions [T] or [T, action_size].
+
+        Returns:
+            rnn_input [N, T - 1, Z_DIM + action_size] and rnn_output [N, T - 1, Z_DIM], one step
+            later; lists if the episodes differ in length.
         """
         rnn_input, rnn_output = self.model.generate_rnn_data(obs_data, action_data)
         print(f"Rnn inputs size: {_size(rnn_input)}  Rnn outputs size: {_size(rnn_output)}")
@@ -115,8 +141,11 @@ class ConvVAE:
 
 
 class DrawingEncoder(keras.Model):
-    """An encoder of frames [N, H, W, C], floats in [0, 1] or uint8, to z [N, z_size], drawn from
-    q(z | x)."""
+    """An encoder of frames [N, H, W, C], floats in [0, 1] or uint8, to z drawn from q(z | x).
+
+    Args:
+        vae: the model whose encoder is used.
+    """
 
     def __init__(self, vae: worldmodels.ConvVAE):
         super().__init__(autocast=False, name="encoder", dtype=vae.dtype_policy)
@@ -126,11 +155,29 @@ class DrawingEncoder(keras.Model):
         self.built = True
 
     def call(self, frames: tf.Tensor) -> tf.Tensor:
+        """Draw codes.
+
+        Args:
+            frames: [N, H, W, C].
+
+        Returns:
+            z [N, z_size].
+        """
         return sampling(self._encode(self._frames(frames)), self._seeds)
 
     def predict(self, x: Array, *args: Any, **options: Any) -> np.ndarray:
-        """z [N, z_size] for frames, as `keras.Model.predict`. Arrays are checked as
-        `worldmodels.ConvVAE.encode` does."""
+        """Draw codes, as `keras.Model.predict`.
+
+        Arrays are checked as by `worldmodels.ConvVAE.encode`.
+
+        Args:
+            x: frames [N, H, W, C], or a data set.
+            *args: as in Keras.
+            **options: as in Keras.
+
+        Returns:
+            z [N, z_size].
+        """
         return super().predict(
             x if isinstance(x, tf.data.Dataset) else self._frames(x), *args, **options
         )

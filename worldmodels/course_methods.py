@@ -1,5 +1,4 @@
-"""Methods of the course text's Keras ConvVAE, for frames of any size, and the RMSprop it was
-trained with."""
+"""Methods of the course text's Keras ConvVAE for frames of any size, and its RMSprop."""
 
 import os
 from collections.abc import Sequence
@@ -16,7 +15,7 @@ from worldmodels import arguments, original
 from worldmodels.arguments import Array
 from worldmodels.results import Latents, RNNData
 
-if TYPE_CHECKING:  # what the methods are mixed into
+if TYPE_CHECKING:  # the base class of the models that inherit these methods
     from seqvae.model import SequenceModel as _Model
 else:
     _Model = object
@@ -34,12 +33,17 @@ class CourseMethods(_Model):
         batch_size: int = 32,
         verbose: str | int = "auto",
     ) -> keras.callbacks.History:
-        """Trains on frames [N, H, W, C] and stops early: when val_loss has not fallen by 1e-4 for 5
-        epochs.
+        """Train on frames, with early stopping if val_loss has not fallen by 1e-4 for 5 epochs.
 
-        The last `validation_split` of the frames, unshuffled, are kept for val_loss. Compiles the
-        model with the optimiser of its architecture unless it is compiled. With one epoch, the
-        course's constant, early stopping cannot trigger.
+        The model is compiled with the optimiser of its architecture unless it is compiled already.
+        With one epoch, the course's constant, early stopping cannot trigger.
+
+        Args:
+            data: frames [N, H, W, C].
+            validation_split: the share of the last frames, in their order, used for val_loss.
+            epochs: number of epochs.
+            batch_size: frames in a batch.
+            verbose: as in Keras.
 
         Returns:
             Keras' history.
@@ -61,12 +65,13 @@ class CourseMethods(_Model):
         )
 
     def set_weights(self, filepath: str | os.PathLike | list[np.ndarray]) -> None:
-        """Loads the weights in a file of `save_weights`, or one that Keras 2 wrote for the course's
-        model.
+        """Load weights from a file of `save_weights`, or of Keras 2's for the course's model.
 
-        A list of arrays keeps Keras' own meaning.
+        Args:
+            filepath: the file; or a list of arrays, as in Keras.
 
         Raises:
+            FileNotFoundError: the file does not exist.
             ValueError: the file is damaged, or of another model.
         """
         if not isinstance(filepath, str | os.PathLike):
@@ -92,15 +97,16 @@ class CourseMethods(_Model):
         sample: bool = True,
         seed: int | None = None,
     ) -> RNNData | Latents:
-        """Training data of the MDN-RNN, from episodes of frames [T, H, W, C] with actions [T] or
-        [T, action_size].
+        """Make training data for the MDN-RNN from episodes.
 
         The course's method pairs frame t with the t-th number of the flattened actions, which is
-        wrong for more than one number a step; here each frame keeps its own action, of any width.
+        wrong for more than one number per step. Here each frame keeps its own action, of any width.
 
         Args:
-            sample: False returns `Latents`, mean and log-variance, in place of one draw of z.
-            seed: of the draws.
+            obs_data: episodes of frames [T, H, W, C].
+            action_data: episodes of actions [T] or [T, action_size].
+            sample: False: return `Latents`, mean and log-variance, instead of one draw of z.
+            seed: seed of the draws; None: the model's next seed.
 
         Returns:
             `RNNData`, which `MDNRNN.fit` takes, or `Latents`.
@@ -131,13 +137,20 @@ class CourseMethods(_Model):
 
 @keras.saving.register_keras_serializable(package="worldmodels")
 class RMSprop(keras.optimizers.RMSprop):
-    """RMSprop as Keras 2 computes it, g / (sqrt(v) + epsilon); Keras 3 has epsilon in the root.
+    """RMSprop as in Keras 2: g / (sqrt(v) + epsilon); Keras 3 adds epsilon inside the root.
 
-    With the small gradients of a mean loss the two differ by far more than rounding. No momentum,
-    not centred.
+    With the small gradients of a mean loss the difference is much larger than rounding errors.
+    Without momentum, not centred.
     """
 
     def update_step(self, gradient: tf.Tensor, variable: keras.Variable, learning_rate: tf.Tensor):
+        """Update a variable; called by Keras.
+
+        Args:
+            gradient: its gradient.
+            variable: the variable.
+            learning_rate: the learning rate.
+        """
         ops = keras.ops
         gradient = ops.cast(gradient, variable.dtype)
         velocity = self._velocities[self._get_variable_index(variable)]
@@ -149,7 +162,7 @@ class RMSprop(keras.optimizers.RMSprop):
 
 
 def _check_episodes(obs_data: Sequence, action_data: Sequence, dtype: str) -> list[np.ndarray]:
-    """The actions, [T, action_size] an episode."""
+    """Check the episodes; return the actions, [T, action_size] per episode."""
     for name, episodes in (("obs_data", obs_data), ("action_data", action_data)):
         if not hasattr(episodes, "__len__") or isinstance(episodes, str | dict):
             raise ValueError(f"{name}: expected a list of episodes, got {type(episodes).__name__}.")
@@ -187,8 +200,9 @@ def _stack(parts: list[np.ndarray]) -> np.ndarray | list[np.ndarray]:
 
 
 def _read_keras_2(path: Path) -> list[np.ndarray] | None:
-    """The arrays of an .h5 file in Keras 2's format, in the order its layers were made; None for
-    another format."""
+    """The arrays of an .h5 file in Keras 2's format, in the order in which its layers were made;
+    None for another format.
+    """
     with h5py.File(path, "r") as file:
         if "layer_names" not in file.attrs:
             return None

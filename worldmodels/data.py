@@ -1,5 +1,6 @@
-"""The episodes that a command trains on: recorded ones, or pushed balls that are made where they
-are missing."""
+"""The episodes of a training: recorded ones, or episodes of pushed balls, which are made if
+missing.
+"""
 
 from dataclasses import replace
 from pathlib import Path
@@ -13,13 +14,22 @@ BALLS = "balls"
 PUSHED_BALLS = replace(
     BALL_WORLDS["box_push"], name=BALLS, colour=True, balls=2, radius=5.0
 ).scaled(2)
-"""Two coloured balls in a box, 64x64 pixels, pushed at every frame by a random force, the action.
+"""Two coloured balls in a box, 64x64 pixels, pushed at every frame by a random force, the
+action.
 """
 
 
 def episodes_of(config: dict, needed: dict[str, str]) -> tuple[Shards, Shards]:
-    """Training and test episodes of a command's flags `dataset`, `data_dir`, `episodes`, `steps`,
-    `test_fraction`, `seed`."""
+    """Open the training and test episodes of a command.
+
+    Args:
+        config: settings by name: `dataset`, `test_fraction`, `seed`; for pushed balls also
+            `data_dir`, `episodes` and `steps`.
+        needed: arrays that the episodes must have, each with a description.
+
+    Returns:
+        Training and test episodes.
+    """
     folder = Path(config["dataset"])
     if config["dataset"] == BALLS:
         folder = Path(config["data_dir"]) / f"{BALLS}-{config['steps']}"

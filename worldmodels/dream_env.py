@@ -1,5 +1,6 @@
-"""The dream as a `gymnasium` environment, one or many at once. Importing this module imports
-gymnasium."""
+"""Dreams of an MDN-RNN as `gymnasium` environments, single or vectorised. Importing this module
+imports gymnasium.
+"""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -31,36 +32,38 @@ _FPS = 50
 
 
 class DreamEnv(gymnasium.Env):
-    """The MDN-RNN's dream as an environment (Ha and Schmidhuber 2018, arXiv:1803.10122, section
-    "Learning Inside of a Dream").
+    """A dream of the MDN-RNN as an environment.
+
+    The dynamics (Ha and Schmidhuber 2018, arXiv:1803.10122, section "Learning Inside of a Dream")::
 
         z_0: of a real first frame;    z_{t+1} ~ p(z_{t+1} | a_t, z_t, h_t) at a temperature
 
-    The reward of a step is what the MDN-RNN's reward head predicts, 1 without this head (a step
-    survived, as in the original's Doom). The episode ends (`terminated`) where the logit of the
-    done head is above 0, as in the original, never without this head; `truncated` after
+    The reward of a step is the prediction of the MDN-RNN's reward head, or 1 without this head (a
+    step survived, as in the original's Doom). The episode is `terminated` if the logit of the done
+    head is above 0, as in the original, never without this head; it is `truncated` after
     `max_steps`.
 
     Args:
         rnn: the MDN-RNN.
-        starts: where first codes come from: z [N, z_size]; a pair of mean and logvar [N, z_size] of
-            q(z | x), from which z is drawn, as in the original; `Latents`, of which the first steps
-            are taken; a path to the original's `initial_z.json`, or to a folder of encoded episodes
+        starts: source of the first codes: z [N, z_size]; a pair of mean and logvar [N, z_size] of
+            q(z | x), from which z is drawn, as in the original; `Latents`, whose first steps are
+            used; the path of the original's `initial_z.json`, or of a folder of encoded episodes
             (`latents/` of a run of run_mdnrnn.py).
-        vae: a ConvVAE, to decode codes; needed for frames and for rendering.
+        vae: the ConvVAE that decodes codes; needed for frames and for rendering.
         observation: "z": codes [z_size] float32; "zh", "zch": joined with the LSTM's state, in the
-            order of a `Controller` of these inputs; "frames": decoded, [H, W, C] uint8.
-        temperature: of the draws, see `MDNRNN.sample`. The paper trains Doom's agent at 1.15.
-        max_steps: steps after which an episode is cut off (the original's Doom: 2,100).
-        action_space: a Box of the shape [action_size]; None is -1 to 1. CarRacing's is
+            order of a `Controller` with these inputs; "frames": decoded, [H, W, C] uint8.
+        temperature: temperature of the draws, see `MDNRNN.sample`. The paper trains Doom's agent at
+            1.15.
+        max_steps: steps after which an episode is truncated (the original's Doom: 2,100).
+        action_space: a Box of the shape [action_size]; None: -1 to 1. CarRacing's is
             `gymnasium.make("CarRacing-v3").action_space`.
-        restart_input: the rnn's last action is the restart flag, 1 at the first step of an episode,
-            as in the original's Doom model; the environment sets it.
+        restart_input: whether the rnn's last action is the restart flag, 1 at the first step of an
+            episode, as in the original's Doom model; the environment sets it.
         render_mode: "rgb_array": `render` returns the decoded frame [H, W, 3] uint8; "human": a
-            window shows it.
+            window shows it; None: no rendering.
 
     Raises:
-        ValueError: an argument is out of range, or parts that do not fit.
+        ValueError: an argument is out of range, or the parts do not fit.
         FloatingPointError: in `step`, a code is not finite.
     """
 
@@ -93,7 +96,7 @@ class DreamEnv(gymnasium.Env):
 
     @property
     def z(self) -> np.ndarray:
-        """The present code, [z_size]."""
+        """The current code, [z_size]."""
         return self._dreams.z[0].copy()
 
     @property
@@ -104,21 +107,43 @@ class DreamEnv(gymnasium.Env):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Begins an episode at a code drawn from `starts`. Returns the observation and an empty
-        dict."""
+        """Start an episode at a code drawn from `starts`.
+
+        Args:
+            seed: seed of the environment's random numbers; None continues their sequence.
+            options: unused.
+
+        Returns:
+            The observation and an empty dict.
+        """
         super().reset(seed=seed)
         self._dreams.begin(0, self.np_random)
         self._show()
         return self._dreams.observations()[0], {}
 
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """One step for an action [action_size]: observation, reward, terminated, truncated, {}."""
+        """Simulate one step.
+
+        Args:
+            action: [action_size].
+
+        Returns:
+            Observation, reward, terminated, truncated, and an empty dict.
+
+        Raises:
+            ValueError: the action is out of bounds.
+            FloatingPointError: a code is not finite.
+        """
         rewards, ends, cuts = self._dreams.step(np.asarray(action)[None], [self.np_random])
         self._show()
         return self._dreams.observations()[0], float(rewards[0]), bool(ends[0]), bool(cuts[0]), {}
 
     def render(self) -> Any:
-        """The decoded frame [H, W, 3] uint8 where render_mode="rgb_array"."""
+        """Show the decoded frame in a window, or return it, as `render_mode` says.
+
+        Returns:
+            [H, W, 3] uint8 with render_mode="rgb_array", otherwise None.
+        """
         if self.render_mode is None:
             gymnasium.logger.warn("render: DreamEnv was made without a render_mode.")
             return None
@@ -129,7 +154,7 @@ class DreamEnv(gymnasium.Env):
         return None
 
     def close(self) -> None:
-        """Closes the window."""
+        """Close the window."""
         self._window.close()
 
     def _show(self) -> None:
@@ -138,15 +163,26 @@ class DreamEnv(gymnasium.Env):
 
 
 class DreamVectorEnv(VectorEnv):
-    """Many dreams of one MDN-RNN, each step one call of the model.
+    """Many dreams of one MDN-RNN; each step is one call of the model.
 
-    They do what the same number of `DreamEnv`s do in `gymnasium.vector.SyncVectorEnv`: row i of
-    `reset(seed=s)` is a `DreamEnv` with `reset(seed=s + i)`, and a row that has ended begins anew
-    in the next step, which ignores its action (`AutoresetMode.NEXT_STEP`).
+    It behaves as `num_envs` `DreamEnv`s in `gymnasium.vector.SyncVectorEnv`: row i of
+    `reset(seed=s)` is a `DreamEnv` with `reset(seed=s + i)`, and a row that has ended is reset in
+    the next step, which ignores its action (`AutoresetMode.NEXT_STEP`).
 
     Args:
-        num_envs: number of dreams. The others: see `DreamEnv`. render_mode: "rgb_array" only;
-            `render` then returns a tuple of frames.
+        num_envs: number of dreams.
+        rnn: see `DreamEnv`.
+        starts: see `DreamEnv`.
+        vae: see `DreamEnv`.
+        observation: see `DreamEnv`.
+        temperature: see `DreamEnv`.
+        max_steps: see `DreamEnv`.
+        action_space: see `DreamEnv`, for one row.
+        restart_input: see `DreamEnv`.
+        render_mode: "rgb_array": `render` returns a tuple of frames; None: no rendering.
+
+    Raises:
+        ValueError: an argument is out of range, or the parts do not fit.
     """
 
     metadata: dict[str, Any] = {  # noqa: RUF012  (as in gymnasium)
@@ -192,7 +228,7 @@ class DreamVectorEnv(VectorEnv):
 
     @property
     def z(self) -> np.ndarray:
-        """The present codes, [num_envs, z_size]."""
+        """The current codes, [num_envs, z_size]."""
         return self._dreams.z.copy()
 
     @property
@@ -206,11 +242,15 @@ class DreamVectorEnv(VectorEnv):
         seed: int | Sequence[int | None] | None = None,
         options: dict[str, Any] | None = None,
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Begins an episode in every row. Returns observations [num_envs, ...] and an empty dict.
+        """Start an episode in every row.
 
         Args:
-            seed: of row 0; row i has seed + i. Or one for each row. None goes on with the rows'
-                generators.
+            seed: seed of row 0, row i has seed + i; or one seed per row. None continues the rows'
+                random numbers.
+            options: unused.
+
+        Returns:
+            Observations [num_envs, ...] and an empty dict.
         """
         seeds = _row_seeds(seed, self.num_envs)
         for row, own in enumerate(seeds):
@@ -223,8 +263,18 @@ class DreamVectorEnv(VectorEnv):
     def step(
         self, actions: Any
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-        """One step for actions [num_envs, action_size]: observations, rewards, terminations,
-        truncations, {}."""
+        """Simulate one step.
+
+        Args:
+            actions: [num_envs, action_size].
+
+        Returns:
+            Observations, rewards, terminations, truncations, and an empty dict.
+
+        Raises:
+            ValueError: an action is out of bounds.
+            FloatingPointError: a code is not finite.
+        """
         anew = self._ended
         rewards, ends, cuts = self._dreams.step(actions, self._rngs, left_out=anew)
         for row in np.flatnonzero(anew).tolist():
@@ -233,7 +283,11 @@ class DreamVectorEnv(VectorEnv):
         return self._dreams.observations(), rewards, ends, cuts, {}
 
     def render(self) -> tuple[np.ndarray, ...] | None:
-        """The decoded frames, [H, W, 3] uint8 each."""
+        """Decode the current frames.
+
+        Returns:
+            A tuple of frames [H, W, 3] uint8 with render_mode="rgb_array", otherwise None.
+        """
         return tuple(self._dreams.pictures()) if self.render_mode == "rgb_array" else None
 
 
@@ -274,14 +328,14 @@ class _Dreams:
         dtype = np.dtype(rnn.variable_dtype)
         self.z = np.zeros((count, rnn.z_size), dtype)
         self._h, self._c = (np.zeros((count, rnn.rnn_size), dtype) for _ in range(2))
-        self._steps = np.full(count, -1)  # since the last reset; -1 before the first
+        self._steps = np.full(count, -1)  # steps since the last reset; -1 before the first reset
 
     @property
     def state(self) -> State:
         return State(tf.constant(self._h), tf.constant(self._c))
 
     def begin(self, row: int, rng: Any) -> None:
-        """A new episode in a row."""
+        """Start an episode in a row."""
         self.z[row] = self._starts.draw(rng)
         self._h[row] = self._c[row] = 0.0
         self._steps[row] = 0
@@ -289,7 +343,9 @@ class _Dreams:
     def step(
         self, actions: Any, rngs: Sequence[Any], left_out: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Rewards, ends and cuts of a step, [B] each, 0 in the rows that are left out."""
+        """Rewards, terminations and truncations of a step, [B] each; 0 in the rows that are left
+        out.
+        """
         count = len(self.z)
         rows = np.ones(count, bool) if left_out is None else ~left_out
         if (self._steps < 0).any():
@@ -299,9 +355,7 @@ class _Dreams:
             first = (self._steps == 0).astype(actions.dtype)
             actions = np.concatenate([actions, first[:, None]], -1)
         u, normal = np.zeros((2, *self.z.shape), self.z.dtype)
-        for row in np.flatnonzero(
-            rows
-        ).tolist():  # in the original's order: first all uniform numbers
+        for row in np.flatnonzero(rows).tolist():  # the original's order: all uniform numbers first
             u[row] = rngs[row].random(self.z.shape[1])
             normal[row] = rngs[row].standard_normal(self.z.shape[1])
         z, state, done, reward = self._rnn.imagine(
@@ -320,14 +374,14 @@ class _Dreams:
         return np.where(rows, rewards, 0.0), ends & rows, cuts & rows
 
     def observations(self) -> np.ndarray:
-        """[B, ...], a new array."""
+        """The observations [B, ...], a new array."""
         if self._observation == "frames":
             return self._decoded()
         parts = {"z": self.z, "h": self._h, "c": self._c}
         return np.concatenate([parts[name] for name in INPUTS[self._observation]], -1, dtype="f4")
 
     def pictures(self) -> np.ndarray:
-        """Frames to look at, [B, H, W, 3] uint8."""
+        """The decoded frames for rendering, [B, H, W, 3] uint8."""
         frames = self._decoded()
         return frames if frames.shape[-1] == 3 else np.repeat(frames[..., :1], 3, axis=-1)
 

@@ -1,5 +1,6 @@
-"""Held-out figures: what the ConvVAE reconstructs, and what the MDN-RNN knows of the next code
-beside two baselines."""
+"""Evaluation on test episodes: the ConvVAE's reconstructions, and the MDN-RNN's predictions beside
+two baselines.
+"""
 
 import math
 from collections.abc import Iterable
@@ -20,8 +21,17 @@ _HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 
 
 def evaluate_vae(vae: ConvVAE, episodes: Shards, seed: int = 0) -> dict[str, float]:
-    """Means over all frames of the terms of the loss, of the KL without its floor (`kl_nats`, nats
-    a frame), and of the mean squared error of a pixel of `reconstruct` (`pixel_mse`)."""
+    """Evaluate a ConvVAE on all frames.
+
+    Args:
+        vae: the model.
+        episodes: episodes with `frames`.
+        seed: seed of the random draws.
+
+    Returns:
+        Means over all frames of the terms of the loss, of the KL without its floor (`kl_nats`, nats
+        per frame), and of the mean squared error of a pixel of `reconstruct` (`pixel_mse`).
+    """
     return weighted_means(
         (_vae_figures(vae, batch, tf.constant([seed, i], tf.int32)), len(batch["frames"]))
         for i, batch in enumerate(
@@ -42,8 +52,17 @@ def _vae_figures(vae: ConvVAE, batch: dict, seed: tf.Tensor) -> dict[str, tf.Ten
 
 
 def evaluate_rnn(rnn: MDNRNN, batches: Batches | ShardBatches, seed: int = 0) -> dict[str, float]:
-    """Means over all predicted steps of the terms of the loss: `z` is the negative log-likelihood
-    in nats per dimension."""
+    """Evaluate an MDN-RNN on all predicted steps.
+
+    Args:
+        rnn: the model.
+        batches: the batches of the test episodes.
+        seed: seed of the random draws.
+
+    Returns:
+        Means over all predicted steps of the terms of the loss; `z` is the negative log-likelihood
+        in nats per dimension.
+    """
     seeds = tf.constant([seed, 1], tf.int32)
     return weighted_means(
         (rnn.test_terms(batch, fold(seeds, i))._asdict(), rnn.count(batch))
@@ -52,11 +71,18 @@ def evaluate_rnn(rnn: MDNRNN, batches: Batches | ShardBatches, seed: int = 0) ->
 
 
 def baselines(train: Shards, test: Shards, seed: int = 0) -> dict[str, float]:
-    """Negative log-likelihoods of the test episodes' next codes, nats per dimension, of two models
-    that need no network.
+    """Evaluate two baselines without a network on the next codes of test episodes.
 
-    gaussian: z_{t+1} ~ N(mean, variance of the training codes), each dimension its own.
-    last_frame: z_{t+1} ~ N(z_t + mean, variance of the training codes' steps).
+    "gaussian": z_{t+1} ~ N(mean, variance of the training codes), independently per dimension.
+    "last_frame": z_{t+1} ~ N(z_t + mean, variance of the training codes' differences).
+
+    Args:
+        train: encoded training episodes.
+        test: encoded test episodes.
+        seed: seed of the draws of z.
+
+    Returns:
+        The negative log-likelihood of each baseline by name, nats per dimension.
     """
     mean, variance = _moments(_drawn(train, seed))
     step_mean, step_variance = _moments(np.diff(codes, axis=0) for codes in _drawn(train, seed))
@@ -72,7 +98,7 @@ def baselines(train: Shards, test: Shards, seed: int = 0) -> dict[str, float]:
 
 
 def _moments(parts: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and variance per dimension of rows [T, z_size] that come in parts."""
+    """Mean and variance per dimension of rows [T, z_size], given in parts."""
     count, total, squares = 0, np.zeros(()), np.zeros(())
     for part in parts:
         count, total, squares = count + len(part), total + part.sum(0), squares + (part**2).sum(0)

@@ -1,4 +1,4 @@
-"""From episodes of frames to episodes of codes: what the MDN-RNN is trained on."""
+"""Encoding of episodes: the MDN-RNN is trained on codes of frames."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +9,7 @@ from seqvae.data import Shards, write_shard
 from worldmodels.conv_vae import ConvVAE
 
 BESIDE = ("actions", "rewards", "done")
-_CHUNK = 250  # frames encoded at once: a bound on memory, not on speed
+_CHUNK = 250  # frames encoded at once; limits memory
 
 
 def encode_episodes(
@@ -18,15 +18,17 @@ def encode_episodes(
     out: str | Path,
     progress: Callable[[int], None] = lambda done: None,
 ) -> None:
-    """Writes an `.npz` into the folder `out` for every episode, under its name; those that are
-    there already are kept.
+    """Write an `.npz` of codes for every episode, under its name; existing files are kept.
 
-    A file: `mean`, `logvar` [T, z_size] float16 of q(z | x), as the original keeps them, so that z
-    can be drawn anew whenever it is used; `actions`, and where the episode has them `rewards` and
+    A file contains `mean` and `logvar` [T, z_size] float16 of q(z | x), as in the original, so that
+    z can be drawn again at each use; also `actions` and, if the episode has them, `rewards` and
     `done`, unchanged.
 
     Args:
-        progress: called after each episode, with 1.
+        vae: the model.
+        episodes: the episodes.
+        out: the folder to write to.
+        progress: called with 1 after each episode.
     """
     for i, path in enumerate(episodes.paths):
         target = Path(out) / path.name
@@ -42,8 +44,15 @@ def encode_episodes(
 
 
 def encode(vae: ConvVAE, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and log-variance of q(z | x), [T, z_size] float32 each, for frames [T, H, W, C] of any
-    number."""
+    """Encode any number of frames.
+
+    Args:
+        vae: the model.
+        frames: [T, H, W, C].
+
+    Returns:
+        Mean and log-variance of q(z | x), [T, z_size] float32 each.
+    """
     parts = [vae.encode(frames[i : i + _CHUNK]) for i in range(0, len(frames), _CHUNK)]
     mean, scale = (
         np.concatenate([getattr(q, name)().numpy() for q in parts]) for name in ("mean", "stddev")

@@ -1,5 +1,6 @@
-"""`MDNRNN`: the memory model of World Models, an LSTM that ends in mixtures of Gaussians, as a
-Keras model."""
+"""`MDNRNN`: the memory of World Models as a Keras model, an LSTM with mixtures of Gaussians as
+outputs.
+"""
 
 import os
 from collections.abc import Callable, Sequence
@@ -18,9 +19,11 @@ from worldmodels import arguments, mixture, original
 from worldmodels.arguments import Array
 from worldmodels.cell import ForgetBias, forget_bias, glorot_of, swap_gates
 from worldmodels.mixture import Mixture
+from worldmodels.padding import are_episodes, episodes_as_batch
 from worldmodels.results import (
     Dream,
     Imagined,
+    Latents,
     MDNRNNTerms,
     MDNRNNTermsWithHeads,
     Predicted,
@@ -38,26 +41,42 @@ _LOGSTD_RANGE = -10.0, 10.0  # standard deviations of 5e-5 to 2e4
 
 @keras.saving.register_keras_serializable(package="worldmodels")
 class MDNRNN(SequenceModel):
-    """The MDN-RNN of World Models (Ha and Schmidhuber 2018, arXiv:1803.10122, appendix A.2).
+    """The MDN-RNN of World Models.
+
+    The model (Ha and Schmidhuber 2018, arXiv:1803.10122, appendix A.2)::
 
         h_t, c_t = LSTM([z_t, a_t], h_{t-1}, c_{t-1})
         p(z_{t+1}) = prod_d sum_k pi_dk N(z_d; mu_dk, sigma_dk),    (pi, mu, sigma) = dense(h_t)
 
-    A batch of `fit` is a dict of `z` [B, T, z_size] (or `mean` and `logvar`, from which z is drawn
-    anew in every step), `actions` [B, T, action_size], and where there are any `mask`, `done`,
-    `rewards` [B, T] and `sample_weight` [B]; or an array [B, T, z_size + action_size], z first; or
-    a pair of such inputs and the outputs z_{t+1} [B, T, z_size], as `ConvVAE.generate_rnn_data`
-    gives them, also as lists of episodes of different lengths.
+    A batch of `fit` is one of:
+
+    - a dict of `z` [B, T, z_size] (or `mean` and `logvar`, from which z is drawn in every step),
+      `actions` [B, T, action_size], and optionally `mask`, `done`, `rewards` [B, T] and
+      `sample_weight` [B];
+    - an array [B, T, z_size + action_size], z first;
+    - a pair of such inputs and the outputs z_{t+1} [B, T, z_size], as `ConvVAE.generate_rnn_data`
+      returns them, also as lists of episodes of different lengths.
+
+    `fit` and `evaluate` also take `Latents`, a list of dicts (one for each episode), or a dict of
+    lists of episodes, where the lengths differ (`worldmodels.padded`).
 
     Args:
-        z_size, action_size: of a step's inputs.
-        rnn_size: units of the LSTM. num_mixtures: K.
-        predict_done, predict_reward: heads for what the next frame brings; the done logit is the
-            first output, as the Doom variant's restart logit (with restart as one more action,
-            action_size=2, rnn_size=512, its weights fit). `done` and `rewards` of a batch are read
-            by these heads alone.
-        done_weight: of steps that end in the done term, 10 as in the Doom variant.
-        seed: of the noise where a call gives none.
+        z_size: size of a code.
+        action_size: numbers in an action.
+        rnn_size: units of the LSTM.
+        num_mixtures: K, components of each mixture.
+        predict_done: whether a head predicts the episode's end. Its logit is the first output, as
+            the Doom variant's restart logit (with restart as one more action, action_size=2,
+            rnn_size=512, its weights fit). Only this head uses `done` of a batch.
+        predict_reward: whether a head predicts the reward. Only this head uses `rewards` of a
+            batch.
+        done_weight: weight of ending steps in the done term, 10 as in the Doom variant.
+        seed: seed of the random draws in calls that do not pass one; None: Keras' global seed.
+        dtype: a type or dtype policy.
+        name: the model's name.
+
+    Raises:
+        ValueError: an argument is out of range.
     """
 
     input_name = "z"
@@ -119,8 +138,8 @@ class MDNRNN(SequenceModel):
             z_size + action_size,
             3 * num_mixtures * z_size + int(predict_done) + int(predict_reward),
         )
-        # glorot_uniform for everything, biases too, the LSTM's two kernels as one matrix: the
-        # original's get_variable
+        # As the original's get_variable: glorot_uniform for all weights and biases, with the LSTM's
+        # two kernels as one matrix.
         kernel = glorot_of(inputs + 5 * rnn_size)
         self.lstm = keras.layers.LSTM(
             rnn_size,
@@ -136,17 +155,29 @@ class MDNRNN(SequenceModel):
         self.head = keras.layers.Dense(
             outputs, bias_initializer=glorot_of(2 * outputs), name="head", **options
         )
-        self.supports_masking = True  # `call` hands its mask to the LSTM
+        self.supports_masking = True  # `call` passes its mask to the LSTM
         self.lstm.build((None, None, inputs))
         self.head.build((None, None, rnn_size))
         self.built = True
 
     def get_config(self):
+        """Return the arguments of the model.
+
+        Returns:
+            The arguments by name.
+        """
         base = super().get_config()
         return {name: base[name] for name in ("name", "dtype")} | self._config
 
     def initial_state(self, batch: int | tf.Tensor) -> State:
-        """Zeros."""
+        """Make a state of zeros.
+
+        Args:
+            batch: the batch size.
+
+        Returns:
+            The state.
+        """
         return State(*(tf.zeros([batch, self.rnn_size], self.variable_dtype) for _ in range(2)))
 
     # --- predictions ---
@@ -154,15 +185,20 @@ class MDNRNN(SequenceModel):
     def call(
         self, inputs: Array | dict, state: State | None = None, mask: Array | None = None
     ) -> Predicted | PredictedWithHeads:
-        """Predictions for inputs [B, T, z_size + action_size], z first, or for a batch as `fit`
-        takes it.
-
-        Of a batch with `mean` in place of `z` the means are read.
+        """Predict the next code at every step.
 
         Args:
-            state: before the first step; None is zeros.
-            mask: [B, T], 1 = a step, 0 = padding, after the last step only: the state is then that
-                after the last step.
+            inputs: [B, T, z_size + action_size], z first, or a batch as for `fit`. If it has `mean`
+                instead of `z`, the means are used.
+            state: before the first step; None: zeros.
+            mask: [B, T], 1 = a step, 0 = padding, which may only follow the last step. The returned
+                state is that after the last step.
+
+        Returns:
+            The predictions, and the state after the last step.
+
+        Raises:
+            ValueError: a shape is wrong.
         """
         given = any(
             part is not None for part in tf.nest.flatten(mask)
@@ -207,13 +243,27 @@ class MDNRNN(SequenceModel):
         return arguments.check_last_axis(name, value, size, self.variable_dtype, rank)
 
     def compute_mask(self, inputs: Any, previous_mask: Any):
+        """Return None: the loss uses the batch's mask, not a mask of the outputs.
+
+        Args:
+            inputs: unused.
+            previous_mask: unused.
+        """
         return None  # what comes out of padding is not marked: the loss has the mask
 
     def step(
         self, z: Array, action: Array, state: State | None = None
     ) -> Predicted | PredictedWithHeads:
-        """One step: z [B, z_size], action [B, action_size] -> `call`'s results without the axis of
-        time."""
+        """Predict one step.
+
+        Args:
+            z: [B, z_size].
+            action: [B, action_size].
+            state: before the step; None: zeros.
+
+        Returns:
+            The results of `call` without the time axis.
+        """
         z, action = (
             self._last_axis("z", z, self.z_size, 2),
             self._last_axis("action", action, self.action_size, 2),
@@ -230,13 +280,21 @@ class MDNRNN(SequenceModel):
         seed: int | None = None,
         noise: tuple[Array, Array] | None = None,
     ) -> tf.Tensor:
-        """z [..., z_size] drawn from the mixtures, as the original draws it
-        (`worldmodels.mixture.draw`).
+        """Draw z from the mixtures, as the original does (`worldmodels.mixture.draw`).
 
         Args:
-            temperature: above 0; below 1 surer, above 1 wilder.
-            noise: (uniform, standard normal) numbers [..., z_size] to draw with, in place of a
-                seed.
+            logmix: [..., z_size, num_mixtures].
+            mean: [..., z_size, num_mixtures].
+            logstd: [..., z_size, num_mixtures].
+            temperature: above 0; values below 1 reduce the randomness, values above 1 increase it.
+            seed: seed of the draws; None: the model's next seed.
+            noise: (uniform, standard normal) numbers [..., z_size] that replace the draws.
+
+        Returns:
+            z [..., z_size].
+
+        Raises:
+            ValueError: the temperature is not above 0, or shapes do not fit.
         """
         arguments.check_temperature(temperature)
         named = {"logmix": logmix, "mean": mean, "logstd": logstd}
@@ -266,13 +324,23 @@ class MDNRNN(SequenceModel):
         seed: int | None = None,
         noise: tuple[Array, Array] | None = None,
     ) -> Imagined:
-        """One step of a dream, with what the heads predict: z [B, z_size] and action [B,
-        action_size] -> the next z, drawn as by `sample`.
+        """Simulate one step of a dream: the next z, and the heads' predictions.
+
+        z is drawn as in `sample`.
 
         Args:
-            state: the LSTM's before the step; None is zeros.
+            z: [B, z_size].
+            action: [B, action_size].
+            state: the LSTM's state before the step; None: zeros.
             temperature: see `sample`.
-            noise: (uniform, standard normal) numbers [B, z_size] in place of a seed.
+            seed: seed of the draws; None: the model's next seed.
+            noise: (uniform, standard normal) numbers [B, z_size] that replace the draws.
+
+        Returns:
+            The next code, the state and the predictions.
+
+        Raises:
+            ValueError: an argument is invalid.
         """
         arguments.check_temperature(temperature)
         z, action = (
@@ -305,16 +373,22 @@ class MDNRNN(SequenceModel):
         seed: int | None = None,
         noise: tuple[Array, Array] | None = None,
     ) -> Dream:
-        """Rolls the model forward on its own predictions from z0 [B, z_size] (World Models, section
-        "Dream").
+        """Simulate the model on its own predictions (World Models, section "Dream").
 
         Args:
-            actions: [B, steps, action_size]; or policy: a function of z [B, z_size] and the state's
-                h [B, rnn_size] that gives actions [B, action_size], called `steps` times.
+            z0: [B, z_size], the first codes.
+            actions: [B, steps, action_size].
+            policy: replaces `actions`: a function of z [B, z_size] and the state's h [B, rnn_size]
+                that returns actions [B, action_size]; called `steps` times.
+            steps: number of steps; optional with `actions`.
             temperature: see `sample`.
-            state: the LSTM's before z0; None is zeros.
-            vae: a `ConvVAE`; with it the codes are decoded to frames.
-            noise: (uniform, standard normal) numbers [B, steps, z_size] in place of a seed.
+            state: the LSTM's state before z0; None: zeros.
+            vae: a `ConvVAE` that decodes the codes to frames; None: no frames.
+            seed: seed of the draws; None: the model's next seed.
+            noise: (uniform, standard normal) numbers [B, steps, z_size] that replace the draws.
+
+        Returns:
+            Codes, actions and frames.
 
         Raises:
             ValueError: neither or both of actions and policy, or shapes that do not fit.
@@ -382,8 +456,9 @@ class MDNRNN(SequenceModel):
         return tf.stack(path, 1), tf.stack(taken, 1)
 
     def _noise(self, static, shape, seed, noise) -> tuple[tf.Tensor, tf.Tensor]:
-        """The given noise, or uniform and standard normal numbers of `shape`; static: the shape as
-        far as it is known."""
+        """The given noise, or uniform and standard normal numbers of `shape`; `static` is the known
+        part of the shape.
+        """
         if noise is None:
             seed, dtype = stateless_seed(seed, self._seeds), self.variable_dtype
             uniform = tf.random.stateless_uniform(shape, fold(seed, 0), dtype=dtype)
@@ -424,17 +499,23 @@ class MDNRNN(SequenceModel):
     def loss_terms(
         self, batch: dict, *, seed: Seed | None = None, training: bool = True
     ) -> MDNRNNTerms | MDNRNNTermsWithHeads:
-        """The terms for a dict of sequences: z_t and the action at t are the inputs, z_{t+1} is
-        predicted.
+        """Compute the terms of the loss.
+
+        The inputs are z_t and the action at t; z_{t+1} is predicted.
 
         Args:
-            batch: `z` [B, T, z_size], or `mean` and `logvar`, from which z is drawn; `actions` [B,
-                T, action_size]; where episodes are of different lengths `mask` [B, T]; for the
-                heads `done` and `rewards` [B, T], what came with each frame. With `next_z` [B, T,
-                z_size], the z that follow each step, all T steps are predicted, and `mask`, `done`
+            batch: a dict of `z` [B, T, z_size], or `mean` and `logvar`, from which z is drawn;
+                `actions` [B, T, action_size]; for episodes of different lengths `mask` [B, T]; for
+                the heads `done` and `rewards` [B, T], observed with each frame. With `next_z` [B,
+                T, z_size], the code after each step, all T steps are predicted, and `mask`, `done`
                 and `rewards` are those of the predicted steps.
+            seed: seed of the random draws; None: the model's next seed.
+            training: unused: training and evaluation losses are identical.
+
+        Returns:
+            The terms, scalars.
         """
-        del training  # the losses of training and evaluation are the same
+        del training  # unused: training and evaluation losses are identical
         batch = self._tensors(self.with_noise(self.batch_of(batch), seed))
         inputs, targets = self._joined(batch["z"], batch), self._predicted_steps(batch)
         predicted = self._predict(inputs if "next_z" in batch else inputs[:, :-1])
@@ -454,7 +535,7 @@ class MDNRNN(SequenceModel):
         return MDNRNNTermsWithHeads(nll, done, reward)
 
     def _predicted_steps(self, batch: dict) -> dict:
-        """The part of the sequences that is predicted."""
+        """The predicted part of the sequences."""
         if "next_z" in batch:
             return batch | {"z": batch["next_z"]}
         return {name: value[:, 1:] for name, value in batch.items() if name != "sample_weight"}
@@ -464,7 +545,15 @@ class MDNRNN(SequenceModel):
         return weights if "next_z" in batch else weights[:, 1:]
 
     def with_noise(self, batch: dict, seed: Seed | None) -> dict:
-        """Of a batch of `mean` and `logvar` a draw, as `z`."""
+        """Replace `mean` and `logvar` by a draw, `z`.
+
+        Args:
+            batch: the batch.
+            seed: seed of the draw.
+
+        Returns:
+            The batch with `z`.
+        """
         if "z" in batch or "mean" not in batch:
             return batch
         mean, logvar = (
@@ -475,18 +564,39 @@ class MDNRNN(SequenceModel):
         return rest | {"z": mean + tf.exp(0.5 * logvar) * noise}
 
     def objective(self, terms: MDNRNNTerms | MDNRNNTermsWithHeads) -> tf.Tensor:
-        """The loss: the sum of the terms."""
+        """The loss: the sum of the terms.
+
+        Args:
+            terms: what `loss_terms` returns.
+
+        Returns:
+            A scalar.
+        """
         return tf.add_n(list(terms))
 
     def count(self, batch: dict) -> tf.Tensor:
-        """The predicted steps of a batch, each times its sequence's `sample_weight`."""
+        """Count the predicted steps of a batch, each times its sequence's `sample_weight`.
+
+        Args:
+            batch: the batch.
+
+        Returns:
+            A scalar.
+        """
         return tf.reduce_sum(self._weights(batch, tf.float32))
 
     # --- batches ---
 
     def batch_of(self, data: Any) -> dict:
-        """The batch, a dict: of an array [B, T, z_size + action_size] `z` and `actions`, of a
-        pair's outputs `next_z`."""
+        """Convert what a Keras data set yields to a batch.
+
+        Args:
+            data: a dict; an array [B, T, z_size + action_size], which becomes `z` and `actions`; or
+                a pair, whose second part becomes `next_z`.
+
+        Returns:
+            The batch, a dict.
+        """
         batch = super().batch_of(data)
         x = self._unpacked(data)[0]
         if isinstance(x, dict):
@@ -502,7 +612,11 @@ class MDNRNN(SequenceModel):
     def _checked_data(self, x, y, sample_weight) -> tuple:
         if y is None and isinstance(x, RNNData):
             x, y = x
-        if isinstance(x, list):
+        if y is None and isinstance(x, Latents):
+            x = x._asdict()
+        if y is None and are_episodes(x):
+            x = episodes_as_batch(x)
+        elif isinstance(x, list):
             x, y = self._padded(x, y), None
         return super()._checked_data(x, y, sample_weight)
 
@@ -514,7 +628,8 @@ class MDNRNN(SequenceModel):
 
     def _padded(self, inputs: Sequence, outputs: Any) -> dict:
         """A batch of episodes of different lengths: inputs [T, z_size + action_size] each, and
-        perhaps outputs."""
+        optionally outputs.
+        """
         episodes = {"inputs": (inputs, self.z_size + self.action_size)}
         if outputs is not None:
             episodes["outputs"] = outputs, self.z_size
@@ -541,8 +656,15 @@ class MDNRNN(SequenceModel):
         return batch | ({"next_z": padded["outputs"]} if outputs is not None else {})
 
     def check_batch(self, batch: dict, place: Place = NOWHERE) -> None:
-        """Checks a batch of sequences: shapes, masks of 1s and then 0s, and that steps hold finite
-        numbers, done 0 or 1."""
+        """Check a batch: shapes, masks of 1s and then 0s, finite numbers at steps, done 0 or 1.
+
+        Args:
+            batch: the batch.
+            place: where it comes from, for messages.
+
+        Raises:
+            ValueError: a check failed.
+        """
         tensors = self._tensors(batch)
         if "next_z" not in tensors:
             steps = next(iter(tensors.values()))
@@ -561,24 +683,35 @@ class MDNRNN(SequenceModel):
             )
 
     def serving_inputs(self) -> keras.layers.InputSpec:
-        """Inputs [B, T, z_size + action_size] of any number and length."""
+        """The input of an exported model: [B, T, z_size + action_size], of any number and length.
+
+        Returns:
+            Its shape and type.
+        """
         size = self.z_size + self.action_size
         return keras.layers.InputSpec(
             shape=(None, None, size), dtype=self.variable_dtype, name="inputs"
         )
 
     def export(self, filepath: str | os.PathLike, *args: Any, **options: Any) -> None:
-        """As `keras.Model.export`. The exported model returns a flat dict: `logmix`, `mean`,
-        `logstd`, `state_h`, `state_c`, and `done` and `reward` where the model has these heads."""
+        """Export the model as `keras.Model.export` does.
+
+        The exported model returns a flat dict: `logmix`, `mean`, `logstd`, `state_h`, `state_c`,
+        and `done` and `reward` if the model has these heads.
+
+        Args:
+            filepath: the folder or file to write.
+            *args: as in Keras.
+            **options: as in Keras.
+        """
         options["input_signature"] = options.get("input_signature") or [self.serving_inputs()]
         with portable():
             _Served(self).export(filepath, *args, **options)
 
     def _tensors(self, batch: dict, reading: tuple[str, ...] | None = None) -> dict:
-        """The batch as tensors of known types and shapes, 0 where a step is masked: what is missing
-        is never read.
+        """The batch as tensors of known types and shapes, 0 where a step is masked.
 
-        reading: the keys that are needed here; None needs those of training.
+        reading: the keys that are needed; None: those of training.
         """
         check_keys(batch, (*self.batch_keys, "sample_weight"))
         self._check_complete(batch, training=reading is None)
@@ -622,21 +755,33 @@ class MDNRNN(SequenceModel):
     # --- the original project's weights ---
 
     def load_json(self, path: str | os.PathLike) -> None:
-        """Sets the weights to those of a file that `save_json` or the original project wrote
-        (`rnn.json`).
+        """Set the weights to those in a file of `save_json` or of the original project.
+
+        Args:
+            path: the file, such as the original's `rnn.json`.
 
         Raises:
-            ValueError: no such list of arrays, or arrays of another model; nothing is changed.
+            ValueError: the file is not such a list of arrays, or is of another model; nothing is
+                changed.
         """
         original.load(self, original.read_json(path), source=str(path))
 
     def save_json(self, path: str | os.PathLike) -> None:
-        """Writes the weights as the original project does: integers of 1/10000, in its order and
-        its cell's layout."""
+        """Write the weights as the original project does.
+
+        They are integers of 1/10000, in the original's order and layout.
+
+        Args:
+            path: the file.
+        """
         original.write_json(path, original.arrays(self))
 
     def original_arrays(self) -> list[np.ndarray]:
-        """The weights in the original's order and layout, see `worldmodels.original.load`."""
+        """Read the weights in the original's order and layout, see `worldmodels.original.load`.
+
+        Returns:
+            An array for each weight.
+        """
         cell = self.lstm.cell
         kernel = np.concatenate([cell.kernel.numpy(), cell.recurrent_kernel.numpy()])
         bias = cell.bias.numpy() - forget_bias(self.rnn_size)
@@ -648,7 +793,11 @@ class MDNRNN(SequenceModel):
         ]
 
     def set_original_arrays(self, arrays: list[np.ndarray]) -> None:
-        """Sets the weights from arrays in the original's order and layout."""
+        """Set the weights.
+
+        Args:
+            arrays: in the original's order and layout.
+        """
         output_w, output_b, kernel, bias = arrays
         kernel, cell = swap_gates(kernel), self.lstm.cell
         self.head.kernel.assign(output_w)
@@ -659,7 +808,7 @@ class MDNRNN(SequenceModel):
 
 
 class _Served(keras.Model):
-    """The model with outputs as a SavedModel may have them: names and tensors, not nested."""
+    """The model with outputs that a SavedModel allows: a flat dict of tensors."""
 
     def __init__(self, model: MDNRNN):
         super().__init__(autocast=False, name=model.name, dtype=model.dtype_policy)

@@ -1,5 +1,6 @@
-"""Mixtures of K Gaussians, one for every dimension of z: their log-likelihood, and draws at a
-temperature."""
+"""Mixtures of K Gaussians, one for each dimension of z: log-likelihood, and draws at a
+temperature.
+"""
 
 import math
 from typing import NamedTuple
@@ -10,19 +11,28 @@ _HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 
 
 class Mixture(NamedTuple):
-    """p(z_{t+1}) as factors, a mixture for every dimension. Each [..., z_size, num_mixtures].
-
-    logmix: log of the components' weights, logsumexp 0; mean; logstd: log of their standard
-    deviations.
-    """
+    """p(z_{t+1}), a mixture for each dimension of z; all fields are [..., z_size, num_mixtures]."""
 
     logmix: tf.Tensor
+    """Log of the components' weights; their logsumexp is 0."""
     mean: tf.Tensor
+    """Means of the components."""
     logstd: tf.Tensor
+    """Log of the components' standard deviations."""
 
 
 def log_prob(mixture: Mixture, z: tf.Tensor) -> tf.Tensor:
-    """log p of each z [..., z_size], in nats: logsumexp_k(logmix + log N(z; mean, exp(logstd)))."""
+    """Compute the log-density of each number of z::
+
+        logsumexp_k(logmix + log N(z; mean, exp(logstd)))
+
+    Args:
+        mixture: the mixtures.
+        z: [..., z_size].
+
+    Returns:
+        [..., z_size], in nats.
+    """
     scaled = (z[..., None] - mixture.mean) * tf.exp(-mixture.logstd)  # pyright: ignore[reportArgumentType]
     return tf.reduce_logsumexp(
         mixture.logmix - 0.5 * tf.square(scaled) - mixture.logstd - _HALF_LOG_2PI, axis=-1
@@ -32,12 +42,19 @@ def log_prob(mixture: Mixture, z: tf.Tensor) -> tf.Tensor:
 def draw(
     mixture: Mixture, temperature: float | tf.Tensor, u: tf.Tensor, normal: tf.Tensor
 ) -> tf.Tensor:
-    """z [..., z_size] from uniform `u` and standard normal numbers of the same shape, as the
-    original draws it.
+    """Draw z as the original does (World Models, section "Dream"; its rnn.py).
 
-    A component is the first whose cumulated weight softmax(logmix / temperature) reaches u, the
-    last one where rounding leaves none; z = mean + exp(logstd) * sqrt(temperature) * normal. (World
-    Models, section "Dream"; its rnn.py.)
+    The component is the first whose cumulative weight softmax(logmix / temperature) reaches u, or
+    the last one if rounding leaves none; then z = mean + exp(logstd) * sqrt(temperature) * normal.
+
+    Args:
+        mixture: the mixtures.
+        temperature: above 0.
+        u: [..., z_size], uniform.
+        normal: [..., z_size], standard normal.
+
+    Returns:
+        z [..., z_size].
     """
     temperature = tf.cast(temperature, mixture.logmix.dtype)
     reached = tf.cumsum(tf.nn.softmax(mixture.logmix / temperature), axis=-1) >= u[..., None]  # pyright: ignore[reportArgumentType]

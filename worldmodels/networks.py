@@ -1,5 +1,4 @@
-"""The encoder and the decoder of the ConvVAE, as functional Keras models, and the sizes they
-need."""
+"""Encoder and decoder of the ConvVAE as functional Keras models, and checks of their sizes."""
 
 from collections.abc import Sequence
 
@@ -11,10 +10,19 @@ STRIDE = 2
 
 @keras.saving.register_keras_serializable(package="worldmodels")
 class FirstDeconvolution(keras.layers.Conv2DTranspose):
-    """A transposed convolution of a 1x1 picture, which is a matrix product: computed as one, it
-    takes a fifth of the time."""
+    """A transposed convolution of a 1x1 picture, computed as a matrix product: five times
+    faster.
+    """
 
     def call(self, inputs: tf.Tensor):
+        """Compute the layer.
+
+        Args:
+            inputs: [N, 1, 1, C].
+
+        Returns:
+            [N, height, width, filters].
+        """
         kernel = tf.reshape(
             tf.convert_to_tensor(self.kernel), [-1, inputs.shape[-1]]
         )  # [height * width * filters, C]
@@ -28,7 +36,12 @@ class FirstDeconvolution(keras.layers.Conv2DTranspose):
 def check_encoder_sizes(
     image_shape: Sequence[int], filters: Sequence[int], kernel_sizes: Sequence[int]
 ) -> None:
-    """Checks that every layer of the encoder has an input of at least its kernel's size.
+    """Check that the input of every encoder layer is at least as large as its kernel.
+
+    Args:
+        image_shape: (H, W, C).
+        filters: filters of each layer.
+        kernel_sizes: kernel size of each layer.
 
     Raises:
         ValueError: names the layer and the sizes so far.
@@ -41,7 +54,12 @@ def check_encoder_sizes(
 def check_decoder_sizes(
     image_shape: Sequence[int], decoder_filters: Sequence[int], decoder_kernel_sizes: Sequence[int]
 ) -> None:
-    """Checks that the decoder ends at the frame's size.
+    """Check that the decoder's output has the size of a frame.
+
+    Args:
+        image_shape: (H, W, C).
+        decoder_filters: filters of all layers but the last.
+        decoder_kernel_sizes: kernel size of each layer.
 
     Raises:
         ValueError: names kernel sizes that would fit.
@@ -91,7 +109,14 @@ def _check_encoder(side: str, size: int, kernel_sizes) -> None:
 
 
 def decoded_sizes(kernel_sizes: Sequence[int]) -> list[int]:
-    """Height after every layer of the decoder, which starts at 1."""
+    """Compute the height after every layer of the decoder, which starts at 1.
+
+    Args:
+        kernel_sizes: kernel size of each layer.
+
+    Returns:
+        The heights.
+    """
     sizes, size = [], 1
     for kernel in kernel_sizes:
         size = STRIDE * (size - 1) + kernel
@@ -100,8 +125,15 @@ def decoded_sizes(kernel_sizes: Sequence[int]) -> list[int]:
 
 
 def fitting_kernels(size: int) -> tuple[int, ...]:
-    """Kernel sizes of a decoder that ends at `size`: 5 or 6 a layer, as the original's, whatever
-    remains in the first.
+    """Find kernel sizes of a decoder for a given output size.
+
+    They are 5 or 6, as in the original, and the remaining size in the first layer.
+
+    Args:
+        size: height of a frame.
+
+    Returns:
+        The kernel sizes.
 
     >>> fitting_kernels(64)
     (5, 5, 6, 6)
@@ -120,7 +152,18 @@ def encoder(
     kernel_sizes: Sequence[int],
     dtype: keras.DTypePolicy,
 ) -> keras.Model:
-    """Frames [N, H, W, C] -> mean and log-variance of z, [N, z_size] each."""
+    """Make the encoder: frames [N, H, W, C] -> mean and log-variance of z, [N, z_size] each.
+
+    Args:
+        image_shape: (H, W, C).
+        z_size: size of the code.
+        filters: filters of each layer.
+        kernel_sizes: kernel size of each layer.
+        dtype: the dtype policy.
+
+    Returns:
+        The encoder.
+    """
     inputs = hidden = keras.Input(image_shape, name="frames", dtype=dtype.compute_dtype)
     for i, (count, size) in enumerate(zip(filters, kernel_sizes, strict=True), 1):
         hidden = keras.layers.Conv2D(
@@ -142,7 +185,21 @@ def decoder(
     kernel_sizes: Sequence[int],
     dtype: keras.DTypePolicy,
 ) -> keras.Model:
-    """Codes [N, z_size] -> frames [N, H, W, C] in (0, 1), in the precision of the weights."""
+    """Make the decoder: codes [N, z_size] -> frames [N, H, W, C] in (0, 1).
+
+    The output has the weights' precision.
+
+    Args:
+        z_size: size of the code.
+        dense_units: units of the first layer.
+        channels: channels of a frame.
+        filters: filters of all transposed convolutions but the last.
+        kernel_sizes: kernel size of each transposed convolution.
+        dtype: the dtype policy.
+
+    Returns:
+        The decoder.
+    """
     inputs = keras.Input((z_size,), name="z", dtype=dtype.compute_dtype)
     hidden = keras.layers.Dense(dense_units, name="dec_fc", dtype=dtype)(inputs)
     hidden = keras.layers.Reshape((1, 1, dense_units), name="dec_seed", dtype=dtype)(hidden)
@@ -156,7 +213,7 @@ def decoder(
             name=f"dec_deconv{i}",
             dtype=dtype,
         )(hidden)
-    # in half precision a sigmoid has steps of 1/256
+    # not in half precision, in which a sigmoid has steps of 1/256
     frames = keras.layers.Activation("sigmoid", name="dec_frames", dtype=dtype.variable_dtype)(
         hidden
     )
@@ -166,11 +223,16 @@ def decoder(
 def check_encoder_layer(
     layer: keras.layers.Layer, image_shape: tuple[int, int, int], z_size: int
 ) -> None:
-    """Builds a user's encoder and checks what it returns for frames [N, H, W, C].
+    """Build a user's encoder and check its outputs for frames [N, H, W, C].
+
+    Args:
+        layer: the encoder.
+        image_shape: (H, W, C).
+        z_size: size of the code.
 
     Raises:
-        ValueError: it is no Keras layer, cannot take the frames, or returns something else than
-            mean and log-variance.
+        ValueError: it is not a Keras layer, does not take the frames, or does not return mean and
+            log-variance.
     """
     outputs = _outputs_of("encoder", layer, image_shape)
     shapes = (
@@ -189,11 +251,15 @@ def check_encoder_layer(
 def check_decoder_layer(
     layer: keras.layers.Layer, image_shape: tuple[int, int, int], z_size: int
 ) -> None:
-    """Builds a user's decoder and checks what it returns for codes [N, z_size].
+    """Build a user's decoder and check its output for codes [N, z_size].
+
+    Args:
+        layer: the decoder.
+        image_shape: (H, W, C).
+        z_size: size of the code.
 
     Raises:
-        ValueError: it is no Keras layer, cannot take the codes, or returns something else than
-            frames.
+        ValueError: it is not a Keras layer, does not take the codes, or does not return frames.
     """
     outputs = _outputs_of("decoder", layer, (z_size,))
     if getattr(outputs, "shape", None) is None or tuple(outputs.shape[1:]) != tuple(image_shape):
@@ -205,7 +271,14 @@ def check_decoder_layer(
 
 
 def mean_and_logvar(outputs: tf.Tensor | Sequence[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-    """The two parts of an encoder's outputs: a pair, or one tensor [N, 2 z_size]."""
+    """Split an encoder's outputs.
+
+    Args:
+        outputs: a pair, or one tensor [N, 2 z_size].
+
+    Returns:
+        Mean and log-variance, [N, z_size] each.
+    """
     mean, logvar = outputs if isinstance(outputs, tuple | list) else tf.split(outputs, 2, axis=-1)
     return mean, logvar
 

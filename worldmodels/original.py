@@ -1,5 +1,6 @@
-"""Weights of the original project (hardmaru/WorldModelsExperiments, TensorFlow 1): its JSON files,
-its order of variables."""
+"""Weights of the original project (hardmaru/WorldModelsExperiments, TensorFlow 1): its JSON files
+and its order of variables.
+"""
 
 import json
 import os
@@ -11,28 +12,45 @@ import numpy as np
 
 from seqvae.files import atomic_write
 
-SCALE = 10_000.0  # its files hold integers, weights times this
+SCALE = 10_000.0  # its files contain integers: weights times this
 
 
 class Convertible(Protocol):
-    """A model with weights that the original has too: a `ConvVAE` or an `MDNRNN`."""
+    """A model with the original's weights: a `ConvVAE` or an `MDNRNN`."""
 
-    def original_arrays(self) -> list[np.ndarray]: ...
+    def original_arrays(self) -> list[np.ndarray]:
+        """Read the weights in the original's order.
 
-    def set_original_arrays(self, arrays: list[np.ndarray]) -> None: ...
+        Returns:
+            An array for each weight.
+        """
+        ...
+
+    def set_original_arrays(self, arrays: list[np.ndarray]) -> None:
+        """Set the weights.
+
+        Args:
+            arrays: in the original's order and shapes.
+        """
+        ...
 
 
 def load(model: Convertible, arrays: Sequence[Any], *, source: str = "arrays") -> None:
-    """Sets the weights of a `ConvVAE` or an `MDNRNN` to arrays in the original's order.
+    """Set the weights of a model to arrays in the original's order.
 
-    ConvVAE: kernel and bias of enc_conv1 ... enc_conv4, enc_fc_mu, enc_fc_log_var, dec_fc,
-    dec_deconv1 ... dec_deconv4.
-    MDNRNN: output_w, output_b, then kernel [inputs + units, 4 units] and bias of the LSTM, gates i,
-    j, f, o, where 1 is added to f when it runs, not in the bias.
+    For a ConvVAE: kernel and bias of enc_conv1 ... enc_conv4, enc_fc_mu, enc_fc_log_var, dec_fc,
+    dec_deconv1 ... dec_deconv4. For an MDNRNN: output_w, output_b, then kernel [inputs + units, 4
+    units] and bias of the LSTM with gates i, j, f, o, where 1 is added to f at run time, not in the
+    bias.
+
+    Args:
+        model: a `ConvVAE` or an `MDNRNN`.
+        arrays: the arrays.
+        source: where they come from, for messages.
 
     Raises:
-        ValueError: another number of arrays, other shapes, or values that are not finite; all are
-            listed, nothing is changed.
+        ValueError: another number of arrays, other shapes, or values that are not finite; the
+            message lists all of them, and nothing is changed.
     """
     wanted = [array.shape for array in model.original_arrays()]
     if len(arrays) != len(wanted):
@@ -58,15 +76,28 @@ def load(model: Convertible, arrays: Sequence[Any], *, source: str = "arrays") -
 
 
 def arrays(model: Convertible) -> list[np.ndarray]:
-    """The weights of a `ConvVAE` or an `MDNRNN` in the original's order, as `load` takes them."""
+    """Read the weights of a model in the original's order, as `load` takes them.
+
+    Args:
+        model: a `ConvVAE` or an `MDNRNN`.
+
+    Returns:
+        An array for each weight.
+    """
     return model.original_arrays()
 
 
 def read_list(path: str | os.PathLike) -> list:
-    """The list in a JSON file of the original project.
+    """Read the list in a JSON file of the original project.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The list, not empty.
 
     Raises:
-        ValueError: truncated, no JSON, or no list.
+        ValueError: the file is truncated, is not JSON, or does not contain a list.
     """
     path = Path(path)
     try:
@@ -83,11 +114,16 @@ def read_list(path: str | os.PathLike) -> list:
 
 
 def read_json(path: str | os.PathLike) -> list[np.ndarray]:
-    """The arrays in a file of the original's `save_json`: a list of nested lists of integers, each
-    1/10000.
+    """Read the arrays in a file of the original's `save_json`: nested lists of integers of 1/10000.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The arrays, float32.
 
     Raises:
-        ValueError: truncated, no JSON, or no such list.
+        ValueError: the file is truncated, is not JSON, or does not contain such a list.
     """
     lists = read_list(path)
     found = []
@@ -98,13 +134,17 @@ def read_json(path: str | os.PathLike) -> list[np.ndarray]:
             raise ValueError(f"{path}: array {i} has rows of different lengths.") from error
         if array.dtype.kind not in "iuf":
             raise ValueError(f"{path}: array {i} holds something else than numbers.")
-        with np.errstate(over="ignore"):  # `load` refuses what becomes infinite
+        with np.errstate(over="ignore"):  # `load` refuses infinite values
             found.append((array / SCALE).astype(np.float32))
     return found
 
 
 def write_json(path: str | os.PathLike, arrays: list[np.ndarray]) -> None:
-    """Writes arrays as the original does, byte for byte, whole or not at all.
+    """Write arrays as the original does, byte for byte, atomically.
+
+    Args:
+        path: the file.
+        arrays: the arrays.
 
     Raises:
         ValueError: a value is not finite.
@@ -121,6 +161,6 @@ def write_json(path: str | os.PathLike, arrays: list[np.ndarray]) -> None:
 
 
 def _lines(values) -> str:
-    """json.dumps(values, indent=0), a number a line, some ten times faster."""
+    """json.dumps(values, indent=0), one number per line, about ten times faster."""
     inner = values if not isinstance(values[0], list) else [_lines(value) for value in values]
     return "[\n" + ",\n".join(map(str, inner)) + "\n]"

@@ -1,24 +1,38 @@
-"""From CarRacing's 96x96 pictures to the 64x64 frames of World Models, as the original makes them
-and without its faults."""
+"""Conversion of CarRacing's 96x96 pictures to the 64x64 frames of World Models, with and without
+the original's faults.
+"""
 
 import numpy as np
 from PIL import Image
 
 SIZE = 64
-_ROWS = 84  # below them is the score bar
+_ROWS = 84  # rows above the score bar
 
 
 def plain(picture: np.ndarray) -> np.ndarray:
-    """[96, 96, 3] uint8 -> [64, 64, 3] uint8: the score bar cut off, resized with antialiasing."""
+    """Cut off the score bar and resize with antialiasing.
+
+    Args:
+        picture: [96, 96, 3] uint8.
+
+    Returns:
+        [64, 64, 3] uint8.
+    """
     return _resized(picture[:_ROWS])
 
 
 def original(picture: np.ndarray) -> np.ndarray:
-    """As `plain`, with what the original's `_process_frame` does besides, byte for byte.
+    """Convert a picture as the original's `_process_frame` does, byte for byte.
 
-    Its resize stretches each picture's own least and greatest value to 0 and 255, so brightness
-    flickers; its inversion of what is already 0 to 255 takes 1 off every byte, so black, 0, becomes
+    Besides `plain`, its resize stretches each picture's minimum and maximum to 0 and 255, so that
+    brightness flickers; and its inversion subtracts 1 from every byte, so that black, 0, becomes
     255.
+
+    Args:
+        picture: [96, 96, 3] uint8.
+
+    Returns:
+        [64, 64, 3] uint8.
     """
     values = picture[:_ROWS] / 255.0
     low, high = values.min(), values.max()

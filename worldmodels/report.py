@@ -1,5 +1,6 @@
-"""What a run leaves for a person to look at: pictures, videos and figures of test episodes."""
+"""The report of a run: pictures, videos and figures of test episodes."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from seqvae.data import Shards
 from seqvae.data.batches import Batches
 from seqvae.data.streams import ShardBatches
 from seqvae.files import write_json
+from seqvae.training import RunLog
+from worldmodels.controller import Controller
 from worldmodels.conv_vae import ConvVAE
 from worldmodels.evaluation import baselines, evaluate_rnn, evaluate_vae
 from worldmodels.latents import encode
@@ -19,15 +22,26 @@ _SHOWN, _TRAVERSED, _LATENTS = 10, 9, 6
 
 
 class VAEReport:
-    """Pictures and figures of a ConvVAE on test episodes, written into `folder`."""
+    """Pictures and figures of a ConvVAE on test episodes.
+
+    Args:
+        vae: the model.
+        test: the test episodes.
+        folder: the folder to write to.
+        seed: seed of the random draws.
+    """
 
     def __init__(self, vae: ConvVAE, test: Shards, folder: str | Path, seed: int):
         self._vae, self._test, self._folder, self._seed = vae, test, Path(folder), seed
         self._frames = _spread(test, 64)
 
     def pictures(self, epoch: int) -> None:
-        """Reconstructions, samples and a latent traversal; `epoch` goes into their names."""
-        shown = self._frames[:: len(self._frames) // _SHOWN][:_SHOWN]
+        """Draw reconstructions, samples and a latent traversal.
+
+        Args:
+            epoch: the epoch, counted from 0; it becomes part of the files' names.
+        """
+        shown = self._frames[:: max(1, len(self._frames) // _SHOWN)][:_SHOWN]
         rows = {"test frames": shown, "reconstructed": self._vae.reconstruct(shown).numpy()}
         self._save(
             f"reconstruction_{epoch + 1:05d}",
@@ -46,8 +60,9 @@ class VAEReport:
         self._save(f"traversal_{epoch + 1:05d}", self._traversal(shown[0]))
 
     def _traversal(self, frame: np.ndarray):
-        """A frame's code with one number changed at a time: those whose means vary most over the
-        test frames."""
+        """A frame's code with one number changed at a time: the numbers whose means vary most over
+        the test frames.
+        """
         means, _ = encode(self._vae, self._frames)
         code, values = encode(self._vae, frame[None])[0][0], np.linspace(-2.5, 2.5, _TRAVERSED)
         active = np.argsort(-means.var(axis=0))[:_LATENTS]
@@ -63,7 +78,11 @@ class VAEReport:
         )
 
     def training_curves(self, lines: list[dict]) -> None:
-        """The log's lines as curves."""
+        """Draw the training curves.
+
+        Args:
+            lines: the lines of the log.
+        """
         panels = {
             "loss": ("train_loss", "test_total"),
             "reconstruction": ("train_reconstruction", "test_reconstruction"),
@@ -75,13 +94,24 @@ class VAEReport:
         )
 
     def final(self) -> dict:
-        """`evaluation.json`: the figures over all test frames; returns them."""
+        """Write `evaluation.json`, the figures over all test frames.
+
+        Returns:
+            The figures.
+        """
         figures = evaluate_vae(self._vae, self._test, self._seed)
         write_json(self._folder / "evaluation.json", figures)
         return figures
 
     def summary(self, figures: dict) -> list[str]:
-        """The last lines a run prints."""
+        """Describe the result.
+
+        Args:
+            figures: what `final` returned.
+
+        Returns:
+            The last lines that a run prints.
+        """
         height, width, channels = self._vae.image_shape
         error = figures["pixel_mse"]
         return [
@@ -98,12 +128,19 @@ class VAEReport:
 
 
 class RNNReport:
-    """Pictures and figures of an MDN-RNN on test episodes, written into `folder`.
+    """Pictures and figures of an MDN-RNN on test episodes.
 
     Args:
-        vae: decodes the dreams.
-        train, test: episodes of latents; frames: the test episodes' frames, of the same names.
-        seen: steps of the real episode before the dream begins; steps: that are dreamt.
+        rnn: the model.
+        vae: the ConvVAE that decodes the dreams.
+        train: encoded training episodes.
+        test: encoded test episodes.
+        frames: the test episodes' frames, in files of the same names.
+        folder: the folder to write to.
+        seen: steps of the real episode before a dream starts.
+        steps: steps of a dream.
+        temperature: temperature of the draws.
+        seed: seed of the draws.
     """
 
     def __init__(
@@ -129,9 +166,14 @@ class RNNReport:
         self._shown = enough[:4]
 
     def dream(self, epoch: int) -> None:
-        """A video (mp4 and GIF): real test episodes, what the ConvVAE makes of them, and dreams
-        that begin as they do and are given their actions. A border is orange while the model sees
-        nothing."""
+        """Write a video (mp4 and GIF) of dreams beside real test episodes.
+
+        It shows the real episodes, the ConvVAE's reconstructions, and dreams with the same start
+        and the same actions. A border is orange while the model gets no frames.
+
+        Args:
+            epoch: the epoch, counted from 0; it becomes part of the files' names.
+        """
         last = self._seen + self._steps + 1
         real, codes = [], []
         for i in self._shown:
@@ -164,7 +206,11 @@ class RNNReport:
         plotting.save_figure(self._folder / f"dream_{epoch + 1:05d}.png", figure)
 
     def training_curves(self, lines: list[dict]) -> None:
-        """The log's lines as curves."""
+        """Draw the training curves.
+
+        Args:
+            lines: the lines of the log.
+        """
         panels = {"negative log-likelihood, nats per dimension": ("train_z", "test_z")}
         if "test_done" in lines[-1]:
             panels |= {
@@ -175,14 +221,28 @@ class RNNReport:
         plotting.save_figure(self._folder / "training_curves.png", figure)
 
     def final(self, batches: Batches | ShardBatches) -> dict:
-        """`evaluation.json`: the terms over all test episodes, and the baselines; returns them."""
+        """Write `evaluation.json`: the terms over all test episodes, and the baselines.
+
+        Args:
+            batches: the batches of the test episodes.
+
+        Returns:
+            The figures.
+        """
         figures = {"mdn_rnn": evaluate_rnn(self._rnn, batches, self._seed)}
         figures["baselines"] = baselines(self._train, self._test, self._seed)
         write_json(self._folder / "evaluation.json", figures)
         return figures
 
     def summary(self, figures: dict) -> list[str]:
-        """The last lines a run prints."""
+        """Describe the result.
+
+        Args:
+            figures: what `final` returned.
+
+        Returns:
+            The last lines that a run prints.
+        """
         base = figures["baselines"]
         return [
             f"negative log-likelihood of the next code, nats per dimension ({len(self._test)} "
@@ -195,8 +255,130 @@ class RNNReport:
         ]
 
 
+class AgentReport:
+    """Scores of an agent, and what to look at, written into `folder`.
+
+    Args:
+        settings: of the run, a `WorldModelSettings`.
+    """
+
+    def __init__(self, folder: str | Path, settings: Any):
+        self._folder, self._s = Path(folder), settings
+
+    def final(self, scores: dict[str, np.ndarray]) -> dict:
+        """`evaluation.json`: mean, standard deviation and number of the scores of each row; returns
+        them."""
+        figures = {
+            name: {"mean": float(each.mean()), "std": float(each.std()), "episodes": len(each)}
+            for name, each in scores.items()
+        }
+        write_json(self._folder / "evaluation.json", figures)
+        return figures
+
+    def summary(self, scores: dict[str, np.ndarray]) -> list[str]:
+        """The last lines a run prints."""
+        count = len(scores["agent"])
+        lines = [f"score, mean and standard deviation of {count} episodes of {self._s.env}:"]
+        lines += [
+            f"  {name:20}{each.mean():10.1f} +- {each.std():.1f}" for name, each in scores.items()
+        ]
+        lines += verdicts(scores)
+        return [*lines, f"look at {self._folder}/agent.mp4 and {self._folder}/evolution.png"]
+
+    def curves(self) -> None:
+        """The generations of the last controller as curves; none where it was given."""
+        logs = sorted(self._folder.glob("*_controller/metrics.jsonl"))
+        if not logs:
+            return
+        lines = RunLog(logs[-1].parent, sys.maxsize).read()
+        panels = {
+            f"score in the {self._s.train_in}": ("mean", "best", "worst"),
+            f"checks in the {self._s.check_in}": ("check_best", "check_mean"),
+        }
+        figure = plotting.metric_curves(lines, panels, title="Evolution of the controller")
+        plotting.save_figure(self._folder / "evolution.png", figure)
+
+    def video(self, vae: ConvVAE, rnn: MDNRNN, controller: Controller, world: np.ndarray) -> None:
+        """`agent.mp4` and `agent.gif`: an episode in the world [T, H, W, C] beside a dream of the
+        same agent that begins as it does. A border is orange after an episode's end."""
+        world = world[: self._s.video_steps]
+        dream = self._dream(vae, rnn, controller, world[0])
+        longest = max(len(world), len(dream))
+        missing = np.arange(longest) >= np.array([[len(world)], [len(dream)]])
+        rows = {}
+        for name, frames in (("in the world", world), ("in its dream", dream)):
+            last = np.repeat(frames[-1:], longest - len(frames), axis=0)
+            rows[name] = np.concatenate([frames, last])[None]
+        bands = [
+            plotting.labelled_rows({name: row}, missing[i : i + 1], zoom=4)
+            for i, (name, row) in enumerate(rows.items())
+        ]
+        for ending in ("mp4", "gif"):
+            plotting.save_video(self._folder / f"agent.{ending}", np.concatenate(bands, 1), fps=20)
+
+    def _dream(self, vae, rnn: MDNRNN, controller: Controller, first: np.ndarray) -> np.ndarray:
+        """The frames of a dream, [T, H, W, C] uint8."""
+        from worldmodels.dream_env import DreamEnv
+
+        env = DreamEnv(
+            rnn,
+            encode(vae, first[None]),
+            observation=controller.inputs,
+            temperature=self._s.temperature,
+            max_steps=min(self._s.max_steps, self._s.video_steps - 1),
+            action_space=_bounds(controller),
+        )
+        observation, _ = env.reset(seed=self._s.seed)
+        codes, over = [env.z], False
+        while not over:
+            observation, _, ended, cut, _ = env.step(controller.act(observation))
+            codes.append(env.z)
+            over = ended or cut
+        z = np.stack(codes)
+        frames = [vae.decode(z[i : i + 100]).numpy() for i in range(0, len(z), 100)]
+        return np.round(255 * np.concatenate(frames)).astype(np.uint8)
+
+
+def verdicts(scores: dict[str, np.ndarray]) -> list[str]:
+    """What the scores say, in words. Two means are held apart by two standard errors.
+
+    Args:
+        scores: of the rows "random policy", "agent", "agent in its dream", and "z only" where it
+            was trained.
+    """
+    lines = []
+    agent, dream = scores["agent"], scores["agent in its dream"]
+    if not _above(agent, scores["random policy"]):
+        lines.append(
+            "The agent is no better than the random policy. Look at the reconstructions, at the "
+            "MDN-RNN beside its baselines, and at evolution.png; see docs/your_environment.md."
+        )
+    if "z only" in scores and not _above(agent, scores["z only"]):
+        lines.append("The agent is no better than a controller on z alone: h does not help it.")
+    if _above(dream, agent) and dream.mean() - scores["random policy"].mean() > 2 * (
+        agent.mean() - scores["random policy"].mean()
+    ):
+        lines.append(
+            "The agent scores far more in its dream than in the world: it exploits what the "
+            "MDN-RNN predicts wrongly. Raise --temperature, or record with it (--iterations=2)."
+        )
+    return lines
+
+
+def _above(ours: np.ndarray, theirs: np.ndarray) -> bool:
+    error = np.sqrt(ours.var() / len(ours) + theirs.var() / len(theirs))
+    return bool(ours.mean() - theirs.mean() > 2 * error)
+
+
+def _bounds(controller: Controller):
+    from gymnasium.spaces import Box
+
+    low = [-1.0, 0.0, 0.0] if controller.squash == "carracing" else [-1.0] * controller.action_size
+    return Box(np.array(low, np.float32), 1.0, (controller.action_size,), np.float32)
+
+
 def _spread(episodes: Shards, count: int) -> np.ndarray:
-    """About `count` frames from all over the episodes, a few of each."""
+    """About `count` frames spread over all episodes."""
     chosen = range(0, len(episodes), max(1, len(episodes) // 16))
     each = max(1, count // len(chosen))
     parts = []

@@ -1,4 +1,4 @@
-"""The codes that dreams begin at: those of real first frames."""
+"""The initial codes of dreams: codes of real first frames."""
 
 import os
 from pathlib import Path
@@ -13,32 +13,46 @@ from worldmodels.results import Latents
 
 
 class Starts(NamedTuple):
-    """q(z | x) of N first frames. mean, logvar: [N, z_size] float32."""
+    """q(z | x) of N first frames."""
 
     mean: np.ndarray
+    """[N, z_size] float32."""
     logvar: np.ndarray
+    """[N, z_size] float32; -infinity for fixed codes."""
 
     def draw(self, rng: np.random.Generator) -> np.ndarray:
-        """A code [z_size], as the original draws it: one of the N frames, then z ~ q(z | x)."""
+        """Draw a code as the original does: one of the N frames, then z ~ q(z | x).
+
+        Args:
+            rng: the random generator.
+
+        Returns:
+            [z_size] float32.
+        """
         i = rng.integers(len(self.mean))
         noise = rng.standard_normal(self.mean.shape[1])
         return (self.mean[i] + np.exp(0.5 * self.logvar[i]) * noise).astype(np.float32)
 
 
 Source = Array | Latents | tuple[Array, Array] | str | os.PathLike
-"""Where first codes come from, see `starts_of`."""
+"""A source of initial codes, see `starts_of`."""
 
 
 def starts_of(source: Source, z_size: int) -> Starts:
-    """The first codes in a source.
+    """Read the initial codes from a source.
 
     Args:
-        source: codes z [N, z_size]; or a pair of mean and logvar [N, z_size] each; or `Latents`, of
-            which the first steps are taken; or the original project's `initial_z.json`; or a folder
+        source: codes z [N, z_size]; a pair of mean and logvar, [N, z_size] each; `Latents`, whose
+            first steps are used; the path of the original project's `initial_z.json`; or a folder
             of encoded episodes, such as `latents/` of a run of run_mdnrnn.py.
+        z_size: size of a code.
+
+    Returns:
+        The initial codes.
 
     Raises:
-        ValueError: no such source, another z_size, or numbers that are not finite.
+        ValueError: the source does not exist, has another z_size, or contains numbers that are not
+            finite.
     """
     if isinstance(source, str | os.PathLike):
         mean, logvar = _read(Path(source))

@@ -1,8 +1,8 @@
 """The TensorFlow 1 program of the course text "CNN-VAE" under its own names: the class `ConvVAE`.
 
-A face of `worldmodels.ConvVAE`, which is `.model`. What were tensors of a graph are computed for
-given frames: `run(x)` returns mu, logvar, sigma, epsilon, z, y and the losses under the document's
-names; `train_op(x)` takes a step.
+It is an interface to `worldmodels.ConvVAE`, which is `.model`. The document's graph tensors are
+computed for given frames: `run(x)` returns mu, logvar, sigma, epsilon, z, y and the losses under
+their names; `train_op(x)` takes a training step.
 """
 
 import os
@@ -24,27 +24,38 @@ from worldmodels.original import SCALE
 class Values(NamedTuple):
     """The values of the document's tensors for frames x [N, 64, 64, 3].
 
-    mu, logvar, sigma, epsilon, z: [N, z_size]; y: [N, 64, 64, 3], the reconstruction of z; r_loss,
-    kl_loss, loss: scalars, None unless `is_training`.
+    The losses are None unless `is_training`.
     """
 
     mu: tf.Tensor
+    """[N, z_size], the mean."""
     logvar: tf.Tensor
+    """[N, z_size], the log-variance."""
     sigma: tf.Tensor
+    """[N, z_size], the standard deviation."""
     epsilon: tf.Tensor
+    """[N, z_size], the standard normal draw."""
     z: tf.Tensor
+    """[N, z_size], mu + sigma * epsilon."""
     y: tf.Tensor
+    """[N, 64, 64, 3], the reconstruction from z."""
     r_loss: tf.Tensor | None
+    """The reconstruction loss, a scalar, or None."""
     kl_loss: tf.Tensor | None
+    """The KL loss, a scalar, or None."""
     loss: tf.Tensor | None
+    """The sum of both, a scalar, or None."""
 
 
 class Losses(NamedTuple):
-    """The losses of a training step, scalars, before the step."""
+    """The losses of a training step, scalars, computed before the step."""
 
     loss: tf.Tensor
+    """The sum of the others."""
     r_loss: tf.Tensor
+    """The reconstruction loss."""
     kl_loss: tf.Tensor
+    """The KL loss."""
 
 
 class ConvVAE:
@@ -52,14 +63,14 @@ class ConvVAE:
 
     Args:
         z_size: size of the code.
-        batch_size: of the batches of `train_op`; other methods take any number of frames.
-        learning_rate: of Adam.
+        batch_size: size of the batches of `train_op`; other methods take any number of frames.
+        learning_rate: Adam's learning rate.
         kl_tolerance: floor of a frame's KL, nats per dimension of z.
-        is_training: makes the optimiser and the losses: `optimizer`, `lr`, `global_step`,
+        is_training: whether the optimiser and the losses exist: `optimizer`, `lr`, `global_step`,
             `train_op`.
-        reuse: True is refused: weights belong to a model, not to a variable scope.
-        gpu_mode: False keeps the model on the CPU; True lets TensorFlow choose, a GPU where there
-            is one.
+        reuse: must be False: weights belong to a model, not to a variable scope.
+        gpu_mode: False keeps the model on the CPU; True lets TensorFlow choose, a GPU if there is
+            one.
 
     Raises:
         ValueError: reuse is True, gpu_mode is True without a GPU, or a size is out of range.
@@ -115,22 +126,51 @@ class ConvVAE:
     # --- values ---
 
     def encode(self, x: Array) -> np.ndarray:
-        """z [N, z_size], drawn from q(z | x) anew in every call."""
+        """Draw codes from q(z | x).
+
+        Args:
+            x: frames [N, 64, 64, 3].
+
+        Returns:
+            z [N, z_size], different in every call.
+        """
         return self.run(x).z.numpy()
 
     def encode_mu_logvar(self, x: Array) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and log-variance of q(z | x), [N, z_size] each."""
+        """Compute mean and log-variance of q(z | x).
+
+        Args:
+            x: frames [N, 64, 64, 3].
+
+        Returns:
+            Mean and log-variance, [N, z_size] each.
+        """
         with self._device():
             mu, logvar = self.model.encoded(x)
         return mu.numpy(), logvar.numpy()
 
     def decode(self, z: Array) -> np.ndarray:
-        """Frames [N, 64, 64, 3] in (0, 1) for codes z [N, z_size]."""
+        """Decode codes.
+
+        Args:
+            z: [N, z_size].
+
+        Returns:
+            Frames [N, 64, 64, 3] in (0, 1).
+        """
         with self._device():
             return self.model.decode(z).numpy()
 
     def run(self, x: Array, seed: int | None = None) -> Values:
-        """The values of the document's tensors for frames x, with one draw of epsilon."""
+        """Compute the values of the document's tensors, with one draw of epsilon.
+
+        Args:
+            x: frames [N, 64, 64, 3].
+            seed: seed of the draw; None: Keras' global seed.
+
+        Returns:
+            The values.
+        """
         with self._device():
             mu, logvar = self.model.encoded(x)
             epsilon = keras.random.normal(mu.shape, dtype=mu.dtype.name, seed=seed)
@@ -142,10 +182,17 @@ class ConvVAE:
     # --- training ---
 
     def train_op(self, x: tf.Tensor | np.ndarray | Sequence, seed: int | None = None) -> Losses:
-        """A step of Adam on frames x [batch_size, 64, 64, 3].
+        """Take one step of Adam.
+
+        Args:
+            x: frames [batch_size, 64, 64, 3].
+            seed: seed of the draw of z; None: the model's next seed.
+
+        Returns:
+            The losses before the step.
 
         Raises:
-            ValueError: the model is not `is_training`, or x is another number of frames.
+            ValueError: the model is not `is_training`, or x has another number of frames.
         """
         if not self.is_training:
             raise ValueError("train_op: expected a model with is_training=True.")
@@ -164,8 +211,12 @@ class ConvVAE:
     # --- weights ---
 
     def get_model_params(self) -> tuple[list[list], list[tuple[int, ...]], list[str]]:
-        """(parameters, shapes, names): parameters are nested lists of integers, weights times
-        10000."""
+        """Read the weights in the document's form.
+
+        Returns:
+            (parameters, shapes, names): parameters are nested lists of integers, weights times
+            10000.
+        """
         arrays = original.arrays(self.model)
         params = [
             np.round(SCALE * np.asarray(array, np.float64)).astype(np.int64).tolist()
@@ -175,7 +226,10 @@ class ConvVAE:
         return params, [array.shape for array in arrays], names
 
     def set_model_params(self, params: list) -> None:
-        """Sets the weights to parameters as `get_model_params` returns them first.
+        """Set the weights.
+
+        Args:
+            params: the parameters that `get_model_params` returns.
 
         Raises:
             ValueError: another number of arrays or other shapes; nothing is changed.
@@ -187,28 +241,53 @@ class ConvVAE:
         original.load(self.model, [array / SCALE for array in arrays], source="params")
 
     def get_random_model_params(self, stdev: float = 0.5) -> list[np.ndarray]:
-        """Parameters drawn from a Cauchy distribution of the scale `stdev`, for
-        `set_model_params`."""
+        """Draw parameters from a Cauchy distribution, for `set_model_params`.
+
+        Args:
+            stdev: scale of the distribution.
+
+        Returns:
+            An array for each weight.
+        """
         rng = np.random.default_rng()
         return [stdev * rng.standard_cauchy(array.shape) for array in original.arrays(self.model)]
 
     def set_random_params(self, stdev: float = 0.5) -> None:
-        """`set_model_params(get_random_model_params(stdev))`."""
+        """Set the weights to `get_random_model_params(stdev)`.
+
+        Args:
+            stdev: scale of the distribution.
+        """
         self.set_model_params(self.get_random_model_params(stdev))
 
     def load_json(self, jsonfile: str | os.PathLike = "vae.json") -> None:
-        """Sets the weights to those of a file of `save_json`, or of the original project."""
+        """Set the weights to those of a file of `save_json` or of the original project.
+
+        Args:
+            jsonfile: the file.
+        """
         self.model.load_json(jsonfile)
 
     def save_json(self, jsonfile: str | os.PathLike = "vae.json") -> None:
-        """Writes the weights as the original project does."""
+        """Write the weights as the original project does.
+
+        Args:
+            jsonfile: the file.
+        """
         self.model.save_json(jsonfile)
 
     def save_model(self, model_save_path: str | os.PathLike) -> None:
-        """Writes the weights into the folder `model_save_path`, as vae.weights.h5 and not as a
-        TensorFlow 1 checkpoint."""
+        """Write the weights to vae.weights.h5 in a folder; it is not a TensorFlow 1 checkpoint.
+
+        Args:
+            model_save_path: the folder.
+        """
         self.model.save_weights(Path(model_save_path) / "vae.weights.h5")
 
     def load_checkpoint(self, checkpoint_path: str | os.PathLike) -> None:
-        """Reads the weights that `save_model` wrote into the folder `checkpoint_path`."""
+        """Read the weights that `save_model` wrote.
+
+        Args:
+            checkpoint_path: the folder.
+        """
         self.model.set_weights(Path(checkpoint_path) / "vae.weights.h5")

@@ -1,4 +1,4 @@
-"""Training a ConvVAE from its settings: data, model, report."""
+"""Training of a ConvVAE from its settings: data, model, report."""
 
 from seqvae.commands import Affects, Run
 from seqvae.data.streams import ShardBatches
@@ -14,7 +14,11 @@ _LAYERS = ("filters", "kernel_sizes", "decoder_filters", "decoder_kernel_sizes")
 
 
 def run(run: Run) -> None:
-    """The body of the command `convvae`."""
+    """Run the command `convvae`.
+
+    Args:
+        run: the run.
+    """
     s: ConvVAESettings = run.settings
     train, test = run.placement.chief_first(
         lambda: episodes_of(vars(s), {"frames": "[T, H, W, C] uint8"})
@@ -59,13 +63,13 @@ def run(run: Run) -> None:
 
 
 def _signature(s: ConvVAESettings, model: ConvVAE, train) -> dict:
-    """What a checkpoint must agree with."""
+    """The values that a checkpoint must agree with."""
     arguments = {name: model.get_config()[name] for name in s.names(Affects.MODEL)}
     return arguments | s.of(Affects.TRAINING) | {"data": train.fingerprint()}
 
 
 def _model(s: ConvVAESettings, image_shape) -> ConvVAE:
-    """A new model, with the weights of --reload_model where it is given."""
+    """A new model, with the weights of --reload_model if it is given."""
     source = s.reload_model
     if source.endswith(".keras"):
         model = load_model(source, ConvVAE)

@@ -1,4 +1,4 @@
-"""Training an MDN-RNN from its settings: a ConvVAE, its codes of the episodes, model, report."""
+"""Training of an MDN-RNN from its settings: a ConvVAE, its codes of the episodes, model, report."""
 
 from pathlib import Path
 
@@ -20,7 +20,11 @@ from worldmodels.report import RNNReport
 
 
 def run(run: Run) -> None:
-    """The body of the command `mdnrnn`."""
+    """Run the command `mdnrnn`.
+
+    Args:
+        run: the run.
+    """
     source = run.placement.chief_first(
         lambda: Path(run.settings.vae or _newest(run.settings.log_dir))
     )
@@ -84,7 +88,7 @@ def run(run: Run) -> None:
 
 
 def _signature(s: MDNRNNSettings, vae: ConvVAE, train) -> dict:
-    """What a checkpoint must agree with."""
+    """The values that a checkpoint must agree with."""
     return s.of(Affects.MODEL, Affects.TRAINING) | {
         "z_size": vae.z_size,
         "data": train.fingerprint(),
@@ -146,7 +150,7 @@ def _newest(log_dir: str) -> Path:
 
 
 def _latents(vae: ConvVAE, frames, folder: Path, s: MDNRNNSettings):
-    """The episodes' codes, made where they are missing."""
+    """The episodes' codes; missing ones are made."""
     with Progress(transient=True) as bar:
         task = bar.add_task(f"codes of {len(frames)} episodes", total=len(frames))
         encode_episodes(vae, frames, folder, lambda done: bar.advance(task, done))
@@ -157,7 +161,7 @@ def _latents(vae: ConvVAE, frames, folder: Path, s: MDNRNNSettings):
 
 
 def _batches(latents, s: MDNRNNSettings, shuffle: bool):
-    """Windows of at most seq_len steps and the one after, which is only a target."""
+    """Windows of at most seq_len steps, plus the step after, which is only a target."""
     names = {
         name: name
         for name in ("mean", "logvar", "actions", "done", "rewards")
@@ -177,7 +181,7 @@ def _batches(latents, s: MDNRNNSettings, shuffle: bool):
 
 
 def _model(s: MDNRNNSettings, z_size: int, action_size: int) -> MDNRNN:
-    """A new model, with the weights of --reload_model where it is given."""
+    """A new model, with the weights of --reload_model if it is given."""
     source = s.reload_model
     if source.endswith(".keras"):
         model = load_model(source, MDNRNN)

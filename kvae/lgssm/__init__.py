@@ -1,5 +1,6 @@
-"""The linear Gaussian state-space model: one step, whole sequences, gaps, bounds, and a TFP
-distribution of it all."""
+"""The linear Gaussian state-space model (LGSSM): one step, whole sequences, gaps, bounds, and a TFP
+distribution.
+"""
 
 from kvae.lgssm.continuous import discretise
 from kvae.lgssm.distribution import MixedLGSSM

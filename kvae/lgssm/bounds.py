@@ -1,7 +1,8 @@
-"""The LGSSM's part of the evidence lower bound (paper, section 3.1), in its two forms.
+"""The LGSSM's part of the evidence lower bound (paper, section 3.1), in two forms: marginal and
+sampled.
 
-Arrays are batch-major. The noises are scalars or variances of each number, the same at all steps.
-Masks are [B, T], or of single numbers [B, T, dim_a].
+Arrays are batch-major. Noise variances are scalars or one per number, the same at all steps. Masks
+are [B, T], or [B, T, dim_a] for single numbers.
 """
 
 import tensorflow as tf
@@ -33,11 +34,25 @@ def marginal_bound(
     backward: Backward,
     per_sequence: bool = False,
 ) -> LgssmBound:
-    """The bound at the exact joint posterior: every expectation in closed form, the total is log
-    p(a | u).
+    """Compute the bound at the exact joint posterior. Its total is log p(a | u).
 
-    z_t - A_t z_{t-1} = (I - A_t G_{t-1}) z_t - A_t e + constants, where e ~ p(z_{t-1} | z_t, a):
-    its covariance is a sum of two positive terms.
+    All expectations are in closed form. With e ~ p(z_{t-1} | z_t, a)::
+
+        z_t - A_t z_{t-1} = (I - A_t G_{t-1}) z_t - A_t e + constants
+
+    so the covariance of the left side is a sum of two positive terms.
+
+    Args:
+        a: [B, T, dim_a].
+        mask: [B, T] or [B, T, dim_a], 1 = observed.
+        system: the model.
+        filter_pass: the filter's results.
+        smoothed: p(z_t | a_{1:T}), [..., T, B].
+        backward: p(z_t | z_{t+1}, a_{1:t}).
+        per_sequence: whether terms are returned per sequence.
+
+    Returns:
+        The bound and its terms in nats per observed frame: scalars, or [B].
     """
     z, P = batch_major(smoothed.mean), batch_major(smoothed.cov)
     A, gain = system.A[:, 1 : tf.shape(z)[1]], batch_major(backward.gain)[:, :-1]
@@ -52,7 +67,7 @@ def marginal_bound(
     initial = _initial(z, system.covariances) - 0.5 * _scaled_trace(
         P[:, 0], system.covariances.initial
     )
-    # Of the chain z_T, then each z_t given z_{t+1}.
+    # entropy of the chain: z_T, then each z_t given z_{t+1}
     entropy = 0.5 * tf.reduce_sum(tf.math.log(backward.D) + 1.0 + _LOG_2_PI, [0, 1])
     total = tf.reduce_sum(filter_pass.log_likelihood, 0)
     return _per_frame(mask, per_sequence, total, transition, emission, initial, entropy)
@@ -66,11 +81,25 @@ def sampled_bound(
     z: tf.Tensor,
     per_sequence: bool = False,
 ) -> LgssmBound:
-    """The original's bound at given states z [B, T, dim_z], drawn from the smoothed marginals.
+    """Compute the original's bound at states drawn from the smoothed marginals.
 
-    With z [S, B, T, dim_z], the importance-weighted bound (Burda, Grosse and Salakhutdinov 2016,
-    arXiv:1509.00519, eq. 8) of
-    each sequence: log 1/S sum_s p(a, z_s) / q(z_s). The other terms are means over the draws.
+    With z [S, B, T, dim_z], it is the importance-weighted bound of each sequence (Burda, Grosse and
+    Salakhutdinov 2016, arXiv:1509.00519, eq. 8)::
+
+        log 1/S sum_s p(a, z_s) / q(z_s)
+
+    and the other terms are means over the draws.
+
+    Args:
+        a: [B, T, dim_a].
+        mask: [B, T] or [B, T, dim_a], 1 = observed.
+        system: the model.
+        smoothed: p(z_t | a_{1:T}), [..., T, B].
+        z: [B, T, dim_z] or [S, B, T, dim_z].
+        per_sequence: whether terms are returned per sequence.
+
+    Returns:
+        The bound and its terms in nats per observed frame: scalars, or [B].
     """
     entropy = -tf.reduce_sum(log_marginals(smoothed, z), -1)
     terms = (
@@ -87,14 +116,29 @@ def sampled_bound(
 
 
 def draw_marginals(smoothed: State, noise: tf.Tensor) -> tf.Tensor:
-    """z [..., B, T, dim_z] from the smoothed marginals as if independent, with standard normal
-    noise of that shape."""
+    """Draw states from the smoothed marginals, independently at each step.
+
+    Args:
+        smoothed: p(z_t | a_{1:T}), [..., T, B].
+        noise: [..., B, T, dim_z], standard normal.
+
+    Returns:
+        z [..., B, T, dim_z].
+    """
     expected_outer = batch_major(smoothed.U * tf.sqrt(smoothed.D)[None])
     return batch_major(smoothed.mean) + matvec(expected_outer, noise)
 
 
 def log_marginals(smoothed: State, z: tf.Tensor) -> tf.Tensor:
-    """log N(z_t; the smoothed marginal) [..., B, T] for z [..., B, T, dim_z]."""
+    """Compute the log-density of states under the smoothed marginals.
+
+    Args:
+        smoothed: p(z_t | a_{1:T}), [..., T, B].
+        z: [..., B, T, dim_z].
+
+    Returns:
+        [..., B, T], log p(z_t | a_{1:T}).
+    """
     inverse = batch_major(kalman.inverse_unit(smoothed.U))
     D = batch_major(smoothed.D)
     error = matvec(inverse, z - batch_major(smoothed.mean))
@@ -102,7 +146,14 @@ def log_marginals(smoothed: State, z: tf.Tensor) -> tf.Tensor:
 
 
 def log_mean_exp(values: tf.Tensor) -> tf.Tensor:
-    """log of the mean of exp over the first axis."""
+    """Compute the log of the mean of exp over the first axis.
+
+    Args:
+        values: [S, ...].
+
+    Returns:
+        [...].
+    """
     return tf.reduce_logsumexp(values, 0) - tf.math.log(tf.cast(tf.shape(values)[0], values.dtype))
 
 
@@ -142,13 +193,14 @@ def _scaled_trace(cov: tf.Tensor, variance) -> tf.Tensor:
 
 
 def _scaled(cov: tf.Tensor, variance) -> tf.Tensor:
-    """The variances in cov over those of a noise [..., n]."""
+    """The variances of cov divided by the noise variances [..., n]."""
     return tf.linalg.diag_part(cov) / tf.convert_to_tensor(variance, cov.dtype)
 
 
 def _per_frame(mask: tf.Tensor, per_sequence: bool, *terms: tf.Tensor) -> LgssmBound:
-    """Terms [B] in nats per observed frame: of each sequence (0 where none is observed), or of the
-    batch. A frame of which a single number is observed counts as one."""
+    """Terms [B] in nats per observed frame: per sequence (0 if none is observed), or of the batch.
+    A frame with at least one observed number counts as one.
+    """
     mask = of_frames(mask)
     if per_sequence:
         return LgssmBound(*(tf.math.divide_no_nan(term, tf.reduce_sum(mask, -1)) for term in terms))

@@ -1,8 +1,8 @@
-"""The state-space model with its dynamics network: codes in, states and bounds out; gaps;
+"""The state-space model with its dynamics network: filtering over gaps, bounds, streaming and
 generation.
 
-Where a frame is missing, the dynamics network takes the filter's prediction C_t mu_{t|t-1} in place
-of a_t. Network and filter therefore run together, step by step.
+If a frame is missing, the input of the dynamics network is the filter's prediction C_t mu_{t|t-1}
+instead of a_t. Network and filter therefore run together, step by step.
 """
 
 from typing import NamedTuple
@@ -19,23 +19,33 @@ from kvae.results import Filtered, LgssmBound, Mixed, Smoothed
 from seqvae.randomness import fold
 
 JIT_STEPS = 64
-"""From this many steps on, training has log p(a) compiled by XLA: it then saves more than its
-compilation takes. On a GPU always: a plain graph starts some hundred kernels a step."""
+"""Sequences of at least this many steps are trained with log p(a) compiled by XLA, which then saves
+more time than compilation takes. On a GPU it is always compiled: a plain graph launches some
+hundred kernels per step.
+"""
 
 
 class Run(NamedTuple):
-    """The filter's results for a batch of codes, and the distribution they are of."""
+    """The filter's results for a batch of codes, and the distribution they belong to."""
 
     filter_pass: FilterPass
+    """The filter's results."""
     mixed: Mixed
+    """The mixture weights and the mixed matrices."""
     distribution: MixedLGSSM
+    """p(z, a) given the mixture."""
 
     @property
     def system(self) -> System:
+        """The model as `kvae.lgssm.inference` represents it."""
         return self.distribution.system
 
     def filtered(self) -> Filtered:
-        """The results as a public NamedTuple."""
+        """The filter's results as a public NamedTuple.
+
+        Returns:
+            The results.
+        """
         updated, predicted, major = (
             self.filter_pass.updated,
             self.filter_pass.predicted,
@@ -53,7 +63,11 @@ class Run(NamedTuple):
         )
 
     def smoothed(self) -> Smoothed:
-        """The Rauch-Tung-Striebel smoother."""
+        """Run the Rauch-Tung-Striebel smoother.
+
+        Returns:
+            The results.
+        """
         states, _ = inference.smooth_states(self.filter_pass, self.system)
         mean, cov = inference.batch_major(states.mean), inference.batch_major(states.cov)
         return Smoothed(mean, cov, *self.mixed[:4], *self._codes(mean, cov))
@@ -63,28 +77,47 @@ class Run(NamedTuple):
         return inference.codes_mean(mean, self.system), inference.codes_cov(cov, self.system)
 
     def draw(self, noise: tf.Tensor) -> tf.Tensor:
-        """Paths of z from the posterior with standard normal noise, [S, B, T, dim_z] both."""
+        """Draw paths of z from the posterior.
+
+        Args:
+            noise: [S, B, T, dim_z], standard normal.
+
+        Returns:
+            z [S, B, T, dim_z].
+        """
         return inference.draw_states(
             self.filter_pass, inference.smoothing_gains(self.filter_pass, self.system), noise
         )
 
 
 class StateSpace(NamedTuple):
-    """The model of the codes at its present weights. Codes a [B, T, dim_a]; mask [B, T], or of
-    single numbers [B, T, dim_a], or None; controls [B, T, dim_u].
+    """The model of the codes at its current weights.
 
-    jit_compile: have XLA compile log p(a) where training asks for it; None: on a GPU, and from
-    `JIT_STEPS` steps on.
+    In its methods codes `a` are [B, T, dim_a], `mask` is [B, T], [B, T, dim_a] (single numbers) or
+    None, and `controls` are [B, T, dim_u].
     """
 
     matrices: Matrices
+    """The K matrices A, B and C, and a_0."""
     network: DynamicsNetwork
+    """The dynamics network."""
     covariances: Covariances
+    """The noise covariances and the prior of z_1."""
     jit_compile: bool | None = None
+    """Whether training has log p(a) compiled by XLA; None: on a GPU, and for sequences of at least
+    `JIT_STEPS` steps.
+    """
 
     def mixed(self, a: tf.Tensor, controls: tf.Tensor) -> Mixed:
-        """The matrices where every a_t is known: one pass of the dynamics network over a_0, ...,
-        a_{T-1}."""
+        """Mix the matrices if all codes are known, by one pass of the dynamics network.
+
+        Args:
+            a: [B, T, dim_a].
+            controls: [B, T, dim_u], used unless the network predicts its own.
+
+        Returns:
+            The mixture weights and the mixed matrices.
+        """
         first = tf.broadcast_to(self.matrices.a_0, tf.shape(a[:, :1]))
         alpha, u = self.network(tf.concat([first, a[:, :-1]], 1))
         return Mixed(
@@ -94,7 +127,16 @@ class StateSpace(NamedTuple):
     def distribution(
         self, mixed: Mixed, mask: tf.Tensor | None = None, jit_compile: bool | None = None
     ) -> MixedLGSSM:
-        """p(z, a) given the mixture; mask as ours, 1 = observed."""
+        """Make p(z, a) given the mixture.
+
+        Args:
+            mixed: the mixture.
+            mask: [B, T] or [B, T, dim_a], 1 = observed; None: all observed.
+            jit_compile: whether XLA compiles the distribution's methods.
+
+        Returns:
+            The distribution.
+        """
         return MixedLGSSM(
             mixed.A,
             mixed.C,
@@ -108,7 +150,16 @@ class StateSpace(NamedTuple):
         )
 
     def run(self, a: tf.Tensor, mask: tf.Tensor | None, controls: tf.Tensor) -> Run:
-        """The Kalman filter; over gaps, step by step with the dynamics network."""
+        """Run the Kalman filter; with a mask, step by step together with the dynamics network.
+
+        Args:
+            a: [B, T, dim_a].
+            mask: [B, T] or [B, T, dim_a], 1 = observed; None: all observed.
+            controls: [B, T, dim_u].
+
+        Returns:
+            The filter's results and the distribution.
+        """
         if mask is not None:
             filter_pass, mixed = filter_with_gaps(
                 a, mask, controls, self.matrices, self.network, self.covariances
@@ -128,8 +179,20 @@ class StateSpace(NamedTuple):
         noise: tf.Tensor | None,
         per_sequence: bool = False,
     ) -> LgssmBound:
-        """`KVAE.lgssm_bound`; where z is None, it is drawn with standard normal `noise` [B, T,
-        dim_z] or [S, B, T, dim_z]."""
+        """Compute the LGSSM's part of the bound, as `KVAE.lgssm_bound`.
+
+        Args:
+            a: [B, T, dim_a].
+            mask: [B, T] or [B, T, dim_a], 1 = observed; None: all observed.
+            controls: [B, T, dim_u].
+            kind: "marginal" or "sampled".
+            z: with "sampled": [B, T, dim_z] or [S, B, T, dim_z]; None: drawn with `noise`.
+            noise: standard normal, of the shape of z.
+            per_sequence: whether terms are returned per sequence.
+
+        Returns:
+            The bound and its terms in nats per observed frame: scalars, or [B].
+        """
         filter_pass, _, distribution = self.run(a, mask, controls)
         system = distribution.system
         smoothed, backward = inference.smooth_states(filter_pass, system)
@@ -153,8 +216,19 @@ class StateSpace(NamedTuple):
         noise: tf.Tensor | None,
         jit_compile: bool,
     ) -> tf.Tensor:
-        """[B]: the bound of each sequence in nats, `bound(...).total` before it is divided by
-        frames: what training needs."""
+        """Compute each sequence's bound in nats, not divided by frames, as training needs it.
+
+        Args:
+            a: [B, T, dim_a].
+            mask: [B, T] or [B, T, dim_a], 1 = observed; None: all observed.
+            controls: [B, T, dim_u].
+            kind: "marginal" or "sampled".
+            noise: with "sampled": [B, T, dim_z] or [S, B, T, dim_z], standard normal.
+            jit_compile: whether XLA compiles log p(a), if all codes are observed.
+
+        Returns:
+            [B].
+        """
         if kind == "sampled":
             seen = tf.ones_like(a[..., 0]) if mask is None else inference.of_frames(mask)  # pyright: ignore[reportArgumentType]
             return self.bound(
@@ -165,7 +239,14 @@ class StateSpace(NamedTuple):
         return self.distribution(self.mixed(a, controls), jit_compile=jit_compile).log_prob(a)
 
     def compiles(self, steps: int | None) -> bool:
-        """Whether training compiles log p(a) of a sequence of this length with XLA."""
+        """Whether training has log p(a) compiled by XLA.
+
+        Args:
+            steps: length of the sequences; None: unknown.
+
+        Returns:
+            `jit_compile`, or the default for this length and device.
+        """
         if self.jit_compile is not None:
             return self.jit_compile
         long = steps is not None and steps >= JIT_STEPS
@@ -187,11 +268,18 @@ def filter_with_gaps(
     network: DynamicsNetwork,
     covariances: Covariances,
 ) -> tuple[FilterPass, Mixed]:
-    """The Kalman filter and the dynamics network, step by step.
+    """Run the Kalman filter and the dynamics network together, step by step.
 
     Args:
-        a: [B, T, dim_a]; mask: [B, T] or [B, T, dim_a], 1 = observed; controls: [B, T, dim_u],
-            used unless the network learns its own.
+        a: [B, T, dim_a].
+        mask: [B, T] or [B, T, dim_a], 1 = observed.
+        controls: [B, T, dim_u], used unless the network predicts its own.
+        matrices: the K matrices A, B and C, and a_0.
+        network: the dynamics network.
+        covariances: the noise covariances and the prior of z_1.
+
+    Returns:
+        The filter's results, and the mixture weights with the mixed matrices.
     """
     batch, observed = tf.shape(a)[0], inference.of_numbers(mask)
     a = tf.where(observed > 0.5, a, 0.0)
@@ -235,18 +323,30 @@ def _mix_last(alpha: tf.Tensor, matrices: tf.Tensor) -> tf.Tensor:
 
 
 class StreamState(NamedTuple):
-    """Between two frames of a stream: the filtered state, whether it is the prior, what the
-    dynamics network gave for the next frame, and the network's own state."""
+    """The state of a stream between two frames."""
 
     state: State
+    """The filtered state of the last frame; before the first frame the prior."""
     begun: tf.Tensor
+    """Whether a frame has been processed, a boolean scalar."""
     alpha: tf.Tensor
+    """The mixture weights of the next frame, [B, K]."""
     u: tf.Tensor | None
+    """The network's control of the next frame, [B, dim_u]; None if the caller passes controls."""
     network: tuple[tf.Tensor, ...]
+    """The state of the dynamics network."""
 
 
 def stream_start(states: StateSpace, batch: tf.Tensor) -> StreamState:
-    """Before the first frame."""
+    """Make the state before the first frame.
+
+    Args:
+        states: the model.
+        batch: the batch size.
+
+    Returns:
+        The state of the stream.
+    """
     matrices, network = states.matrices, states.network
     system = System(matrices.A[None], None, matrices.C[None], None, states.covariances)
     a_0 = tf.broadcast_to(matrices.a_0, [batch, matrices.a_0.shape[0]])
@@ -258,13 +358,20 @@ def stream_start(states: StateSpace, batch: tf.Tensor) -> StreamState:
 def stream_step(
     states: StateSpace, carry: StreamState, a: tf.Tensor, seen: tf.Tensor, controls: tf.Tensor
 ) -> tuple[StreamState, State, tf.Tensor, tf.Tensor, tf.Tensor]:
-    """One frame of `filter_with_gaps`, predicted when it comes: its control is known only then.
+    """Process one frame as `filter_with_gaps` does.
+
+    The prediction is made when the frame arrives, because its control is not known earlier.
 
     Args:
-        a [B, dim_a], seen [B] or [B, dim_a], controls [B, dim_u].
+        states: the model.
+        carry: the state of the stream.
+        a: [B, dim_a].
+        seen: [B] or [B, dim_a], 1 = observed.
+        controls: [B, dim_u].
 
     Returns:
-        The carry; the filtered state and its code [dim_a, B]; log p(a_t | a_{1:t-1}) [B]; alpha_t.
+        The next state of the stream; the filtered state and its code [dim_a, B]; log p(a_t |
+        a_{1:t-1}) [B]; alpha_t [B, K].
     """
     matrices, network = states.matrices, states.network
     seen = tf.transpose(seen if seen.shape.rank == 2 else seen[:, None])
@@ -295,7 +402,17 @@ def stream_step(
 def after(
     states: StateSpace, a: tf.Tensor, mask: tf.Tensor | None, controls: tf.Tensor
 ) -> StreamState:
-    """What `stream_step` has after the last of codes a [B, T, dim_a]."""
+    """Compute the state of a stream after the last of some codes.
+
+    Args:
+        states: the model.
+        a: [B, T, dim_a].
+        mask: [B, T] or [B, T, dim_a], 1 = observed; None: all observed.
+        controls: [B, T, dim_u].
+
+    Returns:
+        The state of the stream.
+    """
     mask = tf.ones_like(a[..., 0]) if mask is None else mask  # pyright: ignore[reportArgumentType]
     elements = [_time_major(value) for value in (a, mask, controls)]
     batch = tf.shape(a)[0]
@@ -324,10 +441,14 @@ def after(
 def continued(
     states: StateSpace, carry: StreamState, controls: tf.Tensor, noise: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Draws of what follows: the last state from its filtered distribution, then the model's own
-    equations, the dynamics network reading the drawn codes.
+    """Draw the future of a stream.
+
+    The last state is drawn from its filtered distribution. Then the model's equations are
+    simulated; the drawn codes are the inputs of the dynamics network.
 
     Args:
+        states: the model.
+        carry: the state of the stream.
         controls: [B, H, dim_u].
         noise: [S, B, H + 1, dim_z + dim_a], standard normal.
 
@@ -400,8 +521,20 @@ def draw_noise(
     held: tf.Tensor,
     seed: tf.Tensor,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Transition noise [B, T, dim_z] and emission noise [B, T, dim_a] for `generate_states`, times
-    `scale` (0 or 1); the codes of the first `held` steps have none."""
+    """Draw transition and emission noise for `generate_states`.
+
+    Args:
+        controls: [B, T, dim_u], gives the batch size and the length.
+        dim_z: the dimension of the states.
+        dim_a: the dimension of the codes.
+        covariances: the noise covariances.
+        scale: factor on the noise, 0 or 1.
+        held: number of first steps without emission noise.
+        seed: [2] int32.
+
+    Returns:
+        Transition noise [B, T, dim_z] and emission noise [B, T, dim_a].
+    """
     steps = tf.shape(controls)[:2]
 
     def draw(size, variance, purpose):
@@ -424,12 +557,17 @@ def generate_states(
     matrices: Matrices,
     network: DynamicsNetwork,
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """z_t = A_t z_{t-1} + B_t u_t + noise and a_t = C_t z_t + noise, the first t0 states held to
-    `states` [B, t0, dim_z].
+    """Simulate the model, with the first t0 states fixed::
+
+        z_t = A_t z_{t-1} + B_t u_t + noise,  a_t = C_t z_t + noise
 
     Args:
-        controls [B, T, dim_u], step_noise [B, T, dim_z] (of the step into t), code_noise [B, T,
-        dim_a].
+        states: [B, t0, dim_z], the fixed states.
+        controls: [B, T, dim_u].
+        step_noise: [B, T, dim_z], of the step into t.
+        code_noise: [B, T, dim_a].
+        matrices: the K matrices A, B and C, and a_0.
+        network: the dynamics network.
 
     Returns:
         z [B, T, dim_z], a [B, T, dim_a], alpha [B, T, K].

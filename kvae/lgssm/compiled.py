@@ -1,9 +1,10 @@
-"""Calling the functions of `kvae.lgssm.inference` in eager mode and by XLA: compiled once, with
+"""Calls of the functions of `kvae.lgssm.inference`: each is traced or compiled once, with
 gradients.
 
-A tape cannot reach into a loop that XLA compiled on its own ("TensorList crossing the XLA/TF
-boundary"): there the gradient is a second compiled function, which computes the first again under a
-tape of its own.
+A gradient tape cannot reach into a loop that XLA compiled on its own: TensorFlow cannot pass
+while-loop gradient stacks between XLA and non-XLA functions ("TensorList crossing the XLA/TF
+boundary"). There, the gradient is a second compiled function, which computes the first one again
+under its own tape.
 """
 
 import bisect
@@ -14,17 +15,24 @@ from typing import Any, overload
 
 import tensorflow as tf
 
-# 1 to 8, then eight sizes an octave: padding costs an eighth at most, and one compilation serves
-# all sizes of a bucket.
+# 1 to 8, then eight sizes per octave: padding costs at most an eighth, and all sizes of a bucket
+# share one compilation.
 _BUCKETS = [*range(1, 8), *(2**octave * step for octave in range(28) for step in range(8, 16))]
 
 
 def call(function: Callable, *args: Any, jit_compile: bool = False):
-    """`function(*args)`, args and results nests of tensors, None among the args allowed.
+    """Call a function of tensors, traced once for each layout of the arguments.
 
-    In a graph the operations of a plain call become part of it. In eager mode they run as a graph.
-    With `jit_compile`, XLA compiles them in either. The function is traced once for every layout of
-    the arguments, whatever batch and length are.
+    In a graph, the operations of a plain call become part of that graph. In eager mode they run as
+    a graph. The batch size and the length are not part of the layout.
+
+    Args:
+        function: takes and returns nests of tensors.
+        *args: nests of tensors; None is allowed in them.
+        jit_compile: whether XLA compiles the function, in eager mode and in graphs.
+
+    Returns:
+        `function(*args)`.
     """
     if not (jit_compile or tf.executing_eagerly()):
         return function(*args)
@@ -39,8 +47,9 @@ def call(function: Callable, *args: Any, jit_compile: bool = False):
 
 @dataclasses.dataclass(frozen=True)
 class _Layout:
-    """What one trace cannot leave unknown: rank, which axes have one element, and the size of a
-    vector or matrix."""
+    """The static part of a shape in one trace: the rank, which axes have size 1, and the size of a
+    vector or matrix.
+    """
 
     rank: int
     ones: tuple[bool, ...]
@@ -55,7 +64,7 @@ def _layout(shape: tf.TensorShape) -> _Layout:
 
 @functools.cache
 def _functions(function: Callable, layout, jit_compile: bool):
-    """The function of the flat list of tensors that are there, and that of its gradients."""
+    """The function of the flat list of tensors without None, and the function of its gradients."""
     options = dict(autograph=False, reduce_retracing=True, jit_compile=jit_compile or None)
 
     def value(*tensors):
@@ -79,8 +88,7 @@ def _with_gradient(value: Callable, gradient: Callable, tensors: list[tf.Tensor]
 
     @tf.custom_gradient
     def compute(*tensors):
-        # In eager mode the caller's tape follows into this body, and must not follow into the
-        # compiled loop.
+        # In eager mode the caller's tape records this body; it must not record the compiled loop.
         result = value(*map(tf.stop_gradient, tensors))
         structure.append(result)
         return tf.nest.flatten(result), lambda *upstream: gradient(tensors, upstream)
@@ -90,7 +98,14 @@ def _with_gradient(value: Callable, gradient: Callable, tensors: list[tf.Tensor]
 
 
 def bucket(size: int | tf.Tensor):
-    """The least bucket that holds `size`, an integer or a scalar tensor."""
+    """Find the smallest bucket of at least `size`.
+
+    Args:
+        size: an integer or a scalar tensor.
+
+    Returns:
+        The bucket's size.
+    """
     known = tf.get_static_value(size)
     if known is not None:
         return _BUCKETS[bisect.bisect_left(_BUCKETS, int(known))]
@@ -102,8 +117,15 @@ def padded(value: tf.Tensor, sizes: dict[int, int]) -> tf.Tensor: ...
 @overload
 def padded(value: None, sizes: dict[int, int]) -> None: ...
 def padded(value: tf.Tensor | None, sizes: dict[int, int]) -> tf.Tensor | None:
-    """`value` with zeros added at the end of each axis in `sizes`, up to its new size; an axis of
-    size 1 stays."""
+    """Pad axes with zeros at the end.
+
+    Args:
+        value: a tensor, or None.
+        sizes: the new size of each padded axis.
+
+    Returns:
+        The padded tensor; scalars and None are returned unchanged.
+    """
     if value is None or not value.shape.rank:
         return value
     shape = tf.shape(value)

@@ -1,4 +1,4 @@
-"""Linear models in continuous time, observed at uneven times: their matrices for each step."""
+"""Linear models in continuous time, observed at irregular times: their matrices for each step."""
 
 import numpy as np
 from scipy.linalg import expm
@@ -7,24 +7,30 @@ from scipy.linalg import expm
 def discretise(
     drift: np.ndarray, diffusion: np.ndarray, dt: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The transition over each time step of dz = F z dt + dw, where E[dw dw'] = L dt.
+    """Compute the transition of a linear stochastic differential equation over each time step.
 
-    A = exp(F dt), and Q the integral of exp(F s) L exp(F s)' from 0 to dt, both from one matrix
-    exponential (Van Loan 1978, Computing Integrals Involving the Matrix Exponential), for a time so
-    short that nothing cancels; doubled until it is dt. They are exact: two steps in a row equal one
-    of their sum.
+    The process is::
+
+        dz = F z dt + dw,  E[dw dw'] = L dt
+
+    The transition over dt has the matrix A = exp(F dt) and the covariance
+    Q = integral from 0 to dt of exp(F s) L exp(F s)' ds. Both come from one matrix exponential (Van
+    Loan 1978, Computing Integrals Involving the Matrix Exponential), computed for a step short
+    enough to avoid cancellation; the step is then doubled until it is dt. The results are exact:
+    two steps in a row equal one step over the sum of their times.
 
     Args:
-        drift: F [n, n]; diffusion: L [n, n], symmetric, positive semi-definite.
-        dt: [...], times of at least 0, such as [B, T]: dt[:, t] leads to step t. The first of a
-            sequence is not used by `MixedLGSSM`.
+        drift: F [n, n].
+        diffusion: L [n, n], symmetric, positive semi-definite.
+        dt: [...], times of at least 0, such as [B, T]: dt[:, t] is the time from step t - 1 to step
+            t. `MixedLGSSM` does not use the first one of a sequence.
 
     Returns:
         A and Q [..., n, n], for `MixedLGSSM(A, ..., noise_transition=Q)`.
 
     Raises:
-        ValueError: a matrix that is not square or not finite, a diffusion that is not symmetric and
-            positive semi-definite, or a time below 0 or not finite.
+        ValueError: a matrix is not square or not finite, the diffusion is not symmetric and
+            positive semi-definite, or a time is negative or not finite.
     """
     F, L, dt = (np.asarray(value, np.float64) for value in (drift, diffusion, dt))
     size = F.shape[-1]
@@ -37,7 +43,7 @@ def discretise(
         raise ValueError("diffusion: expected a symmetric, positive semi-definite matrix.")
     if not (np.isfinite(dt) & (dt >= 0)).all():
         raise ValueError("dt: expected finite times of at least 0.")
-    lengths, at = np.unique(dt, return_inverse=True)  # most series have few
+    lengths, at = np.unique(dt, return_inverse=True)  # most series have few different time steps
     rates = np.linalg.norm(F, 1) * lengths
     halvings = np.maximum(0, np.ceil(np.log2(np.maximum(rates, 1e-300)))).astype(int)
     both = np.block([[-F, L], [np.zeros_like(F), F.T]])

@@ -1,5 +1,6 @@
 """`MixedLGSSM`: the linear Gaussian state-space model with matrices that change at every step, as a
-TFP distribution."""
+TFP distribution.
+"""
 
 import functools
 from collections.abc import Sequence
@@ -29,39 +30,41 @@ _LEAST_RANKS = dict(
     mask=1,
     missing=2,
 )
-"""Of an argument that can have batch dimensions: the number of the others. Of lower rank, it
-belongs to all sequences."""
+"""For each argument that can have batch dimensions: the number of its other dimensions. An argument
+of lower rank is shared by all sequences.
+"""
 
 
 class MixedLGSSM(tfd.LinearGaussianStateSpaceModel):
     """p(z_{1:T}, a_{1:T}) for given matrices, a `tfd.LinearGaussianStateSpaceModel`.
 
-    The model (Fraccaro et al. 2017, section 2.1, eq. 1), t = 1, ..., T:
+    The model (Fraccaro et al. 2017, section 2.1, eq. 1), for t = 1, ..., T::
 
-        z_1 ~ N(init_mean, init_cov), z_t = A_t z_{t-1} + control_input_t + N(0, noise_transition_t)
+        z_1 ~ N(init_mean, init_cov)
+        z_t = A_t z_{t-1} + control_input_t + N(0, noise_transition_t)
         a_t = C_t z_t + offset_t + N(0, noise_emission_t)
 
-    The object is conditional on the mixture it was given. A Kalman VAE makes A_t and C_t of the
-    codes a_{1:t-1}, so `log_prob` of other codes than those it was made for is not the Kalman VAE's
-    p(a).
+    The distribution is conditional on the given mixture. A Kalman VAE computes A_t and C_t from the
+    codes a_{1:t-1}, so `log_prob` of other codes is not the Kalman VAE's p(a).
 
-    TFP's class gives the interface and the checks; filter, smoother, likelihood, draws and moments
-    are `kvae.lgssm.inference`, right in float32 for noises from 1e-6 to 1e3,
-    with gradients in eager mode, in graphs and under XLA. Differences:
+    TFP's class provides the interface and the checks. Filter, smoother, likelihood, draws and
+    moments come from `kvae.lgssm.inference`. They are accurate in float32 for noise variances from
+    1e-6 to 1e3, and have gradients in eager mode, in graphs and under XLA. Differences from TFP's
+    class:
 
-    - Index t of A and control_input is the step into t, the paper's; TFP's `transition_matrix(t)`
-      leads away from t.
-    - `forward_filter`'s covariances have the sample dimensions of x too. Its last prediction is
+    - Index t of A and control_input is the step into t, as in the paper; TFP's
+    `transition_matrix(t)` is the step out of t.
+    - `forward_filter`'s covariances also have the sample dimensions of x. Its last prediction is
       p(z_{T+1} | a_{1:T}) if A (and control_input, and a noise_transition that changes) have T + 1
-      steps; with T, those of step T are used for it.
+      steps; with T steps, those of step T are used instead.
     - `posterior_sample` draws backwards (Fruehwirth-Schnatter 1994): one filter run for any number
-      of samples.
+    of samples.
     - `experimental_parallelize` is not offered: its gradients are wrong in TFP 0.25.
-    - Draws depend on the seed alone in eager mode and in graphs, whatever `jit_compile` here; a
-      function that the caller compiles by XLA draws other numbers, as every TFP distribution does.
+    - Draws depend only on the seed, in eager mode and in graphs, for any `jit_compile`. A function
+    that the caller compiles by XLA draws other numbers, as with every TFP distribution.
 
-    Masks are TFP's, True = missing, and of type bool; a `mask` given to a method replaces the one
-    given here. Of an a_t that is there, single numbers can be `missing`.
+    Masks are TFP's: bool, True = missing. A `mask` passed to a method replaces the one passed here.
+    If a_t is observed, single numbers of it can be `missing`.
 
     Args:
         A: [..., T, dim_z, dim_z], or T + 1 steps. The first is not used.
@@ -71,21 +74,25 @@ class MixedLGSSM(tfd.LinearGaussianStateSpaceModel):
         offset: [..., T, dim_a] or [dim_a]; None for zero.
         noise_transition: a variance []; variances [dim_z]; a covariance [dim_z, dim_z], or [..., T,
             dim_z, dim_z] with T as in A or 1. It may be singular: variances may be 0.
-        noise_emission: a variance []; variances [dim_a]; or [..., T, dim_a], T may be 1. No full
-            covariances: where T == dim_a, variances of each step need a batch axis, [1, T, dim_a].
+        noise_emission: a variance []; variances [dim_a]; or [..., T, dim_a], T may be 1. Full
+            covariances are not supported: if T == dim_a, variances of each step need a batch axis,
+            [1, T, dim_a].
         init_cov: covariance of z_1: []; [dim_z]; or [..., dim_z, dim_z].
-        init_mean: [..., dim_z]; None for zero.
+        init_mean: mean of z_1, [..., dim_z]; None for zero.
         mask: bool [..., T], True = missing; None: every a_t is observed.
-        missing: bool [..., T, dim_a], the single numbers of a_t that are missing; None: none is.
-        jit_compile: True has XLA compile every method, in eager mode and in graphs: some seconds
-            for the first call, then several times faster; batch and length are padded to buckets,
-            one compilation each. None or False: plain graphs, which inside a `tf.function` are
-            compiled with it.
+        missing: bool [..., T, dim_a], True for the missing numbers of a_t; None: none.
+        jit_compile: True: XLA compiles every method, in eager mode and in graphs. The first call
+            takes some seconds longer, later calls are several times faster. Batch and length are
+            padded to buckets, each compiled once. None or False: plain graphs; a `tf.function` that
+            XLA compiles compiles them too.
+        validate_args: as in TFP.
+        allow_nan_stats: as in TFP.
+        name: as in TFP.
 
     Raises:
-        ValueError: a shape or a length that does not fit, a mask that is not bool, or in eager mode
-            a noise that is negative, not finite, not symmetric or not positive semi-definite; the
-            message names the argument.
+        ValueError: a shape or a length does not fit, a mask is not bool, or, in eager mode, a noise
+            is negative, not finite, not symmetric or not positive semi-definite; the message names
+            the argument.
     """
 
     def __init__(
@@ -191,12 +198,17 @@ class MixedLGSSM(tfd.LinearGaussianStateSpaceModel):
         return tf.reshape(self._run(inference.log_likelihood, *arguments), batch)
 
     def forward_filter(self, x: Array, mask: Array | None = None, final_step_only: bool = False):
-        """As TFP's: log p(a_t | a_{1:t-1}), filtered and predicted states, predicted codes. The
-        class lists the differences.
+        """Run the Kalman filter. The class lists the differences from TFP's method.
 
         Args:
-            x: [..., T, dim_a]; mask: bool [..., T], True = missing.
-            final_step_only: the values of step T alone; log_likelihoods is then log p(a_{1:T}).
+            x: [..., T, dim_a].
+            mask: bool [..., T], True = missing; None: the distribution's mask.
+            final_step_only: whether only the values of step T are returned; log_likelihoods is then
+                log p(a_{1:T}).
+
+        Returns:
+            As TFP's: log p(a_t | a_{1:t-1}); means and covariances of the filtered states, of the
+            predicted states, and of the predicted codes.
         """
         return super().forward_filter(self._codes(x), self._get_mask(mask), final_step_only)
 
@@ -212,8 +224,15 @@ class MixedLGSSM(tfd.LinearGaussianStateSpaceModel):
         return [tf.reduce_sum(found[0], -1), *last]
 
     def posterior_marginals(self, x: Array, mask: Array | None = None):
-        """The smoother, p(z_t | a_{1:T}): mean [..., T, dim_z], cov [..., T, dim_z, dim_z].
-        Arguments as `forward_filter`."""
+        """Run the smoother: p(z_t | a_{1:T}).
+
+        Args:
+            x: [..., T, dim_a].
+            mask: bool [..., T], True = missing; None: the distribution's mask.
+
+        Returns:
+            mean [..., T, dim_z] and covariance [..., T, dim_z, dim_z].
+        """
         x, mask = self._codes(x), self._get_mask(mask)
         with self._name_and_control_scope("posterior_marginals", x, {"mask": mask}):
             batch, arguments = self._flat(x, mask)
@@ -227,8 +246,18 @@ class MixedLGSSM(tfd.LinearGaussianStateSpaceModel):
         seed: Seed | None = None,
         name: str | None = None,
     ):
-        """Paths [*sample_shape, ..., T, dim_z] from p(z_{1:T} | a_{1:T}); arguments as
-        `forward_filter`."""
+        """Draw paths from p(z_{1:T} | a_{1:T}).
+
+        Args:
+            x: [..., T, dim_a].
+            sample_shape: the shape of the draws.
+            mask: bool [..., T], True = missing; None: the distribution's mask.
+            seed: an integer, or a pair as TFP takes it.
+            name: as in TFP.
+
+        Returns:
+            z [*sample_shape, ..., T, dim_z].
+        """
         x, mask = self._codes(x), self._get_mask(mask)
         with self._name_and_control_scope(name or "posterior_sample", x, {"mask": mask}):
             batch, (a, mask, system) = self._flat(x, mask)
@@ -259,15 +288,23 @@ class MixedLGSSM(tfd.LinearGaussianStateSpaceModel):
         return tf.linalg.diag_part(self._moments()[1])
 
     def _moments(self):
-        """Mean and covariance of every a_t: what the filter predicts where nothing was observed."""
+        """Mean and covariance of every a_t: the filter's prediction with no observation."""
         batch = self.batch_shape_tensor()
         nothing = tf.zeros(tf.concat([batch, self.event_shape_tensor()], 0), self.dtype)
         batch, arguments = self._flat(nothing, tf.ones(tf.shape(nothing)[:-1], tf.bool))
         return [_unflat(value, batch) for value in self._run(_filter, *arguments)[-2:]]
 
     def latents_to_observations(self, latent_means: Array, latent_covs: Array):
-        """Mean C_t m_t + offset_t [..., T, dim_a] and covariance C_t P_t C_t' + R_t of a_t where
-        z_t ~ N(m_t, P_t)."""
+        """Compute the distribution of a_t for z_t ~ N(m_t, P_t).
+
+        Args:
+            latent_means: m [..., T, dim_z].
+            latent_covs: P [..., T, dim_z, dim_z].
+
+        Returns:
+            Mean C_t m_t + offset_t [..., T, dim_a] and covariance C_t P_t C_t' + R_t
+            [..., T, dim_a, dim_a].
+        """
         means = tf.convert_to_tensor(latent_means, dtype_hint=self.dtype)
         covs = tf.convert_to_tensor(latent_covs, dtype_hint=self.dtype)
         batch = _broadcast((means, 2), (covs, 3), *self._batched())
@@ -282,12 +319,21 @@ class MixedLGSSM(tfd.LinearGaussianStateSpaceModel):
 
     @property
     def system(self) -> System:
-        """The model as `kvae.lgssm.inference` has it, its batch dimensions as one."""
+        """The model as `kvae.lgssm.inference` represents it, with all batch dimensions in one
+        axis.
+        """
         return self._system(self.batch_shape_tensor())
 
     def filter_pass(self, x: Array, mask: Array | None = None) -> FilterPass:
-        """The filter's results as `kvae.lgssm.inference` has them, for x [B, T, dim_a]; arguments
-        as `forward_filter`."""
+        """Run the Kalman filter; return the results as `kvae.lgssm.inference` represents them.
+
+        Args:
+            x: [B, T, dim_a].
+            mask: bool [B, T], True = missing; None: the distribution's mask.
+
+        Returns:
+            The filter's results.
+        """
         return inference.filter_states(*self._flat(self._codes(x), self._get_mask(mask))[1])
 
     def _run(self, function, *arguments):
@@ -301,7 +347,9 @@ class MixedLGSSM(tfd.LinearGaussianStateSpaceModel):
         return tf.random.stateless_normal(shape, seed, dtype=self.dtype)
 
     def _batched(self):
-        """The arguments that have batch dimensions, with the number of their others."""
+        """The arguments that have batch dimensions, each with the number of its other
+        dimensions.
+        """
         values = [
             (getattr(self, f"_{name}"), ndims)
             for name, ndims in _LEAST_RANKS.items()
@@ -314,8 +362,9 @@ class MixedLGSSM(tfd.LinearGaussianStateSpaceModel):
         ]
 
     def _flat(self, x, mask):
-        """The batch of the results, and x, the mask (1 = observed, [B, T] or of single numbers
-        [B, T, dim_a], or None) and the model with that batch as one axis."""
+        """The batch dimensions of the results; and x, the mask (1 = observed, [B, T] or [B, T,
+        dim_a], or None) and the model with these dimensions in one axis.
+        """
         masks = [(m, n) for m, n in ((mask, 1), (self._missing, 2)) if m is not None]
         batch = _broadcast((x, 2), *self._batched(), *masks)
         seen = None if mask is None else tf.cast(tf.logical_not(_flat(mask, batch, 1)), self.dtype)
@@ -325,13 +374,13 @@ class MixedLGSSM(tfd.LinearGaussianStateSpaceModel):
         return batch, (_flat(x, batch, 2), seen, self._system(batch))
 
     def _system(self, batch) -> System:
-        """The model with `batch` as one axis."""
+        """The model with the dimensions `batch` in one axis."""
 
         def flat(name, ndims) -> Any:  # None only where the argument may be None
             value = getattr(self, f"_{name}")
             if value is None or value.shape.rank < ndims:
                 return value
-            # Noises that all sequences share stay as they are: [1, ...].
+            # noise that all sequences share is not repeated: [1, ...]
             return (
                 value[None]
                 if value.shape.rank == ndims and name.startswith(("noise", "init"))
@@ -352,7 +401,7 @@ class MixedLGSSM(tfd.LinearGaussianStateSpaceModel):
         return System(A, control_input, C, offset, covariances)
 
     def _at(self, value, t, axis):
-        """`value` at step t, at the last step where there is no step t."""
+        """`value` at step t, or at the last step if there is no step t."""
         return tf.gather(
             value, tf.minimum(t, tf.shape(value)[axis] - 1), axis=value.shape.rank + axis
         )
@@ -381,18 +430,26 @@ class MixedLGSSM(tfd.LinearGaussianStateSpaceModel):
 
 
 def _seed(seed) -> tf.Tensor:
-    """[2] int32. An integer is a seed of its own; in TFP it is mixed with the state of TensorFlow's
-    global generator."""
+    """[2] int32. An integer is used as it is; TFP would mix it with the state of TensorFlow's
+    global generator.
+    """
     if isinstance(seed, int):
         return tf.constant([seed & 0x7FFFFFFF, 0], tf.int32)
     return tfp.random.sanitize_seed(seed, salt="MixedLGSSM")
 
 
 def as_mask(mask: Array | None, name: str = "mask") -> tf.Tensor | None:
-    """TFP's mask, True = missing, as a tensor.
+    """Convert a TFP mask (True = missing) to a tensor.
+
+    Args:
+        mask: bool, or None.
+        name: the argument's name, for the message.
+
+    Returns:
+        The mask as a tensor, or None.
 
     Raises:
-        ValueError: it is not of type bool, as a mask that says 1 for observed.
+        ValueError: it is not of type bool, as a mask with 1 for observed would be.
     """
     if mask is None:
         return None
@@ -407,8 +464,9 @@ def as_mask(mask: Array | None, name: str = "mask") -> tf.Tensor | None:
 
 
 def _converted(parameters: dict) -> dict:
-    """All as tensors of one type: that of the first argument, in their order, that has a float
-    type, else float32."""
+    """All arguments as tensors of one type: the float type of the first argument that has one, else
+    float32.
+    """
     types = [tf.as_dtype(value.dtype) for value in parameters.values() if hasattr(value, "dtype")]
     dtype = next((each for each in types if each.is_floating), tf.float32)
     return {
@@ -424,8 +482,7 @@ def _tensor(value, dtype: tf.DType, name: str) -> tf.Tensor:
 
 
 def _check_variances(given: dict) -> None:
-    """Raises ValueError for noises that are no variances or covariances; where their values are
-    known, in eager mode."""
+    """Check in eager mode that the noise arguments are variances or covariances."""
     if not tf.executing_eagerly():
         return
     for name in ("noise_transition", "noise_emission", "init_cov"):
@@ -447,8 +504,9 @@ def _check_variances(given: dict) -> None:
 
 
 def _check(given: dict) -> None:
-    """Raises ValueError for shapes that do not fit. XLA would read beyond the end of a short
-    argument without an error."""
+    """Check all shapes. XLA would read beyond the end of an argument that is too short, without
+    an error.
+    """
     A, C = given["A"], given["C"]
     if (
         A.shape.rank is None
@@ -477,7 +535,7 @@ def _check(given: dict) -> None:
         "missing": [[(steps,), width]],
     }
     if given["noise_emission"].shape.rank == 2 and given["noise_emission"].shape == (width, width):
-        # where T == dim_a, a covariance of a_t would pass for the variances of each step
+        # if T == dim_a, a covariance of a_t cannot be distinguished from variances of each step
         raise ValueError(
             f"noise_emission: expected a variance [], variances [{width}], or of each step [B, T, "
             f"{width}] (B may be 1), got "
@@ -531,7 +589,7 @@ def _full(matrix: tf.Tensor) -> tf.linalg.LinearOperator:
 
 
 def _normal(mean: tf.Tensor, cov: tf.Tensor) -> tfd.Distribution:
-    """N(mean, cov), cov a scalar, variances or a matrix, which may be singular."""
+    """N(mean, cov) for cov a scalar, variances, or a matrix that may be singular."""
     if cov.shape.rank < 2:
         return tfd.MultivariateNormalDiag(mean, tf.sqrt(cov) * tf.ones_like(mean))
     factors = inference.kalman.factored(
@@ -543,8 +601,9 @@ def _normal(mean: tf.Tensor, cov: tf.Tensor) -> tfd.Distribution:
 
 
 def _broadcast(*values: tuple[tf.Tensor, int]) -> tf.Tensor:
-    """The batch dimensions of all values together, each given with the number of its other
-    dimensions."""
+    """The common batch dimensions of all values, each given with the number of its other
+    dimensions.
+    """
     static = functools.reduce(
         tf.broadcast_static_shape, [value.shape[: value.shape.rank - n] for value, n in values]
     )
@@ -603,7 +662,7 @@ def _draw(a, mask, system, noise):
 
 
 def _in_buckets(function, *arguments):
-    """`compiled.call` by XLA, batch and length padded with sequences and steps that are missing."""
+    """`compiled.call` by XLA, with batch and length padded by missing sequences and steps."""
     system = next(value for value in arguments if isinstance(value, System))
     shape = tf.shape(system.C)
     batch, steps = (shape[i] if size is None else size for i, size in enumerate(system.C.shape[:2]))
@@ -612,7 +671,7 @@ def _in_buckets(function, *arguments):
     sizes = compiled.bucket(batch), compiled.bucket(steps)
     if (
         function is _draw
-    ):  # z_T must not be drawn from the missing steps that follow: A is zero there
+    ):  # z_T must not depend on the padded steps after it: A is set to zero there
         arguments = [
             v._replace(A=_without_last_move(v.A, steps)) if v is system else v for v in arguments
         ]
@@ -642,7 +701,9 @@ def _padded(value: tf.Tensor, batch, steps) -> tf.Tensor:
 
 
 def _padded_system(system: System, batch, steps, before) -> System:
-    """The model with A, control_input and Q of step T + 1 written out, then zeros."""
+    """The model with explicit values of A, control_input and Q for step T + 1, padded with
+    zeros.
+    """
 
     def written_out(value):
         return tf.concat([value[:, :1], inference.shifted(value, before)], 1)

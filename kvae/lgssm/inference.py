@@ -1,9 +1,9 @@
-"""Filter, smoother, log-likelihood and draws of the linear Gaussian state-space model, where all
-its matrices are known.
+"""Filter, smoother, log-likelihood and draws of the linear Gaussian state-space model with known
+matrices.
 
-Pure functions of tensors, batch-major [B, T, ...] outside, [..., T, B] inside. Index t is the
-paper's (Fraccaro et al. 2017, section 2.1): A_t carries z_{t-1} to z_t. `kvae.lgssm.MixedLGSSM` is
-their public form.
+Pure functions of tensors; arguments and results are batch-major [B, T, ...], intermediate values
+are [..., T, B]. Index t is the paper's (Fraccaro et al. 2017, section 2.1): A_t maps z_{t-1} to
+z_t. The public interface is `kvae.lgssm.MixedLGSSM`.
 """
 
 from collections.abc import Callable
@@ -17,76 +17,97 @@ from kvae.lgssm.products import matvec, sandwich
 
 
 class Covariances(NamedTuple):
-    """Q, R, and mean and covariance of z_1, each in the plainest form that holds it.
-
-    transition (Q): a scalar; [dim_z], the variances; [dim_z, dim_z]; or [B, T, dim_z, dim_z], where
-    B and T may be 1.
-    emission (R): a scalar; [dim_a], the variances; or [B, T, dim_a], where B and T may be 1.
-    initial: the covariance of z_1: a scalar; [dim_z]; [dim_z, dim_z]; or [B, dim_z, dim_z].
-    initial_mean: of z_1: None for zero; [dim_z]; or [B, dim_z].
-    """
+    """Q, R, and mean and covariance of z_1. Each field may have any of the listed shapes."""
 
     transition: tf.Tensor | float
+    """Q: a scalar; [dim_z], the variances; [dim_z, dim_z]; or [B, T, dim_z, dim_z], where B and T
+    may be 1.
+    """
     emission: tf.Tensor | float
+    """R: a scalar; [dim_a], the variances; or [B, T, dim_a], where B and T may be 1."""
     initial: tf.Tensor | float
+    """The covariance of z_1: a scalar; [dim_z]; [dim_z, dim_z]; or [B, dim_z, dim_z]."""
     initial_mean: tf.Tensor | None = None
+    """The mean of z_1: None for zero; [dim_z]; or [B, dim_z]."""
 
 
 class System(NamedTuple):
     """A batch of models.
 
-    A: [B, T or T + 1, dim_z, dim_z].
-    control_input: [B, T or T + 1, dim_z], added to z on the step into t (B_t u_t), or None.
-    C: [B, T, dim_a, dim_z].
-    offset: [B, T, dim_a], added to C_t z_t, or None.
-    The first step of A and control_input is not used; with T + 1 steps the last makes the
-    prediction after T.
+    The first step of `A` and `control_input` is not used. If they have T + 1 steps, the last one
+    gives the prediction after T.
     """
 
     A: tf.Tensor
+    """[B, T or T + 1, dim_z, dim_z]."""
     control_input: tf.Tensor | None
+    """[B, T or T + 1, dim_z], added to z on the step into t (B_t u_t); or None."""
     C: tf.Tensor
+    """[B, T, dim_a, dim_z]."""
     offset: tf.Tensor | None
+    """[B, T, dim_a], added to C_t z_t; or None."""
     covariances: Covariances
+    """The noise covariances and the prior of z_1."""
 
 
 class FilterPass(NamedTuple):
-    """The filter's results, [..., T, B].
-
-    updated: p(z_t | a_{1:t}); predicted: p(z_t | a_{1:t-1}); following: p(z_{t+1} | a_{1:t}), at T
-    with A_T where there is no A_{T+1}; log_likelihood: log p(a_t | a_{1:t-1}) [T, B].
-    """
+    """The filter's results, [..., T, B]."""
 
     updated: State
+    """p(z_t | a_{1:t})."""
     predicted: State
+    """p(z_t | a_{1:t-1})."""
     following: State
+    """p(z_{t+1} | a_{1:t}); at T computed with A_T if there is no A_{T+1}."""
     log_likelihood: tf.Tensor
+    """[T, B], log p(a_t | a_{1:t-1})."""
 
 
 class Backward(NamedTuple):
-    """p(z_t | z_{t+1}, a_{1:t}), [..., T, B]: gain on z_{t+1} less its prediction, 0 at T;
-    covariance U diag(D) U'."""
+    """The conditionals p(z_t | z_{t+1}, a_{1:t}), [..., T, B], with covariance U diag(D) U'."""
 
     gain: tf.Tensor
+    """The gain on z_{t+1} minus its prediction; 0 at T."""
     U: tf.Tensor
+    """Unit upper triangular."""
     D: tf.Tensor
+    """Positive."""
 
 
 def of_numbers(mask: tf.Tensor) -> tf.Tensor:
-    """A mask of codes, [B, T] or [B, T, dim_a], as [B, T, 1 or dim_a]."""
+    """Give a mask of codes an axis of numbers.
+
+    Args:
+        mask: [B, T] or [B, T, dim_a].
+
+    Returns:
+        [B, T, 1 or dim_a].
+    """
     return mask if mask.shape.rank == 3 else mask[..., None]  # pyright: ignore[reportArgumentType]
 
 
 def of_frames(mask: tf.Tensor) -> tf.Tensor:
-    """A mask of codes as [B, T]: 1 where any number of the code is observed."""
+    """Reduce a mask of codes to a mask of frames.
+
+    Args:
+        mask: [B, T] or [B, T, dim_a].
+
+    Returns:
+        [B, T], 1 where any number of the code is observed.
+    """
     return mask if mask.shape.rank == 2 else tf.reduce_max(mask, -1)
 
 
 def filter_states(a: tf.Tensor, mask: tf.Tensor | None, system: System) -> FilterPass:
-    """The Kalman filter for codes a [B, T, dim_a] (paper, section 2.1).
+    """Run the Kalman filter (paper, section 2.1).
 
     Args:
-        mask: [B, T] or of single numbers [B, T, dim_a], 1 = observed; None: all are.
+        a: [B, T, dim_a].
+        mask: [B, T] or, for single numbers, [B, T, dim_a], 1 = observed; None: all observed.
+        system: the model.
+
+    Returns:
+        The filter's results.
     """
     first, inputs, advance = _steps(a, mask, system)
 
@@ -100,7 +121,16 @@ def filter_states(a: tf.Tensor, mask: tf.Tensor | None, system: System) -> Filte
 
 
 def log_likelihood(a: tf.Tensor, mask: tf.Tensor | None, system: System) -> tf.Tensor:
-    """[B]: log p(a_{1:T}) of the observed codes. The filter, keeping no state on the way."""
+    """Compute log p(a_{1:T}) of the observed codes by the filter, without storing its states.
+
+    Args:
+        a: [B, T, dim_a].
+        mask: [B, T] or [B, T, dim_a], 1 = observed; None: all observed.
+        system: the model.
+
+    Returns:
+        [B].
+    """
     first, inputs, advance = _steps(a, mask, system)
 
     def step(predicted, inputs):
@@ -119,11 +149,20 @@ def _log_likelihood(errors, mask) -> tf.Tensor:
 
 
 def scan(step: Callable, carry: Any, elements: Any, like: Any, reverse: bool = False):
-    """`step(carry, elements_t)` gives the next carry and what is kept of step t, as `like`: the
-    stack of that over the steps.
+    """Run a loop over steps and stack what each step returns.
 
-    `tf.scan` stacks the carry too, and in every step that costs as much as several operations. The
-    loop runs in order: the converter to ONNX takes any loop to do so.
+    `tf.scan` also stacks the carry, which costs as much per step as several operations. The loop
+    runs in order even when it could run in parallel: the converter to ONNX requires it.
+
+    Args:
+        step: maps (carry, elements_t) to (carry, result_t).
+        carry: the first carry.
+        elements: a nest of tensors [T, ...].
+        like: a nest of tensors with the shapes and types of result_t.
+        reverse: whether the loop runs from the last step to the first.
+
+    Returns:
+        The results as a nest of tensors [T, ...].
     """
     flat = tf.nest.flatten(elements)
     steps = flat[0].shape[0] or tf.shape(flat[0])[0]
@@ -146,12 +185,21 @@ def scan(step: Callable, carry: Any, elements: Any, like: Any, reverse: bool = F
 
 
 def smooth_states(filter_pass: FilterPass, system: System) -> tuple[State, Backward]:
-    """The Rauch-Tung-Striebel smoother on the filter's results (paper, section 2.1): p(z_t |
-    a_{1:T}), [..., T, B].
+    """Run the Rauch-Tung-Striebel smoother on the filter's results (paper, section 2.1).
 
-    P_{t|T} = Cov(z_t | z_{t+1}, a_{1:t}) + G_t P_{t+1|T} G_t' is kept as U diag(D) U' too. Both
-    terms are positive: nothing is subtracted, and G_t, which can be large, does not enlarge what
-    rounding left in a full matrix.
+    The smoothed covariance ::
+
+        P_{t|T} = Cov(z_t | z_{t+1}, a_{1:t}) + G_t P_{t+1|T} G_t'
+
+    is stored as U diag(D) U' too. Both terms are positive, so nothing is subtracted, and G_t, which
+    can be large, does not amplify the rounding errors of a full matrix.
+
+    Args:
+        filter_pass: the filter's results.
+        system: the model.
+
+    Returns:
+        p(z_t | a_{1:T}), [..., T, B], and the conditionals p(z_t | z_{t+1}, a_{1:t}).
     """
     backward = smoothing_gains(filter_pass, system)
 
@@ -169,14 +217,22 @@ def smooth_states(filter_pass: FilterPass, system: System) -> tuple[State, Backw
 
 
 def smoothing_gains(filter_pass: FilterPass, system: System) -> Backward:
-    """p(z_t | z_{t+1}, a_{1:t}) for every t; at T, p(z_T | a_{1:T})."""
+    """Compute p(z_t | z_{t+1}, a_{1:t}) for every t; at T, p(z_T | a_{1:T}).
+
+    Args:
+        filter_pass: the filter's results.
+        system: the model.
+
+    Returns:
+        The conditionals.
+    """
     steps = tf.shape(filter_pass.log_likelihood)[0]
     A, transition = shifted(system.A, steps), transition_factors(system.covariances, system.A.dtype)
     transition = transition.each(lambda value: value if is_fixed(value) else _next(value, steps))
     gain, U, D = kalman.smoothing_gain(
         filter_pass.updated, tf.transpose(A, [2, 3, 1, 0]), transition
     )
-    follows = tf.range(tf.shape(D)[-2])[:, None] < tf.shape(D)[-2] - 1  # nothing follows T
+    follows = tf.range(tf.shape(D)[-2])[:, None] < tf.shape(D)[-2] - 1  # False at T
     updated = filter_pass.updated
     return Backward(
         tf.where(follows, gain, 0.0),
@@ -186,10 +242,17 @@ def smoothing_gains(filter_pass: FilterPass, system: System) -> Backward:
 
 
 def draw_states(filter_pass: FilterPass, backward: Backward, noise: tf.Tensor) -> tf.Tensor:
-    """Paths [S, B, T, dim_z] from p(z_{1:T} | a_{1:T}) by backward sampling, with standard normal
-    noise of that shape.
+    """Draw paths from p(z_{1:T} | a_{1:T}) by backward sampling (Fruehwirth-Schnatter 1994).
 
-    Fruehwirth-Schnatter (1994): z_T from the filter, then each z_t from p(z_t | z_{t+1}, a_{1:t}).
+    z_T is drawn from the filtered distribution, then each z_t from p(z_t | z_{t+1}, a_{1:t}).
+
+    Args:
+        filter_pass: the filter's results.
+        backward: the conditionals.
+        noise: [S, B, T, dim_z], standard normal.
+
+    Returns:
+        z [S, B, T, dim_z].
     """
     spread = backward.U * tf.sqrt(backward.D)[None]
     noise = tf.transpose(noise, [2, 3, 0, 1])  # [T, dim_z, S, B]
@@ -217,8 +280,16 @@ def draw_states(filter_pass: FilterPass, backward: Backward, noise: tf.Tensor) -
 def draw_paths(
     system: System, state_noise: tf.Tensor, code_noise: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """z [B, T, dim_z] and a [B, T, dim_a] from the prior, with standard normal noise of these
-    shapes."""
+    """Draw states and codes from the prior.
+
+    Args:
+        system: the model.
+        state_noise: [B, T, dim_z], standard normal.
+        code_noise: [B, T, dim_a], standard normal.
+
+    Returns:
+        z [B, T, dim_z] and a [B, T, dim_a].
+    """
     first = first_state(tf.shape(state_noise)[0], system)
     start = first.mean + kalman.product_vector(
         first.U * tf.sqrt(first.D)[None], tf.transpose(state_noise[:, 0])
@@ -233,7 +304,7 @@ def draw_paths(
     moves = time_first(noise)
     if system.control_input is not None:
         moves += batch_last(system.control_input[:, :steps])
-    # z_1 is what is added to A_1 0.
+    # the loop starts from z_0 = 0, so the first move is z_1 itself
     moves = tf.concat([start[None], moves[1:]], 0)
 
     def step(z, inputs):
@@ -253,13 +324,29 @@ def draw_paths(
 
 
 def codes_mean(z: tf.Tensor, system: System) -> tf.Tensor:
-    """C_t z_t + offset_t for z [B, T, dim_z]."""
+    """Compute the codes' mean C_t z_t + offset_t.
+
+    Args:
+        z: [B, T, dim_z].
+        system: the model.
+
+    Returns:
+        [B, T, dim_a].
+    """
     mean = matvec(system.C, z)
     return mean if system.offset is None else mean + system.offset
 
 
 def codes_cov(cov: tf.Tensor, system: System) -> tf.Tensor:
-    """C_t P_t C_t' + R_t for P [B, T, dim_z, dim_z]."""
+    """Compute the codes' covariance C_t P_t C_t' + R_t.
+
+    Args:
+        cov: P [B, T, dim_z, dim_z].
+        system: the model.
+
+    Returns:
+        [B, T, dim_a, dim_a].
+    """
     emission = emission_variances(system.covariances, system.A.dtype)
     spread = emission if emission.shape.rank == 0 else tf.transpose(emission, [2, 1, 0])
     moved = sandwich(system.C, cov)
@@ -267,7 +354,15 @@ def codes_cov(cov: tf.Tensor, system: System) -> tf.Tensor:
 
 
 def first_state(batch: tf.Tensor, system: System) -> State:
-    """p(z_1), [..., B]."""
+    """Make the prior p(z_1).
+
+    Args:
+        batch: the batch size.
+        system: the model.
+
+    Returns:
+        The state, [..., B].
+    """
     covariances, size = system.covariances, system.A.shape[-1]
     mean = tf.zeros([size, batch], system.A.dtype)
     if covariances.initial_mean is not None:
@@ -279,7 +374,17 @@ def first_state(batch: tf.Tensor, system: System) -> State:
 def filter_pass_of(
     first: State, updated: State, following: State, log_likelihood: tf.Tensor
 ) -> FilterPass:
-    """From what a scan gives, [T, ..., B]."""
+    """Collect the filter's results from the outputs of a scan.
+
+    Args:
+        first: p(z_1), [..., B].
+        updated: p(z_t | a_{1:t}), [T, ..., B].
+        following: p(z_{t+1} | a_{1:t}), [T, ..., B].
+        log_likelihood: [T, B].
+
+    Returns:
+        The filter's results.
+    """
     predicted = State(
         *(tf.concat([f[None], x[:-1]], 0) for f, x in zip(first, following, strict=True))
     )
@@ -288,8 +393,9 @@ def filter_pass_of(
 
 
 def _steps(a: tf.Tensor, mask: tf.Tensor | None, system: System):
-    """p(z_1), what the filter reads at step t, [T, ..., B], and the function that makes the step
-    with it."""
+    """p(z_1), the filter's inputs at each step [T, ..., B], and the function that takes a step
+    with them.
+    """
     first, steps = first_state(tf.shape(a)[0], system), tf.shape(a)[1]
     if system.offset is not None:
         a -= system.offset
@@ -329,8 +435,16 @@ def _steps(a: tf.Tensor, mask: tf.Tensor | None, system: System):
 
 
 def transition_factors(covariances: Covariances, dtype: tf.DType | str) -> Factors:
-    """Q's U, or None where it is diagonal, [dim_z, dim_z, T, B] and D [dim_z, T, B], or a scalar. T
-    and B may be 1."""
+    """Factor the transition noise Q.
+
+    Args:
+        covariances: the noise covariances.
+        dtype: of the result.
+
+    Returns:
+        U [dim_z, dim_z, T, B], or None if Q is diagonal, and D [dim_z, T, B] or a scalar. T and B
+        may be 1.
+    """
     Q = tf.convert_to_tensor(covariances.transition, dtype)
     if Q.shape.rank == 4:
         return _positive(kalman.factored(tf.transpose(Q, [2, 3, 1, 0])))
@@ -339,7 +453,7 @@ def transition_factors(covariances: Covariances, dtype: tf.DType | str) -> Facto
 
 
 def _factors(cov, dtype) -> Factors:
-    """Of a scalar, [n], [n, n] or [B, n, n], the batch last."""
+    """The factors of a covariance: a scalar, [n], [n, n] or [B, n, n]; the batch is last."""
     cov = tf.convert_to_tensor(cov, dtype)
     if cov.shape.rank < 2:
         return _positive(Factors(None, cov[:, None] if cov.shape.rank else cov))
@@ -353,7 +467,15 @@ def _positive(factors: Factors) -> Factors:
 
 
 def emission_variances(covariances: Covariances, dtype: tf.DType | str) -> tf.Tensor:
-    """R, a scalar or [dim_a, T, B]. T and B may be 1."""
+    """The variances of the emission noise R.
+
+    Args:
+        covariances: the noise covariances.
+        dtype: of the result.
+
+    Returns:
+        A scalar or [dim_a, T, B]. T and B may be 1.
+    """
     R = tf.convert_to_tensor(covariances.emission, dtype) + kalman.LEAST_VARIANCE
     if R.shape.rank == 0:
         return R
@@ -361,45 +483,96 @@ def emission_variances(covariances: Covariances, dtype: tf.DType | str) -> tf.Te
 
 
 def at_every_step(covariances: Covariances, dtype: tf.DType | str) -> tuple[Factors, tf.Tensor]:
-    """Q and R [..., B] of a noise that is the same at all steps."""
+    """Q and R of noise that is the same at all steps.
+
+    Args:
+        covariances: the noise covariances.
+        dtype: of the result.
+
+    Returns:
+        The factors of Q and the variances R, [..., B].
+    """
     return transition_factors(covariances, dtype).each(without_time), without_time(
         emission_variances(covariances, dtype)
     )
 
 
 def is_fixed(value: tf.Tensor | None) -> bool:
-    """Whether a noise [..., T, B] is the same at all steps."""
+    """Whether a noise is the same at all steps.
+
+    Args:
+        value: None, a scalar, or [..., T, B].
+
+    Returns:
+        True for None, a scalar, or T = 1.
+    """
     return value is None or value.shape.rank == 0 or value.shape[-2] == 1
 
 
 def without_time(value: tf.Tensor) -> tf.Tensor:
+    """Remove the time axis of a noise that is the same at all steps.
+
+    Args:
+        value: a scalar, or [..., 1, B].
+
+    Returns:
+        A scalar, or [..., B].
+    """
     return value if value.shape.rank == 0 else value[..., 0, :]  # pyright: ignore[reportArgumentType]
 
 
 def shifted(value: tf.Tensor, steps: tf.Tensor) -> tf.Tensor:
-    """[B, T or T + 1, ...] -> [B, T, ...] with the value of t + 1 at t; where there is none, the
-    last."""
+    """Shift values by one step: index t gets the value of t + 1, or the last value.
+
+    Args:
+        value: [B, T or T + 1, ...].
+        steps: T.
+
+    Returns:
+        [B, T, ...].
+    """
     return tf.concat([value[:, 1:], value[:, -1:]], 1)[:, :steps]
 
 
 def _next(value: tf.Tensor, steps: tf.Tensor) -> tf.Tensor:
-    """As `shifted`, for [..., T or T + 1, B]."""
+    """`shifted` for [..., T or T + 1, B]."""
     return tf.concat([value[..., 1:, :], value[..., -1:, :]], -2)[..., :steps, :]  # pyright: ignore[reportArgumentType]
 
 
 def time_first(value: tf.Tensor) -> tf.Tensor:
-    """[..., T, B] -> [T, ..., B]."""
+    """Move the time axis to the front.
+
+    Args:
+        value: [..., T, B].
+
+    Returns:
+        [T, ..., B].
+    """
     rank = value.shape.rank
     return tf.transpose(value, [rank - 2, *range(rank - 2), rank - 1])
 
 
 def time_last(value: tf.Tensor) -> tf.Tensor:
-    """[T, ..., B] -> [..., T, B]."""
+    """Move the time axis before the batch.
+
+    Args:
+        value: [T, ..., B].
+
+    Returns:
+        [..., T, B].
+    """
     rank = value.shape.rank
     return tf.transpose(value, [*range(1, rank - 1), 0, rank - 1])
 
 
 def batch_major(value: tf.Tensor) -> tf.Tensor:
-    """[..., T, B] -> [B, T, ...]."""
+    """Move batch and time to the front.
+
+    Args:
+        value: [..., T, B].
+
+    Returns:
+        [B, T, ...].
+    """
     rank = value.shape.rank
     return tf.transpose(value, [rank - 1, rank - 2, *range(rank - 2)])

@@ -1,14 +1,14 @@
 """One step of a Kalman filter that stays positive definite in float32.
 
-The covariance is kept as P = U diag(D) U', U unit upper triangular, and updated in that form: an
-observation by Bierman (Factorization Methods for Discrete Sequential Estimation, 1977, chapter V),
-the numbers of a_t one after another, which is exact since their noise is independent; a move by
-Thornton's weighted Gram-Schmidt (1976). Nothing is ever subtracted from D, nothing is inverted, and
-noises of 1e-6 beside states of 1e3 do no harm.
+The covariance is stored and updated as P = U diag(D) U', U unit upper triangular. The update is
+Bierman's (Factorization Methods for Discrete Sequential Estimation, 1977, chapter V): it processes
+the numbers of a_t one after another, which is exact because their noise is independent. The
+prediction is Thornton's weighted Gram-Schmidt (1976). Nothing is subtracted from D and no matrix is
+inverted, so noise variances of 1e-6 beside states of 1e3 cause no loss of precision.
 
-Arrays are [..., batch], the batch last: the matrices are small, so it is over the batch that a
-processor works in parallel. Every operation is elementwise or a short sum, which XLA fuses into a
-few loops (benchmarks/README.md).
+Arrays are [..., batch], with the batch last: the matrices are small, so a processor parallelises
+over the batch. Every operation is elementwise or a short sum, which XLA fuses into a few loops
+(benchmarks/README.md).
 """
 
 from collections.abc import Callable
@@ -18,48 +18,75 @@ import tensorflow as tf
 
 
 class State(NamedTuple):
-    """N(mean, U diag(D) U'): mean [dim_z, batch], U [dim_z, dim_z, batch], D [dim_z, batch]."""
+    """A normal distribution N(mean, U diag(D) U')."""
 
     mean: tf.Tensor
+    """[dim_z, batch]."""
     U: tf.Tensor
+    """[dim_z, dim_z, batch], unit upper triangular."""
     D: tf.Tensor
+    """[dim_z, batch], positive."""
 
     @property
     def cov(self) -> tf.Tensor:
-        """[dim_z, dim_z, ...], symmetric to the last bit."""
+        """[dim_z, dim_z, ...], exactly symmetric."""
         return symmetric(product(self.U * self.D[None], transposed(self.U)))
 
 
 LEAST_VARIANCE = 1e-18
-"""Added to every variance, so that one of 0 divides nothing by 0. The inverse of its square is a
-normal float32, and beside a variance of 1e-6 it is lost."""
+"""Added to every variance, so that a variance of 0 causes no division by 0. The inverse of its
+square is a normal float32 number, and beside a variance of 1e-6 it is lost in rounding.
+"""
 
 
 class Factors(NamedTuple):
-    """A covariance U diag(D) U': U [n, n, batch] or None for the identity; D [n, batch], or a
-    scalar."""
+    """A covariance U diag(D) U'."""
 
     U: tf.Tensor | None
+    """[n, n, batch], unit upper triangular; None for the identity."""
     D: tf.Tensor
+    """[n, batch], or a scalar."""
 
     @property
     def deviations(self) -> tf.Tensor:
-        """U diag(D)^(1/2), or D^(1/2) where U is None."""
+        """A square root of the covariance: U diag(D)^(1/2), or D^(1/2) if U is None."""
         return tf.sqrt(self.D) if self.U is None else self.U * tf.sqrt(self.D)[None]
 
     def each(self, change: Callable[[tf.Tensor], tf.Tensor]) -> "Factors":
-        """U, where it is not None, and D after `change`."""
+        """Apply a function to D, and to U if it is not None.
+
+        Args:
+            change: the function.
+
+        Returns:
+            The changed factors.
+        """
         return Factors(None if self.U is None else change(self.U), change(self.D))
 
 
 def first_state(mean: tf.Tensor, factors: Factors) -> State:
-    """N(mean, factors), mean [dim_z, batch]."""
+    """Make the state N(mean, factors).
+
+    Args:
+        mean: [dim_z, batch].
+        factors: the covariance.
+
+    Returns:
+        The state.
+    """
     ones = tf.ones_like(mean)
     return State(mean, _whole(factors.U, ones), factors.D * ones)
 
 
 def factored(cov: tf.Tensor) -> Factors:
-    """U and D of a covariance [n, n, ...], which may be singular (Bierman 1977, section III.4)."""
+    """Factor a covariance as U diag(D) U' (Bierman 1977, section III.4).
+
+    Args:
+        cov: [n, n, ...], which may be singular.
+
+    Returns:
+        The factors.
+    """
     columns, spreads, size = [], [], size_of(cov)
     for j in reversed(range(size)):
         spread = cov[j, j]
@@ -82,15 +109,19 @@ def factored(cov: tf.Tensor) -> Factors:
 def update(
     state: State, a: tf.Tensor, C: tf.Tensor, variance: tf.Tensor | float
 ) -> tuple[State, tf.Tensor, tf.Tensor]:
-    """Takes in a = C z + N(0, diag variance). A row of zeros in C leaves the state as it is: so a
-    missing number is taken in.
+    """Condition a state on an observation a = C z + N(0, diag variance).
+
+    A row of zeros in C leaves the state unchanged; this is how missing numbers are treated.
 
     Args:
-        a: [dim_a, batch]; C: [dim_a, dim_z, batch]; variance: a positive scalar, or [dim_a, batch].
+        state: p(z_t | a_{1:t-1}).
+        a: [dim_a, batch].
+        C: [dim_a, dim_z, batch].
+        variance: a positive scalar, or [dim_a, batch].
 
     Returns:
-        The state, and of each number the residual and its variance [dim_a, batch], given the
-        numbers before it.
+        The state, and for each number its residual and the residual's variance [dim_a, batch],
+        given the numbers before it.
     """
     (mean, U, D), residuals, spreads = state, [], []
     for i, row in enumerate(tf.unstack(C)):
@@ -103,8 +134,16 @@ def update(
 
 
 def log_density(residual: tf.Tensor, spread: tf.Tensor, seen: tf.Tensor | float = 1.0) -> tf.Tensor:
-    """log N(residual; 0, diag spread) over the first axis; seen: 0 for a number that is left
-    out."""
+    """Compute log N(residual; 0, diag spread), summed over the first axis.
+
+    Args:
+        residual: [n, ...].
+        spread: [n, ...], the variances.
+        seen: 0 for a number that is left out, 1 for the others.
+
+    Returns:
+        [...].
+    """
     return -0.5 * tf.reduce_sum(
         seen * (residual**2 / spread + tf.math.log(spread) + 1.8378770664093453), 0
     )  # log 2 pi
@@ -115,8 +154,9 @@ def _number(variance, i: int):
 
 
 def _update_by_number(U: tf.Tensor, D: tf.Tensor, row: tf.Tensor, variance):
-    """One number row' z + N(0, variance), row [dim_z, ...]: U and D after it, the gain [dim_z,
-    ...], its variance [...]."""
+    """Condition on one number row' z + N(0, variance), row [dim_z, ...]: the updated U and D, the
+    gain [dim_z, ...], and the number's variance [...].
+    """
     f = tf.reduce_sum(U * row[:, None], 0)
     v = D * f
     seen = tf.cumsum(f * v, 0)
@@ -129,16 +169,34 @@ def _update_by_number(U: tf.Tensor, D: tf.Tensor, row: tf.Tensor, variance):
 
 
 def predict(state: State, A: tf.Tensor, control_input: tf.Tensor, noise: Factors) -> State:
-    """z -> A z + control_input + N(0, noise): A [dim_z, dim_z, batch], control_input [dim_z,
-    batch], both parts of noise with the batch."""
+    """Predict the next state: z -> A z + control_input + N(0, noise).
+
+    Args:
+        state: p(z_t | a_{1:t}).
+        A: [dim_z, dim_z, batch].
+        control_input: [dim_z, batch].
+        noise: the covariance; both parts have the batch (see `with_batch`).
+
+    Returns:
+        p(z_{t+1} | a_{1:t}).
+    """
     mean, U, D = state
     assert noise.U is not None
     return State(product_vector(A, mean) + control_input, *add(product(A, U), D, noise.U, noise.D))
 
 
 def add(X: tf.Tensor, D: tf.Tensor, Y: tf.Tensor, E: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """U and D of X diag(D) X' + Y diag(E) Y', by Thornton's weighted Gram-Schmidt: X, Y [n, n,
-    batch], D, E [n, batch]."""
+    """Factor the sum X diag(D) X' + Y diag(E) Y' by Thornton's weighted Gram-Schmidt.
+
+    Args:
+        X: [n, n, batch].
+        D: [n, batch].
+        Y: [n, n, batch].
+        E: [n, batch].
+
+    Returns:
+        U [n, n, batch] and D [n, batch] of the sum.
+    """
     size = size_of(X)
     rows, weights = tf.concat([X, Y], 1), tf.concat([D, E], 0)
     columns, spreads = [tf.zeros_like(D)], []
@@ -157,15 +215,20 @@ def add(X: tf.Tensor, D: tf.Tensor, Y: tf.Tensor, E: tf.Tensor) -> tuple[tf.Tens
 def smoothing_gain(
     state: State, A: tf.Tensor, noise: Factors
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """p(z_t | z_{t+1}) where z_t is in `state` and z_{t+1} = A z_t + control_input + N(0, noise).
+    """Compute p(z_t | z_{t+1}) for one step z_{t+1} = A z_t + control_input + N(0, noise).
 
-    z_{t+1} is an observation of z_t whose numbers, after U^-1 of the noise, are independent: they
-    are taken in as `update` does, one after another. Nothing is inverted: in float32 the predicted
-    covariance can be too ill-conditioned for that.
+    z_{t+1} is an observation of z_t. Multiplied by the inverse of the noise's U, its numbers are
+    independent, and they are processed one after another as in `update`. The predicted covariance
+    is not inverted: in float32 it can be too ill-conditioned.
+
+    Args:
+        state: p(z_t | a_{1:t}).
+        A: [dim_z, dim_z, ...].
+        noise: the covariance of the step.
 
     Returns:
-        gain G [dim_z, dim_z, ...] on z_{t+1} less its prediction, and the covariance's U [dim_z,
-        dim_z, ...] and D [dim_z, ...].
+        The gain G [dim_z, dim_z, ...] on z_{t+1} minus its prediction, and the covariance's
+        U [dim_z, dim_z, ...] and D [dim_z, ...].
     """
     U, D, G = state.U, state.D, None
     if noise.U is not None:
@@ -197,45 +260,105 @@ def _solve_right(X: tf.Tensor, U: tf.Tensor) -> tf.Tensor:
 
 
 def inverse_unit(U: tf.Tensor) -> tf.Tensor:
-    """U^-1 for a unit upper triangular U [n, n, ...]."""
+    """Invert a unit upper triangular matrix.
+
+    Args:
+        U: [n, n, ...].
+
+    Returns:
+        [n, n, ...].
+    """
     eye = tf.reshape(tf.eye(size_of(U), dtype=U.dtype), [size_of(U)] * 2 + [1] * (U.shape.rank - 2))
     return _solve(U, eye + tf.zeros_like(U))
 
 
 def product(left: tf.Tensor, right: tf.Tensor) -> tf.Tensor:
-    """Matrices [n, k, ...] and [k, m, ...] -> [n, m, ...]."""
+    """Multiply matrices, batch last.
+
+    Args:
+        left: [n, k, ...].
+        right: [k, m, ...].
+
+    Returns:
+        [n, m, ...].
+    """
     return tf.reduce_sum(left[:, :, None] * right[None], 1)
 
 
 def product_vector(matrix: tf.Tensor, vector: tf.Tensor) -> tf.Tensor:
-    """[n, k, ...] and [k, ...] -> [n, ...]."""
+    """Multiply a matrix and a vector, batch last.
+
+    Args:
+        matrix: [n, k, ...].
+        vector: [k, ...].
+
+    Returns:
+        [n, ...].
+    """
     return tf.reduce_sum(matrix * vector[None], 1)
 
 
 def transposed(matrix: tf.Tensor) -> tf.Tensor:
-    """[n, m, ...] -> [m, n, ...]."""
+    """Transpose a matrix, batch last.
+
+    Args:
+        matrix: [n, m, ...].
+
+    Returns:
+        [m, n, ...].
+    """
     return tf.transpose(matrix, [1, 0, *range(2, matrix.shape.rank)])
 
 
 def symmetric(matrix: tf.Tensor) -> tf.Tensor:
-    """[n, n, ...], less what rounding made unequal."""
+    """Remove rounding errors from a symmetric matrix.
+
+    Args:
+        matrix: [n, n, ...].
+
+    Returns:
+        [n, n, ...], exactly symmetric.
+    """
     return 0.5 * (matrix + transposed(matrix))
 
 
 def size_of(value: tf.Tensor, axis: int = 0) -> int:
-    """The size of an axis that is the same in every call."""
+    """Read the static size of an axis.
+
+    Args:
+        value: a tensor.
+        axis: an axis of known size.
+
+    Returns:
+        The size.
+    """
     size = value.shape[axis]
     assert size is not None
     return size
 
 
 def batch_last(value: tf.Tensor) -> tf.Tensor:
-    """[batch, T, ...] -> [T, ..., batch]."""
+    """Move the batch to the end: [batch, T, ...] -> [T, ..., batch].
+
+    Args:
+        value: [batch, T, ...].
+
+    Returns:
+        [T, ..., batch].
+    """
     return tf.transpose(value, [1, *range(2, value.shape.rank), 0])
 
 
 def with_batch(factors: Factors, like: tf.Tensor) -> Factors:
-    """U and D with the batch of `like` [n, batch], as `move` takes them."""
+    """Give both factors the batch axis, as `predict` needs them.
+
+    Args:
+        factors: the factors.
+        like: [n, batch], a tensor with the batch.
+
+    Returns:
+        U [n, n, batch] and D [n, batch].
+    """
     return Factors(_whole(factors.U, like), factors.D + tf.zeros_like(like))
 
 
@@ -245,5 +368,5 @@ def _whole(U: tf.Tensor | None, like: tf.Tensor) -> tf.Tensor:
 
 
 def _eye(size: int, dtype) -> tf.Tensor:
-    """[size, size, 1]"""
+    """The identity matrix, [size, size, 1]."""
     return tf.eye(size, dtype=dtype)[..., None]  # pyright: ignore[reportArgumentType]

@@ -1,5 +1,4 @@
-"""What all commands share: settings that are stated once, flags, run folders, resuming, errors and
-Ctrl-C."""
+"""What all commands share: settings, flags, run folders, resuming, one-line errors and Ctrl-C."""
 
 from seqvae.commands.command import Command
 from seqvae.commands.run import Run, saved_config

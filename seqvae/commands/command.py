@@ -1,7 +1,7 @@
-"""A command: from the words of its command line to its settings, and how it ends.
+"""A command: parsing of its command line, its settings, and how it ends.
 
-TensorFlow is not imported before the command line is understood, so that `--help` and mistakes
-answer at once.
+TensorFlow is imported only after the command line is parsed, so that `--help` and mistakes are
+answered at once.
 """
 
 import contextlib
@@ -20,15 +20,24 @@ from seqvae.commands.settings import Settings, define_flags, help_text, without_
 
 _ERROR, _INTERRUPTED = 2, 130
 _ERRORS = (ValueError, OSError, RuntimeError, ArithmeticError)
-"""What a command raises for wrong input, in one line; anything else is a defect and ends with a
-traceback."""
+"""Errors that a command raises for wrong input, printed in one line; any other error is a defect
+and ends with a traceback.
+"""
 
 
 def parse(
     argv: list[str], settings: type[Settings], switches: tuple[str, ...] = ()
 ) -> tuple[dict | None, list[str]]:
-    """The settings and switches that were given on a command line, or None for `--help`; and the
-    words that are no flags.
+    """Parse a command line.
+
+    Args:
+        argv: the program's name, then its words.
+        settings: the dataclass of the command's settings.
+        switches: names of flags that are not settings.
+
+    Returns:
+        The settings and switches that were given, or None for `--help`; and the words that are not
+        flags.
 
     Raises:
         absl.flags.Error: an unknown flag, or a value of another type.
@@ -47,7 +56,12 @@ def parse(
 
 @contextlib.contextmanager
 def errors_in_one_line(name: str, program: str):
-    """A block whose errors of wrong input end the process with one line."""
+    """Context manager: an error of wrong input prints one line and ends the process.
+
+    Args:
+        name: the program's name, which begins the line.
+        program: what a user types to run it, for the hint at `--help`.
+    """
     try:
         yield
     except (flags.Error, *_ERRORS) as error:
@@ -61,12 +75,15 @@ def errors_in_one_line(name: str, program: str):
 
 @dataclasses.dataclass(frozen=True)
 class Command:
-    """A program with settings.
+    """A program that trains a model.
 
-    name: ends the name of a run's folder, `<run_name>_<name>`. module: has `run(run: Run)`;
-    imported when the settings are known. presets: settings by preset. preset_of: the preset of a
-    given flag, where --preset names none. description: the head of
-    `--help`; "COMMAND" in it stands for the program.
+    Attributes:
+        name: ends the name of a run's folder, `<run_name>_<name>`.
+        settings: the dataclass of its settings.
+        module: name of the module with `run(run: Run)`; imported after the settings are parsed.
+        description: the head of `--help`; "COMMAND" in it stands for the program.
+        presets: the settings of each preset.
+        preset_of: the preset that a given flag selects if --preset is not given.
     """
 
     name: str
@@ -77,12 +94,12 @@ class Command:
     preset_of: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def main(self, argv: list[str], program: str | None = None, **defaults: Any) -> None:
-        """Runs the command and exits where it fails.
+        """Run the command; exit the process if it fails.
 
         Args:
             argv: the program's name, then its flags.
             program: what a user types to run it; default: `python` and the program's name.
-            defaults: defaults of settings that the caller changes.
+            **defaults: replaced defaults of settings.
         """
         program = program or f"python {argv[0]}"
         with errors_in_one_line(argv[0], program):
@@ -97,7 +114,15 @@ class Command:
             self._until_interrupted(Run(folder, settings, **options), program)
 
     def help(self, program: str, defaults: dict[str, Any]) -> str:
-        """The text of `--help`."""
+        """Build the text of `--help`.
+
+        Args:
+            program: what a user types to run the command.
+            defaults: replaced defaults of settings.
+
+        Returns:
+            The text.
+        """
         presets = ", ".join(name for name in self.presets if name)
         return "\n".join(
             [
@@ -105,7 +130,7 @@ class Command:
                 help_text(self.settings, defaults),
                 "",
                 "An earlier run",
-                "  --resume                      go on with the run run_name (default: the newest "
+                "  --resume                      continue the run run_name (default: the newest "
                 "in log_dir)",
                 "  --overwrite                   remove the run of the same name",
                 f"\nPresets (--preset): {presets}",
@@ -113,8 +138,9 @@ class Command:
         )
 
     def _configure(self, defaults: dict, given: dict, options: dict) -> tuple[Path, Settings]:
-        """The run's folder and settings: defaults, then the preset's (or the resumed run's), then
-        what was given."""
+        """The run's folder and settings. Later sources override earlier ones: the fields' defaults,
+        the preset (or the resumed run), the flags.
+        """
         base: dict[str, Any] = {
             f.name: f.default for f in dataclasses.fields(self.settings)
         } | defaults

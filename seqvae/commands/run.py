@@ -1,5 +1,6 @@
 """A run of a command: its folder, which one process at a time may write, its settings, its devices
-and its training."""
+and its training.
+"""
 
 import dataclasses
 import json
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
 try:
     import fcntl
-except ImportError:  # Windows has none: two processes may there be given the same run
+except ImportError:  # Windows has no fcntl: there, two processes can open the same run
     fcntl = None
 
 _LOCKS = []
@@ -21,11 +22,16 @@ _LOCKS = []
 class Run:
     """One run of a command.
 
+    Args:
+        folder: the run's folder.
+        settings: the run's settings.
+        resume: whether the run continues from its newest checkpoint.
+        overwrite: whether an earlier run in the folder is removed.
+
     Attributes:
-        folder: of the run's files.
-        settings: of the run.
-        placement: the `Placement` in whose scope the model is made; there once `prepare` was
-            called.
+        folder: the run's folder.
+        settings: the run's settings.
+        placement: the `Placement` in whose scope the model is made; set by `prepare`.
     """
 
     def __init__(
@@ -37,9 +43,12 @@ class Run:
         self.placement: Any = None
 
     def prepare(self) -> None:
-        """Devices and seeds, before TensorFlow is used: no GPU memory before it is needed, float32
-        in full precision (a GPU's default is TF32, which reads 11 bits of each number), determinism
-        where asked for."""
+        """Set up devices and seeds, before TensorFlow is used.
+
+        GPU memory is allocated on demand, float32 is computed in full precision (a GPU's default,
+        TF32, uses 11 bits of each number), and operations are deterministic if the settings ask for
+        it.
+        """
         import keras
         import tensorflow as tf
 
@@ -54,14 +63,25 @@ class Run:
             tf.config.experimental.enable_op_determinism()
 
     def change(self, **settings: Any) -> Any:
-        """Replaces settings that the data decide, before config.json is written; the new
-        settings."""
+        """Replace settings that depend on the data, before config.json is written.
+
+        Args:
+            **settings: the new values by name.
+
+        Returns:
+            The new settings.
+        """
         self.settings = dataclasses.replace(self.settings, **settings)
         return self.settings
 
     def claim(self) -> None:
-        """Makes the run's folder. Only the chief worker writes it; an earlier run is not
-        overwritten unasked."""
+        """Make the run's folder. Only the chief worker writes it.
+
+        Raises:
+            ValueError: an earlier run is in the folder and neither --resume nor --overwrite was
+                given, or another process trains it.
+            OSError: the folder cannot be written.
+        """
         if not self.placement.chief:
             return
         if not self._locked:
@@ -77,20 +97,19 @@ class Run:
         _make(self.folder)
 
     def begin_again(self) -> None:
-        """Removes what the run has written, so that it can be trained from the start with changed
-        settings."""
+        """Remove the run's files, so that training can start over with changed settings."""
         self._resume = False
         if self.placement.chief:
             shutil.rmtree(self.folder)
 
     def write_config(self) -> None:
-        """Writes config.json, the settings of the run."""
+        """Write the run's settings to config.json."""
         from seqvae.files import write_json
 
         write_json(self.folder / "config.json", dataclasses.asdict(self.settings))
 
     def train(self, trainer: "Trainer", about: str) -> "RunLog | None":
-        """Trains from the newest checkpoint where --resume asks for it, else from the beginning.
+        """Train; with --resume from the newest checkpoint, otherwise from the start.
 
         Args:
             trainer: a `Trainer`.
@@ -108,15 +127,31 @@ class Run:
         return trainer.run()
 
     def due(self, epoch: int, step: int) -> bool:
-        """Whether something that is done every `step` epochs is done after this one."""
+        """Whether an action of period `step` is due after an epoch.
+
+        Args:
+            epoch: the epoch, counted from 0.
+            step: the period in epochs.
+
+        Returns:
+            True after every `step`-th epoch.
+        """
         return (epoch + 1) % step == 0
 
 
 def folder_to_resume(log_dir: str, run_name: str, command: str) -> Path:
-    """The newest run of a command in log_dir, or the one called run_name.
+    """Find the run to resume.
+
+    Args:
+        log_dir: the folder of run folders.
+        run_name: the run's name; empty: the newest run.
+        command: the command's name, which ends the folder's name.
+
+    Returns:
+        The run's folder.
 
     Raises:
-        ValueError: there is none.
+        ValueError: there is no such run.
     """
     pattern = f"{run_name or '*'}_{command}/config.json"
     found = sorted(Path(log_dir).glob(pattern), key=lambda path: path.stat().st_mtime)
@@ -129,18 +164,22 @@ def folder_to_resume(log_dir: str, run_name: str, command: str) -> Path:
 
 
 def saved_config(path: Path, settings: type | None = None) -> dict:
-    """The settings of a run by its config.json.
+    """Read the settings of a run from its config.json.
 
     Args:
-        settings: the dataclass that knows them; None: they are not checked.
+        path: the file.
+        settings: the dataclass that the names are checked against; None: no check.
+
+    Returns:
+        The settings by name.
 
     Raises:
-        ValueError: the file is damaged, or has a setting that the command does not have.
+        ValueError: the file is damaged, or contains a setting that the command does not have.
     """
     try:
         saved = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(saved, dict):
-            raise ValueError("no object of settings")
+            raise ValueError("not a JSON object")
         saved = settings.with_new_names(saved) if settings else saved
         unknown = set(saved) - {f.name for f in dataclasses.fields(settings)} if settings else set()
         if unknown:
@@ -153,11 +192,14 @@ def saved_config(path: Path, settings: type | None = None) -> dict:
 
 
 def lock(folder: Path) -> None:
-    """Keeps other processes from the run until this one ends, however it ends: the kernel gives the
-    lock back.
+    """Lock a run against other processes. The kernel releases the lock when this process ends.
+
+    Args:
+        folder: the run's folder.
 
     Raises:
-        ValueError: another process has it. OSError: the folder cannot be written.
+        ValueError: another process holds the lock.
+        OSError: the folder cannot be written.
     """
     if fcntl is None:
         return

@@ -1,25 +1,31 @@
-"""The settings that every training command has."""
+"""Settings that every training command has."""
 
 from seqvae.commands.settings import Affects, Settings, group, setting
 
 
 @group("The run")
 class RunSettings(Settings):
-    preset: str = setting("", "named settings; flags given beside it win")
+    """Settings of a run: its name, its folder, its seed."""
+
+    preset: str = setting("", "named settings; flags override them")
     run_name: str = setting("", "name of the run; default: the time")
     log_dir: str = setting("logs", "folder of the run folders")
     display_step: int = setting(1, "epochs between two printed lines")
-    seed: int = setting(0, "of weights, order, noise and masks", affects=Affects.TRAINING)
+    seed: int = setting(
+        0, "seed of weights, order, random draws and masks", affects=Affects.TRAINING
+    )
     deterministic: bool = setting(
         False,
-        "the same numbers, bit for bit, on the same machine; slower",
+        "reproducible bit for bit on the same machine; slower",
         affects=Affects.TRAINING,
     )
 
 
 @group("Devices")
 class DeviceSettings(Settings):
-    gpu: str = setting("", "GPUs to use, with commas between; -1: none")
+    """Settings of the devices that a run uses."""
+
+    gpu: str = setting("", "GPUs to use, separated by commas; -1: none")
     strategy: str = setting(
         "one",
         "one device; mirrored: every GPU of this machine; multiworker: the processes of TF_CONFIG "
@@ -27,5 +33,5 @@ class DeviceSettings(Settings):
         choices=("one", "mirrored", "multiworker"),
     )
     replicas: int | None = setting(
-        None, "how many GPUs (mirrored; default: all), or logical CPU devices where there is no GPU"
+        None, "number of GPUs (mirrored; default: all), or of logical CPU devices without a GPU"
     )

@@ -1,6 +1,6 @@
-"""The settings of a command: a frozen dataclass whose fields state each setting once.
+"""The settings of a command: a frozen dataclass that states each setting once, as a field.
 
-Flags, `--help`, config.json and the signature of checkpoints are made from the fields.
+Flags, `--help`, config.json and the signature of checkpoints are derived from the fields.
 """
 
 import dataclasses
@@ -14,7 +14,7 @@ from absl import flags
 
 
 class Affects(Enum):
-    """What changes if a setting does."""
+    """What a setting changes."""
 
     MODEL = "an argument of the model, under the same name"
     TRAINING = "the numbers that training computes"
@@ -23,14 +23,17 @@ class Affects(Enum):
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """The base of all settings. Its subclasses are groups of settings, and the command's class,
-    which joins its groups."""
+    """Base class of all settings.
+
+    A subclass is a group of settings, or the settings of a command, which inherit its groups.
+    """
 
     title: ClassVar[str] = ""
+    """The group's heading in `--help`; empty for a class that only joins groups."""
 
     @classmethod
     def groups(cls) -> list[tuple[str, list[dataclasses.Field]]]:
-        """The groups by title, in the order of the command's bases, each with its own fields."""
+        """The groups in the order of the command's bases: for each its title and its own fields."""
         own = [
             base
             for base in cls.__mro__
@@ -46,18 +49,39 @@ class Settings:
 
     @classmethod
     def names(cls, *affects: Affects) -> tuple[str, ...]:
-        """The names of the settings that affect one of these."""
+        """List the settings that affect one of `affects`.
+
+        Args:
+            *affects: what the settings affect.
+
+        Returns:
+            Their names.
+        """
         return tuple(
             f.name for _, group in cls.groups() for f in group if f.metadata["affects"] in affects
         )
 
     def of(self, *affects: Affects) -> dict[str, Any]:
-        """The settings that affect one of these."""
+        """Collect the settings that affect one of `affects`.
+
+        Args:
+            *affects: what the settings affect.
+
+        Returns:
+            Their values by name.
+        """
         return {name: getattr(self, name) for name in self.names(*affects)}
 
     @classmethod
     def with_new_names(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """Values by name, where earlier names of settings are replaced by today's."""
+        """Replace earlier names of settings by the current ones.
+
+        Args:
+            values: values by name.
+
+        Returns:
+            The same values by their current names.
+        """
         today = {
             f.metadata["earlier"]: f.name
             for _, group in cls.groups()
@@ -70,7 +94,16 @@ class Settings:
 def without_replaced(
     preset: dict[str, Any], given: dict[str, Any], settings: type[Settings]
 ) -> dict[str, Any]:
-    """The settings of a preset that no given one replaces."""
+    """Drop the settings of a preset that a given setting replaces.
+
+    Args:
+        preset: the preset's values by name.
+        given: the values that the user gave, by name.
+        settings: the dataclass of the command's settings.
+
+    Returns:
+        The remaining values by name.
+    """
     fields = dataclasses.fields(settings)
     replaced = {field.metadata["replaces"] for field in fields if field.name in given}
     return {name: value for name, value in preset.items() if name not in replaced}
@@ -85,15 +118,19 @@ def setting(
     earlier: str = "",
     replaces: str = "",
 ) -> Any:
-    """A field of a group.
+    """Declare a field of a group.
 
     Args:
-        default: its type is the annotation's: int, float, bool, str, or one of them or None.
+        default: the default value. The annotation gives the type: int, float, bool or str, or one
+            of them or None.
         help: a phrase for `--help`.
-        choices: the strings that are allowed; beside numbers where the annotation has int or float.
-        affects: None: what the group says.
-        earlier: an earlier name: the flag and saved settings of that name are still read.
-        replaces: a setting of which no preset's value counts where this one is given.
+        choices: the allowed strings; with an annotation of int or float, numbers are allowed too.
+        affects: what the setting changes; None: as the group.
+        earlier: an earlier name, which is still read from the command line and from saved settings.
+        replaces: another setting, whose value in a preset is ignored if this one is given.
+
+    Returns:
+        A dataclass field.
     """
     about = {
         "help": help,
@@ -107,7 +144,15 @@ def setting(
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(setting,))
 def group(title: str, affects: Affects = Affects.NOTHING) -> Callable[[type], type]:
-    """Makes a class of fields a group of settings with a title for `--help`."""
+    """Class decorator: make a class of fields a group of settings.
+
+    Args:
+        title: the group's heading in `--help`.
+        affects: what its settings change, unless a setting says otherwise.
+
+    Returns:
+        The decorator.
+    """
 
     def decorate(cls: type) -> type:
         cls.title = title
@@ -122,12 +167,24 @@ def group(title: str, affects: Affects = Affects.NOTHING) -> Callable[[type], ty
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(setting,))
 def command_settings(cls: type) -> type:
-    """Makes a class that joins groups the settings of a command."""
+    """Class decorator: make a class that joins groups the settings of a command.
+
+    Args:
+        cls: the class.
+
+    Returns:
+        The class as a frozen dataclass.
+    """
     return dataclasses.dataclass(frozen=True, kw_only=True)(cls)
 
 
 def define_flags(settings: type[Settings], values: flags.FlagValues) -> None:
-    """A flag for each setting, with its name, default and help."""
+    """Define a flag for each setting, with its name, default and help.
+
+    Args:
+        settings: the dataclass of the settings.
+        values: the flags are added to it.
+    """
     for field in dataclasses.fields(settings):
         default: Any = field.default
         help, choices = field.metadata["help"], field.metadata["choices"]
@@ -144,7 +201,7 @@ def define_flags(settings: type[Settings], values: flags.FlagValues) -> None:
 
 
 class _NumberOrWord(flags.ArgumentParser):
-    """A number of one kind, or one of some words."""
+    """Parser of a flag that takes a number or one of some words."""
 
     def __init__(self, number: type[int] | type[float], words: tuple[str, ...]):
         self._number, self._words = number, words
@@ -173,15 +230,23 @@ _DEFINE = {
 
 
 def _plain_type(annotation) -> type:
-    """int of `int | None`."""
+    """The type without None: int for `int | None`."""
     return next((kind for kind in get_args(annotation) if kind is not type(None)), annotation)
 
 
 def help_text(
     settings: type[Settings], defaults: dict[str, Any] | None = None, width: int = 28
 ) -> str:
-    """The flags by group: name with its default, and what it is. defaults: those that differ from
-    the fields'."""
+    """Format the flags by group: each with its default and its help.
+
+    Args:
+        settings: the dataclass of the settings.
+        defaults: defaults that differ from the fields'.
+        width: columns of the flags.
+
+    Returns:
+        The text.
+    """
     lines = []
     for title, fields in settings.groups():
         lines += ["", title]

@@ -1,4 +1,4 @@
-"""A tool: a command that makes files in one go, of one argument and settings."""
+"""A tool: a command that takes one argument and settings and writes files."""
 
 import dataclasses
 import importlib
@@ -10,11 +10,13 @@ from seqvae.commands.settings import Settings, help_text
 
 @dataclasses.dataclass(frozen=True)
 class Tool:
-    """A program that makes files.
+    """A program that writes files.
 
-    module: has `run(argument: str, settings)`. argument: what the one word beside the flags is, for
-    messages.
-    description: the head of `--help`; "COMMAND" in it stands for the program.
+    Attributes:
+        settings: the dataclass of its settings.
+        module: name of the module with `run(argument: str, settings)`.
+        argument: what the one word beside the flags is, for messages.
+        description: the head of `--help`; "COMMAND" in it stands for the program.
     """
 
     settings: type[Settings]
@@ -23,7 +25,13 @@ class Tool:
     description: str
 
     def main(self, argv: list[str], program: str | None = None, **defaults: Any) -> None:
-        """As `Command.main`."""
+        """Run the tool; exit the process if it fails.
+
+        Args:
+            argv: the program's name, then its flags and the argument.
+            program: what a user types to run it; default: `python` and the program's name.
+            **defaults: replaced defaults of settings.
+        """
         program = program or f"python {argv[0]}"
         with errors_in_one_line(argv[0], program):
             given, rest = parse(argv, self.settings)

@@ -1,7 +1,7 @@
-"""Sequences on disk and in memory, and masks of what was observed. Batches for training:
-`seqvae.data.batches`.
+"""Sequences on disk and in memory, and masks of observed frames. `seqvae.data.batches` makes
+batches.
 
-Nothing here imports TensorFlow, so that the simulators start at once.
+This package does not import TensorFlow, so that the simulators start quickly.
 """
 
 from seqvae.data.masks import block_mask, random_mask

@@ -1,5 +1,6 @@
-"""Batches for training: the order depends on the seed and the epoch alone, so a resumed run sees
-the same."""
+"""Batches for training. Their order depends only on the seed and the epoch, so a resumed run gets
+the same batches.
+"""
 
 from collections.abc import Mapping
 
@@ -11,11 +12,16 @@ from seqvae.replicas import rows_of
 
 
 class Batches:
-    """Sequences held once in memory, in the type they were stored in, and handed out in batches.
+    """Batches of sequences that are kept in memory once, in the type they were stored in.
 
     Args:
         sequences: `Sequences`, or a mapping of names to arrays [N, T, ...].
-        shuffle: a new order every epoch, drawn from (`seed`, epoch). The last batch may be smaller.
+        batch_size: sequences in a batch; the last batch of an epoch may be smaller.
+        seed: seed of the order.
+        shuffle: whether every epoch has a new order, drawn from (`seed`, epoch).
+
+    Raises:
+        ValueError: batch_size is less than 1.
     """
 
     def __init__(
@@ -29,11 +35,7 @@ class Batches:
         if batch_size < 1:
             raise ValueError(f"batch_size: expected an integer of at least 1, got {batch_size!r}.")
         if isinstance(sequences, Sequences):
-            arrays, names = (
-                sequences.arrays(),
-                {"images": "frames", "mask": "mask", "controls": "controls"},
-            )
-            sequences = {names[name]: value for name, value in arrays.items() if name in names}
+            sequences = sequences.batch()
         self._count = len(next(iter(sequences.values())))
         self._size = batch_size
         self._seed = seed
@@ -46,16 +48,28 @@ class Batches:
         return -(-self._count // self._size)
 
     def rows(self, step: int) -> int:
-        """Sequences in the batch of a step: the last of an epoch may be smaller."""
+        """The number of sequences in a batch; the last of an epoch may be smaller.
+
+        Args:
+            step: the batch, counted from 0.
+
+        Returns:
+            The number of sequences.
+        """
         return min(self._size, self._count - step * self._size)
 
     def epoch(self, epoch: int, skip: int = 0, part: tuple[int, int] = (0, 1)) -> tf.data.Dataset:
-        """The batches of an epoch, less its first `skip`: dicts of the mapping's names, or for
-        `Sequences` of `frames` [b, T, H, W(, C)] in the stored type and, where they have them,
-        `mask` [b, T] and `controls` [b, T, dim_u].
+        """Make the batches of an epoch.
 
-        part: (i, n) gives of each batch the rows of the i-th of n workers
-            (`seqvae.replicas.rows_of`).
+        Args:
+            epoch: the epoch, counted from 0.
+            skip: number of batches at the start of the epoch to leave out.
+            part: (i, n): only the rows of worker i of n in each batch (`seqvae.replicas.rows_of`).
+
+        Returns:
+            A data set of dicts with the mapping's names, or for `Sequences` with `frames`
+            [b, T, H, W(, C)] in the stored type and, if present, `mask` [b, T] and `controls`
+            [b, T, dim_u].
         """
         order = np.arange(self._count)
         if self._shuffle:
@@ -69,7 +83,7 @@ class Batches:
 
         steps = tf.data.Dataset.range(skip, len(self), output_type=tf.int32)
         batches = steps.map(batch, num_parallel_calls=1, deterministic=True).prefetch(2)
-        # Nothing is left to tune, and the tuner's thread holds up the end of every epoch by
+        # There is nothing to tune here, and the tuning thread delays the end of every epoch by
         # seconds.
         options = tf.data.Options()
         options.autotune.enabled = False
@@ -80,12 +94,16 @@ class Batches:
 
 
 class StepBatches(Batches):
-    """Batches in blocks of steps that stand in for epochs. Every pass over the series has each of
-    them once, in an order of its own; a block may end in the middle of a pass. Batches are full,
-    and no larger than the set.
+    """Batches in blocks with a fixed number of steps, which take the place of epochs.
+
+    Each pass over the series uses every one once, in a new order; a block may end in the middle of
+    a pass. All batches are full, and no larger than the set.
 
     Args:
-        steps: of a block.
+        series: arrays [N, ...] by name.
+        batch_size: series in a batch.
+        steps: steps of a block.
+        seed: seed of the order.
     """
 
     def __init__(
@@ -99,9 +117,27 @@ class StepBatches(Batches):
         return self._steps
 
     def rows(self, step: int) -> int:
+        """The number of series in a batch.
+
+        Args:
+            step: the batch, counted from 0.
+
+        Returns:
+            The number of series.
+        """
         return self._size
 
     def epoch(self, epoch: int, skip: int = 0, part: tuple[int, int] = (0, 1)) -> tf.data.Dataset:
+        """Make the batches of a block.
+
+        Args:
+            epoch: the block, counted from 0.
+            skip: number of batches at the start of the block to leave out.
+            part: (i, n): only the rows of worker i of n in each batch (`seqvae.replicas.rows_of`).
+
+        Returns:
+            The batches, dicts of tensors.
+        """
         first, count, _ = rows_of(*part, self._size)
         chosen = self._order(epoch)[skip:, first : first + max(count, 1)]
         batches = tf.data.Dataset.from_tensor_slices(chosen).map(
@@ -112,7 +148,7 @@ class StepBatches(Batches):
         return batches.prefetch(2).with_options(options)
 
     def _order(self, epoch: int) -> np.ndarray:
-        """The rows of each step of a block [steps, size], from the seed and the block's number."""
+        """The rows of each step of a block, [steps, size]."""
         need = self._steps * self._size
         begin = epoch * need
         passes = range(begin // self._count, (begin + need - 1) // self._count + 1)

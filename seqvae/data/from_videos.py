@@ -1,4 +1,4 @@
-"""Turning videos into datasets: the settings of the command and what it does."""
+"""The command from-videos, which converts videos to a dataset: its settings and what it does."""
 
 import sys
 from pathlib import Path
@@ -14,6 +14,8 @@ from seqvae.files import DataError
 
 @group("Frames")
 class FrameSettings(Settings):
+    """Settings of the frames: size, cropping, frame rate and colour."""
+
     size: str | None = setting(
         None, "height,width in pixels after cropping; multiples of 8 suit the default model"
     )
@@ -24,12 +26,12 @@ class FrameSettings(Settings):
 
 @group("Sequences")
 class SequenceSettings(Settings):
+    """Settings of the sequences: their length, the test set and the output file."""
+
     steps: int = setting(20, "frames in a sequence")
-    stride: int | None = setting(
-        None, "frames from the beginning of a sequence to that of the next; default: steps"
-    )
-    test_fraction: float = setting(0.1, "share of the sequences kept for the test; 0: no test file")
-    seed: int = setting(0, "of the choice of test videos")
+    stride: int | None = setting(None, "frames between the starts of two sequences; default: steps")
+    test_fraction: float = setting(0.1, "share of the test sequences; 0: no test file")
+    seed: int = setting(0, "seed of the choice of test videos")
     out: str | None = setting(
         None, "file to write; default: the folder's name beside it, with .npz"
     )
@@ -37,7 +39,7 @@ class SequenceSettings(Settings):
 
 @command_settings
 class FromVideosSettings(FrameSettings, SequenceSettings):
-    """Frames of a size of their own, sequences of the paper's length."""
+    """Settings of the command from-videos. Sequences have the length used in the KVAE paper."""
 
 
 FROM_VIDEOS = Tool(
@@ -50,13 +52,22 @@ FROM_VIDEOS = Tool(
     COMMAND my_videos --size=64,64 --colour --crop=0,80,480,480 --frame_step=3 --steps=30
     python examples/run_kvae.py --dataset=my_videos.npz
 
-Every video is cut into sequences of --steps frames, one after another. Whole videos are kept for
-the test; of a single video its end. A video that cannot be read is left out and named.""",
+Every video is cut into sequences of --steps frames. The test set consists of whole videos, or of
+the end of a single video. A video that cannot be read is left out, with a message.""",
 )
 
 
 def run(source: str, s: FromVideosSettings) -> None:
-    """Writes the training and test sequences of a video, or of the videos in a folder."""
+    """Write the training and test sequences of a video, or of the videos in a folder.
+
+    Args:
+        source: a video file or a folder of videos.
+        s: the settings.
+
+    Raises:
+        ValueError: a setting is out of range, or no training sequence is left.
+        DataError: no video can be read.
+    """
     size, crop = (
         None if v is None else _integers(name, v)
         for name, v in (("size", s.size), ("crop", s.crop))
@@ -67,7 +78,7 @@ def run(source: str, s: FromVideosSettings) -> None:
     test = out.with_name(f"{out.stem}_test.npz")
     if s.test_fraction == 0 and test.exists():
         raise ValueError(
-            f"{test}: an earlier test file is there, which would be taken for the test set of "
+            f"{test}: an earlier test file is there, which would be used as the test set of "
             "this one. Remove it, or choose another --out."
         )
     videos = convert(source, VideoFormat(size, crop, s.frame_step, s.colour), s.steps, s.stride)
@@ -93,13 +104,29 @@ def run(source: str, s: FromVideosSettings) -> None:
 
 
 def overlaps(steps: int, stride: int | None) -> int:
-    """How many sequences before a sequence share frames with it."""
+    """The number of preceding sequences that share frames with a sequence.
+
+    Args:
+        steps: frames in a sequence.
+        stride: frames between the starts of two sequences; None: `steps`.
+
+    Returns:
+        The number of sequences.
+    """
     return 0 if stride is None else -(-steps // stride) - 1
 
 
 def split(counts: list[int], test_fraction: float, seed: int) -> list[int]:
-    """How many of each video's sequences, counted from its end, are for the test: whole videos, if
-    there are several."""
+    """Choose the test sequences: whole videos, or the end of a single video.
+
+    Args:
+        counts: sequences of each video.
+        test_fraction: the share of all sequences to test on.
+        seed: seed of the choice of videos.
+
+    Returns:
+        For each video, how many of its last sequences are test sequences.
+    """
     wanted = test_fraction * sum(counts)
     if wanted == 0:
         return [0] * len(counts)
@@ -118,12 +145,22 @@ def split(counts: list[int], test_fraction: float, seed: int) -> list[int]:
 def convert(
     source: str | Path, form: VideoFormat, steps: int, stride: int | None
 ) -> list[np.ndarray]:
-    """The sequences [N, steps, ...] of each video that can be read and is long enough, all of one
-    frame size.
+    """Cut videos into sequences.
+
+    Videos that cannot be read or are too short are left out, with a message.
+
+    Args:
+        source: a video file or a folder of videos.
+        form: how frames are converted.
+        steps: frames in a sequence.
+        stride: frames between the starts of two sequences; None: `steps`.
+
+    Returns:
+        The sequences [N, steps, ...] of each video.
 
     Raises:
-        DataError: no video can be read. ValueError: frames of different sizes, or no video of
-            `steps` frames.
+        DataError: no video can be read.
+        ValueError: frames differ in size, or no video has `steps` frames.
     """
     found, errors = [], []
     for path in video_files(source):

@@ -6,8 +6,20 @@ import numpy as np
 
 
 def block_mask(sequences: int, steps: int, *, start: int, length: int) -> np.ndarray:
-    """[sequences, steps] float32 that misses the frames start to start + length - 1 (the paper's
-    "planning" masks)."""
+    """Make a mask with one block of missing frames, as in the KVAE paper's planning experiment.
+
+    Args:
+        sequences: number of sequences.
+        steps: frames in a sequence.
+        start: the first missing frame, counted from 0.
+        length: number of missing frames.
+
+    Returns:
+        [sequences, steps] float32.
+
+    Raises:
+        ValueError: the block exceeds the sequence.
+    """
     if not 0 <= start < steps or length < 0 or start + length > steps:
         raise ValueError(
             f"start={start}, length={length}: the missing block must lie within the {steps} frames "
@@ -22,8 +34,21 @@ def block_mask(sequences: int, steps: int, *, start: int, length: int) -> np.nda
 def random_mask(
     sequences: int, steps: int, *, start: int, drop_prob: float, seed: int | Sequence[int]
 ) -> np.ndarray:
-    """[sequences, steps] float32: the first `start` frames are observed, each later one is missing
-    with `drop_prob`."""
+    """Make a mask in which each frame after the first `start` is missing with a given probability.
+
+    Args:
+        sequences: number of sequences.
+        steps: frames in a sequence.
+        start: number of observed frames at the start of each sequence.
+        drop_prob: probability that a later frame is missing.
+        seed: seed of the draw.
+
+    Returns:
+        [sequences, steps] float32.
+
+    Raises:
+        ValueError: `drop_prob` or `start` is out of range.
+    """
     if not 0.0 <= drop_prob <= 1.0:
         raise ValueError(f"drop_prob: expected a probability in [0, 1], got {drop_prob!r}.")
     if not 1 <= start <= steps:

@@ -1,5 +1,6 @@
-"""Sequences of frames in memory, and their `.npz` files: checked when they are read, whole when
-they are written."""
+"""Sequences of frames in memory and in `.npz` files. Files are checked when read and written
+atomically.
+"""
 
 import zlib
 from collections.abc import Sequence
@@ -18,21 +19,36 @@ _NAMES = ("images", "mask", "controls", "state")
 class Sequences:
     """N sequences of T frames.
 
-    images: [N, T, H, W] or [N, T, H, W, C], uint8 (0 to 255), bool, or floats in [0, 1].
-    mask: [N, T], 1 or True = observed, 0 or False = missing; None if nothing is missing. A missing
-    frame may hold NaN.
-    controls: [N, T, dim_u] float32, what acted on the step into each frame; None without.
-    state: [N, T, S] float32, the simulator's own; None without. No model sees it.
-    source: where it came from, for messages.
+    Attributes:
+        images: [N, T, H, W] or [N, T, H, W, C], uint8 (0 to 255), bool, or floats in [0, 1].
+        mask: [N, T], 1 or True = observed, 0 or False = missing; None: all observed. A missing
+            frame may contain NaN. A mask of the frames' shape, or [N, T, H, W] for all colours, is
+            one of single pixels and is kept as `pixel_mask`.
+        pixel_mask: of the frames' shape, bool, True = observed; None: no single pixel is missing.
+        controls: [N, T, dim_u] float32, the inputs that act on the step into each frame; None:
+            none.
+        state: [N, T, S] float32, the simulator's state; None: unknown. No model uses it.
+        source: where the data came from, for messages.
+
+    Raises:
+        DataError: an array has another shape, type or range.
     """
 
     images: np.ndarray
     mask: np.ndarray | None = None
     controls: np.ndarray | None = None
     state: np.ndarray | None = None
+    pixel_mask: np.ndarray | None = None
     source: str = "the given arrays"
 
     def __post_init__(self):
+        if self.mask is not None and self.mask.ndim > 2:
+            if self.mask.shape == self.images.shape[:-1] and self.images.ndim == 5:
+                every = np.broadcast_to(self.mask[..., None], self.images.shape)
+                object.__setattr__(self, "mask", every)
+            _check_mask_of_pixels(self.mask, self.images, self.source)
+            object.__setattr__(self, "pixel_mask", self.mask > 0)
+            object.__setattr__(self, "mask", None)
         if self.mask is not None and self.mask.dtype == bool:
             object.__setattr__(self, "mask", self.mask.astype(np.float32))
         _check(self)
@@ -42,6 +58,7 @@ class Sequences:
 
     @property
     def steps(self) -> int:
+        """T, the frames in a sequence."""
         return self.images.shape[1]
 
     @property
@@ -51,31 +68,88 @@ class Sequences:
 
     @property
     def observed(self) -> np.ndarray:
-        """[N, T] bool."""
-        return np.ones(self.images.shape[:2], bool) if self.mask is None else self.mask > 0.5
+        """[N, T] bool: the frames of which a pixel is observed."""
+        seen = np.ones(self.images.shape[:2], bool) if self.mask is None else self.mask > 0.5
+        if self.pixel_mask is None:
+            return seen
+        return seen & self.pixel_mask.any(axis=tuple(range(2, self.images.ndim)))
+
+    @property
+    def batch_mask(self) -> np.ndarray | None:
+        """The mask as a model takes it: [N, T] float32, of single pixels bool, or None."""
+        if self.pixel_mask is None or self.mask is None:
+            return self.mask if self.pixel_mask is None else self.pixel_mask
+        return self.pixel_mask & (self.mask > 0.5).reshape(
+            *self.mask.shape, *[1] * (self.images.ndim - 2)
+        )
+
+    def batch(self) -> dict[str, np.ndarray]:
+        """What a model takes: `frames`, and `mask` and `controls` where there are any."""
+        named = {"frames": self.images, "mask": self.batch_mask, "controls": self.controls}
+        return {name: value for name, value in named.items() if value is not None}
 
     def mean_frame(self) -> np.ndarray:
-        """The mean of the observed frames, pixels in [0, 1], float32."""
-        seen = self.observed
-        total = sum(  # by sequence: floats of all frames would take four times the memory
-            unit_pixels(images[mask]).sum(axis=0, dtype=np.float64)
-            for images, mask in zip(self.images, seen, strict=True)
-        )
-        return np.asarray(total / seen.sum(), np.float32)
+        """The mean of the observed frames, pixels in [0, 1], float32; of single pixels where they
+        are observed, and the mean of the others where one never is."""
+        seen, total, count = self.batch_mask, np.zeros(self.image_shape), 0
+        for i, images in enumerate(self.images):  # not at once: floats take four times the memory
+            if seen is None or seen.ndim == 2:
+                shown = images if seen is None else images[seen[i] > 0.5]
+                total += unit_pixels(shown).sum(axis=0, dtype=np.float64)
+                count += len(shown)
+            else:
+                total += np.where(seen[i], unit_pixels(images), 0.0).sum(axis=0, dtype=np.float64)
+                count = count + seen[i].sum(axis=0)
+        mean = np.divide(total, count, where=np.asarray(count) > 0, out=np.full_like(total, np.nan))
+        return np.asarray(np.where(np.isnan(mean), np.nanmean(mean), mean), np.float32)
+
+    def complete(self, fill: np.ndarray) -> np.ndarray:
+        """The frames as float32 in [0, 1], with `fill` [*image_shape] where a pixel or a frame is
+        missing."""
+        frames, seen = unit_pixels(self.images), self.batch_mask
+        if seen is None:
+            return frames
+        seen = (seen > 0.5).reshape(*seen.shape, *[1] * (frames.ndim - seen.ndim))
+        return np.where(seen, frames, fill)
 
     def take(self, indices: slice | Sequence[int] | np.ndarray) -> "Sequences":
-        """The sequences at `indices` (a slice, or an array of integers)."""
+        """Select sequences.
+
+        Args:
+            indices: a slice, or an array of integers.
+
+        Returns:
+            The selected sequences.
+        """
         fields = {name: value[indices] for name, value in self.arrays().items()}
         return replace(self, **fields)
 
     def with_mask(self, mask: np.ndarray) -> "Sequences":
-        """The same frames, observed only where they were and `mask` [N, T] is 1."""
+        """Combine the mask with another one.
+
+        Args:
+            mask: [N, T], 1 = observed.
+
+        Returns:
+            The same frames, observed where both masks are 1.
+        """
         return replace(
             self, mask=np.asarray(mask, np.float32) * (1.0 if self.mask is None else self.mask)
         )
 
     def split(self, test_fraction: float, seed: int) -> tuple["Sequences", "Sequences"]:
-        """Training and test sequences, drawn apart at random; at least one of each."""
+        """Split the sequences at random into training and test data, at least one sequence each.
+
+        Args:
+            test_fraction: the share of test sequences.
+            seed: seed of the choice.
+
+        Returns:
+            Training and test sequences.
+
+        Raises:
+            DataError: there is only one sequence.
+        """
         if len(self) < 2:
             raise DataError(
                 f"{self.source}: one sequence cannot be split into training and test data. Cut it "
@@ -87,7 +161,7 @@ class Sequences:
         return self.take(np.sort(order[test:])), self.take(np.sort(order[:test]))
 
     def fingerprint(self) -> str:
-        """Tells these sequences from others: their shape and a checksum of every array."""
+        """An identifier of these sequences: their shape and a checksum of every array."""
         checksum = 0
         for name, value in sorted(self.arrays().items()):
             checksum = zlib.crc32(value.tobytes(), zlib.crc32(name.encode(), checksum))
@@ -95,23 +169,34 @@ class Sequences:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The arrays that are there, by name."""
-        named = {name: getattr(self, name) for name in _NAMES}
+        named = {name: getattr(self, name) for name in (*_NAMES, "pixel_mask")}
         return {name: value for name, value in named.items() if value is not None}
 
 
 def unit_pixels(images: np.ndarray) -> np.ndarray:
-    """Frames of uint8, bool or floats as float32 in [0, 1]."""
+    """Convert frames to float32 in [0, 1].
+
+    Args:
+        images: uint8 (0 to 255), bool, or floats.
+
+    Returns:
+        float32 of the same shape.
+    """
     return images / np.float32(255) if images.dtype == np.uint8 else images.astype(np.float32)
 
 
 def load(path: str | Path) -> Sequences:
-    """Reads `path`, or its shards `NAME-00000-of-0000N.npz` ... where it has been written in
-    shards.
+    """Read sequences from a `.npz` file, or from its shards `NAME-00000-of-0000N.npz`.
+
+    Args:
+        path: the file, or the name that its shards are derived from.
+
+    Returns:
+        The sequences.
 
     Raises:
-        FileNotFoundError: neither the file nor a full set of shards is there.
-        DataError: the file is truncated, no `.npz`, without `images`, or holds what no model can
-            use.
+        FileNotFoundError: neither the file nor a complete set of shards exists.
+        DataError: the file is truncated, is not a `.npz`, lacks `images`, or has invalid values.
     """
     path = Path(path)
     if path.is_file():
@@ -123,7 +208,18 @@ def load(path: str | Path) -> Sequences:
 
 
 def sequences_of(arrays: dict[str, np.ndarray], path: Path) -> Sequences:
-    """The arrays of a file as `Sequences`."""
+    """Convert the arrays of a file to `Sequences`.
+
+    Args:
+        arrays: the arrays by name, with `images`.
+        path: the file, for messages.
+
+    Returns:
+        The sequences.
+
+    Raises:
+        DataError: an array has another shape, type or range.
+    """
     images = arrays["images"]
     if images.dtype == np.uint8 and images.size and images.max() == 1:
         raise DataError(
@@ -187,7 +283,19 @@ def _check(data: Sequences) -> None:
             )
         if value is not None and not np.isfinite(value).all():
             raise DataError(f"{where}: {name} holds NaN or infinity; every value must be finite.")
-    _check_values(images, data.mask, where)
+    if data.pixel_mask is not None:
+        _check_blind(data.observed, where)
+    _check_values(images, data.batch_mask, where)
+
+
+def _check_mask_of_pixels(mask: np.ndarray, images: np.ndarray, where: str) -> None:
+    if mask.shape != images.shape:
+        raise DataError(
+            f"{where}: mask has the shape {mask.shape}, expected {list(images.shape[:2])} to fit "
+            f"images, or for single pixels {list(images.shape)}."
+        )
+    if mask.dtype != bool and not np.isin(mask, (0, 1)).all():
+        raise DataError(f"{where}: mask must hold 1 (observed) and 0 (missing) only.")
 
 
 def _check_mask(data: Sequences, mask: np.ndarray, count: tuple[int, ...]) -> None:
@@ -197,10 +305,14 @@ def _check_mask(data: Sequences, mask: np.ndarray, count: tuple[int, ...]) -> No
         )
     if not np.isin(mask, (0, 1)).all():
         raise DataError(f"{data.source}: mask must hold 1 (observed) and 0 (missing) only.")
-    blind = np.flatnonzero(~(mask > 0).any(axis=1))
+    _check_blind(mask > 0, data.source)
+
+
+def _check_blind(seen: np.ndarray, where: str) -> None:
+    blind = np.flatnonzero(~seen.any(axis=1))
     if len(blind):
         raise DataError(
-            f"{data.source}: mask has no observed frame in {len(blind)} sequences, the first is "
+            f"{where}: mask has no observed frame in {len(blind)} sequences, the first is "
             f"{blind[0]}. "
             "1 means observed, 0 missing; leave out sequences that were never observed."
         )
@@ -215,7 +327,7 @@ def _check_values(images: np.ndarray, mask: np.ndarray | None, where: str) -> No
         )
     for first in range(
         0, len(images), 256
-    ):  # in slices: a mask of the whole array would double the memory
+    ):  # in slices: indexing the whole array by the mask would double the memory
         part = images[first : first + 256]
         seen = part if mask is None else part[mask[first : first + 256] > 0]
         if np.isnan(seen).any():

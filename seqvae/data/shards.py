@@ -1,9 +1,9 @@
-"""Datasets in shards: many `.npz` files with an index, read when they are asked for: a dataset need
-not fit into memory.
+"""Datasets in shards: many `.npz` files with an index, read on demand, so that a dataset may be
+larger than memory.
 
-In a file every array has the same first axis, its entries: the sequences of a world, the steps of
-an episode, the frames of a session. Any number of processes write files; whoever opens the set
-writes its index: counts, shapes, types, checksums.
+All arrays of a file share their first axis; an index along it is an entry: a sequence, a step of
+an episode, or a frame of a session. Any number of processes may write files. Opening the dataset
+writes its index: counts, shapes, types and checksums.
 """
 
 import hashlib
@@ -26,12 +26,14 @@ _FORMAT = 1
 
 @dataclass(frozen=True)
 class Shards:
-    """The files of a dataset. They are read when they are asked for; the index, when the set is
-    opened.
+    """The files of a dataset, read on demand.
 
-    paths: of the files, in the order of their names; lengths: [N] entries of each.
-    shapes, types: of one entry of each array, by the array's name; every file has the same.
-    checksums: of each file's arrays by name, {} where the file has none of its own.
+    Attributes:
+        paths: the files, sorted by name.
+        lengths: entries of each file.
+        shapes: by the array's name, the shape of one entry, the same in every file.
+        types: by the array's name, its type, the same in every file.
+        checksums: for each file the checksums of its arrays by name; {} if the file has none.
     """
 
     paths: tuple[Path, ...]
@@ -45,14 +47,21 @@ class Shards:
 
     @property
     def entries(self) -> int:
-        """Entries of all files together."""
+        """Entries in all files together."""
         return sum(self.lengths)
 
     def read(self, i: int, names: Iterable[str] | None = None) -> dict[str, np.ndarray]:
-        """The arrays of file i, [entries, ...] each; `names`: only these.
+        """Read a file.
+
+        Args:
+            i: the file's index.
+            names: the arrays to read; None: all.
+
+        Returns:
+            The arrays by name, each [entries, ...].
 
         Raises:
-            DataError: the file is damaged, or not what it was when the set was opened.
+            DataError: the file is damaged, or changed since the dataset was opened.
         """
         path = self.paths[i]
         try:
@@ -77,7 +86,14 @@ class Shards:
         return arrays
 
     def take(self, indices: Iterable[int]) -> "Shards":
-        """The files at `indices`."""
+        """Select files.
+
+        Args:
+            indices: the files' indices.
+
+        Returns:
+            A dataset of the selected files.
+        """
         indices = list(indices)
         paths, lengths = (
             tuple(self.paths[i] for i in indices),
@@ -87,7 +103,18 @@ class Shards:
         return Shards(paths, lengths, self.shapes, self.types, checksums)
 
     def split(self, test_fraction: float, seed: int) -> tuple["Shards", "Shards"]:
-        """Training and test files, drawn apart at random; at least one of each."""
+        """Split the files at random into training and test files, at least one each.
+
+        Args:
+            test_fraction: the share of test files.
+            seed: seed of the choice.
+
+        Returns:
+            Training and test files.
+
+        Raises:
+            DataError: there is only one file.
+        """
         if len(self) < 2:
             raise DataError(
                 f"{self.paths[0].parent}: one file cannot be split into training and test data. "
@@ -98,8 +125,7 @@ class Shards:
         return self.take(sorted(order[test:])), self.take(sorted(order[:test]))
 
     def fingerprint(self) -> str:
-        """Tells these files from others by their names, lengths and sizes on disk; contents are not
-        read."""
+        """An identifier of these files: names, lengths and sizes; their contents are not read."""
         checksum = 0
         for path, length in zip(self.paths, self.lengths, strict=True):
             checksum = zlib.crc32(f"{path.name} {length} {path.stat().st_size}".encode(), checksum)
@@ -107,23 +133,44 @@ class Shards:
 
 
 def write_shard(path: str | Path, arrays: dict[str, np.ndarray]) -> None:
-    """Writes a file of a dataset, compressed, with checksums of its arrays, whole or not at all."""
+    """Write a file of a dataset, compressed, with checksums of its arrays, atomically.
+
+    Args:
+        path: the file.
+        arrays: the arrays by name, with a common first axis.
+    """
     checksums = {name: array_digest(value) for name, value in arrays.items()}
     save(path, arrays | {_CHECKSUMS: np.array(json.dumps(checksums, sort_keys=True))})
 
 
 def shard_path(path: str | Path, shard: int, shards: int) -> Path:
-    """DIR/box.npz -> DIR/box-00002-of-00008.npz."""
+    """Name a shard: DIR/box.npz -> DIR/box-00002-of-00008.npz.
+
+    Args:
+        path: the dataset's path.
+        shard: the shard's number, counted from 0.
+        shards: number of shards.
+
+    Returns:
+        The shard's path.
+    """
     path = Path(path)
     return path.with_name(f"{path.stem}-{shard:05d}-of-{shards:05d}{path.suffix}")
 
 
 def part_of(numbers: range, shard: int | None, shards: int) -> range:
-    """Of numbered files those that one of `shards` processes makes: every so many-th from `shard`
-    on; None: all.
+    """Select the file numbers that one process makes.
+
+    Args:
+        numbers: the numbers of all files.
+        shard: the number of the process; it makes every `shards`-th file. None: all files.
+        shards: number of processes.
+
+    Returns:
+        The numbers of process `shard`.
 
     Raises:
-        ValueError: shard is none of 0 to shards - 1.
+        ValueError: `shard` is not in 0 to shards - 1.
     """
     if shards < 1 or (shard is not None and not 0 <= shard < shards):
         raise ValueError(f"shard={shard}, shards={shards}: expected 0 <= shard < shards.")
@@ -131,26 +178,37 @@ def part_of(numbers: range, shard: int | None, shards: int) -> range:
 
 
 def shard_files(path: str | Path) -> list[Path]:
-    """The shards NAME-?????-of-?????.npz of DIR/NAME.npz that are there, by name."""
+    """List the existing shards NAME-?????-of-?????.npz of a dataset.
+
+    Args:
+        path: the dataset's path, DIR/NAME.npz.
+
+    Returns:
+        Their paths, sorted by name.
+    """
     path = Path(path)
     return sorted(path.parent.glob(f"{path.stem}-?????-of-?????.npz"))
 
 
 def open_shards(source: str | Path, needed: dict[str, str], *, at_least: int = 1) -> Shards:
-    """Opens a dataset: the `.npz` files of a folder, or the shards NAME-00000-of-0000N.npz ... of
-    DIR/NAME.npz.
+    """Open a dataset: the `.npz` files of a folder, or the shards of DIR/NAME.npz.
 
-    An index, `index.json` or `NAME.index.json`, saves opening every file; it is written where it is
-    missing or out of date and the folder can be written.
+    Shards are named NAME-00000-of-0000N.npz, and so on.
+    An index, `index.json` or `NAME.index.json`, avoids opening every file. It is written if it is
+    missing or out of date and the folder is writable.
 
     Args:
-        needed: names of arrays that every file must have, each with what it is, for the error.
-        at_least: entries of the shortest file.
+        source: the folder, or DIR/NAME.npz.
+        needed: names of arrays that every file must have, each with a description for the message.
+        at_least: the smallest number of entries allowed in a file.
+
+    Returns:
+        The dataset.
 
     Raises:
-        FileNotFoundError: no such folder, or no file in it.
-        DataError: a shard is missing; a file is damaged, lacks an array, is too short, or its
-            arrays do not fit each other or the first file's; the message names the file.
+        FileNotFoundError: the folder does not exist or has no file.
+        DataError: a shard is missing; a file is damaged, lacks an array or is too short; or its
+            arrays do not fit each other or those of the first file. The message names the file.
     """
     source = Path(source)
     paths, index = _files(source)
@@ -171,7 +229,7 @@ def open_shards(source: str | Path, needed: dict[str, str], *, at_least: int = 1
 
 
 class _Entry(NamedTuple):
-    """What the index says of a file: whole shapes, types and checksums by name."""
+    """A file's entry in the index: shapes, types and checksums by the array's name."""
 
     shapes: dict[str, tuple[int, ...]]
     types: dict[str, str]
@@ -241,7 +299,7 @@ def _check(
 
 
 def _entry(path: Path) -> _Entry:
-    """Of an `.npz`, from its headers: nothing is decompressed but a few bytes of each array."""
+    """The entry of an `.npz`, from its headers: only a few bytes of each array are decompressed."""
     shapes, types, checksums = {}, {}, {}
     try:
         with zipfile.ZipFile(path) as archive:
@@ -277,8 +335,7 @@ def _header(archive: zipfile.ZipFile, member: str) -> tuple[tuple[int, ...], str
 
 
 def _from_index(index: Path, paths: list[Path]) -> list[_Entry] | None:
-    """What the index says of the files; None where it is missing, damaged, or not of these
-    files."""
+    """The entries of the files in the index; None if it is missing, damaged, or of other files."""
     try:
         saved = json.loads(index.read_text(encoding="utf-8"))
         if saved.pop("sha256") != _digest(saved) or saved["format"] != _FORMAT:
@@ -299,8 +356,9 @@ def _from_index(index: Path, paths: list[Path]) -> list[_Entry] | None:
 
 
 def _write_index(index: Path, paths: list[Path], entries: list[_Entry]) -> None:
-    """Where all files are alike and the folder can be written; without it the next reader looks at
-    every file again."""
+    """Write the index if all files are alike and the folder is writable; without it, the next
+    process that opens the dataset opens every file again.
+    """
     first = entries[0]
     kinds = {json.dumps([{n: s[1:] for n, s in e.shapes.items()}, e.types]) for e in entries}
     lengths = [{shape[0] if shape else None for shape in e.shapes.values()} for e in entries]
@@ -321,6 +379,5 @@ def _digest(value: dict) -> str:
 
 
 def _states(paths: list[Path]) -> list[tuple[str, int, int]]:
-    """By what a file is known to be the one that the index describes: name, bytes, and time of the
-    last change."""
+    """A file matches its index entry if name, size and modification time agree."""
     return [(path.name, (stat := path.stat()).st_size, stat.st_mtime_ns) for path in paths]

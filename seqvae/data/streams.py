@@ -1,5 +1,4 @@
-"""Batches read from a dataset's files while a model trains: memory does not grow with the
-dataset."""
+"""Batches read from a dataset's files during training: memory does not grow with the dataset."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -13,14 +12,24 @@ from seqvae.data.shards import Shards
 from seqvae.replicas import rows_of
 
 _READERS = 2
-# batches that are planned before their files are there: a bound, reached by files of very many
-# entries
+# the most batches that are planned before their files are read; only files with very many entries
+# reach it
 _AHEAD = 4096
 
 
 class Epoch:
-    """The batches of an epoch, prefetched: `dataset`, a `tf.data.Dataset`. Iterated over, it raises
-    an error of the reading as itself, where `dataset` makes it one of TensorFlow's."""
+    """The batches of an epoch, prefetched.
+
+    Iterating raises a reading error as itself; iterating over `dataset` raises TensorFlow's error.
+
+    Args:
+        element_spec: the shapes and types of a batch.
+        batches: makes an iterator over the batches.
+
+    Attributes:
+        dataset: the batches as a `tf.data.Dataset`.
+        element_spec: the shapes and types of a batch.
+    """
 
     def __init__(
         self,
@@ -54,27 +63,32 @@ class Epoch:
 
 
 class ShardBatches:
-    """Batches of single entries, or of windows of entries, in the form of
-    `seqvae.data.batches.Batches`.
+    """Batches of entries, or of windows of entries, read from files.
 
-    Every epoch takes every item once, in an order that depends on the seed and the epoch alone, not
-    on the number of workers.
-    The files, shuffled, are dealt to `group` queues, each of which gives an equal part of every
-    batch: a batch mixes items of `group` files, and a worker that wants some rows of every batch
-    reads the files of some queues, its own. In memory are the files that the queues are in, those
-    that come next, and the batches under way.
+    The interface is that of `seqvae.data.batches.Batches`.
+    Every epoch uses each item once, in an order that depends only on the seed and the epoch, not on
+    the number of workers. The shuffled files are distributed over `group` queues. Each queue
+    contributes an equal part to every batch, so a batch mixes items of `group` files, and a worker
+    that needs only some rows of every batch reads only the files of some queues. Memory: at most
+    `2 * group` files plus the prefetched batches.
 
     Args:
-        names: arrays to read, each under the name it has in a batch, {"frames": "frames"}.
+        shards: the dataset.
+        batch_size: items in a batch; the last batch of an epoch may be smaller.
+        names: the arrays to read, and the name of each in a batch, {"frames": "frames"}.
         window: None: an item is one entry, [batch, ...]. Otherwise an item is `window` consecutive
-            entries of a file, [batch, window, ...], the last ones of a file padded with zeros and
-            `mask` [batch, window] 1 where an entry is.
-        overlap: entries that a window shares with the one before it: 1 where the last is only a
-            target.
-        shuffle: False: one queue, everything in the order of the files.
-        group: files that are in memory and mixed at a time.
-        prepare: changes the arrays of file i, {new name: [entries, ...]}, after they were read:
-            prepare(i, arrays).
+            entries of a file, [batch, window, ...]. The last window of a file is padded with zeros;
+            `mask` [batch, window] is 1 for entries, 0 for padding.
+        overlap: entries that a window shares with the previous one; 1 if the last entry of a window
+            is only a target.
+        seed: seed of the order.
+        shuffle: whether the order is random; False: one queue, in the order of the files.
+        group: files that are mixed at a time.
+        prepare: called as prepare(i, arrays) after file i was read; returns the arrays to use,
+            {name in a batch: [entries, ...]}.
+
+    Raises:
+        ValueError: an argument is out of range.
     """
 
     def __init__(
@@ -113,14 +127,26 @@ class ShardBatches:
         return -(-self._count // self._size)
 
     def rows(self, step: int) -> int:
-        """Items in the batch of a step: the last of an epoch may be smaller."""
+        """The number of items in a batch; the last of an epoch may be smaller.
+
+        Args:
+            step: the batch, counted from 0.
+
+        Returns:
+            The number of items.
+        """
         return min(self._size, self._count - step * self._size)
 
     def epoch(self, epoch: int, skip: int = 0, part: tuple[int, int] = (0, 1)) -> "Epoch":
-        """The batches of an epoch, less its first `skip`: what those alone need is not read.
+        """Make the batches of an epoch. Files that only skipped batches need are not read.
 
-        part: (i, n) gives of each batch the rows of the i-th of n workers
-            (`seqvae.replicas.rows_of`).
+        Args:
+            epoch: the epoch, counted from 0.
+            skip: number of batches at the start of the epoch to leave out.
+            part: (i, n): only the rows of worker i of n in each batch (`seqvae.replicas.rows_of`).
+
+        Returns:
+            The batches.
         """
         if self._spec is None:
             self._spec = self._element_spec()
@@ -142,8 +168,9 @@ class ShardBatches:
     def _batches(
         self, epoch: int, skip: int, part: tuple[int, int]
     ) -> Iterator[dict[str, np.ndarray]]:
-        """A plan of which items of which files make each batch runs ahead of the reading, and that
-        of the batches."""
+        """The batches of an epoch. The plan (which items of which files make each batch) runs ahead
+        of the reading of files, which runs ahead of the batches.
+        """
         plan = ((_rows(pieces, part), done) for pieces, done in self._plan(epoch, skip))
         waiting = deque()
         with ThreadPoolExecutor(_READERS) as pool:
@@ -165,8 +192,9 @@ class ShardBatches:
                     files.pop(file, None)
 
     def _plan(self, epoch: int, skip: int) -> Iterator[tuple[list["_Piece"], list[int]]]:
-        """Of every batch less the first `skip`: its pieces in the order of its rows, and the files
-        that end in it."""
+        """For every batch after the first `skip`: its pieces in the order of its rows, and the
+        files whose last item it contains.
+        """
         order = np.arange(len(self._shards))
         if self._shuffle:
             order = np.random.default_rng([self._seed, epoch]).permutation(order)
@@ -196,8 +224,9 @@ class ShardBatches:
         return np.random.default_rng([self._seed, epoch, file]).permutation(self._items[file])
 
     def _starts(self, length: int) -> range:
-        """First entries of a file's items; an item of overlap entries only would have nothing
-        new."""
+        """The first entry of each item of a file. An item of only `overlap` entries would add
+        nothing new.
+        """
         if self._window is None:
             return range(length)
         return range(0, max(1, length - self._overlap), self._window - self._overlap)
@@ -224,22 +253,21 @@ class ShardBatches:
 
 
 class _Piece(NamedTuple):
-    """Items of one file."""
+    """Some items of one file."""
 
     file: int
     items: np.ndarray
 
 
 class _Queue:
-    """The items of some files, one file after the other, by their places in the order of their
-    file."""
+    """The items of some files, file after file, as positions in each file's order."""
 
     def __init__(self, files: list[int], items: list[int]):
         self._files, self._items, self._at = deque(files), items, 0
         self.left = sum(items[file] for file in files)
 
     def take(self, count: int) -> list[tuple[int, int, int]]:
-        """The next items as spans of a file's order: (file, first, end)."""
+        """Take the next items, as spans of a file's order: (file, first, end)."""
         self.left -= count
         spans = []
         while count:
@@ -254,8 +282,9 @@ class _Queue:
 
 
 def _shares(queues: list[_Queue], count: int, step: int) -> list[int]:
-    """How many items of a batch each queue gives: equal parts, over the steps where they do not
-    divide; what a queue lacks is given by those that have the most."""
+    """The number of items that each queue contributes to a batch: equal parts, balanced over the
+    steps if they do not divide evenly. The fullest queues replace what others lack.
+    """
     alive = sum(queue.left > 0 for queue in queues)
     shares, number = [], 0
     for queue in queues:
@@ -273,7 +302,7 @@ def _shares(queues: list[_Queue], count: int, step: int) -> list[int]:
 
 
 def _rows(pieces: list[_Piece], part: tuple[int, int]) -> list[_Piece]:
-    """The pieces of a worker's rows of a batch."""
+    """The pieces that contain a worker's rows of a batch."""
     first, count, _ = rows_of(*part, sum(len(piece.items) for piece in pieces))
     end, at, mine = first + max(1, count), 0, []
     for piece in pieces:

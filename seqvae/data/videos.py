@@ -1,4 +1,4 @@
-"""Videos from files: cropped, resized, thinned, and cut into sequences."""
+"""Reading of video files: frames are cropped, resized and thinned out, and cut into sequences."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,12 +15,16 @@ ENDINGS = (".mp4", ".gif", ".avi", ".mov", ".mkv", ".webm")
 
 @dataclass(frozen=True)
 class VideoFormat:
-    """What becomes of a video's frames.
+    """How the frames of a video are converted.
 
-    size: (height, width) in pixels after cropping; None keeps it.
-    crop: (top, left, height, width) in pixels of the file; None takes the whole frame.
-    frame_step: every frame_step-th frame is kept.
-    colour: frames [H, W, 3] instead of grey [H, W].
+    Attributes:
+        size: (height, width) in pixels after cropping; None keeps the size.
+        crop: (top, left, height, width) in pixels of the file; None keeps the whole frame.
+        frame_step: every frame_step-th frame is kept.
+        colour: whether frames are [H, W, 3] instead of grey [H, W].
+
+    Raises:
+        ValueError: a field is out of range.
     """
 
     size: tuple[int, int] | None = None
@@ -46,10 +50,16 @@ class VideoFormat:
 
 
 def video_files(folder: str | Path) -> list[Path]:
-    """The videos in a folder, by name; or the one video that `folder` is.
+    """List the videos in a folder.
+
+    Args:
+        folder: a folder, or a video file.
+
+    Returns:
+        The videos by name, or the one file.
 
     Raises:
-        FileNotFoundError: there is none.
+        FileNotFoundError: there is no video.
     """
     folder = Path(folder)
     if folder.is_file() and folder.suffix.lower() in ENDINGS:
@@ -65,10 +75,18 @@ def video_files(folder: str | Path) -> list[Path]:
 
 
 def read_video(path: str | Path, form: VideoFormat) -> np.ndarray:
-    """The frames of a file, [T, H, W] or [T, H, W, 3] uint8.
+    """Read the frames of a video file.
+
+    Args:
+        path: the file.
+        form: how frames are converted.
+
+    Returns:
+        [T, H, W] or [T, H, W, 3] uint8.
 
     Raises:
-        DataError: the file holds no video that can be read. ValueError: the crop leaves its frame.
+        DataError: the file is not a readable video.
+        ValueError: the crop exceeds the frame.
     """
     frames = [
         _convert(frame, form, path)
@@ -81,8 +99,15 @@ def read_video(path: str | Path, form: VideoFormat) -> np.ndarray:
 
 
 def aspect_change(path: str | Path, form: VideoFormat) -> tuple[float, float] | None:
-    """Width over height of a video's frames before and after `form.size`; None where they agree
-    within 2 %."""
+    """Compare the aspect ratio (width / height) of a video before and after resizing.
+
+    Args:
+        path: the video file.
+        form: how frames are converted.
+
+    Returns:
+        The ratios before and after; None if they differ by less than 2 %.
+    """
     if form.size is None:
         return None
     height, width = form.crop[2:] if form.crop else next(_frames(Path(path))).shape[:2]
@@ -91,8 +116,19 @@ def aspect_change(path: str | Path, form: VideoFormat) -> tuple[float, float] | 
 
 
 def cut(video: np.ndarray, steps: int, stride: int | None = None) -> np.ndarray:
-    """[T, ...] -> [N, steps, ...]: one sequence every `stride` frames (None: one after another); a
-    rest is left out."""
+    """Cut a video into sequences; frames after the last full sequence are left out.
+
+    Args:
+        video: [T, ...].
+        steps: frames in a sequence.
+        stride: frames between the starts of two sequences; None: `steps`.
+
+    Returns:
+        [N, steps, ...].
+
+    Raises:
+        ValueError: steps or stride is less than 1.
+    """
     stride = steps if stride is None else stride
     if steps < 1 or stride < 1:
         raise ValueError(f"steps={steps}, stride={stride}: expected integers of at least 1.")

@@ -1,11 +1,17 @@
-"""The weight of the KL in an objective, which `KLAnnealing` changes between epochs."""
+"""The weight of the KL in an objective; `KLAnnealing` changes it between epochs."""
 
 import keras
 
 
 class KLWeight:
-    """A scalar variable of value 1, float32. A model holds this object, not the variable: it is
-    part of a training, and neither trained, counted nor saved with the model."""
+    """A scalar float32 variable of value 1.
+
+    A model stores this object instead of the variable: the weight belongs to the training, so it is
+    not trained, counted or saved with the model.
+
+    Attributes:
+        variable: the variable.
+    """
 
     def __init__(self):
         self.variable = keras.Variable(1.0, trainable=False, dtype="float32", name="kl_weight")

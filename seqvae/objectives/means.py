@@ -1,11 +1,18 @@
-"""Means over what was observed."""
+"""Weighted means, for masked values."""
 
 import tensorflow as tf
 
 
 def weighted_mean(value: tf.Tensor, weight: tf.Tensor | None = None) -> tf.Tensor:
-    """The mean of `value`, its entries counting as `weight`, of the same shape, says: 0 for padding
-    and what is missing. 0 where nothing counts."""
+    """Weighted mean of all entries; 0 if all weights are 0.
+
+    Args:
+        value: the values.
+        weight: of the same shape, 0 for padding and missing values; None: a plain mean.
+
+    Returns:
+        A scalar.
+    """
     if weight is None:
         return tf.reduce_mean(value)
     return tf.math.divide_no_nan(tf.reduce_sum(weight * value), tf.reduce_sum(weight))

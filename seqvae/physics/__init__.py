@@ -1,5 +1,6 @@
-"""Worlds that videos are made of: bouncing balls, which pymunk moves and pygame draws off-screen,
-and pendulums. A world is a value."""
+"""Simulated worlds and their videos: bouncing balls, simulated by pymunk and drawn by pygame, and
+pendulums. A world is a dataclass of its parameters.
+"""
 
 from seqvae.physics.dataset import write_dataset
 from seqvae.physics.episodes import write_episode

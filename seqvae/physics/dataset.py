@@ -1,4 +1,4 @@
-"""The files of a world: WORLD.npz and WORLD_test.npz, or shards of them."""
+"""The files of a world: WORLD.npz and WORLD_test.npz, or their shards."""
 
 from pathlib import Path
 
@@ -22,12 +22,24 @@ def write_dataset(
     shards: int = 1,
     shard: int | None = None,
 ) -> list[Path]:
-    """Records the training and the test sequences of a world, with a progress bar; returns the
-    paths written.
+    """Record the training and test sequences of a world, with a progress bar.
 
     Args:
-        test_sequences: 0 writes no test file.
-        shards: cut each set into this many files, `shard` (None: all) the ones to make here.
+        world: the world.
+        out: the folder to write to.
+        sequences: number of training sequences.
+        test_sequences: number of test sequences; 0: no test file.
+        steps: frames in a sequence.
+        seed: seed of all sequences.
+        workers: number of processes; the files do not depend on it.
+        shards: number of files that each set is divided into.
+        shard: the shard to make; None: all.
+
+    Returns:
+        The paths written.
+
+    Raises:
+        ValueError: an argument is out of range.
     """
     numbers = part_of(range(shards), shard, shards)
     sets = [

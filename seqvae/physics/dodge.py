@@ -1,5 +1,6 @@
-"""`Dodge`: a world to act in, where balls fly at an agent that moves left and right. Importing this
-module imports gymnasium and registers `seqvae/Dodge-v0`."""
+"""`Dodge`: an environment in which an agent moves left and right to dodge balls. Importing this
+module imports gymnasium and registers `seqvae/Dodge-v0`.
+"""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -15,52 +16,55 @@ except ImportError as error:
     ) from error
 from gymnasium.spaces import Box
 
-from seqvae.physics.drawing import BALL_COLOURS, pygame
+from seqvae.physics.drawing import pygame
 from seqvae.physics.window import Window
 
-SIZE = 64  # pixels of a side; all lengths are in pixels, all times in steps
-THRESHOLD = 1.0 / 3.0  # of the action, as in the Take Cover of World Models
-AGENT_RADIUS, BALL_RADIUS, THROWER = 3.0, 3.0, 2.0
+SIZE = 64  # height and width in pixels; all lengths are in pixels, all times in steps
+THRESHOLD = 1.0 / 3.0  # an action beyond it moves the agent, as in World Models' Take Cover
+AGENT_RADIUS, BALL_RADIUS = 4.0, 4.0
 AGENT_HEIGHT, THROWER_HEIGHT = 6.0, 60.0  # y points up
-AGENT_SPEED, BALL_SPEED = 1.5, 1.8  # pixels a step
+AGENT_SPEED, BALL_SPEED = 2.0, 1.8  # pixels a step
 FIRST_THROWERS, MOST_THROWERS, STEPS_TO_NEXT_THROWER = 2, 6, 250
 PAUSE = 45, 100  # steps between two balls of a thrower, uniform
-AIM_SPREAD = 3.0  # standard deviation of where a ball is aimed, beside the agent
-_MARGIN = 4.0  # of agent and throwers to the sides
+AIM_SPREAD = 3.0  # standard deviation of the aim's error, pixels
+_MARGIN = 4.0  # distance that agent and throwers keep from the sides
 _FPS = 30
 _WALL, _FLOOR = (0, 0, 0), (40, 40, 60)
-_THROWER, _BALL, _AGENT = BALL_COLOURS[2], BALL_COLOURS[4], BALL_COLOURS[1]
+_BALL, _AGENT = (255, 255, 255), (255, 200, 0)  # bright: a squared error must not pass them over
 
 
 @dataclass
 class _Thrower:
-    """A thrower at x, and the steps to its next ball."""
+    """A thrower: its position, and the steps until its next ball."""
 
     x: float
     pause: int
 
 
 class Dodge(gymnasium.Env):
-    """Throwers at the far wall throw balls at an agent, which moves left and right to survive: the
-    task of Doom's Take Cover (Ha and Schmidhuber 2018, arXiv:1803.10122), in pymunk and pygame.
+    """An agent moves left and right to dodge balls that throwers at the far wall throw.
+
+    The task is that of Doom's Take Cover in World Models (Ha and Schmidhuber 2018,
+    arXiv:1803.10122), simulated by pymunk and drawn by pygame.
 
     A ball flies straight to where the agent was when it was thrown, with an error of a few pixels.
-    One frame shows where balls are, not where they fly. There are two throwers at first, and one
-    more every 250 steps, up to six.
+    One frame shows where balls are, not where they fly: the throwers are not drawn. There are two
+    throwers at first, and one more every 250 steps, up to six.
 
     Observations are frames [64, 64, 3] uint8. Actions are [1] float32 from -1 to 1: the agent moves
-    left below -1/3, right above 1/3, and stands still between. The reward is 1 for a step survived,
-    0 for the one in which a ball hits, which ends the episode.
+    left below -1/3, right above 1/3, and does not move in between. The reward is 1 for a step
+    survived and 0 for the step in which a ball hits, which ends the episode.
 
-    Importing this module registers it: `gymnasium.make("seqvae/Dodge-v0")` then works, and without
-    an import `gymnasium.make("seqvae.physics.dodge:seqvae/Dodge-v0")`.
+    After importing this module, `gymnasium.make("seqvae/Dodge-v0")` works; without an import, use
+    `gymnasium.make("seqvae.physics.dodge:seqvae/Dodge-v0")`.
 
     Args:
-        max_steps: steps after which the episode is cut off.
-        render_mode: "rgb_array": `render` returns the frame; "human": a window shows it.
+        max_steps: steps after which the episode is truncated.
+        render_mode: "rgb_array": `render` returns the frame; "human": a window shows it; None: no
+            rendering.
 
     Raises:
-        ValueError: an argument is out of range; in `step`, an action out of bounds.
+        ValueError: an argument is out of range; in `step`, an action is out of bounds.
     """
 
     metadata: ClassVar[dict[str, Any]] = {
@@ -84,25 +88,33 @@ class Dodge(gymnasium.Env):
 
     @property
     def agent_x(self) -> float:
-        """The agent's place, pixels from the left."""
+        """The agent's position, pixels from the left."""
         return self._agent.position.x
 
     @property
     def balls(self) -> np.ndarray:
-        """[balls in flight, 4] float64: x, y (up), vx, vy in pixels and pixels a step."""
+        """[balls in flight, 4] float64: x, y (up), vx, vy in pixels and pixels per step."""
         rows = [(*ball.position, *ball.velocity) for ball in self._balls]
         return np.array(rows).reshape(-1, 4)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Begins an episode: the agent in the middle, no ball in flight."""
+        """Start an episode: the agent in the middle, no ball in flight.
+
+        Args:
+            seed: seed of the environment's random numbers; None continues their sequence.
+            options: unused.
+
+        Returns:
+            The first frame [64, 64, 3] uint8, and an empty dict.
+        """
         super().reset(seed=seed)
-        self._space = pymunk.Space()  # new each time: an episode depends on its seed alone
+        self._space = pymunk.Space()  # a new space: an episode depends only on its seed
         self._agent = pymunk.Body(body_type=pymunk.Body.KINEMATIC)
         self._agent.position = SIZE / 2, AGENT_HEIGHT
         self._agent_shape = pymunk.Circle(self._agent, AGENT_RADIUS)
-        self._agent_shape.sensor = True  # it is hit, it is not pushed
+        self._agent_shape.sensor = True  # balls hit the agent without moving it
         self._space.add(self._agent, self._agent_shape)
         self._balls: list[pymunk.Body] = []
         self._throwers: list[_Thrower] = []
@@ -113,7 +125,19 @@ class Dodge(gymnasium.Env):
         return self._frame(), {}
 
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """One step: frame, reward, whether a ball hits, whether the episode is cut off, {}."""
+        """Simulate one step.
+
+        Args:
+            action: [1], from -1 (left) to 1 (right).
+
+        Returns:
+            The frame, the reward, whether a ball hit, whether the episode is truncated, and an
+            empty dict.
+
+        Raises:
+            ValueError: the action is out of bounds.
+            gymnasium.error.ResetNeeded: `reset` was not called.
+        """
         if self._space is None:
             raise gymnasium.error.ResetNeeded("step: expected reset() first.")
         self._move_agent(self._direction(action))
@@ -128,7 +152,11 @@ class Dodge(gymnasium.Env):
         return self._frame(), float(not hit), hit, self._steps >= self._max_steps, {}
 
     def render(self) -> Any:
-        """The frame [64, 64, 3] uint8 where render_mode="rgb_array"."""
+        """Show the frame in a window, or return it, as `render_mode` says.
+
+        Returns:
+            [64, 64, 3] uint8 with render_mode="rgb_array", otherwise None.
+        """
         if self.render_mode == "human":
             self._window.show(self._frame())
             return None
@@ -138,7 +166,7 @@ class Dodge(gymnasium.Env):
         return self._frame()
 
     def close(self) -> None:
-        """Closes the window."""
+        """Close the window."""
         self._window.close()
 
     def _direction(self, action) -> int:
@@ -195,9 +223,6 @@ class Dodge(gymnasium.Env):
         surface = self._surface
         surface.fill(_WALL)
         surface.fill(_FLOOR, (0, SIZE // 2, SIZE, SIZE // 2))
-        for thrower in self._throwers:
-            top = SIZE - THROWER_HEIGHT
-            surface.fill(_THROWER, (thrower.x - THROWER, top - THROWER, 2 * THROWER, 2 * THROWER))
         pygame.draw.circle(surface, _AGENT, _pixel(self._agent.position), AGENT_RADIUS)
         for ball in self._balls:
             pygame.draw.circle(surface, _BALL, _pixel(ball.position), BALL_RADIUS)
@@ -209,7 +234,7 @@ def _pixel(point) -> tuple[float, float]:
 
 
 def register() -> None:
-    """Registers `seqvae/Dodge-v0` with gymnasium, once."""
+    """Register `seqvae/Dodge-v0` with gymnasium, if it is not registered yet."""
     if "seqvae/Dodge-v0" not in gymnasium.registry:
         gymnasium.register("seqvae/Dodge-v0", entry_point="seqvae.physics.dodge:Dodge")
 

@@ -1,5 +1,6 @@
-"""pygame draws: from a motion to frames, off-screen, as the original's debug drawer did, less its
-debug marks."""
+"""Drawing of motions as frames with pygame, off-screen, like the original's debug drawer without
+its debug marks.
+"""
 
 import os
 
@@ -19,7 +20,7 @@ if not hasattr(pygame, "Surface"):
     )
 
 WHITE = (255, 255, 255)
-# Okabe and Ito's palette: told apart by colour-blind readers, bright on black.
+# Okabe and Ito's palette: distinguishable for colour-blind readers, bright on black.
 BALL_COLOURS = (
     (230, 159, 0),
     (86, 180, 233),
@@ -31,8 +32,14 @@ BALL_COLOURS = (
 
 
 class Painter:
-    """Draws motions of one world. It keeps one tall surface, a row of frames, so a sequence is
-    copied out once."""
+    """Draws motions of one world.
+
+    All frames of a sequence are drawn on one tall surface, so that they are copied only once.
+
+    Args:
+        world: the world.
+        steps: frames in a motion.
+    """
 
     def __init__(self, world: World, steps: int):
         self._world = world
@@ -44,10 +51,16 @@ class Painter:
             pygame.draw.aalines(self._background, WHITE, False, [self._pixel(a), self._pixel(b)])
 
     def frames(self, motion: Motion) -> np.ndarray:
-        """[T, H, W] uint8 of 0 and 255, or [T, H, W, 3] uint8 in colour. Row 0 is the top; y points
-        up.
+        """Draw a motion.
 
-        In grey, every pixel the pen touches is fully on: the original's loader binarised at > 0.
+        In grey, every pixel that the pen touches is 255: the original's loader binarised at > 0.
+
+        Args:
+            motion: the motion, of T frames.
+
+        Returns:
+            [T, H, W] uint8 of 0 and 255, or [T, H, W, 3] uint8 in colour. Row 0 is the top; the
+            motion's y axis points up.
         """
         width, height = self._world.size
         for t in range(self._steps):

@@ -1,4 +1,4 @@
-"""A world with pushes as episodes for a world model: frames, and the actions between them."""
+"""Episodes of a world with pushes, for a world model: frames and the actions between them."""
 
 from pathlib import Path
 
@@ -10,11 +10,21 @@ from seqvae.physics.worlds import World
 def write_episode(
     world: World, path: str | Path, index: int, *, steps: int, seed: int = 1234
 ) -> None:
-    """Records episode `index` of a world into an `.npz`; it depends on the seed and the index
-    alone.
+    """Record an episode of a world into an `.npz`. It depends only on the seed and the index.
 
-    `frames` [T, H, W, C] uint8; `actions` [T, 2] float32: the push that changes the balls' velocity
-    at that frame, in pixels a frame, seen as motion from it to the next.
+    The file contains `frames` [T, H, W, C] uint8 and `actions` [T, 2] float32. An action is the
+    push that changes the balls' velocity at that frame, in pixels per frame; it affects the next
+    frame.
+
+    Args:
+        world: a world with `push` > 0.
+        path: the file to write.
+        index: the episode's number.
+        steps: T, the frames of the episode.
+        seed: seed of all episodes.
+
+    Raises:
+        ValueError: the world has no pushes.
     """
     if not world.push:
         raise ValueError(f"World {world.name!r}: push=0, there are no actions to record.")

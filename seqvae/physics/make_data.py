@@ -1,4 +1,6 @@
-"""Making datasets of bouncing balls and pendulums: the settings of the command and what it does."""
+"""The command make-data, which records datasets of bouncing balls and pendulums: its settings and
+what it does.
+"""
 
 import os
 from dataclasses import fields, replace
@@ -14,6 +16,8 @@ from seqvae.physics.worlds import World
 
 @group("The files")
 class FileSettings(Settings):
+    """Settings of the files: sizes, seed, processes and shards."""
+
     sequences: int = setting(5000, "training sequences")
     test_sequences: int = setting(1000, "test sequences; 0 writes no test file")
     steps: int = setting(20, "frames in a sequence")
@@ -27,12 +31,14 @@ class FileSettings(Settings):
     )
 
 
-@group("The world; default: as its name says")
+@group("The world; default: the world's own value")
 class WorldSettings(Settings):
+    """Settings that replace a world's parameters."""
+
     scale: int = setting(
-        1, "resolution: 1 draws 32x32 pixels, 2 draws 64x64; every length grows with it"
+        1, "resolution: 1 draws 32x32 pixels, 2 draws 64x64; all lengths grow with it"
     )
-    dt: float | None = setting(None, "time units from frame to frame")
+    dt: float | None = setting(None, "time units between two frames")
     radius: float | None = setting(None, "radius of a ball in pixels, before scaling")
     speed_limits: str | None = setting(
         None, "low,high of the first speed, pixels per time unit, before scaling"
@@ -42,7 +48,7 @@ class WorldSettings(Settings):
         None, "acceleration: x,y with y up, before scaling; of a pendulum one number"
     )
     friction: float | None = setting(None, "deceleration per unit of velocity (pendulums)")
-    torque: float | None = setting(None, "the most that the motor has (pendulums)")
+    torque: float | None = setting(None, "maximal torque of the motor (pendulums)")
     velocity_noise: float | None = setting(
         None, "standard deviation of the velocity's noise in each frame (pendulums)"
     )
@@ -58,7 +64,7 @@ class WorldSettings(Settings):
 
 @command_settings
 class MakeDataSettings(FileSettings, WorldSettings):
-    """The paper's sizes."""
+    """Settings of the command make-data. The default sizes are those of the KVAE paper."""
 
 
 _FIELDS = [f.name for f in fields(WorldSettings) if f.name != "scale"]
@@ -80,7 +86,15 @@ Worlds: {", ".join(WORLDS)}. Sequence i depends on the seed and on i alone.""",
 
 
 def run(name: str, s: MakeDataSettings) -> None:
-    """Writes the files of the world called `name`."""
+    """Write the files of a world.
+
+    Args:
+        name: the world's name.
+        s: the settings.
+
+    Raises:
+        ValueError: the world is unknown, or a setting does not apply to it.
+    """
     options = {
         key: getattr(s, key)
         for key in ("sequences", "test_sequences", "steps", "seed", "workers", "shards", "shard")
@@ -92,7 +106,7 @@ def run(name: str, s: MakeDataSettings) -> None:
 
 
 def _world(name: str, s: MakeDataSettings) -> World | Pendulum:
-    """The world called `name`, with the fields that the settings change."""
+    """The world called `name`, with the parameters that the settings replace."""
     if name not in WORLDS:
         raise ValueError(f"unknown world {name!r}; choose one of {', '.join(WORLDS)}.")
     world = WORLDS[name]

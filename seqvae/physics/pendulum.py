@@ -1,5 +1,6 @@
-"""A pendulum: a rod that swings about the centre of the frame (Becker et al. 2019,
-arXiv:1905.07357, section 5.1)."""
+"""A pendulum: a rod that swings around the centre of the frame (Becker et al. 2019,
+arXiv:1905.07357, section 5.1).
+"""
 
 import math
 from collections.abc import Callable
@@ -8,29 +9,35 @@ from dataclasses import dataclass, replace
 import numpy as np
 from PIL import Image, ImageDraw
 
-_CANVAS = 128  # pixels; frames are drawn at this size, then reduced
+_CANVAS = 128  # pixels; frames are drawn at this size, then downsampled
 _ROD_LENGTH, _ROD_WIDTH = 55, 8  # pixels of the canvas
 
 
 @dataclass(frozen=True)
 class Pendulum:
-    """A rod with friction and random changes of its velocity, and a motor where there is torque.
+    """A rod with friction, random changes of its velocity, and a motor if `torque` > 0.
 
-    The angle is 0 where the rod points up. Units are those of the published data: metres,
-    kilogrammes, seconds.
+    The angle is 0 if the rod points up. Units are those of the published data: metres, kilogrammes,
+    seconds.
 
     Args:
-        name: what files and messages call it.
-        size: width and height of a frame.
-        angle_limits: the uniform range of the first angle, degrees; the rod starts at rest.
-        mass, length: of the rod; its moment of inertia is mass * length ** 2 / 3. The published
-            simulator has gravity act at the rod's end.
-        gravity: acceleration. friction: deceleration per unit of velocity, 1/s.
-        dt: time from one frame to the next. simulation_dt: time of a step of the simulation.
-        velocity_noise: standard deviation of the normal noise that is added to the velocity at
-            each frame, rad/s.
-        torque: the most that the motor has; it swings the rod up and takes energy out above. Each
-            sequence's motor has a strength from 0 to this. 0: no motor.
+        name: the name in files and messages.
+        size: width and height of a frame in pixels.
+        angle_limits: range of the uniform initial angle, degrees; the rod starts at rest.
+        mass: mass of the rod; its moment of inertia is mass * length ** 2 / 3.
+        length: length of the rod. As in the published simulator, gravity acts at the rod's end.
+        gravity: acceleration.
+        friction: deceleration per unit of velocity, 1/s.
+        dt: time between two frames.
+        simulation_dt: time step of the simulation.
+        velocity_noise: standard deviation of the normal noise added to the velocity at each frame,
+            rad/s.
+        torque: the motor's maximal torque; 0: no motor. The strength of each sequence's motor is
+            uniform between 0 and this value. The motor swings the rod up and slows it down if it
+            has more energy than at rest at the top.
+
+    Raises:
+        ValueError: an argument is out of range.
     """
 
     name: str
@@ -72,7 +79,7 @@ class Pendulum:
 
     @property
     def state_size(self) -> int:
-        """Numbers recorded per frame: the angle and its velocity."""
+        """Numbers recorded per frame: the angle and the angular velocity."""
         return 2
 
     @property
@@ -82,7 +89,17 @@ class Pendulum:
         return height, width
 
     def scaled(self, scale: int) -> "Pendulum":
-        """The same pendulum drawn `scale` times larger."""
+        """Enlarge the frames.
+
+        Args:
+            scale: the factor, an integer of at least 1.
+
+        Returns:
+            The same pendulum with larger frames.
+
+        Raises:
+            ValueError: the factor is not an integer of at least 1.
+        """
         if scale < 1 or scale != int(scale):
             raise ValueError(f"scale: expected an integer of at least 1, got {scale!r}.")
         width, height = self.size
@@ -92,8 +109,17 @@ class Pendulum:
 def swing(
     pendulum: Pendulum, steps: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Angle (radians, 0 is up, in [0, 2 pi)) and velocity [steps, 2], and the motor's torque on the
-    step into each frame [steps, 1]."""
+    """Simulate a pendulum.
+
+    Args:
+        pendulum: the pendulum.
+        steps: number of frames.
+        rng: the random generator.
+
+    Returns:
+        Angle (radians in [0, 2 pi), 0 is up) and angular velocity [steps, 2], and the motor's
+        torque on the step into each frame [steps, 1].
+    """
     p = pendulum
     substeps = round(p.dt / p.simulation_dt)
     pull, slow = p.gravity * p.length * p.mass / p.inertia, p.friction
@@ -105,7 +131,7 @@ def swing(
     for t in range(1, steps):
         torque = _motor(angle, velocity, strength, pull)
         step, push = p.dt / substeps, torque / p.inertia
-        for _ in range(substeps):  # semi-implicit Euler: keeps the energy
+        for _ in range(substeps):  # semi-implicit Euler: its energy does not drift
             velocity += step * (pull * math.sin(angle) + push - slow * velocity)
             angle += step * velocity
         velocity += noise[t]
@@ -115,14 +141,23 @@ def swing(
 
 
 def _motor(angle: float, velocity: float, strength: float, pull: float) -> float:
-    """Drives the rod towards the energy that it has at rest at the top: along its velocity below
-    that energy, against it above."""
+    """The torque that drives the rod towards the energy it has at rest at the top: along its
+    velocity below that energy, against it above.
+    """
     missing = pull * (1.0 - math.cos(angle)) - velocity**2 / 2
     return strength * math.copysign(1.0, missing) * math.copysign(1.0, velocity)
 
 
 def draw(pendulum: Pendulum, angles: np.ndarray) -> np.ndarray:
-    """Frames [T, H, W] uint8 of angles [T]: a rod drawn large, reduced by a Lanczos filter."""
+    """Draw a pendulum: a large rod, downsampled by a Lanczos filter.
+
+    Args:
+        pendulum: the pendulum.
+        angles: [T], radians.
+
+    Returns:
+        [T, H, W] uint8.
+    """
     return np.stack([_frame(float(angle), pendulum.size) for angle in angles])
 
 
@@ -138,7 +173,15 @@ def _frame(angle: float, size: tuple[int, int]) -> np.ndarray:
 def player(
     pendulum: Pendulum, steps: int
 ) -> Callable[[np.random.Generator], dict[str, np.ndarray]]:
-    """What makes one sequence's arrays from a random generator."""
+    """Make the function that records one sequence.
+
+    Args:
+        pendulum: the pendulum.
+        steps: frames in a sequence.
+
+    Returns:
+        A function from a random generator to the arrays of a sequence by name.
+    """
 
     def play(rng: np.random.Generator) -> dict[str, np.ndarray]:
         states, torques = swing(pendulum, steps, rng)
@@ -155,4 +198,4 @@ PENDULUMS: dict[str, Pendulum] = {
         Pendulum("pendulum_swing_up", angle_limits=(170.0, 190.0), torque=5.0),
     )
 }
-"""By name: the published pendulum, and one that a motor swings up from where it hangs."""
+"""By name: the published pendulum, and a hanging one that a motor swings up."""

@@ -1,5 +1,6 @@
-"""Many sequences of a world, by as many processes as wanted: each depends on the seed and its own
-index alone."""
+"""Recording of many sequences of a world by several processes. A sequence depends only on the seed
+and its own index.
+"""
 
 import multiprocessing
 from collections.abc import Callable
@@ -13,14 +14,13 @@ from seqvae.physics.simulation import simulate
 from seqvae.physics.worlds import BALL_WORLDS, World
 
 WORLDS: dict[str, World | Pendulum] = BALL_WORLDS | PENDULUMS
-"""All that can be recorded, by name."""
+"""All worlds by name."""
 
 _CHUNK = 100
 
 
 class Split(IntEnum):
-    """Training and test sequences of one seed are different streams; the value enters the random
-    generator."""
+    """Training or test data. The value is part of the random seed: the two sets are different."""
 
     TRAIN = 0
     TEST = 1
@@ -37,18 +37,28 @@ def record(
     workers: int = 1,
     progress: Callable[[int], None] = lambda done: None,
 ) -> dict[str, np.ndarray]:
-    """Simulates and draws the sequences `first` to `first + sequences - 1` of a split.
+    """Simulate and draw the sequences `first` to `first + sequences - 1` of a split.
 
-    Sequence i comes from `np.random.default_rng([seed, split, i])`: the arrays are the same, bit
-    for bit, whatever the number of workers and however the range is cut into shards.
+    Sequence i comes from `np.random.default_rng([seed, split, i])`. The arrays are identical, bit
+    for bit, for any number of workers and any division into shards.
 
     Args:
+        world: the world.
+        sequences: number of sequences.
+        steps: frames in a sequence.
+        seed: seed of all sequences.
+        split: training or test sequences.
+        first: the first sequence.
+        workers: number of processes.
         progress: called with the number of sequences just finished.
 
     Returns:
         `images`: [sequences, steps, H, W] or [..., 3] uint8; `state`: [sequences, steps,
-        state_size] float32; where a known force acts `controls`: [sequences, steps, 2 pushes or 1
-        torque] float32, what acted on the step into each frame.
+        state_size] float32. If a known force acts, also `controls`: [sequences, steps, 2 pushes or
+        1 torque] float32, what acted on the step into each frame.
+
+    Raises:
+        ValueError: an argument is out of range.
     """
     for name, value, least in (
         ("sequences", sequences, 1),
@@ -82,7 +92,7 @@ def _results(jobs, workers: int):
     if min(workers, len(jobs)) == 1:
         yield from map(_record_chunk, jobs)
         return
-    # spawn: a fork of a process that has TensorFlow's threads may hang.
+    # spawn: forking a process with TensorFlow's threads may hang.
     with multiprocessing.get_context("spawn").Pool(min(workers, len(jobs))) as pool:
         yield from pool.imap(_record_chunk, jobs)
 

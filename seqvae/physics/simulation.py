@@ -1,4 +1,4 @@
-"""pymunk moves: from a world and a random generator to the path of everything in it."""
+"""Simulation of ball worlds with pymunk."""
 
 from typing import NamedTuple
 
@@ -11,24 +11,23 @@ _START_TRIES = 1000
 
 
 class Motion(NamedTuple):
-    """One simulated sequence.
-
-    balls: [T, balls, 4] float64, x, y, vx, vy at the moment the frame is drawn.
-    paddles: [T, 2] float64, heights of the centres of the left and right paddle; [T, 0] in worlds
-    without.
-    pushes: [T, 2] float64, by how much a force changed the balls' velocity from the frame before to
-    this one, x and y in
-        pixels per frame (0 in the first; pymunk moves, then pushes: seen in the next frame); [T, 0]
-        in worlds without.
-    """
+    """One simulated sequence of T frames."""
 
     balls: np.ndarray
+    """[T, balls, 4] float64: x, y, vx, vy when the frame is drawn."""
     paddles: np.ndarray
+    """[T, 2] float64: heights of the centres of the left and right paddle; [T, 0] in worlds
+    without.
+    """
     pushes: np.ndarray
+    """[T, 2] float64: the change of the balls' velocity by a force between the previous frame and
+    this one, x and y in pixels per frame; 0 in the first frame. pymunk moves before it pushes,
+    so a push is visible in the next frame. [T, 0] in worlds without.
+    """
 
     @property
     def state(self) -> np.ndarray:
-        """[T, state_size] float32: the balls one after another, then the paddles."""
+        """[T, state_size] float32: x, y, vx, vy of each ball, then the paddles' heights."""
         steps = len(self.balls)
         return np.concatenate([self.balls.reshape(steps, -1), self.paddles], axis=1).astype(
             np.float32
@@ -36,8 +35,19 @@ class Motion(NamedTuple):
 
 
 def simulate(world: World, steps: int, rng: np.random.Generator) -> Motion:
-    """Plays `world` for `steps` frames. The space is new each time, so a sequence depends on `rng`
-    alone."""
+    """Simulate a world. The pymunk space is new in each call, so the result depends only on `rng`.
+
+    Args:
+        world: the world.
+        steps: number of frames.
+        rng: the random generator.
+
+    Returns:
+        The motion.
+
+    Raises:
+        ValueError: the balls do not fit into the world.
+    """
     space = pymunk.Space()
     space.gravity = world.gravity
     for a, b in world.walls:
@@ -65,7 +75,7 @@ def simulate(world: World, steps: int, rng: np.random.Generator) -> Motion:
 
 
 def _starts(world: World, rng: np.random.Generator) -> np.ndarray:
-    """[balls, 2]: first positions, drawn again while two balls overlap."""
+    """[balls, 2]: first positions, drawn again until no two balls overlap."""
     low = world.radius + world.margin
     high = np.array(world.size) - low
     for _ in range(_START_TRIES):
@@ -91,11 +101,11 @@ def _pushes(world: World, steps: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def _wall(space: pymunk.Space, world: World, a: np.ndarray, b: np.ndarray) -> pymunk.Segment:
-    """A wall whose inner face is the line from a to b and that is solid behind it.
+    """A wall whose inner face is the line from a to b. It is solid behind that line.
 
     The original's walls are lines: a ball whose centre crosses one within a step is pushed out on
-    the wrong side (box_gravity lost the ball that way). While the centre stays inside, both bounce
-    it alike.
+    the wrong side (box_gravity lost its ball that way). As long as the centre stays inside, both
+    kinds of wall reflect it alike.
     """
     along = (b - a) / np.linalg.norm(b - a)
     outward = np.array([along[1], -along[0]])
@@ -123,8 +133,9 @@ def _add_ball(
 
 
 def _add_paddles(space: pymunk.Space, world: World) -> list[pymunk.Segment]:
-    """The left and the right paddle, at half the height. Both follow the same ball by the same
-    rule: they move alike."""
+    """The left and the right paddle, at half the height. Both follow the same ball, so they move
+    alike.
+    """
     if world.paddles is None:
         return []
     start, end = (0.0, world.paddles.half_length), (0.0, -world.paddles.half_length)
@@ -148,7 +159,7 @@ def _place(paddles: list[pymunk.Segment], height: float, shape: Paddles) -> None
 
 
 def _follow(height: float, target: float, world: World) -> float:
-    """A paddle's next height: towards `target`, at most its speed, without leaving the frame."""
+    """A paddle's next height: towards `target`, at most by its speed, inside the frame."""
     assert world.paddles is not None
     reach, speed = world.paddles.half_length, world.paddles.speed
     if target < height - speed / 2:

@@ -1,18 +1,20 @@
-"""A window that shows an environment's frames while it runs."""
+"""A window that shows the frames of a running environment."""
 
 import numpy as np
 
 from seqvae.physics.drawing import pygame
 
-_SIDE = 512  # pixels of the window's longer side, about
+_SIDE = 512  # approximate length of the window's longer side, pixels
 
 
 class Window:
-    """Shows frames at a rate. It opens at the first frame; without a screen set
-    SDL_VIDEODRIVER=dummy.
+    """Shows frames at a given rate.
+
+    The window opens with the first frame. Without a screen, set SDL_VIDEODRIVER=dummy.
 
     Args:
-        title: of the window. fps: frames a second at most.
+        title: the window's title.
+        fps: the maximal number of frames per second.
     """
 
     def __init__(self, title: str, fps: float):
@@ -20,7 +22,11 @@ class Window:
         self._screen = self._clock = None
 
     def show(self, frame: np.ndarray) -> None:
-        """Shows a frame [H, W, 3] uint8, and waits until the next is due."""
+        """Show a frame, and wait until the next one is due.
+
+        Args:
+            frame: [H, W, 3] uint8.
+        """
         height, width = frame.shape[:2]
         if self._screen is None:
             scale = max(1, _SIDE // max(height, width))
@@ -36,7 +42,7 @@ class Window:
         self._clock.tick(self._fps)
 
     def close(self) -> None:
-        """Closes the window; the next frame opens another."""
+        """Close the window. The next frame opens a new one."""
         if self._screen is not None:
             pygame.display.quit()
             self._screen = self._clock = None

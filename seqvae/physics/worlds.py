@@ -1,5 +1,6 @@
-"""The worlds of Fraccaro et al. 2017, and one with pushes, as values: everything that sets one
-apart is a field."""
+"""The four worlds of Fraccaro et al. 2017 and one with pushes. All differences between worlds are
+fields of a dataclass.
+"""
 
 from dataclasses import dataclass, field, replace
 
@@ -10,7 +11,13 @@ Point = tuple[float, float]
 class Paddles:
     """Two vertical paddles that follow the first ball (pong).
 
-    Lengths in pixels; `speed` in pixels per frame, as in the original.
+    Args:
+        left_x: horizontal position of the left paddle, pixels.
+        right_x: horizontal position of the right paddle, pixels.
+        half_length: half the length of a paddle, pixels.
+        thickness: radius of a paddle, pixels.
+        speed: maximal speed, pixels per frame as in the original.
+        elasticity: elasticity of collisions with a ball.
     """
 
     left_x: float = 0.0
@@ -23,23 +30,33 @@ class Paddles:
 
 @dataclass(frozen=True)
 class World:
-    """A box of walls with balls in it. Lengths in pixels, y up; time in the simulator's units.
+    """A box of walls with balls in it. Lengths are in pixels, y points up; time is the simulator's.
 
     Args:
-        name: what files and messages call it.
-        size: width and height of a frame.
+        name: the name in files and messages.
         walls: wall segments, each a pair of points.
-        start: mean of a ball's first position; `start_spread` is its standard deviation in x and y.
-            Positions are clipped to stay `radius + 3` pixels (times the scale) inside the frame.
-        speed_limits, angle_limits: the first velocity's uniform ranges, pixels per time unit and
-            degrees.
-        dt: time units from one frame to the next, also the physics step.
+        size: width and height of a frame.
+        start: mean of a ball's initial position.
+        start_spread: standard deviation of the initial position in x and y. Positions are clipped
+            to stay `radius + margin` inside the frame.
+        speed_limits: range of the uniform initial speed, pixels per time unit.
+        angle_limits: range of the uniform initial direction, degrees.
+        gravity: acceleration in x and y, pixels per time unit squared.
+        dt: time units between two frames, also the step of the simulation.
+        radius: radius of a ball.
+        ball_elasticity: elasticity of a ball.
+        wall_elasticity: elasticity of the walls.
+        paddles: paddles that follow the first ball; None: none.
         balls: number of balls, all alike.
-        push: standard deviation of a random force on all balls, drawn anew for every step and both
-            directions, and recorded as the change of velocity it causes, in pixels per frame. 0: no
-            force.
-        colour: draw each ball in its own colour and record [H, W, 3]; otherwise frames are one-bit
-            grey [H, W].
+        push: standard deviation of a random force on all balls, drawn for every step and both
+            directions. It is recorded as the change of velocity it causes, in pixels per frame. 0:
+            no force.
+        colour: whether each ball has its own colour and frames are [H, W, 3]; otherwise frames are
+            one-bit grey [H, W].
+        margin: distance that initial positions keep from the edge of the frame, besides the radius.
+
+    Raises:
+        ValueError: an argument is out of range, or a ball does not fit into the frame.
     """
 
     name: str
@@ -89,8 +106,9 @@ class World:
 
     @property
     def state_size(self) -> int:
-        """Numbers recorded per frame: x, y, vx, vy of each ball, then the paddles' heights (left,
-        right)."""
+        """Numbers recorded per frame: x, y, vx, vy of each ball, then the heights of the left and
+        right paddle.
+        """
         return 4 * self.balls + (2 if self.paddles else 0)
 
     @property
@@ -100,8 +118,17 @@ class World:
         return (height, width, 3) if self.colour else (height, width)
 
     def scaled(self, scale: int) -> "World":
-        """The same world drawn `scale` times larger: every length, speed and acceleration grows,
-        time does not."""
+        """Enlarge the world: all lengths, speeds and accelerations grow, time does not.
+
+        Args:
+            scale: the factor, an integer of at least 1.
+
+        Returns:
+            The larger world.
+
+        Raises:
+            ValueError: the factor is not an integer of at least 1.
+        """
         if scale < 1 or scale != int(scale):
             raise ValueError(f"scale: expected an integer of at least 1, got {scale!r}.")
 
@@ -168,4 +195,5 @@ BALL_WORLDS: dict[str, World] = {
     )
 }
 """By name, at 32x32 pixels: the four worlds of the original's data scripts with its parameters, and
-box_push."""
+box_push.
+"""

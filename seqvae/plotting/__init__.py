@@ -1,5 +1,6 @@
-"""Arrays in, pictures and videos out. The only place that imports matplotlib; colours are Okabe and
-Ito's."""
+"""Figures and videos from arrays. Only this package imports Matplotlib; the colours are Okabe and
+Ito's.
+"""
 
 from seqvae.plotting.curves import metric_curves, published_curves
 from seqvae.plotting.frames import as_pixels, contact_sheet, film_strips

@@ -1,5 +1,6 @@
-"""Okabe and Ito's palette: told apart by colour-blind readers, and in grey by the line styles
-beside them."""
+"""Okabe and Ito's palette: distinguishable for colour-blind readers; line styles distinguish the
+curves in grey.
+"""
 
 BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, RED, PURPLE = (
     "#000000",

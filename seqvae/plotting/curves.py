@@ -1,4 +1,4 @@
-"""Curves of figures: over epochs, and beside published ones."""
+"""Curves: metrics over epochs, and results beside published ones."""
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -8,8 +8,16 @@ from seqvae.plotting.colours import BLACK, LINES
 
 
 def metric_curves(lines: list[dict], panels: dict[str, tuple[str, ...]], *, title: str) -> Figure:
-    """The lines of a metrics.jsonl over their `epoch`: a panel for each title, in it the named
-    figures."""
+    """Plot the lines of a metrics.jsonl over the epoch.
+
+    Args:
+        lines: the lines, each with the key `epoch`.
+        panels: for each panel its title and the names of its curves.
+        title: the figure's title.
+
+    Returns:
+        The figure.
+    """
     figure = Figure(figsize=(3.6 * len(panels), 3.3))
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
     epochs = [line["epoch"] + 1 for line in lines]
@@ -31,8 +39,9 @@ def metric_curves(lines: list[dict], panels: dict[str, tuple[str, ...]], *, titl
 
 
 def _cut_the_start(axis) -> None:
-    """Limits y to what follows the first tenth of the epochs: the first ones are off by orders of
-    magnitude."""
+    """Ignore the first tenth of the epochs in the limits of y: they are off by orders of
+    magnitude.
+    """
     curves = [np.asarray(line.get_ydata(), float) for line in axis.lines]
     later = np.concatenate([y[max(1, len(y) // 10) :] for y in curves])
     later = later[np.isfinite(later)]
@@ -42,12 +51,20 @@ def _cut_the_start(axis) -> None:
 
 
 def published_curves(panels: dict[str, dict], *, y_label: str, title: str) -> Figure:
-    """Our curves (coloured, filled marks) beside published ones (grey, open marks) and a baseline
-    (dashed).
+    """Plot our curves beside published ones.
 
-    panels: x label -> {"ours": {name: (x, y)}, "published": {name: (x, y)}, "baseline": {name: (x,
-    y)}}. Where y of ours is [runs, len(x)], the line is the mean over the runs and the band reaches
-    from the least to the greatest.
+    Our curves are coloured with filled markers, published ones grey with open markers, baselines
+    dotted.
+
+    Args:
+        panels: for each x label a dict {"ours": {name: (x, y)}, "published": {name: (x, y)},
+            "baseline": {name: (x, y)}}. If y of ours is [runs, len(x)], the line is the mean over
+            the runs and the band reaches from the minimum to the maximum.
+        y_label: the label of the y axis.
+        title: the figure's title.
+
+    Returns:
+        The figure.
     """
     figure = Figure(figsize=(5.6 * len(panels), 4.8), layout="constrained")
     axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]

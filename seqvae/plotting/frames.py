@@ -7,8 +7,14 @@ from seqvae.plotting.colours import ORANGE
 
 
 def as_pixels(images: np.ndarray) -> np.ndarray:
-    """Frames [..., H, W] or [..., H, W, C], uint8, bool or in [0, 1] -> [..., H, W, 3] uint8.
-    `images.shape[-1]` of 1 or 3 is read as channels."""
+    """Convert frames to RGB. A last axis of size 1 or 3 is taken as channels.
+
+    Args:
+        images: [..., H, W] or [..., H, W, C], uint8, bool, or floats in [0, 1].
+
+    Returns:
+        [..., H, W, 3] uint8.
+    """
     images = np.asarray(images)
     if images.dtype != np.uint8:
         images = np.round(255 * np.clip(np.nan_to_num(images.astype(np.float64)), 0, 1)).astype(
@@ -20,7 +26,15 @@ def as_pixels(images: np.ndarray) -> np.ndarray:
 
 
 def contact_sheet(images: np.ndarray, title: str) -> Figure:
-    """Sequences [N, T, H, W(, C)], a row each, time from left to right."""
+    """Draw sequences, one per row, time from left to right.
+
+    Args:
+        images: [N, T, H, W(, C)].
+        title: the figure's title.
+
+    Returns:
+        The figure.
+    """
     rows = {f"{i}": sequence for i, sequence in enumerate(images)}
     return film_strips(rows, title=title)
 
@@ -33,10 +47,18 @@ def film_strips(
     x_label: str = "frame",
     x_ticks: list | None = None,
 ) -> Figure:
-    """Named sequences [T, H, W(, C)] under each other, time from left to right; `missing` [T] steps
-    are marked.
+    """Draw named sequences below each other, time from left to right.
 
-    x_label, x_ticks: what is from left to right, and [T] names for it, where it is not time."""
+    Args:
+        rows: [T, H, W(, C)] by name.
+        title: the figure's title.
+        missing: [T], True for missing steps, which are marked; None: no marks.
+        x_label: the label of the x axis.
+        x_ticks: [T], names of the columns; None: the step's number.
+
+    Returns:
+        The figure.
+    """
     strips = {name: as_pixels(sequence) for name, sequence in rows.items()}
     steps, height, width = next(iter(strips.values())).shape[:3]
     gap = 2

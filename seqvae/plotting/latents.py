@@ -1,4 +1,4 @@
-"""Codes and mixture weights over time."""
+"""Plots of codes and mixture weights over time."""
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -8,7 +8,16 @@ from seqvae.plotting.colours import BLUE, GREEN, LINES, ORANGE
 
 
 def alpha_over_time(alpha: np.ndarray, *, title: str, missing: np.ndarray | None = None) -> Figure:
-    """Mixture weights [n, T, K] of n sequences, a panel each; `missing` [n, T] steps are shaded."""
+    """Plot mixture weights over time, one panel per sequence.
+
+    Args:
+        alpha: [n, T, K].
+        title: the figure's title.
+        missing: [n, T], True for missing steps, which are shaded; None: no shading.
+
+    Returns:
+        The figure.
+    """
     count, steps, size = alpha.shape
     figure = Figure(figsize=(8, 1.0 + 1.1 * count))
     axes = figure.subplots(count, 1, sharex=True, squeeze=False)[:, 0]
@@ -44,8 +53,20 @@ def trajectories(
     missing: np.ndarray,
     title: str,
 ) -> Figure:
-    """Codes [n, T, dim_a] of n sequences: encoded, smoothed over the gap and generated, first two
-    dimensions in the plane (over time where dim_a is 1)."""
+    """Plot codes of n sequences: encoded, smoothed over a gap, and generated.
+
+    The first two dimensions are drawn in the plane; one dimension is drawn over time.
+
+    Args:
+        encoded: [n, T, dim_a].
+        smoothed: [n, T, dim_a].
+        generated: [n, T, dim_a].
+        missing: [n, T], 1 for missing frames.
+        title: the figure's title.
+
+    Returns:
+        The figure.
+    """
     count, steps, size = encoded.shape
     columns = min(count, 3)
     rows = -(-count // columns)

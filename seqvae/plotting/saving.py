@@ -1,4 +1,4 @@
-"""Figures and videos to files, whole or not at all."""
+"""Writing of figures and videos, atomically."""
 
 import io
 from pathlib import Path
@@ -11,23 +11,44 @@ from seqvae.files import atomic_write
 
 
 def save_figure(path: str | Path, figure: Figure, dpi: int = 120) -> None:
-    """Writes a figure in the format of the path's ending."""
+    """Write a figure.
+
+    Args:
+        path: the file; its suffix gives the format.
+        figure: the figure.
+        dpi: pixels per inch.
+    """
     with atomic_write(path) as part:
         figure.savefig(part, dpi=dpi, bbox_inches="tight")
 
 
 def png_bytes(figure: Figure, dpi: int = 100) -> bytes:
-    """A figure as the content of a PNG file."""
+    """Convert a figure to the content of a PNG file.
+
+    Args:
+        figure: the figure.
+        dpi: pixels per inch.
+
+    Returns:
+        The content.
+    """
     data = io.BytesIO()
     figure.savefig(data, format="png", dpi=dpi, bbox_inches="tight")
     return data.getvalue()
 
 
 def save_video(path: str | Path, frames: np.ndarray, fps: int = 8) -> None:
-    """Writes frames [T, H, W] or [T, H, W, 3] uint8 as .mp4 (H.264, plays in browsers) or .gif
-    (loops).
+    """Write a video as .mp4 (H.264, which browsers play) or .gif (endless loop).
 
-    mp4 needs even sizes: an odd one gets a black row or column.
+    mp4 needs even sizes: an odd size gets a black row or column.
+
+    Args:
+        path: the file.
+        frames: [T, H, W] or [T, H, W, 3] uint8.
+        fps: frames per second.
+
+    Raises:
+        ValueError: the path has another suffix.
     """
     path = Path(path)
     if path.suffix not in (".mp4", ".gif"):

@@ -1,4 +1,4 @@
-"""Numbers over time, labels over time, and points in a plane."""
+"""Plots of series, of labels over time, and of points in the plane."""
 
 from collections.abc import Sequence
 from typing import cast
@@ -20,14 +20,20 @@ def overlaid(
     panels: tuple[str, ...] = (),
     features: int = 6,
 ) -> Figure:
-    """Versions of the same sequences over each other, the first solid, the others dashed.
+    """Plot several versions of the same sequences on top of each other.
 
-    Paths in the plane where there are two features, otherwise a row of panels for each feature.
+    The first version is solid, the others are dashed. Two features are drawn as paths in the plane,
+    otherwise each feature has a row of panels.
 
     Args:
         rows: by name, for the legend: [n, T, features]; NaN is a gap.
-        names: of the features, with their units. panels: titles of the n sequences.
-        features: the most that are drawn.
+        title: the figure's title.
+        names: of the features, with their units.
+        panels: titles of the n sequences; empty: none.
+        features: the maximal number of features drawn.
+
+    Returns:
+        The figure.
     """
     count, size = next(iter(rows.values())).shape[::2]
     plane, size = size == 2, min(size, features)
@@ -67,10 +73,18 @@ def windows(
     features: int = 6,
     names: Sequence[str] = (),
 ) -> Figure:
-    """Windows and what follows them [n, T, F], and what a model wrote; the first `features`, of at
-    most five windows.
+    """Plot windows and the steps that follow them, beside a model's reconstruction and prediction.
 
-    steps: of the window; what follows is grey. names: of the features.
+    Args:
+        truth: [n, T, features]; at most five windows are drawn.
+        written: [n, T, features], the model's output.
+        steps: length of the window; the steps after it have a grey background.
+        title: the figure's title.
+        features: the maximal number of features drawn.
+        names: of the features; empty: numbers.
+
+    Returns:
+        The figure.
     """
     count, features = min(5, len(truth)), min(features, truth.shape[2])
     figure = Figure(figsize=(2.4 * count, 1.1 * features + 0.7), layout="constrained")
@@ -99,16 +113,18 @@ def filled_series(
     title: str,
     features: int = 4,
 ) -> Figure:
-    """Series with gaps and what a model fills them with, a column for each series, a row for each
-    of the first features.
+    """Plot series with gaps and a model's imputation: a column per series, a row per feature.
 
     Args:
         given: [n, T, F], NaN where a number is missing.
-        hidden: [n, T, F], known numbers that the model did not see; NaN elsewhere.
-        found: mean, lower and upper ends of an interval, [n, T, F] each.
-        names: of the features.
-        title: of the figure.
-        features: the most that are drawn.
+        hidden: [n, T, F], known numbers that the model did not get; NaN elsewhere.
+        found: mean, lower and upper end of an interval, [n, T, F] each.
+        names: names of the features.
+        title: the figure's title.
+        features: the maximal number of features drawn.
+
+    Returns:
+        The figure.
     """
     count, features = len(given), min(features, given.shape[2])
     figure = Figure(figsize=(4.2 * count + 1.4, 1.7 * features + 1.0), layout="constrained")
@@ -136,8 +152,17 @@ def filled_series(
 def scatter(
     points: np.ndarray, labels: dict[str, np.ndarray], *, title: str, cmap: str = "tab20"
 ) -> Figure:
-    """Points [n, 2], a panel for each way of labelling them: by numbers, or by names of classes,
-    which get a legend; cmap: matplotlib's, "tab20" for numbers without an order."""
+    """Plot points in the plane, one panel per labelling.
+
+    Args:
+        points: [n, 2].
+        labels: by the panel's title: [n] numbers, or names of classes, which get a legend.
+        title: the figure's title.
+        cmap: Matplotlib's colour map for numbers; "tab20" suits numbers without an order.
+
+    Returns:
+        The figure.
+    """
     figure = Figure(figsize=(4.4 * len(labels), 4.2), layout="constrained")
     axes = figure.subplots(1, len(labels), squeeze=False, sharex=True, sharey=True)[0]
     for axis, (name, values) in zip(axes, labels.items(), strict=True):
@@ -151,7 +176,7 @@ def scatter(
 
 
 def _classes(axis: Axes, points: np.ndarray, values: np.ndarray, most: int = 20) -> None:
-    """Points of each class in a colour of its own; classes after the first `most` share one."""
+    """Draw each class in its own colour; classes after the first `most` share a colour."""
     names = np.unique(values)
     for i, name in enumerate(names[:most]):
         chosen = values == name
@@ -165,7 +190,15 @@ def _classes(axis: Axes, points: np.ndarray, values: np.ndarray, most: int = 20)
 
 
 def ethogram(rows: dict[str, np.ndarray], *, title: str) -> Figure:
-    """Labels [T] over time as coloured bands, a row for each name. -1 is a gap."""
+    """Plot labels over time as coloured bands, one row per name.
+
+    Args:
+        rows: [T] integers by name; -1 is a gap.
+        title: the figure's title.
+
+    Returns:
+        The figure.
+    """
     figure = Figure(figsize=(10, 0.7 * len(rows) + 0.9), layout="constrained")
     axes = figure.subplots(len(rows), 1, squeeze=False, sharex=True)[:, 0]
     greatest = max(int(values.max()) for values in rows.values())
@@ -187,7 +220,16 @@ def ethogram(rows: dict[str, np.ndarray], *, title: str) -> Figure:
 def usage_and_transitions(
     usage: np.ndarray, transitions: np.ndarray, *, name: str = "motif"
 ) -> Figure:
-    """How often each label occurs [n], and where it goes [n, n]. name: what a label is."""
+    """Plot how often each label occurs, and the probabilities of the next label.
+
+    Args:
+        usage: [n], counts.
+        transitions: [n, n], rows are the current label, columns the next one.
+        name: what a label is.
+
+    Returns:
+        The figure.
+    """
     figure = Figure(figsize=(9, 3.8), layout="constrained")
     left, right = figure.subplots(1, 2)
     left.bar(np.arange(len(usage)), usage, color=LINES[0])
@@ -203,8 +245,19 @@ def usage_and_transitions(
 def steps(
     rows: dict[str, np.ndarray], names: Sequence[str], *, title: str, frames: int = 600
 ) -> Figure:
-    """Positions [K, 2, T] after each of some named steps, x and y of at most four keypoints. NaN is
-    a gap; behind each step is how much of all its values is missing."""
+    """Plot positions after each of several processing steps: x and y of at most four keypoints.
+
+    The label of each step shows which share of all its values is missing.
+
+    Args:
+        rows: [K, 2, T] by the step's name; NaN is a gap.
+        names: [K], names of the keypoints.
+        title: the figure's title.
+        frames: the maximal number of frames drawn.
+
+    Returns:
+        The figure.
+    """
     shown = np.linspace(0, len(names) - 1, min(4, len(names))).round().astype(int)
     figure = Figure(figsize=(11, 1.5 * len(rows) + 0.6), layout="constrained")
     axes = figure.subplots(len(rows), 2, squeeze=False, sharex=True)
@@ -222,8 +275,17 @@ def steps(
 
 
 def tree(linkage: np.ndarray, names: Sequence[str], *, title: str, x_label: str) -> Figure:
-    """A tree of merges, SciPy's linkage [n - 1, 4] of n named leaves; x is the height of a
-    merge."""
+    """Plot a dendrogram.
+
+    Args:
+        linkage: [n - 1, 4], SciPy's linkage of n leaves.
+        names: [n], names of the leaves.
+        title: the figure's title.
+        x_label: what the height of a merge is.
+
+    Returns:
+        The figure.
+    """
     figure = Figure(figsize=(6, 0.3 * len(names) + 1.2), layout="constrained")
     axis = figure.subplots()
     dendrogram(
@@ -240,7 +302,16 @@ def tree(linkage: np.ndarray, names: Sequence[str], *, title: str, x_label: str)
 
 
 def stacked_shares(rows: dict[str, np.ndarray], names: Sequence[str], *, title: str) -> Figure:
-    """Shares [n] of each named row as bars that are cut into n named parts."""
+    """Plot shares as stacked horizontal bars.
+
+    Args:
+        rows: [n] shares by the bar's name.
+        names: [n], names of the parts.
+        title: the figure's title.
+
+    Returns:
+        The figure.
+    """
     figure = Figure(figsize=(8, 0.35 * len(rows) + 1.4), layout="constrained")
     axis = figure.subplots()
     colours = colormaps["tab20"](np.arange(len(names)) % 20)

@@ -1,4 +1,6 @@
-"""Keypoints joined by lines: moving, in a grid of sequences, and still, one pose over another."""
+"""Plots of keypoints joined by lines: as a video of a grid of sequences, and as superimposed
+poses.
+"""
 
 from collections.abc import Sequence
 
@@ -12,9 +14,9 @@ from PIL import Image, ImageColor, ImageDraw, ImageFont
 from seqvae.plotting.colours import BLUE, LINES
 
 Edges = Sequence[tuple[int, int]]
-"""Pairs of keypoints, by their numbers, that a line joins."""
+"""Pairs of keypoint indices that a line joins."""
 
-_FINE = 2  # a panel is drawn this much larger, and its pixels averaged: smooth lines
+_FINE = 2  # antialiasing: panels are drawn larger by this factor, then pixels are averaged
 _BORDER = 4
 _GREY, _LINE = (205, 205, 205), (90, 90, 90)
 
@@ -29,16 +31,25 @@ def skeleton_movie(
     size: int = 190,
     trail: int = 12,
 ) -> np.ndarray:
-    """Moving skeletons side by side: [T, height, width, 3] uint8, T that of the longest sequence.
+    """Draw moving skeletons side by side.
 
-    All have the same scale, y grows downwards as in a video. Behind each keypoint is its trail. A
-    sequence that ended stays as it ended, in grey.
+    All panels have the same scale; y points down as in a video. Each keypoint has a trail. A
+    sequence that has ended shows its last pose in grey.
 
     Args:
-        sequences: [T_i, K, 2], NaN is not drawn.
-        inside: of each sequence, [T_i] bool: while True the border has a colour.
-        names: of the sequences, in their corners.
-        columns: of the grid. size: pixels of a panel. trail: frames of the trail.
+        sequences: [T_i, K, 2] each; NaN is not drawn.
+        edges: pairs of keypoint indices that a line joins.
+        inside: for each sequence [T_i] bool; while True, the border is coloured.
+        names: of the sequences, written in their corners; empty: none.
+        columns: columns of the grid.
+        size: pixels of a panel's side.
+        trail: frames of the trail.
+
+    Returns:
+        [T, height, width, 3] uint8, T that of the longest sequence.
+
+    Raises:
+        ValueError: there are no sequences.
     """
     if not sequences:
         raise ValueError("sequences: expected at least one, got none.")
@@ -58,8 +69,7 @@ def skeleton_movie(
 
 
 def _scale(sequences: Sequence[np.ndarray], size: int):
-    """From positions to pixels of a panel: one scale for all, the middle of the positions in the
-    middle."""
+    """A function from positions to pixels of a panel: one scale for all, centred."""
     points = np.concatenate([sequence.reshape(-1, 2) for sequence in sequences])
     points = points[~np.isnan(points).any(axis=1)]
     if not len(points):
@@ -71,7 +81,7 @@ def _scale(sequences: Sequence[np.ndarray], size: int):
 
 
 class _Panel:
-    """One sequence, in pixels [T, K, 2]."""
+    """The drawing of one sequence, in pixels [T, K, 2]."""
 
     def __init__(self, points: np.ndarray, edges: Edges, size: int, trail: int, name: str):
         self._points, self._edges, self._size = points * _FINE, edges, size
@@ -79,7 +89,7 @@ class _Panel:
         self._font = ImageFont.load_default(12 * _FINE)
 
     def draw(self, t: int, inside: bool, ended: bool) -> np.ndarray:
-        """[size, size, 3] uint8"""
+        """The panel at step t, [size, size, 3] uint8."""
         full = self._size * _FINE
         image = Image.new("RGB", (full, full), "white")
         pen = ImageDraw.Draw(image)
@@ -117,7 +127,7 @@ def _colour(k: int) -> str:
 
 
 def _faded(colour: str, share: float) -> tuple[int, int, int]:
-    """A colour on white, of the given opacity."""
+    """A colour on white with the given opacity."""
     r, g, b = (round(255 + share * (part - 255)) for part in ImageColor.getrgb(colour)[:3])
     return r, g, b
 
@@ -130,9 +140,19 @@ def skeleton_paths(
     title: str = "",
     columns: int = 4,
 ) -> Figure:
-    """Named sequences of poses [T, K, 2], one drawn over the other: light the first, dark the last.
+    """Draw sequences of poses, each superimposed in one panel: the first pose light, the last dark.
 
-    All have the same scale; y grows downwards. keypoints: their names, in a legend.
+    All panels have the same scale; y points down.
+
+    Args:
+        poses: [T, K, 2] by name.
+        edges: pairs of keypoint indices that a line joins.
+        keypoints: names of the keypoints for a legend; empty: no legend.
+        title: the figure's title.
+        columns: columns of the grid.
+
+    Returns:
+        The figure.
     """
     columns = min(columns, len(poses))
     rows = -(-len(poses) // columns)

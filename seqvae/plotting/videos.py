@@ -1,4 +1,4 @@
-"""Moving pictures: grids of sequences, and named rows of them."""
+"""Videos of grids and of named rows of sequences."""
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -13,7 +13,16 @@ _LABEL_WIDTH = 150
 
 
 def tile_videos(images: np.ndarray, columns: int = 4, zoom: int = 4) -> np.ndarray:
-    """Sequences [N, T, H, W(, C)] side by side: [T, height, width, 3] uint8."""
+    """Arrange sequences in a grid.
+
+    Args:
+        images: [N, T, H, W(, C)].
+        columns: columns of the grid.
+        zoom: factor by which pixels are enlarged.
+
+    Returns:
+        [T, height, width, 3] uint8.
+    """
     tiles = [_framed(sequence, zoom, None) for sequence in as_pixels(images)]
     blank = np.zeros_like(tiles[0])
     rows = [tiles[i : i + columns] for i in range(0, len(tiles), columns)]
@@ -24,10 +33,15 @@ def tile_videos(images: np.ndarray, columns: int = 4, zoom: int = 4) -> np.ndarr
 def labelled_rows(
     rows: dict[str, np.ndarray], missing: np.ndarray | None = None, zoom: int = 4
 ) -> np.ndarray:
-    """Named rows of sequences, each [n, T, H, W(, C)]: [T, height, width, 3] uint8, the names at
-    the left.
+    """Arrange sequences in named rows, with the names at the left.
 
-    missing: [n, T], true while a frame is missing: its border turns orange.
+    Args:
+        rows: [n, T, H, W(, C)] by name.
+        missing: [n, T], True for missing frames, whose border is orange; None: grey borders.
+        zoom: factor by which pixels are enlarged.
+
+    Returns:
+        [T, height, width, 3] uint8.
     """
     bands = []
     for name, sequences in rows.items():
@@ -44,8 +58,15 @@ def labelled_rows(
 
 
 def overlay(truth: np.ndarray, guess: np.ndarray) -> np.ndarray:
-    """Two grey videos [..., H, W] in [0, 1] in one: white where they agree, the truth alone blue,
-    the guess alone orange."""
+    """Overlay two grey videos: white if both are on, blue for truth only, orange for guess only.
+
+    Args:
+        truth: [..., H, W] in [0, 1].
+        guess: [..., H, W] in [0, 1].
+
+    Returns:
+        [..., H, W, 3] uint8.
+    """
     truth, guess = (as_pixels(v)[..., :1] / 255.0 for v in (truth, guess))
     both = np.minimum(truth, guess)
     mixed = 255 * both + (truth - both) * np.array(BLUE_RGB) + (guess - both) * np.array(ORANGE_RGB)
@@ -53,7 +74,7 @@ def overlay(truth: np.ndarray, guess: np.ndarray) -> np.ndarray:
 
 
 def _framed(sequence: np.ndarray, zoom: int, missing: np.ndarray | None) -> np.ndarray:
-    """[T, H, W, 3] enlarged, with a border that is grey, orange where missing."""
+    """[T, H, W, 3], enlarged, with a grey border that is orange for missing frames."""
     big = sequence.repeat(zoom, axis=1).repeat(zoom, axis=2)
     framed = np.full(
         (len(big), big.shape[1] + 2 * _BORDER, big.shape[2] + 2 * _BORDER, 3), _GREY, np.uint8

@@ -1,4 +1,4 @@
-"""Where a training runs, and which rows of a batch each replica has."""
+"""Devices of a training, and which rows of a batch each replica has."""
 
 from seqvae.replicas.rows import (
     Rows,

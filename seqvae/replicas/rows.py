@@ -1,9 +1,8 @@
-"""A batch spread over replicas: which of its rows are here, and what only the rows of all replicas
-together give.
+"""A batch distributed over replicas: which rows are local, and sums over all replicas.
 
-A model that keeps to two rules computes the same on any number of replicas: its noise comes from
-`seqvae.randomness`, which draws for the whole batch, and a term that is no mean over rows is
-computed from `all_rows`. Outside of a replica the functions here return what they are given.
+A model computes the same on any number of replicas if it follows two rules. Its random draws come
+from `seqvae.randomness`, which draws for the whole batch; and a term that is not a per-example mean
+is computed from `all_rows`. Outside a replica, the functions here return their arguments.
 """
 
 from collections.abc import Iterator
@@ -16,26 +15,35 @@ import tensorflow as tf
 
 
 class Rows(NamedTuple):
-    """Rows `first` to `first + count - 1` of a batch of `total` are here, int32 scalars. A replica
-    without a row of its own (count 0, in a batch smaller than the number of replicas) is given a
-    copy of another's, which counts nothing."""
+    """The rows `first` to `first + count - 1` of a batch of `total` rows, int32 scalars.
+
+    If a batch has fewer rows than there are replicas, some replicas have no row of their own (count
+    0). They get a copy of another replica's row, which has no weight.
+    """
 
     first: tf.Tensor
+    """Index of the first local row in the batch."""
     count: tf.Tensor
+    """Number of local rows."""
     total: tf.Tensor
+    """Number of rows in the batch."""
 
 
 _HERE: ContextVar[Rows | None] = ContextVar("rows of the batch that are here", default=None)
 
 
 def local_rows() -> Rows | None:
-    """The rows that this replica has; None outside of one."""
+    """The rows of this replica; None outside a replica."""
     return _HERE.get()
 
 
 @contextmanager
 def with_local_rows(rows: Rows) -> Iterator[None]:
-    """Within the block this replica has `rows`."""
+    """Context manager: in the block, this replica has `rows`.
+
+    Args:
+        rows: the rows.
+    """
     token = _HERE.set(rows)
     try:
         yield
@@ -45,9 +53,15 @@ def with_local_rows(rows: Rows) -> Iterator[None]:
 
 @contextmanager
 def keras_rows(batch: dict) -> Iterator[dict]:
-    """A block within which a replica of Keras' `fit` or `evaluate` has its rows: those it was
-    handed, `batch`, after those of the replicas before it. The block's batch has at least one row,
-    as `Rows` has it.
+    """Context manager: set the rows of a replica in Keras' `fit` or `evaluate`.
+
+    Rows of lower-numbered replicas come first.
+
+    Args:
+        batch: the rows that Keras passed to this replica, by name; there may be none.
+
+    Yields:
+        The batch, padded to at least one row (see `Rows`).
     """
     context = tf.distribute.get_replica_context()
     if context is None or context.num_replicas_in_sync == 1:
@@ -64,15 +78,23 @@ def keras_rows(batch: dict) -> Iterator[dict]:
 
 
 def _padded(value: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
-    """value with so many rows of ones, valid frames, masks and tokens, after its own."""
+    """Append the given number of rows of ones, which are valid frames, masks and tokens."""
     return tf.concat(
         [value, tf.ones(tf.concat([[tf.maximum(rows, 0)], tf.shape(value)[1:]], 0), value.dtype)], 0
     )
 
 
 def rows_of(replica: int | tf.Tensor, replicas: int, total: int | tf.Tensor) -> Rows:
-    """A replica's rows of a batch of `total`: as nearly equal parts as can be, in the order of the
-    replicas."""
+    """Compute a replica's rows of a batch: nearly equal parts, in the order of the replicas.
+
+    Args:
+        replica: the replica, counted from 0.
+        replicas: number of replicas.
+        total: rows of the batch.
+
+    Returns:
+        The rows; integers if the arguments are integers.
+    """
     start, end = total * replica // replicas, total * (replica + 1) // replicas
     first = tf.minimum(start, total - 1) if tf.is_tensor(start) else min(start, total - 1)
     return Rows(
@@ -81,7 +103,14 @@ def rows_of(replica: int | tf.Tensor, replicas: int, total: int | tf.Tensor) -> 
 
 
 def all_reduce_sum(values: list[tf.Tensor]) -> list[tf.Tensor]:
-    """Each of the values, all of one type, summed over the replicas, in one message."""
+    """Sum each value over the replicas, in one message.
+
+    Args:
+        values: tensors of one type.
+
+    Returns:
+        The sums.
+    """
     if local_rows() is None:
         return values
     flat = tf.concat([tf.reshape(value, [-1]) for value in values], 0)
@@ -93,8 +122,16 @@ def all_reduce_sum(values: list[tf.Tensor]) -> list[tf.Tensor]:
 def apply_summed(
     optimizer: keras.optimizers.Optimizer, gradients: list[tf.Tensor], variables: list
 ) -> None:
-    """`optimizer.apply` of gradients that are summed over the replicas already. Keras would sum
-    them itself, after it clips each replica's: another quantity."""
+    """Apply gradients that are already summed over the replicas.
+
+    Keras would sum them itself after clipping each replica's gradients, which is a different
+    computation.
+
+    Args:
+        optimizer: the optimiser.
+        gradients: the summed gradients.
+        variables: the variables.
+    """
     if local_rows() is not None:
         inner = getattr(optimizer, "inner_optimizer", optimizer)  # of a LossScaleOptimizer
         inner._all_reduce_sum_gradients = list
@@ -102,8 +139,14 @@ def apply_summed(
 
 
 def share_of_batch(count: tf.Tensor) -> tf.Tensor:
-    """What part of the batch's `count` (frames, steps, sequences) is here: the weight of a mean
-    over what is here."""
+    """Compute the local share of a batch: the weight of a mean over the local rows.
+
+    Args:
+        count: the frames, steps or sequences of the local rows.
+
+    Returns:
+        `count` divided by its sum over the replicas.
+    """
     if local_rows() is None:
         return tf.ones_like(count)
     count = local_sum(count)
@@ -111,13 +154,27 @@ def share_of_batch(count: tf.Tensor) -> tf.Tensor:
 
 
 def local_sum(value: tf.Tensor) -> tf.Tensor:
-    """`value`, a sum over the rows here; 0 where they are only a copy."""
+    """Set a sum over the local rows to 0 if they are only a copy.
+
+    Args:
+        value: a sum over the local rows.
+
+    Returns:
+        `value`, or 0.
+    """
     rows = local_rows()
     return value if rows is None else tf.where(rows.count > 0, value, tf.zeros_like(value))
 
 
 def divided(value: tf.Tensor) -> tf.Tensor:
-    """The part of each replica in a sum that is to hold `value`, the same on all of them, once."""
+    """Divide a value by the number of replicas: summing over the replicas restores it.
+
+    Args:
+        value: the same on all replicas.
+
+    Returns:
+        `value / num_replicas`.
+    """
     return (
         value
         if local_rows() is None
@@ -126,8 +183,14 @@ def divided(value: tf.Tensor) -> tf.Tensor:
 
 
 def all_rows(value: tf.Tensor) -> tf.Tensor:
-    """value [rows here, ...] of every replica as one [rows of the batch, ...], in the batch's
-    order."""
+    """Collect the rows of all replicas.
+
+    Args:
+        value: [local rows, ...].
+
+    Returns:
+        [rows of the batch, ...], in the batch's order.
+    """
     rows = local_rows()
     if rows is None:
         return value

@@ -1,8 +1,7 @@
-"""Where a training runs: one device, every GPU of this machine, or many machines, by
+"""Devices of a training: one device, all GPUs of a machine, or several machines, by
 `tf.distribute`.
 
-Whatever the number of replicas, a step computes what one replica would with the same batch: rows,
-noise, loss, gradient.
+A step computes the same for any number of replicas: rows, random draws, loss, gradient.
 """
 
 import json
@@ -28,20 +27,26 @@ _LOST = (
     tf.errors.UnknownError,
     tf.errors.FailedPreconditionError,
 )
-"""What TensorFlow may raise when a worker is gone."""
+"""Errors that TensorFlow may raise if a worker is lost."""
 
 _Made = TypeVar("_Made")
 
 
 class WorkerLost(RuntimeError):
-    """A worker of a multi-worker run does not answer any more."""
+    """A worker of a multi-worker run no longer responds."""
 
 
 class Placement:
     """The replicas that share the work of every step.
 
-    worker, workers: which of how many processes this is. Model and optimiser are made within
-    `scope()`.
+    Model and optimiser are made within `scope()`.
+
+    Args:
+        strategy: the strategy; None: the current one.
+
+    Attributes:
+        worker: the number of this process, counted from 0.
+        workers: the number of processes.
     """
 
     def __init__(self, strategy: tf.distribute.Strategy | None = None):
@@ -58,22 +63,26 @@ class Placement:
 
     @property
     def replicas(self) -> int:
-        """Replicas of all workers."""
+        """Number of replicas of all workers together."""
         return self._strategy.num_replicas_in_sync
 
     @contextmanager
     def scope(self) -> Iterator[None]:
-        """The context in which variables are made; every worker gets the chief's first values."""
+        """Context manager in which variables are made; all workers get the chief's first values."""
         with self._strategy.scope(), self.answering("Start all workers again."):
             yield
 
     def run(self, step: Callable, batch: Any, total: tf.Tensor, *args: Any):
-        """`step(batch, *args)` on every replica with its rows of the batch; what the first replica
-        here returns.
+        """Run `step(batch, *args)` on every replica with its rows of the batch.
 
         Args:
-            batch: tensors [rows, ...], this worker's rows of a batch of `total` (see
-                `replicas.rows_of`).
+            step: the function of a replica.
+            batch: tensors [rows, ...], this worker's rows of a batch (see `replicas.rows_of`).
+            total: number of rows of the whole batch.
+            *args: passed to `step`.
+
+        Returns:
+            What the first local replica returns.
         """
         if self.replicas == 1:
             return step(batch, *args)
@@ -95,7 +104,14 @@ class Placement:
         )
 
     def of_chief(self, values: list[float]) -> list[float]:
-        """The chief's values, on every worker; all wait for each other."""
+        """Send the chief's values to all workers. Every worker waits for the others.
+
+        Args:
+            values: this worker's values.
+
+        Returns:
+            The chief's values.
+        """
         if self.workers == 1:
             return values
         if self._from_chief is None:
@@ -114,12 +130,18 @@ class Placement:
         ]
 
     def wait(self) -> None:
-        """Until every worker is here."""
+        """Wait until all workers call this method."""
         self.of_chief([0.0])
 
     def chief_first(self, make: Callable[[], _Made]) -> _Made:
-        """What `make()` returns: called by the chief alone, then by the others, which find the
-        files it made."""
+        """Call `make()` in the chief, then in the other workers, which find the chief's files.
+
+        Args:
+            make: the function.
+
+        Returns:
+            What `make()` returns.
+        """
         if not self.chief:
             self.wait()
             return make()
@@ -129,8 +151,14 @@ class Placement:
 
     @contextmanager
     def answering(self, cure: str) -> Iterator[None]:
-        """A block that raises `WorkerLost` where TensorFlow says that another worker is gone;
-        `cure` ends the message."""
+        """Context manager: raise `WorkerLost` if TensorFlow reports that another worker is lost.
+
+        Args:
+            cure: the end of the message.
+
+        Raises:
+            WorkerLost: another worker is lost.
+        """
         try:
             yield
         except _LOST as error:
@@ -142,17 +170,20 @@ class Placement:
 
 
 def placement(kind: str, replicas: int | None = None) -> Placement:
-    """A placement by its name, made before TensorFlow is used for anything else.
+    """Make a placement by name. Call it before TensorFlow is used for anything else.
 
     Args:
-        kind: "one": the first device. "mirrored": every GPU of this machine, or the first
-            `replicas`; without a GPU `replicas` (2) logical CPU devices, for trying it out.
-            "multiworker": the processes of `TF_CONFIG`, or of a SLURM step, each with the GPUs it
-            sees.
+        kind: "one": the first device. "mirrored": all GPUs of this machine, or the first
+            `replicas`; without a GPU, `replicas` logical CPU devices, for tests. "multiworker": the
+            processes of `TF_CONFIG` or of a SLURM step, each with its visible GPUs.
+        replicas: number of replicas with "mirrored"; None: all GPUs, or 2 CPU devices.
+
+    Returns:
+        The placement.
 
     Raises:
-        ValueError: another kind, more replicas than there are GPUs, or for "multiworker" no cluster
-            in the environment.
+        ValueError: an unknown kind, more replicas than GPUs, or "multiworker" without a cluster in
+            the environment.
     """
     if kind not in KINDS:
         raise ValueError(f"strategy: expected one of {', '.join(KINDS)}, got {kind!r}.")
@@ -185,8 +216,7 @@ def _devices(replicas: int | None) -> list[str]:
 
 
 def _cluster() -> None:
-    """Sees that TF_CONFIG describes the cluster; from a SLURM step's variables where it does
-    not."""
+    """Set TF_CONFIG from a SLURM step's variables if it is missing, and check it."""
     if "TF_CONFIG" not in os.environ:
         if "SLURM_PROCID" not in os.environ:
             raise ValueError(
@@ -211,8 +241,14 @@ def _cluster() -> None:
 
 
 def slurm_cluster() -> dict:
-    """What TF_CONFIG would hold, of a SLURM step whose tasks fill node after node, as `srun` places
-    them."""
+    """The TF_CONFIG of a SLURM step whose tasks fill one node after another, as `srun` places them.
+
+    Returns:
+        The cluster and this task.
+
+    Raises:
+        ValueError: scontrol is missing, or the tasks are placed otherwise.
+    """
     names = os.environ["SLURM_STEP_NODELIST"]
     try:
         listed = subprocess.run(

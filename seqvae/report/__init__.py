@@ -1,4 +1,4 @@
-"""Pages that show what a run found: one HTML file that holds its pictures and movies."""
+"""HTML reports of a run: one file with its pictures and movies."""
 
 from seqvae.report.page import Section, Table, write_page
 

@@ -1,4 +1,4 @@
-"""A page of sections in one HTML file, which needs no other file and no network."""
+"""A report in one HTML file, which refers to no other file and needs no network."""
 
 import base64
 from collections.abc import Sequence
@@ -16,7 +16,12 @@ _TYPES = {".mp4": "video/mp4", ".gif": "image/gif", ".png": "image/png"}
 
 @dataclass(frozen=True)
 class Table:
-    """header: of its columns. rows: texts and numbers, which are shown with three digits."""
+    """A table of a report.
+
+    Attributes:
+        header: the titles of the columns.
+        rows: texts and numbers; floats are shown with three digits.
+    """
 
     header: Sequence[str]
     rows: Sequence[Sequence[Any]]
@@ -24,9 +29,14 @@ class Table:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of a page, in this order: title, paragraphs, table, figures, movies.
+    """A section of a report. Its parts are shown in the order of the attributes.
 
-    figures: matplotlib's, by caption. movies: paths of .mp4, .gif or .png by caption.
+    Attributes:
+        title: the heading.
+        paragraphs: the text.
+        table: a table, or None.
+        figures: pairs of a caption and a Matplotlib figure.
+        movies: pairs of a caption and the path of an .mp4, .gif or .png file.
     """
 
     title: str
@@ -37,11 +47,16 @@ class Section:
 
 
 def write_page(path: str | Path, title: str, sections: Sequence[Section]) -> None:
-    """Writes a page, whole or not at all. All texts are escaped.
+    """Write a report atomically. All texts are escaped.
+
+    Args:
+        path: the HTML file.
+        title: the report's title.
+        sections: its sections.
 
     Raises:
         ImportError: Jinja2 is not installed.
-        ValueError: a movie that is none.
+        ValueError: a movie has another file type.
     """
     try:
         from jinja2 import Environment, StrictUndefined  # pyright: ignore[reportMissingImports]
@@ -59,7 +74,7 @@ def write_page(path: str | Path, title: str, sections: Sequence[Section]) -> Non
 
 
 def _shown(number: int, section: Section) -> dict[str, Any]:
-    """What the template shows of a section."""
+    """The template's variables for a section."""
     table = section.table
     return {
         "id": f"section-{number}",

@@ -1,5 +1,6 @@
-"""The GradientTape loop: stages, decay, clipping, checkpoints and resume, a run log, a progress
-bar."""
+"""The GradientTape loop: stages, schedules, clipping, checkpoints and resuming, a run log, a
+progress bar.
+"""
 
 from seqvae.training.checkpoints import CheckpointError, Checkpoints
 from seqvae.training.gradient_step import Step, gradient_step

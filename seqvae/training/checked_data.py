@@ -1,4 +1,4 @@
-"""The data of `fit`, `evaluate` and `predict`, checked before a compiled step reads them."""
+"""Checking of the data of `fit`, `evaluate` and `predict` before a compiled step uses them."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -10,17 +10,24 @@ import tensorflow as tf
 from seqvae.checks import Place, marked
 
 Check = Callable[[object, Place], None]
-"""Raises ValueError for a batch as a data set yields it; in a graph it adds assertions."""
+"""Raises ValueError for an invalid batch; in a graph it adds assertions."""
 
-_CHUNK = 2**24  # bytes of an array that are checked at once: a bound on memory, not on speed
+_CHUNK = 2**24  # bytes of an array that are checked at once; limits memory
 
 
 def checked(data: Any, check: Check):
-    """A data set whose batches are checked when they are read.
+    """Wrap a data set so that each batch is checked when it is read.
 
-    A `tf.data.Dataset` is checked in its pipeline, in parallel to the training step; a
+    A `tf.data.Dataset` is checked in its pipeline, in parallel to the training step. A
     `keras.utils.PyDataset` or a generator is wrapped. Anything else, such as a
-    `DistributedDataset`, is returned as it is.
+    `DistributedDataset`, is returned unchanged.
+
+    Args:
+        data: the data set.
+        check: called with each batch and its place.
+
+    Returns:
+        The wrapped data set.
     """
     if isinstance(data, tf.data.Dataset):
         return _checked_dataset(data, check)
@@ -30,7 +37,15 @@ def checked(data: Any, check: Check):
 
 
 def check_arrays(data: Any, check: Check) -> None:
-    """Checks arrays with a common first axis, some rows at a time."""
+    """Check arrays with a common first axis, in chunks of rows.
+
+    Args:
+        data: a structure of arrays and None.
+        check: called with each chunk and its place.
+
+    Raises:
+        ValueError: the arrays differ in length, or a check fails.
+    """
     arrays = [value for value in tf.nest.flatten(data) if value is not None]
     counts = {value.shape[0] for value in arrays if len(value.shape)}
     if not counts:  # an empty dict, scalars
@@ -63,7 +78,14 @@ def _rows(data) -> str:
 
 
 def is_arrays(x: Any) -> bool:
-    """Whether x is an array or tensor, or a structure of them."""
+    """Whether x is an array or tensor, or a structure of them.
+
+    Args:
+        x: the data passed to `fit`, `evaluate` or `predict`.
+
+    Returns:
+        True for arrays, False for a data set or a generator.
+    """
     leaves = [value for value in tf.nest.flatten(x) if value is not None]
     return (
         x == {}
@@ -87,7 +109,7 @@ def _checked_dataset(dataset: tf.data.Dataset, check: Check) -> tf.data.Dataset:
 def _checked_batches(batches: Iterator, check: Check) -> Iterator:
     for number, data in enumerate(batches):
         _check_marked(data, number, check)
-        yield data if isinstance(data, tuple) else (data,)  # as Keras wants it of generators
+        yield data if isinstance(data, tuple) else (data,)  # Keras expects tuples of generators
 
 
 class _CheckedPyDataset(keras.utils.PyDataset):

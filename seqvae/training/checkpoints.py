@@ -1,4 +1,4 @@
-"""Checkpoints: one `.npz` of plain arrays each, written whole or not at all."""
+"""Checkpoints: each is one `.npz` of plain arrays, written atomically."""
 
 import hashlib
 import json
@@ -12,14 +12,19 @@ from seqvae.files import NPZ_ERRORS, atomic_write
 
 
 class CheckpointError(RuntimeError):
-    """A checkpoint that cannot be read, or that belongs to another configuration."""
+    """A checkpoint cannot be read, or belongs to another configuration."""
 
 
 class Checkpoints:
-    """The checkpoints of one run, newest last, the last `keep` of them kept.
+    """The checkpoints of one run.
 
-    A checkpoint holds named arrays and a small `position` (JSON: where the run stood). `signature`
-    says what the run computes; a checkpoint of another signature is refused.
+    A checkpoint contains named arrays and a `position` (JSON: how far the run has got). The
+    `signature` states what the run computes; a checkpoint with another signature is refused.
+
+    Args:
+        folder: the folder of the checkpoints.
+        signature: values that JSON can represent.
+        keep: how many of the newest checkpoints are kept.
     """
 
     def __init__(self, folder: str | Path, signature: dict, keep: int = 2):
@@ -28,7 +33,16 @@ class Checkpoints:
         self._keep = keep
 
     def save(self, step: int, arrays: dict[str, np.ndarray], position: dict) -> Path:
-        """Writes the checkpoint of global step `step`, then removes the old ones."""
+        """Write a checkpoint, then remove old ones.
+
+        Args:
+            step: the global step, part of the file's name.
+            arrays: the arrays by name.
+            position: how far the run has got.
+
+        Returns:
+            The file's path.
+        """
         arrays = arrays | {
             "__meta__": np.array(json.dumps({"signature": self._signature, "position": position}))
         }
@@ -42,11 +56,17 @@ class Checkpoints:
     def load_latest(
         self, warn: Callable[[str], object] = print
     ) -> tuple[dict[str, np.ndarray], dict] | None:
-        """Arrays and position of the newest checkpoint that can be read; None where there is none.
+        """Read the newest checkpoint that is not damaged.
+
+        Args:
+            warn: called with a message for each damaged checkpoint.
+
+        Returns:
+            Arrays and position; None if there is no checkpoint.
 
         Raises:
-            CheckpointError: none of the checkpoints there can be read, or the newest is of another
-                configuration.
+            CheckpointError: all checkpoints are damaged, or the newest readable one has another
+                signature.
         """
         paths = self._paths()
         for path in reversed(paths):
@@ -61,7 +81,17 @@ class Checkpoints:
         return None
 
     def load(self, path: Path) -> tuple[dict[str, np.ndarray], dict]:
-        """Arrays and position of one checkpoint."""
+        """Read one checkpoint.
+
+        Args:
+            path: the file.
+
+        Returns:
+            Arrays and position.
+
+        Raises:
+            CheckpointError: it is damaged or has another signature.
+        """
         try:
             with np.load(path, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
@@ -92,7 +122,9 @@ class _Damaged(CheckpointError):
 
 
 def _digest(arrays: dict[str, np.ndarray]) -> str:
-    """A checksum of names, types, shapes and values; the file's own do not cover the names."""
+    """A checksum of names, types, shapes and values. The CRCs in the `.npz` do not cover the
+    names.
+    """
     found = hashlib.sha256()
     for name in sorted(arrays):
         value = np.ascontiguousarray(arrays[name])
@@ -102,7 +134,15 @@ def _digest(arrays: dict[str, np.ndarray]) -> str:
 
 
 def gather(variables: Sequence[keras.Variable], prefix: str) -> dict[str, np.ndarray]:
-    """The values of Keras variables as named arrays."""
+    """Read the values of Keras variables.
+
+    Args:
+        variables: the variables.
+        prefix: the first part of each name.
+
+    Returns:
+        The values, by a name with prefix, position and path of the variable.
+    """
     return {
         f"{prefix}/{i:04d}/{variable.path}": variable.numpy()
         for i, variable in enumerate(variables)
@@ -112,7 +152,16 @@ def gather(variables: Sequence[keras.Variable], prefix: str) -> dict[str, np.nda
 def restore(
     variables: Sequence[keras.Variable], prefix: str, arrays: dict[str, np.ndarray]
 ) -> None:
-    """Gives Keras variables the values that `gather` took, all or none."""
+    """Assign to Keras variables the values that `gather` returned, all of them or none.
+
+    Args:
+        variables: the variables, in the order passed to `gather`.
+        prefix: the prefix passed to `gather`.
+        arrays: the values by name; other names are ignored.
+
+    Raises:
+        CheckpointError: the values do not fit the variables.
+    """
     saved = [arrays[name] for name in sorted(arrays) if name.startswith(f"{prefix}/")]
     shapes, wanted = (
         [value.shape for value in saved],

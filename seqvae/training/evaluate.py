@@ -8,11 +8,11 @@ import tensorflow as tf
 def weighted_means(
     parts: Iterable[tuple[Mapping[str, float | tf.Tensor], float | tf.Tensor]],
 ) -> dict[str, float]:
-    """Means of named figures over batches.
+    """Average named figures over batches.
 
     Args:
-        parts: of each batch, its means by name, and its weight: the number of rows or frames that
-            they are means over.
+        parts: for each batch its means by name, and its weight: the number of rows or frames that
+            the means are over.
 
     Returns:
         The mean of each figure over all batches.

@@ -1,4 +1,4 @@
-"""One step of gradient descent, the same for the GradientTape loop and for `fit`."""
+"""One step of gradient descent, used by the GradientTape loop and by `fit`."""
 
 from typing import Any, NamedTuple
 
@@ -11,19 +11,22 @@ NOT_FINITE = "not finite: "
 
 
 _LOSS_SCALE = 2.0**8
-"""Keras starts at 2**15, which overflows in the first steps: gradients here are sums over pixels
-and time."""
+"""The first loss scale. Keras' default of 2**15 overflows in the first steps, because gradients
+here are sums over pixels and time.
+"""
 
 
 class Step(NamedTuple):
-    """What a step computed: the loss, the model's unweighted terms, the gradients' global norm
-    before clipping and without an optimiser's loss scale, and the weight of these in an average
-    over batches."""
+    """What a step computed."""
 
     loss: tf.Tensor
+    """The loss, a scalar."""
     terms: NamedTuple
+    """The model's unweighted terms, scalars."""
     gradient_norm: tf.Tensor
+    """The global norm of the gradients before clipping, without an optimiser's loss scale."""
     count: tf.Tensor
+    """The weight of these figures in an average over batches."""
 
 
 def gradient_step(
@@ -36,22 +39,28 @@ def gradient_step(
     clip_norm: float | None = None,
     jit_compile: bool = False,
 ) -> Step:
-    """Takes one step on `variables` (None: all that the model trains).
+    """Take one step of gradient descent.
 
     If the loss or a gradient is not finite, no weight is changed, and a `LossScaleOptimizer` lowers
-    its scale.
-
-    The model has `with_noise(batch, seed)`, `loss_terms(batch, seed=...)`, `objective(terms)`,
-    `count(batch)` and Keras' `losses`, the regularisers. On a replica (`seqvae.replicas`) all of it
-    is that of the whole batch.
+    its scale. On a replica (`seqvae.replicas`) all results are those of the whole batch.
 
     Args:
-        jit_compile: loss and gradients are compiled by XLA; noise, sums over replicas and the
-            optimiser are not.
+        model: has `with_noise(batch, seed)`, `loss_terms(batch, seed=...)`, `objective(terms)`,
+            `count(batch)` and Keras' `losses`, the regularisers.
+        batch: the batch; on a replica its rows here.
+        variables: the variables to train; None: all trainable variables of the model.
+        optimizer: built for `variables`.
+        seed: [2] int32, seed of the random draws.
+        clip_norm: the largest global norm of the gradients; None: no clipping.
+        jit_compile: whether XLA compiles the loss and the gradients. Random draws, sums over
+            replicas and the optimiser are not compiled by XLA.
+
+    Returns:
+        The loss, the terms, the gradient norm and the count.
 
     Raises:
-        tf.errors.InvalidArgumentError: under a `tf.distribute` strategy, where something is not
-        finite.
+        tf.errors.InvalidArgumentError: under a `tf.distribute` strategy, if the loss or a gradient
+            is not finite.
     """
     count = replicas.local_sum(model.count(batch))
     share = replicas.share_of_batch(count)
@@ -86,8 +95,8 @@ def gradient_step(
     norm /= tf.cast(scale, norm.dtype)
     step = Step(loss, type(terms)(*values), norm, count)
     if clip_norm is not None:
-        # not by tf.clip_by_global_norm: the gradients carry the optimiser's loss scale, the norm
-        # does not
+        # tf.clip_by_global_norm does not fit: the gradients include the optimiser's loss scale,
+        # the norm does not
         kept = clip_norm / tf.maximum(norm, clip_norm)
         gradients = [gradient * tf.cast(kept, gradient.dtype) for gradient in gradients]
     _apply(optimizer, gradients, variables or model.trainable_variables, step)
@@ -97,8 +106,15 @@ def gradient_step(
 def loss_scaled(
     optimizer: keras.optimizers.Optimizer, policy: keras.DTypePolicy
 ) -> keras.optimizers.Optimizer:
-    """The optimiser with a loss scale, where gradients are computed in float16: small ones would
-    become 0."""
+    """Add a loss scale to an optimiser if gradients are float16, where small ones become 0.
+
+    Args:
+        optimizer: the optimiser.
+        policy: the model's dtype policy.
+
+    Returns:
+        The optimiser, or a `LossScaleOptimizer` around it.
+    """
     if policy.name != "mixed_float16" or isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         return optimizer
     return keras.optimizers.LossScaleOptimizer(
@@ -107,8 +123,15 @@ def loss_scaled(
 
 
 def regularisation(model: keras.Model, dtype: tf.DType | str) -> tf.Tensor:
-    """The sum of the model's regularisers, and of what its layers added to the loss in their last
-    call."""
+    """Sum the model's regularisers and the losses that its layers added in their last call.
+
+    Args:
+        model: the model.
+        dtype: of the result.
+
+    Returns:
+        A scalar.
+    """
     added = [tf.cast(loss, dtype) for loss in model.losses]
     return tf.add_n(added) if added else tf.zeros([], dtype)
 
@@ -116,8 +139,8 @@ def regularisation(model: keras.Model, dtype: tf.DType | str) -> tf.Tensor:
 def _apply(optimizer, gradients, variables, step: Step) -> None:
     finite = tf.math.is_finite(step.loss) & tf.math.is_finite(step.gradient_norm)
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-        # It skips a step with a gradient that is not finite and lowers its scale; a bad loss must
-        # show in a gradient.
+        # It skips a step whose gradients are not finite and lowers its scale. It does not check
+        # the loss: a loss that is not finite is passed on as a NaN gradient.
         first = tf.where(finite, gradients[0], tf.constant(float("nan"), gradients[0].dtype))
         replicas.apply_summed(optimizer, [first, *gradients[1:]], variables)
     elif not tf.distribute.has_strategy():
@@ -133,5 +156,12 @@ def _apply(optimizer, gradients, variables, step: Step) -> None:
 
 
 def names(step: Step) -> tuple[str, ...]:
-    """The names of the loss, the terms and the gradient norm, in this order."""
+    """List the names of a step's figures.
+
+    Args:
+        step: the step.
+
+    Returns:
+        The names of the loss, the terms and the gradient norm, in this order.
+    """
     return "loss", *step.terms._fields, "gradient_norm"

@@ -1,5 +1,4 @@
-"""The training loop: a run is a sequence of stages, an epoch at a time, to be killed and resumed at
-any moment."""
+"""The training loop: a run is a sequence of stages and can be killed and resumed at any moment."""
 
 import signal
 import time
@@ -30,22 +29,24 @@ _CURE = "Use a smaller learning rate or max_grad_norm, or larger noise variances
 
 
 class NonFiniteError(FloatingPointError):
-    """The loss, one of its terms or a gradient stopped being finite; the weights are those before
-    that step."""
+    """The loss, a term or a gradient is not finite. The weights are those before that step."""
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C was pressed; the step was finished and a checkpoint written."""
+    """Ctrl-C was pressed. The step was finished and a checkpoint written."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """Epochs that train some of the variables, with an optimiser of their own.
+    """Epochs that train some of the variables, with their own optimiser.
 
-    epochs: how many; variables: which, in a fixed order; name: for the log.
-    batches: makes the stage's own batches when it begins; None: those of the run.
-    learning_rate: of an epoch, counted from the stage's first; None: that of the run.
-    jit_compile: compile loss and gradients with XLA.
+    Attributes:
+        name: the stage's name in the log.
+        epochs: number of epochs.
+        variables: the variables to train, in a fixed order.
+        batches: makes the stage's own batches when it starts; None: those of the run.
+        learning_rate: of an epoch, counted from the stage's first; None: that of the run.
+        jit_compile: whether XLA compiles the loss and the gradients.
     """
 
     name: str
@@ -57,35 +58,44 @@ class Stage:
 
 
 def _beginning(epoch: int) -> dict:
-    """The position at an epoch's beginning: steps done, sums of their figures, their weight, the
-    time they took."""
+    """The position at the start of an epoch: steps done, sums of their figures, the sums' weight,
+    and seconds.
+    """
     return {"epoch": epoch, "step": 0, "sums": [], "weight": 0.0, "seconds": 0.0}
 
 
 def _adam() -> keras.optimizers.Optimizer:
     return keras.optimizers.Adam(
         epsilon=1e-8, name="adam"
-    )  # named: checkpoints of any process are alike
+    )  # a fixed name: checkpoints contain the names of variables
 
 
 class Trainer:
     """Trains a `SequenceModel`.
 
-    After every epoch: `evaluate()` where given, a line of the log, a checkpoint, then
-    `after_epoch(epoch, log)`. In a long epoch there is a checkpoint every `save_seconds` too.
-    A resumed run draws the same batches and the same noise as one that was never stopped.
+    After every epoch come, in this order: `evaluate()`, a line of the log, a checkpoint,
+    `after_epoch(epoch, log)`. In a long epoch there is also a checkpoint every `save_seconds`. A
+    resumed run uses the same batches and random draws as one that was never stopped.
 
     Args:
+        model: the model.
+        batches: the batches of each epoch.
+        stages: the stages, in order.
+        checkpoints: the run's checkpoints.
+        log_folder: the folder of `metrics.jsonl`.
         learning_rate: of an epoch, counted over all stages.
-        clip_norm: the gradients' global norm is clipped to it.
+        clip_norm: the largest global norm of the gradients; None: no clipping.
         warmup_steps: the first steps of each stage, in which the learning rate rises linearly from
             near 0 to its value.
-        optimizer: makes a stage's optimiser; by default Adam with epsilon 1e-8.
-        evaluate: gives named test figures. before_epoch: called with the epoch's number, also where
-            a run is resumed in it.
-        placement: the replicas that share each step, those the model was made on. Of several
-            workers the chief alone evaluates, writes, and calls `after_epoch`.
-        quiet: no progress bar.
+        optimizer: makes a stage's optimiser; None: Adam with epsilon 1e-8.
+        seed: seed of the random draws.
+        evaluate: returns test figures by name.
+        before_epoch: called with the epoch's number, also if a run is resumed in that epoch.
+        after_epoch: called with the epoch's number and the log.
+        placement: the replicas that share each step; the model was made in its scope. With several
+            workers, only the chief evaluates, writes, and calls `after_epoch`.
+        save_seconds: seconds between two checkpoints within an epoch.
+        quiet: whether there is no progress bar.
     """
 
     def __init__(
@@ -128,7 +138,8 @@ class Trainer:
         self._position = _beginning(0)
         self._stage: str | None = None
         self._first_step = False  # whether the next step is the first since `_enter`
-        self._optimizer: Any = None  # this and the next: those of the stage, made by `_enter`
+        # set by `_enter` for each stage
+        self._optimizer: Any = None
         self._take_step: Any = None
         self._stage_batches: Any = None
         self._names: Any = None
@@ -140,7 +151,14 @@ class Trainer:
         return sum(stage.epochs for stage in self.stages)
 
     def resume(self) -> bool:
-        """Goes back to where the newest checkpoint stood; False if there is none."""
+        """Restore the newest checkpoint.
+
+        Returns:
+            False if there is no checkpoint.
+
+        Raises:
+            CheckpointError: no checkpoint can be read, or it has another signature.
+        """
         found = self._checkpoints.load_latest()
         if found is None:
             return False
@@ -153,12 +171,15 @@ class Trainer:
         return True
 
     def run(self) -> RunLog | None:
-        """Trains to the end of the last stage. The log; None on a worker that is not the chief.
+        """Train to the end of the last stage.
+
+        Returns:
+            The log; None on a worker that is not the chief.
 
         Raises:
             NonFiniteError: names the epoch, the step and the term.
-            Interrupted: after Ctrl-C.
-            WorkerLost: another worker is gone.
+            Interrupted: Ctrl-C was pressed.
+            WorkerLost: another worker no longer responds.
         """
         self._agree()
         log = RunLog(self._log_folder, self._position["epoch"]) if self.placement.chief else None
@@ -195,7 +216,7 @@ class Trainer:
             step = epoch_of_stage * len(self._stage_batches) + self._position["step"]
             self._optimizer.learning_rate.assign(rate * warmup(step, self._warmup_steps))
             self._run_step(batch, bar)
-            if self._first_step:  # it waited for XLA: its time says nothing of the others
+            if self._first_step:  # it includes compilation: it is not timed
                 began, self._first_step = time.perf_counter() - self._position["seconds"], False
             self._position["seconds"] = time.perf_counter() - began
             if self._stop or time.monotonic() - self._saved >= self._save_seconds:
@@ -246,8 +267,9 @@ class Trainer:
         self._after_epoch(line["epoch"], log)
 
     def _enter(self, stage: Stage) -> None:
-        """A new optimiser for the stage, as the original has it, and the step compiled for its
-        variables, once."""
+        """Start a stage: make a new optimiser, as the original does, and compile the step for the
+        stage's variables.
+        """
         self._stage, self._first_step = stage.name, True
         self._stage_batches = stage.batches() if stage.batches else self.batches
         variables = list(stage.variables)
@@ -283,12 +305,12 @@ class Trainer:
             if stage.name == name:
                 return stage
         raise CheckpointError(
-            f"the checkpoint is in the stage {name!r}, which this run has not: it asks for fewer "
-            "epochs."
+            f"the checkpoint is in the stage {name!r}, which this run does not have: it asks for "
+            "fewer epochs."
         )
 
     def _stage_of(self, epoch: int) -> tuple[Stage, int]:
-        """The stage of an epoch of the run, and which of its epochs that is."""
+        """The stage of an epoch of the run, and the epoch's number within the stage."""
         for stage in self.stages:
             if epoch < stage.epochs:
                 return stage, epoch
@@ -342,7 +364,9 @@ class Trainer:
 
     @contextmanager
     def _interruptible(self):
-        """Ctrl-C ends the run after the step it falls into; a second one ends it at once."""
+        """Context manager: Ctrl-C ends the run after the current step; a second Ctrl-C ends it
+        at once.
+        """
 
         def stop(signum, frame):
             if self._stop:
@@ -351,7 +375,7 @@ class Trainer:
 
         try:
             before = signal.signal(signal.SIGINT, stop)
-        except ValueError:  # not the main thread: no handler, Ctrl-C is not ours
+        except ValueError:  # not the main thread: only the main thread can handle signals
             yield
             return
         try:

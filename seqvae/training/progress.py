@@ -1,13 +1,19 @@
-"""The progress bar of a run: the epoch, the terms of the bound so far in it, and the time the run
-has left."""
+"""The progress bar of a run: the epoch, its mean terms so far, and the run's remaining time."""
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 
 class RunBar:
-    """A bar over all steps of a run. It shows itself only on a terminal; lines printed meanwhile
-    stay above it."""
+    """A progress bar over all steps of a run.
+
+    It is shown only on a terminal; lines printed meanwhile appear above it.
+
+    Args:
+        epochs: epochs of the run.
+        steps: steps of an epoch.
+        quiet: whether the bar is never shown.
+    """
 
     def __init__(self, epochs: int, steps: int, quiet: bool):
         console = Console()
@@ -32,16 +38,27 @@ class RunBar:
         self._progress.stop()
 
     def compiling(self, epoch: int, stage: str) -> None:
-        """The first step of a stage is on its way."""
+        """Show that the first step of a stage is being compiled.
+
+        Args:
+            epoch: the epoch, counted from 0.
+            stage: the stage's name.
+        """
         self._progress.update(
             self._task,
             description=f"epoch {epoch + 1}/{self._epochs}",
             terms=f"compiling the stage {stage}",
-            refresh=True,  # tracing leaves the bar's own thread little time
+            refresh=True,  # now: during tracing the bar's own thread rarely runs
         )
 
     def show(self, epoch: int, step: int, terms: dict[str, float]) -> None:
-        """`step` steps of `epoch` are done; `terms` are the epoch's means so far."""
+        """Show how far the run is.
+
+        Args:
+            epoch: the epoch, counted from 0.
+            step: steps done in this epoch.
+            terms: the epoch's means so far, by name.
+        """
         self._progress.update(
             self._task,
             description=f"epoch {epoch + 1}/{self._epochs}",

@@ -1,4 +1,4 @@
-"""The log of a run: one JSON line an epoch, always; TensorBoard's files where it is installed."""
+"""The log of a run: one JSON line per epoch, and TensorBoard files if TensorBoard is installed."""
 
 import importlib.util
 import json
@@ -11,8 +11,9 @@ class RunLog:
     """`metrics.jsonl` in a folder: one object per epoch, with the key `epoch`.
 
     Args:
-        epoch: lines of this epoch and later, left by a run that went on past its last checkpoint,
-            are dropped.
+        folder: the run's folder.
+        epoch: the first epoch to be written. Later lines, left by a run that was stopped after its
+            last checkpoint, are dropped.
     """
 
     def __init__(self, folder: str | Path, epoch: int = 0):
@@ -22,17 +23,20 @@ class RunLog:
         self._board = _board(self.path.parent / "tensorboard")
 
     def read(self) -> list[dict]:
-        """All whole lines; one cut short by a kill is dropped."""
+        """All complete lines. A line cut short by a kill is dropped."""
         if not self.path.exists():
             return []
         lines = self.path.read_text(encoding="utf-8").split("\n")[:-1]
         return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
 
     def write(self, line: dict) -> None:
-        """Adds an epoch's line; where the file was removed meanwhile it is written anew.
+        """Append an epoch's line. If the file was removed meanwhile, all lines are written again.
+
+        Args:
+            line: the figures by name, with `epoch`.
 
         Raises:
-            OSError: it cannot be written; the message names the file.
+            OSError: the file cannot be written; the message names it.
         """
         self._lines.append(line)
         if not self.path.exists():
@@ -66,8 +70,9 @@ class RunLog:
 
 
 def _board(folder: Path):
-    """A TensorBoard writer; None where TensorBoard is not installed (TensorFlow 2.21 does not bring
-    it)."""
+    """A TensorBoard writer; None if TensorBoard is not installed (TensorFlow 2.21 does not
+    require it).
+    """
     if importlib.util.find_spec("tensorboard") is None:
         return None
     import tensorflow as tf

@@ -1,12 +1,21 @@
-"""Learning rates by the epoch."""
+"""Learning rates as functions of the epoch."""
 
 import math
 from collections.abc import Callable
 
 
 def cosine_decay(start: float, epochs: int) -> Callable[[int], float]:
-    """The learning rate of an epoch, from `start` down to nearly 0 after `epochs`, along half a
-    cosine.
+    """Learning rate that decays from `start` to nearly 0 along half a cosine.
+
+    Args:
+        start: the learning rate of the first epoch.
+        epochs: epochs of the decay.
+
+    Returns:
+        A function of the epoch, counted from 0.
+
+    Raises:
+        ValueError: an argument is out of range.
 
     >>> round(cosine_decay(0.008, 4)(2), 6)
     0.004
@@ -19,7 +28,20 @@ def cosine_decay(start: float, epochs: int) -> Callable[[int], float]:
 
 
 def exponential_decay(start: float, rate: float, every: int) -> Callable[[int], float]:
-    """The learning rate of an epoch: start * rate ** floor(epoch / every).
+    """Learning rate that decays stepwise::
+
+        start * rate ** floor(epoch / every)
+
+    Args:
+        start: the learning rate of the first epoch.
+        rate: the factor of each step.
+        every: epochs between two steps.
+
+    Returns:
+        A function of the epoch, counted from 0.
+
+    Raises:
+        ValueError: an argument is out of range.
 
     >>> exponential_decay(0.008, 0.5, 20)(45)
     0.002
@@ -33,7 +55,14 @@ def exponential_decay(start: float, rate: float, every: int) -> Callable[[int], 
 
 
 def warmup(step: int, steps: int) -> float:
-    """The factor on the learning rate in a step of a stage: rises linearly to 1 in so many `steps`.
+    """Factor on the learning rate that rises linearly to 1 in the first steps of a stage.
+
+    Args:
+        step: the step of the stage, counted from 0.
+        steps: steps of the rise; 0: no warm-up.
+
+    Returns:
+        The factor, in (0, 1].
 
     >>> warmup(0, 100), warmup(49, 100), warmup(500, 100)
     (0.01, 0.5, 1.0)

@@ -357,7 +357,7 @@ def test_a_run_can_be_made_longer_but_not_so_short_that_its_stage_is_gone(tmp_pa
         np.testing.assert_array_equal(ours, theirs)
     shorter = trainer(tmp_path, epochs=(2, 0))
     shorter.stages = shorter.stages[:1]
-    with pytest.raises(CheckpointError, match="in the stage 'scale', which this run has not"):
+    with pytest.raises(CheckpointError, match="in the stage 'scale', which this run does not have"):
         shorter.resume()
 
 
