@@ -15,6 +15,7 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
+from sphinx.util import inspect as inspection
 from sphinx.util.nodes import make_refnode
 
 import seqvae
@@ -78,7 +79,10 @@ python_maximum_signature_line_length = 88
 # Types of other libraries: their pages are not linked, since a link would need their index.
 nitpick_ignore_regex = [
     ("py:.*", r"(tf|tfp|tfd|np|keras|absl|collections|gymnasium|hmmlearn|matplotlib|numpy)\..*"),
-    ("py:.*", r"(os|pathlib|sklearn|scipy|tensorflow|tensorflow_probability|typing)\..*"),
+    (
+        "py:.*",
+        r"(enum|os|pandas|pathlib|sklearn|scipy|tensorflow|tensorflow_probability|typing)\..*",
+    ),
 ]
 
 # The theme
@@ -86,6 +90,7 @@ html_theme = "pydata_sphinx_theme"
 html_title = f"seqvae {release}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_favicon = "_static/icon.svg"
 html_math_renderer = "katex"
 html_copy_source = False
 html_show_sourcelink = False
@@ -206,6 +211,10 @@ def _escaped(prose: str) -> str:
     return "".join(parts)
 
 
+_attributes: dict[str, list[str]] = {}
+"""Docstrings as napoleon gets them."""
+
+
 def _plain(app, what, name, obj, options, lines):
     """Makes docstrings reStructuredText, before napoleon reads them."""
     text = _with_indented_items(lines)
@@ -215,19 +224,28 @@ def _plain(app, what, name, obj, options, lines):
         block = "\n".join(line for line, _ in pairs)
         made += (block if literal else _escaped(block)).split("\n")
     lines[:] = made
+    _attributes[name] = made
 
 
 def _whole(app, what, name, obj, options, lines):
-    """Puts the words before the first colon of an attribute's docstring, which napoleon takes for
-    its type, back in their place."""
+    """Puts back an attribute's docstring of which napoleon took the words before a colon for a
+    type."""
     if what in ("attribute", "property") and lines and lines[-1].startswith(":type: "):
-        words = lines.pop().removeprefix(":type: ")
-        lines[0] = f"{words}: {lines[0]}"
+        lines[:] = _attributes[name]
+
+
+def _signature(app, what, name, obj, options, signature, returned):
+    """The arguments of `__init__` where Keras' `__new__`, which takes any, hides them."""
+    if what == "class" and signature == "(*args, **kwargs)":
+        found = inspection.signature(obj.__init__, bound_method=True)
+        return inspection.stringify_signature(found, unqualified_typehints=True), returned
+    return None
 
 
 def setup(app):
     """Sphinx calls this."""
     app.connect("autodoc-skip-member", _skip)
+    app.connect("autodoc-process-signature", _signature)
     app.connect("autodoc-process-docstring", _plain, priority=100)
     app.connect("autodoc-process-docstring", _whole, priority=900)
     app.connect("source-read", _read)
