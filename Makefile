@@ -60,6 +60,7 @@ lint: $(VENV)/.installed
 	$(VENV)/bin/zizmor --offline --quiet .github
 
 docs: $(VENV)/.installed-docs
+	rm -rf docs/api/generated
 	$(PY) -m sphinx -W -n --keep-going -d .cache/doctrees docs site
 
 release-check: $(VENV)/.installed
