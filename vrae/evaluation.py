@@ -69,6 +69,7 @@ def latent_usage(
         sequences: [N, T, ...].
         mask: [N, T], or None.
         condition: [N, condition_size], or None.
+        times: [N, T], the time of each step, for a model with `positions`; None: even steps.
         seed: seed of the draws of z, one per sequence.
         batch_size: sequences computed at a time.
 

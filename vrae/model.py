@@ -286,11 +286,17 @@ class VRAE(SequenceModel):
 
         Args:
             sequences: [N, T, features], [N, T] of one feature, a list of arrays [T_i, features], or
-                a `vrae.data.Series`; NaN: missing. Training series only. mask: [N, T].
+                a `vrae.data.Series`; NaN: missing. Training series only.
+            mask: [N, T], 1 = observed; None: all steps.
             held_out: a share of the series, such as 0.2, on which `warp` and `noise_floor` are
                 chosen: three trial models are trained for trial_steps steps each on the others
                 (`vrae.recipe.chosen_on_held_out`). 0: both are fixed.
-            verbose: print the rules. options: arguments of the model in place of the chosen ones.
+            trial_steps: training steps of each trial model.
+            verbose: whether the rules are printed.
+            **options: arguments of the model that replace the chosen ones.
+
+        Returns:
+            The model.
 
         Raises:
             ValueError: series or options that are not as described; held_out with one series.

@@ -38,10 +38,14 @@ class Choice(NamedTuple):
 
 
 def choose(series: Series, given: Mapping[str, Any] | None = None) -> Choice:
-    """Arguments of a `VRAE` for series, by rules that read their lengths, features and values only.
+    """Choose the arguments of a `VRAE` by rules on the series' lengths, features and values.
 
     Args:
-        given: arguments that stay as they are, and decide what goes with them.
+        series: the series.
+        given: arguments that are not changed; the others follow from them.
+
+    Returns:
+        The arguments and the rules.
     """
     given = dict(given or {})
     choice = _chosen(series, given)
@@ -312,16 +316,23 @@ def chosen_on_held_out(
     share: float = 0.2,
     seed: int = 0,
 ) -> Trial:
-    """Trains a model with each candidate on a part of the training series, and takes the candidate
-    with the least squared error of the reconstructions of the others. (Warp and a large floor spoil
-    series with sharp, aligned features.)
+    """Choose the candidate with the least squared error on held-out training series.
+
+    A model is trained with each candidate on the other series. (Warping and a large noise floor are
+    bad for series with sharp, aligned features.)
 
     Args:
         series: training series only; series of one id are in the same part.
         options: arguments of the models; candidates replace them.
-        make: (features, **options) to a `VRAE`.
+        make: makes a `VRAE` from (features, **options).
+        candidates: arguments to compare.
         keep: names of options that candidates do not replace.
-        share: of the series that is held out.
+        steps: training steps of each candidate.
+        share: share of the series that is held out.
+        seed: seed of the choice of series and of the training.
+
+    Returns:
+        The best candidate and the error of each.
 
     Raises:
         ValueError: share is not above 0 and below 1, or there is one series.

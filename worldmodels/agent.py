@@ -161,13 +161,20 @@ def agent_step(
     first: tf.Tensor,
     vectors: tf.Tensor,
 ) -> tuple[tf.Tensor, tf.Tensor, State | None]:
-    """One step of agents, see `Agent`: codes [B, z_size], actions [B, action_size], next state.
+    """One step of agents, see `Agent`.
 
     Args:
-        frames: [B, H, W, C]. noise: [B, z_size], standard normal; 0 takes the mean of q(z | x).
+        vae: the ConvVAE.
+        rnn: the MDN-RNN; None for a controller on z alone.
+        controller: the controller.
+        frames: [B, H, W, C].
+        noise: [B, z_size], standard normal; 0 takes the mean of q(z | x).
         state: the MDN-RNN's before the step, [B, rnn_size] each; None without an MDN-RNN.
         first: [B], 1 in the first step of an episode.
         vectors: the controller's weights, [size] or [B, size].
+
+    Returns:
+        Codes [B, z_size], actions [B, action_size], and the next state.
     """
     mean, logvar = vae.encoded(frames)
     z = mean + tf.exp(0.5 * logvar) * noise

@@ -229,6 +229,8 @@ rnn.json (the original's format), a dream beside the real episode, curves, evalu
 
 @group("The environment")
 class WorldSettings(Settings):
+    """Settings of the environment."""
+
     env: str = setting("seqvae/Dodge-v0", "the environment's id, as gymnasium.make takes it")
     size: str = setting("64,64", "height and width of a frame, pixels")
     render: bool = setting(False, "frames are what the environment renders")
@@ -238,6 +240,8 @@ class WorldSettings(Settings):
 
 @group("The parts: stages are left out where their files are given")
 class PartSettings(Settings):
+    """Settings of the recording, the ConvVAE and the MDN-RNN."""
+
     dataset: str = setting("", "folder of episodes; default: they are recorded")
     vae: str = setting("", "a ConvVAE: a model.keras or the folder of its run")
     rnn: str = setting("", "an MDN-RNN: a model.keras or the folder of its run; needs vae")
@@ -256,6 +260,8 @@ class PartSettings(Settings):
 
 @group("The controller")
 class EvolutionSettings(Settings):
+    """Settings of the controller and its evolution."""
+
     inputs: str = setting("zh", "what the controller reads", choices=("z", "zh", "zch"))
     train_in: str = setting("dream", "where it is evolved", choices=("dream", "world"))
     temperature: float = setting(1.15, "of the dream")
@@ -273,6 +279,8 @@ class EvolutionSettings(Settings):
 
 @group("The evaluation")
 class EvaluationSettings(Settings):
+    """Settings of the evaluation."""
+
     test_episodes: int = setting(100, "episodes of each score at the end")
     video_steps: int = setting(300, "steps of the video, at most")
 

@@ -130,7 +130,11 @@ class Evolution:
         best that a check has found.
 
         Args:
+            generations: number of generations, those of a resumed run included.
             after: called with each generation's line.
+
+        Returns:
+            The controller.
 
         Raises:
             FloatingPointError: a rollout's score is not finite.

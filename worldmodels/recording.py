@@ -32,11 +32,18 @@ def record_agent(
     `seqvae.physics.env_episodes.write_rows` writes them. Episode i depends on the seed and i alone.
 
     Args:
+        world: the environment.
+        vae: the ConvVAE.
+        rnn: the MDN-RNN; None for a controller on z alone.
+        controller: the controller.
+        out: the folder.
+        numbers: numbers of the episodes.
+        seed: seed of the episodes.
         noise: of the controller's weights in an episode: a normal number times this times the
             weights' root mean square is added to each (parameter space noise, Plappert et al. 2018,
             arXiv:1706.01905), so that the agent meets what it does not do otherwise.
         progress: called after each episode.
-        options: those of `WorldRollouts`.
+        **options: those of `WorldRollouts`.
     """
     arguments.check_at_least(0, noise=noise)
     missing = [i for i in numbers if not episode_path(out, i).exists()]

@@ -16,8 +16,12 @@ def load_parts(
     """ConvVAE, MDN-RNN and controller of files, or of the folders of their runs (`model.keras`).
 
     Args:
-        vae, rnn: a `model.keras`, or the folder it is in. rnn may be "" for a controller with
-            inputs="z". controller: an `.npz` that `Controller.save` wrote.
+        vae: a `model.keras`, or the folder it is in.
+        rnn: the same; "" for a controller with inputs="z".
+        controller: an `.npz` that `Controller.save` wrote.
+
+    Returns:
+        The three parts; None for an MDN-RNN of "".
 
     Raises:
         ValueError: a file is missing or another thing, or the sizes do not fit.

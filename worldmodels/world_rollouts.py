@@ -101,7 +101,8 @@ class WorldRollouts:
         """Plays episodes; each is given when it has ended.
 
         Args:
-            vectors: [P, size], the members' weights. jobs: which member plays which rollout.
+            vectors: [P, size], the members' weights.
+            jobs: which member plays which rollout.
             seed: see `worldmodels.evolution.Rollouts`.
             keep: what of a row to keep, a function of frame [H, W, C], action, the reward that came
                 with the frame, and whether the episode ended with it. The last row's action is not

@@ -157,8 +157,13 @@ def result(folder: Path, errors: Mapping[str, float], agreed: Mapping[str, dict]
     """The first section of `report.html`: how good the model and its motifs are.
 
     Args:
-        errors: of `evaluate`. agreed: by title, the agreement of motifs with the true ones, VAME's
-            first; None where the truth is not known.
+        folder: the run's folder.
+        errors: of `evaluate`.
+        agreed: by title, the agreement of motifs with the true ones, VAME's first; None where the
+            truth is not known.
+
+    Returns:
+        The section.
     """
     said = [
         f"The squared error of the test windows is {errors['mse']:.1%} of the variance of the "

@@ -33,9 +33,13 @@ def describe(
     `results/comparisons.csv`; `movies/`.
 
     Args:
-        folder: of the project. sessions, codes, results: what was segmented.
-        groups: the group of each session. movies: whether movies are made.
-        lines: of the log of the training.
+        folder: the project's folder.
+        sessions: the sessions by name.
+        codes: [n, zdims] by session.
+        results: the motifs and behaviours.
+        groups: the group of each session; None: no groups.
+        movies: whether movies are made.
+        lines: the lines of the log of the training.
 
     Returns:
         Makes the sections of `report.html` about motifs.

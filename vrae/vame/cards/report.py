@@ -165,7 +165,6 @@ def sections_of(
     """The sections of `report.html` about motifs, a card of each among them.
 
     Args:
-        path: the file.
         motifs: the content.
         settings: the config.
         decode: maps codes [n, zdims] to the features [n, T, F] of their windows; None: not shown.
