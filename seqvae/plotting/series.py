@@ -141,7 +141,7 @@ def filled_series(
         if np.isfinite(hidden).any():
             axis.plot(steps, hidden[i, :, k], "x", color=LINES[3], ms=4, label="hidden")
         axis.tick_params(labelsize=7)
-        axis.set_ylabel(names[k] if i == 0 else "", fontsize=8)
+        axis.set_ylabel(str(names[k]) if i == 0 else "", fontsize=8)
         axis.set_xlabel("step" if k == features - 1 else "", fontsize=8)
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=8)
