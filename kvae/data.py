@@ -187,7 +187,7 @@ class Streamed:
     def _prepare(self, number: int, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         found = {name: arrays[new] for name, new in _NAMES.items() if new in arrays}
         sequences = self._missing(sequences_of(found, self._shards.paths[number]), number)
-        return {_NAMES[name]: value for name, value in sequences.arrays().items()}
+        return sequences.batch()
 
     def _sequences(self, i: int) -> Sequences:
         return self._missing(
@@ -209,14 +209,17 @@ def encoded(model: KVAE, sequences: Sequences, batch_size: int = 256) -> dict[st
     """
     parts = []
     for i in range(0, len(sequences), batch_size):
-        images = sequences.images[i : i + batch_size]
-        q = model.encode(np.nan_to_num(images) if images.dtype.kind == "f" else images)
+        part = sequences.take(slice(i, i + batch_size))
+        images = np.nan_to_num(part.images) if part.images.dtype.kind == "f" else part.images
+        q = model.encode(images, part.pixel_mask)
         parts.append((q.mean().numpy(), q.variance().numpy()))
     codes, variance = (np.concatenate(each) for each in zip(*parts, strict=True))
-    beside = {
-        name: value for name, value in sequences.arrays().items() if name in ("mask", "controls")
+    beside = {"controls": sequences.controls}
+    if sequences.batch_mask is not None:
+        beside["mask"] = sequences.observed.astype(np.float32)
+    return {"codes": codes, "variance": variance} | {
+        name: value for name, value in beside.items() if value is not None
     }
-    return {"codes": codes, "variance": variance} | beside
 
 
 def training_and_test(

@@ -84,9 +84,13 @@ class Report:
             epoch: index of the epoch; the files' names hold `epoch + 1`.
         """
         shown = self._begun.take(slice(0, _SHOWN))
-        mask = self._block(shown)
-        mask = mask if shown.mask is None else mask * shown.mask
-        imputed = self._model.impute(shown.images, mask, shown.controls, check_finite=False)
+        mask = self._block(shown) * shown.observed
+        of_pixels = mask
+        if shown.pixel_mask is not None:
+            of_pixels = shown.pixel_mask & (mask > 0.5).reshape(
+                *mask.shape, *[1] * len(shown.image_shape)
+            )
+        imputed = self._model.impute(shown.images, of_pixels, shown.controls, check_finite=False)
         first = None if shown.controls is None else shown.controls[:, : self._t_init]
         start = self._model.smooth(
             imputed.a_encoded[:, : self._t_init],
@@ -99,9 +103,10 @@ class Report:
         )
         imputed, generated = _as_arrays(imputed), _as_arrays(generated)
         known = np.nan_to_num(shown.images) if shown.images.dtype.kind == "f" else shown.images
+        encoded = self._model.encode(known, shown.pixel_mask).mean().numpy()
         self._imputation(f"{epoch + 1:05d}", shown, mask, imputed, generated)
         paths = plotting.trajectories(
-            self._model.encode(known).mean().numpy(),
+            encoded,
             imputed.a_smoothed,
             generated.a,
             missing=mask < 0.5,
@@ -118,6 +123,11 @@ class Report:
 
     def _imputation(self, tag: str, shown: Sequences, mask, imputed, generated) -> None:
         truth = plotting.as_pixels(shown.images) if shown.images.ndim == 5 else shown.images
+        if shown.pixel_mask is not None:
+            hidden = ~shown.pixel_mask
+            truth = np.where(
+                hidden.all(axis=-1, keepdims=True) if truth.ndim == 5 else hidden, 0, truth
+            )
         missing = mask < 0.5
         seen = truth.copy()
         seen[missing] = 0
@@ -322,9 +332,9 @@ def _floats(values: list) -> list[float]:
 
 def _begun(test: Sequences, t_init: int) -> Sequences:
     """Sequences with an observed frame among the first `t_init`; generation starts from these."""
-    if test.mask is None:
+    begun = np.flatnonzero(test.observed[:, :t_init].any(axis=1))
+    if len(begun) == len(test):
         return test
-    begun = np.flatnonzero((test.mask[:, :t_init] > 0.5).any(axis=1))
     if not len(begun):
         raise ValueError(
             f"t_init_mask: no test sequence is observed in its first {t_init} frames. Use a larger "

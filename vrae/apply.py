@@ -8,7 +8,15 @@ import numpy as np
 from seqvae.data.tables import write_table
 from vrae.config import VRAEApplySettings
 from vrae.data import Series
-from vrae.runs import Trained, ids_of, load_run, parts_of, reconstructions, write_codes
+from vrae.runs import (
+    Trained,
+    ids_of,
+    load_run,
+    log_likelihoods,
+    parts_of,
+    reconstructions,
+    write_codes,
+)
 from vrae.train import read_series
 
 _INTERVAL = 0.05, 0.95
@@ -25,8 +33,8 @@ def run(folder: str, s: VRAEApplySettings) -> None:
         ValueError: no file is given, or its series do not fit the run.
     """
     trained = load_run(folder)
-    if not (s.csv or s.npz):
-        raise ValueError("--csv, --npz: expected one of them, got none.")
+    if not (s.csv or s.npz or s.ts):
+        raise ValueError("--csv, --npz, --ts: expected one of them, got none.")
     series, notes = read_series(_Settings(s, trained))
     series = in_order(series, trained)
     _check_missing(series, trained)
@@ -118,22 +126,15 @@ def _write_imputed(path: Path, trained: Trained, series: Series, s: VRAEApplySet
 
 
 def _write_scores(path: Path, trained: Trained, series: Series, s: VRAEApplySettings) -> None:
-    """Write a row for each series: id, label, log-likelihood per observed number, squared error."""
-    log_px = np.concatenate(
-        [
-            trained.model.log_likelihood(**batch, num_samples=s.num_samples, seed=s.seed).numpy()
-            for _, batch in parts_of(trained.model, series)
-        ]
-    )
+    """A row for each series: id, label, log-likelihood for each observed number, squared error."""
+    each = log_likelihoods(trained.model, series, num_samples=s.num_samples, seed=s.seed)
     observed = series.observed()
     counts = observed.sum(axis=(1, 2))
     made = reconstructions(trained.model, series)
     errors = np.where(observed, np.square(made - series.sequences), 0.0).sum(axis=(1, 2)) / counts
     labels = [""] * len(counts) if series.labels is None else series.labels.tolist()
     rows = [
-        [key, label, f"{total / n:.6g}", f"{error:.6g}"]
-        for key, label, total, n, error in zip(
-            ids_of(series), labels, log_px, counts, errors, strict=True
-        )
+        [key, label, f"{log_px:.6g}", f"{error:.6g}"]
+        for key, label, log_px, error in zip(ids_of(series), labels, each, errors, strict=True)
     ]
     write_table(path, ["id", "label", "log_likelihood_per_number", "squared_error"], rows)

@@ -14,11 +14,20 @@ from seqvae.commands import (
 )
 
 
+@group("Series of an archive")
+class ArchiveSettings(Settings):
+    """Settings of series of the UCR and UEA archives."""
+
+    ts: str = setting(
+        "", "a .ts file, or the name of a set of the UCR and UEA archives in an installed aeon"
+    )
+
+
 @group("Data that is made, and the test")
 class SeriesSettings(Settings):
     """Settings of the data and of the test set."""
 
-    sequences: int = setting(4000, "paths of balls that are made, without --csv and --npz")
+    sequences: int = setting(4000, "paths of balls that are made, without data of yours")
     test_fraction: float = setting(
         0.1, "share of the series kept for the test", affects=Affects.TRAINING
     )
@@ -79,9 +88,11 @@ class NetworkSettings(Settings):
 class TrainingSettings(Settings):
     """Settings of the training."""
 
-    num_epochs: int = setting(100, "epochs", affects=Affects.NOTHING)
+    num_epochs: int = setting(100, "epochs", affects=Affects.NOTHING, replaces="num_steps")
     num_steps: int = setting(
-        0, "steps in place of epochs, whatever the number of series; num_epochs then are blocks"
+        0,
+        "steps in place of epochs, whatever the number of series; num_epochs then are blocks of "
+        "steps, as one line of the log each",
     )
     batch_size: int = setting(64, "series in a batch")
     learning_rate: float = setting(0.002, "of Adam")
@@ -98,10 +109,11 @@ class TrainingSettings(Settings):
     )
     annealing: str = setting(
         "linear",
-        "how the weight of the KL grows",
-        choices=("none", "linear", "sigmoid", "cyclical"),
+        "how the weight of the KL grows; auto: in the first fifth of the epochs, and free_bits are "
+        "log N / z_size of N training series where none are given",
+        choices=("none", "linear", "sigmoid", "cyclical", "auto"),
     )
-    annealing_epochs: int = setting(20, "in this number of epochs")
+    annealing_epochs: int = setting(20, "in this number of epochs (but for auto)")
 
 
 @group("Pictures")
@@ -116,6 +128,7 @@ class PictureSettings(Settings):
 @command_settings
 class VRAESettings(
     TableSettings,
+    ArchiveSettings,
     SeriesSettings,
     NetworkSettings,
     TrainingSettings,
@@ -189,7 +202,7 @@ class ApplySettings(Settings):
 
 
 @command_settings
-class VRAEApplySettings(ApplySettings, TableSettings):
+class VRAEApplySettings(ApplySettings, TableSettings, ArchiveSettings):
     """Settings of the command vrae-apply."""
 
 

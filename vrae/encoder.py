@@ -86,6 +86,7 @@ class Encoder(keras.layers.Layer):
                 _dense(32, _HEADS, "weighting_1", self.dtype_policy, activation="tanh"),
             ]
             width *= _HEADS
+        self.width = width  # of the summary
         self.mean = _dense(width, z_size, "mean", self.dtype_policy)
         start = keras.initializers.Constant(logvar_start)
         self.logvar = _dense(width, z_size, "logvar", self.dtype_policy, bias_initializer=start)

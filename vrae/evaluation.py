@@ -58,6 +58,7 @@ def latent_usage(
     mask: np.ndarray | None = None,
     condition: np.ndarray | None = None,
     *,
+    times: np.ndarray | None = None,
     seed: int = 0,
     batch_size: int = 256,
 ) -> dict[str, float]:
@@ -81,11 +82,10 @@ def latent_usage(
     parts = []
     for i in range(0, len(sequences), batch_size):
         here = slice(i, i + batch_size)
-        parts.append(
-            model.encode(
-                sequences[here], *(None if v is None else v[here] for v in (mask, condition))
-            )
+        given, at = (
+            [None if v is None else v[here] for v in each] for each in ((mask, condition), (times,))
         )
+        parts.append(model.encode(sequences[here], *given, times=at[0]))
     mean, deviation = (
         np.concatenate([getattr(q, name)().numpy() for q in parts]) for name in ("mean", "stddev")
     )
@@ -103,16 +103,10 @@ def latent_usage(
     }
 
 
-def about_usage(figures: dict[str, float], z_size: int) -> list[str]:
-    """Describe the figures of `latent_usage`.
-
-    Args:
-        figures: the figures.
-        z_size: size of the code.
-
-    Returns:
-        Sentences.
-    """
+def about_usage(
+    figures: dict[str, float], z_size: int, *, autoregressive: bool = False
+) -> list[str]:
+    """The figures of `latent_usage` in words; the last line says so where z carries nothing."""
     information, bound = figures["mutual_information"], figures["mutual_information_bound"]
     active = int(figures["active_units"])
     said = f"{max(0.0, information):.2f} nats of mutual information with the series"
@@ -121,19 +115,27 @@ def about_usage(figures: dict[str, float], z_size: int) -> list[str]:
             f"at least {bound:.2f} nats of mutual information with the series (the logarithm of "
             f"their number, {round(math.exp(bound))}: the estimate cannot be more)"
         )
-    lines = [f"{active} of {z_size} numbers of z in use, {said}"]
-    if active == 0 and figures["kl"] > 0.5:
-        lines.append(
-            f"z carries no information although {figures['kl']:.1f} nats of KL are paid: its "
-            "posterior is the same for every series. Train longer, with a smaller --kl_weight, or "
-            "scale the data."
-        )
-    elif active == 0:
-        lines.append(
-            "z is ignored (posterior collapse). Use --decoder=latent, --teacher_forcing below 1, "
-            "--free_bits=0.1 or a smaller --kl_weight or --noise_var."
-        )
-    return lines
+    first = f"{active} of {z_size} numbers of z in use, {said}"
+    return [first, *_about_collapse(active, figures["kl"], autoregressive)]
+
+
+def _about_collapse(active: int, kl: float, autoregressive: bool) -> list[str]:
+    if active:
+        return []
+    if kl > 0.5:
+        return [
+            f"z carries no information although {kl:.1f} nats of KL are paid: its posterior is the "
+            "same for every series. Train longer, with a smaller kl_weight, or scale the data."
+        ]
+    if autoregressive:
+        return [
+            "z is ignored (posterior collapse): the decoder is autoregressive. Use decoder=latent, "
+            "teacher_forcing below 1, annealing=auto, or free_bits=0.1."
+        ]
+    return [
+        "z is ignored (posterior collapse). Use annealing=auto or free_bits=0.1, a smaller "
+        "kl_weight or noise_var, or more steps."
+    ]
 
 
 def compared(model: VRAE, train: Series, test: Series) -> dict:

@@ -274,6 +274,8 @@ class VRAE(SequenceModel):
         sequences: Any,
         mask: Any = None,
         *,
+        held_out: float = 0.0,
+        trial_steps: int = recipe.TRIAL_STEPS,
         verbose: bool = True,
         **options: Any,
     ) -> "VRAE":
@@ -283,20 +285,33 @@ class VRAE(SequenceModel):
         model by `vrae.recipe.train` or `fit`.
 
         Args:
-            sequences: [N, T, features], [N, T] for one feature, a list of arrays [T_i, features],
-                or a `vrae.data.Series`; NaN is missing.
-            mask: [N, T], 1 = observed; None: all steps.
-            verbose: whether the rules are printed.
-            **options: arguments of the model that replace the chosen ones.
+            sequences: [N, T, features], [N, T] of one feature, a list of arrays [T_i, features], or
+                a `vrae.data.Series`; NaN: missing. Training series only. mask: [N, T].
+            held_out: a share of the series, such as 0.2, on which `warp` and `noise_floor` are
+                chosen: three trial models are trained for trial_steps steps each on the others
+                (`vrae.recipe.chosen_on_held_out`). 0: both are fixed.
+            verbose: print the rules. options: arguments of the model in place of the chosen ones.
 
-        Returns:
-            The model.
+        Raises:
+            ValueError: series or options that are not as described; held_out with one series.
         """
         series = sequences if isinstance(sequences, Series) else as_series(sequences, mask)
-        chosen = recipe.choose(series)
+        arguments.check_number("held_out", held_out, 0, 1)
+        choice = recipe.choose(series, options)
+        if held_out:
+            trial = recipe.chosen_on_held_out(
+                series,
+                choice.options,
+                cls,
+                keep=options,
+                share=held_out,
+                steps=check_size("trial_steps", trial_steps),
+                seed=options.get("seed") or 0,
+            )
+            choice = trial.applied(choice)
         if verbose:
-            print("\n".join(rule for rule in chosen.rules if rule.split("=")[0] not in options))
-        return cls(series.sequences.shape[2], **chosen.options | options)
+            print("\n".join(choice.rules))
+        return cls(series.sequences.shape[2], **choice.options)
 
     # --- verbs ---
 

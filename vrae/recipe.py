@@ -3,8 +3,10 @@ estimators. The defaults of `VRAE` are the model of 2014; the settings here were
 the UCR and UEA archives (`benchmarks/vrae_archive.py`).
 """
 
+import contextlib
 import math
-from collections.abc import Callable, Iterable
+import random
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import keras
@@ -23,6 +25,9 @@ _BLOCK = 50
 _BATCHES, _POSITIONS, _COSINES = 32, 8, 32
 
 
+_FIXED = "fixed; held_out=0.2 compares others."
+
+
 class Choice(NamedTuple):
     """The chosen arguments of a `VRAE`."""
 
@@ -32,15 +37,19 @@ class Choice(NamedTuple):
     """A sentence for each rule that was applied."""
 
 
-def choose(series: Series) -> Choice:
-    """Choose the arguments of a `VRAE` by rules on the series' lengths, features and values.
+def choose(series: Series, given: Mapping[str, Any] | None = None) -> Choice:
+    """Arguments of a `VRAE` for series, by rules that read their lengths, features and values only.
 
     Args:
-        series: the series.
-
-    Returns:
-        The arguments and the rules.
+        given: arguments that stay as they are, and decide what goes with them.
     """
+    given = dict(given or {})
+    choice = _chosen(series, given)
+    rules = [rule for rule in choice.rules if rule.split("=")[0] not in given]
+    return Choice(choice.options | given, rules)
+
+
+def _chosen(series: Series, given: Mapping[str, Any]) -> Choice:
     steps = (series.mask > 0.5).sum(axis=1).astype(int)
     longest, shortest, features = int(steps.max()), int(steps.min()), series.sequences.shape[2]
     observed = series.observed()
@@ -70,7 +79,10 @@ def choose(series: Series) -> Choice:
     if missing:
         rules.append("missing=True, hidden=0.1: numbers are missing.")
     if binary:
-        return Choice(options, [*rules, "likelihood='bernoulli': all values are 0 or 1."])
+        rules.append("likelihood='bernoulli': all values are 0 or 1.")
+    if not _is_of_numbers(options | given):
+        more = {"scaling": scaling_of(series)} if isinstance(given.get("likelihood"), dict) else {}
+        return Choice(options | more, rules)
     cosines = min(_COSINES, shortest)
     options |= dict(
         noise="feature",
@@ -85,12 +97,21 @@ def choose(series: Series) -> Choice:
         f"cosines={cosines}: at most {_COSINES} and the shortest series' {shortest} steps.",
         "likelihood='gaussian', noise='feature': the values are not all 0 or 1.",
         "scaling: mean and deviation of each feature.",
-        "mixing=0.5, warp=0.05, noise_floor=0.001: fixed; `chosen_on_held_out` compares others.",
     ]
+    fixed = [f"{k}={options[k]:g}" for k in ("mixing", "warp", "noise_floor") if k not in given]
+    if fixed:
+        rules.append(f"{', '.join(fixed)}: {_FIXED}")
+    if given.get("decoder") == "autoregressive":
+        options["cosines"] = 0
     constant = [series.feature_names()[i] for i in constant_features(series)]
     if constant:
         rules.append(f"constant, divided by their largest value: {', '.join(constant)}.")
     return Choice(options, rules)
+
+
+def _is_of_numbers(options: Mapping[str, Any]) -> bool:
+    """Whether the likelihood is one that mixing, warp and the linear path go with."""
+    return options["likelihood"] in ("gaussian", "student_t")
 
 
 def rate_share(step: float, steps: int) -> float:
@@ -230,51 +251,101 @@ def _rows(count: int, batch_size: int, steps: int, seed: int) -> Iterable[int]:
         given, number = given + len(order), number + 1
 
 
+def free_bits_of(count: int, z_size: int) -> float:
+    """Nats of KL a dimension that cost nothing where nothing else is known: log N in all, the
+    information that distinguishes N series, at least 0.1 a dimension. So the KL of a trained model
+    stays at that level, also where an autoregressive decoder could do without z."""
+    return max(0.1, math.log(count) / z_size)
+
+
+@contextlib.contextmanager
+def seeded(seed: int):
+    """Sets Keras' seed. The generators of Python and NumPy are restored afterwards."""
+    before = random.getstate(), np.random.get_state()  # noqa: NPY002
+    keras.utils.set_random_seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(before[0])
+        np.random.set_state(before[1])  # noqa: NPY002
+
+
 CANDIDATES = (
     {"warp": 0.05, "noise_floor": 1e-3},
     {"warp": 0.0, "noise_floor": 1e-3},
     {"warp": 0.0, "noise_floor": 1e-4},
 )
+TRIAL_STEPS = 1000
+"""Steps of training of a trial model."""
+
+
+class Trial(NamedTuple):
+    """The candidate of the least error, and (candidate, error) of all."""
+
+    best: dict[str, float]
+    errors: list[tuple[dict[str, float], float]]
+
+    def applied(self, choice: Choice) -> Choice:
+        """The choice with the best candidate."""
+        rules = [rule for rule in choice.rules if _FIXED not in rule]
+        return Choice(choice.options | self.best, [*rules, self.rule()])
+
+    def rule(self) -> str:
+        """The trial in a sentence."""
+        if not self.errors:
+            return "held_out: nothing to choose; warp and noise_floor are given, or do not apply."
+        best, *others = (
+            f"{error:.3g} with {', '.join(f'{k}={v:g}' for k, v in each.items())}"
+            for each, error in sorted(self.errors, key=lambda pair: pair[1])
+        )
+        return f"squared error on held-out training series: {best} (chosen); {'; '.join(others)}."
 
 
 def chosen_on_held_out(
     series: Series,
-    options: dict[str, Any],
+    options: Mapping[str, Any],
     make: Callable[..., Any],
     *,
-    candidates: Iterable[dict[str, float]] = CANDIDATES,
-    steps: int = 1000,
+    candidates: Iterable[Mapping[str, float]] = CANDIDATES,
+    keep: Iterable[str] = (),
+    steps: int = TRIAL_STEPS,
     share: float = 0.2,
     seed: int = 0,
-) -> tuple[dict[str, Any], list[tuple[dict[str, float], float]]]:
-    """Choose the candidate with the least squared error on held-out training series.
-
-    Warping and a large noise floor are bad for series with sharp, aligned features.
+) -> Trial:
+    """Trains a model with each candidate on a part of the training series, and takes the candidate
+    with the least squared error of the reconstructions of the others. (Warp and a large floor spoil
+    series with sharp, aligned features.)
 
     Args:
-        series: the training series.
-        options: arguments of a `VRAE`.
-        make: makes a `VRAE` from arguments.
-        candidates: arguments to compare.
-        steps: training steps of each candidate.
-        share: share of the series held out.
-        seed: seed of the choice and of the training.
+        series: training series only; series of one id are in the same part.
+        options: arguments of the models; candidates replace them.
+        make: (features, **options) to a `VRAE`.
+        keep: names of options that candidates do not replace.
+        share: of the series that is held out.
 
-    Returns:
-        The arguments with the best candidate's, and the error of each candidate.
+    Raises:
+        ValueError: share is not above 0 and below 1, or there is one series.
     """
+    if not 0 < share < 1:
+        raise ValueError(f"held_out: expected a share above 0 and below 1, got {share!r}.")
+    if len(series.mask) < 2:
+        raise ValueError("held_out: expected at least 2 training series, got 1. Use held_out=0.")
+    if not _is_of_numbers(options):
+        return Trial({}, [])
+    kept = set(keep)
+    left = [{k: v for k, v in each.items() if k not in kept} for each in candidates]
+    distinct = [each for i, each in enumerate(left) if each and each not in left[:i]]
+    if len(distinct) < 2:
+        return Trial({}, [])
     train_part, held_out = series.split(share, seed)
-    if "scaling" not in options:
-        return options, []
-    scale = np.asarray(options["scaling"]["deviation"])
-    errors = []
-    for candidate in candidates:
-        keras.utils.set_random_seed(seed)
-        model = make(series.sequences.shape[2], **options | candidate)
-        train(model, train_part.batch(), steps=steps, seed=seed)
+    scaling = options.get("scaling")
+    scale = np.asarray(scaling["deviation"]) if scaling else 1.0
+    observed, errors = held_out.observed(), []
+    for candidate in distinct:
+        with seeded(seed):
+            model = make(series.sequences.shape[2], **{**options, **candidate})
+            train(model, train_part.batch(), steps=steps, seed=seed)
         made = model.predict(held_out.batch(), verbose=0)
-        observed = held_out.observed()
         error = np.square((made - held_out.sequences) / scale)[observed].mean()
         errors.append((candidate, float(error)))
-    best = min(errors, key=lambda pair: pair[1])[0]
-    return options | best, errors
+    return Trial(min(errors, key=lambda pair: pair[1])[0], errors)

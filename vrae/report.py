@@ -33,11 +33,8 @@ class Report:
         self._steps = test.sequences.shape[1]
 
     def pictures(self, epoch: int) -> None:
-        """Draw reconstructions, samples, an interpolation and the space of codes.
-
-        Args:
-            epoch: part of the files' names.
-        """
+        """Reconstructions, samples, an interpolation, the space of codes. `epoch`: counted from 0;
+        their names count from 1, as the screen does."""
         shown = self._test.take(slice(0, _SHOWN))
         made = reconstructions(self._model, shown)
         there = shown.mask[..., None] > 0.5
@@ -46,13 +43,15 @@ class Report:
             "reconstruction": np.where(there, made, np.nan),
         }
         self._save(
-            f"reconstruction_{epoch:05d}",
+            f"reconstruction_{epoch + 1:05d}",
             rows,
             "Test series, and their reconstruction from z",
             tuple(f"series {name}" for name in ids_of(shown)),
         )
         samples = self._model.generate(_SHOWN, self._steps, seed=self._seed).numpy()
-        self._save(f"samples_{epoch:05d}", {"sample": samples}, "Series of z drawn from N(0, 1)")
+        self._save(
+            f"samples_{epoch + 1:05d}", {"sample": samples}, "Series of z drawn from N(0, 1)"
+        )
         self._interpolation(epoch)
         self._codes(epoch)
 
@@ -61,7 +60,7 @@ class Report:
         share = np.linspace(0.0, 1.0, _SHOWN, dtype=np.float32)[:, None]
         between = self._model.decode((1 - share) * codes[0] + share * codes[-1], self._steps)
         self._save(
-            f"interpolation_{epoch:05d}",
+            f"interpolation_{epoch + 1:05d}",
             {"decoded": between.numpy()},
             "From the code of a test series to that of another",
         )
@@ -81,7 +80,7 @@ class Report:
         figure = plotting.scatter(
             plane, labels, title="Codes of test series, two principal components", cmap="viridis"
         )
-        plotting.save_figure(self._folder / f"latent_space_{epoch:05d}.png", figure)
+        plotting.save_figure(self._folder / f"latent_space_{epoch + 1:05d}.png", figure)
 
     def _save(self, name: str, rows: dict, title: str, panels: tuple[str, ...] = ()) -> None:
         figure = plotting.overlaid(
@@ -104,19 +103,13 @@ class Report:
         plotting.save_figure(self._folder / "training_curves.png", figure)
 
     def final(self, bound: dict[str, float]) -> dict:
-        """Write `evaluation.json`.
-
-        It contains the bound on the test series, the use of the code, errors and accuracies beside
-        those of simple methods, and, if the model takes missing numbers, the coverage of imputed
-        numbers.
-
-        Args:
-            bound: the bound on the test series.
-
-        Returns:
-            The figures.
-        """
-        usage = latent_usage(self._model, self._test.sequences, self._test.mask, seed=self._seed)
+        """`evaluation.json`: the bound on the test series, the use of the code, errors and
+        accuracies beside those of simple methods, and the coverage of imputed numbers where they
+        may be missing; returns them."""
+        times = self._test.times if self._model.get_config()["positions"] else None
+        usage = latent_usage(
+            self._model, self._test.sequences, self._test.mask, times=times, seed=self._seed
+        )
         figures = bound | usage | compared(self._model, self._train, self._test)
         if self._model.missing:
             figures |= {"imputed": coverage(self._model, self._test, seed=self._seed)}
@@ -135,7 +128,11 @@ class Report:
         lines = [
             f"test ELBO {figures['elbo']:.2f} nats a sequence (log p(x|z) {figures['log_px']:.2f}, "
             f"KL {figures['kl']:.2f})",
-            *about_usage(figures, self._model.z_size),
+            *about_usage(
+                figures,
+                self._model.z_size,
+                autoregressive=self._model.get_config()["decoder"] == "autoregressive",
+            ),
             f"squared error {figures['squared_error']:.4g} (principal components of the same size "
             f"{figures['pca_squared_error']:.4g}, the mean {figures['mean_squared_error']:.4g})",
         ]

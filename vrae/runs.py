@@ -120,6 +120,23 @@ def codes_of(model: VRAE, series: Series) -> np.ndarray:
     return np.concatenate(found)
 
 
+def pooled_of(model: VRAE, series: Series) -> np.ndarray:
+    """The pooled states of the encoder [N, width]."""
+    return np.concatenate([model.pooled(**b).numpy() for _, b in parts_of(model, series)])
+
+
+def log_likelihoods(
+    model: VRAE, series: Series, *, num_samples: int = 20, seed: int = 0
+) -> np.ndarray:
+    """log p(x) [N] by importance weighting (`VRAE.log_likelihood`), nats for each observed
+    number."""
+    parts = [
+        model.log_likelihood(**batch, num_samples=num_samples, seed=seed).numpy()
+        for _, batch in parts_of(model, series)
+    ]
+    return np.concatenate(parts) / series.observed().sum(axis=(1, 2))
+
+
 def reconstructions(model: VRAE, series: Series) -> np.ndarray:
     """Reconstruct series.
 

@@ -10,9 +10,11 @@ from seqvae.commands import Affects, Run
 from seqvae.commands.table_settings import check_files, read_file, windows_of
 from seqvae.data.batches import Batches, StepBatches
 from seqvae.data.series import last_windows
+from seqvae.data.tables import read_ts
 from seqvae.objectives import cyclical, linear, sigmoid
 from seqvae.training import Checkpoints, Stage, Trainer
 from vrae import recipe
+from vrae.archive import read_set
 from vrae.config import VRAESettings
 from vrae.data import (
     Series,
@@ -28,6 +30,8 @@ from vrae.report import Report
 from vrae.runs import write_codes, write_description
 from vrae.trajectories import ball_trajectories
 
+_FEW = 1000
+"""Steps of training below which a run says that they are few."""
 _FAR = 100.0
 """A test value this many deviations from the training mean is reported."""
 
@@ -39,8 +43,7 @@ def run(run: Run) -> None:
         run: the run.
     """
     s: VRAESettings = run.settings
-    series, notes = read_series(s)
-    train, test = split(series, s)
+    train, test, notes = read_split(s)
     numbers = s.likelihood != "bernoulli"
     scaling = scaling_of(train) if numbers else None
     notes += _notes_on_values(train, test) if numbers else []
@@ -81,7 +84,10 @@ def run(run: Run) -> None:
     )
     about = f"{len(train.sequences)} training and {len(test.sequences)} test series of up to "
     about += f"{train.sequences.shape[1]} steps, {train.sequences.shape[2]} features, "
-    about += f"{model.count_params()} weights, {len(batches) * s.num_epochs} steps of training"
+    steps = len(batches) * s.num_epochs
+    about += f"{model.count_params()} weights, {steps} steps of training"
+    if steps < _FEW:
+        notes.append(f"{steps} steps are likely too few: --num_steps={recipe.STEPS}.")
     log = run.train(trainer, "\n".join([*notes, about]))
     if log is None:
         return
@@ -91,6 +97,16 @@ def run(run: Run) -> None:
     report.pictures(trainer.epochs - 1)
     report.training_curves(log.read())
     print("\n".join(report.summary(report.final(evaluate(model, test, seed=s.seed)))))
+
+
+def read_split(s: VRAESettings) -> tuple[Series, Series, list[str]]:
+    """Training and test series, and what was done to them. A set of the archives has a split of its
+    own."""
+    if not _is_set(s):
+        series, notes = read_series(s)
+        return *split(series, s), notes
+    (train, about), (test, more) = (windows_of(s, part) for part in _sets(s))
+    return train, test, [f"{s.ts}: the archive's split.", *about, *more]
 
 
 def read_series(s: Any) -> tuple[Series, list[str]]:
@@ -105,13 +121,28 @@ def read_series(s: Any) -> tuple[Series, list[str]]:
     Raises:
         ValueError: the settings contradict each other, or the file cannot be read.
     """
+    if sum(map(bool, (s.csv, s.npz, s.ts))) > 1:
+        raise ValueError("--csv, --npz, --ts: expected one of them.")
     check_files(s)
     if s.csv or s.npz:
         series, notes = read_file(s)
     else:
-        series, notes = ball_trajectories(s.sequences, seed=s.seed), []
+        series, notes = (_sets(s)[-1] if s.ts else ball_trajectories(s.sequences, seed=s.seed)), []
     series, more = windows_of(s, series)
     return series, notes + more
+
+
+def _is_set(s: Any) -> bool:
+    """Whether --ts is the name of a set, not a file."""
+    return bool(s.ts) and not s.ts.lower().endswith(".ts")
+
+
+def _sets(s: Any) -> tuple[Series, ...]:
+    """The series of --ts: those of a file, or training and test series of a set."""
+    try:
+        return read_set(s.ts) if _is_set(s) else (read_ts(s.ts),)
+    except (FileNotFoundError, ModuleNotFoundError, ValueError) as error:
+        raise ValueError(f"--ts: {error}") from error
 
 
 def split(series: Series, s: VRAESettings) -> tuple[Series, Series]:
@@ -169,6 +200,13 @@ def _from_the_data(s: VRAESettings, train: Series, test: Series, notes: list[str
         notes.append(
             "the model does not use the times of the steps. --positions=8 makes them an input."
         )
+    if s.annealing == "auto" and not s.free_bits:
+        count = len(train.mask)
+        changed["free_bits"] = round(recipe.free_bits_of(count, s.z_size), 4)
+        notes.append(
+            f"annealing=auto: the weight of the KL rises in the first {max(1, s.num_epochs // 5)} "
+            f"epochs; free_bits={changed['free_bits']:g}, log({count}) / z_size."
+        )
     found = recipe.choose(train).options if s.patch < 1 or s.cosines < 0 else {}
     if s.patch < 1:
         changed["patch"] = found["patch"]
@@ -176,7 +214,7 @@ def _from_the_data(s: VRAESettings, train: Series, test: Series, notes: list[str
         changed["cosines"] = found.get("cosines", 0)
     if found:
         notes.append(
-            ", ".join(f"{k}={v}" for k, v in changed.items() if k != "missing")
+            ", ".join(f"{k}={changed[k]}" for k in ("patch", "cosines") if k in changed)
             + ": from the lengths of the series."
         )
     return changed
@@ -214,10 +252,11 @@ def _epoch_line(line: dict, epochs: int) -> str:
 
 def _schedule(s: VRAESettings):
     """The share of its final weight that the KL has in an epoch."""
-    epochs = s.annealing_epochs
+    epochs = s.annealing_epochs if s.annealing != "auto" else max(1, s.num_epochs // 5)
     return {
         "none": lambda epochs: lambda epoch: 1.0,
         "linear": lambda epochs: linear(0, epochs),
+        "auto": lambda epochs: linear(0, epochs),
         "sigmoid": lambda epochs: sigmoid(epochs // 2, epochs),
         "cyclical": cyclical,
     }[s.annealing](epochs)

@@ -106,6 +106,17 @@ class Dream(NamedTuple):
     """[B, steps + 1, H, W, C] in (0, 1); None without a ConvVAE."""
 
 
+class Plan(NamedTuple):
+    """What a `Planner` found.
+
+    actions: [horizon, action_size], from now on; score: the mean predicted score of the last
+    iteration's elite.
+    """
+
+    actions: np.ndarray
+    score: float
+
+
 class MDNRNNTerms(NamedTuple):
     """The term of the loss of an MDN-RNN without heads."""
 

@@ -35,11 +35,7 @@ class Batches:
         if batch_size < 1:
             raise ValueError(f"batch_size: expected an integer of at least 1, got {batch_size!r}.")
         if isinstance(sequences, Sequences):
-            arrays, names = (
-                sequences.arrays(),
-                {"images": "frames", "mask": "mask", "controls": "controls"},
-            )
-            sequences = {names[name]: value for name, value in arrays.items() if name in names}
+            sequences = sequences.batch()
         self._count = len(next(iter(sequences.values())))
         self._size = batch_size
         self._seed = seed

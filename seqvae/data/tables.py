@@ -4,7 +4,7 @@ column are reported; errors name the line and the column.
 
 import csv
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -93,11 +93,16 @@ def read_table(
         raise ValueError(f"{path}: expected at least one column of numbers, got {names}.")
     values = np.stack([columns.numbers(i) for i in chosen], axis=1)
     groups = columns.groups(of_id)
+    if of_id is None:
+        notes.append(
+            f"no column names the series (--id): the {len(lines)} rows are one series of "
+            f"{len(chosen)} features."
+        )
     times = None if of_time is None else columns.times(of_time)
     order = {key: _in_order(path, rows, times, columns, key) for key, rows in groups.items()}
     if times is not None and of_time is not None:
         _note_times(times, groups, order, names[of_time], notes)
-    even = times is None or _even(times, order)
+    even = times is None or are_even(times, order.values())
     try:
         series = pad(
             [values[rows] for rows in order.values()],
@@ -328,7 +333,7 @@ def _note_times(times, groups, order, name: str, notes: list[str]) -> None:
     moved = sum(bool((groups[key] != order[key]).any()) for key in groups)
     if moved:
         notes.append(f"the rows of {moved} series are not in the order of {name!r}: sorted by it.")
-    if not _even(times, order):
+    if not are_even(times, order.values()):
         gaps = np.concatenate([np.diff(times[rows]) for rows in order.values()])
         notes.append(
             f"the steps of {name!r} are uneven, from {gaps.min():g} to {gaps.max():g}"
@@ -336,9 +341,9 @@ def _note_times(times, groups, order, name: str, notes: list[str]) -> None:
         )
 
 
-def _even(times: np.ndarray, order: dict[str, np.ndarray]) -> bool:
-    """Whether all steps have the same length, within a thousandth."""
-    gaps = [np.diff(times[rows]) for rows in order.values() if len(rows) > 1]
+def are_even(times: np.ndarray, series: Iterable[np.ndarray]) -> bool:
+    """Whether all steps are of one length, up to a thousandth; series: the rows of each."""
+    gaps = [np.diff(times[rows]) for rows in series if len(rows) > 1]
     if not gaps:
         return True
     gaps = np.concatenate(gaps)

@@ -64,6 +64,30 @@ def test_the_errors_are_those_of_the_verbs(model, data):
         np.testing.assert_allclose(errors.codes[name], error, rtol=1e-3)
 
 
+def test_hidden_pixels_are_neither_seen_nor_judged(model, training):
+    """NaN where nobody saw a pixel; errors by hand over the others."""
+    rng = np.random.default_rng(3)
+    images = (rng.random((4, 12, 8, 8)) > 0.7).astype(np.float32)
+    shown = rng.random(images.shape) > 0.3
+    shown[:, :, :2] = False  # always hidden
+    data = Sequences(np.where(shown, images, np.nan).astype(np.float32), shown)
+    mask = block_mask(4, 12, start=4, length=5)
+    errors = Imputer(model, data, training=training).errors(mask, nearest=True, draws=1)
+    given = shown & (mask > 0.5)[..., None, None]
+    imputed = model.impute(images, given).smoothed.numpy()
+    judged = shown & (mask < 0.5)[..., None, None]
+    expected = np.sqrt(np.mean((imputed[judged] - images[judged]) ** 2))
+    assert errors.frames["smoothing"].rmse == pytest.approx(expected, rel=1e-4)
+    mean = np.broadcast_to(training.mean_frame(), images.shape)
+    expected = np.sqrt(np.mean((mean[judged] - images[judged]) ** 2))
+    assert errors.frames["mean frame"].rmse == pytest.approx(expected, rel=1e-4)
+    assert all(np.isfinite(e.log_likelihood) for e in errors.frames.values())
+    # as many nats as visible pixels: about 64 * 3/4 * .7 of them
+    whole = Imputer(model, Sequences(images), training=training).errors(mask, draws=1)
+    ratio = errors.frames["mean frame"].log_likelihood / whole.frames["mean frame"].log_likelihood
+    assert ratio == pytest.approx(judged.sum() / (judged.shape[0] * 5 * 64), rel=0.1)
+
+
 def test_the_log_likelihood_is_that_of_the_posterior_of_the_codes(model, data):
     """Against the integral over a_t on a fine grid."""
     mask = block_mask(5, 12, start=4, length=5)
