@@ -353,7 +353,14 @@ class VRAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _Estima
         return tags
 
     def transform(self, X: Input) -> np.ndarray:
-        """The mean codes [N, z_size] of series, or pooled states [N, width]."""
+        """Compute the codes of series.
+
+        Args:
+            X: the series.
+
+        Returns:
+            Mean codes [N, z_size], or pooled states [N, width] with `output="pooled"`.
+        """
         series = self._fitted(X)
         return (codes_of if self.output == "z" else pooled_of)(self.model_, series)
 
@@ -484,8 +491,15 @@ class VRAEImputer(TransformerMixin, _Estimator):
         return tags
 
     def transform(self, X: Input) -> Any:
-        """X with missing numbers filled: an array, a list or a frame as X is, with X's axes or
-        index. Observed numbers are X's own, with the dtype of X if it is a float."""
+        """Fill the missing numbers of series.
+
+        Args:
+            X: the series.
+
+        Returns:
+            An array, a list or a frame like X, with the axes or the index of X. Observed numbers
+            are those of X; the dtype is that of X if it is a float.
+        """
         series = self._fitted(X)
         made = [
             self.model_.impute(**batch).mean.numpy() for _, batch in parts_of(self.model_, series)
