@@ -77,10 +77,10 @@ class Data(NamedTuple):
 
 
 def run(run: Run) -> None:
-    """Run the command `kvae` with --csv or --npz.
+    """Runs the command `kvae` on series.
 
     Args:
-        run: the run.
+        run: the run, with its settings, folder and placement.
     """
     s: KVAESettings = run.settings
     _check(s)

@@ -286,12 +286,12 @@ class VRAE(SequenceModel):
 
         Args:
             sequences: [N, T, features], [N, T] of one feature, a list of arrays [T_i, features], or
-                a `vrae.data.Series`; NaN: missing. Training series only.
+                a `vrae.data.Series`; NaN means missing. Give training series only.
             mask: [N, T], 1 = observed; None: all steps.
-            held_out: a share of the series, such as 0.2, on which `warp` and `noise_floor` are
-                chosen: three trial models are trained for trial_steps steps each on the others
+            held_out: share of the series, such as 0.2, on which `warp` and `noise_floor` are
+                chosen by three trial models that are trained on the others
                 (`vrae.recipe.chosen_on_held_out`). 0: both are fixed.
-            trial_steps: training steps of each trial model.
+            trial_steps: training steps of a trial model.
             verbose: whether the rules are printed.
             **options: arguments of the model that replace the chosen ones.
 
@@ -299,7 +299,7 @@ class VRAE(SequenceModel):
             The model.
 
         Raises:
-            ValueError: series or options that are not as described; held_out with one series.
+            ValueError: series or options are not as described, or `held_out` with one series.
         """
         series = sequences if isinstance(sequences, Series) else as_series(sequences, mask)
         arguments.check_number("held_out", held_out, 0, 1)

@@ -34,8 +34,11 @@ class Report:
         self._steps = test.sequences.shape[1]
 
     def pictures(self, epoch: int) -> None:
-        """Reconstructions, samples, an interpolation, the space of codes. `epoch`: counted from 0;
-        their names count from 1, as the screen does."""
+        """Draw reconstructions, samples, an interpolation and the space of codes.
+
+        Args:
+            epoch: index of the epoch; the files' names hold `epoch + 1`.
+        """
         shown = self._test.take(slice(0, _SHOWN))
         made = reconstructions(self._model, shown)
         there = shown.mask[..., None] > 0.5
@@ -104,9 +107,15 @@ class Report:
         plotting.save_figure(self._folder / "training_curves.png", figure)
 
     def final(self, bound: dict[str, float]) -> dict:
-        """`evaluation.json`: the bound on the test series, the use of the code, errors and
-        accuracies beside those of simple methods, and the coverage of imputed numbers where they
-        may be missing; returns them."""
+        """Compute the final figures and write `evaluation.json`.
+
+        Args:
+            bound: the bound on the test series and its terms.
+
+        Returns:
+            The bound, the use of the code, errors and accuracies beside those of simple methods
+            and, for a model of missing numbers, the coverage of imputed numbers.
+        """
         times = self._test.times if self._model.get_config()["positions"] else None
         usage = latent_usage(
             self._model, self._test.sequences, self._test.mask, times=times, seed=self._seed

@@ -52,8 +52,8 @@ class _Estimator(BaseEstimator):
         z_size: size of the code; None: chosen by the rules.
         steps: training steps of 32 series each.
         missing: whether later series may lack numbers; None: as in `fit`.
-        held_out: share of the series of `fit`, such as 0.2, on which warp and noise floor are
-            chosen by three trial models of a third of the steps each; 0: both are fixed.
+        held_out: share of the series of `fit`, such as 0.2, on which three trial models of a third
+            of the steps each choose warp and noise floor; 0: both are fixed.
         options: other arguments of `VRAE`; None: chosen by the rules.
         channels_first: whether the axes are [N, features, T].
         random_state: seed of weights, order and random draws; with a `RandomState` or None it is
@@ -65,7 +65,8 @@ class _Estimator(BaseEstimator):
         losses_: the mean losses of blocks of training steps.
         seed_: the seed that was used.
         usage_: KL, active units and mutual information of z on up to 1,000 training series
-            (`vrae.evaluation.latent_usage`); a `ConvergenceWarning` where z carries nothing.
+            (`vrae.evaluation.latent_usage`). `fit` warns (`ConvergenceWarning`) if z carries
+            no information.
         n_features_in_: features of a step (1 for [N, T]).
         feature_names_in_: names of the features, if `fit` was given a frame.
     """
@@ -288,13 +289,13 @@ class VRAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _Estima
     """Maps series to their mean codes [N, z_size], float32, named "vraetransformer0", ...
 
     Args:
-        output: "z": the mean codes; "pooled": the summary of the encoder's states from which z is
-            computed (1,024 numbers by the rules), for classifiers rather than for pictures.
         z_size: size of the code; None: chosen by the rules.
+        output: "z" for the mean codes; "pooled" for the summary of the encoder's states that z is
+            computed from (1,024 numbers by the rules), for classifiers.
         steps: training steps of 32 series each.
         missing: whether later series may lack numbers; None: as in `fit`.
-        held_out: share of the series of `fit`, such as 0.2, on which warp and noise floor are
-            chosen by three trial models of a third of the steps each; 0: both are fixed.
+        held_out: share of the series of `fit`, such as 0.2, on which three trial models of a third
+            of the steps each choose warp and noise floor; 0: both are fixed.
         options: other arguments of `VRAE`; None: chosen by the rules.
         channels_first: whether the axes are [N, features, T].
         random_state: seed of weights, order and random draws; with a `RandomState` or None it is
@@ -306,7 +307,8 @@ class VRAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _Estima
         losses_: the mean losses of blocks of training steps.
         seed_: the seed that was used.
         usage_: KL, active units and mutual information of z on up to 1,000 training series
-            (`vrae.evaluation.latent_usage`); a `ConvergenceWarning` where z carries nothing.
+            (`vrae.evaluation.latent_usage`). `fit` warns (`ConvergenceWarning`) if z carries
+            no information.
         n_features_in_: features of a step (1 for [N, T]).
         feature_names_in_: names of the features, if `fit` was given a frame.
     """
@@ -351,7 +353,14 @@ class VRAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _Estima
         return tags
 
     def transform(self, X: Input) -> np.ndarray:
-        """The mean codes [N, z_size] of series, or pooled states [N, width]."""
+        """Compute the codes of series.
+
+        Args:
+            X: the series.
+
+        Returns:
+            Mean codes [N, z_size], or pooled states [N, width] with `output="pooled"`.
+        """
         series = self._fitted(X)
         return (codes_of if self.output == "z" else pooled_of)(self.model_, series)
 
@@ -364,6 +373,8 @@ class VRAEClusterer(ClusterMixin, _Estimator):
         z_size: size of the code; None: chosen by the rules.
         steps: training steps of 32 series each.
         missing: whether later series may lack numbers; None: as in `fit`.
+        held_out: share of the series of `fit`, such as 0.2, on which three trial models of a third
+            of the steps each choose warp and noise floor; 0: both are fixed.
         options: other arguments of `VRAE`; None: chosen by the rules.
         channels_first: whether the axes are [N, features, T].
         random_state: seed of weights, order and random draws; with a `RandomState` or None it is
@@ -374,7 +385,11 @@ class VRAEClusterer(ClusterMixin, _Estimator):
         model_: the `VRAE`, after `fit`.
         losses_: the mean losses of blocks of training steps.
         seed_: the seed that was used.
+        usage_: KL, active units and mutual information of z on up to 1,000 training series
+            (`vrae.evaluation.latent_usage`). `fit` warns (`ConvergenceWarning`) if z carries
+            no information.
         n_features_in_: features of a step (1 for [N, T]).
+        feature_names_in_: names of the features, if `fit` was given a frame.
         kmeans_: the fitted k-means.
         labels_: the clusters of the training series.
     """
@@ -443,6 +458,8 @@ class VRAEImputer(TransformerMixin, _Estimator):
         z_size: size of the code; None: chosen by the rules.
         steps: training steps of 32 series each.
         missing: whether later series may lack numbers; None: as in `fit`.
+        held_out: share of the series of `fit`, such as 0.2, on which three trial models of a third
+            of the steps each choose warp and noise floor; 0: both are fixed.
         options: other arguments of `VRAE`; None: chosen by the rules.
         channels_first: whether the axes are [N, features, T].
         random_state: seed of weights, order and random draws; with a `RandomState` or None it is
@@ -453,7 +470,11 @@ class VRAEImputer(TransformerMixin, _Estimator):
         model_: the `VRAE`, after `fit`.
         losses_: the mean losses of blocks of training steps.
         seed_: the seed that was used.
+        usage_: KL, active units and mutual information of z on up to 1,000 training series
+            (`vrae.evaluation.latent_usage`). `fit` warns (`ConvergenceWarning`) if z carries
+            no information.
         n_features_in_: features of a step (1 for [N, T]).
+        feature_names_in_: names of the features, if `fit` was given a frame.
     """
 
     def _check(self, series: Series) -> None:
@@ -470,8 +491,15 @@ class VRAEImputer(TransformerMixin, _Estimator):
         return tags
 
     def transform(self, X: Input) -> Any:
-        """X with missing numbers filled: an array, a list or a frame as X is, with X's axes or
-        index. Observed numbers are X's own, with the dtype of X if it is a float."""
+        """Fill the missing numbers of series.
+
+        Args:
+            X: the series.
+
+        Returns:
+            An array, a list or a frame like X, with the axes or the index of X. Observed numbers
+            are those of X; the dtype is that of X if it is a float.
+        """
         series = self._fitted(X)
         made = [
             self.model_.impute(**batch).mean.numpy() for _, batch in parts_of(self.model_, series)
@@ -509,6 +537,8 @@ class VRAEAnomalyDetector(OutlierMixin, _Estimator):
         z_size: size of the code; None: chosen by the rules.
         steps: training steps of 32 series each.
         missing: whether later series may lack numbers; None: as in `fit`.
+        held_out: share of the series of `fit`, such as 0.2, on which three trial models of a third
+            of the steps each choose warp and noise floor; 0: both are fixed.
         options: other arguments of `VRAE`; None: chosen by the rules.
         channels_first: whether the axes are [N, features, T].
         random_state: seed of weights, order and random draws; with a `RandomState` or None it is
@@ -519,7 +549,11 @@ class VRAEAnomalyDetector(OutlierMixin, _Estimator):
         model_: the `VRAE`, after `fit`.
         losses_: the mean losses of blocks of training steps.
         seed_: the seed that was used.
+        usage_: KL, active units and mutual information of z on up to 1,000 training series
+            (`vrae.evaluation.latent_usage`). `fit` warns (`ConvergenceWarning`) if z carries
+            no information.
         n_features_in_: features of a step (1 for [N, T]).
+        feature_names_in_: names of the features, if `fit` was given a frame.
         offset_: the threshold.
     """
 

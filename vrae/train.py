@@ -105,8 +105,14 @@ def run(run: Run) -> None:
 
 
 def read_split(s: VRAESettings) -> tuple[Series, Series, list[str]]:
-    """Training and test series, and what was done to them. A set of the archives has a split of its
-    own."""
+    """Read training and test series. A set of the archives has its own split.
+
+    Args:
+        s: the settings.
+
+    Returns:
+        Training series, test series, and sentences about changes to them.
+    """
     if not _is_set(s):
         series, notes = read_series(s)
         return *split(series, s), notes

@@ -161,17 +161,17 @@ def agent_step(
     first: tf.Tensor,
     vectors: tf.Tensor,
 ) -> tuple[tf.Tensor, tf.Tensor, State | None]:
-    """One step of agents, see `Agent`.
+    """Compute one step of agents, see `Agent`.
 
     Args:
         vae: the ConvVAE.
-        rnn: the MDN-RNN; None for a controller on z alone.
-        controller: the controller.
+        rnn: the MDN-RNN, or None.
+        controller: the controller; its weights are not used.
         frames: [B, H, W, C].
-        noise: [B, z_size], standard normal; 0 takes the mean of q(z | x).
-        state: the MDN-RNN's before the step, [B, rnn_size] each; None without an MDN-RNN.
+        noise: [B, z_size], standard normal; 0 gives the mean of q(z | x).
+        state: the MDN-RNN's state before the step, [B, rnn_size] each; None without an MDN-RNN.
         first: [B], 1 in the first step of an episode.
-        vectors: the controller's weights, [size] or [B, size].
+        vectors: the controllers' weights, [size] or [B, size].
 
     Returns:
         Codes [B, z_size], actions [B, action_size], and the next state.
@@ -189,7 +189,16 @@ def agent_step(
 
 
 def check_parts(vae: ConvVAE, rnn: MDNRNN | None, controller: Controller) -> None:
-    """Raises ValueError where the sizes of an agent's parts do not fit."""
+    """Check that the sizes of an agent's parts fit.
+
+    Args:
+        vae: the ConvVAE.
+        rnn: the MDN-RNN, or None.
+        controller: the controller.
+
+    Raises:
+        ValueError: they do not fit.
+    """
     if controller.z_size != vae.z_size:
         raise ValueError(
             f"controller: expected z_size={vae.z_size}, that of the ConvVAE, got "

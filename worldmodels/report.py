@@ -357,18 +357,25 @@ class RNNReport:
 
 
 class AgentReport:
-    """Scores of an agent, and what to look at, written into `folder`.
+    """Scores, curves and a video of an agent, written into a folder.
 
     Args:
-        settings: of the run, a `WorldModelSettings`.
+        folder: the folder of the run.
+        settings: the run's `WorldModelSettings`.
     """
 
     def __init__(self, folder: str | Path, settings: Any):
         self._folder, self._s = Path(folder), settings
 
     def final(self, scores: dict[str, np.ndarray]) -> dict:
-        """`evaluation.json`: mean, standard deviation and number of the scores of each row; returns
-        them."""
+        """Write `evaluation.json`: mean, standard deviation and number of the scores of each row.
+
+        Args:
+            scores: scores by the name of the row.
+
+        Returns:
+            The figures.
+        """
         figures = {
             name: {"mean": float(each.mean()), "std": float(each.std()), "episodes": len(each)}
             for name, each in scores.items()
@@ -377,7 +384,14 @@ class AgentReport:
         return figures
 
     def summary(self, scores: dict[str, np.ndarray]) -> list[str]:
-        """The last lines a run prints."""
+        """Describe the result.
+
+        Args:
+            scores: scores by the name of the row.
+
+        Returns:
+            The last lines that a run prints.
+        """
         count = len(scores["agent"])
         lines = [f"score, mean and standard deviation of {count} episodes of {self._s.env}:"]
         lines += [
@@ -387,7 +401,7 @@ class AgentReport:
         return [*lines, f"look at {self._folder}/agent.mp4 and {self._folder}/evolution.png"]
 
     def curves(self) -> None:
-        """The generations of the last controller as curves; none where it was given."""
+        """Draw the generations of the last controller; nothing if a controller was given."""
         logs = sorted(self._folder.glob("*_controller/metrics.jsonl"))
         if not logs:
             return
@@ -400,8 +414,16 @@ class AgentReport:
         plotting.save_figure(self._folder / "evolution.png", figure)
 
     def video(self, vae: ConvVAE, rnn: MDNRNN, controller: Controller, world: np.ndarray) -> None:
-        """`agent.mp4` and `agent.gif`: an episode in the world [T, H, W, C] beside a dream of the
-        same agent that begins as it does. A border is orange after an episode's end."""
+        """Write `agent.mp4` and `agent.gif`: an episode beside a dream of the same agent.
+
+        The dream begins as the episode does. After an end, the last frame has an orange border.
+
+        Args:
+            vae: the ConvVAE.
+            rnn: the MDN-RNN.
+            controller: the controller.
+            world: the episode in the environment, [T, H, W, C].
+        """
         world = world[: self._s.video_steps]
         dream = self._dream(vae, rnn, controller, world[0])
         longest = max(len(world), len(dream))
@@ -418,7 +440,7 @@ class AgentReport:
             plotting.save_video(self._folder / f"agent.{ending}", np.concatenate(bands, 1), fps=20)
 
     def _dream(self, vae, rnn: MDNRNN, controller: Controller, first: np.ndarray) -> np.ndarray:
-        """The frames of a dream, [T, H, W, C] uint8."""
+        """Frames of a dream, [T, H, W, C] uint8."""
         from worldmodels.dream_env import DreamEnv
 
         env = DreamEnv(
@@ -441,11 +463,14 @@ class AgentReport:
 
 
 def verdicts(scores: dict[str, np.ndarray]) -> list[str]:
-    """What the scores say, in words. Two means are held apart by two standard errors.
+    """State what the scores mean. Two means differ if they are two standard errors apart.
 
     Args:
-        scores: of the rows "random policy", "agent", "agent in its dream", and "z only" where it
-            was trained.
+        scores: scores of the rows "random policy", "agent", "agent in its dream" and, if it was
+            trained, "z only".
+
+    Returns:
+        A sentence for each fault that the scores show.
     """
     lines = []
     agent, dream = scores["agent"], scores["agent in its dream"]
