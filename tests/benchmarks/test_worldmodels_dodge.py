@@ -1,4 +1,4 @@
-"""benchmarks/worldmodels_dodge.py at its smallest: a line a row; what is there is not made again."""
+"""benchmarks/worldmodels_dodge.py at its smallest: a line a row, none made twice."""
 
 import json
 from pathlib import Path
