@@ -155,27 +155,47 @@ def test_the_page_on_your_own_series_runs_as_printed(tmp_path, monkeypatch):
     assert np.isfinite(names["rmse"](names["linear"]))
 
 
-@pytest.mark.eager
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_the_page_on_many_series_runs_as_printed(tmp_path, monkeypatch):
-    """Its Python and its commands on small ragged series, with fewer and smaller steps; the
-    estimator's model is not trained."""
+@pytest.fixture
+def many_series(tmp_path, monkeypatch):
+    """The page on many series: its blocks of Python after the first, which has been run, and its
+    commands; small series of different lengths are in place of the archive's."""
     page = (ROOT / "docs" / "your_table.md").read_text("utf-8")
     rng = np.random.default_rng(0)
     lengths = rng.integers(5, 8, 18)
     series = pad([rng.normal(size=(n, 2)).cumsum(0) for n in lengths], np.arange(18) % 9)
     monkeypatch.setattr("vrae.archive.read_set", lambda name: (series, series))
     monkeypatch.chdir(tmp_path)
-    smaller = {
-        "z_size=8, steps=1000": "z_size=2, steps=2, options={'rnn_size': 2}, num_samples=2",
-        "KMeans(9": "KMeans(2",
-        "num_samples=50": "num_samples=5",
-    }
-    names, first, *blocks = {}, *re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    names, (first, *blocks) = {}, re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
     exec(compile(first, "your_table.md", "exec"), names)
     assert len(Path("vowels.csv").read_text().splitlines()) == lengths.sum() + 1
+    return names, blocks, re.findall(r"^    (python|seqvae) (.*)$", page, flags=re.MULTILINE)
+
+
+@pytest.mark.eager
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_the_python_of_the_page_on_many_series_runs_as_printed(many_series, monkeypatch):
+    """The model is small and not trained."""
+    names, blocks, _ = many_series
+    monkeypatch.setattr("vrae.recipe.train", lambda *_, **__: [0.0])
+    smaller = {
+        "z_size=8, steps=1000": "z_size=2, options={'rnn_size': 2}, num_samples=2",
+        "KMeans(9": "KMeans(2",
+        "num_samples=50": "num_samples=3",
+    }
+    for code in blocks:
+        for printed, less in smaller.items():
+            code = code.replace(printed, less)
+        exec(compile(code, "your_table.md", "exec"), names)
+    assert names["low"].shape == names["test_series"].sequences.shape
+    assert (names["low"] <= names["high"]).numpy().all()
+    assert len(names["scores"]) == len(names["steps"]) == 6 and set(names["found"]["coverage"])
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_page_on_many_series_run_as_printed(many_series, tmp_path):
+    """With a small model and few steps."""
+    _, _, lines = many_series
     small = ["--num_steps=2", "--num_epochs=1", "--rnn_size=2", "--z_size=2", "--batch_size=4"]
-    lines = re.findall(r"^    (python|seqvae) (.*)$", page, flags=re.MULTILINE)
     assert len(lines) == 4
     for program, line in lines:
         script, *arguments = line.split()
@@ -186,14 +206,6 @@ def test_the_page_on_many_series_runs_as_printed(tmp_path, monkeypatch):
             main(["seqvae", script, *arguments])
     made = {path.name for path in (tmp_path / "new").iterdir()}
     assert made == {"codes.csv", "imputed.csv", "scores.csv"}
-    monkeypatch.setattr("vrae.recipe.train", lambda *_, **__: [0.0])
-    for code in blocks:
-        for printed, less in smaller.items():
-            code = code.replace(printed, less)
-        exec(compile(code, "your_table.md", "exec"), names)
-    assert names["low"].shape == (6, int(lengths[::3].max()), 2)
-    assert (names["low"] <= names["high"]).numpy().all()
-    assert len(names["scores"]) == len(names["steps"]) == 6 and set(names["found"]["coverage"])
 
 
 def test_the_page_on_the_kalman_filter_runs_as_printed():
