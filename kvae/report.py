@@ -177,7 +177,7 @@ class Report:
             legend.append(((255, 255, 255), "overlay: truth and smoothed agree"))
         else:
             columns["true"] = rows["true"]
-        zoom = max(1, round(_TILE / self._test.images.shape[2]))
+        zoom = max(1, _TILE // self._test.images.shape[2])
         codes = {
             "encoded": encoded[first],
             "smoothed": imputed.a_smoothed[first],
@@ -204,7 +204,7 @@ class Report:
             ).frames.numpy()
             for name, noisy in (("deterministic", False), ("stochastic", True))
         }
-        zoom = max(1, round(_TILE / self._test.images.shape[2]))
+        zoom = max(1, _TILE // self._test.images.shape[2])
         video = plotting.labelled_rows(rows, zoom=zoom)
         plotting.save_video(self._folder / f"generation_{tag}.mp4", video, fps=6)
 

@@ -332,7 +332,7 @@ def _judged(title: str, errors: dict, names: tuple[str, ...]) -> Section:
         title,
         judgements=[f"{s[0].upper()}{s[1:]}." for s in _sentences(errors)],
         paragraphs=[
-            f"{', '.join(errors['methods'])}: the model's; the others are baselines. "
+            f"Of the model: {', '.join(errors['methods'])}. The others are baselines. "
             f"{inside[0].upper()}{inside[1:]}."
         ],
         table=Table(header, rows),

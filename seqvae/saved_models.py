@@ -21,6 +21,7 @@ _ERRORS = (
     ArithmeticError,
     struct.error,
     zipfile.LargeZipFile,
+    UnboundLocalError,  # Keras raises it after the true error, for damaged weights in a folder
 )
 
 
@@ -60,7 +61,8 @@ def read_model(path: str | Path, kind: type[keras.Model]) -> keras.Model:
     try:
         model = keras.models.load_model(path)
     except _ERRORS as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        first = error.__context__ if isinstance(error, UnboundLocalError) else error
+        reason = (str(first).strip().splitlines() or [type(first).__name__])[0]
         if str(path).startswith("hf://"):
             raise ValueError(f"{path}: cannot be loaded ({reason}).") from error
         what = ".keras file" if str(path).endswith(".keras") else "saved model"

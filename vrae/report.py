@@ -221,7 +221,9 @@ def _imputed(figures: dict) -> Section:
         paragraphs=[
             "Known numbers are hidden. The table has the share of them in the model's intervals; "
             "mean absolute errors: "
-            + ", ".join(f"{k} {v:.3g}" for k, v in figures["absolute_error"].items())
+            + ", ".join(
+                f"{k.replace('_', ' ')} {v:.3g}" for k, v in figures["absolute_error"].items()
+            )
             + "."
         ],
         table=Table(["level of the interval", "share inside"], inside),

@@ -86,6 +86,9 @@ def test_the_table_is_filled_and_continued(folder, whole):
     assert len(future) == 6 * 5 and future[0]["step"] == "30" and future[0]["time"] == "70"
     assert "filled and continued" in out and "2 numbers (load, level)" in out
     assert "the times fit a grid of 2 (--dt)" in out
+    assert out.splitlines()[-1].startswith("report: ") and "RMSE of level" in (
+        run / "report.html"
+    ).read_text(encoding="utf-8")
 
 
 def test_the_figures_are_those_of_the_hidden_numbers(folder, whole):

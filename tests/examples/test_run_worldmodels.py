@@ -97,6 +97,7 @@ def test_a_convvae_run_leaves_what_a_user_looks_for(vision):
         "vae.json",
         "checkpoints",
         "evaluation.json",
+        "report.html",
         "training_curves.png",
         "reconstruction_00001.png",
         "reconstruction_00003.png",
@@ -109,6 +110,7 @@ def test_a_convvae_run_leaves_what_a_user_looks_for(vision):
     ]
     figures = json.loads((folder / "evaluation.json").read_text())
     assert figures["total"] == pytest.approx(lines[-1]["test_total"])
+    assert out.splitlines()[-1] == "report: logs/whole_convvae/report.html"
     assert "squared error" in out and "epoch 3/3" in out
     model, other = keras.models.load_model(folder / "model.keras"), None
     other = worldmodels.ConvVAE.from_config(model.get_config())
@@ -127,10 +129,10 @@ def test_an_mdnrnn_run_leaves_what_a_user_looks_for(memory):
         "rnn.json",
         "checkpoints",
         "evaluation.json",
+        "report.html",
         "latents",
         "training_curves.png",
         "dream.gif",
-        "report.html",
         "dream_00003.mp4",
         "dream_00003.png",
     } <= names
