@@ -272,7 +272,7 @@ class FrameVAE(keras.layers.Layer):
         mean, variance = self.encode(frames, mask, training)
         if not self._variational:
             return mean, tf.zeros_like(mean[..., 0])  # pyright: ignore[reportArgumentType]
-        a = mean + tf.sqrt(variance) * normal(tf.shape(mean), fold(seed, 0), mean.dtype)
+        a = mean + tf.sqrt(variance) * normal(tf.shape(mean), fold(seed, CODES), mean.dtype)
         return a, self.code_distribution(mean, variance).log_prob(a)
 
     def log_px(
