@@ -165,7 +165,9 @@ class SeriesSettings(Settings):
         choices=("identity", "dense"),
     )
     dt: float = setting(
-        0.0, "step of the even grid that uneven --time are put on, in its unit; of dates, seconds"
+        0.0,
+        "step of the even grid that uneven --time are put on, in its unit, of dates in seconds; 0: "
+        "the least step, if all times fit it",
     )
     test_fraction: float = setting(
         0.2, "share of the series, or of the windows of one, for the test"

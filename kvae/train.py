@@ -15,6 +15,7 @@ from kvae.report import Report
 from kvae.stages import Schedule, described, stages
 from seqvae.commands import Affects, Run
 from seqvae.data import Sequences
+from seqvae.report import write_run_page
 from seqvae.saved_models import load_model
 from seqvae.training import Checkpoints, Trainer, exponential_decay
 
@@ -151,9 +152,12 @@ def _train(run: Run, train: InMemory | Streamed, test: Sequences) -> None:
     if log is None:
         return
     model.save(run.folder / "model.keras")
-    report.pictures(trainer.epochs - 1)
+    report.pictures(trainer.epochs - 1, gif=True)
     report.training_curves(log.read())
-    print("\n".join(report.summary(report.final())))
+    figures = report.final()
+    print("\n".join(report.summary(figures)))
+    title = f"Kalman VAE of {Path(s.dataset).stem}: {s.run_name}"
+    print(write_run_page(run, title, lambda: report.sections(figures)))
 
 
 def _schedule(s: KVAESettings, steps_of_epoch: int) -> tuple[Schedule, int]:

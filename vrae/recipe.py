@@ -84,7 +84,7 @@ def _chosen(series: Series, given: Mapping[str, Any]) -> Choice:
         rules.append("missing=True, hidden=0.1: numbers are missing.")
     if binary:
         rules.append("likelihood='bernoulli': all values are 0 or 1.")
-    if not _is_of_numbers(options | given):
+    if not _is_of_numbers({**options, **given}):
         more = {"scaling": scaling_of(series)} if isinstance(given.get("likelihood"), dict) else {}
         return Choice(options | more, rules)
     cosines = min(_COSINES, shortest)

@@ -300,7 +300,7 @@ WORLDMODEL_PRESETS: dict[str, dict] = {
         "max_steps": 600,
         "vae_flags": "--filters=16,32,64 --kernel_sizes=4,4,4 --decoder_filters=32,16 "
         "--decoder_kernel_sizes=5,6,6 --z_size=16 --kl_tolerance=1 --batch_size=64 "
-        "--learning_rate=1e-3 --num_epochs=5",
+        "--learning_rate=1e-3 --num_epochs=8",
         "rnn_flags": "--rnn_size=128 --seq_len=100 --batch_size=20 --num_epochs=25 "
         "--learning_rate=3e-3 --decay_rate=0.93 --predict_done",
         "population": 32,

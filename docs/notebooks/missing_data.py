@@ -26,7 +26,7 @@ from seqvae.baselines import interpolated
 
 keras.utils.set_random_seed(0)
 rng = np.random.default_rng(0)
-N, T = 32, 60
+N, T = 32, 48
 
 # %% [markdown]
 # ## Series with two features
@@ -43,7 +43,7 @@ truth = np.stack(
 ) + 0.1 * rng.normal(size=(N, T, 2))
 
 hidden = rng.random(truth.shape) < 0.1
-for row, start in zip(hidden, rng.integers(8, T - 20, N), strict=True):
+for row, start in zip(hidden, rng.integers(8, T - 18, N), strict=True):
     row[start : start + 12] = True
 given = np.where(hidden, np.nan, truth)
 
@@ -56,7 +56,7 @@ given = np.where(hidden, np.nan, truth)
 # %%
 model = KVAE.for_series(given, dim_z=6)
 model.compile(keras.optimizers.Adam(0.02))
-model.fit(given, epochs=150, batch_size=16, verbose=0)
+model.fit(given, epochs=100, batch_size=16, verbose=0)
 filled = model.impute(given, num_samples=200, quantiles=(0.05, 0.95), seed=0)
 
 
@@ -107,10 +107,10 @@ plt.show()
 future = model.forecast(given[:1], 12, num_samples=200, seed=0)
 print("quantiles of 5, 50 and 95 %:", future.frames_quantiles.shape)
 
-odd = given.copy()
-odd[0, 30] += 3.0
+odd, step = given.copy(), np.flatnonzero(~np.isnan(given[0]).any(-1))[-5]
+odd[0, step] += 3.0
 scores = model.score(odd).total.numpy()
-print("the step with the lowest score:", int(scores[0].argmin()))
+print(f"changed: step {step}; lowest score: step {scores[0].argmin()}")
 
 # %% [markdown]
 # Next: [your own series](../your_series.md), [missing data in every model](../missing_data.md).

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 CARRACING_ROWS = 84  # of 96; below them is the score bar
-_OURS = ("seqvae.physics.dodge",)  # modules that register environments of this package
+_OURS = "seqvae.physics.dodge", "seqvae.physics.push"  # what registers our environments
 
 
 class WorldError(RuntimeError):

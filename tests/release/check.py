@@ -43,6 +43,14 @@ def run(*words: object, cwd: Path | None = None) -> str:
     return done.stdout
 
 
+def starts(program: str) -> bool:
+    """Whether a program is there and runs: a version manager's shim may be there and not run."""
+    try:
+        return not subprocess.run([program, "--version"], capture_output=True).returncode
+    except FileNotFoundError:
+        return False
+
+
 def build(folder: Path) -> tuple[Path, Path]:
     """Build the sdist from the files that git tracks, and the wheel from the sdist.
 
@@ -122,7 +130,7 @@ def main() -> None:
             run(sys.executable, "-m", "pip", "install", "--dry-run", "--quiet", f"{wheel}[{name}]")
             print(f"extra {name}: resolved, not installed")
         for python in given.pythons.split(","):
-            if shutil.which(f"python{python}") is None:
+            if not starts(f"python{python}"):
                 missing.append(python)
                 continue
             for wanted in ("", f"[{','.join(extras)}]"):

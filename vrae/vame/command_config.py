@@ -121,6 +121,9 @@ class MotifSettings(Settings):
     )
     n_init_kmeans: int = setting(15, "beginnings of k-means")
     hmm_n_iter: int = setting(100, "iterations of the hidden Markov model, at most")
+    hmm_min_duration: int = setting(
+        3, "frames that a motif of the hidden Markov model lasts at least; 1: no limit"
+    )
     n_communities: int | None = setting(
         None, "behaviours: motifs that follow each other are joined to this number"
     )

@@ -41,6 +41,7 @@ _AT_LEAST_ONE = (
     "n_init_kmeans",
     "length_of_motif_video",
     "hmm_n_iter",
+    "hmm_min_duration",
 )
 _SEGMENTERS = ("kmeans", "hmm")
 _NOT_READ = {
@@ -87,6 +88,7 @@ class Segmentation:
         segmentation_algorithms: "kmeans", "hmm" or both.
         n_init_kmeans: initialisations of k-means.
         hmm_n_iter: the largest number of iterations of the hidden Markov model.
+        hmm_min_duration: frames that a state of it lasts at least (ours).
         individual_segmentation: whether every session has its own motifs.
     """
 
@@ -94,6 +96,7 @@ class Segmentation:
     segmentation_algorithms: tuple[str, ...] = ("hmm", "kmeans")
     n_init_kmeans: int = 15
     hmm_n_iter: int = 100
+    hmm_min_duration: int = 3
     individual_segmentation: bool = False
 
 

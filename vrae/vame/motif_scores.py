@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from sklearn.decomposition import PCA
-from sklearn.metrics import normalized_mutual_info_score
+from sklearn.metrics import adjusted_mutual_info_score, normalized_mutual_info_score
 
 from vrae.vame.data import Statistics
 from vrae.vame.motifs import match_labels, transitions
@@ -22,10 +22,14 @@ def agreement(labels: Sequence[np.ndarray], truth: Sequence[np.ndarray]) -> dict
 
     Returns:
         nmi: normalised mutual information, 0 to 1. purity: share of windows whose motif's most
-            frequent
-        true motif is their own. unlabelled: share of windows without a motif. bouts, true_bouts:
-        numbers of bouts. transition_error: distance between the transition probabilities and the
-        true ones (total variation, 0 to 1), averaged over the true motifs, after `match_labels`.
+            frequent true motif is their own.
+        ami: the mutual information adjusted for chance, which does not grow with the number of
+            motifs.
+        unlabelled: share of windows without a motif.
+        bouts, true_bouts: numbers of bouts.
+        bout_f1: see `bout_f1`, after `match_labels`.
+        transition_error: distance between the transition probabilities and the true ones (total
+            variation, 0 to 1), averaged over the true motifs, after `match_labels`.
 
     Raises:
         ValueError: the shapes differ, or no window has a motif.
@@ -41,23 +45,52 @@ def agreement(labels: Sequence[np.ndarray], truth: Sequence[np.ndarray]) -> dict
         )
     counts = np.zeros((joined.max() + 1, expected.max() + 1))
     np.add.at(counts, (joined[seen], expected[seen]), 1.0)
+    ends = np.cumsum([len(part) for part in labels])[:-1]
+    matched = np.split(match_labels(joined, expected), ends)
     return {
         "nmi": float(normalized_mutual_info_score(expected[seen], joined[seen])),
+        "ami": float(adjusted_mutual_info_score(expected[seen], joined[seen])),
         "purity": float(counts.max(axis=1).sum() / seen.sum()),
         "unlabelled": float(1 - seen.mean()),
         "bouts": sum(label >= 0 for part in labels for label, _ in bouts(part)),
         "true_bouts": sum(len(bouts(part)) for part in truth),
-        "transition_error": _transition_error(joined, labels, expected, truth),
+        "bout_f1": bout_f1(matched, truth),
+        "transition_error": _transition_error(matched, truth),
     }
 
 
-def _transition_error(joined, labels, expected, truth) -> float:
-    matched = np.split(
-        match_labels(joined, expected), np.cumsum([len(part) for part in labels])[:-1]
-    )
+def bout_f1(labels: Sequence[np.ndarray], truth: Sequence[np.ndarray]) -> float:
+    """F1 of bouts, 0 to 1: labels [n] of sessions against the true ones, which have the same
+    numbers.
+
+    A bout is right if it has the motif of a true bout and their intersection is more than half of
+    their union; so each true bout has at most one.
+    """
+    right = found = true = 0
+    for own, expected in zip(labels, truth, strict=True):
+        bouts_found = [bout for bout in bouts(own) if bout[0] >= 0]
+        bouts_true = bouts(expected)
+        ends = np.array([windows.stop for _, windows in bouts_true])
+        found, true = found + len(bouts_found), true + len(bouts_true)
+        for motif, windows in bouts_found:
+            first, last = np.searchsorted(ends, (windows.start, windows.stop - 1), side="right")
+            right += any(
+                motif == other and _overlap(windows, place) > 0.5
+                for other, place in bouts_true[first : last + 1]
+            )
+    return 2 * right / max(1, found + true)
+
+
+def _overlap(a: slice, b: slice) -> float:
+    """Intersection over union of two stretches."""
+    common = max(0, min(a.stop, b.stop) - max(a.start, b.start))
+    return common / (a.stop - a.start + b.stop - b.start - common)
+
+
+def _transition_error(matched: Sequence[np.ndarray], truth: Sequence[np.ndarray]) -> float:
     size = 1 + max(int(part.max()) for part in (*matched, *truth))
     distance = np.abs(transitions(matched, size) - transitions(truth, size)).sum(axis=1) / 2
-    return float(distance[np.unique(expected)].mean())
+    return float(distance[np.unique(np.concatenate(truth))].mean())
 
 
 def of_windows(motifs: np.ndarray, time_window: int) -> np.ndarray:

@@ -38,16 +38,22 @@ def segment(
         seed: seed of the algorithm.
         observed: by session, bool [n], True for windows with enough observed values; others have no
             motif: -1.
-        **options: of `FitOptions`: n_init_kmeans, hmm_n_iter, time_window (with it a hidden Markov
-            model may have a switch state, see `HMMSegmenter`), progress.
+        **options: of `FitOptions`: n_init_kmeans, hmm_n_iter, hmm_min_duration, time_window (with
+            it a hidden Markov model may have a switch state, see `HMMSegmenter`), progress.
 
     Returns:
         The segmenter, to `apply` to other sessions and to `save`; and the motif of every window by
         session.
 
     Raises:
-        ValueError: codes of different sizes, NaN, or fewer codes than motifs.
+        ValueError: codes of different sizes, NaN, fewer codes than motifs, or a least duration
+            below 1.
     """
+    fit_options = FitOptions(**options)
+    if fit_options.hmm_min_duration < 1:
+        raise ValueError(
+            f"hmm_min_duration: expected at least 1, got {fit_options.hmm_min_duration!r}."
+        )
     if algorithm not in SEGMENTERS:
         raise ValueError(f"algorithm: expected one of {', '.join(SEGMENTERS)}, got {algorithm!r}.")
     if not sessions:
@@ -64,7 +70,7 @@ def segment(
         raise ValueError(
             f"n_motifs: expected 1 to the number of observed codes, {total}, got {n_motifs!r}."
         )
-    found = SEGMENTERS[algorithm].fit(runs, n_motifs, seed, FitOptions(**options))
+    found = SEGMENTERS[algorithm].fit(runs, n_motifs, seed, fit_options)
     counts = sum(usage(found.apply(codes[name], seen[name]), n_motifs) for name in codes)
     found = found.reordered(np.argsort(-counts, kind="stable"))
     return found, {name: found.apply(codes[name], seen[name]) for name in codes}

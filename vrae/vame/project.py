@@ -198,8 +198,9 @@ def segment_sessions(
     """Find motifs as a config asks for.
 
     The keys used are `segmentation_algorithms`, `n_clusters`, `n_init_kmeans`, `hmm_n_iter`,
-    `time_window`, `project_random_state`, and `individual_segmentation`. With the last one every
-    session has its own motifs, whose numbers are unrelated to those of other sessions.
+    `hmm_min_duration`, `time_window`, `project_random_state`, and `individual_segmentation`. With
+    the last one every session has its own motifs, whose numbers are unrelated to those of other
+    sessions.
 
     Args:
         config: path of the config.yaml, or its keys and values.
@@ -226,6 +227,7 @@ def segment_sessions(
                 observed=observed,
                 n_init_kmeans=s.n_init_kmeans,
                 hmm_n_iter=s.hmm_n_iter,
+                hmm_min_duration=s.hmm_min_duration,
                 time_window=s.time_window,
                 progress=progress,
             )

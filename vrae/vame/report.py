@@ -9,6 +9,7 @@ from sklearn.decomposition import PCA
 
 from seqvae import plotting
 from seqvae.files import write_json
+from seqvae.report import Section, Table, newest
 from vrae.vame.config import ConfigSource
 from vrae.vame.data import Windows, training_data
 from vrae.vame.epochs import compiled
@@ -150,3 +151,67 @@ def training_curves(folder: Path, lines: list[dict]) -> None:
     plotting.save_figure(
         folder / "training_curves.png", plotting.metric_curves(lines, panels, title="Training")
     )
+
+
+def result(folder: Path, errors: Mapping[str, float], agreed: Mapping[str, dict] | None) -> Section:
+    """The first section of `report.html`: how good the model and its motifs are.
+
+    Args:
+        folder: the run's folder.
+        errors: of `evaluate`.
+        agreed: by title, the agreement of motifs with the true ones, VAME's first; None where the
+            truth is not known.
+
+    Returns:
+        The section.
+    """
+    said = [
+        f"The squared error of the test windows is {errors['mse']:.1%} of the variance of the "
+        "training data."
+    ]
+    judgements = []
+    if errors["mse"] >= 1.0:
+        judgements.append("The model is WORSE than the mean: train longer.")
+    if "future_mse" in errors:
+        said.append(
+            f"Of the frames after the window it is {errors['future_mse']:.1%}; if the last frame "
+            f"is held, {errors['hold_mse']:.1%}."
+        )
+        if not errors["future_mse"] < errors["hold_mse"]:
+            judgements.append("The prediction of what follows is WORSE than the last frame held.")
+    if not agreed:
+        said.append("The true motifs are not known: how good the found ones are is not judged.")
+    return Section(
+        "Result",
+        judgements=judgements + (_judged(agreed) if agreed else []),
+        paragraphs=said,
+        table=_agreement(agreed) if agreed else None,
+        movies=newest(
+            folder,
+            ("Motifs over time", "motifs.png"),
+            ("Test windows and what follows", "model/evaluate/future_reconstruction.png"),
+            ("Positions after each step of preprocessing", "preprocessing.png"),
+        ),
+    )
+
+
+def _judged(agreed: Mapping[str, dict]) -> list[str]:
+    mine, *others = agreed.items()
+    found = [f"{title} ({f['nmi']:.3f})" for title, f in others if f["nmi"] > mine[1]["nmi"]]
+    if not found:
+        return ["VAME's motifs agree better with the truth than those of every baseline."]
+    return [
+        f"VAME's motifs agree LESS with the truth (NMI {mine[1]['nmi']:.3f}) than those of "
+        f"{', '.join(found)}."
+    ]
+
+
+def _agreement(agreed: Mapping[str, dict]) -> Table:
+    names = {
+        "nmi": "NMI with the truth",
+        "purity": "purity",
+        "bouts": "bouts",
+        "transition_error": "error of a transition probability",
+    }
+    rows = [[title, *(f[name] for name in names)] for title, f in agreed.items()]
+    return Table(["method", *names.values()], rows)

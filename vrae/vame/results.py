@@ -157,6 +157,7 @@ def _motifs(codes, observed, s: VAMESettings, progress):
         observed=observed,
         n_init_kmeans=s.n_init_kmeans,
         hmm_n_iter=s.hmm_n_iter,
+        hmm_min_duration=s.hmm_min_duration,
         time_window=s.time_window,
         progress=progress,
     )

@@ -25,6 +25,8 @@ class FitOptions(NamedTuple):
     """Initialisations of k-means."""
     hmm_n_iter: int = 100
     """The largest number of EM iterations."""
+    hmm_min_duration: int = 3
+    """Windows that a state of a hidden Markov model lasts at least."""
     time_window: int = 0
     """Frames of a window, which allow a hidden Markov model to have a switch state; 0: no switch
     state.
@@ -35,8 +37,9 @@ class FitOptions(NamedTuple):
 
 _MANY_CODES, _FIRST_CODES = 40_000, 10_000  # of many codes, only some initialise the EM
 _PART = 4096  # codes whose products are computed at once
-_BEGINNINGS = 3  # initialisations of the EM, which finds a local maximum
+_BEGINNINGS = 5  # of the EM, which ends in the nearest maximum; the first is k-means
 _FLOOR = 1e-3  # of a state's variances, as a share of the mean variance of the codes
+_STAYS = 0.9  # first probability that a state lasts one window more
 
 
 class KMeansSegmenter(NamedTuple):
@@ -123,6 +126,8 @@ class HMMSegmenter(NamedTuple):
     """[states, zdims, zdims]."""
     n_motifs: np.ndarray
     """An integer: the number of states without the switch state."""
+    min_duration: np.ndarray = np.array(1)
+    """An integer: windows that a state lasts at least, unless a session ends."""
 
     @classmethod
     def fit(
@@ -176,13 +181,15 @@ class HMMSegmenter(NamedTuple):
         about = f"hidden Markov model of {n_motifs} states, beginning {{}} of {_BEGINNINGS}"
         try:
             fits = [
-                _fitted(joined, lengths, n_motifs, seed + i, options, about.format(i + 1))
+                _fitted(joined, lengths, n_motifs, seed + i, i > 0, options, about.format(i + 1))
                 for i in range(_BEGINNINGS)
             ]
         except (ValueError, np.linalg.LinAlgError) as error:
             raise ValueError(_cause(joined, n_motifs, error)) from error
         best, _ = max(fits, key=lambda fit: fit[1])
-        return cls(best.startprob_, best.transmat_, best.means_, best.covars_, np.array(n_motifs))
+        start, transitions, means, covariances = best.of_states()
+        counts = np.array(n_motifs), np.array(options.hmm_min_duration)
+        return cls(start, transitions, means, covariances, *counts)
 
     def apply(self, codes: np.ndarray, observed: np.ndarray | None = None) -> np.ndarray:
         """Find the motif of each code of one session.
@@ -215,19 +222,22 @@ class HMMSegmenter(NamedTuple):
         return self._of_states(np.append(order, np.arange(len(order), len(self.start))))
 
     def _states(self, codes: np.ndarray) -> np.ndarray:
-        """The most likely sequence of states, [n]."""
-        model = FastGaussianHMM(len(self.start), covariance_type="full")
-        model.startprob_, model.transmat_, model.means_, model.covars_ = self[:4]
-        return model.predict(codes)
+        """The most likely course of states, [n]."""
+        duration = int(self.min_duration)
+        model = FastGaussianHMM(len(self.start) * duration, covariance_type="full")
+        model.min_duration = duration
+        model.startprob_ = np.repeat(self.start / duration, duration)
+        model.transmat_ = chained(self.transitions, duration)
+        model.means_ = np.repeat(self.means, duration, axis=0)
+        model.covars_ = np.repeat(self.covariances, duration, axis=0)
+        return model.predict(codes) // duration
 
     def _of_states(self, order: np.ndarray) -> "HMMSegmenter":
-        start, transitions, means, covariances, n_motifs = self
-        return HMMSegmenter(
-            start[order],
-            transitions[np.ix_(order, order)],
-            means[order],
-            covariances[order],
-            n_motifs,
+        return self._replace(
+            start=self.start[order],
+            transitions=self.transitions[np.ix_(order, order)],
+            means=self.means[order],
+            covariances=self.covariances[order],
         )
 
     def save(self, path: str | Path) -> None:
@@ -244,36 +254,106 @@ def _parts(count: int) -> list[slice]:
     return [slice(first, first + _PART) for first in range(0, count, _PART)]
 
 
-class FastGaussianHMM(GaussianHMM):
-    """hmmlearn's GaussianHMM, faster and with a lower limit of the variances.
+def chained(transitions: np.ndarray, min_duration: int) -> np.ndarray:
+    """Transitions [n * min_duration, n * min_duration] of states that are chains.
 
-    hmmlearn has such a limit only for the first covariances; a state of equal codes would get a
+    Each of the n states becomes `min_duration` steps, of which only the last is repeated or left,
+    to the first of another state: a state lasts at least so many windows (Rabiner 1989, "A tutorial
+    on hidden Markov models", section IV.D, by means of ordinary states).
+
+    transitions: [n, n] from a last step.
+    """
+    states, last = np.arange(len(transitions)), min_duration - 1
+    chain = np.zeros((len(states), min_duration) * 2)
+    chain[:, last, :, 0] = transitions
+    chain[states, last, states, 0] = 0.0
+    chain[states, last, states, last] = np.diagonal(transitions)
+    for step in range(last):
+        chain[states, step, states, step + 1] = 1.0
+    return chain.reshape(len(states) * min_duration, -1)
+
+
+class FastGaussianHMM(GaussianHMM):
+    """hmmlearn's GaussianHMM with a least duration of states, other first values, a lower limit of
+    the variances, and faster.
+
+    hmmlearn's states are here the steps of chains of `min_duration`, see `chained`; the steps of a
+    chain share one mean and one covariance.
+
+    The first transitions stay in a state with a probability of 0.9, and all first states are
+    equally likely. hmmlearn draws both from a Dirichlet distribution of the concentration
+    1 / states, where most transitions are almost impossible: on 20,000 codes of 15 states its EM
+    was 5 to 8 % less likely after 10 iterations, even from the true means
+    (`benchmarks/vame_hmm.py`).
+
+    hmmlearn limits only the first covariances; a state of equal codes would get a
     singular covariance. Densities and the statistics of the covariances are computed by matrix
     products: the same numbers several times faster. With more than 40,000 codes, k-means of about
     10,000 of them gives the first means; k-means of all would take longer than the EM.
 
     Attributes:
         floor: added to the diagonals of the covariances.
+        min_duration: length of the chains.
+        from_centre: whether the first means are drawn near the mean of all codes (0.1 standard
+            deviations), in place of k-means' centres. A motif that repeats itself is a circle of
+            codes, and the circles of all motifs may lie around one point: k-means finds their
+            phases, and the EM stays there.
     """
 
     floor = 0.0
+    min_duration = 1
+    from_centre = False
+
+    def of_states(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Start [n], transitions [n, n], means [n, size] and covariances [n, size, size] of the n
+        states."""
+        duration = self.min_duration
+        between = self.transmat_[duration - 1 :: duration]  # from last steps
+        transitions = between[:, ::duration].copy()
+        np.fill_diagonal(transitions, np.diagonal(between[:, duration - 1 :: duration]))
+        start = self.startprob_.reshape(-1, duration).sum(axis=1)
+        return start, transitions, self.means_[::duration], self._covars_[::duration]
 
     def _init(self, X, lengths=None):
-        step = -(-len(X) // _FIRST_CODES) if len(X) > _MANY_CODES else 1
-        super()._init(X[::step], None)
+        sample = X[:: -(-len(X) // _FIRST_CODES)] if len(X) > _MANY_CODES else X
+        duration, wanted = self.min_duration, self.init_params
+        states = self.n_components // duration
+        if "m" in wanted:
+            self.means_ = np.repeat(self._first_means(sample, states), duration, axis=0)
+        self.init_params = "".join(set(wanted) & {"c"})
+        super()._init(sample, None)
+        self.init_params = wanted
+        if "s" in wanted:
+            self.startprob_ = np.full(self.n_components, 1 / self.n_components)
+        if "t" in wanted:
+            stays = _STAYS if states > 1 else 1.0
+            first = np.full((states, states), (1 - stays) / max(1, states - 1))
+            np.fill_diagonal(first, stays)
+            self.transmat_ = chained(first, duration)
+
+    def _first_means(self, sample: np.ndarray, states: int) -> np.ndarray:
+        if self.from_centre:
+            draws = np.random.RandomState(self.random_state).standard_normal(
+                (states, sample.shape[1])
+            )
+            return sample.mean(axis=0) + 0.1 * sample.std(axis=0) * draws
+        found = KMeans(states, n_init=10, random_state=self.random_state).fit(sample)
+        return found.cluster_centers_
 
     def _compute_log_likelihood(self, X):
-        roots = np.linalg.cholesky(self._covars_)
+        means, covariances = (x[:: self.min_duration] for x in (self.means_, self._covars_))
+        roots = np.linalg.cholesky(covariances)
         inverses = np.linalg.inv(roots)  # [states, size, size]
         states, size, _ = inverses.shape
         whiten = inverses.transpose(2, 0, 1).reshape(size, states * size)
-        offset = np.einsum("kij,kj->ki", inverses, self.means_).ravel()
+        offset = np.einsum("kij,kj->ki", inverses, means).ravel()
         logs = np.log(np.diagonal(roots, axis1=1, axis2=2)).sum(axis=1)
         found = np.empty((len(X), states))
         for rows in _parts(len(X)):
             whitened = (X[rows] @ whiten - offset).reshape(-1, states, size)
             found[rows] = np.square(whitened).sum(axis=-1)
-        return -0.5 * (found + size * np.log(2 * np.pi)) - logs
+        densities = -0.5 * (found + size * np.log(2 * np.pi)) - logs
+        return np.repeat(densities, self.min_duration, axis=1)
 
     def _accumulate_sufficient_statistics(self, stats, X, lattice, posteriors, *lattices):
         params = self.params
@@ -282,16 +362,23 @@ class FastGaussianHMM(GaussianHMM):
             super()._accumulate_sufficient_statistics(stats, X, lattice, posteriors, *lattices)
         finally:
             self.params = params
-        stats["post"] += posteriors.sum(axis=0)
-        stats["obs"] += posteriors.T @ X
+        duration = self.min_duration
+        shared = posteriors.reshape(len(X), -1, duration).sum(axis=-1)  # of a chain's steps
+        products = 0.0
         for rows in _parts(len(X)):
-            products = (X[rows, :, None] * X[rows, None, :]).reshape(-1, X.shape[1] ** 2)
-            stats["obs*obs.T"] += (posteriors[rows].T @ products).reshape(stats["obs*obs.T"].shape)
+            squares = (X[rows, :, None] * X[rows, None, :]).reshape(-1, X.shape[1] ** 2)
+            products = products + shared[rows].T @ squares
+        sums = {"post": shared.sum(axis=0), "obs": shared.T @ X, "obs*obs.T": products}
+        for name, of_states in sums.items():
+            steps = np.repeat(of_states, duration, axis=0)
+            stats[name] += steps.reshape(stats[name].shape)
 
     def _do_mstep(self, stats):
         super()._do_mstep(stats)
         symmetric = (self._covars_ + self._covars_.transpose(0, 2, 1)) / 2
         self._covars_ = symmetric + self.floor * np.eye(symmetric.shape[-1])
+        of_states = self.startprob_.reshape(-1, self.min_duration).mean(axis=1)
+        self.startprob_ = np.repeat(of_states, self.min_duration)  # a session begins anywhere
 
 
 class _Monitor(ConvergenceMonitor):
@@ -313,9 +400,10 @@ def _fitted(
     lengths: list[int],
     n_states: int,
     seed: int,
+    from_centre: bool,
     options: FitOptions,
     about: str,
-) -> tuple[GaussianHMM, float]:
+) -> tuple["FastGaussianHMM", float]:
     """A model fitted by EM from one initialisation, and its log-likelihood."""
     floor = _FLOOR * joined.var(axis=0).mean() + 1e-12
     for implementation in (
@@ -323,7 +411,7 @@ def _fitted(
         "log",
     ):  # the first is twice as fast, but underflows for far outliers
         model = FastGaussianHMM(
-            n_states,
+            n_states * options.hmm_min_duration,
             covariance_type="full",
             n_iter=options.hmm_n_iter,
             random_state=seed,
@@ -331,7 +419,9 @@ def _fitted(
             covars_prior=0,
             implementation=implementation,
         )
-        model.floor, model.monitor_ = floor, _Monitor(model, options.progress, about)
+        model.floor, model.min_duration = floor, options.hmm_min_duration
+        model.from_centre = from_centre
+        model.monitor_ = _Monitor(model, options.progress, about)
         try:
             return model.fit(joined, lengths), model.score(joined, lengths)
         except ValueError as error:
@@ -463,10 +553,9 @@ def load_segmenter(path: str | Path) -> Segmenter:
         raise FileNotFoundError(f"{path}: no such segmenter.") from None
     except NPZ_ERRORS as error:
         raise ValueError(f"{path}: not a readable segmenter ({error}).") from error
-    if "start" in arrays:
-        arrays.setdefault(
-            "n_motifs", np.array(len(np.atleast_1d(arrays["start"])))
-        )  # earlier files: no switch state
+    if "start" in arrays:  # earlier files: no switch state, no least duration
+        arrays.setdefault("n_motifs", np.array(len(np.atleast_1d(arrays["start"]))))
+        arrays.setdefault("min_duration", np.array(1))
     for kind in SEGMENTERS.values():
         if set(arrays) == set(kind._fields):
             found = kind(**arrays)
@@ -479,7 +568,7 @@ def load_segmenter(path: str | Path) -> Segmenter:
 def _fits(segmenter: Segmenter) -> bool:
     """Whether the arrays are finite and have consistent shapes."""
     arrays = segmenter._asdict()
-    n_motifs = arrays.pop("n_motifs", None)
+    n_motifs, duration = (arrays.pop(name, None) for name in ("n_motifs", "min_duration"))
     if any(array.dtype.kind != "f" or not np.isfinite(array).all() for array in arrays.values()):
         return False
     if isinstance(segmenter, KMeansSegmenter):
@@ -489,9 +578,11 @@ def _fits(segmenter: Segmenter) -> bool:
     motifs_fit = (
         n_motifs.shape == () and n_motifs.dtype.kind in "iu" and max(1, n - 1) <= n_motifs <= n
     )
+    duration_fits = duration.shape == () and duration.dtype.kind in "iu" and duration >= 1
     return (
         n > 0
         and motifs_fit
+        and duration_fits
         and (start, transitions, covariances) == ((n,), (n, n), (n, size, size))
     )
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from seqvae.report import Section
 from vrae.vame.cards import report
 from vrae.vame.cards.bouts import all_bouts, of_frames
 from vrae.vame.cards.exports import write_bouts, write_comparisons, write_frames, write_sessions
@@ -25,11 +26,11 @@ def describe(
     groups: Mapping[str, str] | None = None,
     movies: bool = True,
     lines: Sequence[dict] = (),
-) -> None:
-    """Describe a project's motifs in files.
+) -> Callable[[], list[Section]]:
+    """Writes what a project's motifs are.
 
-    They are `results/frames/<session>.csv`, `results/bouts.csv`, `results/sessions.csv`, with
-    groups `results/comparisons.csv`; `movies/`; and `report.html`, if Jinja2 is installed.
+    `results/frames/<session>.csv`, `results/bouts.csv`, `results/sessions.csv`, with groups
+    `results/comparisons.csv`; `movies/`.
 
     Args:
         folder: the project's folder.
@@ -39,6 +40,9 @@ def describe(
         groups: the group of each session; None: no groups.
         movies: whether movies are made.
         lines: the lines of the log of the training.
+
+    Returns:
+        Makes the sections of `report.html` about motifs.
     """
     model, statistics, settings = load_best(folder / "config.yaml")
     windows = results.labels("motifs")
@@ -52,7 +56,7 @@ def describe(
     found, fps = all_bouts(labels["motif"]), fps_of(sessions)
     if not found:
         print("no frame has a motif: there is nothing to describe")
-        return
+        return list
     out = folder / "results"
     write_frames(out / "frames", labels, fps)
     write_bouts(out / "bouts.csv", found, fps)
@@ -70,12 +74,7 @@ def describe(
     measures = measure(sessions, labels["motif"], found, codes, windows, references)
     about = report.Motifs(sessions, codes, windows, labels["motif"], found, measures, groups, lines)
     decode = decoder_of(model, statistics)
-    try:
-        report.write_report(
-            folder / "report.html", about, settings, decode=decode, movies=folder / "movies"
-        )
-    except ImportError as error:
-        print(f"no report.html: {error}")
+    return lambda: report.sections_of(about, settings, decode=decode, movies=folder / "movies")
 
 
 def decoder_of(model: RNN_VAE, statistics: Statistics) -> Callable[[np.ndarray], np.ndarray]:

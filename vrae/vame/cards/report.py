@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.decomposition import PCA
 
 from seqvae import plotting
-from seqvae.report import Section, Table, write_page
+from seqvae.report import Section, Table
 from vrae.vame.cards.bouts import Bout, edges_of, examples, seen_from_the_onset
 from vrae.vame.cards.groups import compare_groups, of_sessions
 from vrae.vame.cards.measures import (
@@ -155,18 +155,16 @@ class Motifs(NamedTuple):
     lines: Sequence[dict] = ()
 
 
-def write_report(
-    path: Path,
+def sections_of(
     motifs: Motifs,
     settings: Config,
     *,
     decode: Callable[[np.ndarray], np.ndarray] | None = None,
     movies: Path | None = None,
-) -> None:
-    """Write `report.html`.
+) -> list[Section]:
+    """The sections of `report.html` about motifs, a card of each among them.
 
     Args:
-        path: the file.
         motifs: the content.
         settings: the config.
         decode: maps codes [n, zdims] to the features [n, T, F] of their windows; None: not shown.
@@ -177,8 +175,7 @@ def write_report(
         sections.append(_groups(motifs, settings))
     if motifs.lines:
         sections.append(_training(motifs))
-    sections += [_card(motifs, one, decode, movies) for one in motifs.measures]
-    write_page(path, f"{settings.project_name}: motifs", sections)
+    return sections + [_card(motifs, one, decode, movies) for one in motifs.measures]
 
 
 def _overview(motifs: Motifs) -> Section:
@@ -202,11 +199,11 @@ def _overview(motifs: Motifs) -> Section:
     ]
     return Section(
         "Motifs",
-        [
+        paragraphs=[
             f"{len(motifs.measures)} motifs in {len(motifs.sessions)} sessions of {frames} frames. "
             f"{without:.1%} of the frames have no motif.",
         ],
-        Table(header, rows),
+        table=Table(header, rows),
     )
 
 
@@ -276,12 +273,12 @@ def _groups(motifs: Motifs, settings: Config) -> Section:
     counts = ", ".join(f"{name}: {list(groups.values()).count(name)}" for name in names)
     return Section(
         "Groups of sessions",
-        [
+        paragraphs=[
             f"Sessions of each group: {counts}. p: permutation test, a session is one observation. "
             "Corrected p: Benjamini and Hochberg, over the motifs of a measure. Of transitions "
             "those with a corrected p below 0.05 are shown; comparisons.csv has all.",
         ],
-        table,
+        table=table,
     )
 
 

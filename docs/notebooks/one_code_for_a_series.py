@@ -39,7 +39,7 @@ def curves(count):
             np.exp(-((time - 0.2 - 0.6 * start) ** 2) / 0.005),
         )[kind]
         pair = np.stack([wave, np.cumsum(wave) / 10], -1)
-        series.append(pair + 0.2 * rng.normal(size=pair.shape))
+        series.append(pair + 0.8 * rng.normal(size=pair.shape))
     return series, kinds
 
 
