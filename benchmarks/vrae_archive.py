@@ -11,22 +11,20 @@ computed again, so a stopped benchmark resumes. `--table` prints the means of th
 import json
 import sys
 import time
-import zipfile
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import keras
 import numpy as np
 from absl import app, flags
+from archive_wheel import load, rows_of
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from seqvae.data.tables import read_ts
 from vrae import VRAE, recipe
 from vrae.baselines import Principal, nearest_neighbour_accuracy, on_one_length, squared_error
 from vrae.data import Series, standardised, standardiser
@@ -43,19 +41,8 @@ flags.DEFINE_integer("steps", recipe.STEPS, "steps of training")
 flags.DEFINE_string(
     "out", str(Path(__file__).parent / "results" / "vrae_archive.jsonl"), "the file of results"
 )
+flags.DEFINE_bool("fixed", False, "leave warp and noise floor at the recipe's fixed values")
 flags.DEFINE_bool("table", False, "only print the table of --out")
-
-FOLDER = "aeon/datasets/data"
-
-
-def load(wheel: str, name: str) -> tuple[Series, Series]:
-    """Training and test series of a set, in units."""
-    with zipfile.ZipFile(wheel) as file, TemporaryDirectory() as folder:
-        parts = []
-        for part in ("TRAIN", "TEST"):
-            path = file.extract(f"{FOLDER}/{name}/{name}_{part}.ts", folder)
-            parts.append(read_ts(path))
-    return parts[0], parts[1]
 
 
 def accuracies(train, train_labels, test, test_labels) -> dict[str, float]:
@@ -120,31 +107,36 @@ def measure(train: Series, test: Series, options: dict, seed: int, steps: int) -
 
 def rows(path: Path) -> list[dict]:
     """The lines of a file of results."""
-    if not path.exists():
-        return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return [json.loads(line) for line in rows_of(path)]
 
 
 def chosen(done: list[dict], name: str, train: Series, z_size: int) -> tuple[dict, dict]:
     """The options for a set, and the trial on held-out training series, which a resumed benchmark
     reads from the set's first line."""
-    options = recipe.choose(train).options | {"z_size": z_size}
-    earlier = [row for row in done if row["set"] == name and row["z_size"] == z_size]
+    options = recipe.choose(train, {"z_size": z_size}).options
+    earlier = [
+        row for row in done if (row["set"], row["z_size"], row.get("fixed")) == (name, z_size, None)
+    ]
     if earlier:
         trial = earlier[0]["held_out"]
         return options | min(trial, key=lambda each: each["error"])["options"], trial
-    options, errors = recipe.chosen_on_held_out(train, options, VRAE)
-    return options, [{"options": each, "error": error} for each, error in errors]
+    trial = recipe.chosen_on_held_out(train, options, VRAE)
+    errors = [{"options": each, "error": error} for each, error in trial.errors]
+    return options | trial.best, errors
 
 
 def table(path: Path) -> None:
     """Means and deviations over the seeds, for each set."""
     groups: dict = {}
     for row in rows(path):
-        groups.setdefault((row["set"], row["z_size"]), []).append(row)
-    print("| set | z | seeds | error | PCA | 1-NN / LR / SVM on z | on states | on PCA | raw |")
-    print("|---|---|---|---|---|---|---|---|---|")
-    for (name, size), found in groups.items():
+        settings = "fixed" if row.get("fixed") else "held out"
+        groups.setdefault((row["set"], row["z_size"], settings), []).append(row)
+    print(
+        "| set | z | warp, floor | seeds | error | PCA | 1-NN / LR / SVM on z | on pooled states | "
+        "on PCA | raw values |"
+    )
+    print("|---" * 10 + "|")
+    for (name, size, settings), found in groups.items():
         errors = [row["error"] for row in found]
 
         def mean(key, found=found):
@@ -153,7 +145,8 @@ def table(path: Path) -> None:
             )
 
         print(
-            f"| {name} | {size} | {len(found)} | {np.mean(errors):.4f} ({np.std(errors):.4f}) | "
+            f"| {name} | {size} | {found[0]['warp']:g}, {found[0]['noise_floor']:g} ({settings}) | "
+            f"{len(found)} | {np.mean(errors):.4f} ({np.std(errors):.4f}) | "
             f"{found[0]['pca_error']:.4f} | {mean('z')} | {mean('states')} | {mean('pca')} | "
             f"{mean('raw')} |"
         )
@@ -172,13 +165,19 @@ def main(argv: list[str]) -> None:
         for name, (train, test) in sets.items():
             done = rows(path)
             key = {"set": name, "z_size": values.z_size, "seed": seed, "steps": values.steps}
-            if any(key.items() <= row.items() for row in done):
+            same = [row for row in done if bool(row.get("fixed")) == values.fixed]
+            if any(key.items() <= row.items() for row in same):
                 continue
-            options, trial = chosen(done, name, train, values.z_size)
+            if values.fixed:
+                options = recipe.choose(train, {"z_size": values.z_size}).options
+                about = {"fixed": True}
+            else:
+                options, trial = chosen(done, name, train, values.z_size)
+                about = {"held_out": trial}
             figures = measure(train, test, options, seed, values.steps)
             figures |= baselines(train, test, values.z_size)
             kept = {k: options[k] for k in ("patch", "cosines", "warp", "noise_floor")}
-            line = key | kept | figures | {"held_out": trial}
+            line = key | kept | figures | about
             with open(path, "a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
             print(json.dumps({k: v for k, v in line.items() if k != "held_out"}), flush=True)

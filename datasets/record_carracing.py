@@ -7,19 +7,21 @@
     python datasets/record_carracing.py --episodes=10000 --shards=8 --shard=3
     python datasets/record_carracing.py --preprocessing=original --policy=original
 
+For other environments: datasets/record.py.
+
 Kill it whenever you like: the same command goes on where it stood. Episode i depends on the seed
 and i alone, whatever the number of workers. No screen is needed.
 """
 
-import multiprocessing
 import os
 from pathlib import Path
 
 import numpy as np
 from absl import app, flags
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from seqvae.data import part_of, write_shard
+from seqvae.data import part_of
+from seqvae.physics.env_episodes import EpisodeJob, missing_jobs, record_with_bar
+from seqvae.physics.pixel_world import PixelWorld
 
 flags.DEFINE_integer("episodes", 200, "episodes (the original recorded 10000)")
 flags.DEFINE_integer(
@@ -53,7 +55,8 @@ STEERING, GAS, BRAKE = (-1.0, 1.0), (0.0, 1.0), (0.0, 0.5)
 class Hold:
     """Actions drawn uniformly and held for 1 to 10 steps; the brake in a quarter of them."""
 
-    def __init__(self, rng: np.random.Generator):
+    def __init__(self, rng: np.random.Generator, *range: np.ndarray):
+        del range  # known
         self._rng, self._left = rng, 0
 
     def __call__(self) -> np.ndarray:
@@ -74,7 +77,8 @@ class Original:
     One matrix an episode, Cauchy numbers of a random width, on the code: tanh(code W + b).
     """
 
-    def __init__(self, rng: np.random.Generator):
+    def __init__(self, rng: np.random.Generator, *range: np.ndarray):
+        del range  # known
         width = rng.uniform(0.0, 0.01)
         self._rng = rng
         self._matrix, self._bias = (
@@ -90,49 +94,18 @@ class Original:
 POLICIES = {"hold": Hold, "original": Original}
 
 
-def record_episode(job: tuple) -> str:
-    """Plays one episode and writes it; returns the file's name.
-
-    `frames` [T, 64, 64, 3] uint8; `actions` [T, 3] float32 (steering, gas, brake), taken at each
-    frame; `rewards` [T] float32, what came with the frame; `done` [T] float32, 1 where the frame
-    was the last of its game.
-    """
-    path, seed, index, steps, preprocessing, policy = job
-    import gymnasium
-
-    from worldmodels import preprocessing as frames_of
-
-    process = getattr(frames_of, preprocessing)
-    env = gymnasium.make("CarRacing-v3", max_episode_steps=steps + 1)
-    act = POLICIES[policy](np.random.default_rng([seed, index]))
-    picture, _ = env.reset(seed=int(np.random.SeedSequence([seed, index]).generate_state(1)[0]))
-    rows, reward, ended = [], 0.0, False
-    while len(rows) < steps:
-        action = act()
-        rows.append((process(picture), action, np.float32(reward), np.float32(ended)))
-        if ended:
-            break
-        picture, reward, ended, _, _ = env.step(action)
-    env.close()
-    write_shard(
-        path,
-        dict(
-            zip(
-                ("frames", "actions", "rewards", "done"),
-                map(np.stack, zip(*rows, strict=True)),
-                strict=True,
-            )
-        ),
-    )
-    return path.name
-
-
-def missing_jobs(values: dict) -> list[tuple]:
+def jobs_of(values: dict) -> list[EpisodeJob]:
     """The episodes that are not there yet."""
-    options = tuple(values[name] for name in ("steps", "preprocessing", "policy"))
-    paths = [Path(values["out"]) / f"episode-{i:05d}.npz" for i in range(values["episodes"])]
-    numbers = part_of(range(values["episodes"]), values["shard"], values["shards"])
-    return [(paths[i], values["seed"], i, *options) for i in numbers if not paths[i].exists()]
+    steps, name = values["steps"], values["preprocessing"]
+    prepare = f"worldmodels.preprocessing:{name}" if name != "plain" else ""
+    return missing_jobs(
+        values["out"],
+        part_of(range(values["episodes"]), values["shard"], values["shards"]),
+        world=PixelWorld("CarRacing-v3", max_steps=steps + 1, prepare=prepare),
+        seed=values["seed"],
+        steps=steps,
+        policy=POLICIES[values["policy"]],
+    )
 
 
 def main(argv: list[str]) -> None:
@@ -151,26 +124,9 @@ def main(argv: list[str]) -> None:
         ) from None
     os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # no screen
     try:
-        jobs, out = missing_jobs(values), values["out"]
-    except ValueError as error:
-        raise SystemExit(f"record_carracing.py: {error}") from None
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    try:
-        with (
-            Progress(*columns) as bar,
-            multiprocessing.get_context("spawn").Pool(values["workers"]) as pool,
-        ):
-            task = bar.add_task(
-                str(out), total=values["episodes"], completed=values["episodes"] - len(jobs)
-            )
-            for _ in pool.imap_unordered(record_episode, jobs):
-                bar.advance(task)
-    except OSError as error:
+        jobs, out = jobs_of(values), values["out"]
+        record_with_bar(jobs, values["workers"], str(out), values["episodes"])
+    except (ValueError, OSError, RuntimeError) as error:
         raise SystemExit(f"record_carracing.py: {error}") from None
     size = sum(path.stat().st_size for path in Path(out).glob("episode-*.npz"))
     print(f"{out}: {values['episodes']} episodes, {size / 1e6:.1f} MB")

@@ -32,6 +32,9 @@ def chosen(
     rows = np.argwhere(sequences.observed)
     rows = rows[np.random.default_rng(seed).permutation(len(rows))[: 2 * _FRAMES_MOST]]
     frames = unit_pixels(sequences.images[rows[:, 0], rows[:, 1]])
+    if sequences.pixel_mask is not None:
+        shown = sequences.pixel_mask[rows[:, 0], rows[:, 1]]
+        frames = np.where(shown, frames, sequences.mean_frame())
     if wanted["out_distr"] == AUTO:
         found["out_distr"], reason = _distribution(frames)
         reasons.append(reason)

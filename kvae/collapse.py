@@ -85,11 +85,16 @@ class Examiner:
         seen = np.argwhere(sequences.observed)
         rows, steps = seen[:: -(-len(seen) // _FRAMES_MOST)].T
         self._model = model
-        self._frames = unit_pixels(sequences.images[rows, steps])[None]  # [1, frames, ...]
+        self._frames = _shown(sequences, rows, steps, mean_frame)[None]  # [1, frames, ...]
         self._baseline = self._log_px_of(mean_frame)
         self._hidden = _hidden_units(model.frame_vae.encoder)
 
     def __call__(self) -> Health:
+        """Compute the figures at the model's current weights.
+
+        Returns:
+            The figures.
+        """
         q = self._model.encode(self._frames)
         mean, variance = q.mean().numpy()[0], q.variance().numpy()[0]
         log_px = self._model.decode(mean[None]).log_prob(self._frames).numpy().mean()
@@ -188,6 +193,16 @@ class StopOnCollapse(keras.callbacks.Callback):
                 f"collapse in epoch {epoch + 1}: {'; '.join(health.signs())}. Use a smaller "
                 "learning rate, KVAE.adapt before training, another seed, or activation='elu'."
             )
+
+
+def _shown(
+    sequences: Sequences, rows: np.ndarray, steps: np.ndarray, mean_frame: np.ndarray
+) -> np.ndarray:
+    """Frames in [0, 1], their missing pixels as in the mean frame."""
+    frames = unit_pixels(sequences.images[rows, steps])
+    if sequences.pixel_mask is None:
+        return frames
+    return np.where(sequences.pixel_mask[rows, steps], frames, mean_frame)
 
 
 def _hidden_units(encoder: keras.Layer) -> keras.Model | None:

@@ -68,6 +68,11 @@ class ImputationErrors(NamedTuple):
     The code of a frame is a draw from q(a_t | x_t), as in the model: the encoder's means have
     less noise and are inside more often.
     """
+    pixel_coverage: dict[str, list[float]]
+    """For each method: the share of the pixels inside its intervals of `LEVELS`, of the normal
+    distribution with the mean and variance of its draws. Empty without draws, and for Bernoulli
+    pixels, whose intervals say nothing.
+    """
     coverage_over_gap: dict[str, list[float]]
     """For each method: the coverage at level 0.9 by the number of frames since the last observed
     one, from 1 on; NaN where there is no frame.
@@ -91,7 +96,11 @@ class ImputationErrors(NamedTuple):
                 for name, errors in self.frames.items()
             },
             "codes": _finite_or_none(self.codes),
-            "coverage": {"levels": LEVELS, "codes": _finite_or_none(self.coverage)},
+            "coverage": {
+                "levels": LEVELS,
+                "codes": _finite_or_none(self.coverage),
+                "pixels": _finite_or_none(self.pixel_coverage),
+            },
             "coverage_over_gap": _finite_or_none(self.coverage_over_gap),
             "diverged": self.diverged,
             "count": self.count,
@@ -170,21 +179,20 @@ class Imputer:
             where = asked[part]
             if not where.any():
                 continue
-            truth = unit_pixels(self._data.images[part])[where]
+            truth, shown = self._truth(part, where)
             for name, found in codes.items():
                 lost = diverged[name][part][where]
                 a = Codes(*(np.where(_wide(lost, x := v[part][where]), 0.0, x) for v in found))
                 sums.setdefault(name, _Sums(draws > 0)).add(
-                    truth, *self._judged(a, truth, lost, draws, rng)
+                    truth, shown, *self._judged(a, truth, shown, lost, draws, rng)
                 )
             for name, guess in self._baselines(part, mask, where, others):
-                sums.setdefault(name, _Sums(draws > 0)).add(truth, guess)
-        gaussian = self._model.out_distr == "gaussian"
+                sums.setdefault(name, _Sums(draws > 0)).add(truth, shown, guess)
         covered = {name: self._covered(found) for name, found in codes.items()}
         judged = {name: asked & ~lost for name, lost in diverged.items()}
         gap = _frames_since_seen((mask > 0.5) & self._known)
         return ImputationErrors(
-            {name: found.errors(gaussian) for name, found in sums.items()},
+            {name: found.errors(self._gaussian) for name, found in sums.items()},
             {
                 name: _normalised_rmse(
                     found.mean[asked], self._encoded[asked], diverged[name][asked]
@@ -192,6 +200,7 @@ class Imputer:
                 for name, found in codes.items()
             },
             {name: _means(inside[judged[name]], len(LEVELS)) for name, inside in covered.items()},
+            {name: share for name in codes if (share := sums[name].coverage())},
             {
                 name: _means_over(gap, inside[..., LEVELS.index(0.9)], judged[name])
                 for name, inside in covered.items()
@@ -223,12 +232,22 @@ class Imputer:
     def _controls(self, part: slice):
         return None if self._data.controls is None else self._data.controls[part]
 
+    def _truth(self, part: slice, where: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Frames [M, ...] in [0, 1], and which of their pixels are known (None: all); the others
+        are 0."""
+        truth = unit_pixels(self._data.images[part])[where]
+        if self._data.pixel_mask is None:
+            return truth, None
+        shown = self._data.pixel_mask[part][where]
+        return np.where(shown, truth, 0.0), shown
+
     def _encode(self, part: slice) -> tuple[np.ndarray, np.ndarray]:
-        """Means and variances of q(a_t | x_t)."""
+        """Means and variances of q(a_t | x_t), of the visible pixels."""
         images = self._data.images[part]
         if np.issubdtype(images.dtype, np.floating):
             images = np.nan_to_num(images)
-        q = self._model.encode(images)
+        shown = None if self._data.pixel_mask is None else self._data.pixel_mask[part]
+        q = self._model.encode(images, shown)
         return q.mean().numpy(), q.variance().numpy()
 
     def _generate(self, part: slice, t_init: int) -> Codes:
@@ -291,38 +310,81 @@ class Imputer:
         return asked & ~inside
 
     def _judged(
-        self, a: Codes, truth: np.ndarray, lost: np.ndarray, draws: int, rng: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray | None]:
-        """The frames of codes [M, ...] and, with draws, log p [M] of the true frames; the mean
-        frame's values where codes are lost.
-        """
+        self,
+        a: Codes,
+        truth: np.ndarray,
+        shown: np.ndarray | None,
+        lost: np.ndarray,
+        draws: int,
+        rng: np.random.Generator,
+    ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
+        """The frames of codes [M, ...], and with draws `_posterior` of the true ones; where the
+        codes are lost those of the mean frame."""
         guess = np.concatenate([self._decoded(part).mean()[0] for part in _chunks(a.mean)])
-        log_px = self._log_mixture(a, truth, draws, rng) if draws else None
+        if not draws:
+            log_px = inside = None
+        else:
+            log_px, inside = self._posterior(a, truth, shown, draws, rng)
         if lost.any():
             mean = np.broadcast_to(self._mean, truth[lost].shape)
             guess[lost] = mean
             if log_px is not None:
-                gaussian = self._model.out_distr == "gaussian"
-                log_px[lost] = _Sums().add(truth[lost], mean).errors(gaussian).log_likelihood
-        return guess, log_px
+                of_lost = None if shown is None else shown[lost]
+                sums = _Sums().add(truth[lost], of_lost, mean)
+                log_px[lost] = sums.errors(self._gaussian).log_likelihood
+            inside = None if inside is None else inside[~lost]
+        return guess, log_px, inside
 
-    def _log_mixture(
-        self, a: Codes, truth: np.ndarray, draws: int, rng: np.random.Generator
-    ) -> np.ndarray:
-        """log of the mean of p(x_t | a_t) [M] over draws of a_t."""
+    @property
+    def _gaussian(self) -> bool:
+        return self._model.out_distr == "gaussian"
+
+    def _posterior(
+        self,
+        a: Codes,
+        truth: np.ndarray,
+        shown: np.ndarray | None,
+        draws: int,
+        rng: np.random.Generator,
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """For true frames [M, ...], from draws of a_t: log of the mean of p(x_t | a_t) [M], of the
+        known pixels; and of normal pixels the share [M, levels] of the known ones inside the
+        intervals of `LEVELS`."""
         root = np.linalg.cholesky(a.cov.astype(np.float64) + 1e-9 * np.eye(a.mean.shape[-1]))
         noise = rng.standard_normal((draws, *a.mean.shape))
         drawn = (a.mean + np.einsum("mij,smj->smi", root, noise)).astype(np.float32)
-        each = [
-            np.concatenate(
-                [
-                    self._decoded(part).log_prob(true[None]).numpy()[0]
-                    for part, true in zip(_chunks(of_draw), _chunks(truth), strict=True)
-                ]
+        known = np.ones(truth.shape, bool) if shown is None else shown
+        found = [
+            self._of_chunk(codes, true, seen)
+            for codes, true, seen in zip(
+                _chunks(drawn.swapaxes(0, 1)), _chunks(truth), _chunks(known), strict=True
             )
-            for of_draw in drawn
         ]
-        return logsumexp(np.stack(each).astype(np.float64), axis=0) - np.log(draws)
+        log_px, inside = zip(*found, strict=True)
+        return np.concatenate(log_px), np.concatenate(inside) if self._gaussian else None
+
+    def _of_chunk(
+        self, codes: np.ndarray, truth: np.ndarray, known: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """`_posterior` of draws [m, draws, dim_a] for frames [m, ...]."""
+        pixels = tuple(range(1, truth.ndim))
+        log_px, mean, square = [], 0.0, 0.0
+        for drawn in codes.swapaxes(0, 1):
+            x = self._decoded(drawn)
+            if known.all():
+                log_px.append(x.log_prob(truth[None]).numpy()[0])
+            else:
+                of_pixel = x.distribution.log_prob(truth[None]).numpy()[0]
+                log_px.append(np.where(known, of_pixel, 0.0).sum(axis=pixels))
+            mean = mean + x.mean().numpy()[0] / codes.shape[1]
+            square = square + np.square(x.mean().numpy()[0]) / codes.shape[1]
+        log_mean = logsumexp(np.stack(log_px).astype(np.float64), axis=0) - np.log(len(log_px))
+        if not self._gaussian:
+            return log_mean, None
+        variance = np.maximum(square - np.square(mean), 0.0) + x.variance().numpy()[0]
+        off = np.abs(truth - mean) / np.sqrt(variance)
+        each = [(known & (off < norm.ppf(0.5 + level / 2))).sum(axis=pixels) for level in LEVELS]
+        return log_mean, np.stack(each, axis=1) / np.maximum(known.sum(axis=pixels), 1)[:, None]
 
     def _decoded(self, codes: np.ndarray):
         """p(x | a) of codes [M, dim_a], batch [1, M]."""
@@ -331,7 +393,8 @@ class Imputer:
     def _baselines(
         self, part: slice, mask: np.ndarray, where: np.ndarray, others: np.ndarray | None
     ) -> Iterator[tuple[str, np.ndarray]]:
-        frames, seen = np.nan_to_num(unit_pixels(self._data.images[part])), self._seen(part, mask)
+        frames = self._data.take(part).complete(self._mean)  # what nobody saw, as the mean frame
+        seen = self._seen(part, mask)
         yield "mean frame", np.broadcast_to(self._mean, frames.shape)[where]
         some = np.any(seen, axis=1)  # a random mask may hide all known frames of a sequence
         fills = {
@@ -367,8 +430,7 @@ class Imputer:
         """The training frames, missing ones as the mean frame."""
         if self._training is None:
             return None
-        frames = np.nan_to_num(unit_pixels(self._training.images))
-        return np.where(_wide(self._training.observed, frames), frames, self._mean)
+        return self._training.complete(self._mean)
 
 
 class _Sums:
@@ -379,14 +441,27 @@ class _Sums:
         self._count = self._wrong = self._squares = 0.0
         self._pixels = 0
         self._log_px: float | None = None
+        self._inside: list[np.ndarray] = []
         self._rates = np.zeros(len(_ERROR_RATES))
 
     def add(
-        self, truth: np.ndarray, guess: np.ndarray, log_px: np.ndarray | None = None
+        self,
+        truth: np.ndarray,
+        shown: np.ndarray | None,
+        guess: np.ndarray,
+        log_px: np.ndarray | None = None,
+        inside: np.ndarray | None = None,
     ) -> "_Sums":
-        """Add frames [M, ...]; log_px [M] if the guess has its own distribution."""
-        self._count += len(truth)
-        self._pixels = truth[0].size
+        """Adds frames [M, ...]; shown: their known pixels, None: all. log_px [M]: where the guess
+        has its own distribution; inside [m, levels]: shares of pixels in its intervals."""
+        if inside is not None:
+            self._inside.append(inside)
+        if shown is not None:
+            truth, guess = truth[shown], guess[shown]
+            self._count += len(shown)
+        else:
+            self._count += len(truth)
+        self._pixels += truth.size
         self._wrong += ((guess > 0.5) != (truth > 0.5)).sum()
         self._squares += ((guess - truth).astype(np.float64) ** 2).sum()
         if log_px is not None:
@@ -397,18 +472,23 @@ class _Sums:
                 self._rates[i] += (truth * np.log(p) + (1 - truth) * np.log1p(-p)).sum(dtype=float)
         return self
 
+    def coverage(self) -> list[float]:
+        """The mean of `inside` over the frames; empty without."""
+        return np.concatenate(self._inside).mean(axis=0).tolist() if self._inside else []
+
     def errors(self, gaussian: bool) -> FrameErrors:
-        """The averages over all frames added."""
-        square = self._squares / (self._count * self._pixels)
+        """The averages over all frames that were added."""
+        square = self._squares / self._pixels
         if not self._likelihoods:
             log_px = float("nan")
         elif self._log_px is not None:
             log_px = self._log_px / self._count
         elif gaussian:
-            log_px = -0.5 * self._pixels * (np.log(2 * np.pi * max(square, 1e-12)) + 1)
+            of_frame = self._pixels / self._count
+            log_px = -0.5 * of_frame * (np.log(2 * np.pi * max(square, 1e-12)) + 1)
         else:
             log_px = self._rates.max() / self._count
-        wrong = self._wrong / (self._count * self._pixels)
+        wrong = self._wrong / self._pixels
         return FrameErrors(float(wrong), float(np.sqrt(square)), float(log_px))
 
 
@@ -515,14 +595,12 @@ def evaluate_elbo(
     def parts():
         for i in range(0, len(sequences), batch_size):
             part = sequences.take(slice(i, i + batch_size))
-            elbo = model.elbo(part.images, part.mask, part.controls, kind=kind, seed=[seed, i])
+            mask = part.batch_mask
+            elbo = model.elbo(part.images, mask, part.controls, kind=kind, seed=[seed, i])
             terms = {
                 "elbo" if name == "total" else name: value for name, value in elbo._asdict().items()
             }
-            yield (
-                terms,
-                part.images.shape[0] * part.steps if part.mask is None else float(part.mask.sum()),
-            )
+            yield terms, float(part.observed.sum())
 
     return weighted_means(parts())
 

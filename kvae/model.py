@@ -696,17 +696,18 @@ class KVAE(SequenceModel):
             controls: [B, T, dim_u]; None: zero.
             check_finite: as for `filter`.
             batch_size: sequences computed at a time; None: as many as need about half a gigabyte.
-            num_samples: S draws of the frames from their posterior (`posterior_sample`), with the
-                noise of normal pixels; None: none. Their memory is S times that of the frames.
+            num_samples: S, number of draws of the frames from their posterior
+                (`posterior_sample`), with the noise of normal pixels; None: no draws. Memory grows
+                with it.
             quantiles: Q probabilities of the draws' quantiles: (0.05, 0.95) are the ends of a 90 %
                 interval.
-            seed: of the draws.
+            seed: seed of the draws; None: the model's next seed.
 
         Returns:
-            The filled frames and their codes; with num_samples also draws and quantiles.
+            The filled frames and their codes; with num_samples `ImputedWithSamples`.
 
         Raises:
-            ValueError: an argument is invalid.
+            ValueError: an argument is invalid, or a quantile is outside [0, 1].
             FloatingPointError: a result is not finite.
         """
         arguments.check_num_samples(num_samples)
@@ -723,7 +724,7 @@ class KVAE(SequenceModel):
         )
         samples = self._drawn_frames(draws.a, fold(seed, 1))
         ends = _quantiles(samples, probabilities)
-        return ImputedWithSamples(*result, samples, ends)
+        return ImputedWithSamples(**result._asdict(), samples=samples, quantiles=ends)
 
     def score(
         self, frames: Array, mask: Array | None = None, controls: Array | None = None

@@ -1,5 +1,4 @@
-"""What a run leaves for a person to look at: videos, pictures and tables, made from test
-sequences."""
+"""The report of a run: videos, pictures and tables, made from test sequences."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,26 +26,31 @@ from seqvae.report import Section, Table, newest
 
 _SHOWN, _IN_VIDEO = 6, 4  # sequences
 _TILE = 96  # least height of a frame in a video, pixels
-_DRAWS = 16  # of a_t for each frame, for the log-likelihoods
+_DRAWS = 16  # samples of a_t for each frame, for the log-likelihoods
 _ORIGINAL_LEAST = 9  # the original's baseline compares frames 9, 12, 15 with earlier ones
 
 
 class Report:
-    """Pictures and figures of a model on test sequences, written into `folder`.
+    """Pictures and errors of a model on test sequences, written into a folder.
+
+    Imputation is shown and judged on the sequences that have an observed frame among the first
+    `t_init_mask`.
 
     Args:
-        t_init_mask, t_steps_mask: the block of missing frames that is shown; it is cut to the
-            sequence's length.
-        n_steps_gen: frames of the generated videos.
-        training: some training sequences, for the baselines.
-        world: name of the dataset. The paper's curves are drawn beside those of its box; the errors
-            of a world of balls are wrong pixels, the paper's measure.
-
-    Imputation is shown and judged on the sequences with an observed frame among the first
-    t_init_mask.
+        model: the model.
+        test: the test sequences.
+        folder: folder of the report.
+        t_init_mask: number of observed frames before the block of missing frames that is shown.
+        t_steps_mask: number of missing frames in the block; it is cut to the sequence's length.
+        n_steps_gen: number of frames of the generated videos.
+        seed: seed of every draw.
+        training: training sequences for the baselines.
+        world: name of the data set. The paper's curves are drawn beside those of "box"; the errors
+            on a world of balls are wrong pixels, the paper's measure.
 
     Raises:
-        ValueError: no sequence has one, or too few frames are asked for.
+        ValueError: no test sequence is observed among its first `t_init_mask` frames, or one of the
+            numbers of frames is too small.
     """
 
     def __init__(
@@ -85,9 +89,13 @@ class Report:
                 no mp4.
         """
         shown = self._begun.take(slice(0, _SHOWN))
-        mask = self._block(shown)
-        mask = mask if shown.mask is None else mask * shown.mask
-        imputed = self._model.impute(shown.images, mask, shown.controls, check_finite=False)
+        mask = self._block(shown) * shown.observed
+        of_pixels = mask
+        if shown.pixel_mask is not None:
+            of_pixels = shown.pixel_mask & (mask > 0.5).reshape(
+                *mask.shape, *[1] * len(shown.image_shape)
+            )
+        imputed = self._model.impute(shown.images, of_pixels, shown.controls, check_finite=False)
         first = None if shown.controls is None else shown.controls[:, : self._t_init]
         start = self._model.smooth(
             imputed.a_encoded[:, : self._t_init],
@@ -100,7 +108,7 @@ class Report:
         )
         imputed, generated = _as_arrays(imputed), _as_arrays(generated)
         known = np.nan_to_num(shown.images) if shown.images.dtype.kind == "f" else shown.images
-        encoded = self._model.encode(known).mean().numpy()
+        encoded = self._model.encode(known, shown.pixel_mask).mean().numpy()
         self._imputation(f"{epoch + 1:05d}", shown, mask, encoded, imputed, generated, gif)
         paths = plotting.trajectories(
             encoded,
@@ -113,8 +121,7 @@ class Report:
         self._generation(f"{epoch + 1:05d}", start)
 
     def _block(self, sequences: Sequences) -> np.ndarray:
-        """The mask of the block that is shown; nothing is missing where the sequences end before
-        it."""
+        """Mask of the block that is shown; all ones if the sequences end before it."""
         if not self._length:
             return np.ones((len(sequences), sequences.steps), np.float32)
         return block_mask(len(sequences), sequences.steps, start=self._t_init, length=self._length)
@@ -123,6 +130,11 @@ class Report:
         self, tag: str, shown: Sequences, mask, encoded, imputed, generated, gif: bool
     ) -> None:
         truth = plotting.as_pixels(shown.images) if shown.images.ndim == 5 else shown.images
+        if shown.pixel_mask is not None:
+            hidden = ~shown.pixel_mask
+            truth = np.where(
+                hidden.all(axis=-1, keepdims=True) if truth.ndim == 5 else hidden, 0, truth
+            )
         missing = mask < 0.5
         seen = truth.copy()
         seen[missing] = 0
@@ -197,7 +209,11 @@ class Report:
         plotting.save_video(self._folder / f"generation_{tag}.mp4", video, fps=6)
 
     def training_curves(self, lines: list[dict]) -> None:
-        """The log's lines as curves."""
+        """Draws the curves of the training into training_curves.png.
+
+        Args:
+            lines: lines of the run's log, one for each epoch.
+        """
         panels = {
             "evidence lower bound": ("train_elbo", "test_elbo"),
             "log p(x|a)": ("train_log_px", "test_log_px"),
@@ -207,11 +223,12 @@ class Report:
         plotting.save_figure(self._folder / "training_curves.png", figure)
 
     def final(self) -> dict:
-        """The errors over the whole test set: `imputation.json`, its picture beside the paper's
-        curves; returns the figures.
+        """Computes the errors on the whole test set and writes `imputation.json` and its plots.
 
-        The keys: `test_elbo` (and its terms); where the block that is shown hides a known frame,
-        `headline` (the errors there, in `worse` sentences on them) and `curves`.
+        Returns:
+            `test_elbo`: the bound and its terms. If the block that is shown hides a known frame,
+            also `headline`, the errors there with the sentences `worse` on what a baseline does
+            better, and `curves`, the errors over the length of the gap.
         """
         figures: dict = {"test_elbo": evaluate_elbo(self._model, self._test, seed=self._seed)}
         path = self._folder / "imputation.json"
@@ -238,8 +255,7 @@ class Report:
         return figures
 
     def _curves_figure(self, curves: dict):
-        """Over the gaps: wrong pixels of balls, beside the paper's; else root mean squared
-        errors."""
+        """Errors over the gaps: wrong pixels for balls, beside the paper's, or else RMSE."""
         measure = "wrong_pixels" if self._balls else "rmse"
         baselines = ("mean frame",) if self._balls else ("mean frame", "linear interpolation")
         panels = {}
@@ -263,7 +279,14 @@ class Report:
         return plotting.published_curves(panels, y_label=f"{of} on the missing frames", title=title)
 
     def summary(self, figures: dict) -> list[str]:
-        """The last lines a run prints."""
+        """The last lines that a run prints.
+
+        Args:
+            figures: the result of `final`.
+
+        Returns:
+            The lines.
+        """
         lines = [
             f"test ELBO {figures['test_elbo']['elbo']:.2f} nats per frame ({len(self._test)} "
             "unseen test sequences)"
@@ -282,7 +305,7 @@ class Report:
         return lines
 
     def _errors(self, headline: dict) -> list[str]:
-        """A table of methods and baselines, and what is worse than a baseline."""
+        """Table of methods and baselines, and the sentences on baselines that do better."""
         wrong = "wrong pixels  " if self._balls else ""
         lines = [
             f"{self._length} missing frames after {self._t_init} seen, errors of a frame:",
@@ -308,15 +331,9 @@ class Report:
             for name, count in headline["diverged"].items()
             if count
         ]
-        at = headline["coverage"]["levels"].index(0.9)
-        shares = ", ".join(
-            f"{share[at]:.2f} ({name})"
-            for name, share in headline["coverage"]["codes"].items()
-            if share[at] is not None
-        )
         return _Judged(
             diverged,
-            f"share of the codes in the model's 90 % intervals: {shares}",
+            f"share in the model's 90 % intervals: {_inside(headline['coverage'])}",
             headline["worse"] or ["the model is better than every baseline"],
         )
 
@@ -402,7 +419,7 @@ class _Judged(NamedTuple):
 
     Attributes:
         diverged: methods whose states grew without limit.
-        intervals: how many codes are in the intervals.
+        intervals: how many codes and pixels are in the intervals.
         beside_baselines: where the model is worse than a baseline.
     """
 
@@ -411,17 +428,36 @@ class _Judged(NamedTuple):
     beside_baselines: list[str]
 
 
+def _inside(coverage: dict) -> str:
+    """How many codes and pixels are in the intervals of level .9, by method."""
+    at = coverage["levels"].index(0.9)
+    kinds = []
+    for kind in ("codes", "pixels"):
+        shares = [
+            f"{share[at]:.2f} ({name})"
+            for name, share in coverage.get(kind, {}).items()
+            if share[at] is not None
+        ]
+        if shares:
+            kinds.append(f"of the {kind} {', '.join(shares)}")
+    return "; ".join(kinds)
+
+
 def _codes_text(errors) -> str:
     return "  ".join("constant" if x is None else f"{x:.3f}" for x in errors)
 
 
 def _calibration_figure(headline: dict):
-    """The coverage of the intervals for codes, over their level and over the gap."""
+    """Coverage of the codes' intervals, over their level and over the gap."""
     coverage, over_gap = headline["coverage"], headline["coverage_over_gap"]
     longest = max(map(len, over_gap.values()), default=0)
     panels = {
         "level of the interval": {
-            "ours": {name: (LEVELS, _floats(y)) for name, y in coverage["codes"].items()},
+            "ours": {
+                name if kind == "codes" else f"{name}, {kind}": (LEVELS, _floats(y))
+                for kind in ("codes", "pixels")
+                for name, y in coverage.get(kind, {}).items()
+            },
             "published": {},
             "baseline": {"calibrated": (LEVELS, LEVELS)},
         },
@@ -433,8 +469,8 @@ def _calibration_figure(headline: dict):
     }
     return plotting.published_curves(
         panels,
-        y_label="share of the codes inside",
-        title="Intervals for the codes of missing frames",
+        y_label="share inside",
+        title="Intervals for the codes (and normal pixels) of missing frames",
     )
 
 
@@ -443,11 +479,10 @@ def _floats(values: list) -> list[float]:
 
 
 def _begun(test: Sequences, t_init: int) -> Sequences:
-    """The sequences that are observed somewhere in the first `t_init` frames, from which generation
-    starts."""
-    if test.mask is None:
+    """Sequences with an observed frame among the first `t_init`; generation starts from these."""
+    begun = np.flatnonzero(test.observed[:, :t_init].any(axis=1))
+    if len(begun) == len(test):
         return test
-    begun = np.flatnonzero((test.mask[:, :t_init] > 0.5).any(axis=1))
     if not len(begun):
         raise ValueError(
             f"t_init_mask: no test sequence is observed in its first {t_init} frames. Use a larger "
@@ -457,5 +492,5 @@ def _begun(test: Sequences, t_init: int) -> Sequences:
 
 
 def _as_arrays(result: Any) -> Any:
-    """A NamedTuple of tensors as one of NumPy arrays."""
+    """NamedTuple of tensors as the same NamedTuple of NumPy arrays."""
     return type(result)(*(field.numpy() for field in result))

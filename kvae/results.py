@@ -197,25 +197,36 @@ class Imputed(NamedTuple):
 
 
 class ImputedWithSamples(NamedTuple):
-    """`Imputed`, and draws of the frames from their posterior.
-
-    samples: [S, B, T, *image_shape], draws of normal pixels or numbers, probabilities of Bernoulli
-    pixels; quantiles: [Q, B, T, *image_shape], of `samples`. The other fields as in `Imputed`.
-    """
+    """`Imputed`, with draws of the frames and their quantiles."""
 
     smoothed: tf.Tensor
+    """As in `Imputed`."""
     filtered: tf.Tensor
+    """As in `Imputed`."""
     reconstructed: tf.Tensor
+    """As in `Imputed`."""
     a_encoded: tf.Tensor
+    """As in `Imputed`."""
     a_smoothed: tf.Tensor
+    """As in `Imputed`."""
     a_filtered: tf.Tensor
+    """As in `Imputed`."""
     z_smoothed: tf.Tensor
+    """As in `Imputed`."""
     z_filtered: tf.Tensor
+    """As in `Imputed`."""
     alpha: tf.Tensor
+    """As in `Imputed`."""
     a_smoothed_cov: tf.Tensor
+    """As in `Imputed`."""
     a_filtered_cov: tf.Tensor
+    """As in `Imputed`."""
     samples: tf.Tensor
+    """[S, B, T, *image_shape], draws of normal pixels or numbers, probabilities of Bernoulli
+    pixels.
+    """
     quantiles: tf.Tensor
+    """[Q, B, T, *image_shape], quantiles of `samples`."""
 
 
 class Scores(NamedTuple):

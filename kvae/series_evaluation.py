@@ -1,5 +1,6 @@
-"""How well a Kalman VAE of series fills gaps and forecasts, beside trivial baselines: numbers that
-are known are hidden from it."""
+"""Evaluation of a Kalman VAE of series on hidden numbers: gaps and forecasts, beside trivial
+baselines.
+"""
 
 from typing import NamedTuple
 
@@ -10,27 +11,35 @@ from kvae.model import KVAE
 from seqvae import baselines
 
 LEVEL = 0.9
-"""Of the intervals."""
+"""The level of the intervals."""
 _DRAWS = 200
 _HIDDEN_LEAST, _REPEATS_MOST = 400, 20
 
 
 class Filled(NamedTuple):
-    """What a model makes of series, each [N, T, F] in units: its mean, and the ends of its
-    intervals of `LEVEL`."""
+    """A model's imputation of series."""
 
     mean: np.ndarray
+    """[N, T, F], the mean in units."""
     low: np.ndarray
+    """[N, T, F], the lower end of the interval of `LEVEL`."""
     high: np.ndarray
+    """[N, T, F], the upper end of the interval of `LEVEL`."""
 
 
 def filled(
     model: KVAE, values: np.ndarray, *, seed: int = 0, at_once: int = 2_000_000
 ) -> tuple[Filled, np.ndarray]:
-    """The smoothed numbers of series [N, T, F], NaN where one is missing, and the filtered means.
+    """Impute series by the smoother, with intervals.
 
     Args:
+        model: the model.
+        values: [N, T, F], NaN where a number is missing.
+        seed: seed of the draws.
         at_once: numbers that are drawn at a time.
+
+    Returns:
+        The imputation, and the filtered means [N, T, F].
     """
     rows = max(1, at_once // (_DRAWS * values[0].size))
     ends = (0.5 - LEVEL / 2, 0.5 + LEVEL / 2)
@@ -49,34 +58,43 @@ def filled(
 
 
 class Errors(NamedTuple):
-    """Errors at the hidden numbers.
-
-    rmse: root mean squared error, each number divided by the deviation of its feature in the
-        training series.
-    log_likelihood: nats of a number, of a normal distribution about the guess: the model's with the
-        width of its interval, a baseline's with the variance that suits each feature best, which
-        favours it. NaN where a method has no width.
-    each: root mean squared error of each feature, in its unit; NaN where nothing of it was hidden.
-    """
+    """Errors of a method on the hidden numbers."""
 
     rmse: float
+    """Root mean squared error; each number is divided by the deviation of its feature in the
+    training series.
+    """
     log_likelihood: float
+    """Nats per number under a normal distribution around the guess. The model's variance comes from
+    the width of its interval; a baseline's is the best one for each feature, which favours the
+    baseline. NaN for a method without a width.
+    """
     each: list[float]
+    """Root mean squared error of each feature in its unit; NaN if none of its numbers was
+    hidden.
+    """
 
 
 class SeriesErrors(NamedTuple):
-    """methods: by name, of the model; baselines: by name. inside: the share of the hidden numbers
-    in the model's intervals of `LEVEL`. worse: sentences that say where a method is worse than a
-    baseline. count: hidden numbers."""
+    """Errors of the model and of the baselines on the hidden numbers."""
 
     methods: dict[str, Errors]
+    """The model's errors by method."""
     baselines: dict[str, Errors]
+    """The baselines' errors by name."""
     inside: float
+    """Share of the hidden numbers inside the model's intervals of `LEVEL`."""
     worse: list[str]
+    """A sentence for each method that is worse than a baseline."""
     count: int
+    """Number of hidden numbers."""
 
     def as_dict(self) -> dict:
-        """Plain numbers, for JSON; NaN is None."""
+        """Convert to plain numbers for JSON; NaN becomes None.
+
+        Returns:
+            The errors by name.
+        """
         plain = self._asdict()
         for kind in ("methods", "baselines"):
             plain[kind] = {name: _plain(errors) for name, errors in plain[kind].items()}
@@ -97,12 +115,15 @@ def _plain(errors: Errors) -> dict:
 def with_gaps(
     values: np.ndarray, length: int, start: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Series [N, T, F] with a gap in each, repeated with gaps at other places until some hundred
-    numbers are hidden.
+    """Place a gap in each series.
+
+    The series are repeated with other gaps until some hundred numbers are hidden.
 
     Args:
+        values: [N, T, F].
         length: steps of a gap.
-        start: steps before it, and after it where the series is long enough.
+        start: steps before it, and after it if the series is long enough.
+        seed: seed of the places.
 
     Returns:
         The series [M, T, F] that are long enough, and the hidden steps [M, T] bool.
@@ -123,18 +144,25 @@ def with_gaps(
 
 def _lengths(values: np.ndarray) -> np.ndarray:
     """Steps up to the last with an observed number."""
-    seen = np.isfinite(values).any(axis=-1)
-    return seen.shape[1] - np.argmax(seen[:, ::-1], axis=1)
+    seen = np.any(np.isfinite(values), axis=-1)
+    return values.shape[1] - np.argmax(seen[:, ::-1], axis=1)
 
 
 def errors_at(
     model: KVAE, values: np.ndarray, hidden: np.ndarray, *, forecast: bool = False, seed: int = 0
 ) -> SeriesErrors | None:
-    """The errors at the known numbers of series [N, T, F] in steps that are hidden [N, T]; None
-    where there is none, or nothing is left to the model.
+    """Compute the errors on the known numbers in hidden steps.
 
     Args:
-        forecast: hide what comes after them too; linear interpolation is then no baseline.
+        model: the model.
+        values: [N, T, F], NaN where a number is missing.
+        hidden: [N, T] bool.
+        forecast: whether the steps after the hidden ones are hidden too; linear interpolation is
+            then not a baseline.
+        seed: seed of the draws.
+
+    Returns:
+        The errors; None if no known number is hidden, or none is left for the model.
     """
     unseen = np.maximum.accumulate(hidden, axis=1) if forecast else hidden
     given = np.where(unseen[..., None], np.nan, values)
@@ -176,8 +204,9 @@ def _errors(guess, values, asked, scale, deviation) -> Errors:
 
 
 def _trivial(model: KVAE, given: np.ndarray, forecast: bool) -> dict[str, np.ndarray]:
-    """The guesses of the baselines, feature by feature; the training mean where a series has no
-    number of a feature."""
+    """The guesses of the baselines per feature; the training mean if a series has no number of a
+    feature.
+    """
     mean = np.broadcast_to(np.asarray(model.frame_vae.shift), given.shape)
     fills = {"last value": baselines.last_observed}
     if not forecast:
@@ -199,7 +228,7 @@ def _worse(methods: dict[str, Errors], trivial: dict[str, Errors]) -> list[str]:
     for method, mine in methods.items():
         fair = [
             n for n in trivial if n != "linear interpolation" or method == "smoothing"
-        ]  # it sees what comes after, as only the smoother does
+        ]  # it uses later numbers, as only the smoother does
         worse = [f"{n} ({trivial[n].rmse:.3f})" for n in fair if not mine.rmse <= trivial[n].rmse]
         if worse:
             found.append(f"{method} is WORSE in RMSE ({mine.rmse:.3f}) than {', '.join(worse)}")

@@ -1,7 +1,10 @@
-"""What a run on series leaves: the errors beside baselines, pictures, and the user's own tables
-with gaps filled and continued."""
+"""The report of a run on series: errors beside baselines, pictures, and the user's tables with
+filled gaps and forecasts.
+"""
 
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -26,15 +29,44 @@ _CALIBRATED = (0.8, 0.97)
 _FEW = 100  # hidden numbers, of which a share says little
 
 
+class Clock(NamedTuple):
+    """The times of the steps of series: step k of series i is at starts[i] + k dt."""
+
+    starts: np.ndarray
+    """[N], the time of each first step."""
+    dt: float
+    """The time between two steps."""
+    dated: bool
+    """Whether times are dates, in seconds since 1970."""
+
+    def time(self, i: int, step: int) -> str:
+        """The time of a step of series i as text."""
+        value = self.starts[i] + step * self.dt
+        if self.dated:
+            return datetime.fromtimestamp(value, UTC).replace(tzinfo=None).isoformat(sep=" ")
+        return f"{value:.15g}"
+
+
 class SeriesReport:
-    """Pictures, figures and tables of a model of series, written into `folder`.
+    """Pictures, figures and tables of a model of series.
+
+    The test series are evaluated on hidden gaps, once with the steps after the gap and once without
+    them, as a forecast.
 
     Args:
-        whole: the series of the file, as they are filled and continued. dt, starts [N]: the time of
-            step k of series i is starts[i] + k dt; None: steps have no times.
-        test: the series that are judged, by gaps of `t_steps_mask` steps with `t_init_mask` or
-            more before them; once with what comes after the gap, once without, as a forecast.
+        model: the model.
+        whole: the series of the file, which are filled and continued.
+        test: the test series.
+        folder: the folder to write to.
+        dt: length of a step.
+        starts: [N], the time of the first step of each series; None: steps have no times.
+        t_init_mask: the smallest number of steps before a gap.
+        t_steps_mask: steps of a gap.
         n_steps_gen: steps of the forecast.
+        seed: seed of the gaps and the draws.
+
+    Raises:
+        ValueError: an argument is out of range, or no test series is long enough.
     """
 
     def __init__(
@@ -44,8 +76,7 @@ class SeriesReport:
         test: Series,
         folder: str | Path,
         *,
-        dt: float,
-        starts: np.ndarray | None,
+        clock: Clock | None,
         t_init_mask: int,
         t_steps_mask: int,
         n_steps_gen: int,
@@ -60,7 +91,7 @@ class SeriesReport:
                 raise ValueError(f"{name}: expected at least 1 step, got {value}.")
         self._model, self._whole, self._folder = model, whole, Path(folder)
         self._names, self._length = whole.feature_names(), t_steps_mask
-        self._dt, self._starts, self._seed = dt, starts, seed
+        self._clock, self._seed = clock, seed
         self._horizon, self._count = n_steps_gen, len(test.mask)
         self._test, self._gaps = with_gaps(known_values(test), t_steps_mask, t_init_mask, seed)
         if not len(self._test):
@@ -71,7 +102,11 @@ class SeriesReport:
             )
 
     def pictures(self, epoch: int) -> None:
-        """The first test series with a gap: what was hidden and what the model gives."""
+        """Plot the first test series with a gap: the hidden numbers and the model's imputation.
+
+        Args:
+            epoch: the epoch, counted from 0; it becomes part of the file's name.
+        """
         values, hidden = self._test[:_SHOWN], self._gaps[:_SHOWN]
         given = np.where(hidden[..., None], np.nan, values)
         found, _ = filled(self._model, given, seed=self._seed)
@@ -85,17 +120,24 @@ class SeriesReport:
         plotting.save_figure(self._folder / f"imputation_{epoch + 1:05d}.png", figure)
 
     def training_curves(self, lines: list[dict]) -> None:
-        """The log's lines as curves."""
+        """Draw the training curves.
+
+        Args:
+            lines: the lines of the log.
+        """
         panels = {"evidence lower bound": ("train_elbo", "test_elbo")}
         figure = plotting.metric_curves(lines, panels, title="Training, in nats per observed step")
         plotting.save_figure(self._folder / "training_curves.png", figure)
 
     def final(self, test_elbo: dict) -> dict:
-        """The errors over the test series, `imputation.json`; then `imputed.csv` and
-        `forecast.csv`. Returns the figures.
+        """Write `imputation.json` (the errors), `imputed.csv` and `forecast.csv`.
 
-        The keys: `test_elbo` (and its terms), `gap` and `forecast` (`SeriesErrors`, None where
-        nothing known was hidden).
+        Args:
+            test_elbo: the ELBO of the test series and its terms.
+
+        Returns:
+            `test_elbo`, `gap` and `forecast` (`SeriesErrors` as plain numbers; None if no known
+            number was hidden).
         """
         figures: dict = {"test_elbo": test_elbo}
         write_json(self._folder / "imputation.json", figures)  # the rest takes longer
@@ -114,9 +156,10 @@ class SeriesReport:
         return figures
 
     def _write_imputed(self) -> None:
-        """A row for each step of the file's series: a missing number is filled, with the ends of
-        its interval beside it."""
-        head = ["id", "step", *(["time"] if self._starts is not None else [])]
+        """A row for each step of the file's series: missing numbers are filled, with their
+        intervals.
+        """
+        head = ["id", "step", *(["time"] if self._clock else [])]
         for name in self._names:
             head += [name, f"{name}_low", f"{name}_high"]
         rows = []
@@ -129,8 +172,9 @@ class SeriesReport:
 
     def _write_forecast(self) -> None:
         """A row for each step after the end of each series: mean and interval of each feature; and
-        the picture of the first series."""
-        head = ["id", "step", *(["time"] if self._starts is not None else [])]
+        a picture of the first series.
+        """
+        head = ["id", "step", *(["time"] if self._clock else [])]
         for name in self._names:
             head += [name, f"{name}_low", f"{name}_high"]
         rows, ends = [], (0.5 - LEVEL / 2, 0.5 + LEVEL / 2)
@@ -171,10 +215,17 @@ class SeriesReport:
     def _key(self, i: int, step: int) -> list:
         ids = self._whole.ids
         key = [str(i) if ids is None else str(ids[i]), step]
-        return key if self._starts is None else [*key, f"{self._starts[i] + step * self._dt:.15g}"]
+        return key if self._clock is None else [*key, self._clock.time(i, step)]
 
     def summary(self, figures: dict) -> list[str]:
-        """The last lines a run prints."""
+        """Describe the result.
+
+        Args:
+            figures: what `final` returned.
+
+        Returns:
+            The last lines that a run prints.
+        """
         lines = [f"test ELBO {figures['test_elbo']['elbo']:.3f} nats per observed step"]
         for name, title in self._titles().items():
             if figures[name] is None:
@@ -237,7 +288,14 @@ class SeriesReport:
 
 
 def known_values(series: Series) -> np.ndarray:
-    """[N, T, F], NaN where a number is missing or padding."""
+    """Mark missing numbers and padding by NaN.
+
+    Args:
+        series: the series.
+
+    Returns:
+        [N, T, F].
+    """
     return np.where(series.observed(), series.sequences, np.nan)
 
 

@@ -19,6 +19,11 @@ COMMANDS = {
         "the ConvVAE of World Models, on frames of episodes",
     ),
     "mdnrnn": ("worldmodels.config", "MDNRNN", "the MDN-RNN of World Models, on a ConvVAE's codes"),
+    "worldmodel": (
+        "worldmodels.config",
+        "WORLDMODEL",
+        "World Models, whole: from an environment to an agent",
+    ),
     "vrae": ("vrae.config", "VRAE", "a variational recurrent auto-encoder, on series"),
     "vrae-apply": ("vrae.config", "VRAE_APPLY", "codes, imputed numbers or scores of new series"),
     "vame": ("vrae.vame.command_config", "VAME", "VAME's RNN-VAE, from poses to motifs"),

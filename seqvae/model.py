@@ -114,7 +114,7 @@ class SequenceModel(keras.Model):
         raise NotImplementedError
 
     def serving_inputs(self):
-        """The input of an exported model: `keras.InputSpec`s with named shapes and types."""
+        """The input of an exported model: each a `keras.InputSpec` with a name, shape and type."""
         raise NotImplementedError
 
     def count(self, batch: dict) -> tf.Tensor:

@@ -1,5 +1,6 @@
-"""Variational recurrent auto-encoders: `VRAE`, and in `vrae.vame` the RNN-VAE of VAME, for animal
-motion."""
+"""Variational recurrent auto-encoders: `VRAE`, and in `vrae.vame` the RNN-VAE of VAME for animal
+motion.
+"""
 
 from seqvae import __version__ as __version__
 from seqvae.backend import require_tensorflow

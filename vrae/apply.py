@@ -1,4 +1,4 @@
-"""New series through a trained run: codes, imputed numbers with intervals, scores."""
+"""Application of a trained run to new series: codes, imputed numbers with intervals, scores."""
 
 from pathlib import Path
 from typing import Any
@@ -8,17 +8,33 @@ import numpy as np
 from seqvae.data.tables import write_table
 from vrae.config import VRAEApplySettings
 from vrae.data import Series
-from vrae.runs import Trained, ids_of, load_run, parts_of, reconstructions, write_codes
+from vrae.runs import (
+    Trained,
+    ids_of,
+    load_run,
+    log_likelihoods,
+    parts_of,
+    reconstructions,
+    write_codes,
+)
 from vrae.train import read_series
 
 _INTERVAL = 0.05, 0.95
 
 
 def run(folder: str, s: VRAEApplySettings) -> None:
-    """The body of the command `vrae-apply`."""
+    """Run the command `vrae-apply`.
+
+    Args:
+        folder: the run's folder.
+        s: the settings.
+
+    Raises:
+        ValueError: no file is given, or its series do not fit the run.
+    """
     trained = load_run(folder)
-    if not (s.csv or s.npz):
-        raise ValueError("--csv, --npz: expected one of them, got none.")
+    if not (s.csv or s.npz or s.ts):
+        raise ValueError("--csv, --npz, --ts: expected one of them, got none.")
     series, notes = read_series(_Settings(s, trained))
     series = in_order(series, trained)
     _check_missing(series, trained)
@@ -35,8 +51,9 @@ def run(folder: str, s: VRAEApplySettings) -> None:
 
 
 class _Settings:
-    """The settings of the table; those that are not given are the run's. Only the columns that are
-    the run's features are read."""
+    """The settings of the table; the run's settings are used where none are given. Only columns
+    that are features of the run are read.
+    """
 
     def __init__(self, s: VRAEApplySettings, trained: Trained):
         self._given, self._run = s, trained
@@ -52,10 +69,17 @@ class _Settings:
 
 
 def in_order(series: Series, trained: Trained) -> Series:
-    """The series with the run's features in the run's order.
+    """Arrange the features in the run's order.
+
+    Args:
+        series: the series.
+        trained: the run.
+
+    Returns:
+        The series with the run's features.
 
     Raises:
-        ValueError: a feature is missing, or there is another number of them.
+        ValueError: a feature is missing, or their number differs.
     """
     if series.names is None or not trained.named:
         if series.sequences.shape[2] != len(trained.names):
@@ -86,7 +110,7 @@ def _check_missing(series: Series, trained: Trained) -> None:
 
 
 def _write_imputed(path: Path, trained: Trained, series: Series, s: VRAEApplySettings) -> None:
-    """A row for each missing number: id, step, feature, mean, and the interval of 90 %."""
+    """Write a row for each missing number: id, step, feature, mean, and the interval of 90 %."""
     rows, names, first = [], ids_of(series), 0
     for part, batch in parts_of(trained.model, series):
         found = trained.model.impute(
@@ -103,21 +127,14 @@ def _write_imputed(path: Path, trained: Trained, series: Series, s: VRAEApplySet
 
 def _write_scores(path: Path, trained: Trained, series: Series, s: VRAEApplySettings) -> None:
     """A row for each series: id, label, log-likelihood for each observed number, squared error."""
-    log_px = np.concatenate(
-        [
-            trained.model.log_likelihood(**batch, num_samples=s.num_samples, seed=s.seed).numpy()
-            for _, batch in parts_of(trained.model, series)
-        ]
-    )
+    each = log_likelihoods(trained.model, series, num_samples=s.num_samples, seed=s.seed)
     observed = series.observed()
     counts = observed.sum(axis=(1, 2))
     made = reconstructions(trained.model, series)
     errors = np.where(observed, np.square(made - series.sequences), 0.0).sum(axis=(1, 2)) / counts
     labels = [""] * len(counts) if series.labels is None else series.labels.tolist()
     rows = [
-        [key, label, f"{total / n:.6g}", f"{error:.6g}"]
-        for key, label, total, n, error in zip(
-            ids_of(series), labels, log_px, counts, errors, strict=True
-        )
+        [key, label, f"{log_px:.6g}", f"{error:.6g}"]
+        for key, label, log_px, error in zip(ids_of(series), labels, each, errors, strict=True)
     ]
     write_table(path, ["id", "label", "log_likelihood_per_number", "squared_error"], rows)

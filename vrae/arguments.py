@@ -1,5 +1,6 @@
-"""Checks of what a user hands to the recurrent auto-encoders. Every message: which argument, what
-was expected, what came."""
+"""Checks of the arguments of the recurrent auto-encoders. Each message states the argument, what
+was expected, and what came.
+"""
 
 import inspect
 import math
@@ -12,14 +13,24 @@ import tensorflow as tf
 from seqvae.checks import Array, Place, require, require_rows
 
 _PROBE = 3
-"""Steps of the sequences on which an encoder or decoder of a user's is tried."""
+"""Steps of the sequences with which a user's encoder or decoder is tested."""
 
 
 # --- numbers of a configuration ---
 
 
 def check_number(name: str, value: Any, least: float, most: float = math.inf) -> None:
-    """Raises ValueError unless `value` is a finite number from `least` to `most`."""
+    """Check that a value is a finite number in a range.
+
+    Args:
+        name: the argument's name.
+        value: the value.
+        least: the smallest number allowed.
+        most: the largest number allowed.
+
+    Raises:
+        ValueError: it is not.
+    """
     number = isinstance(value, int | float | np.number) and math.isfinite(value)
     if not number or not least <= value <= most:
         wanted = f"at least {least:g}" if most == math.inf else f"{least:g} to {most:g}"
@@ -27,7 +38,17 @@ def check_number(name: str, value: Any, least: float, most: float = math.inf) ->
 
 
 def check_choice(name: str, value: object, choices: tuple[str, ...], other: str = "") -> None:
-    """Raises ValueError unless `value` is one of `choices`; other: what it may be instead."""
+    """Check that a value is one of some choices.
+
+    Args:
+        name: the argument's name.
+        value: the value.
+        choices: the choices.
+        other: what else is allowed, for the message.
+
+    Raises:
+        ValueError: it is not one of the choices.
+    """
     if value not in choices:
         raise ValueError(f"{name}: expected one of {', '.join(choices)}{other}, got {value!r}.")
 
@@ -36,7 +57,19 @@ def check_choice(name: str, value: object, choices: tuple[str, ...], other: str 
 
 
 def tensor(name: str, value: Array, dtype: tf.DType | str | None = None) -> tf.Tensor:
-    """`value` as a tensor of numbers of the type `dtype`."""
+    """Convert numbers to a tensor.
+
+    Args:
+        name: the argument's name.
+        value: the numbers.
+        dtype: type of the result; None: unchanged.
+
+    Returns:
+        The tensor.
+
+    Raises:
+        ValueError: the value does not consist of numbers.
+    """
     try:
         made = tf.convert_to_tensor(value)
     except (TypeError, ValueError) as error:
@@ -49,7 +82,17 @@ def tensor(name: str, value: Array, dtype: tf.DType | str | None = None) -> tf.T
 
 
 def check_shape(name: str, value: tf.Tensor, expected: tuple[int | None, ...], wanted: str) -> None:
-    """Raises ValueError where the shape is another than `expected`, or a known dimension is 0."""
+    """Check a shape; no known dimension may be 0.
+
+    Args:
+        name: the argument's name.
+        value: the tensor.
+        expected: the shape, None for any size.
+        wanted: the shape in words, for the message.
+
+    Raises:
+        ValueError: another shape.
+    """
     if not value.shape.is_compatible_with(expected):
         raise ValueError(f"{name}: expected {wanted}, got the shape {shape_of(value)}.")
     if value.shape.rank is not None and 0 in value.shape.as_list():
@@ -59,7 +102,16 @@ def check_shape(name: str, value: tf.Tensor, expected: tuple[int | None, ...], w
 
 
 def check_windows(windows: tf.Tensor, steps: int, features: int) -> None:
-    """Raises ValueError unless windows are [B, steps or more, features]."""
+    """Check the shape of windows.
+
+    Args:
+        windows: [B, steps or more, features].
+        steps: the smallest number of steps.
+        features: number of features.
+
+    Raises:
+        ValueError: another shape.
+    """
     wanted = f"[B, {steps} steps or more, {features}]"
     transposed = windows.shape.rank == 3 and windows.shape[1] == features != windows.shape[2]
     if transposed and windows.shape[2] is not None:
@@ -71,20 +123,51 @@ def check_windows(windows: tf.Tensor, steps: int, features: int) -> None:
 
 
 def shape_of(value: tf.Tensor) -> tuple | str:
-    """For messages."""
+    """Format a shape for messages.
+
+    Args:
+        value: the tensor.
+
+    Returns:
+        The shape, or "unknown".
+    """
     return tuple(value.shape) if value.shape.rank is not None else "unknown"
 
 
 def check_codes(z: Array, z_size: int, dtype: str) -> tf.Tensor:
-    """z as a tensor [B, z_size]."""
+    """Check the shape of codes.
+
+    Args:
+        z: [B, z_size].
+        z_size: size of a code.
+        dtype: type of the result.
+
+    Returns:
+        The codes as a tensor.
+
+    Raises:
+        ValueError: another shape.
+    """
     z = tensor("z", z, dtype)
     check_shape("z", z, (None, z_size), f"codes [B, {z_size}]")
     return z
 
 
 def check_condition(condition: Array | None, size: int, like: tf.Tensor, dtype: str) -> tf.Tensor:
-    """condition as a tensor [B, size] for `like` [B, ...]; integer labels [B] one-hot; [B, 0] for
-    None where the model takes none."""
+    """Check a condition.
+
+    Args:
+        condition: [B, size]; or integer labels [B], which become one-hot; None only if size is 0.
+        size: size of a condition.
+        like: [B, ...], the sequences.
+        dtype: type of the result.
+
+    Returns:
+        [B, size].
+
+    Raises:
+        ValueError: another shape, or a label out of range.
+    """
     if condition is None:
         if size:
             raise ValueError(
@@ -106,7 +189,7 @@ def check_condition(condition: Array | None, size: int, like: tf.Tensor, dtype: 
 
 
 def _one_hot(labels: tf.Tensor, size: int, dtype: str) -> tf.Tensor:
-    """Labels [B] as vectors [B, size]; numbers [B] as [B, 1] where the size is 1."""
+    """Labels [B] as vectors [B, size]; numbers [B] as [B, 1] if the size is 1."""
     if size == 1:
         return tf.cast(labels[:, None], dtype)
     whole = tf.cast(labels, tf.int32)
@@ -121,9 +204,23 @@ def _one_hot(labels: tf.Tensor, size: int, dtype: str) -> tf.Tensor:
 
 
 def check_mask(mask: Array | None, like: tf.Tensor, dtype: str, numbers: bool = False) -> tf.Tensor:
-    """mask as a tensor [B, T] for `like` [B, T, ...], or always of its shape where single numbers
-    may be missing: a function that is traced for masks of both ranks would know neither. Ones for
-    None."""
+    """Check the shape of a mask.
+
+    If single numbers may be missing, the result always has the shape of `like`: a function traced
+    for masks of two ranks would know neither.
+
+    Args:
+        mask: [B, T], or [B, T, ...] if single numbers may be missing; None: all ones.
+        like: [B, T, ...], the sequences.
+        dtype: type of the result.
+        numbers: whether single numbers may be missing.
+
+    Returns:
+        The mask as a tensor.
+
+    Raises:
+        ValueError: another shape.
+    """
     if mask is None:
         return tf.ones(tf.shape(like) if numbers else tf.shape(like)[:2], dtype)
     mask = tensor("mask", mask, dtype)
@@ -142,7 +239,20 @@ def check_mask(mask: Array | None, like: tf.Tensor, dtype: str, numbers: bool = 
 
 
 def check_times(times: Array | None, like: tf.Tensor, dtype: str, positions: int) -> tf.Tensor:
-    """times as a tensor [B, T] from 0 for `like` [B, T, ...]; 0, 1, 2, ... for None."""
+    """Check the shape of times.
+
+    Args:
+        times: [B, T]; None: 0, 1, 2, ...
+        like: [B, T, ...], the sequences.
+        dtype: type of the result.
+        positions: the model's `positions`.
+
+    Returns:
+        [B, T], starting at 0.
+
+    Raises:
+        ValueError: another shape, or the model does not use times.
+    """
     if times is None:
         shape = tf.shape(like)[:2]
         return tf.broadcast_to(tf.range(tf.cast(shape[1], dtype), dtype=dtype), shape)
@@ -160,7 +270,15 @@ def check_times(times: Array | None, like: tf.Tensor, dtype: str, positions: int
 
 
 def is_list_of_series(x: object, tokens: bool) -> bool:
-    """Whether x is a list of arrays [T_i, ...], not a pair of an input and a mask."""
+    """Whether x is a list of arrays [T_i, ...] instead of a pair of an input and a mask.
+
+    Args:
+        x: the data.
+        tokens: whether sequences are tokens.
+
+    Returns:
+        True for a list of arrays.
+    """
     if not isinstance(x, list) or not x:
         return False
     ranks = {len(getattr(each, "shape", ())) for each in x}
@@ -170,7 +288,19 @@ def is_list_of_series(x: object, tokens: bool) -> bool:
 
 
 def padded_list(sequences: Any, mask: Any, tokens: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Arrays [T_i, ...] of different lengths as one array [B, T, ...] and its mask [B, T]."""
+    """Join arrays of different lengths.
+
+    Args:
+        sequences: [T_i, ...] each.
+        mask: must be None.
+        tokens: whether sequences are tokens.
+
+    Returns:
+        The sequences [B, T, ...] and their mask [B, T].
+
+    Raises:
+        ValueError: a mask is given, or an array does not fit.
+    """
     if mask is not None:
         raise ValueError(
             "mask: expected None, the arrays of a list say themselves where they end. Mark missing "
@@ -196,11 +326,22 @@ def padded_list(sequences: Any, mask: Any, tokens: bool) -> tuple[np.ndarray, np
 def compacted(
     inputs: tf.Tensor, mask: tf.Tensor, position: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """inputs [B, T, C], mask and positions [B, T] with the observed steps first, in their order:
-    an RNN then takes the same inputs as by skipping the others, and cuDNN knows no other masks."""
+    """Move the observed steps to the front, in their order.
+
+    An RNN then takes the same inputs as if it skipped the other steps; cuDNN supports only masks of
+    this form.
+
+    Args:
+        inputs: [B, T, C].
+        mask: [B, T].
+        position: [B, T].
+
+    Returns:
+        The three tensors, reordered.
+    """
 
     def compact():
-        order = tf.math.top_k(mask, tf.shape(mask)[1]).indices  # of equals the first comes first
+        order = tf.math.top_k(mask, tf.shape(mask)[1]).indices  # stable: ties keep their order
         return tuple(tf.gather(x, order, batch_dims=1) for x in (inputs, mask, position))
 
     right_padded = tf.reduce_all(mask[:, 1:] <= mask[:, :-1])
@@ -216,7 +357,15 @@ def compacted(
 
 
 def check_zeros_and_ones(mask: tf.Tensor, place: Place) -> None:
-    """Checks that a mask [B, T] or [B, T, F] holds 0 and 1 only."""
+    """Check that a mask contains only 0 and 1.
+
+    Args:
+        mask: [B, T] or [B, T, F].
+        place: where the batch comes from, for messages.
+
+    Raises:
+        ValueError: another value.
+    """
     wrong = tf.reduce_any((mask != 0) & (mask != 1), list(range(1, mask.shape.rank)))
     require_rows(
         ~wrong, "mask: expected 1 (observed) and 0 (missing) only, got another value in {}.", place
@@ -224,14 +373,31 @@ def check_zeros_and_ones(mask: tf.Tensor, place: Place) -> None:
 
 
 def check_some_observed(observed: tf.Tensor, place: Place) -> None:
-    """Checks that something is observed, 1, in each row of [B, T] or [B, T, F]."""
+    """Check that every sequence has an observed step.
+
+    Args:
+        observed: [B, T] or [B, T, F], 1 = observed.
+        place: where the batch comes from, for messages.
+
+    Raises:
+        ValueError: a sequence has none.
+    """
     some = tf.reduce_any(observed > 0.5, list(range(1, observed.shape.rank)))
     message = "mask: expected an observed step in every sequence, got none in {}. Leave it out."
     require_rows(some, message, place)
 
 
 def check_rising(times: tf.Tensor, there: tf.Tensor, place: Place) -> None:
-    """Checks that times [B, T] are finite and rise from step to step, up to the end."""
+    """Check that times are finite and increase up to the end of each sequence.
+
+    Args:
+        times: [B, T].
+        there: [B, T], 1 up to the end of each sequence.
+        place: where the batch comes from, for messages.
+
+    Raises:
+        ValueError: they do not.
+    """
     rises = (times[:, 1:] > times[:, :-1]) | (there[:, 1:] < 0.5)
     finite = tf.math.is_finite(times) | (there < 0.5)
     fine = tf.reduce_all(rises, 1) & tf.reduce_all(finite, 1)
@@ -241,7 +407,16 @@ def check_rising(times: tf.Tensor, there: tf.Tensor, place: Place) -> None:
 
 
 def check_columns(likelihood: dict, values: tf.Tensor, observed: tf.Tensor) -> None:
-    """Checks that columns of a Bernoulli are in [0, 1] and classes whole numbers in range."""
+    """Check that Bernoulli columns are in [0, 1] and classes are whole numbers in range.
+
+    Args:
+        likelihood: the kind of each column.
+        values: [B, T, columns].
+        observed: [B, T, columns] bool.
+
+    Raises:
+        ValueError: a value is out of range.
+    """
     for i, (name, kind) in enumerate(likelihood.items()):
         column = tf.where(observed[:, :, i], values[:, :, i], tf.zeros_like(values[:, :, i]))
         low, high = tf.reduce_min(column), tf.reduce_max(column)
@@ -258,15 +433,34 @@ def check_columns(likelihood: dict, values: tf.Tensor, observed: tf.Tensor) -> N
 
 
 def check_finite(name: str, values: tf.Tensor, place: Place, message: str) -> None:
-    """Checks that values [B, ...] are finite. message: with `{}` for the first sequence that is
-    not."""
+    """Check that values are finite.
+
+    Args:
+        name: the argument's name.
+        values: [B, ...].
+        place: where the batch comes from, for messages.
+        message: the message, with `{}` for the first sequence that is not finite.
+
+    Raises:
+        ValueError: a value is not finite.
+    """
     fine = tf.reduce_all(tf.math.is_finite(values), list(range(1, values.shape.rank)))
     require_rows(fine, f"{name}: {message}", place)
 
 
 def check_tokens(tokens: tf.Tensor, mask: tf.Tensor, count: int) -> None:
-    """Checks that tokens [B, T] are whole numbers from 0 to count - 1, in the padding too where
-    they are no integers."""
+    """Check that tokens are whole numbers from 0 to count - 1.
+
+    Floats must be whole numbers in the padding, too.
+
+    Args:
+        tokens: [B, T].
+        mask: [B, T].
+        count: number of tokens.
+
+    Raises:
+        ValueError: they are not.
+    """
     if tokens.dtype.is_floating:
         require(
             tf.reduce_all(tokens == tf.floor(tokens)),
@@ -279,7 +473,14 @@ def check_tokens(tokens: tf.Tensor, mask: tf.Tensor, count: int) -> None:
 
 
 def check_probabilities(values: tf.Tensor) -> None:
-    """Checks that values are in [0, 1]."""
+    """Check that values are in [0, 1].
+
+    Args:
+        values: of any shape.
+
+    Raises:
+        ValueError: a value is out of range.
+    """
     low, high = tf.reduce_min(values), tf.reduce_max(values)
     require(
         (low >= 0) & (high <= 1), "sequences: values from {} to {}, expected [0, 1].", low, high
@@ -290,17 +491,32 @@ def check_probabilities(values: tf.Tensor) -> None:
 
 
 def accepted(layer: keras.Layer, **options: Any) -> dict:
-    """Those of the options that the layer's `call` takes, and `training`, which Keras hands on to
-    the layers inside."""
+    """Select the options that a layer's `call` takes, and `training`.
+
+    Keras passes `training` to inner layers.
+
+    Args:
+        layer: the layer.
+        **options: the options.
+
+    Returns:
+        The selected options.
+    """
     names = [*inspect.signature(layer.call).parameters, "training"]
     return {name: value for name, value in options.items() if name in names}
 
 
 def check_encoder(encoder: keras.Layer, input_size: int, z_size: int, dtype: str) -> None:
-    """Tries an encoder of a user's, which builds it.
+    """Test a user's encoder with zeros, which also builds it.
+
+    Args:
+        encoder: the encoder.
+        input_size: features of a step.
+        z_size: size of the code.
+        dtype: type of the inputs.
 
     Raises:
-        ValueError: it is no layer, or not of the contract of `VRAE`.
+        ValueError: it is not a layer, or does not satisfy the contract of `VRAE`.
     """
     _check_layer("encoder", encoder)
     wanted = f"(inputs [B, T, {input_size}], mask [B, T]) -> mean and logvar, [B, {z_size}] each"
@@ -324,11 +540,19 @@ def check_encoder(encoder: keras.Layer, input_size: int, z_size: int, dtype: str
 def check_decoder(
     decoder: keras.Layer, context_size: int, output_size: int, dtype: str
 ) -> int | None:
-    """Tries a decoder of a user's, which builds it. Returns the most steps that it writes, None
-    where it takes any number.
+    """Test a user's decoder with zeros, which also builds it.
+
+    Args:
+        decoder: the decoder.
+        context_size: size of the code and the condition together.
+        output_size: outputs of a step.
+        dtype: type of the inputs.
+
+    Returns:
+        The largest number of steps that it generates; None: any number.
 
     Raises:
-        ValueError: it is no layer, or not of the contract of `VRAE`.
+        ValueError: it is not a layer, or does not satisfy the contract of `VRAE`.
     """
     _check_layer("decoder", decoder)
     wanted = f"(context [B, {context_size}], steps) -> outputs [B, steps, {output_size}]"
@@ -344,13 +568,21 @@ def check_decoder(
 
 
 def check_steps(steps: int | tf.Tensor, most: int | None) -> None:
-    """Checks that a decoder of a fixed number of steps writes enough of them."""
+    """Check that a decoder with a fixed number of steps generates enough of them.
+
+    Args:
+        steps: the number of steps needed.
+        most: the decoder's number of steps; None: any.
+
+    Raises:
+        ValueError: it generates fewer.
+    """
     if most is None:
         return
     message = f"decoder: writes {most} steps, expected {{}}: it has no argument `steps`."
     if tf.is_tensor(steps):
         require(tf.convert_to_tensor(steps <= most), message, tf.convert_to_tensor(steps))
-    elif steps > most:  # now: the graph of a step cannot be made
+    elif steps > most:  # checked now: the graph of a step could not be made
         raise ValueError(message.format(steps))
 
 
@@ -362,7 +594,7 @@ def _check_layer(name: str, layer) -> None:
 def _tried(name: str, wanted: str, layer: keras.Layer, *args, **options):
     try:
         return layer(*args, **options)
-    except Exception as error:  # whatever a user's layer raises
+    except Exception as error:  # a user's layer may raise anything
         raise ValueError(
             f"{name}: expected {wanted}; a call with zeros ended in {type(error).__name__}: {error}"
         ) from error

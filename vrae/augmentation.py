@@ -1,4 +1,4 @@
-"""Random changes of the training sequences, against overfitting of small sets."""
+"""Random changes of training sequences, against overfitting on small sets."""
 
 import math
 
@@ -12,11 +12,22 @@ _WAVES = 3
 
 
 def mixed(steps: Steps, probability: float, seed: tf.Tensor) -> Steps:
-    """Each sequence, with a probability, replaced by mean + sum_j w_j (x_j - mean) over the batch's
-    sequences, w ~ N(0, 1 / (B - 1)): a draw from the Gaussian with their mean and covariance.
+    """Replace sequences by random mixtures of the batch's sequences.
 
-    Sequences of different lengths are mixed at equal relative times. A mixture has the length, and
-    lacks the numbers, of the sequence in whose place it is.
+    A mixture is a draw from the Gaussian with the mean and the covariance of the sequences::
+
+        mean + sum_j w_j (x_j - mean),  w ~ N(0, 1 / (B - 1))
+
+    Sequences of different lengths are mixed at equal relative times. A mixture has the length and
+    the missing numbers of the sequence that it replaces.
+
+    Args:
+        steps: the sequences.
+        probability: probability that a sequence is replaced.
+        seed: [2] int32.
+
+    Returns:
+        The sequences.
     """
     batch, length = tf.shape(steps.values)[0], tf.shape(steps.values)[1]
     dtype = steps.values.dtype
@@ -36,8 +47,20 @@ def mixed(steps: Steps, probability: float, seed: tf.Tensor) -> Steps:
 
 
 def warped(steps: Steps, deviation: float, seed: tf.Tensor) -> Steps:
-    """Each sequence read at the relative times u + sum_k a_k sin(pi k u) / (pi k), k = 1 to 3, a_k
-    ~ N(0, deviation^2): slightly faster in some places, slower in others, with the same ends."""
+    """Change the speed of sequences smoothly and randomly; both ends stay.
+
+    The sequences are resampled at the relative times ::
+
+        u + sum_k a_k sin(pi k u) / (pi k),  k = 1 to 3,  a_k ~ N(0, deviation^2)
+
+    Args:
+        steps: the sequences.
+        deviation: standard deviation of the change.
+        seed: [2] int32.
+
+    Returns:
+        The sequences.
+    """
     batch, length = tf.shape(steps.values)[0], tf.shape(steps.values)[1]
     dtype = steps.values.dtype
     count = tf.reduce_sum(steps.there, 1, keepdims=True)

@@ -1,5 +1,6 @@
-"""What simple methods do with the same series: principal components of the same size, and the
-nearest neighbour."""
+"""Simple methods on the same series: principal components of the code's size, and the nearest
+neighbour.
+"""
 
 import numpy as np
 from sklearn.decomposition import PCA
@@ -8,12 +9,19 @@ from sklearn.neighbors import KNeighborsClassifier
 from vrae.data import Series
 
 _LONGEST = 512
-"""Steps to which series are resampled at most: memory."""
+"""The largest number of steps to which series are resampled, which limits memory."""
 
 
 def on_one_length(series: Series, length: int) -> np.ndarray:
-    """[N, length, features]: every series interpolated linearly at even relative times. A missing
-    number is interpolated, a feature that a series lacks is 0."""
+    """Resample series to one length by linear interpolation at equal relative times.
+
+    Args:
+        series: the series; missing numbers are interpolated, missing features become 0.
+        length: number of steps.
+
+    Returns:
+        [N, length, features].
+    """
     made = np.zeros((len(series.mask), length, series.sequences.shape[2]))
     observed = series.observed()
     for i, sequence in enumerate(series.sequences):
@@ -27,11 +35,11 @@ def on_one_length(series: Series, length: int) -> np.ndarray:
 
 
 class Principal:
-    """Principal components of series on one length, the longest of the training series.
+    """Principal components of series, resampled to the length of the longest training series.
 
     Args:
-        train: complete or with missing numbers, standardised. size: of the code; fewer where the
-            series have fewer components.
+        train: the training series, standardised; numbers may be missing.
+        size: number of components; fewer if the series have fewer.
     """
 
     def __init__(self, train: Series, size: int):
@@ -43,11 +51,25 @@ class Principal:
         return on_one_length(series, self._length).reshape(len(series.mask), -1)
 
     def codes(self, series: Series) -> np.ndarray:
-        """[N, size]."""
+        """Compute the components of series.
+
+        Args:
+            series: the series.
+
+        Returns:
+            [N, size].
+        """
         return self._pca.transform(self._flat(series))
 
     def reconstruction(self, series: Series) -> np.ndarray:
-        """[N, T, features], each of its own length, 0 in the padding."""
+        """Reconstruct series at their own lengths.
+
+        Args:
+            series: the series.
+
+        Returns:
+            [N, T, features], 0 in the padding.
+        """
         features = series.sequences.shape[2]
         even = self._pca.inverse_transform(self.codes(series))
         even = even.reshape(-1, self._length, features)
@@ -61,7 +83,15 @@ class Principal:
 
 
 def squared_error(series: Series, made: np.ndarray) -> float:
-    """The mean squared error of the observed numbers."""
+    """Compute the mean squared error of the observed numbers.
+
+    Args:
+        series: the true series.
+        made: [N, T, features].
+
+    Returns:
+        The error.
+    """
     observed = series.observed()
     return float(np.mean(np.square(made[observed] - series.sequences[observed])))
 
@@ -69,12 +99,29 @@ def squared_error(series: Series, made: np.ndarray) -> float:
 def nearest_neighbour_accuracy(
     train: np.ndarray, train_labels: np.ndarray, test: np.ndarray, test_labels: np.ndarray
 ) -> float:
-    """The share of test rows whose nearest training row has the same label."""
+    """Compute the accuracy of the nearest neighbour.
+
+    Args:
+        train: [N, ...], training rows.
+        train_labels: [N].
+        test: [M, ...], test rows.
+        test_labels: [M].
+
+    Returns:
+        The share of test rows whose nearest training row has the same label.
+    """
     return float(KNeighborsClassifier(1).fit(train, train_labels).score(test, test_labels))
 
 
 def are_classes(labels: np.ndarray | None) -> bool:
-    """Whether labels are classes: words, or few whole numbers."""
+    """Whether labels are classes: words, or few whole numbers.
+
+    Args:
+        labels: [N], or None.
+
+    Returns:
+        True for classes.
+    """
     if labels is None:
         return False
     if labels.dtype.kind in "US":

@@ -1,5 +1,4 @@
-"""The settings of the command that trains a variational recurrent auto-encoder, and named presets
-of them."""
+"""Settings and presets of the command that trains a variational recurrent auto-encoder."""
 
 from seqvae.commands import (
     Affects,
@@ -15,9 +14,20 @@ from seqvae.commands import (
 )
 
 
+@group("Series of an archive")
+class ArchiveSettings(Settings):
+    """Settings of series of the UCR and UEA archives."""
+
+    ts: str = setting(
+        "", "a .ts file, or the name of a set of the UCR and UEA archives in an installed aeon"
+    )
+
+
 @group("Data that is made, and the test")
 class SeriesSettings(Settings):
-    sequences: int = setting(4000, "paths of balls that are made, without --csv and --npz")
+    """Settings of the data and of the test set."""
+
+    sequences: int = setting(4000, "paths of balls that are made, without data of yours")
     test_fraction: float = setting(
         0.1, "share of the series kept for the test", affects=Affects.TRAINING
     )
@@ -31,6 +41,8 @@ class SeriesSettings(Settings):
 
 @group("The model", Affects.MODEL)
 class NetworkSettings(Settings):
+    """Settings of the model."""
+
     z_size: int = setting(20, "size of the code")
     rnn: str = setting("lstm", "kind of RNN", choices=("lstm", "gru"))
     rnn_size: int = setting(128, "units of a layer")
@@ -74,9 +86,13 @@ class NetworkSettings(Settings):
 
 @group("Training", Affects.TRAINING)
 class TrainingSettings(Settings):
-    num_epochs: int = setting(100, "epochs", affects=Affects.NOTHING)
+    """Settings of the training."""
+
+    num_epochs: int = setting(100, "epochs", affects=Affects.NOTHING, replaces="num_steps")
     num_steps: int = setting(
-        0, "steps in place of epochs, whatever the number of series; num_epochs then are blocks"
+        0,
+        "steps in place of epochs, whatever the number of series; num_epochs then are blocks of "
+        "steps, as one line of the log each",
     )
     batch_size: int = setting(64, "series in a batch")
     learning_rate: float = setting(0.002, "of Adam")
@@ -93,14 +109,17 @@ class TrainingSettings(Settings):
     )
     annealing: str = setting(
         "linear",
-        "how the weight of the KL grows",
-        choices=("none", "linear", "sigmoid", "cyclical"),
+        "how the weight of the KL grows; auto: in the first fifth of the epochs, and free_bits are "
+        "log N / z_size of N training series where none are given",
+        choices=("none", "linear", "sigmoid", "cyclical", "auto"),
     )
-    annealing_epochs: int = setting(20, "in this number of epochs")
+    annealing_epochs: int = setting(20, "in this number of epochs (but for auto)")
 
 
 @group("Pictures")
 class PictureSettings(Settings):
+    """Settings of the pictures."""
+
     picture_step: int = setting(
         20, "epochs between two sets of pictures; also after the first and the last"
     )
@@ -109,6 +128,7 @@ class PictureSettings(Settings):
 @command_settings
 class VRAESettings(
     TableSettings,
+    ArchiveSettings,
     SeriesSettings,
     NetworkSettings,
     TrainingSettings,
@@ -116,7 +136,7 @@ class VRAESettings(
     DeviceSettings,
     PictureSettings,
 ):
-    """Our defaults."""
+    """Settings of the command vrae."""
 
 
 _STEPS = {"num_steps": 3000, "num_epochs": 50, "batch_size": 32, "annealing_epochs": 10}
@@ -167,6 +187,8 @@ codes.csv, reconstructions, samples, an interpolation, the space of codes, curve
 
 @group("What to write")
 class ApplySettings(Settings):
+    """Settings of the output of vrae-apply."""
+
     task: str = setting(
         "encode",
         "codes.csv, imputed.csv or scores.csv",
@@ -180,8 +202,8 @@ class ApplySettings(Settings):
 
 
 @command_settings
-class VRAEApplySettings(ApplySettings, TableSettings):
-    """New series, and what to make of them."""
+class VRAEApplySettings(ApplySettings, TableSettings, ArchiveSettings):
+    """Settings of the command vrae-apply."""
 
 
 VRAE_APPLY = Tool(

@@ -1,5 +1,6 @@
-"""Series as the model takes them: standardised, tokenised by Keras' layers. The names of
-`seqvae.data.series`, which holds and cuts series, are here too."""
+"""Standardisation and tokenisation of series by Keras' layers. The names of `seqvae.data.series`
+are also available here.
+"""
 
 from collections.abc import Sequence
 
@@ -35,19 +36,27 @@ __all__ = [
 
 _CONSTANT = 1e-6
 """A feature varies if its deviation is above this share of its largest value: float32 has seven
-digits."""
+digits.
+"""
 
 
 def constant_features(train: Series) -> list[int]:
-    """The features without a scale: they do not vary in the training series by more than a
-    millionth of their largest value."""
+    """Find the constant features: they vary by at most a millionth of their largest value.
+
+    Args:
+        train: the training series.
+
+    Returns:
+        Indices of the features.
+    """
     return np.flatnonzero(_deviations(train)[1]).tolist()
 
 
 def _deviations(train: Series) -> tuple[np.ndarray, np.ndarray]:
-    """The standard deviation of each feature, and whether it is constant. A constant feature has
-    its largest value as its deviation (1 where all are 0), so that another value of it in new
-    series stays of a size with the others."""
+    """The standard deviation of each feature, and whether it is constant. The deviation of a
+    constant feature is its largest value (1 if all values are 0), so that another value in new
+    series has a size comparable to other features.
+    """
     observed = train.observed()
     values = np.where(observed, train.sequences, np.nan).reshape(-1, train.sequences.shape[-1])
     if not observed.any(axis=(0, 1)).all():
@@ -64,9 +73,15 @@ def _deviations(train: Series) -> tuple[np.ndarray, np.ndarray]:
 
 
 def scaling_of(train: Series) -> dict[str, list[float]]:
-    """`mean` and `deviation` of each feature by the numbers that are observed: the argument
-    `scaling` of a `VRAE`. The deviation of a constant feature (`constant_features`) is its largest
-    value.
+    """Compute mean and deviation of each feature: the argument `scaling` of a `VRAE`.
+
+    The deviation of a constant feature (`constant_features`) is its largest value.
+
+    Args:
+        train: the training series.
+
+    Returns:
+        `mean` and `deviation`, a number per feature each.
 
     Raises:
         ValueError: a feature without an observed number.
@@ -77,15 +92,31 @@ def scaling_of(train: Series) -> dict[str, list[float]]:
 
 
 def standardiser(train: Series) -> keras.layers.Normalization:
-    """Keras' layer that takes every feature to mean 0 and variance 1 (`scaling_of`);
-    `invert=True` on a copy of its config goes back."""
+    """Make Keras' layer that scales every feature to mean 0 and variance 1 (`scaling_of`).
+
+    A copy of its config with `invert=True` undoes it.
+
+    Args:
+        train: the training series.
+
+    Returns:
+        The layer.
+    """
     found = scaling_of(train)
     variance = np.square(found["deviation"]).astype(np.float32)
     return keras.layers.Normalization(mean=np.array(found["mean"], np.float32), variance=variance)
 
 
 def standardised(series: Series, layer: keras.layers.Normalization) -> Series:
-    """The series as the layer sees them, 0 in the padding."""
+    """Standardise series.
+
+    Args:
+        series: the series.
+        layer: what `standardiser` returned.
+
+    Returns:
+        The standardised series, 0 in the padding.
+    """
     made = np.asarray(layer(series.sequences))
     return series._replace(sequences=np.where(series.mask[..., None] > 0.5, made, 0.0))
 
@@ -93,9 +124,18 @@ def standardised(series: Series, layer: keras.layers.Normalization) -> Series:
 def tokeniser(
     texts: Sequence[str], split: str = "character", max_tokens: int | None = None
 ) -> keras.layers.TextVectorization:
-    """Keras' layer that knows the characters of some texts, or their words (`split="whitespace"`),
-    the most frequent `max_tokens`. Token 0 is the end of a text, 1 whatever it does not know;
-    `vocabulary_size()` is the `feature_size` of a `VRAE` with `likelihood="categorical"`.
+    """Make Keras' layer that converts texts to tokens.
+
+    Token 0 is the end of a text, 1 an unknown character or word. `vocabulary_size()` is the
+    `feature_size` of a `VRAE` with `likelihood="categorical"`.
+
+    Args:
+        texts: the texts whose vocabulary is used.
+        split: "character" or "whitespace" (words).
+        max_tokens: size of the vocabulary, the most frequent ones; None: all.
+
+    Returns:
+        The layer.
 
     Raises:
         ValueError: no texts, or another `split`.
@@ -112,14 +152,31 @@ def tokeniser(
 def tokenised(
     texts: Sequence[str], layer: keras.layers.TextVectorization, labels: np.ndarray | None = None
 ) -> Series:
-    """Texts as tokens [N, T] int32, each with its end, a 0; `T` is the longest with its end."""
+    """Convert texts to tokens.
+
+    Args:
+        texts: the texts.
+        layer: what `tokeniser` returned.
+        labels: [N], or None.
+
+    Returns:
+        Tokens [N, T] int32, each text followed by a 0, its end; T is that of the longest text.
+    """
     tokens = np.pad(np.asarray(layer(list(texts)), np.int32), [(0, 0), (0, 1)])
     lengths = (tokens > 0).sum(axis=1, keepdims=True) + 1
     return Series(tokens, (np.arange(tokens.shape[1]) < lengths).astype(np.float32), labels)
 
 
 def detokenised(tokens: np.ndarray, layer: keras.layers.TextVectorization) -> list[str]:
-    """Tokens [N, T] as texts, up to the end of each."""
+    """Convert tokens to texts.
+
+    Args:
+        tokens: [N, T].
+        layer: what `tokeniser` returned.
+
+    Returns:
+        The texts, up to the end of each.
+    """
     words, joint = (
         np.array(layer.get_vocabulary()),
         "" if layer.get_config()["split"] == "character" else " ",

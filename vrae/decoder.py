@@ -1,5 +1,6 @@
-"""The decoder: an RNN that writes a sequence from its code, hearing its own last value or not, at
-once or by segments."""
+"""The decoder: an RNN that generates a sequence from its code, with or without the last value as an
+input, optionally in segments.
+"""
 
 from typing import Any
 
@@ -14,16 +15,20 @@ from vrae.patches import folded, middles, patches, unfolded
 
 
 class Decoder(keras.layers.Layer):
-    """p(x | z): RNN cells whose first states are projections of z, which is also an input at every
-    step.
+    """p(x | z): RNN cells initialised from projections of z, which is also an input at every step.
 
     Args:
-        context_size: of the code and the condition together. likelihood: of `vrae.likelihoods`.
-        autoregressive: the value of the step before is an input too.
-        segment_steps: None: one stretch. Otherwise a conductor RNN writes a code for every segment
-            of so many steps from z, and the cells start anew from each (Roberts et al. 2018).
-        patch: consecutive steps that are one output of the cells. positions: cosines of the
-            relative time among the inputs, 0: none.
+        context_size: size of the code and the condition together.
+        likelihood: see `vrae.likelihoods`.
+        rnn: "lstm" or "gru".
+        rnn_size: units of a layer.
+        num_layers: number of layers.
+        autoregressive: whether the value of the previous step is an input too.
+        segment_steps: None: no segments. Otherwise a conductor RNN generates a code for each
+            segment of this length from z, and the cells restart from it (Roberts et al. 2018).
+        patch: consecutive steps that are one output of the cells.
+        positions: cosines of the relative time among the inputs; 0: none.
+        **kwargs: as for a Keras layer.
     """
 
     def __init__(
@@ -82,17 +87,22 @@ class Decoder(keras.layers.Layer):
         position: tf.Tensor | None = None,
         perturbation: tf.Tensor | None = None,
     ):
-        """Outputs of the likelihood [B, steps, output_size], in the variables' type.
+        """Generate the outputs of the likelihood.
 
         Args:
-            context: [B, context_size]. given: [B, steps, input_size], the true values; None:
-                free-running, each output is the next step's input.
-            forcing: probability of teacher forcing: the true value is the input in place of the
-                output, drawn for every step (patch) and sequence.
-            seed: [2] int32, of those draws.
-            position: [B, steps], relative times; None: even ones.
-            perturbation: [B, steps, output_size], is added to the outputs, before the next step's
-                input is made of them.
+            context: [B, context_size].
+            steps: number of steps.
+            given: [B, steps, input_size], the true values; None: free-running, each output is the
+                next step's input.
+            forcing: probability of teacher forcing, with which the true value instead of the output
+                is the input, drawn for every step (patch) and sequence.
+            seed: [2] int32, seed of these draws.
+            position: [B, steps], relative times; None: steps of equal length.
+            perturbation: [B, steps, output_size], added to the outputs before they become inputs of
+                the next step.
+
+        Returns:
+            [B, steps, output_size], in the variables' type.
         """
         count = patches(steps, self._patch)
         given, perturbation = (
@@ -104,7 +114,7 @@ class Decoder(keras.layers.Layer):
         return unfolded(outputs, self._patch, steps)
 
     def _where(self, position, steps) -> tf.Tensor | None:
-        """The features of the relative time of each patch [patches, 1 or B, ...]."""
+        """The features of the relative time of each patch, [patches, 1 or B, ...]."""
         if not self._positions:
             return None
         if position is None:
@@ -164,17 +174,17 @@ class Decoder(keras.layers.Layer):
         written = tf.transpose(loop[3].stack(), [1, 0, 2])
         if self._autoregressive:
             return written
-        written = tf.cast(self.to_output(written), dtype)  # of all steps at once: faster
+        written = tf.cast(self.to_output(written), dtype)  # all steps at once: faster
         return written if perturbation is None else written + tf.transpose(perturbation, [1, 0, 2])
 
     def _written(self, output) -> tf.Tensor:
-        """The likeliest values of a patch's outputs [B, ...], as they enter the cells."""
+        """The most likely values for a patch's outputs [B, ...], as inputs of the cells."""
         each = tf.reshape(output, [-1, self._patch, self._likelihood.output_size])
         values = self._likelihood.inputs(self._likelihood.mode(each))
         return tf.reshape(values, [-1, self._patch * self._likelihood.input_size])
 
     def _contexts(self, context, steps) -> tf.Tensor:
-        """The inputs of each step besides the last value: [steps, B, ...]."""
+        """The inputs of each step other than the last value, [steps, B, ...]."""
         context = tf.cast(context, self.compute_dtype)
         if self._segment is None:
             return tf.tile(context[None], [steps, 1, 1])

@@ -1,4 +1,4 @@
-"""The encoder: RNN layers that read a sequence into the mean and log-variance of its code."""
+"""The encoder: RNN layers that map a sequence to the mean and log-variance of its code."""
 
 from typing import Any
 
@@ -13,24 +13,34 @@ RNNS = {
     "lstm": (keras.layers.LSTM, keras.layers.LSTMCell, 2),
     "gru": (keras.layers.GRU, keras.layers.GRUCell, 1),
 }
-"""By name: the layer, its cell, the tensors of its state."""
+"""By name: the layer, its cell, the number of tensors in its state."""
 
 
 POOLINGS = ("last", "mean", "position")
 _HEADS = 8
-"""Weightings of the states by their position, of which each reads a summary of its own."""
+"""Number of weightings of the states by their position; each gives a summary."""
 
 
 class Encoder(keras.layers.Layer):
-    """q(z | x): RNN layers, then a summary of the last layer: its final states, an attention over
-    all its outputs (`attention`), their mean, or sums with weights that depend on the relative time
-    (`pooling`).
+    """q(z | x): RNN layers, then a summary of the last layer's outputs.
 
-    Padding after a sequence's end changes nothing.
+    The summary is the final states, an attention over all outputs (`attention`), their mean, or
+    sums with weights that depend on the relative time (`pooling`). Padding does not change the
+    result.
 
     Args:
-        patch: consecutive steps that are one input of the RNN. positions: cosines of the relative
-            time among the inputs, 0: none. logvar_start: first value of the log-variance.
+        input_size: features of a step.
+        z_size: size of the code.
+        rnn: "lstm" or "gru".
+        rnn_size: units of a layer.
+        num_layers: number of layers.
+        bidirectional: whether the layers run in both directions.
+        attention: whether the summary is an attention over all outputs.
+        pooling: "last", "mean" or "position", without attention.
+        patch: consecutive steps that are one input of the RNN.
+        positions: cosines of the relative time among the inputs; 0: none.
+        logvar_start: initial value of the log-variance.
+        **kwargs: as for a Keras layer.
     """
 
     def __init__(
@@ -76,14 +86,23 @@ class Encoder(keras.layers.Layer):
                 _dense(32, _HEADS, "weighting_1", self.dtype_policy, activation="tanh"),
             ]
             width *= _HEADS
+        self.width = width  # of the summary
         self.mean = _dense(width, z_size, "mean", self.dtype_policy)
         start = keras.initializers.Constant(logvar_start)
         self.logvar = _dense(width, z_size, "logvar", self.dtype_policy, bias_initializer=start)
         self.built = True
 
     def call(self, inputs: tf.Tensor, mask: tf.Tensor, position: tf.Tensor | None = None):
-        """inputs [B, T, input_size], mask [B, T], relative times [B, T] -> mean and log-variance
-        [B, z_size], in the variables' type."""
+        """Compute mean and log-variance of the code.
+
+        Args:
+            inputs: [B, T, input_size].
+            mask: [B, T].
+            position: [B, T], relative times; needed with `positions`.
+
+        Returns:
+            Mean and log-variance, [B, z_size] each, in the variables' type.
+        """
         pooled = self.pooled(inputs, mask, position)
         return tuple(
             tf.cast(layer(pooled), self.variable_dtype) for layer in (self.mean, self.logvar)
@@ -92,9 +111,18 @@ class Encoder(keras.layers.Layer):
     def pooled(
         self, inputs: tf.Tensor, mask: tf.Tensor, position: tf.Tensor | None = None
     ) -> tf.Tensor:
-        """The summary of the states [B, width], from which the code is computed."""
+        """Compute the summary from which the code is computed.
+
+        Args:
+            inputs: [B, T, input_size].
+            mask: [B, T].
+            position: [B, T], relative times; needed with `positions`.
+
+        Returns:
+            [B, width].
+        """
         inputs = tf.cast(inputs, self.compute_dtype)
-        if self._patch > 1:  # the last patch of a sequence may go on after its end
+        if self._patch > 1:  # the last patch of a sequence may extend beyond its end
             inputs *= tf.expand_dims(tf.cast(mask, inputs.dtype), -1)
         inputs = folded(inputs, self._patch)
         steps = begins(tf.cast(mask, tf.bool), self._patch)
@@ -111,7 +139,7 @@ class Encoder(keras.layers.Layer):
             scores = self.score(inputs)[..., 0] + (1.0 - there) * tf.constant(-1e4, inputs.dtype)
             return tf.einsum("bt,btc->bc", tf.nn.softmax(scores) * there, inputs)
         if self._pooling == "last":
-            # the outputs h of both directions; an LSTM's c stays inside
+            # the outputs h of both directions, without an LSTM's c
             ends = [states[0], states[len(states) // 2]] if self._bidirectional else states[:1]
             return tf.concat(ends, -1)
         share = there / tf.reduce_sum(there, 1, keepdims=True)
@@ -124,6 +152,12 @@ class Encoder(keras.layers.Layer):
         return tf.reshape(summary, [-1, summary.shape[1] * summary.shape[2]])
 
     def compute_mask(self, inputs: Any, previous_mask: Any):
+        """Return None: a code has no steps.
+
+        Args:
+            inputs: unused.
+            previous_mask: unused.
+        """
         return None  # a code has no steps
 
 

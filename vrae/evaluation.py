@@ -1,5 +1,6 @@
-"""Held-out figures: the bound of test series, how much the latent variables are used, and what
-simple methods do with the same series."""
+"""Evaluation on test series: the bound, the use of the latent variables, and simple methods on the
+same series.
+"""
 
 import math
 
@@ -22,13 +23,23 @@ from vrae.runs import codes_of, parts_of, reconstructions
 
 _ACTIVE = 0.01
 _MOST = 2000
-"""Training series that the simple methods take at most: memory."""
+"""The largest number of training series for the simple methods, which limits memory."""
 
 
 def evaluate(
     model: VRAE, series: Series, *, seed: int = 0, batch_size: int = 256
 ) -> dict[str, float]:
-    """The bound of test series, means over the sequences, with one draw of z each."""
+    """Compute the bound of test series.
+
+    Args:
+        model: the model.
+        series: the test series.
+        seed: seed of the draws of z, one per series.
+        batch_size: series computed at a time.
+
+    Returns:
+        Means of the terms over the series, by name.
+    """
     arrays = series.batch() if model.get_config()["positions"] else series._replace(times=None)
     arrays = arrays if isinstance(arrays, dict) else arrays.batch()
     batches = Batches(arrays, batch_size, shuffle=False).epoch(0)
@@ -47,24 +58,35 @@ def latent_usage(
     mask: np.ndarray | None = None,
     condition: np.ndarray | None = None,
     *,
+    times: np.ndarray | None = None,
     seed: int = 0,
     batch_size: int = 256,
 ) -> dict[str, float]:
-    """How much information the latent variables hold about sequences [N, T, ...].
+    """Measure how much information the latent variables carry about sequences.
 
-    kl: mean KL(q(z | x) || N(0, 1)), nats. active_units: dimensions whose mean varies over the
-    sequences by more than 0.01 (Burda et al. 2016). mutual_information: of x and z under q, nats:
-    kl less KL(q(z) || N(0, 1)), by one draw of z for each sequence and the mixture of all their
-    posteriors (Hoffman and Johnson 2016); at most log N, `mutual_information_bound`.
+    Args:
+        model: the model.
+        sequences: [N, T, ...].
+        mask: [N, T], or None.
+        condition: [N, condition_size], or None.
+        times: [N, T], the times of the steps for a model with positions; None: even steps.
+        seed: seed of the draws of z, one per sequence.
+        batch_size: sequences computed at a time.
+
+    Returns:
+        `kl`: mean KL(q(z | x) || N(0, 1)), nats. `active_units`: number of dimensions whose mean
+        has a variance over the sequences above 0.01 (Burda et al. 2016). `mutual_information`: of x
+        and z under q, nats: kl minus KL(q(z) || N(0, 1)), where q(z) is the mixture of all
+        posteriors (Hoffman and Johnson 2016). `mutual_information_bound`: log N, which it cannot
+        exceed.
     """
     parts = []
     for i in range(0, len(sequences), batch_size):
         here = slice(i, i + batch_size)
-        parts.append(
-            model.encode(
-                sequences[here], *(None if v is None else v[here] for v in (mask, condition))
-            )
+        given, at = (
+            [None if v is None else v[here] for v in each] for each in ((mask, condition), (times,))
         )
+        parts.append(model.encode(sequences[here], *given, times=at[0]))
     mean, deviation = (
         np.concatenate([getattr(q, name)().numpy() for q in parts]) for name in ("mean", "stddev")
     )
@@ -82,8 +104,19 @@ def latent_usage(
     }
 
 
-def about_usage(figures: dict[str, float], z_size: int) -> list[str]:
-    """The figures of `latent_usage` in words."""
+def about_usage(
+    figures: dict[str, float], z_size: int, *, autoregressive: bool = False
+) -> list[str]:
+    """Describe the figures of `latent_usage` in sentences.
+
+    Args:
+        figures: the figures.
+        z_size: size of the code.
+        autoregressive: whether the decoder is autoregressive.
+
+    Returns:
+        Sentences; the last one says so if z carries no information.
+    """
     information, bound = figures["mutual_information"], figures["mutual_information_bound"]
     active = int(figures["active_units"])
     said = f"{max(0.0, information):.2f} nats of mutual information with the series"
@@ -92,25 +125,42 @@ def about_usage(figures: dict[str, float], z_size: int) -> list[str]:
             f"at least {bound:.2f} nats of mutual information with the series (the logarithm of "
             f"their number, {round(math.exp(bound))}: the estimate cannot be more)"
         )
-    lines = [f"{active} of {z_size} numbers of z in use, {said}"]
-    if active == 0 and figures["kl"] > 0.5:
-        lines.append(
-            f"z carries no information although {figures['kl']:.1f} nats of KL are paid: its "
-            "posterior is the same for every series. Train longer, with a smaller --kl_weight, or "
-            "scale the data."
-        )
-    elif active == 0:
-        lines.append(
-            "z is ignored (posterior collapse). Use --decoder=latent, --teacher_forcing below 1, "
-            "--free_bits=0.1 or a smaller --kl_weight or --noise_var."
-        )
-    return lines
+    first = f"{active} of {z_size} numbers of z in use, {said}"
+    return [first, *_about_collapse(active, figures["kl"], autoregressive)]
+
+
+def _about_collapse(active: int, kl: float, autoregressive: bool) -> list[str]:
+    if active:
+        return []
+    if kl > 0.5:
+        return [
+            f"z carries no information although {kl:.1f} nats of KL are paid: its posterior is the "
+            "same for every series. Train longer, with a smaller kl_weight, or scale the data."
+        ]
+    if autoregressive:
+        return [
+            "z is ignored (posterior collapse): the decoder is autoregressive. Use decoder=latent, "
+            "teacher_forcing below 1, annealing=auto, or free_bits=0.1."
+        ]
+    return [
+        "z is ignored (posterior collapse). Use annealing=auto or free_bits=0.1, a smaller "
+        "kl_weight or noise_var, or more steps."
+    ]
 
 
 def compared(model: VRAE, train: Series, test: Series) -> dict:
-    """The squared error of each observed test number, in training deviations, and for labels that
-    are classes the accuracy of the nearest neighbour, on the code, on principal components of its
-    size and on the values."""
+    """Compare the model with simple methods: squared errors, and nearest-neighbour accuracies.
+
+    Args:
+        model: the model.
+        train: the training series.
+        test: the test series.
+
+    Returns:
+        The squared error of an observed test number in training deviations, of the model, of
+        principal components and of the mean. If labels are classes, also the accuracy of the
+        nearest neighbour on the code, on principal components of its size and on the values.
+    """
     scaling = model.get_config()["scaling"]
     mean, deviation = (
         (np.array(scaling[name], np.float32) for name in ("mean", "deviation"))
@@ -154,24 +204,30 @@ def coverage(
     num_samples: int = 100,
     seed: int = 0,
 ) -> dict:
-    """Observed numbers are hidden and imputed: how often the intervals hold them.
+    """Hide observed numbers, impute them, and measure how often the intervals contain them.
 
     Args:
-        share: of the observed numbers that is hidden. levels: of the intervals.
+        model: a model with missing=True.
+        series: the test series.
+        share: share of the observed numbers that is hidden.
+        levels: levels of the intervals.
+        num_samples: draws per number.
+        seed: seed of the hidden numbers and of the draws.
 
     Returns:
-        `coverage`: for each level the share of hidden numbers inside the interval;
-        `absolute_error` of the mean, of linear interpolation and of the feature's mean, in units.
+        `coverage`: for each level, the share of hidden numbers inside the interval.
+        `absolute_error` of the model's mean, of linear interpolation and of the feature's mean, in
+        units.
 
     Raises:
-        ValueError: the model takes no missing numbers.
+        ValueError: the model does not take missing numbers.
     """
     if not model.missing:
         raise ValueError("coverage: expected a model with missing=True, got missing=False.")
     rng = np.random.default_rng(seed)
     observed = series.observed()
     hidden = observed & (rng.random(observed.shape) < share)
-    hidden[~(observed & ~hidden).any(axis=(1, 2))] = False  # something stays in every series
+    hidden[~(observed & ~hidden).any(axis=(1, 2))] = False  # every series keeps a number
     lacking = series._replace(sequences=np.where(hidden, np.nan, series.sequences))
     edges = [q for level in levels for q in ((1 - level) / 2, (1 + level) / 2)]
     means, bounds = [], []
@@ -200,7 +256,9 @@ def coverage(
 
 
 def _interpolated(series: Series) -> np.ndarray:
-    """Missing numbers interpolated linearly in their series; 0 for a feature without numbers."""
+    """Missing numbers interpolated linearly within their series; 0 for a feature without
+    numbers.
+    """
     made, observed = series.sequences.copy(), series.observed()
     for i, k in np.ndindex(len(made), made.shape[2]):
         seen = np.flatnonzero(observed[i, :, k])
@@ -212,7 +270,7 @@ def _interpolated(series: Series) -> np.ndarray:
 
 
 def _log_mean_density(point: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> float:
-    """log of the mixture of all posteriors, at one point [z_size]."""
+    """The log-density of the mixture of all posteriors at one point [z_size]."""
     scaled = (point - mean) / deviation
     each = (
         -0.5 * (scaled**2).sum(-1)

@@ -1,5 +1,6 @@
-"""What a network is told of a sequence's steps: where they are, what was observed, how long ago;
-and the cosine transform over them."""
+"""Inputs of the networks besides the values: the position of steps, what was observed and how long
+ago; and the cosine transform.
+"""
 
 import math
 from typing import NamedTuple
@@ -8,30 +9,43 @@ import tensorflow as tf
 
 
 class Steps(NamedTuple):
-    """A batch's sequences, cleaned.
-
-    values: [B, T, features], 0 where a number is missing, or tokens [B, T]. observed: of the same
-    shape, 1 for the numbers that count. there: [B, T], 1 up to the end of each sequence. position:
-    [B, T], relative time, 0 at the first step, 1 at the last and after it. interval: [B, 1], the
-    mean time from a step to the next. times: [B, T].
-    """
+    """A batch of cleaned sequences."""
 
     values: tf.Tensor
+    """[B, T, features], 0 where a number is missing; or tokens [B, T]."""
     observed: tf.Tensor
+    """Of the shape of `values`, 1 for observed numbers."""
     there: tf.Tensor
+    """[B, T], 1 up to the end of each sequence."""
     position: tf.Tensor
+    """[B, T], relative time, 0 at the first step, 1 at the last step and after it."""
     interval: tf.Tensor
+    """[B, 1], the mean time between two steps."""
     times: tf.Tensor
+    """[B, T], the time of each step."""
 
 
 def to_the_end(mask: tf.Tensor) -> tf.Tensor:
-    """[B, T], 1 up to the last step of a mask [B, T], holes among them."""
+    """Fill the gaps of a mask up to its last observed step.
+
+    Args:
+        mask: [B, T].
+
+    Returns:
+        [B, T], 1 up to the last step with 1.
+    """
     return tf.reverse(prefix_max(tf.reverse(mask, [1])), [1])
 
 
 def prefix_max(x: tf.Tensor) -> tf.Tensor:
-    """The largest of x [B, T, ...] up to each step, along T; at least 0. In log T passes; no
-    gradient."""
+    """Compute the running maximum along T, at least 0, in log T passes and without gradient.
+
+    Args:
+        x: [B, T, ...].
+
+    Returns:
+        [B, T, ...].
+    """
     x = tf.stop_gradient(x)
     steps = tf.shape(x)[1]
 
@@ -46,7 +60,15 @@ def prefix_max(x: tf.Tensor) -> tf.Tensor:
 
 
 def relative(times: tf.Tensor, there: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """`position` and `interval` of `Steps`."""
+    """Compute `position` and `interval` of `Steps`.
+
+    Args:
+        times: [B, T].
+        there: [B, T], 1 up to the end of each sequence.
+
+    Returns:
+        position [B, T] and interval [B, 1].
+    """
     count = tf.reduce_sum(there, 1, keepdims=True)
     last = tf.cast(tf.maximum(count - 1, 0), tf.int32)
     begin, end = times[:, :1], tf.gather(times, last, batch_dims=1)
@@ -58,16 +80,30 @@ def relative(times: tf.Tensor, there: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def features_of(position: tf.Tensor, cosines: int) -> tf.Tensor:
-    """[B, T, 1 + cosines] of a relative time p [B, T]: 2 p - 1, and cos(k pi p) for k = 1 to
-    `cosines`."""
+    """Compute features of a relative time p: 2 p - 1, and cos(k pi p) for k = 1 to `cosines`.
+
+    Args:
+        position: p, [B, T].
+        cosines: number of cosines.
+
+    Returns:
+        [B, T, 1 + cosines].
+    """
     k = tf.range(1, cosines + 1, dtype=position.dtype)
     waves = tf.cos(math.pi * k * tf.expand_dims(position, -1))
     return tf.concat([2.0 * tf.expand_dims(position, -1) - 1.0, waves], -1)
 
 
 def since_observed(steps: Steps) -> tf.Tensor:
-    """[B, T, features]: log(1 + d), d the time since the number was last observed, before this
-    step, in mean intervals; since the beginning where it never was."""
+    """Compute log(1 + d), where d is the time since a number was last observed before this step.
+
+    Args:
+        steps: the sequences.
+
+    Returns:
+        [B, T, features]; d is in mean intervals, and counts from the start if there is no earlier
+        observation.
+    """
     index = tf.range(1, tf.shape(steps.observed)[1] + 1, dtype=steps.observed.dtype)
     seen = prefix_max(steps.observed * index[None, :, None])
     before = tf.concat([tf.zeros_like(seen[:, :1]), seen[:, :-1]], 1)  # 0: never
@@ -81,8 +117,17 @@ def since_observed(steps: Steps) -> tf.Tensor:
 
 
 def filled(steps: Steps) -> tf.Tensor:
-    """values [B, T, features] with missing numbers interpolated linearly in time, by the next
-    observed one before the first and after the last, and 0 where a feature was never observed."""
+    """Interpolate missing numbers linearly in time.
+
+    Before the first and after the last observed number, the nearest one is used; a feature that is
+    never observed is 0.
+
+    Args:
+        steps: the sequences.
+
+    Returns:
+        [B, T, features].
+    """
     complete = tf.reduce_all(steps.observed >= tf.expand_dims(steps.there, -1))
     found = tf.cond(complete, lambda: steps.values, lambda: _interpolated(steps))
     return tf.ensure_shape(found, steps.values.shape)
@@ -118,9 +163,19 @@ def _interpolated(steps: Steps) -> tf.Tensor:
 
 
 def waves(there: tf.Tensor, position: tf.Tensor, count: int) -> tf.Tensor:
-    """[B, T, count]: cos(k pi u), k = 0 to count - 1, u the middle of each step's share of the
-    sequence; 0 in the padding, and for k from the number of steps on: a shorter sequence does not
-    tell those from lower ones."""
+    """Compute cos(k pi u) for k = 0 to count - 1.
+
+    u is the middle of each step's share of the sequence. The result is 0 in the padding, and for k
+    of at least the number of steps: a shorter sequence cannot distinguish these from lower ones.
+
+    Args:
+        there: [B, T], 1 up to the end of each sequence.
+        position: [B, T], relative times.
+        count: number of cosines.
+
+    Returns:
+        [B, T, count].
+    """
     steps = tf.reduce_sum(there, 1)[:, None]
     u = (position * (steps - 1.0) + 0.5) / tf.maximum(steps, 1.0)
     k = tf.range(count, dtype=position.dtype)
@@ -129,8 +184,18 @@ def waves(there: tf.Tensor, position: tf.Tensor, count: int) -> tf.Tensor:
 
 
 def cosine_coefficients(values: tf.Tensor, waves: tf.Tensor, there: tf.Tensor) -> tf.Tensor:
-    """[B, count, features]: coefficients c of x_t = sum_k c_k waves_tk (the transform DCT-II, for
-    even steps), from values [B, T, features]."""
+    """Compute the coefficients c of x_t = sum_k c_k waves_tk.
+
+    For equal steps this is the transform DCT-II.
+
+    Args:
+        values: x, [B, T, features].
+        waves: [B, T, count].
+        there: [B, T], 1 up to the end of each sequence.
+
+    Returns:
+        [B, count, features].
+    """
     steps = tf.maximum(tf.reduce_sum(there, 1), 1.0)[:, None, None]
     scale = tf.concat([tf.ones([1], values.dtype), 2.0 * tf.ones([(waves.shape[2] or 1) - 1])], 0)
     sums = tf.einsum("btk,btf->bkf", waves, values * tf.expand_dims(there, -1))
@@ -138,8 +203,16 @@ def cosine_coefficients(values: tf.Tensor, waves: tf.Tensor, there: tf.Tensor) -
 
 
 def resampled(values: tf.Tensor, there: tf.Tensor, position: tf.Tensor) -> tf.Tensor:
-    """values [B, T, features] of steps that are even at the relative times `position` [B, S], each
-    in its own sequence, interpolated linearly."""
+    """Resample sequences with equal steps by linear interpolation.
+
+    Args:
+        values: [B, T, features].
+        there: [B, T], 1 up to the end of each sequence.
+        position: [B, S], relative times in each sequence.
+
+    Returns:
+        [B, S, features].
+    """
     last = tf.maximum(tf.reduce_sum(there, 1, keepdims=True) - 1.0, 0.0)
     place = tf.clip_by_value(position, 0.0, 1.0) * last
     low = tf.floor(place)

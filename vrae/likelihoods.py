@@ -1,5 +1,6 @@
-"""How a sequence's numbers are distributed around the outputs of the decoder, p(x_t | z), and how a
-value enters a network."""
+"""Distributions of a sequence's numbers given the decoder's outputs, p(x_t | z), and the form in
+which a value enters a network.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,18 +12,22 @@ from tensorflow_probability import distributions as tfd
 NAMES = ("gaussian", "student_t", "bernoulli", "categorical")
 NOISES = ("fixed", "feature", "step")
 _DEGREES = 4.0
-"""Degrees of freedom of the Student-t: its variance is finite, its tails are heavy."""
+"""Degrees of freedom of the Student-t: the variance is finite and the tails are heavy."""
 _RATE = 10.0
-"""A learned log-variance is 10 times its weight: it moves ten times as fast as other weights, from
-1 to its floor within some hundred steps of Adam."""
+"""A learned log-variance is 10 times its weight, so it changes ten times as fast as other weights:
+from 1 to its floor within some hundred steps of Adam.
+"""
 
 
 class Variance(keras.layers.Layer):
-    """The variance of each feature: `floor` plus a part that is fixed, learned, or an output of the
-    decoder.
+    """The variance of each feature: `floor` plus a fixed, learned or predicted part.
 
     Args:
-        start: the whole variance at first. floor: the least, where it is learned.
+        features: number of features.
+        kind: "fixed", "feature" (learned) or "step" (an output of the decoder).
+        start: the initial variance.
+        floor: the smallest variance, if it is not fixed.
+        **kwargs: as for a Keras layer.
     """
 
     def __init__(self, features: int, kind: str, start: float, floor: float, **kwargs: Any):
@@ -37,8 +42,15 @@ class Variance(keras.layers.Layer):
         self.built = True
 
     def call(self, outputs: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
-        """The variance, to be broadcast with `like` [B, T, features]. outputs: [B, T, features] for
-        `step`."""
+        """Compute the variance.
+
+        Args:
+            outputs: [B, T, features], outputs of the decoder for "step".
+            like: [B, T, features], gives the type.
+
+        Returns:
+            The variance, broadcastable to `like`.
+        """
         if self.kind == "fixed":
             return tf.constant(self._start, like.dtype)
         free = max(self._start - self._floor, 1e-6)
@@ -51,7 +63,13 @@ class Variance(keras.layers.Layer):
 
 
 class Gaussian:
-    """Real values: the squared error, divided by twice the variance. x is [B, T, features]."""
+    """Real values with the squared error divided by twice the variance; x is [B, T, features].
+
+    Args:
+        feature_size: number of features.
+        variance: the variance.
+        dtype: type of the networks' inputs.
+    """
 
     def __init__(self, feature_size: int, variance: Variance, dtype: str):
         self.feature_size = self.input_size = feature_size
@@ -59,6 +77,14 @@ class Gaussian:
         self.variance, self._dtype = variance, dtype
 
     def distribution(self, outputs: tf.Tensor) -> tfd.Distribution:
+        """Make p(x_t | z).
+
+        Args:
+            outputs: [B, T, output_size].
+
+        Returns:
+            Batch [B, T], event [features].
+        """
         return tfd.Independent(self._each(outputs), 1)
 
     def _each(self, outputs) -> tfd.Distribution:
@@ -69,23 +95,57 @@ class Gaussian:
         return outputs[..., : self.feature_size], outputs[..., self.feature_size :]
 
     def log_prob(self, outputs: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
-        """Of each number: [B, T, features]."""
+        """Compute the log-probability of each number.
+
+        Args:
+            outputs: [B, T, output_size].
+            x: [B, T, features].
+
+        Returns:
+            [B, T, features].
+        """
         return self._each(outputs).log_prob(tf.cast(x, outputs.dtype))
 
     def sample(self, outputs: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """Drawn values, as x has them."""
+        """Draw values.
+
+        Args:
+            outputs: [B, T, output_size].
+            seed: [2] int32.
+
+        Returns:
+            [B, T, features].
+        """
         return self._each(outputs).sample(seed=seed)
 
     def inputs(self, x: tf.Tensor) -> tf.Tensor:
+        """Convert values to inputs of a network.
+
+        Args:
+            x: [B, T, features].
+
+        Returns:
+            [B, T, input_size].
+        """
         return tf.cast(x, self._dtype)
 
     def mode(self, outputs: tf.Tensor) -> tf.Tensor:
+        """Compute the most likely values.
+
+        Args:
+            outputs: [B, T, output_size].
+
+        Returns:
+            [B, T, features].
+        """
         return self._parts(outputs)[0]
 
 
 class StudentT(Gaussian):
-    """Real values with outliers: Student-t of 4 degrees of freedom, whose scale is the root of the
-    variance."""
+    """Real values with outliers: a Student-t distribution with 4 degrees of freedom.
+
+    Its scale is the root of the variance.
+    """
 
     def _each(self, outputs) -> tfd.Distribution:
         mean, others = self._parts(outputs)
@@ -94,56 +154,156 @@ class StudentT(Gaussian):
 
 
 class Bernoulli:
-    """Values of 0 or 1, or probabilities in between. x is [B, T, features]."""
+    """Values of 0 or 1, or probabilities in between; x is [B, T, features].
+
+    Args:
+        feature_size: number of features.
+        dtype: type of the networks' inputs.
+    """
 
     def __init__(self, feature_size: int, dtype: str):
         self.feature_size = self.input_size = self.output_size = feature_size
         self._dtype = dtype
 
     def distribution(self, outputs: tf.Tensor) -> tfd.Distribution:
+        """Make p(x_t | z).
+
+        Args:
+            outputs: [B, T, features], logits.
+
+        Returns:
+            Batch [B, T], event [features].
+        """
         return tfd.Independent(tfd.Bernoulli(logits=outputs, dtype=outputs.dtype), 1)
 
     def log_prob(self, outputs: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
+        """Compute the log-probability of each number.
+
+        Args:
+            outputs: [B, T, features], logits.
+            x: [B, T, features].
+
+        Returns:
+            [B, T, features].
+        """
         return tfd.Bernoulli(logits=outputs, dtype=outputs.dtype).log_prob(
             tf.cast(x, outputs.dtype)
         )
 
     def sample(self, outputs: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """Draw values.
+
+        Args:
+            outputs: [B, T, features], logits.
+            seed: [2] int32.
+
+        Returns:
+            [B, T, features].
+        """
         return tfd.Bernoulli(logits=outputs, dtype=outputs.dtype).sample(seed=seed)
 
     def inputs(self, x: tf.Tensor) -> tf.Tensor:
+        """Convert values to inputs of a network.
+
+        Args:
+            x: [B, T, features].
+
+        Returns:
+            [B, T, features].
+        """
         return tf.cast(x, self._dtype)
 
     def mode(self, outputs: tf.Tensor) -> tf.Tensor:
+        """Compute the probabilities of 1.
+
+        Args:
+            outputs: [B, T, features], logits.
+
+        Returns:
+            [B, T, features].
+        """
         return tf.sigmoid(outputs)
 
 
 class Categorical:
-    """Tokens: x is [B, T] integers from 0 to feature_size - 1; the loss is their cross-entropy."""
+    """Tokens: x is [B, T], integers from 0 to feature_size - 1; the loss is the cross-entropy.
+
+    Args:
+        feature_size: number of tokens.
+        dtype: type of the networks' inputs.
+    """
 
     def __init__(self, feature_size: int, dtype: str):
         self.feature_size = self.input_size = self.output_size = feature_size
         self._dtype = dtype
 
     def distribution(self, outputs: tf.Tensor) -> tfd.Distribution:
+        """Make p(x_t | z).
+
+        Args:
+            outputs: [B, T, feature_size], logits.
+
+        Returns:
+            Batch [B, T], a scalar event.
+        """
         return tfd.Categorical(logits=outputs, dtype=tf.int32)
 
     def log_prob(self, outputs: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
+        """Compute the log-probability of each token.
+
+        Args:
+            outputs: [B, T, feature_size], logits.
+            x: [B, T].
+
+        Returns:
+            [B, T].
+        """
         return self.distribution(outputs).log_prob(tf.cast(x, tf.int32))
 
     def sample(self, outputs: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """Draw tokens.
+
+        Args:
+            outputs: [B, T, feature_size], logits.
+            seed: [2] int32.
+
+        Returns:
+            [B, T].
+        """
         return self.distribution(outputs).sample(seed=seed)
 
     def inputs(self, x: tf.Tensor) -> tf.Tensor:
+        """Convert tokens to one-hot vectors.
+
+        Args:
+            x: [B, T].
+
+        Returns:
+            [B, T, feature_size].
+        """
         return tf.one_hot(tf.cast(x, tf.int32), self.feature_size, dtype=self._dtype)
 
     def mode(self, outputs: tf.Tensor) -> tf.Tensor:
+        """Find the most likely tokens.
+
+        Args:
+            outputs: [B, T, feature_size], logits.
+
+        Returns:
+            [B, T].
+        """
         return tf.argmax(outputs, -1, output_type=tf.int32)
 
 
 class Columns:
-    """Columns of different kinds, independent given z: x is [B, T, columns], the numbers of classes
-    as floats. A column of n classes has n outputs and enters the networks one-hot."""
+    """Columns of different kinds, independent given z; x is [B, T, columns].
+
+    The classes of a categorical column are numbers as floats. A column of n classes has n outputs
+    and enters the networks one-hot.
+
+    Args:
+        parts: the likelihood of each column.
+    """
 
     def __init__(self, parts: Sequence[Any]):
         self.parts = list(parts)
@@ -152,12 +312,20 @@ class Columns:
         self.output_size = sum(part.output_size for part in self.parts)
 
     def _each(self, outputs: tf.Tensor):
-        """(number, likelihood, outputs) of each column."""
+        """The number, the likelihood and the outputs of each column."""
         pieces = tf.split(outputs, [part.output_size for part in self.parts], axis=-1)
         return zip(range(len(self.parts)), self.parts, pieces, strict=True)
 
     def log_prob(self, outputs: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
-        """Of each number: [B, T, columns]."""
+        """Compute the log-probability of each number.
+
+        Args:
+            outputs: [B, T, output_size].
+            x: [B, T, columns].
+
+        Returns:
+            [B, T, columns].
+        """
         columns = tf.split(x, len(self.parts), axis=-1)
         made = [
             tf.expand_dims(part.log_prob(out, tf.squeeze(columns[i], -1)), -1)
@@ -168,6 +336,15 @@ class Columns:
         return tf.concat(made, -1)
 
     def sample(self, outputs: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """Draw values.
+
+        Args:
+            outputs: [B, T, output_size].
+            seed: [2] int32.
+
+        Returns:
+            [B, T, columns].
+        """
         made = [
             self._column(part, part.sample(out, tf.random.fold_in(seed, i)), outputs)
             for i, part, out in self._each(outputs)
@@ -175,6 +352,14 @@ class Columns:
         return tf.concat(made, -1)
 
     def inputs(self, x: tf.Tensor) -> tf.Tensor:
+        """Convert values to inputs of a network.
+
+        Args:
+            x: [B, T, columns].
+
+        Returns:
+            [B, T, input_size].
+        """
         columns = tf.split(x, len(self.parts), axis=-1)
         made = [
             part.inputs(tf.squeeze(x, -1) if isinstance(part, Categorical) else x)
@@ -183,6 +368,14 @@ class Columns:
         return tf.concat(made, -1)
 
     def mode(self, outputs: tf.Tensor) -> tf.Tensor:
+        """Compute the most likely values.
+
+        Args:
+            outputs: [B, T, output_size].
+
+        Returns:
+            [B, T, columns].
+        """
         made = [self._column(part, part.mode(out), outputs) for _, part, out in self._each(outputs)]
         return tf.concat(made, -1)
 
@@ -197,8 +390,14 @@ Likelihood = Gaussian | Bernoulli | Categorical | Columns
 
 
 def columns_of(likelihood: Mapping) -> list[tuple[str, str | int]]:
-    """The kind of each column of a dict: a name of `NAMES` but categorical, or the number of
-    classes.
+    """Read the kinds of columns from a dict.
+
+    Args:
+        likelihood: for each column "gaussian", "student_t", "bernoulli", or the number of its
+            classes.
+
+    Returns:
+        Name and kind of each column.
 
     Raises:
         ValueError: another kind.
@@ -218,7 +417,19 @@ def columns_of(likelihood: Mapping) -> list[tuple[str, str | int]]:
 def make(
     kind: str | Mapping, feature_size: int, dtype: str, noise: str, variance: float, floor: float
 ) -> Likelihood:
-    """The likelihood of that name, or of the columns of a dict; dtype: of what enters a network."""
+    """Make a likelihood.
+
+    Args:
+        kind: one of `NAMES`, or a dict as for `columns_of`.
+        feature_size: features of a step, or the number of tokens.
+        dtype: type of the networks' inputs.
+        noise: one of `NOISES`.
+        variance: the initial variance.
+        floor: the smallest variance, if it is not fixed.
+
+    Returns:
+        The likelihood.
+    """
 
     def one(kind: str | int, size: int, name: str) -> Any:
         if isinstance(kind, int):
@@ -235,6 +446,13 @@ def make(
 
 
 def variances(likelihood: Likelihood) -> list[Variance]:
-    """The layers of its weights."""
+    """List the layers with a likelihood's weights.
+
+    Args:
+        likelihood: the likelihood.
+
+    Returns:
+        The layers.
+    """
     parts = likelihood.parts if isinstance(likelihood, Columns) else [likelihood]
     return [part.variance for part in parts if isinstance(part, Gaussian)]

@@ -33,82 +33,96 @@ from vrae.results import Imputed, VRAETerms
 DECODERS = ("autoregressive", "latent")
 _LOGVAR_RANGE = -20.0, 10.0
 Sequences = Array | tf.RaggedTensor | list
-"""Series as users hand them in."""
+"""Series as a caller may pass them."""
 
 
 @keras.saving.register_keras_serializable(package="vrae")
 class VRAE(SequenceModel):
-    """The variational recurrent auto-encoder (Fabius and van Amersfoort 2014, arXiv:1412.6581): one
-    code for a sequence.
+    """The variational recurrent auto-encoder (Fabius and van Amersfoort 2014, arXiv:1412.6581).
+
+    A sequence has one code z::
 
         z ~ N(mu(h_T), diag exp(logvar(h_T))),  h_t = RNN(x_t, h_{t-1})                      encoder
         x_t ~ p(x_t | s_t),  s_t = RNN([z, x_{t-1}], s_{t-1}),  s_0 = tanh(W z + b)          decoder
 
-    Sequences are [B, T, feature_size] floats ([B, T] will do for one feature), [B, T] tokens for
-    `categorical`, or a list of arrays [T_i, feature_size]. A mask [B, T] is 1 where a step was
+    Sequences are [B, T, feature_size] floats ([B, T] is accepted for one feature), [B, T] tokens
+    for `categorical`, or a list of arrays [T_i, feature_size]. A mask [B, T] is 1 where a step is
     observed, 0 where it is missing and in the padding after the end. A ragged tensor or a list
-    needs no mask. Padding does not change the result. With `missing=True` single numbers may be
+    needs no mask. Padding does not change the result. With `missing=True`, single numbers may be
     missing too: NaN, or 0 in a mask [B, T, feature_size].
 
-    A batch of `fit`, `evaluate` and `predict` has `sequences`, and where there are any `mask`,
-    `times`, `condition` and `sample_weight` [B], the weight of each sequence in every mean. Of a
-    pair (tokens, y) of `categorical` y is the mask: both are [B, T]. `fit(tokens, tokens)` with one
-    array is read as `fit(tokens)`.
+    A batch of `fit`, `evaluate` and `predict` has `sequences`, and optionally `mask`, `times`,
+    `condition` and `sample_weight` [B], the weight of each sequence in every mean. In a pair
+    (tokens, y) with `categorical`, y is the mask: both are [B, T]. `fit(tokens, tokens)` with one
+    array means `fit(tokens)`.
 
-    The default arguments are the model of 2014. `for_series` chooses the others for given series.
+    The default arguments are the model of 2014. `for_series` chooses the arguments for given
+    series.
 
     Args:
         feature_size: features of a step, or the number of tokens.
-        z_size: of the code. condition_size: of a vector that is an input of encoder and decoder, or
-            the number of classes of integer labels [B]; 0: none.
-        rnn: "lstm" or "gru"; rnn_size units, num_layers layers; bidirectional: the encoder's.
-        attention: the encoder reads all its outputs, weighted, in place of the last states.
-        encoder: None for the RNN above, or a Keras layer or model whose call takes inputs [B, T,
-            feature_size + condition_size] (tokens one-hot) and `mask` [B, T] bool and returns mean
-            and logvar, [B, z_size] each.
-        decoder: "autoregressive": z and the last value are inputs of each step; "latent": z alone.
-            Or a Keras layer or model whose call takes context [B, z_size + condition_size] and
-            `steps`, an int32 scalar, and returns outputs [B, steps, feature_size]: means, or
-            logits. Without an argument `steps` it writes a fixed number of steps, the most that
-            sequences may have. Where the call has arguments `given` [B, steps, feature_size],
-            `forcing` and `seed`, it is given true values and `teacher_forcing` in training
+        z_size: size of the code.
+        condition_size: size of a vector that is an input of encoder and decoder, or the number of
+            classes of integer labels [B]; 0: none.
+        rnn: "lstm" or "gru".
+        rnn_size: units of a layer.
+        num_layers: layers of the encoder and of the decoder.
+        bidirectional: whether the encoder runs in both directions.
+        attention: whether the code is computed from all outputs of the encoder, weighted, instead
+            of its last states.
+        encoder: None: the RNN above. Otherwise a Keras layer or model whose call takes inputs [B,
+            T, feature_size + condition_size] (tokens one-hot) and `mask` [B, T] bool and returns
+            mean and logvar, [B, z_size] each.
+        decoder: "autoregressive": z and the last value are inputs of each step; "latent": only z.
+            Otherwise a Keras layer or model whose call takes context [B, z_size + condition_size]
+            and `steps`, an int32 scalar, and returns outputs [B, steps, feature_size]: means, or
+            logits. Without an argument `steps` it returns a fixed number of steps, the most that
+            sequences may have. If the call has arguments `given` [B, steps, feature_size],
+            `forcing` and `seed`, they are true values and `teacher_forcing` in training
             (`vrae.decoder.Decoder`).
-        segment_steps: a decoder of two levels: z, a code for each segment of this length, the steps
-            (Roberts et al. 2018).
+        segment_steps: None, or a decoder with two levels: z, a code for each segment of this
+            length, the steps (Roberts et al. 2018).
         likelihood: "gaussian" (variance `noise_var`: squared error), "student_t" (outliers),
-            "bernoulli" or "categorical" (cross-entropy). Or a dict of the columns in their order:
-            one of the first three by the column's name, or the number of its classes, as in
+            "bernoulli" or "categorical" (cross-entropy). Or a dict of the columns in their order,
+            with one of the first three, or the number of classes, for each column name, as in
             {"speed": "gaussian", "gear": 5}.
         noise_var: variance of a value around the decoder's mean, in standardised units, or its
-            first value. noise: "fixed"; "feature": learned, one for each feature; "step": an output
-            of the decoder for each step. noise_floor: the least that is learned.
-        missing: numbers may be missing. Inputs of the encoder are then the numbers (0 where
-            missing), which of them were observed, and how long ago each feature was last observed.
-            hidden: in training this share of the observed numbers is hidden from the encoder; the
-            decoder writes them.
+            initial value.
+        noise: "fixed"; "feature": learned, one variance per feature; "step": an output of the
+            decoder for each step.
+        noise_floor: the smallest learned variance.
+        missing: whether numbers may be missing. The encoder's inputs are then the numbers (0 where
+            missing), which of them are observed, and how long ago each feature was last observed.
+        hidden: share of the observed numbers that is hidden from the encoder in training and
+            predicted by the decoder.
         patch: consecutive steps that are one input and one output of the RNNs.
-        positions: cosines of the relative time (0 to 1) that are inputs of encoder and decoder
-            beside the values, 0: none. `times` [B, T], for uneven steps, need at least 1.
-        pooling: "last": the encoder's code is computed from the last states; "mean": from the mean
-            of all; "position": from sums of all with weights that depend on the relative time.
-        cosines: a linear path beside the networks, from the first `cosines` coefficients of the
-            cosine transform of a sequence to the mean of z, and from z to coefficients that are
-            added to the output: the model contains principal components of smooth series. 0: none.
-        logvar_start: first value of the encoder's log-variance.
-        mixing: in training, the probability that a sequence is replaced by a random linear
-            mixture of the batch's sequences, with their mean and covariance. warp: standard
-            deviation of a smooth random change of the sequences' speed in training.
-        scaling: {"mean": [...], "deviation": [...]} of each feature: sequences are in units, and
-            the model standardises them. Bounds are of the standardised values. None: 0 and 1.
-        teacher_forcing: in training, the probability that the true last value is an input in place
+        positions: cosines of the relative time (0 to 1) among the inputs of encoder and decoder; 0:
+            none. `times` [B, T], for irregular steps, need at least 1.
+        pooling: "last": the code is computed from the last states; "mean": from the mean of all
+            states; "position": from sums of all states with weights that depend on the relative
+            time.
+        cosines: number of coefficients of a linear path beside the networks: from the first
+            coefficients of a sequence's cosine transform to the mean of z, and from z to
+            coefficients that are added to the output. The model then includes principal components
+            of smooth series. 0: none.
+        logvar_start: initial value of the encoder's log-variance.
+        mixing: in training, the probability that a sequence is replaced by a random linear mixture
+            of the batch's sequences, with their mean and covariance.
+        warp: in training, the standard deviation of a smooth random change of the sequences' speed.
+        scaling: {"mean": [...], "deviation": [...]} of each feature, by which the model
+            standardises sequences. Bounds are those of the standardised values. None: 0 and 1.
+        teacher_forcing: in training, the probability that the true last value is the input instead
             of the decoder's own; the variable `teacher_forcing` may be changed between epochs.
-        kl_weight: first value of the variable `kl_weight`, see `seqvae.objectives.annealing`.
-        free_bits: nats of KL a dimension that cost nothing, of its mean over a batch (Kingma et al.
+        kl_weight: initial value of the variable `kl_weight`, see `seqvae.objectives.annealing`.
+        free_bits: nats of KL per dimension that are free, for its mean over a batch (Kingma et al.
             2016).
-        seed: of the noise where a call gives none.
+        seed: seed of the random draws in calls that do not pass one; None: Keras' global seed.
+        dtype: a type or dtype policy.
+        name: the model's name.
 
     Raises:
-        ValueError: an argument is out of range, or an encoder or decoder not of its contract.
+        ValueError: an argument is out of range, or an encoder or decoder does not satisfy its
+            contract.
     """
 
     input_name = "sequences"
@@ -175,7 +189,7 @@ class VRAE(SequenceModel):
         self._make_parts(encoder, decoder)
         self.kl_weight = self._constant("kl_weight", kl_weight)
         self.teacher_forcing = self._constant("teacher_forcing", teacher_forcing)
-        self.built = True  # not by `build`, after which Keras lets no subclass add layers
+        self.built = True  # not by `build`: after it, Keras does not let a subclass add layers
 
     def _make_parts(self, encoder, decoder) -> None:
         shared = ("rnn", "rnn_size", "num_layers", "patch", "positions")
@@ -209,7 +223,7 @@ class VRAE(SequenceModel):
             self._make_linear_path()
 
     def _make_linear_path(self) -> None:
-        """The two matrices of the path by the cosine transform."""
+        """Make the two matrices of the path by the cosine transform."""
         start = keras.initializers.RandomNormal(stddev=0.01, seed=self._config["seed"])
         count = self._config["cosines"]
         options = dict(initializer=start, dtype=self.variable_dtype, autocast=False)
@@ -230,12 +244,25 @@ class VRAE(SequenceModel):
         )
 
     def get_config(self):
+        """Return the arguments of the model.
+
+        Returns:
+            The arguments by name; a user's encoder and decoder are serialised.
+        """
         base = super().get_config()
         own = {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in self._own}
         return {name: base[name] for name in ("name", "dtype")} | self._config | own
 
     @classmethod
     def from_config(cls, config: dict):
+        """Make a model from what `get_config` returned.
+
+        Args:
+            config: the arguments by name.
+
+        Returns:
+            The model.
+        """
         parts = {n: config[n] for n in ("encoder", "decoder") if isinstance(config.get(n), dict)}
         return cls(
             **config | {n: keras.saving.deserialize_keras_object(part) for n, part in parts.items()}
@@ -247,23 +274,50 @@ class VRAE(SequenceModel):
         sequences: Any,
         mask: Any = None,
         *,
+        held_out: float = 0.0,
+        trial_steps: int = recipe.TRIAL_STEPS,
         verbose: bool = True,
         **options: Any,
     ) -> "VRAE":
-        """A model whose sizes, likelihood, scaling and treatment of missing numbers are chosen for
-        given series by the rules of `vrae.recipe.choose`, which are printed. Not trained:
-        `vrae.recipe.train` or `fit`.
+        """Make a model for given series by the rules of `vrae.recipe.choose`, not yet trained.
+
+        The rules choose sizes, likelihood, scaling and the treatment of missing numbers. Train the
+        model by `vrae.recipe.train` or `fit`.
 
         Args:
             sequences: [N, T, features], [N, T] of one feature, a list of arrays [T_i, features], or
-                a `vrae.data.Series`; NaN: missing. mask: [N, T]. verbose: print the rules.
-            options: arguments of the model in place of the chosen ones.
+                a `vrae.data.Series`; NaN means missing. Give training series only.
+            mask: [N, T], 1 = observed; None: all steps.
+            held_out: share of the series, such as 0.2, on which `warp` and `noise_floor` are
+                chosen by three trial models that are trained on the others
+                (`vrae.recipe.chosen_on_held_out`). 0: both are fixed.
+            trial_steps: training steps of a trial model.
+            verbose: whether the rules are printed.
+            **options: arguments of the model that replace the chosen ones.
+
+        Returns:
+            The model.
+
+        Raises:
+            ValueError: series or options are not as described, or `held_out` with one series.
         """
         series = sequences if isinstance(sequences, Series) else as_series(sequences, mask)
-        chosen = recipe.choose(series)
+        arguments.check_number("held_out", held_out, 0, 1)
+        choice = recipe.choose(series, options)
+        if held_out:
+            trial = recipe.chosen_on_held_out(
+                series,
+                choice.options,
+                cls,
+                keep=options,
+                share=held_out,
+                steps=check_size("trial_steps", trial_steps),
+                seed=options.get("seed") or 0,
+            )
+            choice = trial.applied(choice)
         if verbose:
-            print("\n".join(rule for rule in chosen.rules if rule.split("=")[0] not in options))
-        return cls(series.sequences.shape[2], **chosen.options | options)
+            print("\n".join(choice.rules))
+        return cls(series.sequences.shape[2], **choice.options)
 
     # --- verbs ---
 
@@ -275,14 +329,19 @@ class VRAE(SequenceModel):
         *,
         times: Array | None = None,
     ) -> tfd.Distribution:
-        """q(z | x): batch [B], event [z_size].
+        """Compute q(z | x).
 
         Args:
-            sequences: [B, T, feature_size] or tokens [B, T], a ragged tensor or a list of these.
-                mask: [B, T]. condition: [B, condition_size], or labels [B]. times: [B, T].
+            sequences: [B, T, feature_size] or tokens [B, T], a ragged tensor, or a list of arrays.
+            mask: [B, T], 1 = observed; None: all steps.
+            condition: [B, condition_size], or labels [B].
+            times: [B, T]; None: 0, 1, 2, ...
+
+        Returns:
+            Batch [B], event [z_size].
 
         Raises:
-            ValueError: a shape or value that is not as described.
+            ValueError: a shape or value is not as described.
         """
         given = self._arguments(sequences, mask, condition, times)
         mean, logvar = self._run(self._encode_given, *given)
@@ -297,14 +356,22 @@ class VRAE(SequenceModel):
         temperature: float | None = None,
         seed: int | None = None,
     ) -> tf.Tensor:
-        """Free-running decoding of codes z [B, z_size]: means [B, num_steps, feature_size],
-        probabilities for `bernoulli`, the most likely tokens [B, num_steps] for `categorical`.
+        """Decode codes, free-running: each output is the next step's input.
 
-        temperature: for `categorical`: tokens are drawn, from the probabilities to the power
-            1 / temperature; None: the most likely ones. seed: of the draws.
+        Args:
+            z: [B, z_size].
+            num_steps: number of steps.
+            condition: [B, condition_size], or labels [B].
+            temperature: for `categorical`: tokens are drawn from the probabilities to the power
+                1 / temperature; None: the most likely tokens.
+            seed: seed of the draws; None: the model's next seed.
+
+        Returns:
+            Means [B, num_steps, feature_size], probabilities for `bernoulli`, tokens [B, num_steps]
+            for `categorical`.
 
         Raises:
-            ValueError: a wrong shape, or more steps than a decoder of a fixed number writes.
+            ValueError: a wrong shape, or more steps than a decoder with a fixed number returns.
         """
         num_steps = check_size("num_steps", num_steps)
         z = arguments.check_codes(z, self.z_size, self.variable_dtype)
@@ -335,8 +402,20 @@ class VRAE(SequenceModel):
         *,
         times: Array | None = None,
     ) -> tf.Tensor:
-        """`decode` of the mean of `encode`, as many steps as the sequences have. Arguments and
-        errors as for `encode`."""
+        """Decode the mean of `encode`.
+
+        Args:
+            sequences: as for `encode`.
+            mask: as for `encode`.
+            condition: as for `encode`.
+            times: as for `encode`.
+
+        Returns:
+            As `decode`, with the steps of the sequences.
+
+        Raises:
+            ValueError: as for `encode`.
+        """
         return self._run(self._reconstruct, *self._arguments(sequences, mask, condition, times))
 
     def pooled(
@@ -347,11 +426,21 @@ class VRAE(SequenceModel):
         *,
         times: Array | None = None,
     ) -> tf.Tensor:
-        """The summary of the encoder's states [B, width] from which the code is computed: more
-        numbers than z, not regularised. Arguments as for `encode`.
+        """Compute the summary of the encoder's states from which the code is computed.
+
+        It has more numbers than z and is not regularised.
+
+        Args:
+            sequences: as for `encode`.
+            mask: as for `encode`.
+            condition: as for `encode`.
+            times: as for `encode`.
+
+        Returns:
+            [B, width].
 
         Raises:
-            ValueError: as for `encode`; the encoder is a layer of the user's.
+            ValueError: as for `encode`, or the encoder is the user's own layer.
         """
         if not isinstance(self.encoder, Encoder):
             raise ValueError(
@@ -371,15 +460,23 @@ class VRAE(SequenceModel):
         quantiles: Array = (),
         seed: int | None = None,
     ) -> Imputed:
-        """Fills what is missing up to the end of each sequence; observed numbers stay.
+        """Fill missing numbers up to the end of each sequence; observed numbers are unchanged.
 
         Args:
-            sequences, mask, condition, times: as for `encode`. num_samples: draws of z and of the
-                values; 0: the mean is that of the decoder at the mean of z. quantiles: of the
-                samples, each in [0, 1].
+            sequences: as for `encode`.
+            mask: as for `encode`.
+            condition: as for `encode`.
+            times: as for `encode`.
+            num_samples: number of draws of z and of the values; 0: the mean is the decoder's at the
+                mean of z.
+            quantiles: probabilities in [0, 1] of quantiles of the draws.
+            seed: seed of the draws; None: the model's next seed.
+
+        Returns:
+            The filled sequences.
 
         Raises:
-            ValueError: as for `encode`; tokens; quantiles without samples.
+            ValueError: as for `encode`; tokens; quantiles without draws.
         """
         if self._tokens:
             raise ValueError("impute: expected a likelihood of numbers, got categorical.")
@@ -407,12 +504,27 @@ class VRAE(SequenceModel):
         quantiles: Array = (),
         seed: int | None = None,
     ) -> Imputed:
-        """The num_steps steps [B, num_steps, features] after the end of each sequence, of even
-        steps: `impute` of sequences that go on with missing numbers. A model foresees only what
-        its training sequences had at those relative times.
+        """Predict the steps after the end of each sequence.
+
+        The sequences are extended by missing numbers, which `impute` fills.
+
+        Steps have equal length. A model can predict only what its training sequences contained at
+        those relative times.
+
+        Args:
+            sequences: as for `encode`.
+            num_steps: number of steps to predict.
+            mask: as for `encode`.
+            condition: as for `encode`.
+            num_samples: as for `impute`.
+            quantiles: as for `impute`.
+            seed: as for `impute`.
+
+        Returns:
+            The predicted steps [B, num_steps, features].
 
         Raises:
-            ValueError: as for `impute`; a model that takes no missing numbers.
+            ValueError: as for `impute`, or a model that does not take missing numbers.
         """
         if not self.missing:
             raise ValueError("forecast: expected a model with missing=True, got missing=False.")
@@ -444,12 +556,27 @@ class VRAE(SequenceModel):
         num_samples: int = 50,
         seed: int | None = None,
     ) -> tf.Tensor:
-        """log p(x) of each sequence [B], nats, of standardised values: the importance-weighted
-        bound log 1/K sum_k p(x | z_k) p(z_k) / q(z_k | x), at least the ELBO on average (Burda et
-        al. 2016).
+        """Estimate log p(x) of each sequence, of standardised values.
+
+        The estimate is the importance-weighted bound::
+
+            log 1/K sum_k p(x | z_k) p(z_k) / q(z_k | x)
+
+        It is at least the ELBO on average (Burda et al. 2016).
 
         Args:
-            num_samples: K. The others, and errors: as for `encode`.
+            sequences: as for `encode`.
+            mask: as for `encode`.
+            condition: as for `encode`.
+            times: as for `encode`.
+            num_samples: K, the number of draws of z.
+            seed: seed of the draws; None: the model's next seed.
+
+        Returns:
+            [B], nats.
+
+        Raises:
+            ValueError: as for `encode`.
         """
         given = self._arguments(sequences, mask, condition, times)
         count = check_size("num_samples", num_samples)
@@ -466,8 +593,21 @@ class VRAE(SequenceModel):
         temperature: float | None = None,
         seed: int | None = None,
     ) -> tf.Tensor:
-        """n sequences of num_steps steps from codes drawn from N(0, 1), as `decode` gives them.
-        condition: [n, condition_size]."""
+        """Decode codes drawn from N(0, 1).
+
+        Args:
+            n: number of sequences.
+            num_steps: number of steps.
+            condition: [n, condition_size], or labels [n].
+            temperature: as for `decode`.
+            seed: seed of the draws; None: the model's next seed.
+
+        Returns:
+            n sequences, as `decode` returns them.
+
+        Raises:
+            ValueError: as for `decode`.
+        """
         n = check_size("n", n)
         z = normal([n, self.z_size], stateless_seed(seed, self._seeds), self.variable_dtype)
         return self.decode(z, num_steps, condition, temperature=temperature, seed=seed)
@@ -475,8 +615,21 @@ class VRAE(SequenceModel):
     def interpolate(
         self, first: Array, second: Array, n: int, num_steps: int, condition: Array | None = None
     ) -> tf.Tensor:
-        """n sequences from codes on the line between those of two sequences [T, ...], both ends
-        included. condition: [n, condition_size]; its first row is that of the two sequences."""
+        """Decode codes on the line between the codes of two sequences, both ends included.
+
+        Args:
+            first: [T, ...], the first sequence.
+            second: [T, ...], the second sequence.
+            n: number of codes.
+            num_steps: number of steps.
+            condition: [n, condition_size]; the first row is that of the two sequences.
+
+        Returns:
+            n sequences, as `decode` returns them.
+
+        Raises:
+            ValueError: as for `encode`.
+        """
         n = check_size("n", n, least=2)
         one = None if condition is None else arguments.tensor("condition", condition)[:1]
         named = {"first": first, "second": second}
@@ -490,8 +643,15 @@ class VRAE(SequenceModel):
         return self.decode((1.0 - share) * ends[0] + share * ends[1], num_steps, condition)
 
     def call(self, inputs: Any, mask: Any = None) -> tf.Tensor:
-        """`reconstruct` of sequences, or of a dict of `sequences`, `mask`, `times` and
-        `condition`."""
+        """Compute `reconstruct` of a batch.
+
+        Args:
+            inputs: sequences, or a dict of `sequences`, `mask`, `times` and `condition`.
+            mask: [B, T]; None: the mask of the dict, if any.
+
+        Returns:
+            The reconstructed sequences.
+        """
         return self._reconstruct(*self._arguments_of_batch(self.batch_with(inputs, mask)))
 
     # --- training ---
@@ -506,7 +666,7 @@ class VRAE(SequenceModel):
         return each + 0.5 * tf.reduce_sum(noise**2 - z**2 + logvar, 1)
 
     def _log_px(self, steps: Steps, z, condition, **options) -> tf.Tensor:
-        """log p(x | z) [B] of the observed numbers; true values are the decoder's inputs."""
+        """log p(x | z) [B] of the observed numbers, by default with teacher forcing."""
         given = self.likelihood.inputs(steps.values)
         count = tf.shape(steps.there)[1]
         outputs = self._outputs(
@@ -523,12 +683,21 @@ class VRAE(SequenceModel):
         seed: Seed | None = None,
         training: bool = True,
     ) -> VRAETerms:
-        """The terms for sequences, or a dict of `sequences` and where there are any `mask`,
-        `times`, `condition` and `sample_weight`.
+        """Compute the terms of the bound.
 
-        In training true values are the decoder's inputs with the probability `teacher_forcing`,
-        otherwise always, so that log_px is that of the model; and `mixing`, `warp` and `hidden`
-        act. noise: [B, z_size] in place of a draw.
+        In training, the decoder's inputs are true values with the probability `teacher_forcing`,
+        and `mixing`, `warp` and `hidden` are applied. Otherwise the inputs are always true values,
+        so that log_px is the model's.
+
+        Args:
+            batch: sequences, or a dict of `sequences` and optionally `mask`, `times`, `condition`
+                and `sample_weight`.
+            noise: [B, z_size], replaces the draw of z.
+            seed: seed of the random draws; None: the model's next seed.
+            training: whether this is a training step.
+
+        Returns:
+            The terms, scalars.
         """
         batch = self.batch_of(batch)
         sequences, mask, condition, times = self._arguments_of_batch(batch)
@@ -558,24 +727,53 @@ class VRAE(SequenceModel):
         return VRAETerms(log_px - kl, log_px, kl, paid)
 
     def objective(self, terms: VRAETerms) -> tf.Tensor:
-        """The loss: -(log_px - kl_weight * kl_paid). The one place where terms are weighted."""
+        """The loss: -(log_px - kl_weight * kl_paid).
+
+        Terms are weighted here and nowhere else.
+
+        Args:
+            terms: what `loss_terms` returns.
+
+        Returns:
+            A scalar.
+        """
         return -(terms.log_px - tf.convert_to_tensor(self.kl_weight) * terms.kl_paid)
 
     def count(self, batch: dict) -> tf.Tensor:
-        """The sequences of a batch, each times its `sample_weight`."""
+        """Count the sequences of a batch, each times its `sample_weight`.
+
+        Args:
+            batch: the batch.
+
+        Returns:
+            A scalar.
+        """
         return tf.reduce_sum(tf.cast(self._weights(batch, batch["sequences"]), tf.float32))
 
     def check_batch(self, batch: dict, place: Place = NOWHERE) -> None:
-        """Checks a batch: shapes; masks of 0 and 1 with something observed in every sequence;
-        observed values that are finite, in [0, 1] for `bernoulli`, tokens and classes in range;
-        times that rise; a finite condition."""
+        """Check a batch.
+
+        Checked are shapes; masks of 0 and 1 with something observed in every sequence; observed
+        values: finite, in [0, 1] for `bernoulli`, tokens and classes in range; increasing times; a
+        finite condition.
+
+        Args:
+            batch: the batch.
+            place: where it comes from, for messages.
+
+        Raises:
+            ValueError: a check failed.
+        """
         given = (batch.get(name) for name in _KEYS)
         sequences, mask, condition, times = self._shaped(*given)
         self._check_values(sequences, mask, condition, times, place)
 
     def serving_inputs(self):
-        """Sequences of any number and length, their masks, and conditions where the model takes
-        them."""
+        """The inputs of an exported model: sequences, masks and conditions.
+
+        Returns:
+            The shapes and types by name.
+        """
         tokens, spec = self._tokens, keras.layers.InputSpec
         shape, dtype = (None, None), self.variable_dtype
         inputs = {
@@ -591,8 +789,8 @@ class VRAE(SequenceModel):
     # --- inside ---
 
     def _checked_data(self, x: Any, y, sample_weight) -> tuple:
-        """Lists of series as padded arrays, [B, T] of one feature as [B, T, 1], then as every
-        model: a step that Keras traced for both forms would know the rank of neither."""
+        """Convert lists of series to padded arrays and [B, T] of one feature to [B, T, 1], then
+        check as every model: a step that Keras traced for both forms would know neither rank."""
         if isinstance(x, dict):
             return super()._checked_data(self._one_form(x), None if y is x else y, sample_weight)
         as_list = arguments.is_list_of_series(x, self._tokens)
@@ -603,7 +801,7 @@ class VRAE(SequenceModel):
         return super()._checked_data(x, y, sample_weight)
 
     def _one_form(self, batch: dict) -> dict:
-        """The batch with sequences that are one array of all axes."""
+        """The batch with sequences as one array with all axes."""
         x: Any = batch.get("sequences")
         if arguments.is_list_of_series(x, self._tokens):
             x, mask = arguments.padded_list(x, batch.get("mask"), self._tokens)
@@ -616,7 +814,7 @@ class VRAE(SequenceModel):
         return array and not self._tokens and self.feature_size == 1 and len(x.shape) == 2
 
     def _steps(self, sequences, mask, times) -> Steps:
-        """The sequences as the networks take them."""
+        """The sequences in the form of the networks' inputs."""
         whole = mask if mask.shape.rank == 2 else tf.reduce_max(mask, 2)
         there = to_the_end(whole)
         position, interval = relative(times, there)
@@ -635,24 +833,24 @@ class VRAE(SequenceModel):
         )
 
     def _observed(self, sequences, mask) -> tf.Tensor:
-        """[B, T, features] bool."""
+        """[B, T, features] bool, True for observed numbers."""
         there = tf.broadcast_to(
             mask[..., None] > 0.5 if mask.shape.rank == 2 else mask > 0.5, tf.shape(sequences)
         )
-        there = tf.ensure_shape(there, sequences.shape)  # lost by `broadcast_to`
+        there = tf.ensure_shape(there, sequences.shape)  # `broadcast_to` loses the static shape
         if self.missing and sequences.dtype.is_floating:
             there &= ~tf.math.is_nan(sequences)
         return there
 
     def _in_units(self, values: tf.Tensor) -> tf.Tensor:
-        """Standardised values in the units of the sequences."""
+        """Standardised values converted to the units of the sequences."""
         if self._mean is None or self._deviation is None:
             return values
         mean, deviation = (tf.constant(x, values.dtype) for x in (self._mean, self._deviation))
         return values * deviation + mean
 
     def _augmented(self, steps: Steps, seed) -> Steps:
-        """`mixing` and `warp`."""
+        """The sequences after `mixing` and `warp`."""
         if self._config["mixing"]:
             steps = mixed(steps, self._config["mixing"], fold(seed, 0))
         if self._config["warp"]:
@@ -660,7 +858,7 @@ class VRAE(SequenceModel):
         return steps
 
     def _partly_hidden(self, steps: Steps, seed) -> Steps:
-        """What the encoder is given: the observed numbers less the share `hidden`."""
+        """The encoder's sequences: observed numbers without the share `hidden`."""
         if not self._config["hidden"]:
             return steps
         draw = uniform(tf.shape(steps.observed), seed, steps.observed.dtype)
@@ -698,7 +896,9 @@ class VRAE(SequenceModel):
         return inputs, {"mask": mask > 0.5, "position": position}
 
     def _nothing_where_missing(self, values, observed) -> tf.Tensor:
-        """values [B, T, input_size] with 0 for a missing class too, whose number 0 is a class."""
+        """values [B, T, input_size] with 0 for missing classes, too: the class number 0 is a
+        class.
+        """
         if self.likelihood.input_size == self.feature_size:
             return values
         sizes = [part.input_size for part in getattr(self.likelihood, "parts", [])]
@@ -723,7 +923,7 @@ class VRAE(SequenceModel):
         )
         outputs = outputs if self._most_steps is None else outputs[:, :steps]
         if "perturbation" in given and "perturbation" not in options:
-            outputs += given["perturbation"]  # a decoder of the user's does not take it
+            outputs += given["perturbation"]  # a user's decoder may not take it
         count = self._config["cosines"]
         if not count:
             return outputs
@@ -735,7 +935,7 @@ class VRAE(SequenceModel):
         return outputs + (tf.pad(added, [[0, 0], [0, 0], [0, rest]]) if rest else added)
 
     def _even_outputs(self, z, num_steps, condition, **options) -> tf.Tensor:
-        """Outputs of sequences of num_steps even steps."""
+        """The decoder's outputs for num_steps steps of equal length."""
         there = tf.ones([tf.shape(z)[0], num_steps], self.variable_dtype)
         times = tf.range(tf.cast(num_steps, there.dtype), dtype=there.dtype)[None] * there
         position = relative(times, there)[0]
@@ -790,8 +990,9 @@ class VRAE(SequenceModel):
         return tf.ones([rows], self.variable_dtype)
 
     def _kl(self, mean, logvar, weights) -> tf.Tensor:
-        """KL(q(z | x) || N(0, 1)) of each dimension [z_size], its mean over the whole batch: free
-        bits are of it."""
+        """KL(q(z | x) || N(0, 1)) of each dimension [z_size], averaged over the whole batch: free
+        bits apply to this mean.
+        """
         weighted = weights[:, None] * gaussian_kl(mean, logvar)
         whole = tf.reduce_sum(all_rows(tf.concat([weighted, weights[:, None]], -1)), axis=0)
         return tf.math.divide_no_nan(whole[:-1], whole[-1])
@@ -804,7 +1005,8 @@ class VRAE(SequenceModel):
 
     def _arguments(self, sequences, mask, condition, times) -> tuple[tf.Tensor, ...]:
         """Sequences, mask, condition and times in their types; in eager mode their values are
-        checked."""
+        checked.
+        """
         sequences, mask, condition, times = self._shaped(sequences, mask, condition, times)
         if tf.executing_eagerly():
             self._check_values(sequences, mask, condition, times, Place())
@@ -879,7 +1081,7 @@ def _gathered_steps(x: tf.Tensor, at: tf.Tensor) -> tf.Tensor:
 
 
 def _levels(quantiles: Array, num_samples: int) -> np.ndarray:
-    """The quantiles as an array."""
+    """The quantiles' probabilities as an array."""
     levels = np.atleast_1d(np.asarray(quantiles, np.float64))
     if len(levels) and not num_samples:
         raise ValueError("quantiles: expected num_samples beside them, at least 1, got 0.")

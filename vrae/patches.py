@@ -1,4 +1,4 @@
-"""Patches: some consecutive steps as one input or output of a recurrent network."""
+"""Patches: several consecutive steps as one input or output of a recurrent network."""
 
 from typing import Any
 
@@ -6,12 +6,28 @@ import tensorflow as tf
 
 
 def patches(steps: Any, size: int) -> Any:
-    """The number of patches that hold so many steps, an integer or a tensor."""
+    """Count the patches of a number of steps.
+
+    Args:
+        steps: an integer or a tensor.
+        size: steps of a patch.
+
+    Returns:
+        The number of patches; the last may be incomplete.
+    """
     return (steps + size - 1) // size
 
 
 def folded(x: tf.Tensor, size: int) -> tf.Tensor:
-    """[B, T, C] as [B, patches, size * C]; 0 after the end of the last patch."""
+    """Join the steps of each patch, with zeros after the end of the last patch.
+
+    Args:
+        x: [B, T, C].
+        size: steps of a patch.
+
+    Returns:
+        [B, patches, size * C].
+    """
     if size == 1:
         return x
     batch, steps, width = tf.shape(x)[0], tf.shape(x)[1], x.shape[2] or 0
@@ -21,7 +37,16 @@ def folded(x: tf.Tensor, size: int) -> tf.Tensor:
 
 
 def unfolded(x: tf.Tensor, size: int, steps: int | tf.Tensor) -> tf.Tensor:
-    """[B, patches, size * C] as [B, steps, C]."""
+    """Split patches into steps.
+
+    Args:
+        x: [B, patches, size * C].
+        size: steps of a patch.
+        steps: number of steps.
+
+    Returns:
+        [B, steps, C].
+    """
     if size == 1:
         return x
     batch, count = tf.shape(x)[0], tf.shape(x)[1]
@@ -29,13 +54,28 @@ def unfolded(x: tf.Tensor, size: int, steps: int | tf.Tensor) -> tf.Tensor:
 
 
 def begins(mask: tf.Tensor, size: int) -> tf.Tensor:
-    """[B, patches]: whether a mask [B, T] of steps up to the end has the first step of the
-    patch."""
+    """Reduce a mask of steps to patches.
+
+    Args:
+        mask: [B, T], 1 up to the end of each sequence.
+        size: steps of a patch.
+
+    Returns:
+        [B, patches], the mask of each patch's first step.
+    """
     return mask[:, ::size]
 
 
 def middles(position: tf.Tensor, size: int) -> tf.Tensor:
-    """[B, patches]: the mean relative time of each patch's steps [B, T]."""
+    """Compute the mean relative time of each patch.
+
+    Args:
+        position: [B, T].
+        size: steps of a patch.
+
+    Returns:
+        [B, patches].
+    """
     if size == 1:
         return position
     steps = tf.shape(position)[1]

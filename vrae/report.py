@@ -1,4 +1,4 @@
-"""What a run of `examples/run_vrae.py` leaves to look at."""
+"""The report of a run of `examples/run_vrae.py`."""
 
 from pathlib import Path
 
@@ -18,7 +18,15 @@ _SHOWN = 6
 
 
 class Report:
-    """Pictures and figures of a VRAE on test series, in their units, written into `folder`."""
+    """Pictures and figures of a VRAE on test series, in the series' units.
+
+    Args:
+        model: the model.
+        train: the training series.
+        test: the test series.
+        folder: the folder to write to.
+        seed: seed of the random draws.
+    """
 
     def __init__(self, model: VRAE, train: Series, test: Series, folder: str | Path, seed: int):
         self._model, self._train, self._test = model, train, test
@@ -26,8 +34,11 @@ class Report:
         self._steps = test.sequences.shape[1]
 
     def pictures(self, epoch: int) -> None:
-        """Reconstructions, samples, an interpolation, the space of codes; `epoch` goes into their
-        names."""
+        """Draw reconstructions, samples, an interpolation and the space of codes.
+
+        Args:
+            epoch: index of the epoch; the files' names hold `epoch + 1`.
+        """
         shown = self._test.take(slice(0, _SHOWN))
         made = reconstructions(self._model, shown)
         there = shown.mask[..., None] > 0.5
@@ -36,13 +47,15 @@ class Report:
             "reconstruction": np.where(there, made, np.nan),
         }
         self._save(
-            f"reconstruction_{epoch:05d}",
+            f"reconstruction_{epoch + 1:05d}",
             rows,
             "Test series, and their reconstruction from z",
             tuple(f"series {name}" for name in ids_of(shown)),
         )
         samples = self._model.generate(_SHOWN, self._steps, seed=self._seed).numpy()
-        self._save(f"samples_{epoch:05d}", {"sample": samples}, "Series of z drawn from N(0, 1)")
+        self._save(
+            f"samples_{epoch + 1:05d}", {"sample": samples}, "Series of z drawn from N(0, 1)"
+        )
         self._interpolation(epoch)
         self._codes(epoch)
 
@@ -51,7 +64,7 @@ class Report:
         share = np.linspace(0.0, 1.0, _SHOWN, dtype=np.float32)[:, None]
         between = self._model.decode((1 - share) * codes[0] + share * codes[-1], self._steps)
         self._save(
-            f"interpolation_{epoch:05d}",
+            f"interpolation_{epoch + 1:05d}",
             {"decoded": between.numpy()},
             "From the code of a test series to that of another",
         )
@@ -71,7 +84,7 @@ class Report:
         figure = plotting.scatter(
             plane, labels, title="Codes of test series, two principal components", cmap="viridis"
         )
-        plotting.save_figure(self._folder / f"latent_space_{epoch:05d}.png", figure)
+        plotting.save_figure(self._folder / f"latent_space_{epoch + 1:05d}.png", figure)
 
     def _save(self, name: str, rows: dict, title: str, panels: tuple[str, ...] = ()) -> None:
         figure = plotting.overlaid(
@@ -80,7 +93,11 @@ class Report:
         plotting.save_figure(self._folder / f"{name}.png", figure)
 
     def training_curves(self, lines: list[dict]) -> None:
-        """The log's lines as curves."""
+        """Draw the training curves.
+
+        Args:
+            lines: the lines of the log.
+        """
         panels = {
             "evidence lower bound": ("train_elbo", "test_elbo"),
             "log p(x|z)": ("train_log_px", "test_log_px"),
@@ -90,10 +107,19 @@ class Report:
         plotting.save_figure(self._folder / "training_curves.png", figure)
 
     def final(self, bound: dict[str, float]) -> dict:
-        """`evaluation.json`: the bound on the test series, the use of the code, errors and
-        accuracies beside those of simple methods, and the coverage of imputed numbers where they
-        may be missing; returns them."""
-        usage = latent_usage(self._model, self._test.sequences, self._test.mask, seed=self._seed)
+        """Compute the final figures and write `evaluation.json`.
+
+        Args:
+            bound: the bound on the test series and its terms.
+
+        Returns:
+            The bound, the use of the code, errors and accuracies beside those of simple methods
+            and, for a model of missing numbers, the coverage of imputed numbers.
+        """
+        times = self._test.times if self._model.get_config()["positions"] else None
+        usage = latent_usage(
+            self._model, self._test.sequences, self._test.mask, times=times, seed=self._seed
+        )
         figures = bound | usage | compared(self._model, self._train, self._test)
         if self._model.missing:
             figures |= {"imputed": coverage(self._model, self._test, seed=self._seed)}
@@ -101,11 +127,22 @@ class Report:
         return figures
 
     def summary(self, figures: dict) -> list[str]:
-        """The last lines a run prints."""
+        """Describe the result.
+
+        Args:
+            figures: what `final` returned.
+
+        Returns:
+            The last lines that a run prints.
+        """
         lines = [
             f"test ELBO {figures['elbo']:.2f} nats a sequence (log p(x|z) {figures['log_px']:.2f}, "
             f"KL {figures['kl']:.2f})",
-            *about_usage(figures, self._model.z_size),
+            *about_usage(
+                figures,
+                self._model.z_size,
+                autoregressive=self._model.get_config()["decoder"] == "autoregressive",
+            ),
             f"squared error {figures['squared_error']:.4g} (principal components of the same size "
             f"{figures['pca_squared_error']:.4g}, the mean {figures['mean_squared_error']:.4g})",
         ]
@@ -194,7 +231,7 @@ def _imputed(figures: dict) -> Section:
 
 
 def _texts(labels: np.ndarray) -> np.ndarray:
-    """Labels as the names of classes: 3.0 as "3"."""
+    """Labels as names of classes: 3.0 as "3"."""
     if labels.dtype.kind in "US":
         return labels
     return np.array([f"{label:g}" for label in labels])

@@ -1,5 +1,6 @@
-"""The files of a run that new series need: series.json (names, columns, scaling, windows), and the
-table of codes."""
+"""Files of a run that are needed for new series: series.json (names, columns, scaling, windows) and
+the table of codes.
+"""
 
 import json
 from pathlib import Path
@@ -18,19 +19,29 @@ _AT_ONCE = 256
 
 
 class Trained(NamedTuple):
-    """A run's model, and what it was trained on. names: of the features; named: whether the series
-    had them. window: steps, 0: whole series. columns: the flags --id, --label, --time and --drop of
-    the run."""
+    """A run's model and the description of its series."""
 
     model: VRAE
+    """The model."""
     names: tuple[str, ...]
+    """Names of the features."""
     named: bool
+    """Whether the series had names of features."""
     window: int
+    """Steps of a window; 0: whole series."""
     columns: dict[str, str]
+    """The run's flags --id, --label, --time and --drop."""
 
 
 def write_description(folder: Path, s: Any, train: Series, scaling: dict | None) -> None:
-    """Writes series.json."""
+    """Write series.json.
+
+    Args:
+        folder: the run's folder.
+        s: the settings.
+        train: the training series.
+        scaling: mean and deviation of each feature, or None.
+    """
     about = {
         "names": list(train.feature_names()),
         "named": train.names is not None,
@@ -43,10 +54,17 @@ def write_description(folder: Path, s: Any, train: Series, scaling: dict | None)
 
 
 def load_run(folder: str | Path) -> Trained:
-    """The model of a run's folder, and what its series were.
+    """Read a run's model and the description of its series.
+
+    Args:
+        folder: the run's folder.
+
+    Returns:
+        The model and the description.
 
     Raises:
-        FileNotFoundError, ValueError: no such run, a damaged file; the message names it.
+        FileNotFoundError: there is no such run.
+        ValueError: a file is damaged; the message names it.
     """
     folder = Path(folder)
     path = folder / DESCRIPTION
@@ -71,7 +89,15 @@ def load_run(folder: str | Path) -> Trained:
 
 
 def parts_of(model: VRAE, series: Series) -> Any:
-    """Batches of up to 256 series, in their order, with what the model takes."""
+    """Make batches of up to 256 series, in their order.
+
+    Args:
+        model: the model.
+        series: the series.
+
+    Yields:
+        The series of a batch, and the arrays that the model takes.
+    """
     for i in range(0, len(series.mask), _AT_ONCE):
         part = series.take(slice(i, i + _AT_ONCE))
         batch = part.batch()
@@ -81,19 +107,76 @@ def parts_of(model: VRAE, series: Series) -> Any:
 
 
 def codes_of(model: VRAE, series: Series) -> np.ndarray:
-    """The mean codes [N, z_size]."""
+    """Compute the mean codes.
+
+    Args:
+        model: the model.
+        series: the series.
+
+    Returns:
+        [N, z_size].
+    """
     found = [model.encode(**batch).mean().numpy() for _, batch in parts_of(model, series)]
     return np.concatenate(found)
 
 
+def pooled_of(model: VRAE, series: Series) -> np.ndarray:
+    """Compute the pooled states of the encoder.
+
+    Args:
+        model: the model.
+        series: the series.
+
+    Returns:
+        [N, width].
+    """
+    return np.concatenate([model.pooled(**b).numpy() for _, b in parts_of(model, series)])
+
+
+def log_likelihoods(
+    model: VRAE, series: Series, *, num_samples: int = 20, seed: int = 0
+) -> np.ndarray:
+    """Estimate log p(x) by importance weighting (`VRAE.log_likelihood`).
+
+    Args:
+        model: the model.
+        series: the series.
+        num_samples: draws of z for each series.
+        seed: seed of the draws.
+
+    Returns:
+        [N], nats per observed number.
+    """
+    parts = [
+        model.log_likelihood(**batch, num_samples=num_samples, seed=seed).numpy()
+        for _, batch in parts_of(model, series)
+    ]
+    return np.concatenate(parts) / series.observed().sum(axis=(1, 2))
+
+
 def reconstructions(model: VRAE, series: Series) -> np.ndarray:
-    """[N, T, features], in units."""
+    """Reconstruct series.
+
+    Args:
+        model: the model.
+        series: the series.
+
+    Returns:
+        [N, T, features], in units.
+    """
     found = [model.reconstruct(**batch).numpy() for _, batch in parts_of(model, series)]
     return np.concatenate(found)
 
 
 def ids_of(series: Series) -> list[str]:
-    """The series' ids, their numbers without; windows of one series are numbered from 0."""
+    """List the series' ids, or their numbers; windows of one series are numbered from 0.
+
+    Args:
+        series: the series.
+
+    Returns:
+        An id for each series.
+    """
     if series.ids is None:
         return [str(i) for i in range(len(series.mask))]
     ids, seen, made = [str(i) for i in series.ids], {}, []
@@ -105,8 +188,13 @@ def ids_of(series: Series) -> list[str]:
 
 
 def write_codes(path: Path, model: VRAE, sets: dict[str, Series]) -> None:
-    """A table of codes: `set` (where there are several), `id`, `label` (empty without), `z_0`,
-    `z_1`, ..."""
+    """Write a table of codes: `set` (if there are several), `id`, `label`, `z_0`, `z_1`, ...
+
+    Args:
+        path: the CSV file.
+        model: the model.
+        sets: series by the name of their set.
+    """
     head = ["set", "id", "label"] if len(sets) > 1 else ["id", "label"]
     rows = []
     for name, series in sets.items():

@@ -1,23 +1,24 @@
-"""VRAE as scikit-learn estimators: codes, clusters, imputation, anomalies, for series of one length
-or of several.
+"""VRAE as scikit-learn estimators: codes, clusters, imputation and anomalies, for series of equal
+or different lengths.
 
-Series are [N, T, features], [N, T] of one feature, or a list of arrays [T_i, features]; NaN, and
-what a masked array masks, is missing. `channels_first=True` reads them as aeon has them: [N,
-features, T] and [features, T_i]. A fitted estimator can be pickled: the model inside is bytes of a
+Series are [N, T, features], [N, T] of one feature, a list of arrays [T_i, features], or a long
+pandas frame, with a row for each step (`vrae.frames.from_frame`). NaN, and what a masked array
+masks, is missing. `channels_first=True` reads arrays as aeon has them: [N, features, T] and
+[features, T_i]. scikit-learn's cross-validation splits arrays and lists, not long frames, whose
+rows are no series. A fitted estimator can be pickled: the model inside is bytes of a
 `.keras` file, which Keras loads in its safe mode.
 """
 
-import contextlib
 import inspect
 import numbers
-import random
 import tempfile
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
+import pandas as pd
 from scipy.sparse import issparse
 from sklearn.base import (
     BaseEstimator,
@@ -27,31 +28,47 @@ from sklearn.base import (
     TransformerMixin,
 )
 from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from seqvae.saved_models import load_model
 from vrae import recipe
 from vrae.data import Series, pad
+from vrae.evaluation import about_usage, latent_usage
+from vrae.frames import from_frame
 from vrae.model import VRAE
-from vrae.runs import codes_of, parts_of
+from vrae.runs import codes_of, log_likelihoods, parts_of, pooled_of
 
-Input = np.ndarray | Sequence[np.ndarray]
-_EXPECTED = "an array [N, T, features] or [N, T], or a list of arrays [T_i, features]"
+_JUDGED = 1000
+Input = np.ndarray | Sequence[np.ndarray] | pd.DataFrame
+_EXPECTED = "an array [N, T, features] or [N, T], a list of arrays [T_i, features], or a long frame"
 
 
 class _Estimator(BaseEstimator):
-    """What all have: `fit` makes the model by the rules of `vrae.recipe.choose`, and trains it.
+    """Base class of the estimators: `fit` makes the model by `vrae.recipe.choose` and trains it.
 
     Args:
-        z_size: of the code; None: by the rules. steps: of training, of 32 series each.
-        missing: whether series given later may lack numbers; None: as in `fit`.
-        options: other arguments of `VRAE`. channels_first: the axes of the series.
-        random_state: seed of weights, order and noise; a `RandomState` or None: it is drawn.
-        verbose: print the rules.
+        z_size: size of the code; None: chosen by the rules.
+        steps: training steps of 32 series each.
+        missing: whether later series may lack numbers; None: as in `fit`.
+        held_out: share of the series of `fit`, such as 0.2, on which three trial models of a third
+            of the steps each choose warp and noise floor; 0: both are fixed.
+        options: other arguments of `VRAE`; None: chosen by the rules.
+        channels_first: whether the axes are [N, features, T].
+        random_state: seed of weights, order and random draws; with a `RandomState` or None it is
+            drawn.
+        verbose: whether the rules are printed.
 
-    After `fit`: model_, the `VRAE`; losses_, the mean losses of blocks of steps; seed_;
-    n_features_in_, the features of a step (1 for [N, T]).
+    Attributes:
+        model_: the `VRAE`, after `fit`.
+        losses_: the mean losses of blocks of training steps.
+        seed_: the seed that was used.
+        usage_: KL, active units and mutual information of z on up to 1,000 training series
+            (`vrae.evaluation.latent_usage`). `fit` warns (`ConvergenceWarning`) if z carries
+            no information.
+        n_features_in_: features of a step (1 for [N, T]).
+        feature_names_in_: names of the features, if `fit` was given a frame.
     """
 
     def __init__(
@@ -60,21 +77,31 @@ class _Estimator(BaseEstimator):
         *,
         steps: int = recipe.STEPS,
         missing: bool | None = None,
+        held_out: float = 0.0,
         options: dict[str, Any] | None = None,
         channels_first: bool = False,
         random_state: int | np.random.RandomState | None = 0,
         verbose: bool = False,
     ):
         self.z_size, self.steps, self.missing = z_size, steps, missing
-        self.options, self.channels_first = options, channels_first
+        self.held_out, self.options, self.channels_first = held_out, options, channels_first
         self.random_state, self.verbose = random_state, verbose
 
     def fit(self, X: Input, y: Any = None):
-        """Trains on series X; y is not used.
+        """Train on series.
+
+        Args:
+            X: the series.
+            y: unused.
+
+        Returns:
+            The estimator.
 
         Raises:
-            TypeError, ValueError: X or a parameter is not as described; the message names it.
+            TypeError: X or a parameter has another type; the message names it.
+            ValueError: X or a parameter has another value; the message names it.
         """
+        self.__dict__.pop("feature_names_in_", None)
         series = self._series(X)
         options = self._model_options()
         self._check(series)
@@ -82,19 +109,44 @@ class _Estimator(BaseEstimator):
         if not isinstance(seed, numbers.Integral):
             seed = check_random_state(seed).randint(2**31 - 1)
         self.seed_ = int(seed)
-        with _seeded(self.seed_):
+        with recipe.seeded(self.seed_):
             self.model_ = VRAE.for_series(
-                series, verbose=self.verbose, **{"seed": self.seed_} | options
+                series,
+                held_out=self.held_out,
+                trial_steps=max(1, self.steps // 3),
+                verbose=self.verbose,
+                **{"seed": self.seed_} | options,
             )
             self.losses_ = recipe.train(
                 self.model_, series.batch(), steps=self.steps, seed=self.seed_
             )
             self.n_features_in_ = series.sequences.shape[2]
+            self._judge(series.take(slice(0, _JUDGED)))
+            if series.names is not None:
+                self.feature_names_in_ = np.array(series.names, object)
             self._after_fit(series)
         return self
 
+    def _judge(self, series: Series) -> None:
+        """Measures the use of z, and warns where it carries nothing."""
+        config = self.model_.get_config()
+        self.usage_ = latent_usage(
+            self.model_,
+            series.sequences,
+            series.mask,
+            times=series.times if config["positions"] else None,
+            seed=self.seed_,
+        )
+        _, *collapse = about_usage(
+            self.usage_,
+            config["z_size"],
+            autoregressive=config.get("decoder") == "autoregressive",
+        )
+        for sentence in collapse:
+            warnings.warn(sentence, ConvergenceWarning, stacklevel=3)
+
     def _model_options(self) -> dict[str, Any]:
-        """Arguments of `VRAE` in place of the chosen ones."""
+        """Arguments of `VRAE` that replace the chosen ones."""
         if self.options is not None and not isinstance(self.options, Mapping):
             raise TypeError(
                 f"options: expected a dict of arguments of VRAE, got {type(self.options).__name__}."
@@ -118,25 +170,34 @@ class _Estimator(BaseEstimator):
         return self.missing
 
     def _check(self, series: Series) -> None:
-        """Refuses parameters before the training.
-
-        Raises:
-            ValueError: a parameter is out of range.
-        """
+        """Check the parameters before training."""
         if not isinstance(self.steps, numbers.Integral) or self.steps < 1:
             raise ValueError(f"steps: expected a whole number of at least 1, got {self.steps!r}.")
 
     def _after_fit(self, series: Series) -> None:
-        """What an estimator learns beside the model."""
+        """Compute what an estimator needs besides the model."""
+
+    def score(self, X: Input, y: Any = None) -> float:
+        """The mean of log p(x) over series, by importance weighting with 20 draws, nats for each
+        observed standardised number; y is not used. Models of one likelihood can be compared by it,
+        in `GridSearchCV` without labels too."""
+        series = self._fitted(X)
+        return float(log_likelihoods(self.model_, series, seed=self.seed_).mean())
 
     def _series(self, X: Input) -> Series:
-        arrays = _arrays(X)
-        if self.channels_first:
-            arrays = [x.T for x in arrays]
         try:
-            return pad(arrays)
+            if isinstance(X, pd.DataFrame):
+                return from_frame(X, self._names()).series
+            arrays = _arrays(X)
+            return pad([x.T for x in arrays] if self.channels_first else arrays)
         except ValueError as error:
-            raise ValueError(f"X: {error}") from error
+            text = str(error)
+            raise ValueError(text if text.startswith("X: ") else f"X: {text}") from error
+
+    def _names(self) -> list[str] | None:
+        """The features of the frame that `fit` was given."""
+        names = getattr(self, "feature_names_in_", None)
+        return None if names is None else names.tolist()
 
     def _fitted(self, X: Input) -> Series:
         check_is_fitted(self, "model_")
@@ -176,30 +237,13 @@ class _Estimator(BaseEstimator):
         super().__setstate__(state)
 
 
-@contextlib.contextmanager
-def _seeded(seed: int):
-    """Sets Keras' seed. The generators of Python and NumPy are restored afterwards."""
-    before = random.getstate(), np.random.get_state()  # noqa: NPY002
-    keras.utils.set_random_seed(seed)
-    try:
-        yield
-    finally:
-        random.setstate(before[0])
-        np.random.set_state(before[1])  # noqa: NPY002
-
-
 def _arrays(X: Any) -> np.ndarray | list[np.ndarray]:
-    """X as one array or a list of arrays of real numbers, NaN where a masked array masks.
-
-    Raises:
-        TypeError, ValueError: X is something else; the message names it.
-    """
+    """X as one array or a list of arrays of real numbers, NaN where a masked array masks."""
     if issparse(X):
         raise TypeError(f"X: expected {_EXPECTED}, got a sparse one. Use X.toarray().")
     if hasattr(X, "columns"):
         raise TypeError(
-            f"X: expected {_EXPECTED}, got a {type(X).__name__}. Where a row is a series use "
-            "X.to_numpy(); where a row is a step give one array for each series."
+            f"X: expected {_EXPECTED}, got a {type(X).__name__}. Use X.to_pandas() or X.to_numpy()."
         )
     if hasattr(X, "__array__") and not isinstance(X, np.ndarray):
         X = np.asarray(X)
@@ -242,37 +286,41 @@ def _numbers(x: Any, name: str) -> np.ndarray:
 
 
 class VRAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _Estimator):
-    """Series to their mean codes [N, z_size], float32, with the names "vraetransformer0", ..."""
-
-    @property
-    def _n_features_out(self) -> int:
-        return self.model_.z_size
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = ["float32"]
-        return tags
-
-    def transform(self, X: Input) -> np.ndarray:
-        """The mean codes [N, z_size] of series."""
-        series = self._fitted(X)
-        return codes_of(self.model_, series)
-
-
-class VRAEClusterer(ClusterMixin, _Estimator):
-    """Clusters of codes by k-means.
+    """Maps series to their mean codes [N, z_size], float32, named "vraetransformer0", ...
 
     Args:
-        n_clusters: the number of clusters. The others: as for `VRAETransformer`.
+        z_size: size of the code; None: chosen by the rules.
+        output: "z" for the mean codes; "pooled" for the summary of the encoder's states that z is
+            computed from (1,024 numbers by the rules), for classifiers.
+        steps: training steps of 32 series each.
+        missing: whether later series may lack numbers; None: as in `fit`.
+        held_out: share of the series of `fit`, such as 0.2, on which three trial models of a third
+            of the steps each choose warp and noise floor; 0: both are fixed.
+        options: other arguments of `VRAE`; None: chosen by the rules.
+        channels_first: whether the axes are [N, features, T].
+        random_state: seed of weights, order and random draws; with a `RandomState` or None it is
+            drawn.
+        verbose: whether the rules are printed.
+
+    Attributes:
+        model_: the `VRAE`, after `fit`.
+        losses_: the mean losses of blocks of training steps.
+        seed_: the seed that was used.
+        usage_: KL, active units and mutual information of z on up to 1,000 training series
+            (`vrae.evaluation.latent_usage`). `fit` warns (`ConvergenceWarning`) if z carries
+            no information.
+        n_features_in_: features of a step (1 for [N, T]).
+        feature_names_in_: names of the features, if `fit` was given a frame.
     """
 
     def __init__(
         self,
-        n_clusters: int = 8,
-        *,
         z_size: int | None = None,
+        *,
+        output: str = "z",
         steps: int = recipe.STEPS,
         missing: bool | None = None,
+        held_out: float = 0.0,
         options: dict[str, Any] | None = None,
         channels_first: bool = False,
         random_state: int | np.random.RandomState | None = 0,
@@ -282,6 +330,88 @@ class VRAEClusterer(ClusterMixin, _Estimator):
             z_size,
             steps=steps,
             missing=missing,
+            held_out=held_out,
+            options=options,
+            channels_first=channels_first,
+            random_state=random_state,
+            verbose=verbose,
+        )
+        self.output = output
+
+    def _check(self, series: Series) -> None:
+        super()._check(series)
+        if self.output not in ("z", "pooled"):
+            raise ValueError(f"output: expected z or pooled, got {self.output!r}.")
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.model_.z_size if self.output == "z" else self.model_.encoder.width
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags
+
+    def transform(self, X: Input) -> np.ndarray:
+        """Compute the codes of series.
+
+        Args:
+            X: the series.
+
+        Returns:
+            Mean codes [N, z_size], or pooled states [N, width] with `output="pooled"`.
+        """
+        series = self._fitted(X)
+        return (codes_of if self.output == "z" else pooled_of)(self.model_, series)
+
+
+class VRAEClusterer(ClusterMixin, _Estimator):
+    """Clusters the codes of series by k-means.
+
+    Args:
+        n_clusters: number of clusters.
+        z_size: size of the code; None: chosen by the rules.
+        steps: training steps of 32 series each.
+        missing: whether later series may lack numbers; None: as in `fit`.
+        held_out: share of the series of `fit`, such as 0.2, on which three trial models of a third
+            of the steps each choose warp and noise floor; 0: both are fixed.
+        options: other arguments of `VRAE`; None: chosen by the rules.
+        channels_first: whether the axes are [N, features, T].
+        random_state: seed of weights, order and random draws; with a `RandomState` or None it is
+            drawn.
+        verbose: whether the rules are printed.
+
+    Attributes:
+        model_: the `VRAE`, after `fit`.
+        losses_: the mean losses of blocks of training steps.
+        seed_: the seed that was used.
+        usage_: KL, active units and mutual information of z on up to 1,000 training series
+            (`vrae.evaluation.latent_usage`). `fit` warns (`ConvergenceWarning`) if z carries
+            no information.
+        n_features_in_: features of a step (1 for [N, T]).
+        feature_names_in_: names of the features, if `fit` was given a frame.
+        kmeans_: the fitted k-means.
+        labels_: the clusters of the training series.
+    """
+
+    def __init__(
+        self,
+        n_clusters: int = 8,
+        *,
+        z_size: int | None = None,
+        steps: int = recipe.STEPS,
+        missing: bool | None = None,
+        held_out: float = 0.0,
+        options: dict[str, Any] | None = None,
+        channels_first: bool = False,
+        random_state: int | np.random.RandomState | None = 0,
+        verbose: bool = False,
+    ):
+        super().__init__(
+            z_size,
+            steps=steps,
+            missing=missing,
+            held_out=held_out,
             options=options,
             channels_first=channels_first,
             random_state=random_state,
@@ -307,13 +437,45 @@ class VRAEClusterer(ClusterMixin, _Estimator):
         self.labels_ = self.kmeans_.labels_
 
     def predict(self, X: Input) -> np.ndarray:
-        """The cluster [N] of each series."""
+        """Assign series to clusters.
+
+        Args:
+            X: the series.
+
+        Returns:
+            [N], the cluster of each series.
+        """
         series = self._fitted(X)
         return self.kmeans_.predict(codes_of(self.model_, series))
 
 
 class VRAEImputer(TransformerMixin, _Estimator):
-    """Fills missing numbers by their posterior mean. `fit` takes complete series too."""
+    """Fills missing numbers by their posterior mean.
+
+    `fit` also takes complete series.
+
+    Args:
+        z_size: size of the code; None: chosen by the rules.
+        steps: training steps of 32 series each.
+        missing: whether later series may lack numbers; None: as in `fit`.
+        held_out: share of the series of `fit`, such as 0.2, on which three trial models of a third
+            of the steps each choose warp and noise floor; 0: both are fixed.
+        options: other arguments of `VRAE`; None: chosen by the rules.
+        channels_first: whether the axes are [N, features, T].
+        random_state: seed of weights, order and random draws; with a `RandomState` or None it is
+            drawn.
+        verbose: whether the rules are printed.
+
+    Attributes:
+        model_: the `VRAE`, after `fit`.
+        losses_: the mean losses of blocks of training steps.
+        seed_: the seed that was used.
+        usage_: KL, active units and mutual information of z on up to 1,000 training series
+            (`vrae.evaluation.latent_usage`). `fit` warns (`ConvergenceWarning`) if z carries
+            no information.
+        n_features_in_: features of a step (1 for [N, T]).
+        feature_names_in_: names of the features, if `fit` was given a frame.
+    """
 
     def _check(self, series: Series) -> None:
         super()._check(series)
@@ -329,18 +491,35 @@ class VRAEImputer(TransformerMixin, _Estimator):
         return tags
 
     def transform(self, X: Input) -> Any:
-        """X with missing numbers filled: an array where X is one, otherwise a list, with X's axes.
-        Observed numbers are X's own, with the dtype of X if it is a float."""
+        """Fill the missing numbers of series.
+
+        Args:
+            X: the series.
+
+        Returns:
+            An array, a list or a frame like X, with the axes or the index of X. Observed numbers
+            are those of X; the dtype is that of X if it is a float.
+        """
         series = self._fitted(X)
         made = [
             self.model_.impute(**batch).mean.numpy() for _, batch in parts_of(self.model_, series)
         ]
+        ends = (series.mask > 0.5).sum(axis=1)
+        made = [row[:end] for row, end in zip(np.concatenate(made), ends, strict=True)]
+        if isinstance(X, pd.DataFrame):
+            return self._filled_frame(X, made)
         arrays = _arrays(X)
-        rows = [
-            self._filled(x, row[: int(m.sum())])
-            for x, row, m in zip(arrays, np.concatenate(made), series.mask, strict=True)
-        ]
+        rows = [self._filled(x, row) for x, row in zip(arrays, made, strict=True)]
         return np.stack(rows) if isinstance(arrays, np.ndarray) else rows
+
+    def _filled_frame(self, frame: pd.DataFrame, made: list[np.ndarray]) -> pd.DataFrame:
+        long, frame = from_frame(frame, self._names()), frame.copy()
+        rows, values = np.concatenate(long.rows), np.concatenate(made)
+        for k, name in enumerate(long.columns):
+            column = frame[name].to_numpy(np.float64, na_value=np.nan, copy=True)
+            column[rows] = np.where(np.isnan(column[rows]), values[:, k], column[rows])
+            frame[name] = column
+        return frame
 
     def _filled(self, x: np.ndarray, made: np.ndarray) -> np.ndarray:
         made = made[:, 0] if x.ndim == 1 else made.T if self.channels_first else made
@@ -349,12 +528,33 @@ class VRAEImputer(TransformerMixin, _Estimator):
 
 
 class VRAEAnomalyDetector(OutlierMixin, _Estimator):
-    """Series and steps that the model finds improbable.
+    """Finds series and steps that are improbable under the model.
 
     Args:
-        contamination: share of the training series above whose scores a series is an outlier.
-        num_samples: draws for the log-likelihood. They are drawn by a series' place in X, so scores
-            change a little with the order. The others: as for `VRAETransformer`.
+        contamination: share of the training series that are outliers; it sets the threshold.
+        num_samples: draws for the log-likelihood. They depend on the place of a series in X, so
+            scores change a little with the order.
+        z_size: size of the code; None: chosen by the rules.
+        steps: training steps of 32 series each.
+        missing: whether later series may lack numbers; None: as in `fit`.
+        held_out: share of the series of `fit`, such as 0.2, on which three trial models of a third
+            of the steps each choose warp and noise floor; 0: both are fixed.
+        options: other arguments of `VRAE`; None: chosen by the rules.
+        channels_first: whether the axes are [N, features, T].
+        random_state: seed of weights, order and random draws; with a `RandomState` or None it is
+            drawn.
+        verbose: whether the rules are printed.
+
+    Attributes:
+        model_: the `VRAE`, after `fit`.
+        losses_: the mean losses of blocks of training steps.
+        seed_: the seed that was used.
+        usage_: KL, active units and mutual information of z on up to 1,000 training series
+            (`vrae.evaluation.latent_usage`). `fit` warns (`ConvergenceWarning`) if z carries
+            no information.
+        n_features_in_: features of a step (1 for [N, T]).
+        feature_names_in_: names of the features, if `fit` was given a frame.
+        offset_: the threshold.
     """
 
     def __init__(
@@ -365,6 +565,7 @@ class VRAEAnomalyDetector(OutlierMixin, _Estimator):
         z_size: int | None = None,
         steps: int = recipe.STEPS,
         missing: bool | None = None,
+        held_out: float = 0.0,
         options: dict[str, Any] | None = None,
         channels_first: bool = False,
         random_state: int | np.random.RandomState | None = 0,
@@ -374,6 +575,7 @@ class VRAEAnomalyDetector(OutlierMixin, _Estimator):
             z_size,
             steps=steps,
             missing=missing,
+            held_out=held_out,
             options=options,
             channels_first=channels_first,
             random_state=random_state,
@@ -392,29 +594,50 @@ class VRAEAnomalyDetector(OutlierMixin, _Estimator):
         self.offset_ = float(np.quantile(self._scores(series), self.contamination))
 
     def _scores(self, series: Series) -> np.ndarray:
-        parts = [
-            self.model_.log_likelihood(
-                **batch, num_samples=self.num_samples, seed=self.seed_
-            ).numpy()
-            for _, batch in parts_of(self.model_, series)
-        ]
-        return np.concatenate(parts) / series.observed().sum(axis=(1, 2))
+        return log_likelihoods(self.model_, series, num_samples=self.num_samples, seed=self.seed_)
 
     def score_samples(self, X: Input) -> np.ndarray:
-        """log p(x) [N] by importance weighting, nats for each observed number; low: improbable."""
+        """Compute log p(x) by importance weighting.
+
+        Args:
+            X: the series.
+
+        Returns:
+            [N], nats per observed number; low values are improbable.
+        """
         return self._scores(self._fitted(X))
 
     def decision_function(self, X: Input) -> np.ndarray:
-        """`score_samples` less the threshold: below 0 for outliers."""
+        """Compute `score_samples` minus the threshold.
+
+        Args:
+            X: the series.
+
+        Returns:
+            [N], negative for outliers.
+        """
         return self.score_samples(X) - self.offset_
 
     def predict(self, X: Input) -> np.ndarray:
-        """-1 for outliers, 1 for the others."""
+        """Find outliers.
+
+        Args:
+            X: the series.
+
+        Returns:
+            [N], -1 for outliers, 1 for others.
+        """
         return np.where(self.decision_function(X) < 0, -1, 1)
 
     def score_steps(self, X: Input) -> list[np.ndarray]:
-        """The mean squared error of each step [T_i], in standardised units; NaN where nothing was
-        observed."""
+        """Compute the mean squared error of each step.
+
+        Args:
+            X: the series.
+
+        Returns:
+            [T_i] for each series, in standardised units; NaN where nothing is observed.
+        """
         series, made = self._fitted(X), []
         scaling = self.model_.get_config()["scaling"]
         deviation = np.array(scaling["deviation"]) if scaling else 1.0

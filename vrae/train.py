@@ -1,4 +1,4 @@
-"""Training a VRAE from its settings: series, model, report."""
+"""Training of a VRAE from its settings: series, model, report."""
 
 import math
 import zlib
@@ -11,10 +11,12 @@ from seqvae.commands import Affects, Run
 from seqvae.commands.table_settings import check_files, read_file, windows_of
 from seqvae.data.batches import Batches, StepBatches
 from seqvae.data.series import last_windows
+from seqvae.data.tables import read_ts
 from seqvae.objectives import cyclical, linear, sigmoid
 from seqvae.report import write_run_page
 from seqvae.training import Checkpoints, Stage, Trainer
 from vrae import recipe
+from vrae.archive import read_set
 from vrae.config import VRAESettings
 from vrae.data import (
     Series,
@@ -30,15 +32,20 @@ from vrae.report import Report
 from vrae.runs import write_codes, write_description
 from vrae.trajectories import ball_trajectories
 
+_FEW = 1000
+"""Steps of training below which a run says that they are few."""
 _FAR = 100.0
-"""Deviations from the training mean at which a test value is named."""
+"""A test value this many deviations from the training mean is reported."""
 
 
 def run(run: Run) -> None:
-    """The body of the command `vrae`."""
+    """Run the command `vrae`.
+
+    Args:
+        run: the run.
+    """
     s: VRAESettings = run.settings
-    series, notes = read_series(s)
-    train, test = split(series, s)
+    train, test, notes = read_split(s)
     numbers = s.likelihood != "bernoulli"
     scaling = scaling_of(train) if numbers else None
     notes += _notes_on_values(train, test) if numbers else []
@@ -79,7 +86,10 @@ def run(run: Run) -> None:
     )
     about = f"{len(train.sequences)} training and {len(test.sequences)} test series of up to "
     about += f"{train.sequences.shape[1]} steps, {train.sequences.shape[2]} features, "
-    about += f"{model.count_params()} weights, {len(batches) * s.num_epochs} steps of training"
+    steps = len(batches) * s.num_epochs
+    about += f"{model.count_params()} weights, {steps} steps of training"
+    if steps < _FEW:
+        notes.append(f"{steps} steps are likely too few: --num_steps={recipe.STEPS}.")
     log = run.train(trainer, "\n".join([*notes, about]))
     if log is None:
         return
@@ -94,20 +104,71 @@ def run(run: Run) -> None:
     print(write_run_page(run, title, lambda: report.sections(figures)))
 
 
+def read_split(s: VRAESettings) -> tuple[Series, Series, list[str]]:
+    """Read training and test series. A set of the archives has its own split.
+
+    Args:
+        s: the settings.
+
+    Returns:
+        Training series, test series, and sentences about changes to them.
+    """
+    if not _is_set(s):
+        series, notes = read_series(s)
+        return *split(series, s), notes
+    (train, about), (test, more) = (windows_of(s, part) for part in _sets(s))
+    return train, test, [f"{s.ts}: the archive's split.", *about, *more]
+
+
 def read_series(s: Any) -> tuple[Series, list[str]]:
-    """The series that the flags ask for, cut into windows where they ask for it, and what was done
-    to them."""
+    """Read the series of the settings, cut into windows if they ask for it.
+
+    Args:
+        s: the settings.
+
+    Returns:
+        The series, and sentences about changes to them.
+
+    Raises:
+        ValueError: the settings contradict each other, or the file cannot be read.
+    """
+    if sum(map(bool, (s.csv, s.npz, s.ts))) > 1:
+        raise ValueError("--csv, --npz, --ts: expected one of them.")
     check_files(s)
     if s.csv or s.npz:
-        series, notes = read_file(s)
+        series, notes, *_ = read_file(s)
     else:
-        series, notes = ball_trajectories(s.sequences, seed=s.seed), []
+        series, notes = (_sets(s)[-1] if s.ts else ball_trajectories(s.sequences, seed=s.seed)), []
     series, more = windows_of(s, series)
     return series, notes + more
 
 
+def _is_set(s: Any) -> bool:
+    """Whether --ts is the name of a set, not a file."""
+    return bool(s.ts) and not s.ts.lower().endswith(".ts")
+
+
+def _sets(s: Any) -> tuple[Series, ...]:
+    """The series of --ts: those of a file, or training and test series of a set."""
+    try:
+        return read_set(s.ts) if _is_set(s) else (read_ts(s.ts),)
+    except (FileNotFoundError, ModuleNotFoundError, ValueError) as error:
+        raise ValueError(f"--ts: {error}") from error
+
+
 def split(series: Series, s: VRAESettings) -> tuple[Series, Series]:
-    """Training and test series: whole ones, or the beginning and the end of each."""
+    """Split series into training and test data: whole series, or the beginning and the end of each.
+
+    Args:
+        series: the series.
+        s: the settings.
+
+    Returns:
+        Training and test series.
+
+    Raises:
+        ValueError: the series cannot be split in this way.
+    """
     if s.split == "series":
         return series.split(s.test_fraction, s.seed)
     if s.window and s.stride and s.stride < s.window:
@@ -121,7 +182,7 @@ def split(series: Series, s: VRAESettings) -> tuple[Series, Series]:
 
 
 def _notes_on_values(train: Series, test: Series) -> list[str]:
-    """Features that are constant in training, or have test values far from it."""
+    """Sentences on features that are constant in training, or have test values far from it."""
     names, notes = train.feature_names(), []
     constant = constant_features(train)
     if constant:
@@ -140,7 +201,7 @@ def _notes_on_values(train: Series, test: Series) -> list[str]:
 
 
 def _from_the_data(s: VRAESettings, train: Series, test: Series, notes: list[str]) -> dict:
-    """Settings that the series decide; a note for each."""
+    """Settings that depend on the series; a note for each."""
     changed: dict[str, Any] = {}
     holes = any((~x.observed() & (x.mask[..., None] > 0.5)).any() for x in (train, test))
     if holes and not s.missing:
@@ -150,6 +211,13 @@ def _from_the_data(s: VRAESettings, train: Series, test: Series, notes: list[str
         notes.append(
             "the model does not use the times of the steps. --positions=8 makes them an input."
         )
+    if s.annealing == "auto" and not s.free_bits:
+        count = len(train.mask)
+        changed["free_bits"] = round(recipe.free_bits_of(count, s.z_size), 4)
+        notes.append(
+            f"annealing=auto: the weight of the KL rises in the first {max(1, s.num_epochs // 5)} "
+            f"epochs; free_bits={changed['free_bits']:g}, log({count}) / z_size."
+        )
     found = recipe.choose(train).options if s.patch < 1 or s.cosines < 0 else {}
     if s.patch < 1:
         changed["patch"] = found["patch"]
@@ -157,7 +225,7 @@ def _from_the_data(s: VRAESettings, train: Series, test: Series, notes: list[str
         changed["cosines"] = found.get("cosines", 0)
     if found:
         notes.append(
-            ", ".join(f"{k}={v}" for k, v in changed.items() if k != "missing")
+            ", ".join(f"{k}={changed[k]}" for k in ("patch", "cosines") if k in changed)
             + ": from the lengths of the series."
         )
     return changed
@@ -173,13 +241,13 @@ def _batches(s: VRAESettings, train: Series) -> Batches:
 
 
 def _batch(s: VRAESettings, series: Series) -> dict:
-    """The series' arrays that the model takes."""
+    """The arrays of the series that the model takes."""
     batch = series.batch()
     return batch if s.positions else {k: v for k, v in batch.items() if k != "times"}
 
 
 def _signature(s: VRAESettings, train: Series, block: int) -> dict:
-    """What a checkpoint must agree with."""
+    """The values that a checkpoint must agree with."""
     data = f"{list(train.sequences.shape)} {zlib.crc32(train.sequences.tobytes()):08x}"
     own = {"data": data} | ({"steps of a block": block} if s.num_steps else {})
     return s.of(Affects.MODEL, Affects.TRAINING) | own
@@ -195,10 +263,11 @@ def _epoch_line(line: dict, epochs: int) -> str:
 
 def _schedule(s: VRAESettings):
     """The share of its final weight that the KL has in an epoch."""
-    epochs = s.annealing_epochs
+    epochs = s.annealing_epochs if s.annealing != "auto" else max(1, s.num_epochs // 5)
     return {
         "none": lambda epochs: lambda epoch: 1.0,
         "linear": lambda epochs: linear(0, epochs),
+        "auto": lambda epochs: linear(0, epochs),
         "sigmoid": lambda epochs: sigmoid(epochs // 2, epochs),
         "cyclical": cyclical,
     }[s.annealing](epochs)

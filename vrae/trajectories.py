@@ -1,4 +1,4 @@
-"""Paths of bouncing balls as series: what `examples/run_vrae.py` shows without a download."""
+"""Paths of bouncing balls as series, the example data of `examples/run_vrae.py`."""
 
 import numpy as np
 
@@ -9,8 +9,22 @@ from vrae.data import Series, pad
 def ball_trajectories(
     count: int, *, shortest: int = 20, longest: int = 40, seed: int = 0
 ) -> Series:
-    """Positions x, y of a ball in the world `box`, in sequences of `shortest` to `longest` steps;
-    the label is the direction it starts in, radians. Sequence i depends on the seed and i alone."""
+    """Simulate positions x, y of a ball in the world `box`.
+
+    A sequence depends only on the seed and its index.
+
+    Args:
+        count: number of sequences.
+        shortest: the smallest number of steps.
+        longest: the largest number of steps.
+        seed: seed of all sequences.
+
+    Returns:
+        The sequences; the label is the initial direction in radians.
+
+    Raises:
+        ValueError: an argument is out of range.
+    """
     if count < 1 or not 1 <= shortest <= longest:
         raise ValueError(
             f"count={count}, shortest={shortest}, longest={longest}: expected count >= 1 and 1 <= "

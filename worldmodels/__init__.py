@@ -2,6 +2,7 @@
 controller.
 """
 
+import importlib
 from typing import TYPE_CHECKING
 
 from seqvae import __version__ as __version__
@@ -13,12 +14,24 @@ from worldmodels import original  # noqa: E402
 from worldmodels.agent import Agent  # noqa: E402
 from worldmodels.controller import Controller  # noqa: E402
 from worldmodels.conv_vae import ConvVAE  # noqa: E402
+from worldmodels.dream_rollouts import DreamRollouts  # noqa: E402
+from worldmodels.evolution import Evolution  # noqa: E402
 from worldmodels.mdn_rnn import MDNRNN  # noqa: E402
+from worldmodels.padding import padded  # noqa: E402
+from worldmodels.planning import Planner  # noqa: E402
 from worldmodels.results import ConvVAETerms, Dream, Imagined, Latents, Predicted, RNNData, State  # noqa: E402
 
 if TYPE_CHECKING:
     from worldmodels.dream_env import DreamEnv as DreamEnv
     from worldmodels.dream_env import DreamVectorEnv as DreamVectorEnv
+    from worldmodels.world_rollouts import WorldRollouts as WorldRollouts
+
+_LATER = {
+    "DreamEnv": "worldmodels.dream_env",
+    "DreamVectorEnv": "worldmodels.dream_env",
+    "WorldRollouts": "worldmodels.world_rollouts",
+}
+"""Classes that need gymnasium, an optional dependency, or pygame, which takes time to import."""
 
 __all__ = [
     "MDNRNN",
@@ -27,23 +40,25 @@ __all__ = [
     "ConvVAE",
     "ConvVAETerms",
     "Dream",
+    "DreamRollouts",
+    "Evolution",
     "Imagined",
     "Latents",
+    "Planner",
     "Predicted",
     "RNNData",
     "State",
     "original",
+    "padded",
 ]
 
 
 def __getattr__(name: str):
-    """Import the environments on first use: they need gymnasium, an optional dependency."""
-    if name in ("DreamEnv", "DreamVectorEnv"):
-        from worldmodels import dream_env
-
-        return getattr(dream_env, name)
+    """Import the classes of `_LATER` on first use."""
+    if name in _LATER:
+        return getattr(importlib.import_module(_LATER[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return [*globals(), "DreamEnv", "DreamVectorEnv"]
+    return [*globals(), *_LATER]

@@ -1,5 +1,7 @@
 """`Agent`: ConvVAE, MDN-RNN and controller as one policy."""
 
+from functools import partial
+
 import numpy as np
 import tensorflow as tf
 
@@ -44,12 +46,13 @@ class Agent:
         sample: bool = True,
         seed: int | None = None,
     ):
-        _check_sizes(vae, rnn, controller)
+        check_parts(vae, rnn, controller)
         self.vae, self.rnn, self.controller, self.sample = vae, rnn, controller, sample
-        self._restarts = rnn is not None and rnn.action_size > controller.action_size
         self._rng = np.random.default_rng(seed)
         self._z = self._state = self._first = None
-        self._step = tf.function(self._one_step, autograph=False, reduce_retracing=True)
+        self._step = tf.function(
+            partial(agent_step, vae, rnn, controller), autograph=False, reduce_retracing=True
+        )
 
     @property
     def z(self) -> np.ndarray | None:
@@ -147,22 +150,55 @@ class Agent:
             arguments.check_pixels(frames)
         return frames, alone
 
-    def _one_step(self, frames, noise, state: State | None, first, vector):
-        mean, logvar = self.vae.encoded(frames)
-        z = mean + tf.exp(0.5 * logvar) * noise
-        parts = (
-            {} if state is None else {n: tf.cast(v, z.dtype) for n, v in state._asdict().items()}
-        )
-        actions = self.controller(z, **parts, vectors=vector)
-        if self.rnn is None:
-            return z, actions, None
-        taken = actions
-        if self._restarts:
-            taken = tf.concat([actions, tf.cast(first, actions.dtype)[:, None]], -1)
-        return z, actions, self.rnn.step(z, taken, state).state
+
+def agent_step(
+    vae: ConvVAE,
+    rnn: MDNRNN | None,
+    controller: Controller,
+    frames: tf.Tensor,
+    noise: tf.Tensor,
+    state: State | None,
+    first: tf.Tensor,
+    vectors: tf.Tensor,
+) -> tuple[tf.Tensor, tf.Tensor, State | None]:
+    """Compute one step of agents, see `Agent`.
+
+    Args:
+        vae: the ConvVAE.
+        rnn: the MDN-RNN, or None.
+        controller: the controller; its weights are not used.
+        frames: [B, H, W, C].
+        noise: [B, z_size], standard normal; 0 gives the mean of q(z | x).
+        state: the MDN-RNN's state before the step, [B, rnn_size] each; None without an MDN-RNN.
+        first: [B], 1 in the first step of an episode.
+        vectors: the controllers' weights, [size] or [B, size].
+
+    Returns:
+        Codes [B, z_size], actions [B, action_size], and the next state.
+    """
+    mean, logvar = vae.encoded(frames)
+    z = mean + tf.exp(0.5 * logvar) * noise
+    parts = {} if state is None else {n: tf.cast(v, z.dtype) for n, v in state._asdict().items()}
+    actions = controller(z, **parts, vectors=vectors)
+    if rnn is None:
+        return z, actions, None
+    taken = actions
+    if rnn.action_size > controller.action_size:
+        taken = tf.concat([actions, tf.cast(first, actions.dtype)[:, None]], -1)
+    return z, actions, rnn.step(z, taken, state).state
 
 
-def _check_sizes(vae: ConvVAE, rnn: MDNRNN | None, controller: Controller) -> None:
+def check_parts(vae: ConvVAE, rnn: MDNRNN | None, controller: Controller) -> None:
+    """Check that the sizes of an agent's parts fit.
+
+    Args:
+        vae: the ConvVAE.
+        rnn: the MDN-RNN, or None.
+        controller: the controller.
+
+    Raises:
+        ValueError: they do not fit.
+    """
     if controller.z_size != vae.z_size:
         raise ValueError(
             f"controller: expected z_size={vae.z_size}, that of the ConvVAE, got "
@@ -179,13 +215,4 @@ def _check_sizes(vae: ConvVAE, rnn: MDNRNN | None, controller: Controller) -> No
             f"rnn: expected z_size={vae.z_size}, that of the ConvVAE, got {rnn.z_size}. Take the "
             "MDN-RNN that was trained on the codes of this ConvVAE."
         )
-    if rnn.action_size - controller.action_size not in (0, 1):
-        raise ValueError(
-            f"controller: expected action_size={rnn.action_size}, that of the MDN-RNN (or one "
-            f"less, where its last action is the restart flag), got {controller.action_size}."
-        )
-    if controller.inputs != "z" and controller.rnn_size != rnn.rnn_size:
-        raise ValueError(
-            f"controller: expected rnn_size={rnn.rnn_size}, that of the MDN-RNN, got "
-            f"{controller.rnn_size}. Build it with this rnn_size."
-        )
+    controller.check_fits(rnn)

@@ -47,6 +47,21 @@ def check_at_least(least: float, **values: object) -> None:
             raise ValueError(f"{name}: expected a number of at least {least}, got {value!r}.")
 
 
+def check_positive(**values: object) -> None:
+    """Check that each value is a finite number above 0.
+
+    Args:
+        **values: values by the name of their argument.
+
+    Raises:
+        ValueError: one is not; the message names it.
+    """
+    for name, value in values.items():
+        number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+        if not number or not 0 < value < np.inf:  # pyright: ignore[reportOperatorIssue]
+            raise ValueError(f"{name}: expected a number above 0, got {value!r}.")
+
+
 def check_sizes(least: int, **values: object) -> None:
     """Check that each value is an integer of at least `least`.
 

@@ -59,7 +59,7 @@ class ConvVAETrainingSettings(Settings):
 
     num_epochs: int = setting(10, "epochs", affects=Affects.NOTHING)
     batch_size: int = setting(100, "frames in a batch")
-    learning_rate: float = setting(1e-4, "of Adam, or of the course's RMSprop")
+    learning_rate: float = setting(1e-4, "learning rate of Adam or of the course's RMSprop")
     shuffle: bool = setting(True, "a new order of the frames every epoch")
     mixed_precision: bool = setting(
         False, "convolutions in bfloat16: faster on processors that have it"
@@ -222,4 +222,109 @@ MDNRNN = Command(
 
 A run writes logs/<run>_mdnrnn/: config.json, metrics.jsonl, checkpoints/, latents/, model.keras,
 rnn.json (the original's format), a dream beside the real episode, curves, evaluation.json.""",
+)
+
+# --- the whole: record, V, M, C, evaluation ---
+
+
+@group("The environment")
+class WorldSettings(Settings):
+    """The environment."""
+
+    env: str = setting("seqvae/Dodge-v0", "the environment's id, as gymnasium.make takes it")
+    size: str = setting("64,64", "height and width of a frame, pixels")
+    render: bool = setting(False, "frames are what the environment renders")
+    max_steps: int = setting(1000, "steps of an episode, in the world and in the dream")
+    workers: int = setting(0, "processes that step the environment; 0: as many as cores")
+
+
+@group("The parts: stages are left out where their files are given")
+class PartSettings(Settings):
+    """Recording and training of the parts; a stage whose file is given is skipped."""
+
+    dataset: str = setting("", "folder of episodes; default: they are recorded")
+    vae: str = setting("", "a ConvVAE: a model.keras or the folder of its run")
+    rnn: str = setting("", "an MDN-RNN: a model.keras or the folder of its run; needs vae")
+    controller: str = setting("", "a controller.npz; needs vae and rnn")
+    episodes: int = setting(200, "episodes that are recorded, in each iteration")
+    policy: str = setting("hold", "policy of the first recording", choices=("hold", "random"))
+    iterations: int = setting(
+        1, "2 or more: record with the agent, train V and M on all episodes again, evolve again"
+    )
+    noise: float = setting(
+        0.3, "noise of the controller's weights in recordings by the agent, relative to their size"
+    )
+    vae_flags: str = setting("", "flags of `seqvae convvae`, such as '--z_size=16 --num_epochs=3'")
+    rnn_flags: str = setting("--predict_done", "flags of `seqvae mdnrnn`")
+
+
+@group("The controller")
+class EvolutionSettings(Settings):
+    """The controller and its evolution."""
+
+    inputs: str = setting("zh", "inputs of the controller", choices=("z", "zh", "zch"))
+    train_in: str = setting("dream", "where it is evolved", choices=("dream", "world"))
+    temperature: float = setting(1.15, "temperature of the dream")
+    population: int = setting(64, "members of a generation")
+    rollouts: int = setting(16, "rollouts of a member")
+    generations: int = setting(100, "generations")
+    sigma: float = setting(0.1, "initial standard deviation of a weight")
+    check_in: str = setting(
+        "world", "where the best of all generations is chosen", choices=("dream", "world")
+    )
+    check_every: int = setting(10, "generations between two checks")
+    check_rollouts: int = setting(16, "rollouts of a check")
+    z_only: bool = setting(True, "also evolve a controller on z alone, to compare")
+
+
+@group("The evaluation")
+class EvaluationSettings(Settings):
+    """The evaluation of the agent."""
+
+    test_episodes: int = setting(100, "episodes of each score at the end")
+    video_steps: int = setting(300, "steps of the video, at most")
+
+
+@command_settings
+class WorldModelSettings(
+    WorldSettings, PartSettings, EvolutionSettings, EvaluationSettings, RunSettings, DeviceSettings
+):
+    """Settings of the command that makes an agent: recording, ConvVAE, MDN-RNN and controller."""
+
+
+WORLDMODEL_PRESETS: dict[str, dict] = {
+    "": {},
+    "demo": {
+        "size": "32,32",
+        "episodes": 300,
+        "max_steps": 600,
+        "vae_flags": "--filters=16,32,64 --kernel_sizes=4,4,4 --decoder_filters=32,16 "
+        "--decoder_kernel_sizes=5,6,6 --z_size=16 --kl_tolerance=1 --batch_size=64 "
+        "--learning_rate=1e-3 --num_epochs=8",
+        "rnn_flags": "--rnn_size=128 --seq_len=100 --batch_size=20 --num_epochs=25 "
+        "--learning_rate=3e-3 --decay_rate=0.93 --predict_done",
+        "population": 32,
+        "rollouts": 8,
+        "generations": 60,
+    },
+}
+""""demo": minutes on a laptop, for Dodge in frames of 32x32 pixels."""
+
+WORLDMODEL = Command(
+    name="worldmodel",
+    settings=WorldModelSettings,
+    presets=WORLDMODEL_PRESETS,
+    module="worldmodels.train_worldmodel",
+    description="""From frames to an agent: records an environment, trains the ConvVAE and the
+MDN-RNN, evolves a controller in the dream, and scores it in the world.
+
+    COMMAND --preset=demo                       # seqvae/Dodge-v0, minutes
+    COMMAND --env=Pendulum-v1 --render          # any environment of pixels or with pictures
+    COMMAND --iterations=2                      # records with the agent and trains again
+    COMMAND --vae=logs/mine_convvae --rnn=logs/mine_mdnrnn      # the controller alone
+    COMMAND --run_name=mine --resume            # resumes a stopped run
+
+A run writes logs/<run>_worldmodel/: config.json, episodes/, the runs of the two models and of the
+controller in each iteration, vae.keras, rnn.keras, controller.npz, evaluation.json, curves, and a
+video of the agent in the world beside its dream. Finished stages are not repeated.""",
 )

@@ -12,15 +12,16 @@ import numpy as np
 import tensorflow as tf
 
 from seqvae.checks import Array
-from seqvae.files import atomic_write
+from seqvae.files import NPZ_ERRORS, DataError, atomic_write, save
 from worldmodels import arguments
 from worldmodels.original import read_list
 
 INPUTS = {"z": ("z",), "zh": ("z", "h"), "zch": ("z", "c", "h")}
 """The inputs of a controller in the original's order: c comes before h."""
 
-THRESHOLD = 0.3333  # the original's, for Take Cover's two buttons
-_DECIMALS = 4  # decimals of the numbers in the original's files
+THRESHOLD = 0.3333  # the original's, of Take Cover's two buttons
+_CONFIG = ("z_size", "rnn_size", "action_size", "inputs", "squash", "bias")
+_DECIMALS = 4  # of the numbers in the original's files
 
 
 class Controller:
@@ -194,7 +195,71 @@ class Controller:
         actions = np.asarray(actions)
         return (actions > threshold).astype(np.int64) - (actions < -threshold)
 
+    def check_fits(self, rnn: Any) -> bool:
+        """Check that the sizes are those of an MDN-RNN.
+
+        Args:
+            rnn: the MDN-RNN.
+
+        Returns:
+            Whether the last action of the MDN-RNN is the restart flag: its action_size is one above
+            the controller's, as in the original's model of Doom.
+
+        Raises:
+            ValueError: the sizes do not fit.
+        """
+        if self.z_size != rnn.z_size:
+            raise ValueError(
+                f"controller: expected z_size={rnn.z_size}, that of the MDN-RNN, got "
+                f"{self.z_size}. Build it with this z_size."
+            )
+        if rnn.action_size - self.action_size not in (0, 1):
+            raise ValueError(
+                f"controller: expected action_size={rnn.action_size}, that of the MDN-RNN (or one "
+                f"less, where its last action is the restart flag), got {self.action_size}."
+            )
+        if self.inputs != "z" and self.rnn_size != rnn.rnn_size:
+            raise ValueError(
+                f"controller: expected rnn_size={rnn.rnn_size}, that of the MDN-RNN, got "
+                f"{self.rnn_size}. Build it with this rnn_size."
+            )
+        return rnn.action_size > self.action_size
+
     # --- files ---
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write sizes and weights to an `.npz` without rounding.
+
+        Args:
+            path: the file.
+        """
+        config = {name: getattr(self, name) for name in _CONFIG}
+        save(os.fspath(path), {"config": np.array(json.dumps(config)), "vector": self._vector})
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> "Controller":
+        """Read a controller that `save` wrote.
+
+        Args:
+            path: the file.
+
+        Returns:
+            The controller.
+
+        Raises:
+            DataError: there is no such file, or it holds no controller.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                config, vector = json.loads(str(file["config"])), file["vector"]
+            controller = cls(**config)
+            controller.vector = vector
+        except NPZ_ERRORS as error:
+            raise DataError(
+                f"{path}: expected a controller that Controller.save wrote ({error}). For the "
+                "original project's files build a Controller and call load_json."
+            ) from error
+        return controller
 
     def load_json(self, path: str | os.PathLike) -> float | None:
         """Set the weights to those in a file of the original project or of `save_json`.

@@ -19,9 +19,11 @@ from worldmodels import arguments, mixture, original
 from worldmodels.arguments import Array
 from worldmodels.cell import ForgetBias, forget_bias, glorot_of, swap_gates
 from worldmodels.mixture import Mixture
+from worldmodels.padding import are_episodes, episodes_as_batch
 from worldmodels.results import (
     Dream,
     Imagined,
+    Latents,
     MDNRNNTerms,
     MDNRNNTermsWithHeads,
     Predicted,
@@ -54,6 +56,9 @@ class MDNRNN(SequenceModel):
     - an array [B, T, z_size + action_size], z first;
     - a pair of such inputs and the outputs z_{t+1} [B, T, z_size], as `ConvVAE.generate_rnn_data`
       returns them, also as lists of episodes of different lengths.
+
+    `fit` and `evaluate` also take `Latents`, a list of dicts (one for each episode), or a dict of
+    lists of episodes, where the lengths differ (`worldmodels.padded`).
 
     Args:
         z_size: size of a code.
@@ -607,7 +612,11 @@ class MDNRNN(SequenceModel):
     def _checked_data(self, x, y, sample_weight) -> tuple:
         if y is None and isinstance(x, RNNData):
             x, y = x
-        if isinstance(x, list):
+        if y is None and isinstance(x, Latents):
+            x = x._asdict()
+        if y is None and are_episodes(x):
+            x = episodes_as_batch(x)
+        elif isinstance(x, list):
             x, y = self._padded(x, y), None
         return super()._checked_data(x, y, sample_weight)
 

@@ -1,5 +1,6 @@
 """The report of a run: pictures, videos and figures of test episodes."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from seqvae.data.batches import Batches
 from seqvae.data.streams import ShardBatches
 from seqvae.files import write_json
 from seqvae.report import Section, Table, newest
+from seqvae.training import RunLog
+from worldmodels.controller import Controller
 from worldmodels.conv_vae import ConvVAE
 from worldmodels.evaluation import baselines, evaluate_rnn, evaluate_vae, mean_frame_error
 from worldmodels.latents import encode
@@ -39,7 +42,7 @@ class VAEReport:
         Args:
             epoch: the epoch, counted from 0; it becomes part of the files' names.
         """
-        shown = self._frames[:: len(self._frames) // _SHOWN][:_SHOWN]
+        shown = self._frames[:: max(1, len(self._frames) // _SHOWN)][:_SHOWN]
         rows = {"test frames": shown, "reconstructed": self._vae.reconstruct(shown).numpy()}
         self._save(
             f"reconstruction_{epoch + 1:05d}",
@@ -353,6 +356,153 @@ class RNNReport:
         ]
 
 
+class AgentReport:
+    """Scores, curves and a video of an agent, written into a folder.
+
+    Args:
+        folder: the folder of the run.
+        settings: the run's `WorldModelSettings`.
+    """
+
+    def __init__(self, folder: str | Path, settings: Any):
+        self._folder, self._s = Path(folder), settings
+
+    def final(self, scores: dict[str, np.ndarray]) -> dict:
+        """Write `evaluation.json`: mean, standard deviation and number of the scores of each row.
+
+        Args:
+            scores: scores by the name of the row.
+
+        Returns:
+            The figures.
+        """
+        figures = {
+            name: {"mean": float(each.mean()), "std": float(each.std()), "episodes": len(each)}
+            for name, each in scores.items()
+        }
+        write_json(self._folder / "evaluation.json", figures)
+        return figures
+
+    def summary(self, scores: dict[str, np.ndarray]) -> list[str]:
+        """Describe the result.
+
+        Args:
+            scores: scores by the name of the row.
+
+        Returns:
+            The last lines that a run prints.
+        """
+        count = len(scores["agent"])
+        lines = [f"score, mean and standard deviation of {count} episodes of {self._s.env}:"]
+        lines += [
+            f"  {name:20}{each.mean():10.1f} +- {each.std():.1f}" for name, each in scores.items()
+        ]
+        lines += verdicts(scores)
+        return [*lines, f"look at {self._folder}/agent.mp4 and {self._folder}/evolution.png"]
+
+    def curves(self) -> None:
+        """Draw the generations of the last controller; nothing if a controller was given."""
+        logs = sorted(self._folder.glob("*_controller/metrics.jsonl"))
+        if not logs:
+            return
+        lines = RunLog(logs[-1].parent, sys.maxsize).read()
+        panels = {
+            f"score in the {self._s.train_in}": ("mean", "best", "worst"),
+            f"checks in the {self._s.check_in}": ("check_best", "check_mean"),
+        }
+        figure = plotting.metric_curves(lines, panels, title="Evolution of the controller")
+        plotting.save_figure(self._folder / "evolution.png", figure)
+
+    def video(self, vae: ConvVAE, rnn: MDNRNN, controller: Controller, world: np.ndarray) -> None:
+        """Write `agent.mp4` and `agent.gif`: an episode beside a dream of the same agent.
+
+        The dream begins as the episode does. After an end, the last frame has an orange border.
+
+        Args:
+            vae: the ConvVAE.
+            rnn: the MDN-RNN.
+            controller: the controller.
+            world: the episode in the environment, [T, H, W, C].
+        """
+        world = world[: self._s.video_steps]
+        dream = self._dream(vae, rnn, controller, world[0])
+        longest = max(len(world), len(dream))
+        missing = np.arange(longest) >= np.array([[len(world)], [len(dream)]])
+        rows = {}
+        for name, frames in (("in the world", world), ("in its dream", dream)):
+            last = np.repeat(frames[-1:], longest - len(frames), axis=0)
+            rows[name] = np.concatenate([frames, last])[None]
+        bands = [
+            plotting.labelled_rows({name: row}, missing[i : i + 1], zoom=4)
+            for i, (name, row) in enumerate(rows.items())
+        ]
+        for ending in ("mp4", "gif"):
+            plotting.save_video(self._folder / f"agent.{ending}", np.concatenate(bands, 1), fps=20)
+
+    def _dream(self, vae, rnn: MDNRNN, controller: Controller, first: np.ndarray) -> np.ndarray:
+        """Frames of a dream, [T, H, W, C] uint8."""
+        from worldmodels.dream_env import DreamEnv
+
+        env = DreamEnv(
+            rnn,
+            encode(vae, first[None]),
+            observation=controller.inputs,
+            temperature=self._s.temperature,
+            max_steps=min(self._s.max_steps, self._s.video_steps - 1),
+            action_space=_bounds(controller),
+        )
+        observation, _ = env.reset(seed=self._s.seed)
+        codes, over = [env.z], False
+        while not over:
+            observation, _, ended, cut, _ = env.step(controller.act(observation))
+            codes.append(env.z)
+            over = ended or cut
+        z = np.stack(codes)
+        frames = [vae.decode(z[i : i + 100]).numpy() for i in range(0, len(z), 100)]
+        return np.round(255 * np.concatenate(frames)).astype(np.uint8)
+
+
+def verdicts(scores: dict[str, np.ndarray]) -> list[str]:
+    """State what the scores mean. Two means differ if they are two standard errors apart.
+
+    Args:
+        scores: scores of the rows "random policy", "agent", "agent in its dream" and, if it was
+            trained, "z only".
+
+    Returns:
+        A sentence for each fault that the scores show.
+    """
+    lines = []
+    agent, dream = scores["agent"], scores["agent in its dream"]
+    if not _above(agent, scores["random policy"]):
+        lines.append(
+            "The agent is no better than the random policy. Look at the reconstructions, at the "
+            "MDN-RNN beside its baselines, and at evolution.png; see docs/your_environment.md."
+        )
+    if "z only" in scores and not _above(agent, scores["z only"]):
+        lines.append("The agent is no better than a controller on z alone: h does not help it.")
+    if _above(dream, agent) and dream.mean() - scores["random policy"].mean() > 2 * (
+        agent.mean() - scores["random policy"].mean()
+    ):
+        lines.append(
+            "The agent scores far more in its dream than in the world: it exploits what the "
+            "MDN-RNN predicts wrongly. Raise --temperature, or record with it (--iterations=2)."
+        )
+    return lines
+
+
+def _above(ours: np.ndarray, theirs: np.ndarray) -> bool:
+    error = np.sqrt(ours.var() / len(ours) + theirs.var() / len(theirs))
+    return bool(ours.mean() - theirs.mean() > 2 * error)
+
+
+def _bounds(controller: Controller):
+    from gymnasium.spaces import Box
+
+    low = [-1.0, 0.0, 0.0] if controller.squash == "carracing" else [-1.0] * controller.action_size
+    return Box(np.array(low, np.float32), 1.0, (controller.action_size,), np.float32)
+
+
 def _spread(episodes: Shards, count: int) -> np.ndarray:
     """About `count` frames spread over all episodes."""
     chosen = range(0, len(episodes), max(1, len(episodes) // 16))
@@ -360,5 +510,6 @@ def _spread(episodes: Shards, count: int) -> np.ndarray:
     parts = []
     for i in chosen:
         frames = episodes.read(i, ("frames",))["frames"]
-        parts.append(frames[np.linspace(0, len(frames) - 1, min(each, len(frames))).astype(int)])
+        middles = (np.arange(each) + 0.5) / each  # not the ends: first frames are all alike
+        parts.append(frames[np.unique((middles * len(frames)).astype(int))])
     return np.concatenate(parts)

@@ -86,7 +86,7 @@ class Command:
         module: name of the module with `run(run: Run)`; imported after the settings are parsed.
         description: the head of `--help`; "COMMAND" in it stands for the program.
         presets: the settings of each preset.
-        preset_of: the preset of a given flag, where --preset names none.
+        preset_of: the preset that a given flag selects if --preset is not given.
     """
 
     name: str

@@ -1,14 +1,16 @@
-"""The settings by which a command reads series from a table or an `.npz`, and the reading."""
+"""Settings for reading series from a table or an `.npz`, and the reading."""
 
 from typing import Any
 
 from seqvae.commands.settings import Affects, Settings, group, setting
 from seqvae.data.series import Series, in_windows, read_npz
-from seqvae.data.tables import read_table
+from seqvae.data.tables import Table, read_table
 
 
 @group("Series from a file")
 class TableSettings(Settings):
+    """Settings of a file of series."""
+
     csv: str = setting("", "a CSV with a header: a row for each step, a column for each feature")
     npz: str = setting("", "an .npz: `sequences` [N, T, features], `mask` [N, T], `labels` [N]")
     id: str = setting(
@@ -28,10 +30,13 @@ class TableSettings(Settings):
 
 
 def check_files(s: Any) -> None:
-    """Checks that one file of series at most is asked for, and its columns only with a table.
+    """Check that at most one file is given, and flags of columns only with a table.
+
+    Args:
+        s: the settings.
 
     Raises:
-        ValueError: --csv and --npz; a flag about columns without --csv.
+        ValueError: --csv and --npz, or a flag of columns without --csv.
     """
     if s.csv and s.npz:
         raise ValueError("--csv, --npz: expected one of them.")
@@ -40,14 +45,19 @@ def check_files(s: Any) -> None:
         raise ValueError(f"{', '.join(given)}: expected --csv beside it, got none.")
 
 
-def read_file(s: Any) -> tuple[Series, list[str]]:
-    """The whole series of --csv or --npz, and what was done to the columns, a sentence each.
+def read_file(s: Any) -> Table:
+    """Read the series of --csv or --npz.
 
     Args:
-        s: `TableSettings`; with `features` a table may have other columns beside these.
+        s: `TableSettings`. If it has `features`, only these columns of a table are read as
+            features.
+
+    Returns:
+        The series with their times, and a sentence for each change to the columns.
     """
     if s.npz:
-        return read_npz(s.npz), []
+        series = read_npz(s.npz)
+        return Table(series, [], series.times)
     table = read_table(
         s.csv,
         id=s.id,
@@ -56,11 +66,22 @@ def read_file(s: Any) -> tuple[Series, list[str]]:
         drop=[name.strip() for name in s.drop.split(",") if name.strip()],
         features=getattr(s, "features", None),
     )
-    return table.series, [f"{s.csv}: {note}" for note in table.notes]
+    return table._replace(notes=[f"{s.csv}: {note}" for note in table.notes])
 
 
 def windows_of(s: Any, series: Series) -> tuple[Series, list[str]]:
-    """The series, cut where --window asks for it, and a sentence on those that are too short."""
+    """Cut series into windows if --window is given.
+
+    Args:
+        s: `TableSettings`.
+        series: the series.
+
+    Returns:
+        The series or windows, and a sentence on series that are too short.
+
+    Raises:
+        ValueError: --stride without --window, or no series is long enough.
+    """
     if s.stride and not s.window:
         raise ValueError(f"--stride: expected --window beside it, got --stride={s.stride}.")
     if not s.window:

@@ -35,11 +35,7 @@ class Batches:
         if batch_size < 1:
             raise ValueError(f"batch_size: expected an integer of at least 1, got {batch_size!r}.")
         if isinstance(sequences, Sequences):
-            arrays, names = (
-                sequences.arrays(),
-                {"images": "frames", "mask": "mask", "controls": "controls"},
-            )
-            sequences = {names[name]: value for name, value in arrays.items() if name in names}
+            sequences = sequences.batch()
         self._count = len(next(iter(sequences.values())))
         self._size = batch_size
         self._seed = seed
@@ -98,12 +94,16 @@ class Batches:
 
 
 class StepBatches(Batches):
-    """Batches in blocks of steps that stand in for epochs. Every pass over the series has each of
-    them once, in an order of its own; a block may end in the middle of a pass. Batches are full,
-    and no larger than the set.
+    """Batches in blocks with a fixed number of steps, which take the place of epochs.
+
+    Each pass over the series uses every one once, in a new order; a block may end in the middle of
+    a pass. All batches are full, and no larger than the set.
 
     Args:
-        steps: of a block.
+        series: arrays [N, ...] by name.
+        batch_size: series in a batch.
+        steps: steps of a block.
+        seed: seed of the order.
     """
 
     def __init__(
@@ -117,9 +117,27 @@ class StepBatches(Batches):
         return self._steps
 
     def rows(self, step: int) -> int:
+        """The number of series in a batch.
+
+        Args:
+            step: the batch, counted from 0.
+
+        Returns:
+            The number of series.
+        """
         return self._size
 
     def epoch(self, epoch: int, skip: int = 0, part: tuple[int, int] = (0, 1)) -> tf.data.Dataset:
+        """Make the batches of a block.
+
+        Args:
+            epoch: the block, counted from 0.
+            skip: number of batches at the start of the block to leave out.
+            part: (i, n): only the rows of worker i of n in each batch (`seqvae.replicas.rows_of`).
+
+        Returns:
+            The batches, dicts of tensors.
+        """
         first, count, _ = rows_of(*part, self._size)
         chosen = self._order(epoch)[skip:, first : first + max(count, 1)]
         batches = tf.data.Dataset.from_tensor_slices(chosen).map(
@@ -130,7 +148,7 @@ class StepBatches(Batches):
         return batches.prefetch(2).with_options(options)
 
     def _order(self, epoch: int) -> np.ndarray:
-        """The rows of each step of a block [steps, size], from the seed and the block's number."""
+        """The rows of each step of a block, [steps, size]."""
         need = self._steps * self._size
         begin = epoch * need
         passes = range(begin // self._count, (begin + need - 1) // self._count + 1)

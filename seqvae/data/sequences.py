@@ -22,7 +22,9 @@ class Sequences:
     Attributes:
         images: [N, T, H, W] or [N, T, H, W, C], uint8 (0 to 255), bool, or floats in [0, 1].
         mask: [N, T], 1 or True = observed, 0 or False = missing; None: all observed. A missing
-            frame may contain NaN.
+            frame may contain NaN. A mask of the frames' shape, or [N, T, H, W] for all colours, is
+            one of single pixels and is kept as `pixel_mask`.
+        pixel_mask: of the frames' shape, bool, True = observed; None: no single pixel is missing.
         controls: [N, T, dim_u] float32, the inputs that act on the step into each frame; None:
             none.
         state: [N, T, S] float32, the simulator's state; None: unknown. No model uses it.
@@ -36,9 +38,17 @@ class Sequences:
     mask: np.ndarray | None = None
     controls: np.ndarray | None = None
     state: np.ndarray | None = None
+    pixel_mask: np.ndarray | None = None
     source: str = "the given arrays"
 
     def __post_init__(self):
+        if self.mask is not None and self.mask.ndim > 2:
+            if self.mask.shape == self.images.shape[:-1] and self.images.ndim == 5:
+                every = np.broadcast_to(self.mask[..., None], self.images.shape)
+                object.__setattr__(self, "mask", every)
+            _check_mask_of_pixels(self.mask, self.images, self.source)
+            object.__setattr__(self, "pixel_mask", self.mask > 0)
+            object.__setattr__(self, "mask", None)
         if self.mask is not None and self.mask.dtype == bool:
             object.__setattr__(self, "mask", self.mask.astype(np.float32))
         _check(self)
@@ -58,17 +68,63 @@ class Sequences:
 
     @property
     def observed(self) -> np.ndarray:
-        """[N, T] bool, True where a frame is observed."""
-        return np.ones(self.images.shape[:2], bool) if self.mask is None else self.mask > 0.5
+        """[N, T] bool: the frames of which a pixel is observed."""
+        seen = np.ones(self.images.shape[:2], bool) if self.mask is None else self.mask > 0.5
+        if self.pixel_mask is None:
+            return seen
+        return seen & self.pixel_mask.any(axis=tuple(range(2, self.images.ndim)))
+
+    @property
+    def batch_mask(self) -> np.ndarray | None:
+        """The mask as a model takes it: [N, T] float32, of single pixels bool, or None."""
+        if self.pixel_mask is None or self.mask is None:
+            return self.mask if self.pixel_mask is None else self.pixel_mask
+        return self.pixel_mask & (self.mask > 0.5).reshape(
+            *self.mask.shape, *[1] * (self.images.ndim - 2)
+        )
+
+    def batch(self) -> dict[str, np.ndarray]:
+        """Arguments of a model.
+
+        Returns:
+            `frames`, and `mask` and `controls` if there are any.
+        """
+        named = {"frames": self.images, "mask": self.batch_mask, "controls": self.controls}
+        return {name: value for name, value in named.items() if value is not None}
 
     def mean_frame(self) -> np.ndarray:
-        """The mean of the observed frames, [H, W(, C)] float32, pixels in [0, 1]."""
-        seen = self.observed
-        total = sum(  # one sequence at a time: floats of all frames would need 4x the memory
-            unit_pixels(images[mask]).sum(axis=0, dtype=np.float64)
-            for images, mask in zip(self.images, seen, strict=True)
-        )
-        return np.asarray(total / seen.sum(), np.float32)
+        """Mean of the observed frames or pixels.
+
+        Returns:
+            [*image_shape] float32 in [0, 1]. A pixel that is never observed has the mean of the
+            others.
+        """
+        seen, total, count = self.batch_mask, np.zeros(self.image_shape), 0
+        for i, images in enumerate(self.images):  # not at once: floats take four times the memory
+            if seen is None or seen.ndim == 2:
+                shown = images if seen is None else images[seen[i] > 0.5]
+                total += unit_pixels(shown).sum(axis=0, dtype=np.float64)
+                count += len(shown)
+            else:
+                total += np.where(seen[i], unit_pixels(images), 0.0).sum(axis=0, dtype=np.float64)
+                count = count + seen[i].sum(axis=0)
+        mean = np.divide(total, count, where=np.asarray(count) > 0, out=np.full_like(total, np.nan))
+        return np.asarray(np.where(np.isnan(mean), np.nanmean(mean), mean), np.float32)
+
+    def complete(self, fill: np.ndarray) -> np.ndarray:
+        """Frames without gaps.
+
+        Args:
+            fill: [*image_shape] in [0, 1], the values of missing pixels and frames.
+
+        Returns:
+            The frames as float32 in [0, 1].
+        """
+        frames, seen = unit_pixels(self.images), self.batch_mask
+        if seen is None:
+            return frames
+        seen = (seen > 0.5).reshape(*seen.shape, *[1] * (frames.ndim - seen.ndim))
+        return np.where(seen, frames, fill)
 
     def take(self, indices: slice | Sequence[int] | np.ndarray) -> "Sequences":
         """Select sequences.
@@ -126,8 +182,8 @@ class Sequences:
         return f"{list(self.images.shape)} {checksum:08x}"
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """The arrays that are not None, by name."""
-        named = {name: getattr(self, name) for name in _NAMES}
+        """The arrays that are there, by name."""
+        named = {name: getattr(self, name) for name in (*_NAMES, "pixel_mask")}
         return {name: value for name, value in named.items() if value is not None}
 
 
@@ -241,7 +297,19 @@ def _check(data: Sequences) -> None:
             )
         if value is not None and not np.isfinite(value).all():
             raise DataError(f"{where}: {name} holds NaN or infinity; every value must be finite.")
-    _check_values(images, data.mask, where)
+    if data.pixel_mask is not None:
+        _check_blind(data.observed, where)
+    _check_values(images, data.batch_mask, where)
+
+
+def _check_mask_of_pixels(mask: np.ndarray, images: np.ndarray, where: str) -> None:
+    if mask.shape != images.shape:
+        raise DataError(
+            f"{where}: mask has the shape {mask.shape}, expected {list(images.shape[:2])} to fit "
+            f"images, or for single pixels {list(images.shape)}."
+        )
+    if mask.dtype != bool and not np.isin(mask, (0, 1)).all():
+        raise DataError(f"{where}: mask must hold 1 (observed) and 0 (missing) only.")
 
 
 def _check_mask(data: Sequences, mask: np.ndarray, count: tuple[int, ...]) -> None:
@@ -251,10 +319,14 @@ def _check_mask(data: Sequences, mask: np.ndarray, count: tuple[int, ...]) -> No
         )
     if not np.isin(mask, (0, 1)).all():
         raise DataError(f"{data.source}: mask must hold 1 (observed) and 0 (missing) only.")
-    blind = np.flatnonzero(~(mask > 0).any(axis=1))
+    _check_blind(mask > 0, data.source)
+
+
+def _check_blind(seen: np.ndarray, where: str) -> None:
+    blind = np.flatnonzero(~seen.any(axis=1))
     if len(blind):
         raise DataError(
-            f"{data.source}: mask has no observed frame in {len(blind)} sequences, the first is "
+            f"{where}: mask has no observed frame in {len(blind)} sequences, the first is "
             f"{blind[0]}. "
             "1 means observed, 0 missing; leave out sequences that were never observed."
         )

@@ -1,5 +1,6 @@
-"""Series of any length as padded arrays: from lists and `.npz` (tables: `seqvae.data.tables`); cut
-into windows, split into training and test."""
+"""Series of any length as padded arrays: from lists and `.npz` files (tables:
+`seqvae.data.tables`), cut into windows, split into training and test data.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,28 +12,41 @@ from seqvae.files import NPZ_ERRORS
 
 
 class Series(NamedTuple):
-    """Series as padded arrays.
-
-    sequences: [N, T, features] float32, NaN where a number is missing, 0 in the padding; or [N, T]
-    tokens. mask: [N, T], 1 for the steps of a series, 0 in the padding after its end. labels: [N]
-    numbers or names of classes, None without. ids: [N] names of the series, None without. names:
-    of the features. times: [N, T] the time of each step, None where the steps are even.
-    """
+    """Series as padded arrays."""
 
     sequences: np.ndarray
+    """[N, T, features] float32, NaN where a number is missing, 0 in the padding; or tokens [N,
+    T].
+    """
     mask: np.ndarray
+    """[N, T], 1 for the steps of a series, 0 in the padding after its end."""
     labels: np.ndarray | None = None
+    """[N], numbers or names of classes; None: no labels."""
     ids: np.ndarray | None = None
+    """[N], names of the series; None: no names."""
     names: tuple[str, ...] | None = None
+    """Names of the features; None: no names."""
     times: np.ndarray | None = None
+    """[N, T], the time of each step; None: steps of equal length."""
 
     def batch(self) -> dict[str, np.ndarray]:
-        """The series under the keys of a batch."""
+        """The arrays under the keys of a batch.
+
+        Returns:
+            `sequences`, `mask` and, if there are any, `times`.
+        """
         made = {"sequences": self.sequences, "mask": self.mask}
         return made if self.times is None else made | {"times": self.times}
 
     def take(self, indices: slice | Sequence[int] | np.ndarray) -> "Series":
-        """The sequences at `indices`."""
+        """Select series.
+
+        Args:
+            indices: a slice, or an array of integers.
+
+        Returns:
+            The selected series.
+        """
         chosen = {
             name: value[indices]
             for name, value in self._asdict().items()
@@ -41,8 +55,20 @@ class Series(NamedTuple):
         return self._replace(**chosen)
 
     def split(self, test_fraction: float, seed: int) -> tuple["Series", "Series"]:
-        """Training and test sequences, drawn apart at random; at least one of each. Sequences with
-        the same id, such as the windows of one series, go to the same side."""
+        """Split the series at random into training and test data, at least one series each.
+
+        Series with the same id, such as the windows of one series, stay together.
+
+        Args:
+            test_fraction: the share of test series.
+            seed: seed of the choice.
+
+        Returns:
+            Training and test series.
+
+        Raises:
+            ValueError: there is only one series.
+        """
         keys = np.arange(len(self.sequences)) if self.ids is None else self.ids
         groups, group = np.unique(keys, return_inverse=True)
         count = len(groups)
@@ -57,11 +83,11 @@ class Series(NamedTuple):
         return self.take(np.flatnonzero(~in_test)), self.take(np.flatnonzero(in_test))
 
     def observed(self) -> np.ndarray:
-        """[N, T, features] bool: the numbers that are neither missing nor padding."""
+        """[N, T, features] bool, True for numbers that are neither missing nor padding."""
         return np.isfinite(self.sequences) & (self.mask[..., None] > 0.5)
 
     def feature_names(self) -> tuple[str, ...]:
-        """`names`, or "feature 0", "feature 1", ... without."""
+        """`names`, or "feature 0", "feature 1", ... if there are none."""
         return self.names or tuple(f"feature {i}" for i in range(self.sequences.shape[-1]))
 
 
@@ -73,12 +99,21 @@ def pad(
     names: tuple[str, ...] | None = None,
     times: Sequence[np.ndarray] | None = None,
 ) -> Series:
-    """Sequences [T_i, features], or [T_i] of one feature, of different lengths as one array and its
-    mask. NaN is a missing number.
+    """Join series of different lengths in one array with a mask.
+
+    Args:
+        sequences: [T_i, features] each, or [T_i] for one feature; NaN is a missing number.
+        labels: [N], or None.
+        ids: [N], or None.
+        names: names of the features, or None.
+        times: [T_i] each, or None.
+
+    Returns:
+        The series.
 
     Raises:
-        ValueError: none, an empty one, different numbers of features, infinity, or a sequence
-            without one observed number.
+        ValueError: no series, an empty one, different numbers of features, infinity, or a series
+            without an observed number.
     """
     if not len(sequences):
         raise ValueError("sequences: expected at least one, got none.")
@@ -106,17 +141,23 @@ def pad(
     mask = np.zeros((len(arrays), steps), np.float32)
     for i, array in enumerate(arrays):
         made[i, : len(array)], mask[i, : len(array)] = array, 1.0
-    return Series(made, mask, labels, ids, names, _padded_times(times, steps))
+    return Series(made, mask, labels, ids, names, padded_times(times, steps))
 
 
 def as_series(
     sequences: Sequence[np.ndarray] | np.ndarray, mask: np.ndarray | None = None
 ) -> Series:
-    """An array [N, T, features] or [N, T] of one feature, with a mask [N, T], or a list of arrays
-    [T_i, features], as `Series`. Steps that the mask leaves out before the end are missing.
+    """Convert arrays to `Series`. Steps with mask 0 before the end of a series are missing.
+
+    Args:
+        sequences: [N, T, features], or [N, T] for one feature; or a list of arrays [T_i, features].
+        mask: [N, T], 1 = observed; None: all steps.
+
+    Returns:
+        The series.
 
     Raises:
-        ValueError: as for `pad`; a mask of another shape.
+        ValueError: as for `pad`, or a mask of another shape.
     """
     if mask is None:
         return pad(sequences)
@@ -132,16 +173,28 @@ def as_series(
     return pad([row[:end] for row, end in zip(values, ends, strict=True)])
 
 
-def _padded_times(times, steps: int) -> np.ndarray | None:
-    """[N, steps] float64: the last time goes on in the padding."""
+def padded_times(times: Sequence[np.ndarray] | None, steps: int) -> np.ndarray | None:
+    """The times of series [T_i] as [N, steps] float64, the last repeated in the padding; None for
+    None."""
     if times is None:
         return None
     return np.stack([np.pad(t, (0, steps - len(t)), mode="edge") for t in times]).astype(np.float64)
 
 
 def windows(series: np.ndarray, steps: int, stride: int | None = None) -> Series:
-    """One long series [T, features] cut into windows of `steps`, a new one every `stride` (default:
-    `steps`)."""
+    """Cut one long series into windows.
+
+    Args:
+        series: [T, features].
+        steps: steps of a window.
+        stride: steps between the starts of two windows; None: `steps`.
+
+    Returns:
+        The windows.
+
+    Raises:
+        ValueError: the series is shorter than a window.
+    """
     stride = stride or steps
     if not 1 <= steps <= len(series) or stride < 1:
         raise ValueError(
@@ -152,14 +205,18 @@ def windows(series: np.ndarray, steps: int, stride: int | None = None) -> Series
 
 
 def in_windows(series: Series, steps: int, stride: int = 0) -> tuple[Series, list[str]]:
-    """Every series cut into windows of `steps`, a new one every `stride` (0: `steps`). Windows keep
-    the label, the id and the times of their series.
+    """Cut every series into windows, which keep the label, the id and the times of their series.
+
+    Args:
+        series: the series.
+        steps: steps of a window.
+        stride: steps between the starts of two windows; 0: `steps`.
 
     Returns:
-        The windows, and the ids of the series that are shorter than a window and left out.
+        The windows, and the ids of series that are shorter than a window and left out.
 
     Raises:
-        ValueError: no series has as many steps.
+        ValueError: no series is long enough.
     """
     stride = stride or steps
     if steps < 1 or stride < 1:
@@ -188,8 +245,14 @@ def in_windows(series: Series, steps: int, stride: int = 0) -> tuple[Series, lis
 
 
 def last_windows(series: Series, test_fraction: float) -> tuple[Series, Series]:
-    """Training and test windows: the last windows of every series (by its id) are the test. The
-    windows are in the order of time.
+    """Split windows by time: the last windows of every series are the test data.
+
+    Args:
+        series: windows in the order of time; those of one series have the same id.
+        test_fraction: the share of test windows.
+
+    Returns:
+        Training and test windows.
 
     Raises:
         ValueError: no series has two windows.
@@ -209,10 +272,17 @@ def last_windows(series: Series, test_fraction: float) -> tuple[Series, Series]:
 
 
 def split_by_time(series: Series, test_fraction: float) -> tuple[Series, Series]:
-    """The beginning of every series for training, its end for the test: no step is in both.
+    """Split every series: its beginning is training data, its end test data.
+
+    Args:
+        series: the series.
+        test_fraction: the share of test steps.
+
+    Returns:
+        Training and test series.
 
     Raises:
-        ValueError: a series of one step.
+        ValueError: a series has one step.
     """
     lengths = (series.mask > 0.5).sum(axis=1).astype(int)
     if lengths.min() < 2:
@@ -242,13 +312,20 @@ def _stretches(series: Series, starts: np.ndarray, ends: np.ndarray) -> Series:
 
 
 def read_npz(path: str | Path) -> Series:
-    """An `.npz` with `sequences` [N, T, features], and where there are any `mask` [N, T], `labels`
-    [N], `ids` [N], `names` [features] and `times` [N, T]. A step that the mask leaves out before
-    the end of its series is missing.
+    """Read series from an `.npz`.
+
+    It contains `sequences` [N, T, features], and optionally `mask` [N, T], `labels` [N], `ids` [N],
+    `names` [features] and `times` [N, T]. Steps with mask 0 before the end of a series are missing.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The series.
 
     Raises:
-        FileNotFoundError, ValueError: no such file; damaged, without `sequences`, or arrays that do
-            not fit.
+        FileNotFoundError: the file does not exist.
+        ValueError: the file is damaged, lacks `sequences`, or its arrays do not fit.
     """
     path = Path(path)
     known = ("sequences", "mask", "labels", "ids", "names", "times")

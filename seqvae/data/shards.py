@@ -125,9 +125,7 @@ class Shards:
         return self.take(sorted(order[test:])), self.take(sorted(order[:test]))
 
     def fingerprint(self) -> str:
-        """An identifier of these files: their names, lengths and sizes; their contents are not
-        read.
-        """
+        """An identifier of these files: names, lengths and sizes; their contents are not read."""
         checksum = 0
         for path, length in zip(self.paths, self.lengths, strict=True):
             checksum = zlib.crc32(f"{path.name} {length} {path.stat().st_size}".encode(), checksum)

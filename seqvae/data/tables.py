@@ -1,16 +1,17 @@
-"""Series from tables: a `.csv` as programs and people write it, and the `.ts` files of the UCR and
-UEA archives. What is done to a column is said, what cannot be read is refused by its name."""
+"""Series from tables: `.csv` files, and `.ts` files of the UCR and UEA archives. Changes to a
+column are reported; errors name the line and the column.
+"""
 
 import csv
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from seqvae.data.series import Series, pad
+from seqvae.data.series import Series, pad, padded_times
 from seqvae.files import atomic_write
 
 IDS = ("sequence", "sequence_id", "series", "series_id", "id")
@@ -22,14 +23,28 @@ _SEPARATORS = (",", ";", "\t")
 
 
 class Table(NamedTuple):
-    """What `read_table` made of a file. notes: what was done to its columns, a sentence each."""
+    """The result of `read_table`."""
 
     series: Series
+    """The series."""
     notes: list[str]
+    """A sentence for each change to the columns."""
+    times: np.ndarray | None = None
+    """[N, T] float64, the time of each step, also where the steps are even; None: no such column.
+    The last time is repeated in the padding."""
+    dated: bool = False
+    """Whether the times were dates, and are now seconds since 1970."""
 
 
 def read_csv(path: str | Path) -> Series:
-    """The series of a CSV with a header; `read_table` says how its columns are read."""
+    """Read the series of a CSV with a header, as `read_table`.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The series.
+    """
     return read_table(path).series
 
 
@@ -42,12 +57,15 @@ def read_table(
     drop: Sequence[str] = (),
     features: Sequence[str] | None = None,
 ) -> Table:
-    """A CSV with a header, a row for each step of a series. Names match in any case. Commas,
-    semicolons (with decimal commas) and tabs separate; blank lines are skipped; an empty cell, `NA`
-    or `NaN` is a missing number.
+    """Read a CSV with a header and a row for each step of a series.
+
+    Names of columns are matched without regard to case. Separators are commas, semicolons (with
+    decimal commas) or tabs; blank lines are skipped; an empty cell, `NA` or `NaN` is a missing
+    number.
 
     Args:
-        id: the column that says to which series a row belongs; "": one of `sequence`,
+        path: the file.
+        id: the column with the series that a row belongs to; "": one of `sequence`,
             `sequence_id`, `series`, `series_id`, `id`; without one the file is a single series.
         label: the column of a series' label, numbers or words; "": one of `label`, `class`.
         time: the column by which the rows of a series are sorted, numbers or ISO dates; "": one of
@@ -80,11 +98,16 @@ def read_table(
         raise ValueError(f"{path}: expected at least one column of numbers, got {names}.")
     values = np.stack([columns.numbers(i) for i in chosen], axis=1)
     groups = columns.groups(of_id)
+    if of_id is None:
+        notes.append(
+            f"no column names the series (--id): the {len(lines)} rows are one series of "
+            f"{len(chosen)} features."
+        )
     times = None if of_time is None else columns.times(of_time)
     order = {key: _in_order(path, rows, times, columns, key) for key, rows in groups.items()}
     if times is not None and of_time is not None:
         _note_times(times, groups, order, names[of_time], notes)
-    even = times is None or _even(times, order)
+    even = times is None or are_even(times, order.values())
     try:
         series = pad(
             [values[rows] for rows in order.values()],
@@ -95,14 +118,17 @@ def read_table(
         )
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-    return Table(series, notes + _counting_notes(series) + _missing_note(series))
+    notes += _counting_notes(series) + _missing_note(series)
+    every = None if times is None else [times[rows] for rows in order.values()]
+    return Table(series, notes, padded_times(every, series.mask.shape[1]), columns.dated)
 
 
 class _Columns:
-    """The cells of a table, and what they are read as."""
+    """The cells of a table, and their conversion."""
 
     def __init__(self, path: Path, names, lines, notes, decimal: str):
         self.path, self.names, self.lines, self.notes = path, names, lines, notes
+        self.dated = False
         self._decimal = decimal
 
     def cells(self, column: int) -> list[str]:
@@ -121,7 +147,7 @@ class _Columns:
     def role(
         self, flag: str, name: str, usual: tuple[str, ...], dropped: list[int], optional: bool
     ) -> int | None:
-        """The column that was asked for, or the one with a usual name."""
+        """The requested column, or the one with a usual name."""
         lower = [n.lower() for n in self.names]
         if name.lower() == "none" or (optional and name and name.lower() not in lower):
             return None
@@ -214,7 +240,7 @@ class _Columns:
                 made[i] = self.number(text)
             except ValueError:
                 try:
-                    made[i] = _date(text)
+                    made[i], self.dated = _date(text), True
                 except ValueError:
                     made[i] = np.nan
             if not np.isfinite(made[i]):
@@ -227,7 +253,7 @@ class _Columns:
         return made
 
     def labels(self, column: int, groups: dict[str, np.ndarray]) -> np.ndarray:
-        """One label a series: numbers where all are."""
+        """One label per series: numbers if all labels are numbers."""
         cells, made = self.cells(column), []
         for key, rows in groups.items():
             found = {cells[i] for i in rows} - {""}
@@ -248,7 +274,8 @@ class _Columns:
 
 def _rows(path: Path) -> tuple[list[str], list[tuple[int, list[str]]], bool]:
     """The names of the columns, the rows with their line numbers, and whether a comma is the
-    decimal point."""
+    decimal point.
+    """
     try:
         text = path.read_text(encoding="utf-8-sig")  # Excel begins a file with a byte-order mark
         head = next((line for line in text.splitlines() if line.strip()), "")
@@ -290,7 +317,7 @@ def _is_number(text: str) -> bool:
 
 
 def _date(text: str) -> float:
-    """Seconds of an ISO date; one without a zone is in UTC, where no hour is left out."""
+    """Seconds of an ISO date; a date without a time zone is taken as UTC, which skips no hour."""
     moment = datetime.fromisoformat(text)
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
@@ -314,7 +341,7 @@ def _note_times(times, groups, order, name: str, notes: list[str]) -> None:
     moved = sum(bool((groups[key] != order[key]).any()) for key in groups)
     if moved:
         notes.append(f"the rows of {moved} series are not in the order of {name!r}: sorted by it.")
-    if not _even(times, order):
+    if not are_even(times, order.values()):
         gaps = np.concatenate([np.diff(times[rows]) for rows in order.values()])
         notes.append(
             f"the steps of {name!r} are uneven, from {gaps.min():g} to {gaps.max():g}"
@@ -322,9 +349,9 @@ def _note_times(times, groups, order, name: str, notes: list[str]) -> None:
         )
 
 
-def _even(times: np.ndarray, order: dict[str, np.ndarray]) -> bool:
-    """Whether all steps are of one length, up to a thousandth."""
-    gaps = [np.diff(times[rows]) for rows in order.values() if len(rows) > 1]
+def are_even(times: np.ndarray, series: Iterable[np.ndarray]) -> bool:
+    """Whether all steps are of one length, up to a thousandth; series: the rows of each."""
+    gaps = [np.diff(times[rows]) for rows in series if len(rows) > 1]
     if not gaps:
         return True
     gaps = np.concatenate(gaps)
@@ -360,11 +387,20 @@ def _missing_note(series: Series) -> list[str]:
 
 
 def read_ts(path: str | Path) -> Series:
-    """A `.ts` file of the UCR and UEA archives: series of one or several channels, of different
-    lengths, `?` where a number is missing; labels are the classes' names.
+    """Read a `.ts` file of the UCR and UEA archives.
+
+    Series have one or several channels and may differ in length; `?` is a missing number; labels
+    are the classes' names.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The series.
 
     Raises:
-        FileNotFoundError, ValueError: no such file; another format; the message names the line.
+        FileNotFoundError: the file does not exist.
+        ValueError: another format; the message names the line.
     """
     path = Path(path)
     try:
@@ -398,7 +434,7 @@ def read_ts(path: str | Path) -> Series:
 
 
 def _channels(channels: list[str]) -> np.ndarray:
-    """[T, channels]; a channel that ends early is missing there."""
+    """[T, channels]; the end of a shorter channel is missing."""
     rows = [
         np.array([np.nan if v.strip() == "?" else float(v) for v in each.split(",")])
         for each in channels
@@ -409,12 +445,12 @@ def _channels(channels: list[str]) -> np.ndarray:
 
 
 def write_table(path: Path, head: Sequence[str], rows: Sequence[Sequence]) -> None:
-    """Writes a CSV, whole or not at all.
+    """Write a CSV atomically.
 
     Args:
-        path: of the file.
-        head: names of the columns.
-        rows: cells of each row.
+        path: the file.
+        head: the names of the columns.
+        rows: the cells of each row.
     """
     with atomic_write(path) as part, open(part, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")

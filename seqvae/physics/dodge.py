@@ -16,21 +16,21 @@ except ImportError as error:
     ) from error
 from gymnasium.spaces import Box
 
-from seqvae.physics.drawing import BALL_COLOURS, pygame
+from seqvae.physics.drawing import pygame
 from seqvae.physics.window import Window
 
 SIZE = 64  # height and width in pixels; all lengths are in pixels, all times in steps
 THRESHOLD = 1.0 / 3.0  # an action beyond it moves the agent, as in World Models' Take Cover
-AGENT_RADIUS, BALL_RADIUS, THROWER = 3.0, 3.0, 2.0
+AGENT_RADIUS, BALL_RADIUS = 4.0, 4.0
 AGENT_HEIGHT, THROWER_HEIGHT = 6.0, 60.0  # y points up
-AGENT_SPEED, BALL_SPEED = 1.5, 1.8  # pixels a step
+AGENT_SPEED, BALL_SPEED = 2.0, 1.8  # pixels a step
 FIRST_THROWERS, MOST_THROWERS, STEPS_TO_NEXT_THROWER = 2, 6, 250
 PAUSE = 45, 100  # steps between two balls of a thrower, uniform
 AIM_SPREAD = 3.0  # standard deviation of the aim's error, pixels
 _MARGIN = 4.0  # distance that agent and throwers keep from the sides
 _FPS = 30
 _WALL, _FLOOR = (0, 0, 0), (40, 40, 60)
-_THROWER, _BALL, _AGENT = BALL_COLOURS[2], BALL_COLOURS[4], BALL_COLOURS[1]
+_BALL, _AGENT = (255, 255, 255), (255, 200, 0)  # bright: a squared error must not pass them over
 
 
 @dataclass
@@ -48,8 +48,8 @@ class Dodge(gymnasium.Env):
     arXiv:1803.10122), simulated by pymunk and drawn by pygame.
 
     A ball flies straight to where the agent was when it was thrown, with an error of a few pixels.
-    One frame shows the positions of the balls, not their directions. There are two throwers at
-    first, and one more every 250 steps, up to six.
+    One frame shows where balls are, not where they fly: the throwers are not drawn. There are two
+    throwers at first, and one more every 250 steps, up to six.
 
     Observations are frames [64, 64, 3] uint8. Actions are [1] float32 from -1 to 1: the agent moves
     left below -1/3, right above 1/3, and does not move in between. The reward is 1 for a step
@@ -223,9 +223,6 @@ class Dodge(gymnasium.Env):
         surface = self._surface
         surface.fill(_WALL)
         surface.fill(_FLOOR, (0, SIZE // 2, SIZE, SIZE // 2))
-        for thrower in self._throwers:
-            top = SIZE - THROWER_HEIGHT
-            surface.fill(_THROWER, (thrower.x - THROWER, top - THROWER, 2 * THROWER, 2 * THROWER))
         pygame.draw.circle(surface, _AGENT, _pixel(self._agent.position), AGENT_RADIUS)
         for ball in self._balls:
             pygame.draw.circle(surface, _BALL, _pixel(ball.position), BALL_RADIUS)

@@ -12,6 +12,13 @@ from seqvae.physics.worlds import World
 os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # importing a library should print nothing
 import pygame
 
+if not hasattr(pygame, "Surface"):
+    # pygame and pygame-ce share a folder: uninstalling one removes files of the other.
+    raise ImportError(
+        "pygame: expected pygame-ce, got an empty module, as it is left after pygame or pygame-ce "
+        "was uninstalled beside the other. Run `pip install --force-reinstall pygame-ce`."
+    )
+
 WHITE = (255, 255, 255)
 # Okabe and Ito's palette: distinguishable for colour-blind readers, bright on black.
 BALL_COLOURS = (

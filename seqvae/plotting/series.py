@@ -113,16 +113,18 @@ def filled_series(
     title: str,
     features: int = 4,
 ) -> Figure:
-    """Series with gaps and what a model fills them with, a column for each series, a row for each
-    of the first features.
+    """Plot series with gaps and a model's imputation: a column per series, a row per feature.
 
     Args:
         given: [n, T, F], NaN where a number is missing.
-        hidden: [n, T, F], known numbers that the model did not see; NaN elsewhere.
-        found: mean, lower and upper ends of an interval, [n, T, F] each.
-        names: of the features.
-        title: of the figure.
-        features: the most that are drawn.
+        hidden: [n, T, F], known numbers that the model did not get; NaN elsewhere.
+        found: mean, lower and upper end of an interval, [n, T, F] each.
+        names: names of the features.
+        title: the figure's title.
+        features: the maximal number of features drawn.
+
+    Returns:
+        The figure.
     """
     count, features = len(given), min(features, given.shape[2])
     figure = Figure(figsize=(4.2 * count + 1.4, 1.7 * features + 1.0), layout="constrained")
@@ -139,7 +141,7 @@ def filled_series(
         if np.isfinite(hidden).any():
             axis.plot(steps, hidden[i, :, k], "x", color=LINES[3], ms=4, label="hidden")
         axis.tick_params(labelsize=7)
-        axis.set_ylabel(names[k] if i == 0 else "", fontsize=8)
+        axis.set_ylabel(str(names[k]) if i == 0 else "", fontsize=8)
         axis.set_xlabel("step" if k == features - 1 else "", fontsize=8)
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=8)

@@ -38,8 +38,8 @@ def test_help_of_every_command_names_the_program(name, capsys):
     [
         (
             ["vram"],
-            "seqvae: expected one of kvae, convvae, mdnrnn, vrae, vrae-apply, vame, make-data, "
-            "from-videos, got 'vram'.",
+            "seqvae: expected one of kvae, convvae, mdnrnn, worldmodel, vrae, vrae-apply, vame, "
+            "make-data, from-videos, got 'vram'.",
         ),
         (
             ["kvae", "--alpha_unit=3"],
@@ -55,7 +55,10 @@ def test_help_of_every_command_names_the_program(name, capsys):
             "flag --dim_a=two: expected a whole number or auto, got 'two'.",
         ),
         (["kvae", "videos.npz"], "flags begin with --, got ['videos.npz']."),
-        (["kvae", "--preset=fast"], "--preset: expected one of paper, demo, best, got 'fast'."),
+        (
+            ["kvae", "--preset=fast"],
+            "--preset: expected one of paper, demo, best, series, got 'fast'.",
+        ),
         (
             ["kvae", "--strategy=multiworker"],
             "--run_name: with --strategy=multiworker expected one",

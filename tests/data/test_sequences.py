@@ -180,3 +180,69 @@ def test_a_full_disk_leaves_the_old_file(tmp_path, full_disk):
         save(tmp_path / "a.npz", {"images": IMAGES})
     assert (tmp_path / "a.npz").read_bytes() == before
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def hidden_pixels(images):
+    """A mask of the frames' shape: the left column is never seen, a frame not at all."""
+    mask = np.ones(images.shape, bool)
+    mask[:, :, :, 0] = False
+    mask[1, 2] = False
+    return mask
+
+
+def test_a_mask_of_pixels_is_kept_as_such():
+    images = np.random.default_rng(0).random((4, 3, 2, 2)).astype(np.float32)
+    mask = hidden_pixels(images)
+    images[~mask] = np.nan
+    data = Sequences(images, mask.astype(np.float32))
+    assert data.mask is None and data.pixel_mask is not None
+    np.testing.assert_array_equal(data.pixel_mask, mask)
+    np.testing.assert_array_equal(data.observed, mask.any(axis=(2, 3)))
+    np.testing.assert_array_equal(data.batch()["mask"], mask)
+    mean = data.mean_frame()
+    np.testing.assert_allclose(mean[:, 1], np.nanmean(images[..., 1], axis=(0, 1)), rtol=1e-6)
+    np.testing.assert_allclose(mean[:, 0], mean[:, 1].mean(), rtol=1e-6)  # nobody saw these
+    complete = data.complete(mean)
+    np.testing.assert_array_equal(complete[mask], images[mask])
+    np.testing.assert_array_equal(complete[1, 2], mean)
+    some = data.take(slice(1, 3)).with_mask(np.array([[1, 0, 1], [1, 1, 0]]))
+    assert some.batch_mask is not None
+    expected = mask[1:3] & np.array([[1, 0, 1], [1, 1, 0]], bool)[..., None, None]
+    np.testing.assert_array_equal(some.batch_mask, expected)
+    assert data.fingerprint() != Sequences(np.nan_to_num(images)).fingerprint()
+
+
+def test_a_mask_of_pixels_holds_for_every_colour():
+    colours = np.repeat(IMAGES[..., None], 3, axis=-1)
+    found = Sequences(colours, hidden_pixels(IMAGES)).pixel_mask
+    assert found is not None
+    np.testing.assert_array_equal(found, hidden_pixels(colours[..., 0])[..., None] & (colours >= 0))
+
+
+def test_a_mask_of_pixels_is_read_from_a_file(tmp_path):
+    mask = hidden_pixels(IMAGES)
+    save(tmp_path / "a.npz", {"images": IMAGES, "mask": mask})
+    read = load(tmp_path / "a.npz").pixel_mask
+    assert read is not None
+    np.testing.assert_array_equal(read, mask)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda mask: mask[:, :, :1], "or for single pixels"),
+        (lambda mask: 0.5 * mask, "mask must hold 1"),
+        (lambda mask: 0 * mask, "no observed frame in 4 sequences"),
+    ],
+)
+def test_masks_of_pixels_that_are_refused(change, message):
+    mask = hidden_pixels(IMAGES).astype(np.float32)
+    with pytest.raises(DataError, match=message):
+        Sequences(IMAGES, change(mask))
+
+
+def test_nan_in_a_visible_pixel_is_refused():
+    images = IMAGES.astype(np.float32) / 255
+    images[0, 0, 0, 1] = np.nan
+    with pytest.raises(DataError, match="NaN in an observed frame"):
+        Sequences(images, hidden_pixels(images))

@@ -61,11 +61,11 @@ def test_processes_record_parts_of_the_episodes(script, tmp_path):
     values = dict(
         out=tmp_path, episodes=7, seed=0, steps=4, preprocessing="plain", policy="hold", shards=3
     )
-    parts = [[job[2] for job in script.missing_jobs(values | {"shard": i})] for i in range(3)]
+    parts = [[job.index for job in script.jobs_of(values | {"shard": i})] for i in range(3)]
     assert sorted(i for part in parts for i in part) == list(range(7)) and parts[1] == [1, 4]
-    assert [job[2] for job in script.missing_jobs(values | {"shard": None})] == list(range(7))
+    assert [job.index for job in script.jobs_of(values | {"shard": None})] == list(range(7))
     with pytest.raises(ValueError, match=r"shard=3, shards=3: expected 0 <= shard < shards"):
-        script.missing_jobs(values | {"shard": 3})
+        script.jobs_of(values | {"shard": 3})
 
 
 @pytest.mark.parametrize("policy", ("hold", "original"))

@@ -29,13 +29,13 @@ NORMAL = "--out_distr=gaussian --noise_pixel_var=learned_diagonal"
 LEARNED = "--noise_emission=learned --noise_transition=learned_diagonal --init_cov=learned"
 KVAE = {
     "stage": (["all", "refine"], ["vae+lgssm", "vae"], ["dynamics", "dynamics again"]),
-    "gaps": (["nan", "mask", "--train_miss_prob=0.4 --t_init_train_miss=1"], ""),
+    "gaps": (["nan", "mask", "hidden", "--train_miss_prob=0.4 --t_init_train_miss=1"], ""),
     "controls": (False, True),
     "steps": (4, 64),
     "last batch": ("full", "smaller"),
     "pixels": (["uint8", "colour", "float", "bool"],),
     "files": (["one", "shards"],),
-    "preset": in_turn(kvae.config.PRESETS),
+    "preset": in_turn([name for name in kvae.config.PRESETS if name != "series"]),
     "frames": (["--nouse_vae", "", "--noconv", NORMAL, "--ll_keep_prob=0.5"],),
     "dynamics": (["", "--learn_u", "--noalpha_rnn --fifo_size=2", "--K=1", LEARNED],),
     "objective": (
@@ -65,6 +65,8 @@ def videos(folder: Path, row: dict) -> Path:
     if row["gaps"] in ("mask", "nan"):
         arrays["mask"] = (rng.random((count, steps)) < 0.7).astype(np.float32)
         arrays["mask"][:, 0] = 1
+    if row["gaps"] == "hidden":  # single pixels
+        arrays["mask"] = rng.random(images.shape) < 0.7
     if row["gaps"] == "nan":
         images[arrays["mask"] == 0] = np.nan
     if row["controls"]:

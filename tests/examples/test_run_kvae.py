@@ -206,3 +206,20 @@ def test_wrong_inputs_end_with_one_clear_line(folder, whole):
         assert code == 2, (message, err)
         assert message in err and len(err.splitlines()) == 1
     assert {p.name for p in (folder / "logs").glob("[!.]*")} <= {"whole_kvae", "stopped_kvae"}
+
+
+def test_a_dataset_with_hidden_pixels(folder):
+    """`mask` of the frames' shape: trained, judged on visible pixels, drawn."""
+    images = np.load(folder / "mine.npz")["images"]
+    seen = np.ones(images.shape, bool)
+    seen[:, :, :, 6:9] = False  # a pole
+    seen[3, 2] = False
+    save(folder / "pole.npz", {"images": images, "mask": seen})
+    code, out, err = run_here(
+        SCRIPT, "--dataset=pole.npz", "--run_name=pole", *SMALL, "--dim_a=auto", cwd=folder
+    )
+    assert code == 0, err
+    figures = json.loads((folder / "logs/pole_kvae/imputation.json").read_text())
+    assert figures["headline"]["count"] > 0 and "missing frames after" in out
+    frames = imageio.imread(folder / "logs" / "pole_kvae" / "frames_00003.png")
+    assert frames.std() > 0

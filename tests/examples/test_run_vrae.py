@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from seqvae.cli import main
+from seqvae.commands.settings import without_replaced
 from seqvae.data.batches import StepBatches
 from tests.commands import Done, run, run_here, start
 from tests.tolerances import SAME_FLOAT32
@@ -72,15 +73,16 @@ def test_a_run_leaves_what_a_user_looks_for(whole):
         "evaluation.json",
         "report.html",
         "training_curves.png",
-        "reconstruction_00002.png",
-        "samples_00002.png",
-        "interpolation_00002.png",
-        "latent_space_00002.png",
+        "reconstruction_00003.png",
+        "samples_00003.png",
+        "interpolation_00003.png",
+        "latent_space_00003.png",
     } <= names
     figures = json.loads((folder / "evaluation.json").read_text())
     assert {"elbo", "log_px", "kl", "active_units", "mutual_information"} <= set(figures)
     assert {"squared_error", "pca_squared_error", "mean_squared_error", "imputed"} <= set(figures)
     assert set(figures["nearest_neighbour_accuracy"]) == {"z", "pca", "values"}
+    assert "6 steps are likely too few: --num_steps=3000" in out
     assert f"test ELBO {figures['elbo']:.2f}" in out and "principal components" in out
     assert out.splitlines()[-1].startswith("report: ")
     assert "constant in the training series: flat." in out and "numbers are missing" in out
@@ -153,7 +155,8 @@ def test_new_files_that_do_not_fit_are_refused(folder, whole):
     for arguments, message in (
         ((whole[0], "--csv=few.csv"), "features of the run: expected one of the columns"),
         ((whole[0], "--npz=wide.npz"), "expected 4 features (x, y, z, flat), got 2"),
-        ((whole[0],), "--csv, --npz: expected one of them, got none"),
+        ((whole[0],), "--csv, --npz, --ts: expected one of them, got none"),
+        ((whole[0], "--ts=GunPoint"), "--ts: "),
         (("nowhere", "--csv=few.csv"), "Expected the folder of a finished run of `vrae`"),
         (("hurt", "--csv=few.csv"), "series.json: damaged"),
         (("other", "--csv=few.csv"), "expected 4 names of features as model.keras has, got 1"),
@@ -195,12 +198,31 @@ def test_series_are_cut_and_made_as_asked_for(folder):
     assert set(mine.labels.tolist()) <= {"a", "b"}
     for options, message in (
         (dict(window=99), "--window: no series has 99 steps"),
-        (dict(csv="a", npz="b"), "--csv, --npz: expected one of them"),
+        (dict(csv="a", npz="b"), "--csv, --npz, --ts: expected one of them"),
+        (dict(ts="none.ts"), "--ts: .*none.ts: no such file"),
         (dict(stride=3), "--stride: expected --window beside it"),
         (dict(label="a", drop="b"), "--label, --drop: expected --csv beside it"),
     ):
         with pytest.raises(ValueError, match=message):
             read(**options)
+
+
+def test_a_set_of_the_archives_has_a_split_of_its_own(tmp_path, monkeypatch):
+    parts = [pad(np.arange(8.0 * n).reshape(n, 8)) for n in (3, 5)]
+    monkeypatch.setattr(train, "read_set", {"Mine": parts}.__getitem__)
+    found = train.read_split(VRAESettings(ts="Mine"))
+    assert [len(part.mask) for part in found[:2]] == [3, 5] and "archive's split" in found[2][0]
+    windows = train.read_split(VRAESettings(ts="Mine", window=4))
+    assert [len(part.mask) for part in windows[:2]] == [6, 10]
+    path = tmp_path / "a.ts"
+    path.write_text("@data\n1,2\n3,4\n5,6\n")
+    found = train.read_split(VRAESettings(ts=str(path), test_fraction=0.34))
+    assert sorted(len(part.mask) for part in found[:2]) == [1, 2]
+
+
+def test_epochs_that_are_given_replace_the_steps_of_a_preset():
+    preset = without_replaced(PRESETS["series"], {"num_epochs": 25}, VRAESettings)
+    assert VRAESettings(**preset | {"num_epochs": 25}).num_steps == 0
 
 
 def test_windows_are_split_by_series_or_by_time():
@@ -216,7 +238,7 @@ def test_windows_are_split_by_series_or_by_time():
             dict(split="time", stride=2),
             "--split=time: expected --stride of at least the window's 5",
         ),
-        (dict(split="time", window=20), "--split=time: expected a series of at least 2 windows"),
+        (dict(split="time", window=20), "--window: expected a series of at least 2 windows"),
     ):
         changed = dataclasses.replace(settings, **options)
         with pytest.raises(ValueError, match=message):
@@ -255,6 +277,17 @@ def test_values_far_from_training_are_named():
 
 
 def test_schedules():
-    for kind, weights in (("none", [1, 1]), ("linear", [0, 0.5]), ("cyclical", [0, 1])):
-        schedule = train._schedule(VRAESettings(annealing=kind, annealing_epochs=2))
+    for kind, weights in (
+        ("none", [1, 1]),
+        ("linear", [0, 0.5]),
+        ("cyclical", [0, 1]),
+        ("auto", [0, 0.25]),  # 20 epochs: the first fifth are 4
+    ):
+        schedule = train._schedule(VRAESettings(annealing=kind, annealing_epochs=2, num_epochs=20))
         assert [schedule(epoch) for epoch in range(2)] == weights
+    series, notes = pad(np.random.default_rng(0).normal(size=(50, 4, 1))), []
+    settings = VRAESettings(annealing="auto", z_size=4)
+    changed = train._from_the_data(settings, series, series, notes)
+    assert changed == {"free_bits": round(np.log(50) / 4, 4)} and "free_bits=0.978" in notes[0]
+    given = dataclasses.replace(settings, free_bits=0.2)
+    assert train._from_the_data(given, series, series, []) == {}

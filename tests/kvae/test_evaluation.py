@@ -64,6 +64,46 @@ def test_the_errors_are_those_of_the_verbs(model, data):
         np.testing.assert_allclose(errors.codes[name], error, rtol=1e-3)
 
 
+def test_the_coverage_of_normal_pixels_is_that_of_draws(training):
+    """Against many draws of whole frames; a Bernoulli model has none."""
+    keras.utils.set_random_seed(1)
+    model = KVAE((8, 8), num_filters=(2,), alpha_units=3, out_distr="gaussian", init_cov=1.0)
+    images = np.random.default_rng(0).random((5, 12, 8, 8)).astype(np.float32)
+    mask = block_mask(5, 12, start=4, length=5)
+    errors = Imputer(model, Sequences(images), training=training).errors(mask, draws=60)
+    found = model.impute(images, mask, num_samples=400, quantiles=(0.05, 0.95), seed=0)
+    low, high = found.quantiles.numpy()
+    inside = ((low < images) & (images < high))[mask < 0.5].mean()
+    share = errors.pixel_coverage["smoothing"][LEVELS.index(0.9)]
+    assert share == pytest.approx(inside, abs=0.02)
+    assert set(errors.pixel_coverage) == {"smoothing", "filtering", "generation"}
+    assert errors.as_dict()["coverage"]["pixels"]["smoothing"][LEVELS.index(0.9)] == share
+
+
+def test_hidden_pixels_are_neither_seen_nor_judged(model, training):
+    """NaN where nobody saw a pixel; errors by hand over the others."""
+    rng = np.random.default_rng(3)
+    images = (rng.random((4, 12, 8, 8)) > 0.7).astype(np.float32)
+    shown = rng.random(images.shape) > 0.3
+    shown[:, :, :2] = False  # always hidden
+    data = Sequences(np.where(shown, images, np.nan).astype(np.float32), shown)
+    mask = block_mask(4, 12, start=4, length=5)
+    errors = Imputer(model, data, training=training).errors(mask, nearest=True, draws=1)
+    given = shown & (mask > 0.5)[..., None, None]
+    imputed = model.impute(images, given).smoothed.numpy()
+    judged = shown & (mask < 0.5)[..., None, None]
+    expected = np.sqrt(np.mean((imputed[judged] - images[judged]) ** 2))
+    assert errors.frames["smoothing"].rmse == pytest.approx(expected, rel=1e-4)
+    mean = np.broadcast_to(training.mean_frame(), images.shape)
+    expected = np.sqrt(np.mean((mean[judged] - images[judged]) ** 2))
+    assert errors.frames["mean frame"].rmse == pytest.approx(expected, rel=1e-4)
+    assert all(np.isfinite(e.log_likelihood) for e in errors.frames.values())
+    # as many nats as visible pixels: about 64 * 3/4 * .7 of them
+    whole = Imputer(model, Sequences(images), training=training).errors(mask, draws=1)
+    ratio = errors.frames["mean frame"].log_likelihood / whole.frames["mean frame"].log_likelihood
+    assert ratio == pytest.approx(judged.sum() / (judged.shape[0] * 5 * 64), rel=0.1)
+
+
 def test_the_log_likelihood_is_that_of_the_posterior_of_the_codes(model, data):
     """Against the integral over a_t on a fine grid."""
     mask = block_mask(5, 12, start=4, length=5)
@@ -164,7 +204,7 @@ def test_what_is_worse_than_a_baseline_that_knows_no_more_is_said():
     frames = {name: FrameErrors(0.0, 0.1, -5.0) for name in METHODS + BASELINES}
     frames["filtering"] = FrameErrors(0.0, 0.2, -4.0)
     frames["nearest training sequence"] = FrameErrors(0.0, 0.05, -6.0)
-    errors = ImputationErrors(frames, {}, {}, {}, {}, 1)
+    errors = ImputationErrors(frames, {}, {}, {}, {}, {}, 1)
     assert where_worse(errors) == [
         "smoothing is WORSE in RMSE (0.1) than nearest training sequence (0.05)",
         "filtering is WORSE in RMSE (0.2) than mean frame (0.1), last frame (0.1)",

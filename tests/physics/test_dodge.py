@@ -57,7 +57,7 @@ def test_an_episode_depends_on_its_seed_and_actions_alone():
             env.reset(seed=1)
             [env.step([1.0]) for _ in range(40)]
         first, _ = env.reset(seed=seed)
-        return np.stack([first, *(env.step([np.sin(t)])[0] for t in range(50))])
+        return np.stack([first, *(env.step([np.sin(t)])[0] for t in range(100))])
 
     np.testing.assert_array_equal(frames(3, False), frames(3, True))
     assert (frames(3, False) != frames(4, False)).any()
@@ -118,8 +118,8 @@ def test_frames_show_agent_and_balls():
     while not len(env.balls) or env.balls[0, 1] > 40:
         frame, *_ = env.step([0.0])
     x, y = env.balls[0, :2]
-    assert tuple(frame[int(SIZE - y), int(x)]) == dodge.BALL_COLOURS[4]
-    assert tuple(frame[int(SIZE - AGENT_HEIGHT), int(env.agent_x)]) == dodge.BALL_COLOURS[1]
+    assert tuple(frame[int(SIZE - y), int(x)]) == dodge._BALL
+    assert tuple(frame[int(SIZE - AGENT_HEIGHT), int(env.agent_x)]) == dodge._AGENT
     np.testing.assert_array_equal(env.render(), frame)
     with pytest.warns(UserWarning, match="Dodge was made without a render_mode"):
         silent = Dodge()

@@ -1,12 +1,18 @@
 """Frames as the original drew them, less its debug marks."""
 
 import dataclasses
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from seqvae.physics import BALL_WORLDS, Motion, simulate
 from seqvae.physics.drawing import BALL_COLOURS, Painter
+
+ROOT = Path(__file__).parents[2]
 
 
 def draw(world, *positions):
@@ -73,3 +79,17 @@ def test_frames_show_the_state_of_the_same_moment():
         Painter(world, 20).frames(motion), motion.balls[:, 0, :2], strict=True
     ):
         assert frame[min(31, 32 - round(y)), round(x)] == 255
+
+
+def test_a_pygame_that_an_uninstallation_emptied_is_named_with_the_cure(tmp_path):
+    (tmp_path / "pygame").mkdir()
+    (tmp_path / "pygame" / "__init__.py").touch()
+    done = subprocess.run(
+        [sys.executable, "-c", "import seqvae.physics.drawing"],
+        capture_output=True,
+        text=True,
+        env=os.environ
+        | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"},
+    )
+    assert "got an empty module" in done.stderr
+    assert "pip install --force-reinstall pygame-ce" in done.stderr

@@ -21,9 +21,13 @@ from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import check_estimator
 
 from tests.tolerances import SAME_FLOAT32
+from vrae import recipe
 from vrae.sklearn import VRAEAnomalyDetector, VRAEClusterer, VRAEImputer, VRAETransformer
 
-pytestmark = pytest.mark.eager
+pytestmark = [
+    pytest.mark.eager,
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+]
 
 SMALL = {"rnn_size": 2, "patch": 8, "bidirectional": False}
 FEW = dict(z_size=2, steps=1, options=SMALL)
@@ -59,6 +63,16 @@ _OF_ONE_KIND = {
 
 def series(count=12, steps=8):
     return np.random.default_rng(0).normal(size=(count, steps, 2))
+
+
+@pytest.fixture
+def untrained(monkeypatch):
+    """`fit` without training, and no graphs."""
+    monkeypatch.setattr("vrae.recipe.train", lambda *_, **__: [0.0])
+    before = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(before)
 
 
 def results(estimator, x):
@@ -169,6 +183,39 @@ def test_grid_search_over_a_pipeline_of_ragged_series():
     assert search.predict(x).shape == (12,)
 
 
+def test_grid_search_without_labels_is_by_the_log_likelihood(untrained):
+    x = [each[: 6 + i % 3] for i, each in enumerate(series())]
+    search = GridSearchCV(VRAETransformer(**FEW), {"z_size": [1, 2]}, cv=2, error_score="raise")
+    search.fit(x)
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+
+
+def test_scores_are_log_likelihoods_of_an_observed_number(fitted):
+    x, estimator = series(), fitted[VRAEClusterer]
+    expected = estimator.model_.log_likelihood(x.astype("f"), num_samples=20, seed=estimator.seed_)
+    np.testing.assert_allclose(estimator.score(x), np.mean(expected) / 16, **SAME_FLOAT32)
+    assert estimator.score(x * 100) < estimator.score(x)
+
+
+def test_pooled_states_in_place_of_codes(fitted, untrained):
+    x, transformer = series(), clone(fitted[VRAETransformer]).set_params(output="pooled")
+    states = transformer.fit(x).transform(x)
+    np.testing.assert_array_equal(states, transformer.model_.pooled(x.astype("f")))
+    assert states.shape == (12, 16) and len(transformer.get_feature_names_out()) == 16
+
+
+def test_settings_chosen_on_held_out_series(monkeypatch):
+    taught = []
+    monkeypatch.setattr("vrae.recipe.train", lambda _, batch, **said: taught.append((batch, said)))
+    made = VRAETransformer(z_size=2, steps=30, options=SMALL, held_out=0.25).fit(series())
+    assert [(len(batch["mask"]), said["steps"]) for batch, said in taught] == [
+        *[(9, 10)] * 3,
+        (12, 30),
+    ]
+    found = {k: made.model_.get_config()[k] for k in ("warp", "noise_floor")}
+    assert found in [dict(each) for each in recipe.CANDIDATES]
+
+
 def test_seeds(fitted):
     x, first = series(), fitted[VRAETransformer]
     before = random.getstate(), np.random.get_state()[1].tolist()  # noqa: NPY002
@@ -200,7 +247,11 @@ def test_two_axes_and_tensors_are_series_of_one_feature(fitted):
         ({"a": 1}, TypeError, "X: expected an array .* got dict"),
         (iter([]), TypeError, "X: expected an array .* got list_iterator"),
         (scipy.sparse.eye_array(3), TypeError, r"X: .* got a sparse one. Use X.toarray\(\)"),
-        (pd.DataFrame({"a": [1.0]}), TypeError, r"X: .* DataFrame. .* use X.to_numpy\(\)"),
+        (
+            pd.DataFrame({"a": [1.0]}),
+            ValueError,
+            r"X: .* got the columns a\. .* use X.to_numpy\(\)",
+        ),
         (np.arange(3.0), ValueError, r"X: .* got an array of the shape \(3,\)"),
         (np.zeros((1, 2, 3, 4)), ValueError, r"X: .* got an array of the shape \(1, 2, 3, 4\)"),
         (np.zeros((3, 4, 0)), ValueError, r"X: .* got 0 feature\(s\)"),
@@ -224,6 +275,8 @@ def test_series_of_other_forms_are_refused(fitted, x, error, message):
         (VRAETransformer(steps=0), ValueError, "steps: expected a whole number of at least 1"),
         (VRAETransformer(options={"units": 3}), ValueError, r"options: .* got units. They are"),
         (VRAETransformer(options=[3]), TypeError, "options: expected a dict .* got list"),
+        (VRAETransformer(held_out=1), ValueError, "held_out: expected a share above 0 and below 1"),
+        (VRAETransformer(output="h"), ValueError, "output: expected z or pooled, got 'h'"),
         (VRAETransformer(z_size=0), ValueError, "z_size: expected"),
         (VRAETransformer(random_state="a"), ValueError, "cannot be used to seed"),
         (VRAEClusterer(13), ValueError, "n_clusters: expected at most 12, the number of series"),
@@ -235,16 +288,6 @@ def test_parameters_are_refused_before_the_training(made, error, message, monkey
     with pytest.raises(error, match=message):
         made.fit(series())
     assert not hasattr(made, "model_")
-
-
-@pytest.fixture
-def untrained(monkeypatch):
-    """`fit` without training, and no graphs: the checks fit each estimator fifty times."""
-    monkeypatch.setattr("vrae.recipe.train", lambda *_, **__: [0.0])
-    before = tf.config.functions_run_eagerly()
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(before)
 
 
 @pytest.mark.slow

@@ -86,24 +86,87 @@ def test_a_loss_that_is_not_finite_ends_the_training(trained):
         recipe.train(model, {"sequences": np.zeros((2, 3, 2))})
 
 
+class Made:
+    """A model that adds `warp` to the series."""
+
+    def __init__(self, features, **options):
+        self.added = options["warp"]
+
+    def predict(self, batch, verbose):
+        return batch["sequences"] + self.added
+
+
 def test_the_candidate_of_the_least_held_out_error_is_chosen(monkeypatch):
-    """Models that add `warp` to the series."""
-
-    class Made:
-        def __init__(self, features, **options):
-            self.added = options["warp"]
-
-        def predict(self, batch, verbose):
-            return batch["sequences"] + self.added
-
     taught = []
     monkeypatch.setattr(recipe, "train", lambda model, batch, **_: taught.append(batch))
     series = waves(10)
     options = {"scaling": {"mean": [0.0], "deviation": [2.0]}, "warp": 9.0}
+    options["likelihood"] = "gaussian"
     candidates = [{"warp": w} for w in (0.4, 0.2, 0.8)]
-    found, errors = recipe.chosen_on_held_out(series, options, Made, candidates=candidates)
-    assert found["warp"] == 0.2 and len(taught[0]["sequences"]) == 8
-    np.testing.assert_allclose([e for _, e in errors], [0.04, 0.01, 0.16], rtol=1e-4)
+    before = np.random.get_state()[1].tolist()  # noqa: NPY002
+    trial = recipe.chosen_on_held_out(series, options, Made, candidates=candidates)
+    assert trial.best == {"warp": 0.2} and len(taught[0]["sequences"]) == 8
+    np.testing.assert_allclose([e for _, e in trial.errors], [0.04, 0.01, 0.16], rtol=1e-4)
+    assert np.random.get_state()[1].tolist() == before  # noqa: NPY002
+    assert trial.rule().startswith(
+        "squared error on held-out training series: 0.01 with warp=0.2 (chosen); 0.04 with"
+    )
+
+
+@pytest.mark.parametrize(
+    "options, keep",
+    [
+        ({"likelihood": "bernoulli"}, ()),
+        ({"likelihood": "gaussian"}, ("warp", "noise_floor")),
+    ],
+)
+def test_where_there_is_nothing_to_choose_nothing_is_trained(options, keep, monkeypatch):
+    monkeypatch.setattr(recipe, "train", None)
+    trial = recipe.chosen_on_held_out(waves(10), options, Made, keep=keep)
+    assert trial.best == {} and "nothing to choose" in trial.rule()
+
+
+@pytest.mark.eager
+def test_held_out_series_choose_the_settings_of_a_model_of_series(capsys, monkeypatch):
+    """The trial models are not trained on the held-out series; what the user gives stays."""
+    taught = []
+    monkeypatch.setattr(recipe, "train", lambda model, batch, **said: taught.append((batch, said)))
+    series, few = waves(10), dict(rnn_size=2, z_size=2)
+    model = VRAE.for_series(series, held_out=0.3, trial_steps=7, **few)
+    said = capsys.readouterr().out
+    assert [(len(batch["mask"]), about["steps"]) for batch, about in taught] == [(7, 7)] * 3
+    warp, floor = (model.get_config()[name] for name in ("warp", "noise_floor"))
+    assert f"with warp={warp:g}, noise_floor={floor:g} (chosen)" in said and "fixed" not in said
+    taught.clear()
+    model = VRAE.for_series(series, held_out=0.3, warp=0.2, **few)
+    assert len(taught) == 2 and model.get_config()["warp"] == 0.2
+    assert "warp=" not in capsys.readouterr().out
+    VRAE.for_series(series, warp=0.2, **few)
+    assert "mixing=0.5, noise_floor=0.001: fixed; held_out=0.2 compares" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "count, share, message",
+    [
+        (4, 1.0, "held_out: expected a share above 0 and below 1, got 1.0"),
+        (4, -0.5, "held_out: expected 0 to 1, got -0.5"),
+        (1, 0.2, "held_out: expected at least 2 training series, got 1"),
+    ],
+)
+def test_shares_that_hold_nothing_out_are_refused(count, share, message):
+    with pytest.raises(ValueError, match=message):
+        VRAE.for_series(waves(count), held_out=share)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"likelihood": "bernoulli"}, {"likelihood": {"a": "gaussian"}}, {"decoder": "autoregressive"}],
+)
+def test_what_does_not_go_with_a_given_argument_is_left_out(given):
+    series = pad(np.random.default_rng(0).random((4, 6, 1)))
+    config = VRAE.for_series(series, verbose=False, rnn_size=2, **given).get_config()
+    assert config["cosines"] == 0 and config | given == config
+    assert (config["scaling"] is None) == (given.get("likelihood") == "bernoulli")
 
 
 def test_the_linear_path_contains_principal_components():
@@ -162,8 +225,15 @@ def test_a_code_without_information_is_said_in_words():
     assert first == "0 of 8 numbers of z in use, 0.00 nats of mutual information with the series"
     assert second.startswith("z carries no information although 18.2 nats of KL are paid")
     assert "posterior collapse" in about_usage(figures | {"kl": 0.01}, 8)[1]
+    said = about_usage(figures | {"kl": 0.01}, 8, autoregressive=True)[1]
+    assert "the decoder is autoregressive. Use decoder=latent, teacher_forcing below 1" in said
     (only,) = about_usage(figures | {"active_units": 3.0, "mutual_information": 1.386}, 8)
     assert "at least 1.39 nats" in only and "their number, 4" in only
+
+
+def test_free_bits_are_the_information_that_tells_series_apart():
+    np.testing.assert_allclose(recipe.free_bits_of(1000, 10), np.log(1000) / 10)
+    assert recipe.free_bits_of(2, 20) == 0.1
 
 
 def test_tokens_are_drawn_from_the_logits_at_a_temperature():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from sklearn.base import clone
-from sklearn.exceptions import NotFittedError
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
@@ -48,6 +48,17 @@ def test_parameters_are_those_of_scikit_learn():
         assert copy.set_params(steps=7).steps == 7
         with pytest.raises(NotFittedError):
             getattr(made, "transform" if hasattr(made, "transform") else "predict")(series()[0])
+
+
+def test_a_fit_whose_codes_carry_nothing_warns(transformer, monkeypatch):
+    assert transformer.usage_["active_units"] == 2 and transformer.usage_["kl"] > 0
+    monkeypatch.setattr("vrae.recipe.train", lambda *_, **__: [0.0])
+    few = dict(z_size=2, steps=1, options={"rnn_size": 4, "decoder": "autoregressive"})
+    with pytest.warns(ConvergenceWarning, match="z carries no information although .* KL are paid"):
+        VRAETransformer(**few).fit(series()[0])
+    few["options"] |= {"logvar_start": 0.0, "cosines": 0}
+    with pytest.warns(ConvergenceWarning, match="z is ignored .* the decoder is autoregressive"):
+        VRAETransformer(**few).fit(1e-9 * series()[0] + np.arange(8)[:, None])
 
 
 def test_clusters_are_the_classes():

@@ -1,10 +1,13 @@
 """Tables as programs and people write them: each peculiarity is handled and said, or refused by the
 name of its column."""
 
+import sys
+
 import numpy as np
 import pytest
 
 from seqvae.data.tables import read_csv, read_table, read_ts
+from vrae.archive import installed_sets, read_set
 
 
 def table(tmp_path, text, encoding="utf-8", **options):
@@ -122,6 +125,43 @@ def test_files_that_cannot_be_read(tmp_path):
     for read in (read_csv, read_ts):
         with pytest.raises(FileNotFoundError, match="no such file"):
             read(tmp_path / "none.csv")
+
+
+def test_a_table_without_ids_is_said_to_be_one_series(tmp_path):
+    (note,) = table(tmp_path, "x,y\n1,2\n3,4\n").notes
+    assert note.startswith("no column names the series (--id): the 2 rows are one series of 2")
+
+
+@pytest.fixture
+def packages(tmp_path, monkeypatch):
+    """aeon and sktime with a set or two, in place of those that are installed."""
+    for package, names in (("aeon", ("One", "Two")), ("sktime", ("One", "Three"))):
+        for name in names:
+            folder = tmp_path / package / "datasets" / "data" / name
+            folder.mkdir(parents=True)
+            for part, value in (("TRAIN", 1), ("TEST", 2)):
+                text = f"@classLabel true a b\n@data\n{value},2:a\n{value},2,{len(package)}:b\n"
+                (folder / f"{name}_{part}.ts").write_text(text)
+        (tmp_path / package / "__init__.py").write_text("raise RuntimeError('imported')")
+        monkeypatch.delitem(sys.modules, package, raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    return tmp_path
+
+
+def test_sets_of_installed_packages_are_read_without_their_import(packages):
+    assert set(installed_sets()) == {"One", "Two", "Three"}
+    train, test = read_set("One")  # of aeon, the first package
+    np.testing.assert_array_equal(train.sequences[..., 0], [[1, 2, 0], [1, 2, 4]])
+    assert test.sequences[0, 0, 0] == 2 and test.labels.tolist() == ["a", "b"]
+    assert read_set("Three")[0].sequences[1, 2, 0] == len("sktime")
+    with pytest.raises(ValueError, match="name: expected one of One, Three, Two, got 'Four'"):
+        read_set("Four")
+
+
+def test_without_the_packages_their_names_are_said(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ModuleNotFoundError, match="ship in aeon and sktime; neither is installed"):
+        read_set("GunPoint")
 
 
 def test_files_of_the_archives(tmp_path):

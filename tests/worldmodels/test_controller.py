@@ -165,3 +165,15 @@ def test_what_is_refused(call, message):
 def test_nan_is_named():
     with pytest.raises(FloatingPointError, match="controller: actions is not finite"):
         Controller(**SMALL).act(np.full(8, np.nan))
+
+
+def test_save_and_load_lose_nothing(tmp_path):
+    controller = Controller(z_size=3, rnn_size=4, action_size=2, inputs="zch", squash="tanh")
+    controller.vector = np.random.default_rng(0).standard_normal(controller.size)
+    controller.save(tmp_path / "c.npz")
+    again = Controller.load(tmp_path / "c.npz")
+    np.testing.assert_array_equal(again.vector, controller.vector)
+    assert (again.inputs, again.squash, again.action_size) == ("zch", "tanh", 2)
+    (tmp_path / "other.npz").write_bytes(b"nothing")
+    with pytest.raises(ValueError, match=r"other.npz: expected a controller that Controller.save"):
+        Controller.load(tmp_path / "other.npz")

@@ -35,7 +35,11 @@ _CONFIG_KEYS = tuple(
 
 
 def run(run: Run) -> None:
-    """The body of the command `vame`."""
+    """Run the command `vame`.
+
+    Args:
+        run: the run.
+    """
     s: VAMESettings = run.settings
     found = read(s)
     if found.have_gaps:
@@ -135,8 +139,9 @@ def _print_epoch(line: dict, s: VAMESettings) -> None:
 
 
 def _paced(seconds: float = 5.0) -> Callable[[str], None]:
-    """Prints lines, and leaves out those that begin with the same word as the last one within
-    `seconds` of it."""
+    """A function that prints lines; a line that starts with the same word as the last one is left
+    out within `seconds` of it.
+    """
     last, word = 0.0, ""
 
     def tell(line: str) -> None:
@@ -189,7 +194,6 @@ def _print_agreement(agreed: dict[str, dict]) -> None:
     print(f"motifs against the truth (NMI 1 is perfect; {bouts} true bouts):")
     for title, f in agreed.items():
         print(
-            f"  {title:48s} NMI {f['nmi']:.3f}   purity {f['purity']:.3f}   bouts {f['bouts']:5d}  "
-            " "
-            f"transitions off by {f['transition_error']:.3f}"
+            f"  {title:48s} NMI {f['nmi']:.3f}   purity {f['purity']:.3f}   bouts {f['bouts']:5d}, "
+            f"F1 {f['bout_f1']:.3f}   transitions off by {f['transition_error']:.3f}"
         )

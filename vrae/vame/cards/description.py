@@ -1,4 +1,4 @@
-"""What a run leaves about its motifs: tables, movies and a page."""
+"""The description of a run's motifs: tables, movies and a report."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -33,9 +33,13 @@ def describe(
     `results/comparisons.csv`; `movies/`.
 
     Args:
-        folder: of the project. sessions, codes, results: what was segmented.
-        groups: the group of each session. movies: whether movies are made.
-        lines: of the log of the training.
+        folder: the project's folder.
+        sessions: the sessions by name.
+        codes: [n, zdims] by session.
+        results: the motifs and behaviours.
+        groups: the group of each session; None: no groups.
+        movies: whether movies are made.
+        lines: the lines of the log of the training.
 
     Returns:
         Makes the sections of `report.html` about motifs.
@@ -74,8 +78,17 @@ def describe(
 
 
 def decoder_of(model: RNN_VAE, statistics: Statistics) -> Callable[[np.ndarray], np.ndarray]:
-    """From codes [n, zdims] to the features [n, T, F] of their windows. One by one: a batch may be
-    mixed, see `batch_mixing`."""
+    """Make the function from codes to the features of their windows.
+
+    Codes are decoded one by one, because a batch may be mixed (`batch_mixing`).
+
+    Args:
+        model: the model.
+        statistics: the statistics of the training data.
+
+    Returns:
+        A function from codes [n, zdims] to features [n, T, F].
+    """
 
     def decode(codes: np.ndarray) -> np.ndarray:
         windows = [model.decoder(code[None, None], code[None]).numpy() for code in codes]

@@ -1,0 +1,125 @@
+"""Records episodes of a gymnasium environment of pixels as World Models needs them: one compressed
+.npz an episode.
+
+    pip install ".[dream]"
+    python datasets/record.py --env=seqvae/Dodge-v0 --episodes=200      # datasets/Dodge-v0/
+    python datasets/record.py --env=Pendulum-v1 --render                # no pictures of its own
+    # by an agent: a folder of run_worldmodel.py, or its three parts
+    python datasets/record.py --env=seqvae/Dodge-v0 --policy=agent --agent=logs/mine_worldmodel
+    python datasets/record.py --env=seqvae/Dodge-v0 --policy=agent --vae=vae.keras --rnn=rnn.keras \
+        --controller=controller.npz --noise=0.2
+
+Kill it whenever you like: the same command goes on where it stood. Episode i depends on the seed
+and i alone, whatever the number of workers. No screen is needed. CarRacing: record_carracing.py
+holds its actions as the original did.
+"""
+
+import os
+from pathlib import Path
+
+from absl import app, flags
+from rich.progress import track
+
+from seqvae.data import part_of
+from seqvae.physics.env_episodes import POLICIES, missing_jobs, record_with_bar
+from seqvae.physics.pixel_world import PixelWorld
+
+flags.DEFINE_string("env", "seqvae/Dodge-v0", "the environment's id, as gymnasium.make takes it")
+flags.DEFINE_enum(
+    "policy",
+    "hold",
+    [*POLICIES, "agent"],
+    "random: uniform actions; hold: held 1 to 10 steps; agent: ConvVAE, MDN-RNN and controller",
+)
+flags.DEFINE_integer("episodes", 200, "episodes")
+flags.DEFINE_integer("steps", 1000, "frames of an episode at most")
+flags.DEFINE_string("size", "64,64", "height and width of a frame, pixels")
+flags.DEFINE_boolean("render", False, "frames are what the environment renders")
+flags.DEFINE_integer("seed", 0, "of environments and actions")
+flags.DEFINE_integer("workers", os.cpu_count() or 1, "processes")
+flags.DEFINE_integer("shards", 1, "parts that the episodes are recorded in")
+flags.DEFINE_integer("shard", None, "record only the episodes of this part (0 to shards - 1)")
+flags.DEFINE_string("out", "", "folder of the episodes; default: the environment's name, here")
+flags.DEFINE_string("agent", "", "agent: the folder of a run of run_worldmodel.py")
+flags.DEFINE_string("vae", "", "agent: a ConvVAE's model.keras")
+flags.DEFINE_string("rnn", "", "agent: an MDN-RNN's model.keras; none for a controller of z alone")
+flags.DEFINE_string("controller", "", "agent: a controller.npz")
+flags.DEFINE_float("noise", 0.0, "agent: of the controller's weights, relative to their size")
+
+
+def main(argv: list[str]) -> None:
+    values = flags.FLAGS.flag_values_dict()
+    if len(argv) > 1:
+        raise app.UsageError(f"flags begin with --, got {argv[1:]}")
+    for name in ("episodes", "steps", "workers"):
+        if values[name] < 1:
+            raise app.UsageError(f"--{name}: expected an integer of at least 1, got {values[name]}")
+    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # no screen
+    default = Path(__file__).resolve().parent / values["env"].split("/")[-1].split(":")[-1]
+    out = Path(values["out"] or default)
+    try:
+        record = _record_agent if values["policy"] == "agent" else _record
+        record(values, out)
+    except (ValueError, OSError, RuntimeError, ImportError) as error:
+        raise SystemExit(f"record.py: {error}") from None
+    size = sum(path.stat().st_size for path in out.glob("episode-*.npz"))
+    print(f"{out}: {values['episodes']} episodes, {size / 1e6:.1f} MB")
+
+
+def _record(values: dict, out: Path) -> None:
+    world = _world(values)
+    world.make().close()  # a mistake is named before processes start
+    jobs = missing_jobs(
+        out,
+        _numbers(values),
+        world=world,
+        seed=values["seed"],
+        steps=values["steps"],
+        policy=POLICIES[values["policy"]],
+    )
+    record_with_bar(jobs, values["workers"], str(out), values["episodes"])
+
+
+def _record_agent(values: dict, out: Path) -> None:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from worldmodels.recording import record_agent
+    from worldmodels.saved_agents import load_parts
+
+    folder = values["agent"]
+    names = dict(vae="vae.keras", rnn="rnn.keras", controller="controller.npz")
+    paths = {
+        name: values[name] or (str(Path(folder) / file) if folder else "")
+        for name, file in names.items()
+    }
+    vae, rnn, controller = load_parts(**paths)
+    numbers = _numbers(values)
+    bar = iter(track(numbers, str(out)))
+    record_agent(
+        _world(values),
+        vae,
+        rnn,
+        controller,
+        out,
+        numbers,
+        seed=values["seed"],
+        noise=values["noise"],
+        max_steps=values["steps"] - 1,
+        workers=values["workers"],
+        progress=lambda: next(bar, None),
+    )
+
+
+def _world(values: dict) -> PixelWorld:
+    parts = values["size"].split(",")
+    if len(parts) != 2 or not all(part.isdigit() and int(part) for part in parts):
+        raise ValueError(f"--size: expected height,width such as 64,64, got {values['size']!r}.")
+    size = int(parts[0]), int(parts[1])
+    return PixelWorld(values["env"], size=size, max_steps=values["steps"], render=values["render"])
+
+
+def _numbers(values: dict) -> range:
+    return part_of(range(values["episodes"]), values["shard"], values["shards"])
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,58 @@
+"""Every page in a headless browser, over http: no error in the console, no request to another
+host, no horizontal overflow."""
+
+import functools
+import http.server
+import shutil
+import threading
+
+import pytest
+
+pytestmark = pytest.mark.slow
+WIDTHS = (390, 1280)
+"""Pixels: a telephone, a laptop."""
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture(scope="module")
+def address(site):
+    """Where the site is served."""
+    handler = functools.partial(_Quiet, directory=site)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def page():
+    """A page of a browser."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    browser = shutil.which("chromium") or shutil.which("chromium-browser")
+    if browser is None:
+        pytest.skip("chromium is not installed")
+    with playwright.sync_playwright() as running:
+        started = running.chromium.launch(executable_path=browser)
+        yield started.new_page()
+        started.close()
+
+
+def test_pages_fit_their_window_and_load_without_an_error(site, address, page):
+    problems, requested = [], []
+    page.on("console", lambda m: m.type == "error" and problems.append((page.url, m.text)))
+    page.on("pageerror", lambda error: problems.append((page.url, str(error))))
+    page.on("request", lambda request: requested.append(request.url))
+    for path in sorted(site.rglob("*.html")):
+        page.set_viewport_size({"width": WIDTHS[0], "height": 800})
+        page.goto(f"{address}/{path.relative_to(site)}")
+        for width in WIDTHS:
+            page.set_viewport_size({"width": width, "height": 800})
+            wide = page.evaluate("document.documentElement.scrollWidth")
+            if wide > width:
+                problems.append((page.url, f"{wide} pixels wide at {width}"))
+    assert not problems
+    assert all(url.startswith((address, "data:")) for url in requested)
