@@ -64,7 +64,13 @@ def test_a_run_leaves_what_a_user_looks_for(whole):
         "evolution.png",
         "agent.mp4",
         "agent.gif",
+        "report.html",
     } <= names
+    assert out.splitlines()[-1] == "report: logs/whole_worldmodel/report.html"
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert "agent in its dream" in page and "data:video/mp4;base64" in page
+    stage = (folder / "1_convvae" / "report.html").read_text(encoding="utf-8")
+    assert "seqvae convvae" in stage and "--z_size=3" in stage
     figures = json.loads((folder / "evaluation.json").read_text())
     assert list(figures) == sorted(["random policy", "z only", "agent", "agent in its dream"])
     for name, each in figures.items():
