@@ -1,5 +1,6 @@
 # make demo      installs into .venv, makes the box dataset, trains a Kalman VAE, imputes and draws
-# make demo-worldmodels   pushed balls, ConvVAE, MDN-RNN, dream: logs/demo_convvae/, logs/demo_mdnrnn/
+# make demo-worldmodels   Dodge: recording, ConvVAE, MDN-RNN, a controller evolved in the dream, its score: logs/demo_worldmodel/
+# make demo-dream   pushed balls, ConvVAE, MDN-RNN, dream: logs/demo_convvae/, logs/demo_mdnrnn/
 # make demo-vrae   paths of balls to codes: logs/demo_vrae/;  make demo-vame  poses to motifs: logs/demo_vame/
 # make test      the test suite;  make test-all adds the slow tests;  make lint checks style and types
 # make docs   builds the site in docs/ into site/;  make release-check builds wheel and sdist and installs them
@@ -11,7 +12,7 @@ KILLS ?= 2
 FILES ?= 1000
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo demo-worldmodels demo-vrae demo-vame test test-all soak lint docs release-check clean
+.PHONY: demo demo-worldmodels demo-dream demo-vrae demo-vame test test-all soak lint docs release-check clean
 
 $(VENV)/.installed: setup.py pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -27,6 +28,9 @@ demo: $(VENV)/.installed
 	$(PY) examples/run_kvae.py --preset=demo --run_name=demo --overwrite
 
 demo-worldmodels: $(VENV)/.installed
+	$(PY) examples/run_worldmodel.py --preset=demo --run_name=demo --overwrite
+
+demo-dream: $(VENV)/.installed
 	$(PY) examples/run_convvae.py --preset=demo --run_name=demo --overwrite
 	$(PY) examples/run_mdnrnn.py --preset=demo --vae=logs/demo_convvae --run_name=demo --overwrite
 

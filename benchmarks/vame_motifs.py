@@ -10,6 +10,7 @@ goes on where it stood. It prints a JSON line for each setting, mean and range o
 adds the runs to benchmarks/results/vame_motifs.json.
 """
 
+import itertools
 import json
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from timing import machine, show
 from seqvae.files import write_json
 
 _ROOT = Path(__file__).resolve().parent.parent
+FIGURES = ("nmi", "bout_f1", "transition_error", "bouts", "true_bouts")
 
 flags.DEFINE_string("settings", "", "settings with semicolons between: flags of run_vame.py")
 flags.DEFINE_list("seeds", ["0", "1", "2"], "seeds")
@@ -82,13 +84,14 @@ def keep(path: Path, runs: list[dict]) -> None:
 
 
 def summary(runs: list[dict]) -> dict:
-    """NMI of every row: mean, least and greatest over the seeds."""
+    """Figures of every row, see `agreement`: mean, least and greatest over the seeds."""
     found = {}
-    for row in runs[0]["agreement"]:
-        values = [one["agreement"][row]["nmi"] for one in runs]
-        found[f"{row} NMI"] = [
-            round(x, 3) for x in (sum(values) / len(values), min(values), max(values))
-        ]
+    for row, figure in itertools.product(runs[0]["agreement"], FIGURES):
+        values = [one["agreement"][row].get(figure) for one in runs]
+        if None not in values:  # runs of earlier versions do not have all
+            found[f"{row} {figure}"] = [
+                round(x, 3) for x in (sum(values) / len(values), min(values), max(values))
+            ]
     return found
 
 

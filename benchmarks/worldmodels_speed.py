@@ -9,6 +9,10 @@
     rnn     a training step, batch 100 x 99, against the original's graph
     dream   steps a second: dreams of 1 and 100 at once, with actions given and with a policy; the
             original's state update
+    rollouts  controllers in the dream (`DreamRollouts`): steps a second of --rows at once; seconds
+            and memory of a generation of 64 members x 16 rollouts x 500 steps, and of 256 members
+    worlds  steps a second and core of Dodge, Push and, where it is installed, CarRacing, with
+            frames, and the share of the time outside of the simulator
     stream  episodes of 1000 frames read from disk: frames a second and peak memory, for each number
             of --episodes
 
@@ -16,6 +20,7 @@ Times are the least of several repetitions, taken in turns, in milliseconds unle
 otherwise.
 """
 
+import importlib.util
 import os
 import tempfile
 from collections import deque
@@ -25,6 +30,7 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import gymnasium
 import keras
 import numpy as np
 import tensorflow as tf
@@ -34,10 +40,14 @@ from timing import least, memory, show
 
 from seqvae.data import open_shards, save
 from seqvae.data.streams import ShardBatches
+from seqvae.physics.pixel_world import PixelWorld
 from seqvae.training import gradient_step
-from worldmodels import MDNRNN, ConvVAE
+from worldmodels import MDNRNN, Controller, ConvVAE, DreamRollouts
 
-flags.DEFINE_list("parts", ["vae", "encode", "rnn", "dream", "stream"], "which")
+PARTS = ["vae", "encode", "rnn", "dream", "rollouts", "worlds", "stream"]
+flags.DEFINE_list("parts", PARTS, "which")
+flags.DEFINE_list("rows", ["64", "1024", "8192"], "dreams at once (rollouts)")
+flags.DEFINE_integer("generation_steps", 500, "steps of the dreams of a generation (rollouts)")
 flags.DEFINE_integer("repeats", 7, "repetitions")
 flags.DEFINE_list("episodes", ["100", "10000"], "numbers of episodes (stream)")
 flags.DEFINE_integer(
@@ -50,7 +60,7 @@ BATCH, ODD, STEPS = 100, 37, 99
 def main(argv):
     del argv
     for part in flags.FLAGS.parts:
-        {"vae": _vae, "encode": _encode, "rnn": _rnn, "dream": _dream, "stream": _stream}[part]()
+        globals()[f"_{part}"]()
 
 
 def _frames(count: int) -> np.ndarray:
@@ -164,6 +174,66 @@ def _dream():
         operation="dream",
         **{f"{name}, steps a second": 1e3 * steps / t for name, t in times.items()},
     )
+
+
+def _rollouts():
+    """The original's CarRacing sizes; no dream ends before its last step."""
+    rnn, controller, steps = MDNRNN(), Controller(), flags.FLAGS.generation_steps
+    starts = np.zeros((1, rnn.z_size), np.float32)
+    rates = {}
+    for rows in map(int, flags.FLAGS.rows):
+        short = DreamRollouts(rnn, starts, controller, max_steps=64, rows=rows)
+        call = partial(short, np.zeros((rows, controller.size)), 1, 0)
+        call()
+        rates[f"{rows} at once, steps a second"] = (
+            1e3 * rows * 64 / least({"": call}, flags.FLAGS.repeats)[""]
+        )
+    show(operation="rollouts in the dream", **rates)
+    rollouts = DreamRollouts(rnn, starts, controller, max_steps=steps)
+    for members in (64, 256):
+        vectors = np.zeros((members, controller.size))
+        rollouts(vectors[:1], 16, 0)
+        before = memory("VmRSS", reset=True)
+        times = least({"generation": partial(rollouts, vectors, 16, 0)}, 1)
+        show(
+            operation="a generation in the dream",
+            members=members,
+            rollouts=16,
+            steps=steps,
+            seconds=times["generation"] / 1e3,
+            **{"peak memory above the process before, MB": memory("VmHWM") - before},
+        )
+
+
+def _worlds():
+    names = ["seqvae/Dodge-v0", "seqvae/Push-v0"]
+    names += ["CarRacing-v3"] if importlib.util.find_spec("Box2D") else []
+    for name in names:
+        world, steps = PixelWorld(name), 2000 if name.startswith("seqvae") else 200
+        env, plain = world.make(), gymnasium.make(name)
+        calls = {
+            "ours": partial(_play, env, env.reset, steps, np.zeros_like(env.low)),
+            "plain": partial(
+                _play, plain, lambda seed, env=plain: env.reset(seed=seed), steps, env.low * 0
+            ),
+        }
+        times = least(calls, 3)
+        show(
+            operation="world",
+            env=name,
+            **{
+                "steps a second": 1e3 * steps / times["ours"],
+                "share outside of the simulator": 1.0 - times["plain"] / times["ours"],
+            },
+        )
+
+
+def _play(env, reset, steps: int, action: np.ndarray):
+    reset(0)
+    for i in range(steps):
+        _, _, ended, cut, *_ = env.step(action)
+        if ended or cut:
+            reset(i)
 
 
 def _stream():

@@ -90,6 +90,11 @@ class Examiner:
         self._hidden = _hidden_units(model.frame_vae.encoder)
 
     def __call__(self) -> Health:
+        """Compute the figures at the model's current weights.
+
+        Returns:
+            The figures.
+        """
         q = self._model.encode(self._frames)
         mean, variance = q.mean().numpy()[0], q.variance().numpy()[0]
         log_px = self._model.decode(mean[None]).log_prob(self._frames).numpy().mean()

@@ -1,5 +1,4 @@
-"""The settings of the command that trains a Kalman variational auto-encoder, and named presets of
-them."""
+"""Settings of the command that trains a Kalman VAE, and its presets."""
 
 from seqvae.commands import (
     Affects,
@@ -14,20 +13,24 @@ from seqvae.commands import (
 )
 
 _LEARNED = ("learned", "learned_diagonal")
-"""In place of a variance: one weight, or one for each number."""
+"""Values of a variance setting that make it a trained weight: one for all numbers, or one each."""
 
 
 @group("The encoder and decoder", Affects.MODEL)
 class NetworkSettings(Settings):
+    """The encoder and decoder."""
+
     out_distr: str = setting(
         "bernoulli",
         "distribution of the pixels; auto: gaussian where many are grey",
         choices=("bernoulli", "gaussian", "auto"),
     )
     conv: bool = setting(True, "convolutional encoder and decoder; --noconv: dense layers")
-    activation: str = setting("relu", "of the encoder and decoder: relu, tanh, elu, linear")
+    activation: str = setting(
+        "relu", "activation of the encoder and decoder: relu, tanh, elu, linear"
+    )
     kernel_initializer: str = setting(
-        "he_normal", "of the first weights of the encoder and decoder"
+        "he_normal", "initializer of the encoder's and decoder's weights"
     )
     filter_size: int = setting(3, "width of the filters")
     num_filters: str = setting("32,32,32", "filters of each conv layer")
@@ -43,6 +46,8 @@ class NetworkSettings(Settings):
 
 @group("The state-space model", Affects.MODEL)
 class StateSpaceSettings(Settings):
+    """The linear Gaussian state-space model of the codes."""
+
     dim_a: int | str = setting(
         2, "size of the code a; auto: by the dimension of the frames", choices=("auto",)
     )
@@ -66,18 +71,22 @@ class StateSpaceSettings(Settings):
 
 @group("The dynamics network", Affects.MODEL)
 class DynamicsSettings(Settings):
+    """The network that gives the weights of the K linear dynamics."""
+
     alpha_rnn: bool = setting(
         True, "an LSTM; --noalpha_rnn: dense layers on the last fifo_size codes"
     )
     alpha_units: int = setting(50, "units of the dynamics network")
-    alpha_layers: int = setting(2, "its dense layers (--noalpha_rnn)")
-    alpha_activation: str = setting("relu", "their activation (--noalpha_rnn)")
-    fifo_size: int = setting(1, "codes that are its input (--noalpha_rnn)")
+    alpha_layers: int = setting(2, "dense layers of that network (--noalpha_rnn)")
+    alpha_activation: str = setting("relu", "activation of these layers (--noalpha_rnn)")
+    fifo_size: int = setting(1, "last codes that are the network's input (--noalpha_rnn)")
     learn_u: bool = setting(False, "the dynamics network gives the controls too")
 
 
 @group("Training", Affects.TRAINING)
 class TrainingSettings(Settings):
+    """Stages, steps and optimiser of the training."""
+
     num_epochs: int = setting(
         80,
         "epochs of the first three stages",
@@ -92,10 +101,10 @@ class TrainingSettings(Settings):
     batch_size: int = setting(32, "sequences in a batch")
     init_lr: float = setting(0.007, "first learning rate")
     decay_rate: float = setting(0.85, "factor on the learning rate")
-    decay_steps: int = setting(20, "epochs between two such factors")
+    decay_steps: int = setting(20, "epochs after which the factor is applied again")
     max_grad_norm: float = setting(150.0, "the gradients' global norm is clipped to it")
     warmup_steps: int = setting(
-        50, "first steps of each stage, in which the rate rises to its value"
+        50, "first steps of each stage, over which the learning rate rises to its value"
     )
     first_bias: str = setting(
         "mean",
@@ -127,13 +136,15 @@ class TrainingSettings(Settings):
     train_miss_prob: float = setting(
         0.0, "probability that a training frame is missing, the same in every epoch"
     )
-    t_init_train_miss: int = setting(3, "frames observed at the beginning all the same")
+    t_init_train_miss: int = setting(3, "first frames that are always observed")
     shuffle: bool = setting(True, "a new order of the sequences every epoch")
     mixed_precision: bool = setting(False, "convolutions in bfloat16, the rest in float32: faster")
 
 
 @group("Data and weights")
 class DataSettings(Settings):
+    """The frames of a run and the weights that it starts from."""
+
     dataset: str = setting(
         "box", "box, box_gravity, polygon, pong, box_push (made where missing), or an .npz"
     )
@@ -145,6 +156,8 @@ class DataSettings(Settings):
 
 @group("Series in place of frames, from --csv or --npz", Affects.TRAINING)
 class SeriesSettings(Settings):
+    """Settings of a run on series of numbers in place of frames."""
+
     series_encoder: str = setting(
         "identity",
         "identity: the numbers themselves are the codes; dense: an auto-encoder of dense layers, "
@@ -152,7 +165,9 @@ class SeriesSettings(Settings):
         choices=("identity", "dense"),
     )
     dt: float = setting(
-        0.0, "step of the even grid that uneven --time are put on, in its unit; of dates, seconds"
+        0.0,
+        "step of the even grid that uneven --time are put on, in its unit, of dates in seconds; 0: "
+        "the least step, if all times fit it",
     )
     test_fraction: float = setting(
         0.2, "share of the series, or of the windows of one, for the test"
@@ -161,12 +176,14 @@ class SeriesSettings(Settings):
 
 @group("Pictures and figures")
 class ReportSettings(Settings):
+    """When a run writes pictures, and what they show."""
+
     generate_step: int = setting(
         20, "epochs between two sets of pictures; also after the first and the last"
     )
     n_steps_gen: int = setting(80, "frames of a generated video, or steps of a forecast of series")
     t_init_mask: int = setting(4, "observed frames or steps before the gap that is imputed")
-    t_steps_mask: int = setting(12, "missing frames or steps of that gap")
+    t_steps_mask: int = setting(12, "missing frames or steps in that gap")
 
 
 @command_settings
@@ -182,12 +199,11 @@ class KVAESettings(
     DeviceSettings,
     ReportSettings,
 ):
-    """The original program's flags, with its defaults, and ours."""
+    """Flags of the original program with its defaults, and flags of ours."""
 
 
 _LARGER_DYNAMICS = {"K": 7, "alpha_units": 128}
-"""More matrices than 3, for a ball that meets a wall early or late in a step, and units to choose
-among them."""
+"""Seven matrices, because a ball meets a wall early or late in a step, and units to mix them."""
 
 PRESETS: dict[str, dict] = {
     "": {},
@@ -246,10 +262,14 @@ PRESETS: dict[str, dict] = {
         "n_steps_gen": 24,
     },
 }
-"""Settings by preset. "" is the original's with the bound of our choice, "paper" the original's
-bound, fixed order and first weights; "demo" takes minutes, "best" imputes best of what was tried.
-The epochs of these two are for 5000 sequences; their num_steps makes them fit other data.
-"series", the preset of --csv and --npz, is `KVAE.for_series` and a training for it."""
+"""Settings by the preset's name.
+
+"" holds the original's settings with the bound that we chose; "paper" has the original's bound,
+fixed order of sequences and initial weights. "demo" takes minutes; "best" gave the best imputation
+of those tried. The epochs of these two are meant for 5000 sequences; with their `num_steps` they
+fit other data too. "series", the preset of --csv and --npz, has the arguments of `KVAE.for_series`
+and a training that suits it.
+"""
 
 KVAE = Command(
     name="kvae",

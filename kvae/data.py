@@ -1,5 +1,4 @@
-"""What a Kalman VAE is trained on: sequences in memory, or a dataset in shards that is read while
-it trains."""
+"""Training data of a Kalman VAE: sequences in memory, or shards that are read as it trains."""
 
 import os
 from dataclasses import dataclass
@@ -26,20 +25,30 @@ from seqvae.replicas import Placement
 
 _NAMES = {"images": "frames", "mask": "mask", "controls": "controls"}
 _CODES = ("codes", "variance", "mask", "controls")
-_TEST_MOST = 10_000  # sequences of a test set in shards that are used
+_TEST_MOST = 10_000  # sequences that are used of a test set in shards
 
 
 @dataclass(frozen=True)
 class Missing:
-    """Which training frames are left out: each after the first `start` with `drop_prob`, the same
-    in every epoch."""
+    """Which training frames are left out, the same ones in every epoch."""
 
     drop_prob: float = 0.0
+    """Probability that a frame is left out."""
     start: int = 3
+    """Number of first frames that are always observed."""
     seed: int = 0
+    """Seed of the random choice."""
 
     def __call__(self, sequences: Sequences, number: int = 0) -> Sequences:
-        """number: of the file that the sequences come from."""
+        """Sequences with a mask that leaves these frames out.
+
+        Args:
+            sequences: the sequences; returned as they are if `drop_prob` is 0.
+            number: index of the file that the sequences come from; it changes the seed.
+
+        Returns:
+            The sequences. A frame that `sequences` itself leaves out stays so.
+        """
         if self.drop_prob == 0:
             return sequences
         shape, seed = sequences.images.shape[:2], (self.seed, number) if number else self.seed
@@ -49,7 +58,19 @@ class Missing:
 
 
 class InMemory:
-    """Sequences held in memory."""
+    """Sequences held in memory.
+
+    Args:
+        sequences: the training sequences.
+        missing: the frames that are left out.
+
+    Attributes:
+        sequences: the sequences, with the mask of `missing`.
+        steps: number of frames of each sequence.
+        image_shape: shape of a frame.
+        fingerprint: short text that differs if the data do.
+        dim_u: size of the controls; None if there are none.
+    """
 
     def __init__(self, sequences: Sequences, missing: Missing):
         self.sequences = missing(sequences)
@@ -61,23 +82,53 @@ class InMemory:
         return len(self.sequences)
 
     def some(self) -> Sequences:
-        """Sequences to compare with: all."""
+        """All sequences, for baselines and statistics."""
         return self.sequences
 
     def batches(self, batch_size: int, **options: Any) -> Batches:
-        """Batches of frames, and masks and controls where there are any."""
+        """Batches of frames, and of masks and controls if there are any.
+
+        Args:
+            batch_size: sequences in a batch.
+            **options: other arguments of `Batches`.
+
+        Returns:
+            The batches.
+        """
         return Batches(self.sequences, batch_size, **options)
 
     def codes(
         self, model: KVAE, folder: Path, placement: Placement, batch_size: int, **options: Any
     ) -> Batches:
-        """Batches of what the encoder gives for the frames."""
+        """Batches of the encoder's outputs for the frames.
+
+        Args:
+            model: the model whose encoder is used.
+            folder: ignored; `Streamed` writes there.
+            placement: ignored, too.
+            batch_size: sequences in a batch.
+            **options: other arguments of `Batches`.
+
+        Returns:
+            The batches, with the arrays of `encoded`.
+        """
         del folder, placement
         return Batches(encoded(model, self.sequences), batch_size, **options)
 
 
 class Streamed:
-    """Sequences in shards, a few of which are in memory at a time."""
+    """Sequences in shards, of which a few at a time are in memory.
+
+    Args:
+        shards: the training sequences.
+        missing: the frames that are left out.
+
+    Attributes:
+        steps: number of frames of each sequence.
+        image_shape: shape of a frame.
+        fingerprint: short text that differs if the data or `missing` do.
+        dim_u: size of the controls; None if there are none.
+    """
 
     def __init__(self, shards: Shards, missing: Missing):
         self._shards, self._missing = shards, missing
@@ -89,11 +140,19 @@ class Streamed:
         return self._shards.entries
 
     def some(self) -> Sequences:
-        """Sequences to compare with: those of the first shard."""
+        """Sequences of the first shard, for baselines and statistics."""
         return self._sequences(0)
 
     def batches(self, batch_size: int, **options: Any) -> ShardBatches:
-        """Batches of frames, and masks and controls where there are any."""
+        """Batches of frames, and of masks and controls if there are any.
+
+        Args:
+            batch_size: sequences in a batch.
+            **options: other arguments of `ShardBatches`.
+
+        Returns:
+            The batches.
+        """
         return ShardBatches(
             self._shards, batch_size, self._names(), prepare=self._prepare, **options
         )
@@ -101,8 +160,18 @@ class Streamed:
     def codes(
         self, model: KVAE, folder: Path, placement: Placement, batch_size: int, **options: Any
     ) -> ShardBatches:
-        """Batches of what the encoder gives for the frames, which the chief writes into `folder` as
-        shards of their own."""
+        """Batches of the encoder's outputs for the frames, from shards of their own.
+
+        Args:
+            model: the model whose encoder is used.
+            folder: folder that the chief writes the outputs into, a shard for each shard of frames.
+            placement: tells which worker is the chief; the others wait for it.
+            batch_size: sequences in a batch.
+            **options: other arguments of `ShardBatches`.
+
+        Returns:
+            The batches, with the arrays of `encoded`.
+        """
         if placement.chief:
             for i, path in enumerate(self._shards.paths):
                 write_shard(folder / path.name, encoded(model, self._sequences(i)))
@@ -127,8 +196,17 @@ class Streamed:
 
 
 def encoded(model: KVAE, sequences: Sequences, batch_size: int = 256) -> dict[str, np.ndarray]:
-    """The sequences as the encoder sees them, for training without it: `codes` and `variance` [N,
-    T, dim_a], and their `mask` and `controls` where they have them."""
+    """The encoder's outputs for all sequences, for training without the encoder.
+
+    Args:
+        model: the model whose encoder is used.
+        sequences: N sequences of T frames.
+        batch_size: sequences that are encoded at a time.
+
+    Returns:
+        `codes` and `variance` [N, T, dim_a], the mean and variance of q(a|x); `mask` and `controls`
+        if the sequences have them.
+    """
     parts = []
     for i in range(0, len(sequences), batch_size):
         part = sequences.take(slice(i, i + batch_size))
@@ -147,11 +225,22 @@ def encoded(model: KVAE, sequences: Sequences, batch_size: int = 256) -> dict[st
 def training_and_test(
     dataset: str, data_dir: str | Path, missing: Missing
 ) -> tuple[InMemory | Streamed, Sequences]:
-    """The data of a command's flags: the name of a world, made in `data_dir` where it is missing,
-    or the path of an .npz.
+    """Training and test data that a command's flags name.
 
-    An .npz is held in memory, its shards are streamed. The test set is NAME_test.npz beside it (of
-    shards the first files), or a tenth of the training sequences.
+    An .npz file is held in memory; its shards are streamed. The test set is NAME_test.npz beside it
+    (of shards, the first files), or a tenth of the training sequences.
+
+    Args:
+        dataset: name of a world, or path of an .npz file.
+        data_dir: folder of the worlds' data sets; one that is missing is made there.
+        missing: the training frames that are left out.
+
+    Returns:
+        The training data and the test sequences.
+
+    Raises:
+        ValueError: `dataset` is neither, or the test frames differ in shape or number from the
+            training frames.
     """
     path = Path(data_dir) / f"{dataset}.npz" if dataset in WORLDS else Path(dataset)
     if path.suffix != ".npz":
@@ -196,7 +285,7 @@ def training_and_test(
 
 
 def _loaded(shards: Shards, path: Path) -> Sequences:
-    """The sequences of the first files, the first `_TEST_MOST` and what is left of a file."""
+    """Sequences of the first files, as many files as hold the first `_TEST_MOST` sequences."""
     ends = np.cumsum(shards.lengths)
     count = 1 + int(np.searchsorted(ends, _TEST_MOST))
     names = [name for name in ("images", "mask", "controls") if name in shards.shapes]

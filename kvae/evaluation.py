@@ -68,6 +68,11 @@ class ImputationErrors(NamedTuple):
     The code of a frame is a draw from q(a_t | x_t), as in the model: the encoder's means have
     less noise and are inside more often.
     """
+    pixel_coverage: dict[str, list[float]]
+    """For each method: the share of the pixels inside its intervals of `LEVELS`, of the normal
+    distribution with the mean and variance of its draws. Empty without draws, and for Bernoulli
+    pixels, whose intervals say nothing.
+    """
     coverage_over_gap: dict[str, list[float]]
     """For each method: the coverage at level 0.9 by the number of frames since the last observed
     one, from 1 on; NaN where there is no frame.
@@ -91,7 +96,11 @@ class ImputationErrors(NamedTuple):
                 for name, errors in self.frames.items()
             },
             "codes": _finite_or_none(self.codes),
-            "coverage": {"levels": LEVELS, "codes": _finite_or_none(self.coverage)},
+            "coverage": {
+                "levels": LEVELS,
+                "codes": _finite_or_none(self.coverage),
+                "pixels": _finite_or_none(self.pixel_coverage),
+            },
             "coverage_over_gap": _finite_or_none(self.coverage_over_gap),
             "diverged": self.diverged,
             "count": self.count,
@@ -179,12 +188,11 @@ class Imputer:
                 )
             for name, guess in self._baselines(part, mask, where, others):
                 sums.setdefault(name, _Sums(draws > 0)).add(truth, shown, guess)
-        gaussian = self._model.out_distr == "gaussian"
         covered = {name: self._covered(found) for name, found in codes.items()}
         judged = {name: asked & ~lost for name, lost in diverged.items()}
         gap = _frames_since_seen((mask > 0.5) & self._known)
         return ImputationErrors(
-            {name: found.errors(gaussian) for name, found in sums.items()},
+            {name: found.errors(self._gaussian) for name, found in sums.items()},
             {
                 name: _normalised_rmse(
                     found.mean[asked], self._encoded[asked], diverged[name][asked]
@@ -192,6 +200,7 @@ class Imputer:
                 for name, found in codes.items()
             },
             {name: _means(inside[judged[name]], len(LEVELS)) for name, inside in covered.items()},
+            {name: share for name in codes if (share := sums[name].coverage())},
             {
                 name: _means_over(gap, inside[..., LEVELS.index(0.9)], judged[name])
                 for name, inside in covered.items()
@@ -308,52 +317,74 @@ class Imputer:
         lost: np.ndarray,
         draws: int,
         rng: np.random.Generator,
-    ) -> tuple[np.ndarray, np.ndarray | None]:
-        """The frames of codes [M, ...], and with draws log p [M] of the true ones' known pixels;
-        where the codes are lost those of the mean frame."""
+    ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
+        """The frames of codes [M, ...], and with draws `_posterior` of the true ones; where the
+        codes are lost those of the mean frame."""
         guess = np.concatenate([self._decoded(part).mean()[0] for part in _chunks(a.mean)])
-        log_px = self._log_mixture(a, truth, shown, draws, rng) if draws else None
+        if not draws:
+            log_px = inside = None
+        else:
+            log_px, inside = self._posterior(a, truth, shown, draws, rng)
         if lost.any():
             mean = np.broadcast_to(self._mean, truth[lost].shape)
             guess[lost] = mean
             if log_px is not None:
-                gaussian = self._model.out_distr == "gaussian"
                 of_lost = None if shown is None else shown[lost]
                 sums = _Sums().add(truth[lost], of_lost, mean)
-                log_px[lost] = sums.errors(gaussian).log_likelihood
-        return guess, log_px
+                log_px[lost] = sums.errors(self._gaussian).log_likelihood
+            inside = None if inside is None else inside[~lost]
+        return guess, log_px, inside
 
-    def _log_mixture(
+    @property
+    def _gaussian(self) -> bool:
+        return self._model.out_distr == "gaussian"
+
+    def _posterior(
         self,
         a: Codes,
         truth: np.ndarray,
         shown: np.ndarray | None,
         draws: int,
         rng: np.random.Generator,
-    ) -> np.ndarray:
-        """log of the mean of p(x_t | a_t) [M] over draws of a_t, of the known pixels."""
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """For true frames [M, ...], from draws of a_t: log of the mean of p(x_t | a_t) [M], of the
+        known pixels; and of normal pixels the share [M, levels] of the known ones inside the
+        intervals of `LEVELS`."""
         root = np.linalg.cholesky(a.cov.astype(np.float64) + 1e-9 * np.eye(a.mean.shape[-1]))
         noise = rng.standard_normal((draws, *a.mean.shape))
         drawn = (a.mean + np.einsum("mij,smj->smi", root, noise)).astype(np.float32)
-        known = np.ones(len(truth), bool) if shown is None else shown
-        chunks = list(zip(_chunks(truth), _chunks(known), strict=True))
-        each = [
-            np.concatenate(
-                [
-                    self._log_px(part, true, seen)
-                    for part, (true, seen) in zip(_chunks(of_draw), chunks, strict=True)
-                ]
+        known = np.ones(truth.shape, bool) if shown is None else shown
+        found = [
+            self._of_chunk(codes, true, seen)
+            for codes, true, seen in zip(
+                _chunks(drawn.swapaxes(0, 1)), _chunks(truth), _chunks(known), strict=True
             )
-            for of_draw in drawn
         ]
-        return logsumexp(np.stack(each).astype(np.float64), axis=0) - np.log(draws)
+        log_px, inside = zip(*found, strict=True)
+        return np.concatenate(log_px), np.concatenate(inside) if self._gaussian else None
 
-    def _log_px(self, codes: np.ndarray, truth: np.ndarray, known: np.ndarray) -> np.ndarray:
-        """log p(x | a) [M] of the known pixels."""
-        if known.all():
-            return self._decoded(codes).log_prob(truth[None]).numpy()[0]
-        of_pixel = self._decoded(codes).distribution.log_prob(truth[None]).numpy()[0]
-        return np.where(known, of_pixel, 0.0).sum(axis=tuple(range(1, truth.ndim)))
+    def _of_chunk(
+        self, codes: np.ndarray, truth: np.ndarray, known: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """`_posterior` of draws [m, draws, dim_a] for frames [m, ...]."""
+        pixels = tuple(range(1, truth.ndim))
+        log_px, mean, square = [], 0.0, 0.0
+        for drawn in codes.swapaxes(0, 1):
+            x = self._decoded(drawn)
+            if known.all():
+                log_px.append(x.log_prob(truth[None]).numpy()[0])
+            else:
+                of_pixel = x.distribution.log_prob(truth[None]).numpy()[0]
+                log_px.append(np.where(known, of_pixel, 0.0).sum(axis=pixels))
+            mean = mean + x.mean().numpy()[0] / codes.shape[1]
+            square = square + np.square(x.mean().numpy()[0]) / codes.shape[1]
+        log_mean = logsumexp(np.stack(log_px).astype(np.float64), axis=0) - np.log(len(log_px))
+        if not self._gaussian:
+            return log_mean, None
+        variance = np.maximum(square - np.square(mean), 0.0) + x.variance().numpy()[0]
+        off = np.abs(truth - mean) / np.sqrt(variance)
+        each = [(known & (off < norm.ppf(0.5 + level / 2))).sum(axis=pixels) for level in LEVELS]
+        return log_mean, np.stack(each, axis=1) / np.maximum(known.sum(axis=pixels), 1)[:, None]
 
     def _decoded(self, codes: np.ndarray):
         """p(x | a) of codes [M, dim_a], batch [1, M]."""
@@ -410,6 +441,7 @@ class _Sums:
         self._count = self._wrong = self._squares = 0.0
         self._pixels = 0
         self._log_px: float | None = None
+        self._inside: list[np.ndarray] = []
         self._rates = np.zeros(len(_ERROR_RATES))
 
     def add(
@@ -418,9 +450,12 @@ class _Sums:
         shown: np.ndarray | None,
         guess: np.ndarray,
         log_px: np.ndarray | None = None,
+        inside: np.ndarray | None = None,
     ) -> "_Sums":
         """Adds frames [M, ...]; shown: their known pixels, None: all. log_px [M]: where the guess
-        has its own distribution."""
+        has its own distribution; inside [m, levels]: shares of pixels in its intervals."""
+        if inside is not None:
+            self._inside.append(inside)
         if shown is not None:
             truth, guess = truth[shown], guess[shown]
             self._count += len(shown)
@@ -436,6 +471,10 @@ class _Sums:
                 p = (1 - rate) * guess + rate / 2
                 self._rates[i] += (truth * np.log(p) + (1 - truth) * np.log1p(-p)).sum(dtype=float)
         return self
+
+    def coverage(self) -> list[float]:
+        """The mean of `inside` over the frames; empty without."""
+        return np.concatenate(self._inside).mean(axis=0).tolist() if self._inside else []
 
     def errors(self, gaussian: bool) -> FrameErrors:
         """The averages over all frames that were added."""

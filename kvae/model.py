@@ -724,7 +724,7 @@ class KVAE(SequenceModel):
         )
         samples = self._drawn_frames(draws.a, fold(seed, 1))
         ends = _quantiles(samples, probabilities)
-        return ImputedWithSamples(*result, samples, ends)
+        return ImputedWithSamples(**result._asdict(), samples=samples, quantiles=ends)
 
     def score(
         self, frames: Array, mask: Array | None = None, controls: Array | None = None

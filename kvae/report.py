@@ -1,8 +1,7 @@
-"""What a run leaves for a person to look at: videos, pictures and tables, made from test
-sequences."""
+"""The report of a run: videos, pictures and tables, made from test sequences."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,28 +21,36 @@ from seqvae import plotting
 from seqvae.data import Sequences, block_mask
 from seqvae.files import write_json
 from seqvae.physics import BALL_WORLDS
+from seqvae.plotting.colours import BLUE_RGB, GREEN_RGB, MISSING_RGB, ORANGE_RGB
+from seqvae.report import Section, Table, newest
 
-_SHOWN = 6
-_DRAWS = 16  # of a_t for each frame, for the log-likelihoods
+_SHOWN, _IN_VIDEO = 6, 4  # sequences
+_TILE = 96  # least height of a frame in a video, pixels
+_DRAWS = 16  # samples of a_t for each frame, for the log-likelihoods
 _ORIGINAL_LEAST = 9  # the original's baseline compares frames 9, 12, 15 with earlier ones
 
 
 class Report:
-    """Pictures and figures of a model on test sequences, written into `folder`.
+    """Pictures and errors of a model on test sequences, written into a folder.
+
+    Imputation is shown and judged on the sequences that have an observed frame among the first
+    `t_init_mask`.
 
     Args:
-        t_init_mask, t_steps_mask: the block of missing frames that is shown; it is cut to the
-            sequence's length.
-        n_steps_gen: frames of the generated videos.
-        training: some training sequences, for the baselines.
-        world: name of the dataset. The paper's curves are drawn beside those of its box; the errors
-            of a world of balls are wrong pixels, the paper's measure.
-
-    Imputation is shown and judged on the sequences with an observed frame among the first
-    t_init_mask.
+        model: the model.
+        test: the test sequences.
+        folder: folder of the report.
+        t_init_mask: number of observed frames before the block of missing frames that is shown.
+        t_steps_mask: number of missing frames in the block; it is cut to the sequence's length.
+        n_steps_gen: number of frames of the generated videos.
+        seed: seed of every draw.
+        training: training sequences for the baselines.
+        world: name of the data set. The paper's curves are drawn beside those of "box"; the errors
+            on a world of balls are wrong pixels, the paper's measure.
 
     Raises:
-        ValueError: no sequence has one, or too few frames are asked for.
+        ValueError: no test sequence is observed among its first `t_init_mask` frames, or one of the
+            numbers of frames is too small.
     """
 
     def __init__(
@@ -73,9 +80,14 @@ class Report:
         self._n_steps_gen, self._seed, self._training = n_steps_gen, seed, training
         self._balls, self._beside_paper = world in BALL_WORLDS, world == "box"
 
-    def pictures(self, epoch: int) -> None:
-        """Videos (mp4 and GIF) and plots of the first test sequences; `epoch` goes into their
-        names."""
+    def pictures(self, epoch: int, *, gif: bool = False) -> None:
+        """Videos and plots of the first test sequences; `epoch` goes into their names.
+
+        Args:
+            epoch: counts from 0; the names count from 1.
+            gif: whether the imputation is also written as `imputation.gif`, for pages that play
+                no mp4.
+        """
         shown = self._begun.take(slice(0, _SHOWN))
         mask = self._block(shown) * shown.observed
         of_pixels = mask
@@ -97,7 +109,7 @@ class Report:
         imputed, generated = _as_arrays(imputed), _as_arrays(generated)
         known = np.nan_to_num(shown.images) if shown.images.dtype.kind == "f" else shown.images
         encoded = self._model.encode(known, shown.pixel_mask).mean().numpy()
-        self._imputation(f"{epoch + 1:05d}", shown, mask, imputed, generated)
+        self._imputation(f"{epoch + 1:05d}", shown, mask, encoded, imputed, generated, gif)
         paths = plotting.trajectories(
             encoded,
             imputed.a_smoothed,
@@ -109,13 +121,14 @@ class Report:
         self._generation(f"{epoch + 1:05d}", start)
 
     def _block(self, sequences: Sequences) -> np.ndarray:
-        """The mask of the block that is shown; nothing is missing where the sequences end before
-        it."""
+        """Mask of the block that is shown; all ones if the sequences end before it."""
         if not self._length:
             return np.ones((len(sequences), sequences.steps), np.float32)
         return block_mask(len(sequences), sequences.steps, start=self._t_init, length=self._length)
 
-    def _imputation(self, tag: str, shown: Sequences, mask, imputed, generated) -> None:
+    def _imputation(
+        self, tag: str, shown: Sequences, mask, encoded, imputed, generated, gif: bool
+    ) -> None:
         truth = plotting.as_pixels(shown.images) if shown.images.ndim == 5 else shown.images
         if shown.pixel_mask is not None:
             hidden = ~shown.pixel_mask
@@ -139,13 +152,46 @@ class Report:
             title="The first test sequence",
         )
         plotting.save_figure(self._folder / f"frames_{tag}.png", figure)
-        if truth.ndim == 4:
-            rows["true (blue) and\nsmoothed (orange)"] = plotting.overlay(truth, imputed.smoothed)
-        self._video(f"imputation_{tag}", plotting.labelled_rows(rows, missing, zoom=3))
+        video = self._columns(rows, missing, encoded, imputed, generated)
+        for name in [f"imputation_{tag}.mp4", *(["imputation.gif"] if gif else [])]:
+            plotting.save_video(self._folder / name, video, fps=6)
         alpha = plotting.alpha_over_time(
             imputed.alpha[:3], missing=missing[:3], title="Weights of the K dynamics"
         )
         plotting.save_figure(self._folder / f"alpha_{tag}.png", alpha)
+
+    def _columns(
+        self, rows: dict[str, np.ndarray], missing, encoded, imputed, generated
+    ) -> np.ndarray:
+        """The video of the imputation: frames, and the codes beside them."""
+        first = slice(0, _IN_VIDEO)
+        columns = {name: rows[name] for name in ("observed", "smoothed", "generated")}
+        legend = [
+            (MISSING_RGB, "missing: the model gets no frame"),
+            (BLUE_RGB, "truth"),
+            (ORANGE_RGB, "smoothed"),
+            (GREEN_RGB, f"generated after frame {self._t_init}"),
+        ]
+        if rows["true"].ndim == 4:
+            columns["overlay"] = plotting.overlay(rows["true"], imputed.smoothed)
+            legend.append(((255, 255, 255), "overlay: truth and smoothed agree"))
+        else:
+            columns["true"] = rows["true"]
+        zoom = max(1, _TILE // self._test.images.shape[2])
+        codes = {
+            "encoded": encoded[first],
+            "smoothed": imputed.a_smoothed[first],
+            "generated": generated.a[first],
+        }
+        size = zoom * self._test.images.shape[2]
+        name = "codes a1, a2" if self._model.dim_a > 1 else "code a over time"
+        return plotting.labelled_columns(
+            {name: sequences[first] for name, sequences in columns.items()},
+            legend=legend,
+            missing=missing[first],
+            zoom=zoom,
+            planes={name: plotting.code_planes(codes, size)},
+        )
 
     def _generation(self, tag: str, start) -> None:
         rows = {
@@ -158,14 +204,16 @@ class Report:
             ).frames.numpy()
             for name, noisy in (("deterministic", False), ("stochastic", True))
         }
-        self._video(f"generation_{tag}", plotting.labelled_rows(rows, zoom=3))
-
-    def _video(self, name: str, frames: np.ndarray) -> None:
-        for ending in ("mp4", "gif"):
-            plotting.save_video(self._folder / f"{name}.{ending}", frames, fps=6)
+        zoom = max(1, _TILE // self._test.images.shape[2])
+        video = plotting.labelled_rows(rows, zoom=zoom)
+        plotting.save_video(self._folder / f"generation_{tag}.mp4", video, fps=6)
 
     def training_curves(self, lines: list[dict]) -> None:
-        """The log's lines as curves."""
+        """Draws the curves of the training into training_curves.png.
+
+        Args:
+            lines: lines of the run's log, one for each epoch.
+        """
         panels = {
             "evidence lower bound": ("train_elbo", "test_elbo"),
             "log p(x|a)": ("train_log_px", "test_log_px"),
@@ -175,11 +223,12 @@ class Report:
         plotting.save_figure(self._folder / "training_curves.png", figure)
 
     def final(self) -> dict:
-        """The errors over the whole test set: `imputation.json`, its picture beside the paper's
-        curves; returns the figures.
+        """Computes the errors on the whole test set and writes `imputation.json` and its plots.
 
-        The keys: `test_elbo` (and its terms); where the block that is shown hides a known frame,
-        `headline` (the errors there, in `worse` sentences on them) and `curves`.
+        Returns:
+            `test_elbo`: the bound and its terms. If the block that is shown hides a known frame,
+            also `headline`, the errors there with the sentences `worse` on what a baseline does
+            better, and `curves`, the errors over the length of the gap.
         """
         figures: dict = {"test_elbo": evaluate_elbo(self._model, self._test, seed=self._seed)}
         path = self._folder / "imputation.json"
@@ -206,8 +255,7 @@ class Report:
         return figures
 
     def _curves_figure(self, curves: dict):
-        """Over the gaps: wrong pixels of balls, beside the paper's; else root mean squared
-        errors."""
+        """Errors over the gaps: wrong pixels for balls, beside the paper's, or else RMSE."""
         measure = "wrong_pixels" if self._balls else "rmse"
         baselines = ("mean frame",) if self._balls else ("mean frame", "linear interpolation")
         panels = {}
@@ -231,7 +279,14 @@ class Report:
         return plotting.published_curves(panels, y_label=f"{of} on the missing frames", title=title)
 
     def summary(self, figures: dict) -> list[str]:
-        """The last lines a run prints."""
+        """The last lines that a run prints.
+
+        Args:
+            figures: the result of `final`.
+
+        Returns:
+            The lines.
+        """
         lines = [
             f"test ELBO {figures['test_elbo']['elbo']:.2f} nats per frame ({len(self._test)} "
             "unseen test sequences)"
@@ -239,20 +294,18 @@ class Report:
         if "headline" in figures:
             lines += self._errors(figures["headline"])
         names = (
-            "imputation_*.gif",
+            "imputation.gif",
             "imputation_curves.png",
-            "generation_*.gif",
+            "generation_*.mp4",
             "frames_*.png",
             "training_curves.png",
         )
-        found = [sorted(self._folder.glob(name)) for name in names]
-        lines.append(
-            f"look at {self._folder}/: " + ", ".join(paths[-1].name for paths in found if paths)
-        )
+        found = newest(self._folder, *((name, name) for name in names))
+        lines.append(f"look at {self._folder}/: " + ", ".join(path.name for _, path in found))
         return lines
 
     def _errors(self, headline: dict) -> list[str]:
-        """A table of methods and baselines, and what is worse than a baseline."""
+        """Table of methods and baselines, and the sentences on baselines that do better."""
         wrong = "wrong pixels  " if self._balls else ""
         lines = [
             f"{self._length} missing frames after {self._t_init} seen, errors of a frame:",
@@ -261,38 +314,150 @@ class Report:
         for name, errors in headline["frames"].items():
             e = FrameErrors(**errors)
             of = f"{e.wrong_pixels:.4f}        " if self._balls else ""
-            codes = "  ".join(
-                "constant" if x is None else f"{x:.3f}" for x in headline["codes"].get(name, ())
-            )
+            codes = _codes_text(headline["codes"].get(name, ()))
             lines.append(
                 f"  {name:26}{of}{e.rmse:.4f}  {e.log_likelihood:<14.2f}  {codes}".rstrip()
             )
         if "original_baseline" in headline:
             name = "the original's baseline"
             lines.append(f"  {name:26}{headline['original_baseline']:.4f}")
-        for name, count in headline["diverged"].items():
-            if count:
-                lines.append(
-                    f"{name} DIVERGED in {count} of {len(self._begun)} sequences; their frames are "
-                    "judged as the mean frame"
-                )
-        at = headline["coverage"]["levels"].index(0.9)
-        shares = ", ".join(
-            f"{share[at]:.2f} ({name})"
-            for name, share in headline["coverage"]["codes"].items()
-            if share[at] is not None
+        judged = self._judged(headline)
+        return [*lines, *judged.diverged, judged.intervals, *judged.beside_baselines]
+
+    def _judged(self, headline: dict) -> "_Judged":
+        diverged = [
+            f"{name} DIVERGED in {count} of {len(self._begun)} sequences; their frames are "
+            "judged as the mean frame"
+            for name, count in headline["diverged"].items()
+            if count
+        ]
+        return _Judged(
+            diverged,
+            f"share in the model's 90 % intervals: {_inside(headline['coverage'])}",
+            headline["worse"] or ["the model is better than every baseline"],
         )
-        lines.append(f"share of the codes in the model's 90 % intervals: {shares}")
-        return lines + (headline["worse"] or ["the model is better than every baseline"])
+
+    def sections(self, figures: dict) -> list[Section]:
+        """Make the sections of `report.html` from the files of the run.
+
+        Args:
+            figures: of `final`.
+
+        Returns:
+            The sections.
+        """
+        return [
+            self._result(figures),
+            Section(
+                "Missing frames",
+                paragraphs=[
+                    f"{self._length} frames are hidden after the first {self._t_init}. Smoothed: "
+                    "from all frames that are observed. Generated: from the first "
+                    f"{self._t_init} alone. All frames are unseen test frames."
+                ],
+                movies=newest(
+                    self._folder,
+                    ("Test sequences, a row each", "imputation_*.mp4"),
+                    ("The first sequence, frame by frame", "frames_*.png"),
+                    ("Errors over the length and the number of gaps", "imputation_curves.png"),
+                    ("How often the model's intervals hold the code", "calibration.png"),
+                ),
+            ),
+            Section(
+                "Generated videos",
+                paragraphs=[
+                    f"{self._n_steps_gen} frames from the states of the first {self._t_init} "
+                    "frames of test sequences, without and with the model's noise."
+                ],
+                movies=newest(self._folder, ("One sequence in each column", "generation_*.mp4")),
+            ),
+            Section(
+                "Codes and dynamics",
+                movies=newest(
+                    self._folder,
+                    ("Codes a of test sequences", "trajectories_*.png"),
+                    ("Which dynamics are mixed, over time", "alpha_*.png"),
+                ),
+            ),
+            Section("Training", movies=newest(self._folder, ("Curves", "training_curves.png"))),
+        ]
+
+    def _result(self, figures: dict) -> Section:
+        bound = (
+            f"Test ELBO {figures['test_elbo']['elbo']:.2f} nats per frame, "
+            f"{len(self._test)} unseen test sequences."
+        )
+        if "headline" not in figures:
+            return Section(
+                "Result", paragraphs=[bound, "No known frame could be hidden and judged."]
+            )
+        headline = figures["headline"]
+        judged = self._judged(headline)
+        wrong = ["wrong pixels"] if self._balls else []
+        header = ["method", *wrong, "RMSE", "log-likelihood of a frame", "error of a / its range"]
+        rows = []
+        for name, errors in headline["frames"].items():
+            e = FrameErrors(**errors)
+            of = [e.wrong_pixels] if self._balls else []
+            codes = _codes_text(headline["codes"].get(name, ())) or None
+            rows.append([name, *of, e.rmse, e.log_likelihood, codes])
+        return Section(
+            "Result",
+            judgements=[*judged.diverged, *judged.beside_baselines],
+            paragraphs=[
+                bound,
+                f"Errors on {self._length} missing frames after {self._t_init} seen. Smoothing, "
+                "filtering and generation are the model's, the others are baselines. "
+                f"{judged.intervals[0].upper()}{judged.intervals[1:]}.",
+            ],
+            table=Table(header, rows),
+        )
+
+
+class _Judged(NamedTuple):
+    """Sentences about the errors.
+
+    Attributes:
+        diverged: methods whose states grew without limit.
+        intervals: how many codes and pixels are in the intervals.
+        beside_baselines: where the model is worse than a baseline.
+    """
+
+    diverged: list[str]
+    intervals: str
+    beside_baselines: list[str]
+
+
+def _inside(coverage: dict) -> str:
+    """How many codes and pixels are in the intervals of level .9, by method."""
+    at = coverage["levels"].index(0.9)
+    kinds = []
+    for kind in ("codes", "pixels"):
+        shares = [
+            f"{share[at]:.2f} ({name})"
+            for name, share in coverage.get(kind, {}).items()
+            if share[at] is not None
+        ]
+        if shares:
+            kinds.append(f"of the {kind} {', '.join(shares)}")
+    return "; ".join(kinds)
+
+
+def _codes_text(errors) -> str:
+    return "  ".join("constant" if x is None else f"{x:.3f}" for x in errors)
 
 
 def _calibration_figure(headline: dict):
-    """The coverage of the intervals for codes, over their level and over the gap."""
+    """Coverage of the codes' intervals, over their level and over the gap."""
     coverage, over_gap = headline["coverage"], headline["coverage_over_gap"]
     longest = max(map(len, over_gap.values()), default=0)
     panels = {
         "level of the interval": {
-            "ours": {name: (LEVELS, _floats(y)) for name, y in coverage["codes"].items()},
+            "ours": {
+                name if kind == "codes" else f"{name}, {kind}": (LEVELS, _floats(y))
+                for kind in ("codes", "pixels")
+                for name, y in coverage.get(kind, {}).items()
+            },
             "published": {},
             "baseline": {"calibrated": (LEVELS, LEVELS)},
         },
@@ -304,8 +469,8 @@ def _calibration_figure(headline: dict):
     }
     return plotting.published_curves(
         panels,
-        y_label="share of the codes inside",
-        title="Intervals for the codes of missing frames",
+        y_label="share inside",
+        title="Intervals for the codes (and normal pixels) of missing frames",
     )
 
 
@@ -314,8 +479,7 @@ def _floats(values: list) -> list[float]:
 
 
 def _begun(test: Sequences, t_init: int) -> Sequences:
-    """The sequences that are observed somewhere in the first `t_init` frames, from which generation
-    starts."""
+    """Sequences with an observed frame among the first `t_init`; generation starts from these."""
     begun = np.flatnonzero(test.observed[:, :t_init].any(axis=1))
     if len(begun) == len(test):
         return test
@@ -328,5 +492,5 @@ def _begun(test: Sequences, t_init: int) -> Sequences:
 
 
 def _as_arrays(result: Any) -> Any:
-    """A NamedTuple of tensors as one of NumPy arrays."""
+    """NamedTuple of tensors as the same NamedTuple of NumPy arrays."""
     return type(result)(*(field.numpy() for field in result))

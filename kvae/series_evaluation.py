@@ -144,8 +144,8 @@ def with_gaps(
 
 def _lengths(values: np.ndarray) -> np.ndarray:
     """Steps up to the last with an observed number."""
-    seen = np.isfinite(values).any(axis=-1)
-    return seen.shape[1] - np.argmax(seen[:, ::-1], axis=1)
+    seen = np.any(np.isfinite(values), axis=-1)
+    return values.shape[1] - np.argmax(seen[:, ::-1], axis=1)
 
 
 def errors_at(

@@ -2,7 +2,9 @@
 filled gaps and forecasts.
 """
 
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,11 +20,31 @@ from seqvae import plotting
 from seqvae.data.series import Series
 from seqvae.data.tables import write_table
 from seqvae.files import write_json
+from seqvae.report import Section, Table, newest
 
 _SHOWN = 3
+_FEATURES = 6  # of which errors are shown
 _CALIBRATED = (0.8, 0.97)
 """Shares of hidden numbers in the intervals of `LEVEL` that are not worth a sentence."""
 _FEW = 100  # hidden numbers, of which a share says little
+
+
+class Clock(NamedTuple):
+    """The times of the steps of series: step k of series i is at starts[i] + k dt."""
+
+    starts: np.ndarray
+    """[N], the time of each first step."""
+    dt: float
+    """The time between two steps."""
+    dated: bool
+    """Whether times are dates, in seconds since 1970."""
+
+    def time(self, i: int, step: int) -> str:
+        """The time of a step of series i as text."""
+        value = self.starts[i] + step * self.dt
+        if self.dated:
+            return datetime.fromtimestamp(value, UTC).replace(tzinfo=None).isoformat(sep=" ")
+        return f"{value:.15g}"
 
 
 class SeriesReport:
@@ -54,8 +76,7 @@ class SeriesReport:
         test: Series,
         folder: str | Path,
         *,
-        dt: float,
-        starts: np.ndarray | None,
+        clock: Clock | None,
         t_init_mask: int,
         t_steps_mask: int,
         n_steps_gen: int,
@@ -70,7 +91,7 @@ class SeriesReport:
                 raise ValueError(f"{name}: expected at least 1 step, got {value}.")
         self._model, self._whole, self._folder = model, whole, Path(folder)
         self._names, self._length = whole.feature_names(), t_steps_mask
-        self._dt, self._starts, self._seed = dt, starts, seed
+        self._clock, self._seed = clock, seed
         self._horizon, self._count = n_steps_gen, len(test.mask)
         self._test, self._gaps = with_gaps(known_values(test), t_steps_mask, t_init_mask, seed)
         if not len(self._test):
@@ -138,7 +159,7 @@ class SeriesReport:
         """A row for each step of the file's series: missing numbers are filled, with their
         intervals.
         """
-        head = ["id", "step", *(["time"] if self._starts is not None else [])]
+        head = ["id", "step", *(["time"] if self._clock else [])]
         for name in self._names:
             head += [name, f"{name}_low", f"{name}_high"]
         rows = []
@@ -153,7 +174,7 @@ class SeriesReport:
         """A row for each step after the end of each series: mean and interval of each feature; and
         a picture of the first series.
         """
-        head = ["id", "step", *(["time"] if self._starts is not None else [])]
+        head = ["id", "step", *(["time"] if self._clock else [])]
         for name in self._names:
             head += [name, f"{name}_low", f"{name}_high"]
         rows, ends = [], (0.5 - LEVEL / 2, 0.5 + LEVEL / 2)
@@ -194,7 +215,7 @@ class SeriesReport:
     def _key(self, i: int, step: int) -> list:
         ids = self._whole.ids
         key = [str(i) if ids is None else str(ids[i]), step]
-        return key if self._starts is None else [*key, f"{self._starts[i] + step * self._dt:.15g}"]
+        return key if self._clock is None else [*key, self._clock.time(i, step)]
 
     def summary(self, figures: dict) -> list[str]:
         """Describe the result.
@@ -206,11 +227,7 @@ class SeriesReport:
             The last lines that a run prints.
         """
         lines = [f"test ELBO {figures['test_elbo']['elbo']:.3f} nats per observed step"]
-        titles = {
-            "gap": f"gaps of {self._length} steps in {self._count} test series",
-            "forecast": f"the same {self._length} steps from those before alone",
-        }
-        for name, title in titles.items():
+        for name, title in self._titles().items():
             if figures[name] is None:
                 lines.append(f"{title}: no known number is hidden there")
             else:
@@ -219,9 +236,55 @@ class SeriesReport:
             f"your table, filled and continued: {self._folder / 'imputed.csv'}, "
             f"{self._folder / 'forecast.csv'}"
         )
-        pictures = [*sorted(self._folder.glob("imputation_*.png"))[-1:], "forecast.png"]
-        lines.append(f"look at {self._folder}/: " + ", ".join(Path(p).name for p in pictures))
+        lines.append(
+            f"look at {self._folder}/: " + ", ".join(path.name for _, path in self._pictures())
+        )
         return lines
+
+    def _titles(self) -> dict[str, str]:
+        return {
+            "gap": f"gaps of {self._length} steps in {self._count} test series",
+            "forecast": f"the same {self._length} steps from those before alone",
+        }
+
+    def _pictures(self) -> list[tuple[str, Path]]:
+        return newest(
+            self._folder,
+            ("Gaps in test series", "imputation_*.png"),
+            ("What follows the first series", "forecast.png"),
+        )
+
+    def sections(self, figures: dict) -> list[Section]:
+        """Make the sections of `report.html` from the files of the run.
+
+        Args:
+            figures: of `final`.
+
+        Returns:
+            The sections.
+        """
+        judged = []
+        for name, title in self._titles().items():
+            head = f"{title[0].upper()}{title[1:]}"
+            if figures[name] is None:
+                judged.append(Section(head, paragraphs=["No known number is hidden there."]))
+            else:
+                judged.append(_judged(head, figures[name], self._names))
+        bound = f"Test ELBO {figures['test_elbo']['elbo']:.3f} nats per observed step."
+        tables = (
+            "imputed.csv has every step of your series, missing numbers filled; forecast.csv has "
+            f"{self._horizon} steps after each. Beside each number are the ends of its "
+            f"{LEVEL:.0%} interval."
+        )
+        return [
+            *judged,
+            Section("Series, filled and continued", paragraphs=[tables], movies=self._pictures()),
+            Section(
+                "Training",
+                paragraphs=[bound],
+                movies=newest(self._folder, ("Curves", "training_curves.png")),
+            ),
+        ]
 
 
 def known_values(series: Series) -> np.ndarray:
@@ -248,21 +311,49 @@ def _cells(row: np.ndarray, found: Filled, t: int) -> list[str]:
 
 def _table(errors: dict, names: tuple[str, ...]) -> list[str]:
     """The methods and baselines, and what is worse than a baseline."""
-    shown = names[:6]
+    shown = names[:_FEATURES]
     lines = [f"  {'':22}RMSE / deviation  log-likelihood  RMSE of {', '.join(shown)}"]
     for name, e in (errors["methods"] | errors["baselines"]).items():
         each = "  ".join("none" if x is None else f"{x:.4g}" for x in e["each"][: len(shown)])
         lines.append(f"  {name:22}{_number(e['rmse'])}{_number(e['log_likelihood'])}{each}")
-    lines.append(
-        f"  {errors['inside']:.0%} of the {errors['count']} hidden numbers are in the model's "
+    return lines + [f"  {sentence}" for sentence in (_inside(errors), *_sentences(errors))]
+
+
+def _judged(title: str, errors: dict, names: tuple[str, ...]) -> Section:
+    """`_table` as a section."""
+    shown = names[:_FEATURES]
+    header = ["method", "RMSE / deviation", "log-likelihood", *(f"RMSE of {n}" for n in shown)]
+    rows = [
+        [name, e["rmse"], e["log_likelihood"], *e["each"][: len(shown)]]
+        for name, e in (errors["methods"] | errors["baselines"]).items()
+    ]
+    inside = _inside(errors)
+    return Section(
+        title,
+        judgements=[f"{s[0].upper()}{s[1:]}." for s in _sentences(errors)],
+        paragraphs=[
+            f"Of the model: {', '.join(errors['methods'])}. The others are baselines. "
+            f"{inside[0].upper()}{inside[1:]}."
+        ],
+        table=Table(header, rows),
+    )
+
+
+def _inside(errors: dict) -> str:
+    return (
+        f"{errors['inside']:.0%} of the {errors['count']} hidden numbers are in the model's "
         f"{LEVEL:.0%} intervals"
     )
+
+
+def _sentences(errors: dict) -> list[str]:
+    """What is wrong with the intervals, and where the model is worse than a baseline."""
+    found = []
     low, high = _CALIBRATED
     if errors["count"] >= _FEW and not low <= errors["inside"] <= high:
         kind = "too narrow" if errors["inside"] < low else "too wide"
-        lines.append(f"  the intervals are {kind.upper()}: do not rely on them")
-    worse = errors["worse"] or ["the model is better than every baseline"]
-    return lines + [f"  {sentence}" for sentence in worse]
+        found.append(f"the intervals are {kind.upper()}: do not rely on them")
+    return found + (errors["worse"] or ["the model is better than every baseline"])
 
 
 def _number(x: float | None) -> str:

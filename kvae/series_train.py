@@ -1,6 +1,7 @@
 """Training of a Kalman VAE of series from its settings: a table or an `.npz`, model, report."""
 
 import zlib
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -9,16 +10,22 @@ from kvae.auto import AUTO
 from kvae.config import PRESETS, KVAESettings
 from kvae.model import KVAE
 from kvae.series import on_grid
-from kvae.series_report import SeriesReport, known_values
+from kvae.series_report import Clock, SeriesReport, known_values
 from seqvae.commands import Affects, Run
 from seqvae.commands.table_settings import check_files, read_file, windows_of
 from seqvae.data.batches import Batches, StepBatches
 from seqvae.data.series import Series, last_windows, pad
+from seqvae.data.tables import Table
+from seqvae.report import write_run_page
 from seqvae.saved_models import load_model
 from seqvae.training import Checkpoints, Stage, Trainer, exponential_decay
 from seqvae.training.evaluate import weighted_means
 
 _WINDOWS_LEAST, _WINDOW_SIZES = 8, (20, 100)
+_SERIES_LEAST = 5
+"""Fewer series are cut into windows, so that training and test see each of them."""
+_SPARSE = 50
+"""Steps of a grid for each row, above which its step is surely too small."""
 _DENSE_CODE = 2
 _FRAMES_ONLY = (
     "dataset",
@@ -55,25 +62,25 @@ _DENSE_ONLY = (
 
 
 class Data(NamedTuple):
-    """The data of a run."""
+    """What a run on series reads."""
 
     whole: Series
-    """The series of the file, with equal time steps."""
+    """The series of the file, on an even grid."""
     train: Series
-    """Training series: whole ones or windows."""
+    """Whole series, or windows of them."""
     test: Series
-    """Test series: whole ones or windows."""
-    starts: np.ndarray | None
-    """[N], the time of the first step of each whole series; None: no times."""
+    """Others."""
+    clock: Clock | None
+    """The times of the steps of `whole`; None without."""
     notes: list[str]
-    """Sentences about changes to the data."""
+    """A sentence for each thing that was done."""
 
 
 def run(run: Run) -> None:
-    """Run the command `kvae` with --csv or --npz.
+    """Runs the command `kvae` on series.
 
     Args:
-        run: the run.
+        run: the run, with its settings, folder and placement.
     """
     s: KVAESettings = run.settings
     _check(s)
@@ -88,8 +95,7 @@ def run(run: Run) -> None:
         data.whole,
         data.test,
         run.folder,
-        dt=s.dt,
-        starts=data.starts,
+        clock=data.clock,
         t_init_mask=s.t_init_mask,
         t_steps_mask=s.t_steps_mask,
         n_steps_gen=s.n_steps_gen,
@@ -137,7 +143,10 @@ def run(run: Run) -> None:
     model.save(run.folder / "model.keras")
     report.pictures(epochs - 1)
     report.training_curves(log.read())
-    print("\n".join(report.summary(report.final(_bound(model, test, s.seed)))))
+    figures = report.final(_bound(model, test, s.seed))
+    print("\n".join(report.summary(figures)))
+    title = f"Kalman VAE of {Path(s.csv or s.npz).name}: {s.run_name}"
+    print(write_run_page(run, title, lambda: report.sections(figures)))
 
 
 def _check(s: KVAESettings) -> None:
@@ -159,44 +168,45 @@ def _check(s: KVAESettings) -> None:
 
 
 def read(s: KVAESettings) -> Data:
-    """Read the series of the settings.
+    """The series that the flags ask for, on an even grid, and their parts for training and test.
 
-    Args:
-        s: the settings.
-
-    Returns:
-        The data.
+    The test are whole series drawn at random; of few series, the last windows of each.
 
     Raises:
-        ValueError: irregular times without a grid, or too few steps.
+        ValueError: uneven times that fit no grid, or too few steps.
     """
-    series, notes = read_file(s)
-    series, starts = _on_even_steps(s, series)
-    if len(series.mask) == 1 and not s.window:
-        steps = int(series.mask.sum())
-        least, most = _WINDOW_SIZES
-        window = int(np.clip(steps // _WINDOWS_LEAST, least, most))
-        if steps < 2 * least:
-            raise ValueError(
-                f"one series of {steps} steps: expected at least {2 * least}, or several series "
-                "(a column --id)."
-            )
-        notes.append(
-            f"one series of {steps} steps is cut into windows of {window} (--window) for training; "
-            f"the last {s.test_fraction:.0%} of them are the test."
-        )
-        cut, more = windows_of(_Windows(window, s.stride), series)
-    else:
-        cut, more = windows_of(s, series)
-    if len(series.mask) > 1:
-        train, test = cut.split(s.test_fraction, s.seed)
-        return Data(series, train, test, starts, notes + more)
-    if 0 < s.stride < s.window:
+    table = read_file(s)
+    series, clock, about = _on_even_steps(s, table)
+    notes = [*table.notes, *about, *_notes_on_constants(series)]
+    few = len(series.mask) < _SERIES_LEAST
+    window = s.window
+    if few and not window:
+        window, about = _window(series, s.test_fraction)
+        notes.append(about)
+    if few and 0 < s.stride < window:
         raise ValueError(
-            f"--stride: expected at least the window's {s.window} steps for one series, got "
-            f"{s.stride}: overlapping windows would be in training and test."
+            f"--stride: expected at least the window's {window} steps for fewer than "
+            f"{_SERIES_LEAST} series, got {s.stride}: overlapping windows would be in training and "
+            "test."
         )
-    return Data(series, *last_windows(cut, s.test_fraction), starts, notes + more)
+    cut, about = windows_of(_Windows(window, s.stride), series)
+    parts = last_windows(cut, s.test_fraction) if few else cut.split(s.test_fraction, s.seed)
+    return Data(series, *parts, clock, notes + about)
+
+
+def _window(series: Series, test_fraction: float) -> tuple[int, str]:
+    """The steps of the windows of few series, and a sentence."""
+    steps, (least, most) = int(series.mask.sum(axis=1).max()), _WINDOW_SIZES
+    if steps < 2 * least:
+        raise ValueError(
+            f"{len(series.mask)} series of up to {steps} steps: expected at least {2 * least} "
+            f"steps, or {_SERIES_LEAST} series (a column --id)."
+        )
+    window = int(np.clip(steps // _WINDOWS_LEAST, least, most))
+    return window, (
+        f"{len(series.mask)} series of up to {steps} steps: cut into windows of {window} "
+        f"(--window) for training; the last {test_fraction:.0%} of them are the test."
+    )
 
 
 class _Windows(NamedTuple):
@@ -204,32 +214,58 @@ class _Windows(NamedTuple):
     stride: int
 
 
-def _on_even_steps(s: KVAESettings, series: Series) -> tuple[Series, np.ndarray | None]:
-    """The series with equal time steps, and the time of the first step of each."""
-    if series.times is None:
+def _notes_on_constants(series: Series) -> list[str]:
+    values = known_values(series)
+    names = [
+        name
+        for k, name in enumerate(series.feature_names())
+        if np.isfinite(values[..., k]).any() and np.nanstd(values[..., k]) == 0
+    ]
+    if not names:
+        return []
+    return [f"constant: {', '.join(names)}. Leave them out with --drop."]
+
+
+def _on_even_steps(s: KVAESettings, table: Table) -> tuple[Series, Clock | None, list[str]]:
+    """The series on an even grid, the times of its steps, and sentences."""
+    series, times = table.series, table.times
+    if times is None:
         if s.dt:
             raise ValueError(
-                f"--dt: the steps are even, got --dt={s.dt:g}. Leave it out, or name the column of "
-                "uneven times (--time)."
+                f"--dt: expected a column of times (--time) beside it, got --dt={s.dt:g} alone."
             )
-        return series, None
+        return series, None, []
     lengths = series.mask.sum(axis=1).astype(int)
-    if not s.dt:
-        gaps = np.concatenate([np.diff(t[:n]) for t, n in zip(series.times, lengths, strict=True)])
-        raise ValueError(
-            f"--time: the steps are uneven, from {gaps.min():g} to {gaps.max():g}. Give the step "
-            f"of an even grid, such as --dt={gaps.min():g}, or --time=none and --drop where the "
-            "times do not matter."
-        )
-    values = known_values(series)
-    grids = []
+    gaps = np.concatenate([np.diff(t[:n]) for t, n in zip(times, lengths, strict=True)])
+    dt = s.dt or (float(gaps.min()) if len(gaps) else 1.0)
+    clock = Clock(times[:, 0], dt, table.dated)
+    if series.times is None and not s.dt:
+        return series, clock, []
+    values, grids = known_values(series), []
     for i, n in enumerate(lengths):
         try:
-            grids.append(on_grid(series.times[i, :n], values[i, :n], s.dt))
+            _check_length(times[i, :n], dt)
+            grids.append(on_grid(times[i, :n], values[i, :n], dt))
         except ValueError as error:
-            raise ValueError(f"--dt={s.dt:g}, series {i}: {error}") from error
+            if s.dt:
+                raise ValueError(f"--dt={dt:g}, series {i}: {error}") from error
+            raise ValueError(
+                f"--time: the steps are uneven, from {gaps.min():g} to {gaps.max():g}, and fit no "
+                f"grid of {dt:g}. Give the step of an even grid (--dt; of dates in seconds), or "
+                "use --time=none and --drop where the times do not matter."
+            ) from error
     even = pad(grids, series.labels, ids=series.ids, names=series.names)
-    return even, series.times[:, 0]
+    about = [] if s.dt else [f"the times fit a grid of {dt:g}{' s' * table.dated} (--dt)."]
+    return even, clock, about
+
+
+def _check_length(times: np.ndarray, dt: float) -> None:
+    """Raises ValueError for a grid that is nearly empty."""
+    steps = (times[-1] - times[0]) / dt
+    if steps > _SPARSE * len(times):
+        raise ValueError(
+            f"a grid of {dt:g} has {steps:.0f} steps for {len(times)} rows. Use a larger dt."
+        )
 
 
 def _sizes(s: KVAESettings, features: int) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""Training a Kalman VAE from its settings: data, model, stages, report."""
+"""Training of a Kalman VAE from its settings: data, model, stages and report."""
 
 from pathlib import Path
 
@@ -15,14 +15,23 @@ from kvae.report import Report
 from kvae.stages import Schedule, described, stages
 from seqvae.commands import Affects, Run
 from seqvae.data import Sequences
+from seqvae.report import write_run_page
 from seqvae.saved_models import load_model
 from seqvae.training import Checkpoints, Trainer, exponential_decay
 
-_ATTEMPTS = 3  # trainings that may collapse
+_ATTEMPTS = 3  # trainings, if the earlier ones collapse
 
 
 def run(run: Run) -> None:
-    """The body of the command `kvae`."""
+    """Runs the command `kvae`.
+
+    Args:
+        run: the run, with its settings, folder and placement.
+
+    Raises:
+        CollapseError: the training collapsed, and `on_collapse` or the number of attempts ends it.
+        ValueError: a setting does not fit the data.
+    """
     s: KVAESettings = run.settings
     if s.csv or s.npz:
         return series_train.run(run)
@@ -49,7 +58,7 @@ def run(run: Run) -> None:
 
 
 def _check_frames(s: KVAESettings) -> None:
-    """Raises ValueError for settings of series without series."""
+    """Raises ValueError if settings of series are given without series."""
     names = ("id", "label", "time", "drop", "window", "stride", "dt", "series_encoder")
     given = [f"--{name}" for name in names if getattr(s, name) != getattr(KVAESettings, name)]
     if given or s.preset == "series":
@@ -59,7 +68,7 @@ def _check_frames(s: KVAESettings) -> None:
 
 
 def _choose(run: Run, train: InMemory | Streamed) -> None:
-    """Replaces the settings that are "auto" by values that suit the data, and says why."""
+    """Replaces settings that are "auto" by values chosen from the data, and prints the reasons."""
     s: KVAESettings = run.settings
     wanted = {name: getattr(s, name) for name in ("dim_a", "dim_z", "out_distr")}
     if AUTO not in wanted.values():
@@ -143,13 +152,16 @@ def _train(run: Run, train: InMemory | Streamed, test: Sequences) -> None:
     if log is None:
         return
     model.save(run.folder / "model.keras")
-    report.pictures(trainer.epochs - 1)
+    report.pictures(trainer.epochs - 1, gif=True)
     report.training_curves(log.read())
-    print("\n".join(report.summary(report.final())))
+    figures = report.final()
+    print("\n".join(report.summary(figures)))
+    title = f"Kalman VAE of {Path(s.dataset).stem}: {s.run_name}"
+    print(write_run_page(run, title, lambda: report.sections(figures)))
 
 
 def _schedule(s: KVAESettings, steps_of_epoch: int) -> tuple[Schedule, int]:
-    """The epochs of the stages, and how many times longer they are than the settings say."""
+    """Epochs of each stage, and the factor by which they are longer than in the settings."""
     asked = Schedule(
         s.num_epochs, s.only_vae_epochs, s.kf_update_steps, s.dynamics_epochs, s.refine_epochs
     )
@@ -163,7 +175,7 @@ def _check_health(s: KVAESettings, health: Health, epochs: int, steps_of_epoch: 
     """Prints the signs of a collapse.
 
     Raises:
-        CollapseError: it is one, and `on_collapse` does not ignore it.
+        CollapseError: there is a collapse, and `on_collapse` does not ignore it.
     """
     signs, steps = "; ".join(health.signs()), epochs * steps_of_epoch
     collapsed = health.collapsed(steps)
@@ -177,14 +189,17 @@ def _check_health(s: KVAESettings, health: Health, epochs: int, steps_of_epoch: 
 
 
 def _signature(s: KVAESettings, model: KVAE, train) -> dict:
-    """What a checkpoint must agree with. The model's own arguments count: --reload_model may bring
-    others."""
+    """Values that a checkpoint must agree with.
+
+    They hold the model's own arguments rather than the settings, because --reload_model may bring
+    others.
+    """
     arguments = {name: model.get_config()[name] for name in s.names(Affects.MODEL)}
     return arguments | s.of(Affects.TRAINING) | {"data": train.fingerprint}
 
 
 def _model(s: KVAESettings, image_shape: tuple[int, ...]) -> KVAE:
-    """A new model, or the one in --reload_model."""
+    """New model, or the one that --reload_model names."""
     source = s.reload_model
     if source.endswith(".keras"):
         model = load_model(source, KVAE)

@@ -6,13 +6,14 @@ import functools
 import inspect
 import os
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self, cast
 
 import keras
 import tensorflow as tf
 
 from seqvae import checks, recurrent, replicas, saved_models
 from seqvae.checks import NOWHERE, Array, Place
+from seqvae.presets import Presets, load_preset, save_preset
 from seqvae.randomness import Seed, fold, stateless_seed
 from seqvae.training.checked_data import check_arrays, checked, is_arrays
 from seqvae.training.gradient_step import gradient_step, loss_scaled, regularisation
@@ -40,6 +41,8 @@ class SequenceModel(keras.Model):
     """
     term_names: tuple[str, ...]
     """The names of the terms that `loss_terms` returns, in the order they are reported."""
+    presets: ClassVar = Presets()
+    """The trained models in the package: the titles of their cards by name."""
     masks_numbers: bool = False
     """Whether a mask may have the shape of the input, one entry per number."""
 
@@ -499,6 +502,37 @@ class SequenceModel(keras.Model):
         except Exception:
             self.set_weights(before)  # Keras loads layer by layer: some may have been changed
             raise
+
+    @classmethod
+    def from_preset(cls, preset: str | os.PathLike) -> Self:
+        """Load a trained model.
+
+        Args:
+            preset: a name of `presets`, a folder of `save_to_preset`, or `hf://user/name` of the
+                Hugging Face Hub (with the extra `hf`).
+
+        Returns:
+            The model.
+
+        Raises:
+            ImportError: `hf://` without the extra.
+            ValueError: no such preset, a damaged one, or one of another class.
+        """
+        return cast(Self, load_preset(preset, cls))
+
+    def save_to_preset(self, folder: str | os.PathLike, card: str = "", half: bool = False) -> None:
+        """Write the model to a folder in Keras' own format, as `from_preset` and the Hugging Face
+        Hub read it. The state of an optimizer is left out.
+
+        Args:
+            folder: is made.
+            card: Markdown about data, training, figures and limits, written as `README.md`.
+            half: whether weights are written in float16.
+
+        Raises:
+            ValueError: half, and a weight above float16's largest number.
+        """
+        save_preset(self, folder, card, half)
 
     # --- batches ---
 

@@ -21,6 +21,7 @@ _ERRORS = (
     ArithmeticError,
     struct.error,
     zipfile.LargeZipFile,
+    UnboundLocalError,  # Keras raises it after the true error, for damaged weights in a folder
 )
 
 
@@ -41,12 +42,32 @@ def load_model(path: str | Path, kind: type[keras.Model]) -> keras.Model:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file.")
+    return read_model(path, kind)
+
+
+def read_model(path: str | Path, kind: type[keras.Model]) -> keras.Model:
+    """Load a model from anything that Keras reads, without running code from it.
+
+    Args:
+        path: a `.keras` file, a folder of `save_model(..., zipped=False)`, or `hf://user/name`.
+        kind: the class that the model must have.
+
+    Returns:
+        The model, of class `kind`.
+
+    Raises:
+        ValueError: it cannot be read, or contains something else.
+    """
     try:
         model = keras.models.load_model(path)
     except _ERRORS as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        first = error.__context__ if isinstance(error, UnboundLocalError) else error
+        reason = (str(first).strip().splitlines() or [type(first).__name__])[0]
+        if str(path).startswith("hf://"):
+            raise ValueError(f"{path}: cannot be loaded ({reason}).") from error
+        what = ".keras file" if str(path).endswith(".keras") else "saved model"
         raise ValueError(
-            f"{path}: not a .keras file that can be read; it may be damaged ({reason})."
+            f"{path}: not a {what} that can be read; it may be damaged ({reason})."
         ) from error
     if not isinstance(model, kind):
         raise ValueError(f"{path}: expected a {kind.__name__}, it holds a {type(model).__name__}.")

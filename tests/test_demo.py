@@ -37,6 +37,21 @@ def test_the_demo_beats_no_ball_clearly_within_six_minutes(tmp_path):
 
 
 @pytest.mark.slow
+def test_the_agent_beats_the_random_policy_within_fifteen_minutes(tmp_path):
+    began = time.monotonic()
+    command = [sys.executable, ROOT / "examples" / "run_worldmodel.py", "--preset=demo"]
+    done = subprocess.run(
+        [*command, "--run_name=demo"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    seconds = time.monotonic() - began
+    folder = tmp_path / "logs" / "demo_worldmodel"
+    figures = json.loads((folder / "evaluation.json").read_text())
+    assert figures["agent"]["mean"] > 1.3 * figures["random policy"]["mean"], figures
+    assert seconds < 900, seconds
+
+
+@pytest.mark.slow
 def test_the_world_models_dream_within_eight_minutes(tmp_path):
     began = time.monotonic()
     for command, *flags in (["run_convvae", f"--data_dir={tmp_path}"], ["run_mdnrnn"]):

@@ -121,7 +121,7 @@ def test_the_installed_commands_run_in_an_empty_folder(wheel, tmp_path):
         "kvae",
         "--num_filters=2",
         "--alpha_units=2",
-        "--num_epochs=1",
+        "--num_epochs=2",
         "--kf_update_steps=1",
         "--batch_size=2",
         "--t_init_mask=2",

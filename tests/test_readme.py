@@ -7,20 +7,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from seqvae.cli import COMMANDS, command
-from seqvae.physics import WORLDS, record, write_dataset, write_episode
+from seqvae.cli import COMMANDS, command, main
+from seqvae.physics import WORLDS, record
 from seqvae.plotting import save_video
 from tests.commands import run_here
-from worldmodels.data import PUSHED_BALLS
+from vrae.data import pad
 
 ROOT = Path(__file__).parents[1]
-MAKE_TARGETS = {"demo", "demo-worldmodels", "test", "test-all", "soak", "lint"}
+MAKE_TARGETS = {"demo", "demo-worldmodels", "demo-dream", "test", "test-all", "soak", "lint"}
 _SRUN = {"ntasks", "distribution"}  # flags of SLURM's own command
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 # VAME's default sizes take half a minute of arithmetic.
 SMALLER = {
+    "sequences=100": "sequences=8",
+    "steps=100": "steps=7",
     "epochs=10": "epochs=1",
     "epochs=5": "epochs=1",
     "randn(12, 2000)": "randn(12, 600)",
@@ -33,11 +35,7 @@ SMALLER = {
     "changes", [SMALLER, pytest.param({}, marks=pytest.mark.slow)], ids=["smaller", "as printed"]
 )
 def test_the_python_examples_run_as_printed(tmp_path, monkeypatch, changes):
-    """The fast test trains fewer epochs and a smaller VAME."""
-    write_dataset(WORLDS["box"], tmp_path / "datasets", sequences=8, test_sequences=2)
-    write_episode(
-        PUSHED_BALLS, tmp_path / "datasets" / "balls-100" / "episode-00000.npz", 0, steps=7
-    )
+    """In an empty folder. The fast test trains fewer epochs and a smaller VAME, on less data."""
     monkeypatch.chdir(tmp_path)
     names, text = {}, README
     for printed, smaller in changes.items():
@@ -45,12 +43,24 @@ def test_the_python_examples_run_as_printed(tmp_path, monkeypatch, changes):
         text = text.replace(printed, smaller)
     for code in re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL):
         exec(compile(code, "README.md", "exec"), names)
-    assert names["dream"].frames.shape == (1, 8, 64, 64, 3)
+    assert names["dream"].frames.shape == (1, 8 if changes else 101, 64, 64, 3)
     assert names["observations"].shape == (16, 288) and names["actions"].shape == (16, 2)
     assert names["new"].shape == (5, 50, 3)
-    assert names["imputed"].smoothed.shape == (1, 20, 32, 32)
-    assert names["future"].frames.shape == (1, 60, 32, 32)
+    assert names["imputed"].smoothed.shape == (2, 20, 32, 32)
+    assert names["future"].frames.shape == (2, 60, 32, 32)
     assert (tmp_path / "box.keras").exists()
+
+
+def test_the_first_example_fills_missing_frames_in_an_empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    code = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)[0]
+    exec(compile(code, "README.md", "exec"), names)
+    frames, filled = names["frames"] / 1.0, names["imputed"].smoothed.numpy()
+    off = np.sqrt(np.mean(np.square(filled - frames)[:, 4:16]))
+    mean = np.sqrt(np.mean(np.square(frames.mean(axis=(0, 1)) - frames)[:, 4:16]))
+    assert off < 0.8 * mean, (off, mean)
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_page_on_keras_runs_as_printed(tmp_path, monkeypatch):
@@ -91,6 +101,31 @@ def test_the_page_on_your_own_videos_runs_as_printed(tmp_path, monkeypatch):
     assert (names["low"] <= names["high"]).all() and len(names["odd"]) == len(names["low"])
 
 
+@pytest.mark.slow
+def test_the_page_on_your_own_environment_runs_as_printed(tmp_path, monkeypatch):
+    """Its commands in a small environment, then its Python. The last command is the second one
+    with two rounds."""
+    from tests.examples.test_run_worldmodel import SMALL
+
+    page = (ROOT / "docs" / "your_environment.md").read_text("utf-8")
+    commands = re.findall(r"^    python (.*)$", page, flags=re.MULTILINE)
+    assert len(commands) == 5
+    for command_line in commands[:4]:
+        script, *arguments = command_line.split()
+        small = [flag for flag in SMALL if script.endswith("worldmodel.py") or "flags" not in flag]
+        if script.endswith("record.py"):
+            small = [SMALL[0], "--size=14,14", "--steps=9", "--episodes=6", "--workers=1"]
+        done = run_here(ROOT / script, *arguments, *small, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    assert len(list((tmp_path / "datasets" / "dodge_agent").glob("*.npz"))) == 6
+    monkeypatch.chdir(tmp_path)
+    (code,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    code = code.replace("seqvae/Dodge-v0", SMALL[0].removeprefix("--env="))
+    names = {}
+    exec(compile(code, "your_environment.md", "exec"), names)
+    assert names["score"] > 0 and names["found"].actions.shape == (20, 1)
+
+
 def test_the_page_on_your_own_series_runs_as_printed(tmp_path, monkeypatch):
     """On a table of uneven months, with few epochs."""
     rng = np.random.default_rng(0)
@@ -118,6 +153,59 @@ def test_the_page_on_your_own_series_runs_as_printed(tmp_path, monkeypatch):
         names["soon"].shape == (1, 12, 1) and (names["soon_low"] < names["soon_high"]).numpy().all()
     )
     assert np.isfinite(names["rmse"](names["linear"]))
+
+
+@pytest.fixture
+def many_series(tmp_path, monkeypatch):
+    """The page on many series: its blocks of Python after the first, which has been run, and its
+    commands; small series of different lengths are in place of the archive's."""
+    page = (ROOT / "docs" / "your_table.md").read_text("utf-8")
+    rng = np.random.default_rng(0)
+    lengths = rng.integers(5, 8, 18)
+    series = pad([rng.normal(size=(n, 2)).cumsum(0) for n in lengths], np.arange(18) % 9)
+    monkeypatch.setattr("vrae.archive.read_set", lambda name: (series, series))
+    monkeypatch.chdir(tmp_path)
+    names, (first, *blocks) = {}, re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    exec(compile(first, "your_table.md", "exec"), names)
+    assert len(Path("vowels.csv").read_text().splitlines()) == lengths.sum() + 1
+    return names, blocks, re.findall(r"^    (python|seqvae) (.*)$", page, flags=re.MULTILINE)
+
+
+@pytest.mark.eager
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_the_python_of_the_page_on_many_series_runs_as_printed(many_series, monkeypatch):
+    """The model is small and not trained."""
+    names, blocks, _ = many_series
+    monkeypatch.setattr("vrae.recipe.train", lambda *_, **__: [0.0])
+    smaller = {
+        "z_size=8, steps=1000": "z_size=2, options={'rnn_size': 2}, num_samples=2",
+        "KMeans(9": "KMeans(2",
+        "num_samples=50": "num_samples=3",
+    }
+    for code in blocks:
+        for printed, less in smaller.items():
+            code = code.replace(printed, less)
+        exec(compile(code, "your_table.md", "exec"), names)
+    assert names["low"].shape == names["test_series"].sequences.shape
+    assert (names["low"] <= names["high"]).numpy().all()
+    assert len(names["scores"]) == len(names["steps"]) == 6 and set(names["found"]["coverage"])
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_page_on_many_series_run_as_printed(many_series, tmp_path):
+    """With a small model and few steps."""
+    _, _, lines = many_series
+    small = ["--num_steps=2", "--num_epochs=1", "--rnn_size=2", "--z_size=2", "--batch_size=4"]
+    assert len(lines) == 4
+    for program, line in lines:
+        script, *arguments = line.split()
+        if program == "python":
+            done = run_here(ROOT / script, *arguments, *small, cwd=tmp_path)
+            assert done.returncode == 0, done.stderr
+        else:
+            main(["seqvae", script, *arguments])
+    made = {path.name for path in (tmp_path / "new").iterdir()}
+    assert made == {"codes.csv", "imputed.csv", "scores.csv"}
 
 
 def test_the_page_on_the_kalman_filter_runs_as_printed():
@@ -149,7 +237,7 @@ def test_links_and_flags_exist(document):
         for f in ("examples", "datasets", "benchmarks", "tests/soak")
         for p in (ROOT / f).glob("*.py")
     )
-    known = {"help", "resume", "overwrite"} | _SRUN
+    known = {"help", "resume", "overwrite", "no", "force"} | _SRUN  # pip's --no-deps and others
     known |= {
         field.name for name in COMMANDS for field in dataclasses.fields(command(name).settings)
     }

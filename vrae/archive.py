@@ -1,5 +1,7 @@
-"""Sets of the UCR and UEA archives that ship in the packages aeon and sktime, if one is installed:
-their files are read, the packages are not imported."""
+"""Sets of the UCR and UEA archives that the packages aeon and sktime contain.
+
+If one of the packages is installed, its files are read; it is not imported.
+"""
 
 import importlib.util
 from pathlib import Path
@@ -11,7 +13,10 @@ PACKAGES = ("aeon", "sktime")
 
 
 def installed_sets() -> dict[str, Path]:
-    """The folder of each set by its name.
+    """List the installed sets.
+
+    Returns:
+        The folder of each set by its name.
 
     Raises:
         ModuleNotFoundError: neither package is installed.
@@ -28,11 +33,17 @@ def installed_sets() -> dict[str, Path]:
 
 
 def read_set(name: str) -> tuple[Series, Series]:
-    """Training and test series of a set, such as "GunPoint", with the archive's split.
+    """Read a set with the archive's split.
+
+    Args:
+        name: name of the set, such as "GunPoint".
+
+    Returns:
+        Training and test series.
 
     Raises:
-        ModuleNotFoundError: neither aeon nor sktime is installed. ValueError: they have no such
-            set.
+        ModuleNotFoundError: neither aeon nor sktime is installed.
+        ValueError: they contain no such set.
     """
     sets = installed_sets()
     if name not in sets:

@@ -69,6 +69,7 @@ def latent_usage(
         sequences: [N, T, ...].
         mask: [N, T], or None.
         condition: [N, condition_size], or None.
+        times: [N, T], the times of the steps for a model with positions; None: even steps.
         seed: seed of the draws of z, one per sequence.
         batch_size: sequences computed at a time.
 
@@ -106,7 +107,16 @@ def latent_usage(
 def about_usage(
     figures: dict[str, float], z_size: int, *, autoregressive: bool = False
 ) -> list[str]:
-    """The figures of `latent_usage` in words; the last line says so where z carries nothing."""
+    """Describe the figures of `latent_usage` in sentences.
+
+    Args:
+        figures: the figures.
+        z_size: size of the code.
+        autoregressive: whether the decoder is autoregressive.
+
+    Returns:
+        Sentences; the last one says so if z carries no information.
+    """
     information, bound = figures["mutual_information"], figures["mutual_information_bound"]
     active = int(figures["active_units"])
     said = f"{max(0.0, information):.2f} nats of mutual information with the series"

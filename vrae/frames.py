@@ -1,5 +1,7 @@
-"""Long pandas frames as series: a row for each step, a column for each feature, and a column or a
-level of the index that says to which series a row belongs."""
+"""Series from long pandas frames: a row for each step and a column for each feature.
+
+A column, or a level of the index, holds the name of the series of a row.
+"""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -12,26 +14,32 @@ from vrae.data import Series, pad
 
 
 class Long(NamedTuple):
-    """The series of a frame in the order in which they appear; the numbers of the frame's rows of
-    each, in the order of time; the columns that are features."""
+    """Series of a long frame."""
 
     series: Series
+    """The series, in the order of their first row."""
     rows: list[np.ndarray]
+    """Row numbers of the frame for each series, in the order of time."""
     columns: list[Any]
+    """Columns of the features."""
 
 
 def from_frame(frame: pd.DataFrame, features: Sequence[str] | None = None) -> Long:
-    """The series of a long frame.
+    """Read the series of a long frame.
 
     Args:
-        frame: has an index of two levels, series and time; or a column `sequence`, `sequence_id`,
-            `series`, `series_id` or `id`, and where rows are not sorted one of `time`, `timestamp`,
-            `date`, `datetime`. The other columns are features; NaN and NA are missing numbers.
+        frame: has an index of two levels, series and time, or a column named `sequence`,
+            `sequence_id`, `series`, `series_id` or `id` and, if rows are not sorted, one named
+            `time`, `timestamp`, `date` or `datetime`. The other columns are features; NaN and NA
+            are missing numbers.
         features: names of the features in the order of the result; None: all, in the frame's order.
 
+    Returns:
+        The series, and their rows and columns in the frame.
+
     Raises:
-        ValueError: no column says which rows are one series; a column is a label or not of numbers;
-            an id or a time is missing; two rows of a series have the same time.
+        ValueError: no column names the series; a column is a label or not numeric; an id or a time
+            is missing; or two rows of a series have the same time.
     """
     keys, times, names = _index(frame) if frame.index.nlevels > 1 else _columns(frame)
     twice = sorted({str(name) for name in names if names.count(name) > 1})

@@ -20,12 +20,11 @@ from 1 to its floor within some hundred steps of Adam.
 
 
 class Variance(keras.layers.Layer):
-    """The variance of each feature: `floor` plus a part that is fixed, learned, or an output of the
-    decoder.
+    """The variance of each feature: `floor` plus a fixed, learned or predicted part.
 
     Args:
         features: number of features.
-        kind: "fixed", "feature" or "step".
+        kind: "fixed", "feature" (learned) or "step" (an output of the decoder).
         start: the initial variance.
         floor: the smallest variance, if it is not fixed.
         **kwargs: as for a Keras layer.
@@ -143,8 +142,9 @@ class Gaussian:
 
 
 class StudentT(Gaussian):
-    """Real values with outliers: a Student-t distribution with 4 degrees of freedom, whose scale is
-    the root of the variance.
+    """Real values with outliers: a Student-t distribution with 4 degrees of freedom.
+
+    Its scale is the root of the variance.
     """
 
     def _each(self, outputs) -> tfd.Distribution:

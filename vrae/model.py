@@ -279,22 +279,27 @@ class VRAE(SequenceModel):
         verbose: bool = True,
         **options: Any,
     ) -> "VRAE":
-        """Make a model for given series by the rules of `vrae.recipe.choose`; it is not trained
-        yet.
+        """Make a model for given series by the rules of `vrae.recipe.choose`, not yet trained.
 
         The rules choose sizes, likelihood, scaling and the treatment of missing numbers. Train the
         model by `vrae.recipe.train` or `fit`.
 
         Args:
             sequences: [N, T, features], [N, T] of one feature, a list of arrays [T_i, features], or
-                a `vrae.data.Series`; NaN: missing. Training series only. mask: [N, T].
-            held_out: a share of the series, such as 0.2, on which `warp` and `noise_floor` are
-                chosen: three trial models are trained for trial_steps steps each on the others
+                a `vrae.data.Series`; NaN means missing. Give training series only.
+            mask: [N, T], 1 = observed; None: all steps.
+            held_out: share of the series, such as 0.2, on which `warp` and `noise_floor` are
+                chosen by three trial models that are trained on the others
                 (`vrae.recipe.chosen_on_held_out`). 0: both are fixed.
-            verbose: print the rules. options: arguments of the model in place of the chosen ones.
+            trial_steps: training steps of a trial model.
+            verbose: whether the rules are printed.
+            **options: arguments of the model that replace the chosen ones.
+
+        Returns:
+            The model.
 
         Raises:
-            ValueError: series or options that are not as described; held_out with one series.
+            ValueError: series or options are not as described, or `held_out` with one series.
         """
         series = sequences if isinstance(sequences, Series) else as_series(sequences, mask)
         arguments.check_number("held_out", held_out, 0, 1)
@@ -499,8 +504,9 @@ class VRAE(SequenceModel):
         quantiles: Array = (),
         seed: int | None = None,
     ) -> Imputed:
-        """Predict the steps after the end of each sequence, by `impute` with missing numbers at the
-        end.
+        """Predict the steps after the end of each sequence.
+
+        The sequences are extended by missing numbers, which `impute` fills.
 
         Steps have equal length. A model can predict only what its training sequences contained at
         those relative times.
@@ -550,8 +556,9 @@ class VRAE(SequenceModel):
         num_samples: int = 50,
         seed: int | None = None,
     ) -> tf.Tensor:
-        """Estimate log p(x) of each sequence, of standardised values, by the importance-weighted
-        bound::
+        """Estimate log p(x) of each sequence, of standardised values.
+
+        The estimate is the importance-weighted bound::
 
             log 1/K sum_k p(x | z_k) p(z_k) / q(z_k | x)
 
@@ -762,8 +769,7 @@ class VRAE(SequenceModel):
         self._check_values(sequences, mask, condition, times, place)
 
     def serving_inputs(self):
-        """The inputs of an exported model: sequences of any number and length, masks, and
-        conditions.
+        """The inputs of an exported model: sequences, masks and conditions.
 
         Returns:
             The shapes and types by name.

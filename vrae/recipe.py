@@ -38,10 +38,14 @@ class Choice(NamedTuple):
 
 
 def choose(series: Series, given: Mapping[str, Any] | None = None) -> Choice:
-    """Arguments of a `VRAE` for series, by rules that read their lengths, features and values only.
+    """Choose the arguments of a `VRAE` for series from their lengths, features and values.
 
     Args:
-        given: arguments that stay as they are, and decide what goes with them.
+        series: the training series.
+        given: arguments that are kept; the others are chosen to fit them.
+
+    Returns:
+        The arguments and the rules.
     """
     given = dict(given or {})
     choice = _chosen(series, given)
@@ -80,7 +84,7 @@ def _chosen(series: Series, given: Mapping[str, Any]) -> Choice:
         rules.append("missing=True, hidden=0.1: numbers are missing.")
     if binary:
         rules.append("likelihood='bernoulli': all values are 0 or 1.")
-    if not _is_of_numbers(options | given):
+    if not _is_of_numbers({**options, **given}):
         more = {"scaling": scaling_of(series)} if isinstance(given.get("likelihood"), dict) else {}
         return Choice(options | more, rules)
     cosines = min(_COSINES, shortest)
@@ -252,15 +256,28 @@ def _rows(count: int, batch_size: int, steps: int, seed: int) -> Iterable[int]:
 
 
 def free_bits_of(count: int, z_size: int) -> float:
-    """Nats of KL a dimension that cost nothing where nothing else is known: log N in all, the
-    information that distinguishes N series, at least 0.1 a dimension. So the KL of a trained model
-    stays at that level, also where an autoregressive decoder could do without z."""
+    """Free bits for a number of series: log N nats in all, at least 0.1 per dimension.
+
+    log N is the information that distinguishes N series. The KL of a trained model stays at this
+    level, even if an autoregressive decoder could ignore z.
+
+    Args:
+        count: number N of series.
+        z_size: size of the code.
+
+    Returns:
+        Nats per dimension.
+    """
     return max(0.1, math.log(count) / z_size)
 
 
 @contextlib.contextmanager
 def seeded(seed: int):
-    """Sets Keras' seed. The generators of Python and NumPy are restored afterwards."""
+    """Context manager that sets Keras' seed, and restores the generators of Python and NumPy.
+
+    Args:
+        seed: the seed.
+    """
     before = random.getstate(), np.random.get_state()  # noqa: NPY002
     keras.utils.set_random_seed(seed)
     try:
@@ -280,18 +297,27 @@ TRIAL_STEPS = 1000
 
 
 class Trial(NamedTuple):
-    """The candidate of the least error, and (candidate, error) of all."""
+    """Result of trials on held-out series."""
 
     best: dict[str, float]
+    """The candidate with the least error."""
     errors: list[tuple[dict[str, float], float]]
+    """Every candidate with its error."""
 
     def applied(self, choice: Choice) -> Choice:
-        """The choice with the best candidate."""
+        """Put the best candidate into a choice.
+
+        Args:
+            choice: the choice.
+
+        Returns:
+            The choice with the candidate's arguments, and the trial as a rule.
+        """
         rules = [rule for rule in choice.rules if _FIXED not in rule]
         return Choice(choice.options | self.best, [*rules, self.rule()])
 
     def rule(self) -> str:
-        """The trial in a sentence."""
+        """The trial in one sentence."""
         if not self.errors:
             return "held_out: nothing to choose; warp and noise_floor are given, or do not apply."
         best, *others = (
@@ -312,19 +338,26 @@ def chosen_on_held_out(
     share: float = 0.2,
     seed: int = 0,
 ) -> Trial:
-    """Trains a model with each candidate on a part of the training series, and takes the candidate
-    with the least squared error of the reconstructions of the others. (Warp and a large floor spoil
-    series with sharp, aligned features.)
+    """Choose among candidates by the reconstruction error on held-out training series.
+
+    A model is trained with each candidate on a part of the series. (Warp and a large noise floor
+    are harmful for series with sharp, aligned features.)
 
     Args:
         series: training series only; series of one id are in the same part.
         options: arguments of the models; candidates replace them.
-        make: (features, **options) to a `VRAE`.
+        make: function (features, **options) that makes a `VRAE`.
+        candidates: arguments to try.
         keep: names of options that candidates do not replace.
-        share: of the series that is held out.
+        steps: training steps of a trial model.
+        share: share of the series that is held out.
+        seed: seed of the split and the training.
+
+    Returns:
+        The best candidate and the errors of all.
 
     Raises:
-        ValueError: share is not above 0 and below 1, or there is one series.
+        ValueError: `share` is not between 0 and 1, or there is only one series.
     """
     if not 0 < share < 1:
         raise ValueError(f"held_out: expected a share above 0 and below 1, got {share!r}.")

@@ -7,6 +7,7 @@ from sklearn.decomposition import PCA
 
 from seqvae import plotting
 from seqvae.files import write_json
+from seqvae.report import Section, Table, newest
 from vrae.baselines import are_classes
 from vrae.data import Series
 from vrae.evaluation import about_usage, compared, coverage, latent_usage
@@ -33,8 +34,11 @@ class Report:
         self._steps = test.sequences.shape[1]
 
     def pictures(self, epoch: int) -> None:
-        """Reconstructions, samples, an interpolation, the space of codes. `epoch`: counted from 0;
-        their names count from 1, as the screen does."""
+        """Draw reconstructions, samples, an interpolation and the space of codes.
+
+        Args:
+            epoch: index of the epoch; the files' names hold `epoch + 1`.
+        """
         shown = self._test.take(slice(0, _SHOWN))
         made = reconstructions(self._model, shown)
         there = shown.mask[..., None] > 0.5
@@ -103,9 +107,15 @@ class Report:
         plotting.save_figure(self._folder / "training_curves.png", figure)
 
     def final(self, bound: dict[str, float]) -> dict:
-        """`evaluation.json`: the bound on the test series, the use of the code, errors and
-        accuracies beside those of simple methods, and the coverage of imputed numbers where they
-        may be missing; returns them."""
+        """Compute the final figures and write `evaluation.json`.
+
+        Args:
+            bound: the bound on the test series and its terms.
+
+        Returns:
+            The bound, the use of the code, errors and accuracies beside those of simple methods
+            and, for a model of missing numbers, the coverage of imputed numbers.
+        """
         times = self._test.times if self._model.get_config()["positions"] else None
         usage = latent_usage(
             self._model, self._test.sequences, self._test.mask, times=times, seed=self._seed
@@ -142,8 +152,82 @@ class Report:
                 f"1-NN accuracy {accuracy['z']:.3f} on z (principal components "
                 f"{accuracy['pca']:.3f}, values {accuracy['values']:.3f})"
             )
+        lines.append(_judged(figures))
         pictures = sorted(path.name for path in self._folder.glob("*.png"))[-5:]
         return [*lines, f"look at {self._folder}/: " + ", ".join(pictures)]
+
+    def sections(self, figures: dict) -> list[Section]:
+        """Make the sections of `report.html` from the files of the run.
+
+        Args:
+            figures: of `final`.
+
+        Returns:
+            The sections.
+        """
+        *said, judged, _ = self.summary(figures)
+        rows = [
+            ["VRAE", figures["squared_error"], "z"],
+            [f"{self._model.z_size} principal components", figures["pca_squared_error"], "pca"],
+            ["the mean", figures["mean_squared_error"], ""],
+        ]
+        accuracy = figures.get("nearest_neighbour_accuracy") or {}
+        header = ["method", "squared error"]
+        if accuracy:
+            header.append("1-NN accuracy")
+            rows.append(["the values themselves", None, "values"])
+        rows = [[*row[:2], *([accuracy.get(row[2])] if accuracy else [])] for row in rows]
+        sections = [
+            Section(
+                "Result",
+                judgements=[f"{judged[0].upper()}{judged[1:]}."],
+                paragraphs=[f"{len(self._test.sequences)} unseen test series.", *said],
+                table=Table(header, rows),
+            ),
+            Section(
+                "Series",
+                movies=newest(
+                    self._folder,
+                    ("Test series, and what the model makes of their codes", "reconstruction_*"),
+                    ("New series", "samples_*"),
+                    ("From one test series to another", "interpolation_*"),
+                ),
+            ),
+            Section("Codes", movies=newest(self._folder, ("Test series", "latent_space_*"))),
+            Section("Training", movies=newest(self._folder, ("Curves", "training_curves.png"))),
+        ]
+        if "imputed" in figures:
+            sections.insert(1, _imputed(figures["imputed"]))
+        return sections
+
+
+def _judged(figures: dict) -> str:
+    mine = figures["squared_error"]
+    trivial = {
+        "principal components": figures["pca_squared_error"],
+        "the mean": figures["mean_squared_error"],
+    }
+    worse = [f"{name} ({theirs:.4g})" for name, theirs in trivial.items() if not mine < theirs]
+    if worse:
+        return f"the VRAE is WORSE in squared error ({mine:.4g}) than {', '.join(worse)}"
+    return "the VRAE is better in squared error than the mean and principal components"
+
+
+def _imputed(figures: dict) -> Section:
+    """The coverage of imputed numbers."""
+    inside = [[f"{float(level):.0%}", share] for level, share in figures["coverage"].items()]
+    return Section(
+        "Imputed numbers",
+        paragraphs=[
+            "Known numbers are hidden. The table has the share of them in the model's intervals; "
+            "mean absolute errors: "
+            + ", ".join(
+                f"{k.replace('_', ' ')} {v:.3g}" for k, v in figures["absolute_error"].items()
+            )
+            + "."
+        ],
+        table=Table(["level of the interval", "share inside"], inside),
+    )
 
 
 def _texts(labels: np.ndarray) -> np.ndarray:

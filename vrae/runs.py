@@ -121,15 +121,32 @@ def codes_of(model: VRAE, series: Series) -> np.ndarray:
 
 
 def pooled_of(model: VRAE, series: Series) -> np.ndarray:
-    """The pooled states of the encoder [N, width]."""
+    """Compute the pooled states of the encoder.
+
+    Args:
+        model: the model.
+        series: the series.
+
+    Returns:
+        [N, width].
+    """
     return np.concatenate([model.pooled(**b).numpy() for _, b in parts_of(model, series)])
 
 
 def log_likelihoods(
     model: VRAE, series: Series, *, num_samples: int = 20, seed: int = 0
 ) -> np.ndarray:
-    """log p(x) [N] by importance weighting (`VRAE.log_likelihood`), nats for each observed
-    number."""
+    """Estimate log p(x) by importance weighting (`VRAE.log_likelihood`).
+
+    Args:
+        model: the model.
+        series: the series.
+        num_samples: draws of z for each series.
+        seed: seed of the draws.
+
+    Returns:
+        [N], nats per observed number.
+    """
     parts = [
         model.log_likelihood(**batch, num_samples=num_samples, seed=seed).numpy()
         for _, batch in parts_of(model, series)

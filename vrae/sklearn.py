@@ -46,21 +46,29 @@ _EXPECTED = "an array [N, T, features] or [N, T], a list of arrays [T_i, feature
 
 
 class _Estimator(BaseEstimator):
-    """What all have: `fit` makes the model by the rules of `vrae.recipe.choose`, and trains it.
+    """Base class of the estimators: `fit` makes the model by `vrae.recipe.choose` and trains it.
 
     Args:
-        z_size: of the code; None: by the rules. steps: of training, of 32 series each.
-        missing: whether series given later may lack numbers; None: as in `fit`.
-        held_out: share of the series of `fit`, such as 0.2, on which warp and noise floor are
-            chosen by three trial models of a third of the steps each; 0: both are fixed.
-        options: other arguments of `VRAE`. channels_first: the axes of the series.
-        random_state: seed of weights, order and noise; a `RandomState` or None: it is drawn.
-        verbose: print the rules.
+        z_size: size of the code; None: chosen by the rules.
+        steps: training steps of 32 series each.
+        missing: whether later series may lack numbers; None: as in `fit`.
+        held_out: share of the series of `fit`, such as 0.2, on which three trial models of a third
+            of the steps each choose warp and noise floor; 0: both are fixed.
+        options: other arguments of `VRAE`; None: chosen by the rules.
+        channels_first: whether the axes are [N, features, T].
+        random_state: seed of weights, order and random draws; with a `RandomState` or None it is
+            drawn.
+        verbose: whether the rules are printed.
 
-    After `fit`: model_, the `VRAE`; losses_, the mean losses of blocks of steps; seed_; usage_, the
-    KL, active units and mutual information of z on up to 1,000 training series
-    (`vrae.evaluation.latent_usage`), with a `ConvergenceWarning` where z carries nothing;
-    n_features_in_, the features of a step (1 for [N, T]); of a frame also feature_names_in_.
+    Attributes:
+        model_: the `VRAE`, after `fit`.
+        losses_: the mean losses of blocks of training steps.
+        seed_: the seed that was used.
+        usage_: KL, active units and mutual information of z on up to 1,000 training series
+            (`vrae.evaluation.latent_usage`). `fit` warns (`ConvergenceWarning`) if z carries
+            no information.
+        n_features_in_: features of a step (1 for [N, T]).
+        feature_names_in_: names of the features, if `fit` was given a frame.
     """
 
     def __init__(
@@ -278,12 +286,31 @@ def _numbers(x: Any, name: str) -> np.ndarray:
 
 
 class VRAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _Estimator):
-    """Series to their mean codes [N, z_size], float32, with the names "vraetransformer0", ...
+    """Maps series to their mean codes [N, z_size], float32, named "vraetransformer0", ...
 
     Args:
-        output: "z": the mean codes; "pooled": the summary of the encoder's states from which z is
-            computed, 1,024 numbers by the rules, for classifiers rather than for pictures. The
-            others: as for all estimators.
+        z_size: size of the code; None: chosen by the rules.
+        output: "z" for the mean codes; "pooled" for the summary of the encoder's states that z is
+            computed from (1,024 numbers by the rules), for classifiers.
+        steps: training steps of 32 series each.
+        missing: whether later series may lack numbers; None: as in `fit`.
+        held_out: share of the series of `fit`, such as 0.2, on which three trial models of a third
+            of the steps each choose warp and noise floor; 0: both are fixed.
+        options: other arguments of `VRAE`; None: chosen by the rules.
+        channels_first: whether the axes are [N, features, T].
+        random_state: seed of weights, order and random draws; with a `RandomState` or None it is
+            drawn.
+        verbose: whether the rules are printed.
+
+    Attributes:
+        model_: the `VRAE`, after `fit`.
+        losses_: the mean losses of blocks of training steps.
+        seed_: the seed that was used.
+        usage_: KL, active units and mutual information of z on up to 1,000 training series
+            (`vrae.evaluation.latent_usage`). `fit` warns (`ConvergenceWarning`) if z carries
+            no information.
+        n_features_in_: features of a step (1 for [N, T]).
+        feature_names_in_: names of the features, if `fit` was given a frame.
     """
 
     def __init__(
@@ -326,16 +353,45 @@ class VRAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _Estima
         return tags
 
     def transform(self, X: Input) -> np.ndarray:
-        """The mean codes [N, z_size] of series, or pooled states [N, width]."""
+        """Compute the codes of series.
+
+        Args:
+            X: the series.
+
+        Returns:
+            Mean codes [N, z_size], or pooled states [N, width] with `output="pooled"`.
+        """
         series = self._fitted(X)
         return (codes_of if self.output == "z" else pooled_of)(self.model_, series)
 
 
 class VRAEClusterer(ClusterMixin, _Estimator):
-    """Clusters of codes by k-means.
+    """Clusters the codes of series by k-means.
 
     Args:
-        n_clusters: the number of clusters. The others: as for `VRAETransformer`.
+        n_clusters: number of clusters.
+        z_size: size of the code; None: chosen by the rules.
+        steps: training steps of 32 series each.
+        missing: whether later series may lack numbers; None: as in `fit`.
+        held_out: share of the series of `fit`, such as 0.2, on which three trial models of a third
+            of the steps each choose warp and noise floor; 0: both are fixed.
+        options: other arguments of `VRAE`; None: chosen by the rules.
+        channels_first: whether the axes are [N, features, T].
+        random_state: seed of weights, order and random draws; with a `RandomState` or None it is
+            drawn.
+        verbose: whether the rules are printed.
+
+    Attributes:
+        model_: the `VRAE`, after `fit`.
+        losses_: the mean losses of blocks of training steps.
+        seed_: the seed that was used.
+        usage_: KL, active units and mutual information of z on up to 1,000 training series
+            (`vrae.evaluation.latent_usage`). `fit` warns (`ConvergenceWarning`) if z carries
+            no information.
+        n_features_in_: features of a step (1 for [N, T]).
+        feature_names_in_: names of the features, if `fit` was given a frame.
+        kmeans_: the fitted k-means.
+        labels_: the clusters of the training series.
     """
 
     def __init__(
@@ -394,7 +450,32 @@ class VRAEClusterer(ClusterMixin, _Estimator):
 
 
 class VRAEImputer(TransformerMixin, _Estimator):
-    """Fills missing numbers by their posterior mean. `fit` takes complete series too."""
+    """Fills missing numbers by their posterior mean.
+
+    `fit` also takes complete series.
+
+    Args:
+        z_size: size of the code; None: chosen by the rules.
+        steps: training steps of 32 series each.
+        missing: whether later series may lack numbers; None: as in `fit`.
+        held_out: share of the series of `fit`, such as 0.2, on which three trial models of a third
+            of the steps each choose warp and noise floor; 0: both are fixed.
+        options: other arguments of `VRAE`; None: chosen by the rules.
+        channels_first: whether the axes are [N, features, T].
+        random_state: seed of weights, order and random draws; with a `RandomState` or None it is
+            drawn.
+        verbose: whether the rules are printed.
+
+    Attributes:
+        model_: the `VRAE`, after `fit`.
+        losses_: the mean losses of blocks of training steps.
+        seed_: the seed that was used.
+        usage_: KL, active units and mutual information of z on up to 1,000 training series
+            (`vrae.evaluation.latent_usage`). `fit` warns (`ConvergenceWarning`) if z carries
+            no information.
+        n_features_in_: features of a step (1 for [N, T]).
+        feature_names_in_: names of the features, if `fit` was given a frame.
+    """
 
     def _check(self, series: Series) -> None:
         super()._check(series)
@@ -410,8 +491,15 @@ class VRAEImputer(TransformerMixin, _Estimator):
         return tags
 
     def transform(self, X: Input) -> Any:
-        """X with missing numbers filled: an array, a list or a frame as X is, with X's axes or
-        index. Observed numbers are X's own, with the dtype of X if it is a float."""
+        """Fill the missing numbers of series.
+
+        Args:
+            X: the series.
+
+        Returns:
+            An array, a list or a frame like X, with the axes or the index of X. Observed numbers
+            are those of X; the dtype is that of X if it is a float.
+        """
         series = self._fitted(X)
         made = [
             self.model_.impute(**batch).mean.numpy() for _, batch in parts_of(self.model_, series)
@@ -440,12 +528,33 @@ class VRAEImputer(TransformerMixin, _Estimator):
 
 
 class VRAEAnomalyDetector(OutlierMixin, _Estimator):
-    """Series and steps that the model finds improbable.
+    """Finds series and steps that are improbable under the model.
 
     Args:
-        contamination: share of the training series above whose scores a series is an outlier.
-        num_samples: draws for the log-likelihood. They are drawn by a series' place in X, so scores
-            change a little with the order. The others: as for `VRAETransformer`.
+        contamination: share of the training series that are outliers; it sets the threshold.
+        num_samples: draws for the log-likelihood. They depend on the place of a series in X, so
+            scores change a little with the order.
+        z_size: size of the code; None: chosen by the rules.
+        steps: training steps of 32 series each.
+        missing: whether later series may lack numbers; None: as in `fit`.
+        held_out: share of the series of `fit`, such as 0.2, on which three trial models of a third
+            of the steps each choose warp and noise floor; 0: both are fixed.
+        options: other arguments of `VRAE`; None: chosen by the rules.
+        channels_first: whether the axes are [N, features, T].
+        random_state: seed of weights, order and random draws; with a `RandomState` or None it is
+            drawn.
+        verbose: whether the rules are printed.
+
+    Attributes:
+        model_: the `VRAE`, after `fit`.
+        losses_: the mean losses of blocks of training steps.
+        seed_: the seed that was used.
+        usage_: KL, active units and mutual information of z on up to 1,000 training series
+            (`vrae.evaluation.latent_usage`). `fit` warns (`ConvergenceWarning`) if z carries
+            no information.
+        n_features_in_: features of a step (1 for [N, T]).
+        feature_names_in_: names of the features, if `fit` was given a frame.
+        offset_: the threshold.
     """
 
     def __init__(

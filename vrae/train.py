@@ -2,6 +2,7 @@
 
 import math
 import zlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from seqvae.data.batches import Batches, StepBatches
 from seqvae.data.series import last_windows
 from seqvae.data.tables import read_ts
 from seqvae.objectives import cyclical, linear, sigmoid
+from seqvae.report import write_run_page
 from seqvae.training import Checkpoints, Stage, Trainer
 from vrae import recipe
 from vrae.archive import read_set
@@ -96,12 +98,21 @@ def run(run: Run) -> None:
     write_codes(run.folder / "codes.csv", model, {"train": train, "test": test})
     report.pictures(trainer.epochs - 1)
     report.training_curves(log.read())
-    print("\n".join(report.summary(report.final(evaluate(model, test, seed=s.seed)))))
+    figures = report.final(evaluate(model, test, seed=s.seed))
+    print("\n".join(report.summary(figures)))
+    title = f"VRAE of {Path(s.csv or s.npz or 'simulated paths').name}: {s.run_name}"
+    print(write_run_page(run, title, lambda: report.sections(figures)))
 
 
 def read_split(s: VRAESettings) -> tuple[Series, Series, list[str]]:
-    """Training and test series, and what was done to them. A set of the archives has a split of its
-    own."""
+    """Read training and test series. A set of the archives has its own split.
+
+    Args:
+        s: the settings.
+
+    Returns:
+        Training series, test series, and sentences about changes to them.
+    """
     if not _is_set(s):
         series, notes = read_series(s)
         return *split(series, s), notes
@@ -125,7 +136,7 @@ def read_series(s: Any) -> tuple[Series, list[str]]:
         raise ValueError("--csv, --npz, --ts: expected one of them.")
     check_files(s)
     if s.csv or s.npz:
-        series, notes = read_file(s)
+        series, notes, *_ = read_file(s)
     else:
         series, notes = (_sets(s)[-1] if s.ts else ball_trajectories(s.sequences, seed=s.seed)), []
     series, more = windows_of(s, series)

@@ -161,13 +161,20 @@ def agent_step(
     first: tf.Tensor,
     vectors: tf.Tensor,
 ) -> tuple[tf.Tensor, tf.Tensor, State | None]:
-    """One step of agents, see `Agent`: codes [B, z_size], actions [B, action_size], next state.
+    """Compute one step of agents, see `Agent`.
 
     Args:
-        frames: [B, H, W, C]. noise: [B, z_size], standard normal; 0 takes the mean of q(z | x).
-        state: the MDN-RNN's before the step, [B, rnn_size] each; None without an MDN-RNN.
+        vae: the ConvVAE.
+        rnn: the MDN-RNN, or None.
+        controller: the controller; its weights are not used.
+        frames: [B, H, W, C].
+        noise: [B, z_size], standard normal; 0 gives the mean of q(z | x).
+        state: the MDN-RNN's state before the step, [B, rnn_size] each; None without an MDN-RNN.
         first: [B], 1 in the first step of an episode.
-        vectors: the controller's weights, [size] or [B, size].
+        vectors: the controllers' weights, [size] or [B, size].
+
+    Returns:
+        Codes [B, z_size], actions [B, action_size], and the next state.
     """
     mean, logvar = vae.encoded(frames)
     z = mean + tf.exp(0.5 * logvar) * noise
@@ -182,7 +189,16 @@ def agent_step(
 
 
 def check_parts(vae: ConvVAE, rnn: MDNRNN | None, controller: Controller) -> None:
-    """Raises ValueError where the sizes of an agent's parts do not fit."""
+    """Check that the sizes of an agent's parts fit.
+
+    Args:
+        vae: the ConvVAE.
+        rnn: the MDN-RNN, or None.
+        controller: the controller.
+
+    Raises:
+        ValueError: they do not fit.
+    """
     if controller.z_size != vae.z_size:
         raise ValueError(
             f"controller: expected z_size={vae.z_size}, that of the ConvVAE, got "

@@ -48,7 +48,14 @@ def check_at_least(least: float, **values: object) -> None:
 
 
 def check_positive(**values: object) -> None:
-    """Checks that each value is a finite number above 0."""
+    """Check that each value is a finite number above 0.
+
+    Args:
+        **values: values by the name of their argument.
+
+    Raises:
+        ValueError: one is not; the message names it.
+    """
     for name, value in values.items():
         number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
         if not number or not 0 < value < np.inf:  # pyright: ignore[reportOperatorIssue]

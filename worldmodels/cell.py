@@ -60,6 +60,15 @@ class ForgetBias(keras.initializers.Initializer):
         self.fan_in_and_out = fan_in_and_out
 
     def __call__(self, shape: Sequence[int], dtype: tf.DType | str | None = None):
+        """Draw the bias.
+
+        Args:
+            shape: [4 units].
+            dtype: of the result; None: float32.
+
+        Returns:
+            The bias, with the gates i, f, j, o.
+        """
         units = shape[0] // 4
         forget = tf.concat(
             [tf.zeros([units]), tf.fill([units], FORGET_BIAS), tf.zeros([2 * units])], 0

@@ -59,7 +59,7 @@ class ConvVAETrainingSettings(Settings):
 
     num_epochs: int = setting(10, "epochs", affects=Affects.NOTHING)
     batch_size: int = setting(100, "frames in a batch")
-    learning_rate: float = setting(1e-4, "of Adam, or of the course's RMSprop")
+    learning_rate: float = setting(1e-4, "learning rate of Adam or of the course's RMSprop")
     shuffle: bool = setting(True, "a new order of the frames every epoch")
     mixed_precision: bool = setting(
         False, "convolutions in bfloat16: faster on processors that have it"
@@ -229,6 +229,8 @@ rnn.json (the original's format), a dream beside the real episode, curves, evalu
 
 @group("The environment")
 class WorldSettings(Settings):
+    """The environment."""
+
     env: str = setting("seqvae/Dodge-v0", "the environment's id, as gymnasium.make takes it")
     size: str = setting("64,64", "height and width of a frame, pixels")
     render: bool = setting(False, "frames are what the environment renders")
@@ -238,17 +240,19 @@ class WorldSettings(Settings):
 
 @group("The parts: stages are left out where their files are given")
 class PartSettings(Settings):
+    """Recording and training of the parts; a stage whose file is given is skipped."""
+
     dataset: str = setting("", "folder of episodes; default: they are recorded")
     vae: str = setting("", "a ConvVAE: a model.keras or the folder of its run")
     rnn: str = setting("", "an MDN-RNN: a model.keras or the folder of its run; needs vae")
     controller: str = setting("", "a controller.npz; needs vae and rnn")
     episodes: int = setting(200, "episodes that are recorded, in each iteration")
-    policy: str = setting("hold", "of the first recording", choices=("hold", "random"))
+    policy: str = setting("hold", "policy of the first recording", choices=("hold", "random"))
     iterations: int = setting(
         1, "2 or more: record with the agent, train V and M on all episodes again, evolve again"
     )
     noise: float = setting(
-        0.3, "in recordings by the agent: of the controller's weights, relative to their size"
+        0.3, "noise of the controller's weights in recordings by the agent, relative to their size"
     )
     vae_flags: str = setting("", "flags of `seqvae convvae`, such as '--z_size=16 --num_epochs=3'")
     rnn_flags: str = setting("--predict_done", "flags of `seqvae mdnrnn`")
@@ -256,13 +260,15 @@ class PartSettings(Settings):
 
 @group("The controller")
 class EvolutionSettings(Settings):
-    inputs: str = setting("zh", "what the controller reads", choices=("z", "zh", "zch"))
+    """The controller and its evolution."""
+
+    inputs: str = setting("zh", "inputs of the controller", choices=("z", "zh", "zch"))
     train_in: str = setting("dream", "where it is evolved", choices=("dream", "world"))
-    temperature: float = setting(1.15, "of the dream")
+    temperature: float = setting(1.15, "temperature of the dream")
     population: int = setting(64, "members of a generation")
     rollouts: int = setting(16, "rollouts of a member")
     generations: int = setting(100, "generations")
-    sigma: float = setting(0.1, "first standard deviation of a weight")
+    sigma: float = setting(0.1, "initial standard deviation of a weight")
     check_in: str = setting(
         "world", "where the best of all generations is chosen", choices=("dream", "world")
     )
@@ -273,6 +279,8 @@ class EvolutionSettings(Settings):
 
 @group("The evaluation")
 class EvaluationSettings(Settings):
+    """The evaluation of the agent."""
+
     test_episodes: int = setting(100, "episodes of each score at the end")
     video_steps: int = setting(300, "steps of the video, at most")
 
@@ -281,7 +289,7 @@ class EvaluationSettings(Settings):
 class WorldModelSettings(
     WorldSettings, PartSettings, EvolutionSettings, EvaluationSettings, RunSettings, DeviceSettings
 ):
-    """From frames to an agent."""
+    """Settings of the command that makes an agent: recording, ConvVAE, MDN-RNN and controller."""
 
 
 WORLDMODEL_PRESETS: dict[str, dict] = {
@@ -292,7 +300,7 @@ WORLDMODEL_PRESETS: dict[str, dict] = {
         "max_steps": 600,
         "vae_flags": "--filters=16,32,64 --kernel_sizes=4,4,4 --decoder_filters=32,16 "
         "--decoder_kernel_sizes=5,6,6 --z_size=16 --kl_tolerance=1 --batch_size=64 "
-        "--learning_rate=1e-3 --num_epochs=5",
+        "--learning_rate=1e-3 --num_epochs=8",
         "rnn_flags": "--rnn_size=128 --seq_len=100 --batch_size=20 --num_epochs=25 "
         "--learning_rate=3e-3 --decay_rate=0.93 --predict_done",
         "population": 32,

@@ -196,14 +196,17 @@ class Controller:
         return (actions > threshold).astype(np.int64) - (actions < -threshold)
 
     def check_fits(self, rnn: Any) -> bool:
-        """Checks that its sizes are those of an MDN-RNN.
+        """Check that the sizes are those of an MDN-RNN.
+
+        Args:
+            rnn: the MDN-RNN.
 
         Returns:
-            Whether the last action that the MDN-RNN reads is the restart flag: its action_size is
-            one above the controller's, as in the original's Doom model.
+            Whether the last action of the MDN-RNN is the restart flag: its action_size is one above
+            the controller's, as in the original's model of Doom.
 
         Raises:
-            ValueError: they are not.
+            ValueError: the sizes do not fit.
         """
         if self.z_size != rnn.z_size:
             raise ValueError(
@@ -225,16 +228,26 @@ class Controller:
     # --- files ---
 
     def save(self, path: str | os.PathLike) -> None:
-        """Writes sizes and weights to an `.npz`; nothing is rounded."""
+        """Write sizes and weights to an `.npz` without rounding.
+
+        Args:
+            path: the file.
+        """
         config = {name: getattr(self, name) for name in _CONFIG}
         save(os.fspath(path), {"config": np.array(json.dumps(config)), "vector": self._vector})
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "Controller":
-        """The controller of a file that `save` wrote.
+        """Read a controller that `save` wrote.
+
+        Args:
+            path: the file.
+
+        Returns:
+            The controller.
 
         Raises:
-            DataError: no such file, or no controller in it.
+            DataError: there is no such file, or it holds no controller.
         """
         try:
             with np.load(path, allow_pickle=False) as file:

@@ -1,4 +1,4 @@
-"""`DreamRollouts`: how controllers fare in the MDN-RNN's dream, a whole population at once."""
+"""`DreamRollouts`: scores of controllers in the MDN-RNN's dream, for a whole population at once."""
 
 import numpy as np
 import tensorflow as tf
@@ -10,24 +10,26 @@ from worldmodels.mdn_rnn import MDNRNN
 from worldmodels.results import State
 from worldmodels.starts import Source, starts_of
 
-_SEGMENT = 32  # steps in one call; rows that have ended are left out between two
+_SEGMENT = 32  # steps in one call; between two calls, rows that have ended are dropped
 
 
 class DreamRollouts:
-    """Rollouts in the dream of `DreamEnv` (Ha and Schmidhuber 2018, arXiv:1803.10122, section
-    "Learning Inside of a Dream"), all members and rollouts as one batch in one compiled function.
+    """Rollouts in the dream of `DreamEnv`.
 
-    Rewards and ends are those of `DreamEnv`: the reward head's, 1 a step without one; the end where
-    the logit of the done head is above 0, or after `max_steps`.
+    All members and rollouts are one batch in one compiled function. The reward is that of the
+    reward head, or 1 a step without one. A rollout ends if the logit of the done head is above 0,
+    or after `max_steps`. (Ha and Schmidhuber 2018, arXiv:1803.10122, section "Learning Inside of a
+    Dream".)
 
     Args:
-        rnn: the MDN-RNN. An `rnn` whose action_size is one above the controller's gets the restart
-            flag as its last action, see `Agent`.
-        starts: where first codes come from, see `DreamEnv`.
-        controller: its sizes, inputs and squash; weights are given in each call.
-        temperature: of the draws, see `MDNRNN.sample`.
-        max_steps: of a rollout.
-        rows: members times rollouts that are computed at once: a bound on memory.
+        rnn: the MDN-RNN. If its action_size is one above the controller's, its last action is the
+            restart flag, see `Agent`.
+        starts: source of the first codes, see `DreamEnv`.
+        controller: gives sizes, inputs and squash; the weights are arguments of each call.
+        temperature: temperature of the draws, see `MDNRNN.sample`.
+        max_steps: greatest number of steps of a rollout.
+        rows: greatest number of rollouts of all members that are computed at once; it limits the
+            memory.
     """
 
     def __init__(
@@ -50,7 +52,15 @@ class DreamRollouts:
         self._scan = tf.function(self._segment, input_signature=signature, autograph=False)
 
     def __call__(self, vectors: np.ndarray, count: int, seed: int) -> np.ndarray:
-        """Scores [P, count], see `worldmodels.evolution.Rollouts`.
+        """Scores of controllers, see `worldmodels.evolution.Rollouts`.
+
+        Args:
+            vectors: [P, size], the weights of P controllers.
+            count: number of rollouts of each.
+            seed: seed of the first codes and of the draws.
+
+        Returns:
+            Scores [P, count].
 
         Raises:
             FloatingPointError: a code of the dream is not finite.
@@ -64,7 +74,16 @@ class DreamRollouts:
         return np.concatenate(parts)
 
     def lengths(self, vectors: np.ndarray, count: int, seed: int) -> np.ndarray:
-        """The steps of each rollout, [P, count]."""
+        """Lengths of rollouts.
+
+        Args:
+            vectors: [P, size], the weights of P controllers.
+            count: number of rollouts of each.
+            seed: seed of the first codes and of the draws.
+
+        Returns:
+            Numbers of steps [P, count].
+        """
         return self._batch(np.asarray(vectors), count, seed)[1]
 
     def _batch(self, vectors: np.ndarray, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

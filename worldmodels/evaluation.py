@@ -51,6 +51,23 @@ def _vae_figures(vae: ConvVAE, batch: dict, seed: tf.Tensor) -> dict[str, tf.Ten
     }
 
 
+def mean_frame_error(episodes: Shards) -> float:
+    """Compute the mean squared error of a pixel of the episodes' own mean frame.
+
+    Args:
+        episodes: episodes with `frames`.
+
+    Returns:
+        The variance of a pixel in [0, 1] over all frames, averaged over the pixels.
+    """
+    count, total, squares = 0, np.zeros(()), np.zeros(())
+    for i in range(len(episodes)):
+        frames = episodes.read(i, ("frames",))["frames"].astype(np.float64) / 255.0
+        count, total = count + len(frames), total + frames.sum(axis=0)
+        squares = squares + np.square(frames).sum(axis=0)
+    return float((squares / count - np.square(total / count)).mean())
+
+
 def evaluate_rnn(rnn: MDNRNN, batches: Batches | ShardBatches, seed: int = 0) -> dict[str, float]:
     """Evaluate an MDN-RNN on all predicted steps.
 

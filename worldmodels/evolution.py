@@ -1,5 +1,7 @@
-"""`Evolution`: a controller's weights by CMA-ES, the package `cma`. Only the loop is here: the
-scores come from rollouts, see `DreamRollouts` and `WorldRollouts`."""
+"""`Evolution`: search for a controller's weights by CMA-ES, from the package `cma`.
+
+The scores come from rollouts, see `DreamRollouts` and `WorldRollouts`.
+"""
 
 import hashlib
 import os
@@ -15,16 +17,17 @@ from worldmodels.controller import Controller
 
 
 class Rollouts(Protocol):
-    """What gives the scores of controllers."""
+    """Function that computes the scores of controllers."""
 
     def __call__(self, vectors: np.ndarray, count: int, seed: int) -> np.ndarray:
-        """The sum of rewards of each rollout.
+        """Compute the sum of rewards of each rollout.
 
         Args:
             vectors: [P, size], the weights of P controllers.
-            count: rollouts R of each. Rollout r of every controller begins and is drawn alike
-                (common random numbers): scores then differ by the controllers alone.
-            seed: of the R beginnings and draws.
+            count: number R of rollouts of each. Rollout r of every controller has the same
+                beginning and the same draws (common random numbers), so that scores differ only by
+                the controllers.
+            seed: seed of the R beginnings and draws.
 
         Returns:
             Scores [P, R].
@@ -33,36 +36,41 @@ class Rollouts(Protocol):
 
 
 class Evolution:
-    """CMA-ES (Hansen 2016, arXiv:1604.00772) on a controller, as World Models does it (Ha and
-    Schmidhuber 2018, arXiv:1803.10122, appendix A.4): a member's fitness is the mean of its
-    rollouts.
+    """CMA-ES for the weights of a controller, as in World Models.
 
-    In a generation all members have rollouts of the same seeds. Every `check_every` generations
-    the best member and the mean of the search distribution are scored on other rollouts, the same
-    each time; the best of all these is what `run` returns.
+    A member's fitness is the mean of its rollouts. In a generation, all members have rollouts of
+    the same seeds. Every `check_every` generations, the best member and the mean of the search
+    distribution are scored on other rollouts, the same ones in each check; `run` returns the best
+    of these.
 
-    A checkpoint is written after every generation. It holds the fitness of all members so far: the
+    A checkpoint is written after every generation. It holds the fitness of all members so far. The
     search is repeated from its seed and these numbers, without rollouts, so that a run that was
     killed ends with the same weights, bit for bit.
 
     Args:
-        controller: its weights are where the search begins (zeros in a new one, as the original).
-        rollouts: of the members.
-        folder: of `checkpoints/` and `metrics.jsonl`, a line a generation: the mean, best and worst
-            fitness of the members (`mean`, `best`, `worst`), the worst rollout of the best member
-            (`worst_rollout`), and where it was checked `check_best`, `check_mean` (means) and
-            `check_best_std`.
-        population, num_rollouts: members of a generation, rollouts of a member.
-        sigma: the first standard deviation of a weight (the original's 0.1).
-        seed: of the search and of the rollouts.
-        check: rollouts to choose by, such as `WorldRollouts`; None is `rollouts`.
-        check_every: generations between two checks; the last generation is checked too.
+        controller: its weights are the start of the search (zeros in a new one, as in the
+            original).
+        rollouts: computes the scores of the members.
+        folder: folder of `checkpoints/` and `metrics.jsonl`. The log has a line for each
+            generation: the mean, best and worst fitness of the members (`mean`, `best`, `worst`),
+            the worst rollout of the best member (`worst_rollout`) and, after a check, `check_best`,
+            `check_mean` (means) and `check_best_std`.
+        population: members of a generation.
+        num_rollouts: rollouts of a member.
+        sigma: initial standard deviation of a weight (0.1 in the original).
+        seed: seed of the search and of the rollouts.
+        check: rollouts for the checks, such as `WorldRollouts`; None: `rollouts`.
+        check_every: generations between two checks; the last generation is also checked.
         check_rollouts: rollouts of a check.
-        signature: what else a checkpoint must agree with, such as the names of files.
+        signature: further values that a checkpoint must agree with, such as names of files.
 
     Raises:
-        ValueError: an argument is out of range. ImportError: `cma` is not installed.
-        CheckpointError: a checkpoint of other settings, or of another version of `cma`.
+        ValueError: an argument is out of range.
+        ImportError: `cma` is not installed.
+        CheckpointError: a checkpoint has other settings, or is of another version of `cma`.
+
+    References:
+        Hansen 2016, arXiv:1604.00772; Ha and Schmidhuber 2018, arXiv:1803.10122, appendix A.4.
     """
 
     def __init__(
@@ -100,19 +108,22 @@ class Evolution:
 
     @property
     def generation(self) -> int:
-        """Generations done so far."""
+        """Number of finished generations."""
         return len(self._fitness)
 
     @property
     def best_score(self) -> float:
-        """The mean of the check's rollouts of the best controller; -inf before the first check."""
+        """Mean score of the best controller in its check; -inf before the first check."""
         return float(self._best_score)
 
     def resume(self) -> bool:
-        """Goes to where the newest checkpoint stands. False where there is none.
+        """Continue from the newest checkpoint.
+
+        Returns:
+            Whether there is one.
 
         Raises:
-            CheckpointError: see the class.
+            CheckpointError: the checkpoint does not fit, see the class.
         """
         found = self._checkpoints.load_latest()
         if found is None:
@@ -126,14 +137,17 @@ class Evolution:
     def run(
         self, generations: int, *, after: Callable[[dict], object] = lambda line: None
     ) -> Controller:
-        """Goes on until `generations` are done in all, and sets the controller's weights to the
-        best that a check has found.
+        """Search, and set the controller's weights to the best of all checks.
 
         Args:
+            generations: number of generations in all, with those of a checkpoint.
             after: called with each generation's line.
 
+        Returns:
+            The controller.
+
         Raises:
-            FloatingPointError: a rollout's score is not finite.
+            FloatingPointError: the score of a rollout is not finite.
         """
         log = RunLog(self._folder, self.generation)
         for line in self._lines(generations):

@@ -10,9 +10,7 @@ STRIDE = 2
 
 @keras.saving.register_keras_serializable(package="worldmodels")
 class FirstDeconvolution(keras.layers.Conv2DTranspose):
-    """A transposed convolution of a 1x1 picture, computed as a matrix product: five times
-    faster.
-    """
+    """Transposed convolution of a 1x1 picture as a matrix product, which is five times faster."""
 
     def call(self, inputs: tf.Tensor):
         """Compute the layer.

@@ -9,17 +9,18 @@ from seqvae.checks import Array
 
 
 def padded(episodes: Sequence[dict[str, Array]]) -> dict[str, np.ndarray]:
-    """A batch of episodes: arrays with zeros after the last step, and the mask that tells them.
+    """Join episodes of different lengths to a batch, with zeros after the last step.
 
     Args:
-        episodes: each a dict of arrays [T, ...] such as `z`, `actions`, `rewards`, `done`, as
-            `MDNRNN.fit` takes them; T may differ, the names may not.
+        episodes: each a dict of arrays [T, ...] such as `z`, `actions`, `rewards`, `done`, as in
+            `MDNRNN.fit`. T may differ between episodes, the names may not.
 
     Returns:
-        The arrays [N, longest T, ...], and `mask` [N, longest T], 1 for a step.
+        The arrays [N, longest T, ...], and `mask` [N, longest T], 1 for a step and 0 for padding.
 
     Raises:
-        ValueError: no episodes, or arrays of an episode that do not fit; the message names it.
+        ValueError: there are no episodes, or the arrays of an episode do not fit; the message names
+            it.
     """
     if not episodes:
         raise ValueError("episodes: expected at least one, got none.")
@@ -48,8 +49,14 @@ def padded(episodes: Sequence[dict[str, Array]]) -> dict[str, np.ndarray]:
 
 
 def are_episodes(data: Any) -> bool:
-    """Whether data are episodes of their own: a list of dicts, or a dict of lists of arrays [T,
-    ...] that are not all of one length."""
+    """Tell whether data are single episodes rather than a batch.
+
+    Args:
+        data: the data.
+
+    Returns:
+        True for a list of dicts, and for a dict of lists of arrays [T, ...] whose lengths differ.
+    """
     if isinstance(data, list):
         return bool(data) and all(isinstance(each, dict) for each in data)
     if not isinstance(data, dict) or not all(isinstance(v, list) and v for v in data.values()):
@@ -59,7 +66,14 @@ def are_episodes(data: Any) -> bool:
 
 
 def episodes_as_batch(data: list[dict] | dict[str, list]) -> dict[str, np.ndarray]:
-    """`padded` of what `are_episodes` accepts."""
+    """Join episodes in a form that `are_episodes` accepts, see `padded`.
+
+    Args:
+        data: a list of dicts, or a dict of lists.
+
+    Returns:
+        The arrays and the mask of `padded`.
+    """
     if isinstance(data, list):
         return padded(data)
     count = len(next(iter(data.values())))

@@ -1,4 +1,4 @@
-"""`Planner`: actions by the cross-entropy method on the MDN-RNN, without a controller."""
+"""`Planner`: choice of actions by the cross-entropy method on the MDN-RNN, without a controller."""
 
 import math
 from functools import partial
@@ -12,30 +12,33 @@ from worldmodels.arguments import Array
 from worldmodels.mdn_rnn import MDNRNN
 from worldmodels.results import Plan, State
 
-_LEAST_DEVIATION = 0.05  # of an action: the search does not stop before its iterations end
+_LEAST_DEVIATION = 0.05  # of an action, so that the search does not stop before its last iteration
 
 
 class Planner:
-    """Plans actions in the dream by the cross-entropy method, as PETS does on its model (Chua et
-    al. 2018, arXiv:1805.12114).
+    """Planning of actions in the dream by the cross-entropy method.
 
-    Sequences of actions are drawn from a normal distribution, cut off at -1 and 1, and dreamt; the
-    distribution is fitted to the best of them, again and again. A sequence's score is the sum of
-    its predicted rewards (1 a step without a reward head), each times the probability that the
-    dream goes on until then, prod (1 - p(done)). The done head is trained with ends weighted by
-    `done_weight`; log(done_weight) is taken off its logit, which makes p(done) a probability.
+    Sequences of actions are drawn from a normal distribution, clipped to [-1, 1], and dreamt. The
+    distribution is then fitted to the best sequences; this is repeated. A sequence's score is the
+    sum of its predicted rewards (1 a step without a reward head), each multiplied by the
+    probability that the dream has not ended before, prod (1 - p(done)). The done head is trained
+    with ends weighted by `done_weight`; log(done_weight) is subtracted from its logit, so that
+    p(done) is a probability.
 
     Args:
         rnn: the MDN-RNN.
         horizon: steps of a sequence.
         samples: sequences that are drawn in an iteration.
-        elite: how many of them the distribution is fitted to.
-        iterations: of drawing and fitting.
-        hold: steps for which an action is held: fewer numbers to search.
-        temperature: of the dreams, see `MDNRNN.sample`.
+        elite: number of best sequences to which the distribution is fitted.
+        iterations: number of draws and fits.
+        hold: steps for which an action is held, which reduces the size of the search.
+        temperature: temperature of the dreams, see `MDNRNN.sample`.
 
     Raises:
         ValueError: an argument is out of range.
+
+    References:
+        PETS, Chua et al. 2018, arXiv:1805.12114.
     """
 
     def __init__(
@@ -68,17 +71,21 @@ class Planner:
         first: Array | None = None,
         seed: int = 0,
     ) -> Plan:
-        """The actions from now on.
+        """Search for the next actions.
 
         Args:
-            z: the present code, [z_size].
-            state: the LSTM's before z, [1, rnn_size] each, such as `Agent.state`; None is zeros.
-            first: means to begin with, [horizon, action_size], such as the rest of the last plan;
-                None is zeros.
-            seed: of the draws; the dreams of all sequences share theirs.
+            z: the current code, [z_size].
+            state: the LSTM's state before z, [1, rnn_size] each, such as `Agent.state`; None:
+                zeros.
+            first: initial means, [horizon, action_size], such as the rest of the last plan; None:
+                zeros.
+            seed: seed of the draws; the dreams of all sequences use the same draws.
+
+        Returns:
+            The actions and their score.
 
         Raises:
-            ValueError: shapes that do not fit.
+            ValueError: a shape does not fit.
             FloatingPointError: a score is not finite.
         """
         rnn, shape = self._rnn, (self._horizon, self._rnn.action_size)

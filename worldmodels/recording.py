@@ -28,15 +28,25 @@ def record_agent(
     progress: Callable[[], object] = lambda: None,
     **options: Any,
 ) -> None:
-    """Records the episodes `numbers` that are not there yet into a folder, as
-    `seqvae.physics.env_episodes.write_rows` writes them. Episode i depends on the seed and i alone.
+    """Record episodes of an agent in an environment, except those that have a file.
+
+    An episode depends only on the seed and its index. The files are those of
+    `seqvae.physics.env_episodes.write_rows`.
 
     Args:
-        noise: of the controller's weights in an episode: a normal number times this times the
-            weights' root mean square is added to each (parameter space noise, Plappert et al. 2018,
-            arXiv:1706.01905), so that the agent meets what it does not do otherwise.
+        world: the environment.
+        vae: the ConvVAE.
+        rnn: the MDN-RNN, or None.
+        controller: the controller.
+        out: folder of the recording.
+        numbers: indices of the episodes.
+        seed: seed of the recording.
+        noise: in each episode, noise of the weights: to each weight is added a normal number times
+            `noise` times the root mean square of the weights. The agent then visits states that it
+            would not reach otherwise (parameter space noise, Plappert et al. 2018,
+            arXiv:1706.01905).
         progress: called after each episode.
-        options: those of `WorldRollouts`.
+        **options: other arguments of `WorldRollouts`.
     """
     arguments.check_at_least(0, noise=noise)
     missing = [i for i in numbers if not episode_path(out, i).exists()]

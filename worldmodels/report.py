@@ -11,10 +11,11 @@ from seqvae.data import Shards
 from seqvae.data.batches import Batches
 from seqvae.data.streams import ShardBatches
 from seqvae.files import write_json
+from seqvae.report import Section, Table, newest
 from seqvae.training import RunLog
 from worldmodels.controller import Controller
 from worldmodels.conv_vae import ConvVAE
-from worldmodels.evaluation import baselines, evaluate_rnn, evaluate_vae
+from worldmodels.evaluation import baselines, evaluate_rnn, evaluate_vae, mean_frame_error
 from worldmodels.latents import encode
 from worldmodels.mdn_rnn import MDNRNN
 
@@ -99,18 +100,20 @@ class VAEReport:
         Returns:
             The figures.
         """
-        figures = evaluate_vae(self._vae, self._test, self._seed)
+        figures: dict = evaluate_vae(self._vae, self._test, self._seed)
+        write_json(self._folder / "evaluation.json", figures)
+        figures["baselines"] = {"mean_frame": mean_frame_error(self._test)}
         write_json(self._folder / "evaluation.json", figures)
         return figures
 
     def summary(self, figures: dict) -> list[str]:
-        """Describe the result.
+        """Compose the last lines that a run prints.
 
         Args:
-            figures: what `final` returned.
+            figures: of `final`.
 
         Returns:
-            The last lines that a run prints.
+            The lines.
         """
         height, width, channels = self._vae.image_shape
         error = figures["pixel_mse"]
@@ -119,8 +122,55 @@ class VAEReport:
             f"{error * height * width * channels:.1f} a frame "
             f"({error**0.5 * 255:.1f} of 255 a pixel, root mean square), KL "
             f"{figures['kl_nats']:.1f} nats a frame",
+            self._judged(figures),
             f"look at {self._folder}/: "
             + ", ".join(sorted(path.name for path in self._folder.glob("*.png"))),
+        ]
+
+    def _judged(self, figures: dict) -> str:
+        mine, mean = figures["pixel_mse"], figures["baselines"]["mean_frame"]
+        if not mine < mean:
+            return f"the ConvVAE is WORSE than the mean frame: squared error {mine:.2g}, {mean:.2g}"
+        return f"squared error of a pixel: {mine / mean:.1%} of the mean frame's"
+
+    def sections(self, figures: dict) -> list[Section]:
+        """Make the sections of `report.html` from the files of the run.
+
+        Args:
+            figures: of `final`.
+
+        Returns:
+            The sections.
+        """
+        judged = self._judged(figures)
+        mine, mean = figures["pixel_mse"], figures["baselines"]["mean_frame"]
+        return [
+            Section(
+                "Result",
+                judgements=[f"{judged[0].upper()}{judged[1:]}."],
+                paragraphs=[
+                    f"{self._test.entries} frames of {len(self._test)} unseen test episodes. KL: "
+                    f"{figures['kl_nats']:.1f} nats a frame. The mean frame is that of the test "
+                    "episodes themselves."
+                ],
+                table=Table(
+                    ["", "squared error of a pixel in [0, 1]", "root, of 255"],
+                    [
+                        [name, error, 255 * error**0.5]
+                        for name, error in (("ConvVAE", mine), ("mean frame", mean))
+                    ],
+                ),
+                movies=newest(self._folder, ("Test frames", "reconstruction_*.png")),
+            ),
+            Section(
+                "Latent space",
+                movies=newest(
+                    self._folder,
+                    ("Frames of codes drawn from N(0, 1)", "samples_*.png"),
+                    ("One number of a code changed at a time", "traversal_*.png"),
+                ),
+            ),
+            Section("Training", movies=newest(self._folder, ("Curves", "training_curves.png"))),
         ]
 
     def _save(self, name: str, figure) -> None:
@@ -165,14 +215,15 @@ class RNNReport:
         enough = [i for i, length in enumerate(test.lengths) if length > self._seen + self._steps]
         self._shown = enough[:4]
 
-    def dream(self, epoch: int) -> None:
-        """Write a video (mp4 and GIF) of dreams beside real test episodes.
+    def dream(self, epoch: int, *, gif: bool = False) -> None:
+        """Write a video of dreams beside real test episodes.
 
         It shows the real episodes, the ConvVAE's reconstructions, and dreams with the same start
-        and the same actions. A border is orange while the model gets no frames.
+        and the same actions. A border is purple while the model gets no frames.
 
         Args:
             epoch: the epoch, counted from 0; it becomes part of the files' names.
+            gif: whether the video is also written as `dream.gif`, for pages that play no mp4.
         """
         last = self._seen + self._steps + 1
         real, codes = [], []
@@ -196,9 +247,10 @@ class RNNReport:
         }
         missing = np.zeros(mean.shape[:2], bool)
         missing[:, seen + 1 :] = True
-        for ending in ("mp4", "gif"):
-            video = plotting.labelled_rows(rows, missing, zoom=2)
-            plotting.save_video(self._folder / f"dream_{epoch + 1:05d}.{ending}", video, fps=12)
+        video = plotting.labelled_rows(rows, missing, zoom=2)
+        names = [f"dream_{epoch + 1:05d}.mp4", *(["dream.gif"] if gif else [])]
+        for name in names:
+            plotting.save_video(self._folder / name, video, fps=12)
         strip = {name: row[0, seen :: max(1, self._steps // 12)][:13] for name, row in rows.items()}
         figure = plotting.film_strips(
             strip, title=f"A test episode, and a dream with its actions from frame {seen + 1} on"
@@ -250,24 +302,80 @@ class RNNReport:
             f"  MDN-RNN {figures['mdn_rnn']['z']:.3f}   same as the last frame "
             f"{base['last_frame']:.3f}   "
             f"one Gaussian {base['gaussian']:.3f}   (lower is better; below 0 is fine)",
+            self._judged(figures),
             f"look at {self._folder}/: "
             + ", ".join(sorted(path.name for path in self._folder.glob("*.gif"))),
         ]
 
+    def _judged(self, figures: dict) -> str:
+        mine = figures["mdn_rnn"]["z"]
+        name, best = min(figures["baselines"].items(), key=lambda item: item[1])
+        named = {"last_frame": "the last frame", "gaussian": "one Gaussian"}[name]
+        if not mine < best:
+            return f"the MDN-RNN is WORSE than {named}: {mine:.3f}, {best:.3f} nats per dimension"
+        return f"the MDN-RNN is better than {named} by {best - mine:.3f} nats per dimension"
+
+    def sections(self, figures: dict) -> list[Section]:
+        """Make the sections of `report.html` from the files of the run.
+
+        Args:
+            figures: of `final`.
+
+        Returns:
+            The sections.
+        """
+        base, judged = figures["baselines"], self._judged(figures)
+        rows = [
+            ["MDN-RNN", figures["mdn_rnn"]["z"]],
+            ["same as the last frame", base["last_frame"]],
+            ["one Gaussian", base["gaussian"]],
+        ]
+        return [
+            Section(
+                "Result",
+                judgements=[f"{judged[0].upper()}{judged[1:]}."],
+                paragraphs=[
+                    f"How well the next code is predicted in {len(self._test)} unseen test "
+                    "episodes. Lower is better; values below 0 are fine."
+                ],
+                table=Table(["", "negative log-likelihood, nats per dimension"], rows),
+            ),
+            Section(
+                "Dreams",
+                paragraphs=[
+                    f"The model is given {self._seen} frames of a test episode, then its actions "
+                    f"alone. Temperature {self._temperature:g}."
+                ],
+                movies=newest(
+                    self._folder,
+                    ("Test episodes; the border is purple while the model dreams", "dream_*.mp4"),
+                    ("The first of them, frame by frame", "dream_*.png"),
+                ),
+            ),
+            Section("Training", movies=newest(self._folder, ("Curves", "training_curves.png"))),
+        ]
+
 
 class AgentReport:
-    """Scores of an agent, and what to look at, written into `folder`.
+    """Scores, curves and a video of an agent, written into a folder.
 
     Args:
-        settings: of the run, a `WorldModelSettings`.
+        folder: the folder of the run.
+        settings: the run's `WorldModelSettings`.
     """
 
     def __init__(self, folder: str | Path, settings: Any):
         self._folder, self._s = Path(folder), settings
 
     def final(self, scores: dict[str, np.ndarray]) -> dict:
-        """`evaluation.json`: mean, standard deviation and number of the scores of each row; returns
-        them."""
+        """Write `evaluation.json`: mean, standard deviation and number of the scores of each row.
+
+        Args:
+            scores: scores by the name of the row.
+
+        Returns:
+            The figures.
+        """
         figures = {
             name: {"mean": float(each.mean()), "std": float(each.std()), "episodes": len(each)}
             for name, each in scores.items()
@@ -276,7 +384,14 @@ class AgentReport:
         return figures
 
     def summary(self, scores: dict[str, np.ndarray]) -> list[str]:
-        """The last lines a run prints."""
+        """Describe the result.
+
+        Args:
+            scores: scores by the name of the row.
+
+        Returns:
+            The last lines that a run prints.
+        """
         count = len(scores["agent"])
         lines = [f"score, mean and standard deviation of {count} episodes of {self._s.env}:"]
         lines += [
@@ -286,7 +401,7 @@ class AgentReport:
         return [*lines, f"look at {self._folder}/agent.mp4 and {self._folder}/evolution.png"]
 
     def curves(self) -> None:
-        """The generations of the last controller as curves; none where it was given."""
+        """Draw the generations of the last controller; nothing if a controller was given."""
         logs = sorted(self._folder.glob("*_controller/metrics.jsonl"))
         if not logs:
             return
@@ -299,8 +414,16 @@ class AgentReport:
         plotting.save_figure(self._folder / "evolution.png", figure)
 
     def video(self, vae: ConvVAE, rnn: MDNRNN, controller: Controller, world: np.ndarray) -> None:
-        """`agent.mp4` and `agent.gif`: an episode in the world [T, H, W, C] beside a dream of the
-        same agent that begins as it does. A border is orange after an episode's end."""
+        """Write `agent.mp4` and `agent.gif`: an episode beside a dream of the same agent.
+
+        The dream begins as the episode does. After an end, the last frame has an orange border.
+
+        Args:
+            vae: the ConvVAE.
+            rnn: the MDN-RNN.
+            controller: the controller.
+            world: the episode in the environment, [T, H, W, C].
+        """
         world = world[: self._s.video_steps]
         dream = self._dream(vae, rnn, controller, world[0])
         longest = max(len(world), len(dream))
@@ -317,7 +440,7 @@ class AgentReport:
             plotting.save_video(self._folder / f"agent.{ending}", np.concatenate(bands, 1), fps=20)
 
     def _dream(self, vae, rnn: MDNRNN, controller: Controller, first: np.ndarray) -> np.ndarray:
-        """The frames of a dream, [T, H, W, C] uint8."""
+        """Frames of a dream, [T, H, W, C] uint8."""
         from worldmodels.dream_env import DreamEnv
 
         env = DreamEnv(
@@ -340,11 +463,14 @@ class AgentReport:
 
 
 def verdicts(scores: dict[str, np.ndarray]) -> list[str]:
-    """What the scores say, in words. Two means are held apart by two standard errors.
+    """State what the scores mean. Two means differ if they are two standard errors apart.
 
     Args:
-        scores: of the rows "random policy", "agent", "agent in its dream", and "z only" where it
-            was trained.
+        scores: scores of the rows "random policy", "agent", "agent in its dream" and, if it was
+            trained, "z only".
+
+    Returns:
+        A sentence for each fault that the scores show.
     """
     lines = []
     agent, dream = scores["agent"], scores["agent in its dream"]
@@ -384,5 +510,6 @@ def _spread(episodes: Shards, count: int) -> np.ndarray:
     parts = []
     for i in chosen:
         frames = episodes.read(i, ("frames",))["frames"]
-        parts.append(frames[np.linspace(0, len(frames) - 1, min(each, len(frames))).astype(int)])
+        middles = (np.arange(each) + 0.5) / each  # not the ends: first frames are all alike
+        parts.append(frames[np.unique((middles * len(frames)).astype(int))])
     return np.concatenate(parts)

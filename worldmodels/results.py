@@ -51,9 +51,7 @@ class State(NamedTuple):
 
 
 class Predicted(NamedTuple):
-    """p(z_{t+1} | z_1..t, a_1..t) at every step, and the state after the last step; see
-    `Mixture`.
-    """
+    """p(z_{t+1} | z_1..t, a_1..t) at every step, and the state after the last step."""
 
     logmix: tf.Tensor
     """[B, T, z_size, num_mixtures], log of the components' weights."""
@@ -107,14 +105,12 @@ class Dream(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What a `Planner` found.
-
-    actions: [horizon, action_size], from now on; score: the mean predicted score of the last
-    iteration's elite.
-    """
+    """Result of a `Planner`."""
 
     actions: np.ndarray
+    """[horizon, action_size], from the current step on."""
     score: float
+    """Mean predicted score of the elite in the last iteration."""
 
 
 class MDNRNNTerms(NamedTuple):

@@ -1,4 +1,4 @@
-"""The parts of an agent from their files."""
+"""Reading of an agent's parts from files."""
 
 import os
 from pathlib import Path
@@ -13,14 +13,18 @@ from worldmodels.mdn_rnn import MDNRNN
 def load_parts(
     vae: str | os.PathLike, rnn: str | os.PathLike, controller: str | os.PathLike
 ) -> tuple[ConvVAE, MDNRNN | None, Controller]:
-    """ConvVAE, MDN-RNN and controller of files, or of the folders of their runs (`model.keras`).
+    """Read ConvVAE, MDN-RNN and controller.
 
     Args:
-        vae, rnn: a `model.keras`, or the folder it is in. rnn may be "" for a controller with
-            inputs="z". controller: an `.npz` that `Controller.save` wrote.
+        vae: a `model.keras`, or the folder that holds it.
+        rnn: the same; "" for a controller with inputs="z".
+        controller: an `.npz` that `Controller.save` wrote.
+
+    Returns:
+        The three parts; None in place of an MDN-RNN.
 
     Raises:
-        ValueError: a file is missing or another thing, or the sizes do not fit.
+        ValueError: a file is missing or holds something else, or the sizes do not fit.
     """
     paths = {"vae": vae, "rnn": rnn, "controller": controller}
     for name, path in paths.items():

@@ -1,7 +1,10 @@
 """Training of a ConvVAE from its settings: data, model, report."""
 
+from pathlib import Path
+
 from seqvae.commands import Affects, Run
 from seqvae.data.streams import ShardBatches
+from seqvae.report import write_run_page
 from seqvae.saved_models import load_model
 from seqvae.training import Checkpoints, Stage, Trainer
 from worldmodels.config import ConvVAESettings
@@ -59,7 +62,10 @@ def run(run: Run) -> None:
     model.save_json(run.folder / "vae.json")
     report.pictures(trainer.epochs - 1)
     report.training_curves(log.read())
-    print("\n".join(report.summary(report.final())))
+    figures = report.final()
+    print("\n".join(report.summary(figures)))
+    title = f"ConvVAE of {Path(s.dataset).name}: {s.run_name}"
+    print(write_run_page(run, title, lambda: report.sections(figures)))
 
 
 def _signature(s: ConvVAESettings, model: ConvVAE, train) -> dict:

@@ -8,6 +8,7 @@ from rich.progress import Progress
 from seqvae.commands import Affects, Run, saved_config
 from seqvae.data import open_shards
 from seqvae.data.streams import ShardBatches
+from seqvae.report import write_run_page
 from seqvae.saved_models import load_model
 from seqvae.training import Checkpoints, Stage, Trainer
 from worldmodels.config import MDNRNNSettings
@@ -82,9 +83,12 @@ def run(run: Run) -> None:
         return
     model.save(run.folder / "model.keras")
     model.save_json(run.folder / "rnn.json")
-    report.dream(trainer.epochs - 1)
+    report.dream(trainer.epochs - 1, gif=True)
     report.training_curves(log.read())
-    print("\n".join(report.summary(report.final(test_batches))))
+    figures = report.final(test_batches)
+    print("\n".join(report.summary(figures)))
+    title = f"MDN-RNN of {Path(s.vae).name}: {s.run_name}"
+    print(write_run_page(run, title, lambda: report.sections(figures)))
 
 
 def _signature(s: MDNRNNSettings, vae: ConvVAE, train) -> dict:

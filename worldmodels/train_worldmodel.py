@@ -1,5 +1,7 @@
-"""From frames to an agent: a recording, ConvVAE, MDN-RNN, controller, and its score in the world.
-Every stage is resumed where it stands; one that is finished is not repeated."""
+"""Training of an agent: recording, ConvVAE, MDN-RNN, controller, and its score in the environment.
+
+Every stage is resumed; a finished stage is not repeated.
+"""
 
 import dataclasses
 import os
@@ -38,12 +40,16 @@ from worldmodels.recording import record_agent
 from worldmodels.report import AgentReport
 from worldmodels.world_rollouts import Job, WorldRollouts
 
-_MOST_STARTS = 1000  # of a dream: first frames that are encoded
-_TEST_STREAM = 9  # seeds of the evaluation, away from those of training
+_MOST_STARTS = 1000  # first frames that are encoded as starts of dreams
+_TEST_STREAM = 9  # stream of the evaluation's seeds, which differ from those of training
 
 
 def run(run: Run) -> None:
-    """The body of the command `worldmodel`."""
+    """Runs the command `worldmodel`.
+
+    Args:
+        run: the run, with its settings, folder and placement.
+    """
     s: WorldModelSettings = run.settings
     _check(s)
     world = _world(s)
@@ -286,7 +292,15 @@ class _Whole:
 
 
 def first_codes(vae: ConvVAE, episodes: Shards) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and log-variance [N, z_size] of q(z | x) of the first frames of up to 1,000 episodes."""
+    """Encode the first frames of up to 1,000 episodes.
+
+    Args:
+        vae: the ConvVAE.
+        episodes: the episodes.
+
+    Returns:
+        Mean and log-variance of q(z | x), [N, z_size] each.
+    """
     count = min(len(episodes), _MOST_STARTS)
     frames = np.stack([episodes.read(i, ("frames",))["frames"][0] for i in range(count)])
     return encode(vae, frames)

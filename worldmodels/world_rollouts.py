@@ -1,4 +1,4 @@
-"""`WorldRollouts`: how controllers fare in a `gymnasium` environment."""
+"""`WorldRollouts`: scores of controllers in a `gymnasium` environment."""
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -19,30 +19,36 @@ from worldmodels.results import State
 
 
 class Job(NamedTuple):
-    """Rollout `rollout` of member `member`."""
+    """A rollout of a member."""
 
     member: int
+    """Index of the member."""
     rollout: int
+    """Index of the rollout, which determines its seed."""
 
 
 class WorldRollouts:
-    """Rollouts of an `Agent` in an environment: worker processes step it, ConvVAE, MDN-RNN and
-    controllers act on the frames of all of them at once, in one compiled function.
+    """Rollouts of an `Agent` in an environment.
 
-    Rollout r of every controller has the same seed of the environment and the same draws of z. A
-    worker process that dies is replaced, and its episodes begin again. Use it as a context, or call
-    `close`.
+    Worker processes step the environments. ConvVAE, MDN-RNN and controllers compute the actions for
+    the frames of all of them at once, in one compiled function. Rollout r of every controller has
+    the same seed of the environment and the same draws of z. A worker process that dies is
+    replaced, and its episodes begin again. Use it as a context, or call `close`.
 
     Args:
-        world: the environment. vae, rnn, controller: as in `Agent`; weights are given in each call.
-        sample: as in `Agent`.
-        max_steps: of a rollout; None: what the environment has.
-        workers: processes. rows: episodes that are played at once.
+        world: the environment.
+        vae: the ConvVAE.
+        rnn: the MDN-RNN, or None.
+        controller: the controller; the weights are arguments of each call.
+        sample: whether z is drawn; otherwise it is the mean of q(z | x).
+        max_steps: greatest number of steps of a rollout; None: the environment's own limit.
+        workers: number of processes.
+        rows: number of episodes that are played at once.
 
     Raises:
-        ValueError: the sizes of the parts, the frames and the actions do not fit. WorldError, in a
-            call: the environment raised, or returned NaN or another shape; it is named with its
-            seed.
+        ValueError: the sizes of the parts, the frames and the actions do not fit.
+        WorldError: in a call, the environment raised, or returned NaN or another shape; the message
+            names it and its seed.
     """
 
     def __init__(
@@ -79,11 +85,20 @@ class WorldRollouts:
         self.close()
 
     def close(self) -> None:
-        """Ends the worker processes."""
+        """End the worker processes."""
         self._workers.close()
 
     def __call__(self, vectors: np.ndarray, count: int, seed: int) -> np.ndarray:
-        """Scores [P, count], see `worldmodels.evolution.Rollouts`."""
+        """Scores of controllers, see `worldmodels.evolution.Rollouts`.
+
+        Args:
+            vectors: [P, size], the weights of P controllers.
+            count: number of rollouts of each.
+            seed: seed of the environments and of the draws.
+
+        Returns:
+            Scores [P, count].
+        """
         scores = np.zeros((len(vectors), count))
         jobs = [Job(*divmod(i, count)) for i in range(len(vectors) * count)]
         for job, episode in self.episodes(vectors, jobs, seed, keep=lambda *row: row[2]):
@@ -98,14 +113,18 @@ class WorldRollouts:
         *,
         keep: Callable[..., Any] = lambda *row: row,
     ) -> Iterator[tuple[Job, list]]:
-        """Plays episodes; each is given when it has ended.
+        """Play episodes.
 
         Args:
-            vectors: [P, size], the members' weights. jobs: which member plays which rollout.
+            vectors: [P, size], the members' weights.
+            jobs: the members and their rollouts.
             seed: see `worldmodels.evolution.Rollouts`.
-            keep: what of a row to keep, a function of frame [H, W, C], action, the reward that came
-                with the frame, and whether the episode ended with it. The last row's action is not
-                taken.
+            keep: function that maps a row to what is kept of it; its arguments are the frame [H, W,
+                C], the action, the reward of the step that led to the frame, and whether the
+                episode ended at it. The action of the last row is not taken.
+
+        Yields:
+            Each job with its rows, when its episode has ended.
         """
         vectors = np.asarray(vectors, self._vae.variable_dtype)
         jobs = list(jobs)
@@ -131,8 +150,7 @@ class WorldRollouts:
 
 
 class _Table:
-    """The episodes under way: a row each, always as many, so that a row's numbers do not depend on
-    the others."""
+    """The running episodes: a fixed number of rows, so that a row does not depend on the others."""
 
     def __init__(self, count, vae: ConvVAE, rnn, vectors: np.ndarray, seed: int, sample: bool):
         self.jobs: dict[int, Job] = {}

@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 import importlib
 import os
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -18,6 +19,8 @@ from absl import flags, logging
 from seqvae.commands.run import Run, folder_to_resume, saved_config
 from seqvae.commands.settings import Settings, define_flags, help_text, without_replaced
 
+_OF_THE_PLACE = ("run_name", "log_dir", "display_step")
+"""Settings that say where a run is and what it prints."""
 _ERROR, _INTERRUPTED = 2, 130
 _ERRORS = (ValueError, OSError, RuntimeError, ArithmeticError)
 """Errors that a command raises for wrong input, printed in one line; any other error is a defect
@@ -111,7 +114,13 @@ class Command:
                 raise ValueError(f"flags begin with --, got {rest}.")
             options = {name: given.pop(name, False) for name in ("resume", "overwrite")}
             folder, settings = self._configure(defaults, given, options)
-            self._until_interrupted(Run(folder, settings, **options), program)
+            run = Run(
+                folder,
+                settings,
+                **options,
+                command_line_of=lambda settings: self.command_line(settings, program, defaults),
+            )
+            self._until_interrupted(run, program)
 
     def help(self, program: str, defaults: dict[str, Any]) -> str:
         """Build the text of `--help`.
@@ -137,6 +146,39 @@ class Command:
             ]
         )
 
+    def command_line(
+        self, settings: Settings, program: str, defaults: dict[str, Any] | None = None
+    ) -> str:
+        """Write the command line that gives settings: its preset, and the flags that differ.
+
+        Args:
+            settings: of a run. Its name and folder are left out.
+            program: what a user types to run the command.
+            defaults: replaced defaults of settings.
+
+        Returns:
+            The command line, quoted for a shell.
+        """
+        wanted = {
+            name: value
+            for name, value in dataclasses.asdict(settings).items()
+            if name not in _OF_THE_PLACE and value is not None
+        }
+        given = {"preset": wanted.get("preset", "")}
+        for _ in range(2):  # a flag may replace a preset's value of another, which then differs too
+            config = self._joined(defaults or {}, given)
+            given |= {name: value for name, value in wanted.items() if value != config[name]}
+        words = [
+            _as_flag(name, value) for name, value in given.items() if name != "preset" or value
+        ]
+        return " ".join([program, *map(shlex.quote, words)])
+
+    def _joined(self, defaults: dict, given: dict) -> dict[str, Any]:
+        """Values by name: the fields' defaults, those of the preset, those that are given."""
+        base = {f.name: f.default for f in dataclasses.fields(self.settings)} | defaults
+        preset = without_replaced(self.presets.get(given["preset"], {}), given, self.settings)
+        return base | preset | given
+
     def _configure(self, defaults: dict, given: dict, options: dict) -> tuple[Path, Settings]:
         """The run's folder and settings. Later sources override earlier ones: the fields' defaults,
         the preset (or the resumed run), the flags.
@@ -157,8 +199,7 @@ class Command:
         if preset not in self.presets:
             known = ", ".join(name for name in self.presets if name)
             raise ValueError(f"--preset: expected one of {known}, got {preset!r}.")
-        config = base | without_replaced(self.presets[preset], given, self.settings) | given
-        config["preset"] = preset
+        config = self._joined(defaults, given | {"preset": preset})
         if config["strategy"] == "multiworker" and not config["run_name"]:
             raise ValueError(
                 "--run_name: with --strategy=multiworker expected one, the same for all workers."
@@ -182,3 +223,9 @@ class Command:
             place = f"--log_dir={run.folder.parent} --run_name={run.settings.run_name}"
             print(f"\n{stop or 'stopped'}. Resume with:\n  {program} {place} --resume")
             sys.exit(_INTERRUPTED)
+
+
+def _as_flag(name: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return f"--{name}" if value else f"--no{name}"
+    return f"--{name}={value}"

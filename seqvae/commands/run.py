@@ -5,6 +5,7 @@ and its training.
 import dataclasses
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ class Run:
         settings: the run's settings.
         resume: whether the run continues from its newest checkpoint.
         overwrite: whether an earlier run in the folder is removed.
+        command_line_of: gives the command line of settings; None: unknown.
 
     Attributes:
         folder: the run's folder.
@@ -35,9 +37,16 @@ class Run:
     """
 
     def __init__(
-        self, folder: Path, settings: Any, *, resume: bool = False, overwrite: bool = False
+        self,
+        folder: Path,
+        settings: Any,
+        *,
+        resume: bool = False,
+        overwrite: bool = False,
+        command_line_of: Callable[[Any], str] | None = None,
     ):
         self.folder, self.settings = folder, settings
+        self._command_line_of = command_line_of
         self._resume, self._overwrite = resume, overwrite
         self._locked = False
         self.placement: Any = None
@@ -61,6 +70,10 @@ class Run:
         keras.utils.set_random_seed(self.settings.seed)
         if self.settings.deterministic:
             tf.config.experimental.enable_op_determinism()
+
+    def command_line(self) -> str:
+        """The command line that gives this run's settings; "" if unknown."""
+        return self._command_line_of(self.settings) if self._command_line_of else ""
 
     def change(self, **settings: Any) -> Any:
         """Replace settings that depend on the data, before config.json is written.

@@ -4,7 +4,7 @@ from typing import Any
 
 from seqvae.commands.settings import Affects, Settings, group, setting
 from seqvae.data.series import Series, in_windows, read_npz
-from seqvae.data.tables import read_table
+from seqvae.data.tables import Table, read_table
 
 
 @group("Series from a file")
@@ -45,7 +45,7 @@ def check_files(s: Any) -> None:
         raise ValueError(f"{', '.join(given)}: expected --csv beside it, got none.")
 
 
-def read_file(s: Any) -> tuple[Series, list[str]]:
+def read_file(s: Any) -> Table:
     """Read the series of --csv or --npz.
 
     Args:
@@ -53,10 +53,11 @@ def read_file(s: Any) -> tuple[Series, list[str]]:
             features.
 
     Returns:
-        The series, and a sentence for each change to the columns.
+        The series with their times, and a sentence for each change to the columns.
     """
     if s.npz:
-        return read_npz(s.npz), []
+        series = read_npz(s.npz)
+        return Table(series, [], series.times)
     table = read_table(
         s.csv,
         id=s.id,
@@ -65,7 +66,7 @@ def read_file(s: Any) -> tuple[Series, list[str]]:
         drop=[name.strip() for name in s.drop.split(",") if name.strip()],
         features=getattr(s, "features", None),
     )
-    return table.series, [f"{s.csv}: {note}" for note in table.notes]
+    return table._replace(notes=[f"{s.csv}: {note}" for note in table.notes])
 
 
 def windows_of(s: Any, series: Series) -> tuple[Series, list[str]]:

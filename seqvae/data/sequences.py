@@ -84,13 +84,21 @@ class Sequences:
         )
 
     def batch(self) -> dict[str, np.ndarray]:
-        """What a model takes: `frames`, and `mask` and `controls` where there are any."""
+        """Arguments of a model.
+
+        Returns:
+            `frames`, and `mask` and `controls` if there are any.
+        """
         named = {"frames": self.images, "mask": self.batch_mask, "controls": self.controls}
         return {name: value for name, value in named.items() if value is not None}
 
     def mean_frame(self) -> np.ndarray:
-        """The mean of the observed frames, pixels in [0, 1], float32; of single pixels where they
-        are observed, and the mean of the others where one never is."""
+        """Mean of the observed frames or pixels.
+
+        Returns:
+            [*image_shape] float32 in [0, 1]. A pixel that is never observed has the mean of the
+            others.
+        """
         seen, total, count = self.batch_mask, np.zeros(self.image_shape), 0
         for i, images in enumerate(self.images):  # not at once: floats take four times the memory
             if seen is None or seen.ndim == 2:
@@ -104,8 +112,14 @@ class Sequences:
         return np.asarray(np.where(np.isnan(mean), np.nanmean(mean), mean), np.float32)
 
     def complete(self, fill: np.ndarray) -> np.ndarray:
-        """The frames as float32 in [0, 1], with `fill` [*image_shape] where a pixel or a frame is
-        missing."""
+        """Frames without gaps.
+
+        Args:
+            fill: [*image_shape] in [0, 1], the values of missing pixels and frames.
+
+        Returns:
+            The frames as float32 in [0, 1].
+        """
         frames, seen = unit_pixels(self.images), self.batch_mask
         if seen is None:
             return frames

@@ -141,7 +141,7 @@ def pad(
     mask = np.zeros((len(arrays), steps), np.float32)
     for i, array in enumerate(arrays):
         made[i, : len(array)], mask[i, : len(array)] = array, 1.0
-    return Series(made, mask, labels, ids, names, _padded_times(times, steps))
+    return Series(made, mask, labels, ids, names, padded_times(times, steps))
 
 
 def as_series(
@@ -173,8 +173,9 @@ def as_series(
     return pad([row[:end] for row, end in zip(values, ends, strict=True)])
 
 
-def _padded_times(times, steps: int) -> np.ndarray | None:
-    """[N, steps] float64; the last time is repeated in the padding."""
+def padded_times(times: Sequence[np.ndarray] | None, steps: int) -> np.ndarray | None:
+    """The times of series [T_i] as [N, steps] float64, the last repeated in the padding; None for
+    None."""
     if times is None:
         return None
     return np.stack([np.pad(t, (0, steps - len(t)), mode="edge") for t in times]).astype(np.float64)

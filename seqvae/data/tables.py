@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from seqvae.data.series import Series, pad
+from seqvae.data.series import Series, pad, padded_times
 from seqvae.files import atomic_write
 
 IDS = ("sequence", "sequence_id", "series", "series_id", "id")
@@ -29,6 +29,11 @@ class Table(NamedTuple):
     """The series."""
     notes: list[str]
     """A sentence for each change to the columns."""
+    times: np.ndarray | None = None
+    """[N, T] float64, the time of each step, also where the steps are even; None: no such column.
+    The last time is repeated in the padding."""
+    dated: bool = False
+    """Whether the times were dates, and are now seconds since 1970."""
 
 
 def read_csv(path: str | Path) -> Series:
@@ -113,7 +118,9 @@ def read_table(
         )
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-    return Table(series, notes + _counting_notes(series) + _missing_note(series))
+    notes += _counting_notes(series) + _missing_note(series)
+    every = None if times is None else [times[rows] for rows in order.values()]
+    return Table(series, notes, padded_times(every, series.mask.shape[1]), columns.dated)
 
 
 class _Columns:
@@ -121,6 +128,7 @@ class _Columns:
 
     def __init__(self, path: Path, names, lines, notes, decimal: str):
         self.path, self.names, self.lines, self.notes = path, names, lines, notes
+        self.dated = False
         self._decimal = decimal
 
     def cells(self, column: int) -> list[str]:
@@ -232,7 +240,7 @@ class _Columns:
                 made[i] = self.number(text)
             except ValueError:
                 try:
-                    made[i] = _date(text)
+                    made[i], self.dated = _date(text), True
                 except ValueError:
                     made[i] = np.nan
             if not np.isfinite(made[i]):

@@ -1,5 +1,4 @@
-"""Episodes of any `gymnasium` environment for a world model, recorded by policies that do not look
-at the frames."""
+"""Episodes of any `gymnasium` environment, recorded by policies that do not use the frames."""
 
 import multiprocessing
 from collections.abc import Callable, Iterable
@@ -14,28 +13,41 @@ from seqvae.data import write_shard
 from seqvae.physics.pixel_world import PixelWorld
 
 Draw = Callable[[], np.ndarray]
-"""A policy that does not look: the next action."""
+"""Policy that does not use the frames; a call returns the next action."""
 
 
 class Uniform:
-    """Actions drawn uniformly at every step."""
+    """Policy whose actions are drawn uniformly at every step.
+
+    Args:
+        rng: the random generator.
+        low: least action, [action_size].
+        high: greatest action, [action_size].
+    """
 
     def __init__(self, rng: np.random.Generator, low: np.ndarray, high: np.ndarray):
         self._rng, self._low, self._high = rng, low, high
 
     def __call__(self) -> np.ndarray:
-        """The next action, float32."""
+        """Next action, [action_size] float32."""
         return self._rng.uniform(self._low, self._high).astype(np.float32)
 
 
 class Hold(Uniform):
-    """Actions drawn uniformly and held for 1 to 10 steps, as the World Models of Doom did: an agent
-    that changes its mind every step stays where it is."""
+    """Policy whose actions are drawn uniformly and held for 1 to 10 steps, as in World Models.
+
+    An agent that changes its action at every step hardly moves.
+
+    Args:
+        rng: the random generator.
+        low: least action, [action_size].
+        high: greatest action, [action_size].
+    """
 
     _left = 0
 
     def __call__(self) -> np.ndarray:
-        """The next action, float32."""
+        """Next action, [action_size] float32."""
         if not self._left:
             self._left = self._rng.integers(1, 11)
             self._action = super().__call__()
@@ -44,34 +56,62 @@ class Hold(Uniform):
 
 
 POLICIES: dict[str, Callable[..., Draw]] = {"random": Uniform, "hold": Hold}
-"""By name: made of a random generator and the least and greatest action."""
+"""Policies by name, each made from a random generator, the least and the greatest action."""
 
 
 @dataclass(frozen=True)
 class EpisodeJob:
-    """Episode `index` of a recording, for a process of its own."""
+    """Description of one episode of a recording, which can be sent to another process."""
 
     world: PixelWorld
+    """The environment."""
     path: Path
+    """File that the episode is written to."""
     index: int
+    """Index of the episode in the recording."""
     seed: int
+    """Seed of the recording."""
     steps: int
+    """Greatest number of rows."""
     policy: Callable[..., Draw]
+    """Function that makes the policy, see `POLICIES`."""
 
 
 def episode_path(out: str | Path, index: int) -> Path:
-    """OUT/episode-00007.npz."""
+    """Path of an episode's file, such as OUT/episode-00007.npz.
+
+    Args:
+        out: folder of the recording.
+        index: index of the episode.
+
+    Returns:
+        The path.
+    """
     return Path(out) / f"episode-{index:05d}.npz"
 
 
 def episode_seed(seed: int, index: int) -> int:
-    """The environment's seed of an episode."""
+    """Seed of the environment in an episode.
+
+    Args:
+        seed: seed of the recording.
+        index: index of the episode.
+
+    Returns:
+        An integer below 2^32.
+    """
     return int(np.random.SeedSequence([seed, index]).generate_state(1)[0])
 
 
 def play_episode(job: EpisodeJob) -> list[tuple[Any, ...]]:
-    """The rows (frame, action, reward, ended) of one episode, see `write_rows`. They depend on the
-    seed and the index alone."""
+    """Play one episode, which depends only on the seed and its index.
+
+    Args:
+        job: the episode.
+
+    Returns:
+        Rows (frame, action, reward, ended), see `write_rows`.
+    """
     env = job.world.make()
     try:
         act = job.policy(np.random.default_rng([job.seed, job.index]), env.low, env.high)
@@ -89,22 +129,40 @@ def play_episode(job: EpisodeJob) -> list[tuple[Any, ...]]:
 
 
 def episode_score(job: EpisodeJob) -> float:
-    """The sum of rewards of one episode."""
+    """Play one episode and add up its rewards.
+
+    Args:
+        job: the episode.
+
+    Returns:
+        The sum of the rewards.
+    """
     return float(sum(reward for _, _, reward, _ in play_episode(job)))
 
 
 def record_episode(job: EpisodeJob) -> str:
-    """Plays one episode and writes it (`write_rows`); returns the file's name."""
+    """Play one episode and write it (`write_rows`).
+
+    Args:
+        job: the episode.
+
+    Returns:
+        The file's name.
+    """
     write_rows(job.path, play_episode(job))
     return job.path.name
 
 
 def write_rows(path: str | Path, rows: list[tuple[Any, ...]]) -> None:
-    """Writes an episode of rows (frame, action, reward, ended).
+    """Write an episode.
 
-    The file: `frames` [T, H, W, C] uint8; `actions` [T, action_size] float32, taken at each frame;
-    `rewards` [T] float32, what came with the frame, 0 with the first; `done` [T] float32, 1 where
-    the frame was the last of its game.
+    The arrays of the file are `frames` [T, H, W, C] uint8; `actions` [T, action_size] float32, the
+    action taken at each frame; `rewards` [T] float32, the reward of the step that led to each
+    frame, 0 for the first; and `done` [T] float32, 1 if the episode ended at the frame.
+
+    Args:
+        path: the file.
+        rows: T rows (frame, action, reward, ended).
     """
     frames, actions, rewards, done = zip(*rows, strict=True)
     arrays = {"frames": np.stack(frames), "actions": np.stack(actions).astype(np.float32)}
@@ -113,7 +171,16 @@ def write_rows(path: str | Path, rows: list[tuple[Any, ...]]) -> None:
 
 
 def missing_jobs(out: str | Path, numbers: Iterable[int], **options: Any) -> list[EpisodeJob]:
-    """The jobs of the episodes `numbers` that are not there yet; options: those of `EpisodeJob`."""
+    """List the episodes of a recording that have no file yet.
+
+    Args:
+        out: folder of the recording.
+        numbers: indices of the wanted episodes.
+        **options: other fields of `EpisodeJob`.
+
+    Returns:
+        A job for each episode without a file.
+    """
     paths = {i: episode_path(out, i) for i in numbers}
     return [
         EpisodeJob(path=path, index=i, **options) for i, path in paths.items() if not path.exists()
@@ -123,7 +190,16 @@ def missing_jobs(out: str | Path, numbers: Iterable[int], **options: Any) -> lis
 def for_each(
     function: Callable[[EpisodeJob], Any], jobs: Iterable[EpisodeJob], workers: int
 ) -> Iterable[Any]:
-    """`function` of each job by `workers` processes, in the order of the jobs."""
+    """Apply a function to jobs in several processes.
+
+    Args:
+        function: the function of a job.
+        jobs: the jobs.
+        workers: number of processes.
+
+    Yields:
+        The results in the order of the jobs.
+    """
     jobs = list(jobs)
     if min(workers, len(jobs)) <= 1:
         yield from map(function, jobs)
@@ -134,13 +210,27 @@ def for_each(
 
 
 def record_all(jobs: Iterable[EpisodeJob], workers: int) -> Iterable[str]:
-    """Records episodes by `workers` processes; gives each one's name when it is written."""
+    """Record episodes in several processes.
+
+    Args:
+        jobs: the episodes.
+        workers: number of processes.
+
+    Yields:
+        Each file's name, after the file is written.
+    """
     yield from for_each(record_episode, jobs, workers)
 
 
 def record_with_bar(jobs: list[EpisodeJob], workers: int, title: str, total: int) -> None:
-    """`record_all` beside a progress bar of `total` episodes, of which those without a job are
-    there already."""
+    """Record episodes and show a progress bar.
+
+    Args:
+        jobs: the episodes.
+        workers: number of processes.
+        title: text beside the bar.
+        total: number of episodes of the recording; those without a job count as done.
+    """
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
     with Progress(*columns, TimeRemainingColumn()) as bar:
         task = bar.add_task(title, total=total, completed=total - len(jobs))

@@ -1,5 +1,7 @@
-"""Any `gymnasium` environment as a world of frames: frames of one size, actions from -1 to 1, and
-errors that name the environment and its seed. gymnasium is imported when a world is made."""
+"""`gymnasium` environments as worlds of frames of one size, with actions from -1 to 1.
+
+Errors name the environment and its seed. gymnasium is imported when a world is made.
+"""
 
 import importlib
 from collections.abc import Callable
@@ -10,25 +12,27 @@ import numpy as np
 from PIL import Image
 
 CARRACING_ROWS = 84  # of 96; below them is the score bar
-_OURS = ("seqvae.physics.dodge",)  # modules that register environments of this package
+_OURS = "seqvae.physics.dodge", "seqvae.physics.push"  # what registers our environments
 
 
 class WorldError(RuntimeError):
-    """An environment raised, or returned what it must not; the message names it, its seed and the
-    step."""
+    """Error of an environment: it raised, or returned invalid values.
+
+    The message names the environment, its seed and the step.
+    """
 
 
 @dataclass(frozen=True)
 class PixelWorld:
-    """What makes a `PixelEnv`; a value that can be sent to other processes.
+    """Description of a `PixelEnv`, which can be sent to other processes.
 
     Args:
-        env: the environment's id, as `gymnasium.make` takes it.
+        env: id of the environment, as in `gymnasium.make`.
         size: (height, width) of a frame in pixels.
-        max_steps: steps after which an episode is cut off; None: what the environment has.
-        render: frames are what the environment renders (`render_mode="rgb_array"`), for one whose
-            observations are no pictures.
-        prepare: "module:function" that makes a frame of an observation, in place of the resize.
+        max_steps: steps after which an episode is cut off; None: the environment's own limit.
+        render: whether frames are rendered (`render_mode="rgb_array"`), for environments whose
+            observations are not pictures.
+        prepare: "module:function" that maps an observation to a frame, instead of the resizing.
     """
 
     env: str
@@ -39,25 +43,34 @@ class PixelWorld:
 
     @property
     def carracing(self) -> bool:
-        """Whether it is CarRacing, whose actions keep their range: steering, gas and brake."""
+        """Whether it is CarRacing, whose actions keep their ranges: steering, gas and brake."""
         return self.env.split(":")[-1].startswith("CarRacing")
 
     def make(self) -> "PixelEnv":
-        """Makes the environment.
+        """Make the environment.
+
+        Returns:
+            The environment.
 
         Raises:
-            ValueError: no such environment, no pictures, or actions that are not bounded floats.
-            ImportError: gymnasium or what the environment needs is not installed.
+            ValueError: there is no such environment, its observations are not pictures, or its
+                actions are not bounded floats.
+            ImportError: gymnasium or a package of the environment is not installed.
         """
         return PixelEnv(self)
 
 
 class PixelEnv:
-    """An environment of frames [H, W, C] uint8. See `PixelWorld`.
+    """Environment with frames [H, W, C] uint8, see `PixelWorld`.
+
+    Args:
+        world: its description.
 
     Attributes:
         image_shape: (H, W, C).
-        action_size: numbers in an action, each from -1 to 1 (of CarRacing: in its own range).
+        action_size: size of an action; each number is from -1 to 1 (CarRacing: in its own range).
+        low: least action, [action_size].
+        high: greatest action, [action_size].
     """
 
     def __init__(self, world: PixelWorld):
@@ -72,16 +85,33 @@ class PixelEnv:
         self.image_shape = self._prepare(np.zeros(shape, np.uint8)).shape
 
     def reset(self, seed: int) -> np.ndarray:
-        """Begins the episode of a seed; the first frame."""
+        """Begin an episode.
+
+        Args:
+            seed: seed of the episode.
+
+        Returns:
+            The first frame.
+
+        Raises:
+            WorldError: the environment raised, or its frame has another shape or type.
+        """
         self._seed, self._step = seed, 0
         picture, _ = self._called(self._env.reset, seed=int(seed))
         return self._frame(picture)
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool]:
-        """One step: frame, reward, whether the episode ended, whether it was cut off.
+        """Take one step.
+
+        Args:
+            action: [action_size].
+
+        Returns:
+            Frame, reward, whether the episode ended, and whether it was cut off.
 
         Raises:
-            WorldError: the environment raised, or its frame or reward is not what it was.
+            WorldError: the environment raised, its frame has another shape or type, or the reward
+                is not finite.
         """
         self._step += 1
         picture, reward, ended, cut, _ = self._called(self._env.step, action)

@@ -48,11 +48,7 @@ def simulate(world: World, steps: int, rng: np.random.Generator) -> Motion:
     Raises:
         ValueError: the balls do not fit into the world.
     """
-    space = pymunk.Space()
-    space.gravity = world.gravity
-    for a, b in world.walls:
-        space.add(_wall(space, world, np.array(a), np.array(b)))
-    balls = [_add_ball(space, world, start, rng) for start in _starts(world, rng)]
+    space, balls = begin(world, rng)
     paddles = _add_paddles(space, world)
     pushes = _pushes(world, steps, rng)
 
@@ -67,11 +63,26 @@ def simulate(world: World, steps: int, rng: np.random.Generator) -> Motion:
                 _place(paddles, moved, world.paddles)
             heights[t + 1 :] = moved
         if world.push and t + 1 < steps:
-            for ball in balls:
-                x, y = map(float, ball.mass * pushes[t + 1] / world.dt**2)
-                ball.force = x, y
+            push(balls, pushes[t + 1], world)
         space.step(world.dt)
     return Motion(path, heights, pushes)
+
+
+def begin(world: World, rng: np.random.Generator) -> tuple[pymunk.Space, list[pymunk.Body]]:
+    """A space of the world's walls, and the balls in it at their first places."""
+    space = pymunk.Space()
+    space.gravity = world.gravity
+    for a, b in world.walls:
+        space.add(_wall(space, world, np.array(a), np.array(b)))
+    return space, [_add_ball(space, world, start, rng) for start in _starts(world, rng)]
+
+
+def push(balls: list[pymunk.Body], change: np.ndarray, world: World) -> None:
+    """Lets a force act on all balls in the next step that changes their velocity by `change`, x and
+    y in pixels a frame."""
+    for ball in balls:
+        x, y = map(float, ball.mass * change / world.dt**2)
+        ball.force = x, y
 
 
 def _starts(world: World, rng: np.random.Generator) -> np.ndarray:

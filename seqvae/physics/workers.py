@@ -1,4 +1,4 @@
-"""Environments in worker processes, stepped together. A process that dies is replaced."""
+"""Environments in worker processes that are stepped together; a process that dies is replaced."""
 
 import multiprocessing
 import sys
@@ -9,25 +9,29 @@ import numpy as np
 
 from seqvae.physics.pixel_world import PixelWorld, WorldError
 
-_MOST_DEATHS = 3  # of one process, before one of its episodes ends
+_MOST_DEATHS = 3  # deaths of a process before one of its episodes ends
 
 
 class Stepped(NamedTuple):
-    """What an environment answers: frame [H, W, C] uint8, the reward that came with it, whether
-    the episode ended, whether it was cut off."""
+    """Result of a step of an environment."""
 
     frame: np.ndarray
+    """[H, W, C] uint8."""
     reward: float
+    """Reward of the step that led to the frame."""
     ended: bool
+    """Whether the episode ended."""
     cut: bool
+    """Whether the episode was cut off."""
 
 
 class Workers:
     """Environments 0 to count - 1 in processes. Use it as a context, or call `close`.
 
     Args:
-        world: of the environments.
-        count: environments. processes: at most; each has its share of the environments.
+        world: the environment.
+        count: number of environments.
+        processes: greatest number of processes, which share the environments.
     """
 
     def __init__(self, world: PixelWorld, count: int, processes: int):
@@ -50,19 +54,19 @@ class Workers:
         return [process.pid for process in self._processes]
 
     def call(self, orders: dict[int, int | np.ndarray]) -> dict[int, Stepped | None]:
-        """Steps environments.
+        """Step environments.
 
         Args:
-            orders: by environment: an integer begins the episode of this seed, an array is the
-                action of a step.
+            orders: by environment, an integer, which begins the episode of this seed, or an array,
+                which is the action of a step.
 
         Returns:
-            By environment what it answers; None where its process died: the episode is lost, and
-            can be begun again.
+            The result by environment; None if its process died, so that the episode is lost and can
+            be begun again.
 
         Raises:
-            WorldError: an environment raised or returned what it must not, or a process dies again
-                and again.
+            WorldError: an environment raised or returned invalid values, or a process died
+                repeatedly.
         """
         for process in self._processes:
             process.send({row: order for row, order in orders.items() if row in process.rows})
@@ -82,7 +86,7 @@ class Workers:
 
 
 class _Process:
-    """One worker process, and its successors."""
+    """A worker process; a dead one is replaced."""
 
     def __init__(self, world: PixelWorld, rows: list[int]):
         self._world, self._list, self.rows = world, rows, frozenset(rows)

@@ -18,16 +18,24 @@ from seqvae.plotting.series import (
     windows,
 )
 from seqvae.plotting.skeletons import skeleton_movie, skeleton_paths
-from seqvae.plotting.videos import labelled_rows, overlay, tile_videos
+from seqvae.plotting.videos import (
+    code_planes,
+    labelled_columns,
+    labelled_rows,
+    overlay,
+    tile_videos,
+)
 
 __all__ = [
     "Figure",
     "alpha_over_time",
     "as_pixels",
+    "code_planes",
     "contact_sheet",
     "ethogram",
     "filled_series",
     "film_strips",
+    "labelled_columns",
     "labelled_rows",
     "metric_curves",
     "overlaid",

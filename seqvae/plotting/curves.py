@@ -29,7 +29,7 @@ def metric_curves(lines: list[dict], panels: dict[str, tuple[str, ...]], *, titl
             )
         _cut_the_start(axis)
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axis.set_title(panel, fontsize=10)
+        axis.set_ylabel(panel, fontsize=9)
         axis.set_xlabel("epoch")
         axis.grid(alpha=0.25)
         axis.legend(fontsize=8, frameon=False)

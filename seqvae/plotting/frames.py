@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from seqvae.plotting.colours import ORANGE
+from seqvae.plotting.colours import MISSING
 
 
 def as_pixels(images: np.ndarray) -> np.ndarray:
@@ -79,7 +79,7 @@ def film_strips(
                 axis.plot(
                     [t * (width + gap), t * (width + gap) + width - 1],
                     [height + 1] * 2,
-                    color=ORANGE,
+                    color=MISSING,
                     lw=3,
                     clip_on=False,
                 )
@@ -88,6 +88,6 @@ def film_strips(
         x_ticks or range(1, steps + 1),
         fontsize=8,
     )
-    axes[-1].set_xlabel(x_label + (", orange: missing" if missing is not None else ""), fontsize=9)
+    axes[-1].set_xlabel(x_label + ("; purple: missing" if missing is not None else ""), fontsize=9)
     figure.suptitle(title, fontsize=10)
     return figure

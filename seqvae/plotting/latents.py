@@ -4,7 +4,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from seqvae.plotting.colours import BLUE, GREEN, LINES, ORANGE
+from seqvae.plotting.colours import BLUE, GREEN, LINES, MISSING, ORANGE
+
+_WEIGHTS = LINES[:-1]  # without the colour of missing frames
 
 
 def alpha_over_time(alpha: np.ndarray, *, title: str, missing: np.ndarray | None = None) -> Figure:
@@ -27,19 +29,19 @@ def alpha_over_time(alpha: np.ndarray, *, title: str, missing: np.ndarray | None
             axis.plot(
                 time,
                 alpha[i, :, k],
-                color=LINES[k % len(LINES)],
+                color=_WEIGHTS[k % len(_WEIGHTS)],
                 ls=("-", "--", ":", "-.")[k % 4],
                 lw=1.8,
                 label=f"k = {k + 1}",
             )
         if missing is not None:
             for t in np.flatnonzero(missing[i]):
-                axis.axvspan(t + 0.5, t + 1.5, color=ORANGE, alpha=0.18, lw=0)
+                axis.axvspan(t + 0.5, t + 1.5, color=MISSING, alpha=0.25, lw=0)
         axis.set_ylim(-0.03, 1.03)
         axis.set_xlim(0.5, steps + 0.5)
         axis.set_ylabel(rf"$\alpha$, sequence {i + 1}", fontsize=8)
     axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes[-1].set_xlabel("frame" + ("; shaded: missing" if missing is not None else ""))
+    axes[-1].set_xlabel("frame" + ("; purple: missing" if missing is not None else ""))
     axes[0].legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8, frameon=False)
     figure.suptitle(title, fontsize=10)
     return figure
@@ -91,7 +93,16 @@ def trajectories(
             else (encoded[i, :, 0], encoded[i, :, 1])
         )
         gap = missing[i] > 0.5
-        axis.plot(x[gap], y[gap], "o", mfc="none", mec=BLUE, ms=9, label="missing frames")
+        axis.plot(
+            x[gap],
+            y[gap],
+            "o",
+            mfc="none",
+            mec=MISSING,
+            mew=1.5,
+            ms=9,
+            label="encoded, missing frames",
+        )
         axis.set_title(f"sequence {i + 1}", fontsize=9)
         axis.set_xlabel("frame" if size == 1 else "$a_1$")
         axis.set_ylabel("$a_1$" if size == 1 else "$a_2$")

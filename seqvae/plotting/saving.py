@@ -63,5 +63,5 @@ def save_video(path: str | Path, frames: np.ndarray, fps: int = 8) -> None:
                 frames, [(0, 0), (0, frames.shape[1] % 2), (0, frames.shape[2] % 2), (0, 0)]
             )
             imageio.mimwrite(
-                part, list(even), fps=fps, codec="libx264", quality=8, macro_block_size=1
+                part, list(even), fps=fps, codec="libx264", quality=7, macro_block_size=1
             )

@@ -141,7 +141,7 @@ def filled_series(
         if np.isfinite(hidden).any():
             axis.plot(steps, hidden[i, :, k], "x", color=LINES[3], ms=4, label="hidden")
         axis.tick_params(labelsize=7)
-        axis.set_ylabel(names[k] if i == 0 else "", fontsize=8)
+        axis.set_ylabel(str(names[k]) if i == 0 else "", fontsize=8)
         axis.set_xlabel("step" if k == features - 1 else "", fontsize=8)
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=8)
@@ -169,8 +169,11 @@ def scatter(
         if np.asarray(values).dtype.kind in "US":
             _classes(axis, points, values)
         else:
-            axis.scatter(points[:, 0], points[:, 1], c=values, cmap=cmap, s=4, lw=0)
+            shown = axis.scatter(points[:, 0], points[:, 1], c=values, cmap=cmap, s=4, lw=0)
+            figure.colorbar(shown, ax=axis, label=name)
         axis.set_title(name, fontsize=10)
+        axis.set_xlabel("first component", fontsize=8)
+    axes[0].set_ylabel("second component", fontsize=8)
     figure.suptitle(title, fontsize=10)
     return figure
 

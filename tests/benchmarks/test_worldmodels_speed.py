@@ -13,7 +13,9 @@ FOLDER = Path(__file__).parents[2] / "benchmarks"
 
 @pytest.mark.slow
 def test_a_line_for_each_part():
-    flags = ("--repeats=1", "--episodes=2,3", "--stream_batches=4")
+    pytest.importorskip("Box2D")
+    flags = ("--repeats=1", "--episodes=2,3", "--stream_batches=4", "--rows=8,16")
+    flags += ("--generation_steps=2",)
     done = subprocess.run(
         [sys.executable, FOLDER / "worldmodels_speed.py", *flags],
         capture_output=True,
@@ -27,6 +29,12 @@ def test_a_line_for_each_part():
         "encode",
         "MDN-RNN training step",
         "dream",
+        "rollouts in the dream",
+        "a generation in the dream",
+        "a generation in the dream",
+        "world",
+        "world",
+        "world",
         "stream",
         "stream",
     ]

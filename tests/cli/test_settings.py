@@ -3,6 +3,7 @@ dataclass."""
 
 import dataclasses
 import inspect
+import shlex
 
 import pytest
 from absl import flags
@@ -120,3 +121,30 @@ def test_every_preset_is_made_of_settings(name):
     if isinstance(made, Command):
         for preset in made.presets.values():
             made.settings(**preset)
+
+
+@pytest.mark.parametrize(
+    ("name", "flags_given"),
+    [
+        ("kvae", ""),
+        ("kvae", "--preset=demo --num_steps=3000 --num_epochs=7 --nouse_vae"),
+        ("kvae", "--csv='my table.csv' --dt=0.5 --seed=2"),
+        ("kvae", "--preset=demo --num_epochs=4 --noise_emission=learned --dim_a=auto"),
+        ("vame", "--preset=demo --nomovies --exclude=a,b"),
+        ("mdnrnn", "--preset=demo --vae=logs/x_convvae"),
+    ],
+)
+def test_the_command_line_of_settings_gives_them_again(name, flags_given):
+    its, defaults = command(name), {}
+    if name == "kvae":
+        defaults = {"data_dir": "/data"}
+
+    def settings_of(words):
+        given, rest = parse(["x", *words], its.settings)
+        assert rest == []
+        return its._configure(defaults, given | {"run_name": "x"}, {"resume": False})[1]
+
+    settings = settings_of(shlex.split(flags_given))
+    line = its.command_line(settings, "seqvae it", defaults)
+    assert line.startswith("seqvae it") and "/data" not in line
+    assert settings_of(shlex.split(line)[2:]) == settings

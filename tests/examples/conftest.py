@@ -17,7 +17,7 @@ def without_figures(request, monkeypatch):
         "vrae.vame.report.training_curves",
         "vrae.vame.report.preprocessing_steps",
         "vrae.vame.cards.report.write_motif_movies",
-        "vrae.vame.cards.report.write_report",
+        "vrae.vame.cards.report.sections_of",
     ):
         monkeypatch.setattr(name, mock.MagicMock())
     if not request.node.get_closest_marker("slow"):

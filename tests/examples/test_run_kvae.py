@@ -2,6 +2,7 @@
 input."""
 
 import dataclasses
+import html
 import json
 import signal
 import time
@@ -64,11 +65,13 @@ def test_a_run_leaves_what_a_user_looks_for(whole):
         "checkpoints",
         "imputation.json",
         "training_curves.png",
+        "imputation.gif",
+        "report.html",
     } <= names
     for epoch in (0, 2):  # after the first and the last
         for stem, endings in (
-            ("imputation", ("mp4", "gif")),
-            ("generation", ("mp4", "gif")),
+            ("imputation", ("mp4",)),
+            ("generation", ("mp4",)),
             ("frames", ("png",)),
             ("alpha", ("png",)),
             ("trajectories", ("png",)),
@@ -91,7 +94,12 @@ def test_a_run_leaves_what_a_user_looks_for(whole):
     (line,) = (line for line in out.splitlines() if line.startswith("  smoothing"))
     assert f"{figures['headline']['frames']['smoothing']['rmse']:.4f}" in line
     assert "no mine_test.npz beside mine.npz: 1 of its sequences are kept for the test" in out
-    assert "look at logs/whole_kvae/: imputation_00003.gif" in out.splitlines()[-1]
+    assert "look at logs/whole_kvae/: imputation.gif" in out.splitlines()[-2]
+    assert out.splitlines()[-1] == "report: logs/whole_kvae/report.html"
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert page.count("data:video/mp4;base64") == 2 and "--dataset=mine.npz" in page
+    assert f"{figures['headline']['frames']['smoothing']['rmse']:.3g}</td>" in page
+    assert all(html.escape(sentence) in page for sentence in figures["headline"]["worse"])
     assert "nearest training sequence" in out and "original" not in out
     assert all(sentence in out for sentence in figures["headline"]["worse"])
 

@@ -50,7 +50,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def whole(folder):
     code, out, err = run_here(
-        SCRIPT, "--csv=tanks.csv", "--time=day", "--dt=2", "--run_name=a", *SMALL, cwd=folder
+        SCRIPT, "--csv=tanks.csv", "--time=day", "--run_name=a", *SMALL, cwd=folder
     )
     assert code == 0, err
     return folder / "logs" / "a_kvae", out
@@ -85,6 +85,10 @@ def test_the_table_is_filled_and_continued(folder, whole):
     future = table(run / "forecast.csv")
     assert len(future) == 6 * 5 and future[0]["step"] == "30" and future[0]["time"] == "70"
     assert "filled and continued" in out and "2 numbers (load, level)" in out
+    assert "the times fit a grid of 2 (--dt)" in out
+    assert out.splitlines()[-1].startswith("report: ") and "RMSE of level" in (
+        run / "report.html"
+    ).read_text(encoding="utf-8")
 
 
 def test_the_figures_are_those_of_the_hidden_numbers(folder, whole):
@@ -123,9 +127,30 @@ def test_one_long_series_is_cut_into_windows_and_a_dense_encoder_works(folder):
         SCRIPT, "--npz=one.npz", "--series_encoder=dense", "--run_name=c", *SMALL, cwd=folder
     )
     assert code == 0, err
-    assert "one series of 120 steps is cut into windows of 20" in out
+    assert "1 series of up to 120 steps: cut into windows of 20" in out
     rows = table(folder / "logs/c_kvae/imputed.csv")
     assert len(rows) == 120 and rows[55]["load_low"] and not rows[49]["load_low"]
+
+
+def test_dates_few_series_and_constants(folder):
+    """Two stations, an hour without rows, a column that says nothing."""
+    rows = []
+    for station, values in zip("AB", series(2, 48), strict=True):
+        for t, (load, _) in enumerate(values):
+            if t != 7:
+                rows.append([f"2024-03-{1 + t // 24:02d} {t % 24:02d}:00", station, load, 1])
+    write(folder / "hours.csv", rows, "time,station,load,flag")
+    code, out, err = run_here(
+        SCRIPT, "--csv=hours.csv", "--id=station", "--run_name=d", *SMALL, cwd=folder
+    )
+    assert code == 0, err
+    assert "the times fit a grid of 3600 s (--dt)" in out and "constant: flag. Leave" in out
+    assert "2 series of up to 48 steps: cut into windows of 20" in out
+    filled = table(folder / "logs/d_kvae/imputed.csv")
+    assert len(filled) == 2 * 48
+    assert (filled[7]["time"], bool(filled[7]["load_low"])) == ("2024-03-01 07:00:00", True)
+    future = table(folder / "logs/d_kvae/forecast.csv")
+    assert (future[0]["id"], future[0]["time"]) == ("A", "2024-03-03 00:00:00")
 
 
 def errors_by_hand(guess, values, hidden):
@@ -174,9 +199,10 @@ def test_a_useless_model_is_said_to_be_worse(folder):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--csv=tanks.csv", "--time=day"], "uneven, from 2 to 6. Give the step of an even grid"),
+        (["--csv=odd.csv", "--time=day"], "uneven, from 2 to 5, and fit no grid of 2. Give"),
+        (["--csv=odd.csv", "--time=day", "--dt=0.01"], "a grid of 0.01 has"),
         (["--csv=tanks.csv", "--time=day", "--dt=5"], "--dt=5, series 0: times"),
-        (["--csv=even.csv", "--time=day", "--dt=2"], "--dt: the steps are even"),
+        (["--csv=even.csv", "--time=none", "--drop=day", "--dt=2"], "--dt: expected a column"),
         (["--csv=even.csv", "--npz=one.npz"], "--csv, --npz: expected one of them"),
         (["--csv=nothing.csv"], "nothing.csv: no such file"),
         (["--csv=even.csv", "--preset=demo"], "--preset: expected series"),
@@ -184,7 +210,7 @@ def test_a_useless_model_is_said_to_be_worse(folder):
         (["--csv=even.csv", "--noise_pixel_var=1"], "without --series_encoder=dense"),
         (["--csv=even.csv", "--t_steps_mask=40"], "--t_steps_mask: no test series"),
         (["--csv=even.csv", "--t_steps_mask=0"], "t_steps_mask: expected at least 1 step"),
-        (["--csv=short.csv"], "one series of 12 steps: expected at least 40"),
+        (["--csv=short.csv"], "1 series of up to 12 steps: expected at least 40"),
         (["--csv=long.csv", "--window=20", "--stride=5"], "--stride: expected at least"),
         (["--csv=long.csv", "--window=50"], "--window: expected a series of at least 2 windows"),
         (
@@ -204,6 +230,8 @@ def test_refusals(folder, flags, message):
         np.savez(folder / "one.npz", sequences=values[..., None])
         for name, steps in (("short", 12), ("long", 90)):
             write(folder / f"{name}.csv", [[x] for x in range(steps)], "load")
+        rows = [[i, day, x] for i in range(6) for day, x in ((0, 1), (2, 4), (7, 3), (9, 2))]
+        write(folder / "odd.csv", rows, "id,day,load")
         KVAE.for_series(series(2, 9)).save(folder / "old.keras")
     code, _, err = run_here(SCRIPT, *flags, "--run_name=refused", *SMALL[:2], cwd=folder)
     assert code == 2 and message in err, err

@@ -49,12 +49,16 @@ def test_a_run_leaves_a_project_and_goes_on(tmp_path):
         "model",
         "results",
         "evaluation.json",
+        "report.html",
         "motifs.png",
         "latent_space.png",
         "motif_usage.png",
         "training_curves.png",
     } <= set(names)
     assert (folder / "model" / "evaluate" / "future_reconstruction.png").exists()
+    assert done.stdout.splitlines()[-1] == "report: logs/mine_vame/report.html"
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert "NMI with the truth" in page and "--n_communities=3" in page
     figures = json.loads((folder / "evaluation.json").read_text())
     assert set(figures) == {"vame", "windows_kmeans", "pca_kmeans", "pca"}
     assert all(0 <= f["nmi"] <= 1 for f in figures.values())

@@ -71,6 +71,7 @@ def test_a_run_leaves_what_a_user_looks_for(whole):
         "codes.csv",
         "checkpoints",
         "evaluation.json",
+        "report.html",
         "training_curves.png",
         "reconstruction_00003.png",
         "samples_00003.png",
@@ -83,6 +84,7 @@ def test_a_run_leaves_what_a_user_looks_for(whole):
     assert set(figures["nearest_neighbour_accuracy"]) == {"z", "pca", "values"}
     assert "6 steps are likely too few: --num_steps=3000" in out
     assert f"test ELBO {figures['elbo']:.2f}" in out and "principal components" in out
+    assert out.splitlines()[-1].startswith("report: ")
     assert "constant in the training series: flat." in out and "numbers are missing" in out
     model = keras.models.load_model(folder / "model.keras")
     assert isinstance(model, VRAE) and model.kl_weight == 1.0 and model.teacher_forcing == 0.5

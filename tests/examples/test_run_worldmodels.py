@@ -97,6 +97,7 @@ def test_a_convvae_run_leaves_what_a_user_looks_for(vision):
         "vae.json",
         "checkpoints",
         "evaluation.json",
+        "report.html",
         "training_curves.png",
         "reconstruction_00001.png",
         "reconstruction_00003.png",
@@ -109,6 +110,7 @@ def test_a_convvae_run_leaves_what_a_user_looks_for(vision):
     ]
     figures = json.loads((folder / "evaluation.json").read_text())
     assert figures["total"] == pytest.approx(lines[-1]["test_total"])
+    assert out.splitlines()[-1] == "report: logs/whole_convvae/report.html"
     assert "squared error" in out and "epoch 3/3" in out
     model, other = keras.models.load_model(folder / "model.keras"), None
     other = worldmodels.ConvVAE.from_config(model.get_config())
@@ -127,9 +129,10 @@ def test_an_mdnrnn_run_leaves_what_a_user_looks_for(memory):
         "rnn.json",
         "checkpoints",
         "evaluation.json",
+        "report.html",
         "latents",
         "training_curves.png",
-        "dream_00003.gif",
+        "dream.gif",
         "dream_00003.mp4",
         "dream_00003.png",
     } <= names
@@ -140,7 +143,7 @@ def test_an_mdnrnn_run_leaves_what_a_user_looks_for(memory):
     }
     assert f"MDN-RNN {figures['mdn_rnn']['z']:.3f}" in out
     assert (
-        len(imageio.mimread(folder / "dream_00003.gif")) == 9
+        len(imageio.mimread(folder / "dream.gif")) == 9
     )  # 3 seen, the one the dream starts from, 5 dreamt
     assert isinstance(keras.models.load_model(folder / "model.keras"), worldmodels.MDNRNN)
     tests, training = (

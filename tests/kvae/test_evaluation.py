@@ -64,6 +64,22 @@ def test_the_errors_are_those_of_the_verbs(model, data):
         np.testing.assert_allclose(errors.codes[name], error, rtol=1e-3)
 
 
+def test_the_coverage_of_normal_pixels_is_that_of_draws(training):
+    """Against many draws of whole frames; a Bernoulli model has none."""
+    keras.utils.set_random_seed(1)
+    model = KVAE((8, 8), num_filters=(2,), alpha_units=3, out_distr="gaussian", init_cov=1.0)
+    images = np.random.default_rng(0).random((5, 12, 8, 8)).astype(np.float32)
+    mask = block_mask(5, 12, start=4, length=5)
+    errors = Imputer(model, Sequences(images), training=training).errors(mask, draws=60)
+    found = model.impute(images, mask, num_samples=400, quantiles=(0.05, 0.95), seed=0)
+    low, high = found.quantiles.numpy()
+    inside = ((low < images) & (images < high))[mask < 0.5].mean()
+    share = errors.pixel_coverage["smoothing"][LEVELS.index(0.9)]
+    assert share == pytest.approx(inside, abs=0.02)
+    assert set(errors.pixel_coverage) == {"smoothing", "filtering", "generation"}
+    assert errors.as_dict()["coverage"]["pixels"]["smoothing"][LEVELS.index(0.9)] == share
+
+
 def test_hidden_pixels_are_neither_seen_nor_judged(model, training):
     """NaN where nobody saw a pixel; errors by hand over the others."""
     rng = np.random.default_rng(3)
@@ -188,7 +204,7 @@ def test_what_is_worse_than_a_baseline_that_knows_no_more_is_said():
     frames = {name: FrameErrors(0.0, 0.1, -5.0) for name in METHODS + BASELINES}
     frames["filtering"] = FrameErrors(0.0, 0.2, -4.0)
     frames["nearest training sequence"] = FrameErrors(0.0, 0.05, -6.0)
-    errors = ImputationErrors(frames, {}, {}, {}, {}, 1)
+    errors = ImputationErrors(frames, {}, {}, {}, {}, {}, 1)
     assert where_worse(errors) == [
         "smoothing is WORSE in RMSE (0.1) than nearest training sequence (0.05)",
         "filtering is WORSE in RMSE (0.2) than mean frame (0.1), last frame (0.1)",

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from seqvae import plotting
+from seqvae.plotting import colours
 
 VIDEO = (np.random.default_rng(0).random((3, 5, 8, 6)) > 0.6).astype(np.float32)
 MISSING = np.array([[0, 0, 1, 1, 0]] * 3, bool)
@@ -25,9 +26,48 @@ def test_rows_put_every_sequence_in_its_place_and_mark_the_missing_frames():
     assert frames.shape == (5, 2 * tile_height, 150 + 3 * tile_width, 3)
     second = frames[:, tile_height:, 150 + tile_width : 150 + 2 * tile_width]
     np.testing.assert_array_equal(second[:, 3:-3:2, 3:-3:2, 0], 255 * (1 - VIDEO[1]))
-    orange = (second[:, 0, 0] == (230, 159, 0)).all(axis=-1)
-    np.testing.assert_array_equal(orange, MISSING[1])
+    purple = (second[:, 0, 0] == (204, 121, 167)).all(axis=-1)
+    np.testing.assert_array_equal(purple, MISSING[1])
     assert frames[0, :, :150].max() > 200  # the names
+
+
+def test_columns_have_a_row_for_each_sequence_and_the_plane_of_codes_beside_it():
+    codes = np.random.default_rng(0).normal(size=(3, 5, 2))
+    size = 2 * 8
+    planes = plotting.code_planes({"encoded": codes, "smoothed": codes + 0.1}, size)
+    assert planes.shape == (3, 5, size, size, 3)
+    video = plotting.labelled_columns(
+        {"observed": VIDEO, "smoothed": 1 - VIDEO},
+        legend=[((204, 121, 167), "missing"), ((230, 159, 0), "smoothed")],
+        missing=MISSING,
+        zoom=2,
+        planes={"codes": planes},
+    )
+    head, width, height = 20, 2 * 6 + 6, size + 6
+    assert video.shape[:3] == (5, head + 3 * height + 2 * 18 + 2, 2 * width + size + 6)
+    tile = video[:, head + height : head + 2 * height, width : 2 * width]  # second row and column
+    np.testing.assert_array_equal(tile[:, 3:-3:2, 3:-3:2, 0], 255 * (1 - VIDEO[1]))
+    np.testing.assert_array_equal(video[:, head + 3 : head + 3 + size, -3 - size : -3], planes[0])
+    assert (video[2, -38:] == (204, 121, 167)).all(axis=-1).any()  # the legend's squares
+    assert (video[2, -38:] == (230, 159, 0)).all(axis=-1).any()
+
+
+def test_a_plane_shows_where_each_code_is_now():
+    """Alone in the plane: the dot of the smoothed code is where that code is."""
+    codes = np.array([[[0.0, 0.0], [1.0, 0.0], [1.0, 1.0]]])
+    planes = plotting.code_planes({"encoded": codes, "smoothed": codes}, 100)[0]
+    corners = ((15, 85), (85, 85), (85, 15))  # x to the right, y upwards
+    for frame, (x, y) in zip(planes, corners, strict=True):
+        assert tuple(frame[y, x]) == (230, 159, 0)
+    over_time = plotting.code_planes({"encoded": codes[..., :1]}, 100)[0]
+    assert tuple(over_time[1, 15, 50]) == (86, 180, 233)
+
+
+def test_the_colour_of_missing_frames_is_no_methods():
+    assert colours.MISSING not in (colours.BLUE, colours.ORANGE, colours.GREEN)
+    assert colours.MISSING_RGB not in (colours.BLUE_RGB, colours.ORANGE_RGB, colours.GREEN_RGB)
+    rgb = tuple(int(colours.MISSING[i : i + 2], 16) for i in (1, 3, 5))
+    assert rgb == colours.MISSING_RGB
 
 
 def test_tiles_fill_a_grid():

@@ -44,7 +44,13 @@ def test_a_page_shows_its_sections_and_needs_nothing_else(tmp_path):
     save_video(tmp_path / "b.gif", np.zeros((2, 16, 16, 3), np.uint8))
     rows = [["a < b", 1.23456, 7], ["<script>alert(1)</script>", float("nan"), None]]
     sections = [
-        Section("First & second", ["About <b>it</b>."], Table(["name", "x", "n"], rows)),
+        Section(
+            "First & second",
+            judgements=["<i>WORSE</i> than b."],
+            paragraphs=["About <b>it</b>."],
+            table=Table(["name", "x", "n"], rows),
+            code="run --csv='<script>.csv'",
+        ),
         Section(
             "Pictures",
             figures=[("figure's", figure)],
@@ -53,11 +59,12 @@ def test_a_page_shows_its_sections_and_needs_nothing_else(tmp_path):
     ]
     write_page(tmp_path / "page.html", "A <title>", sections)
     text = (tmp_path / "page.html").read_text(encoding="utf-8")
-    assert "<script>" not in text and "<b>" not in text
+    assert "<script>" not in text and "<b>" not in text and "<i>" not in text
     page = Page(text)
     assert page.texts["h1"] == page.texts["title"] == ["A <title>"]
     assert page.texts["h2"] == page.texts["a"] == ["First & second", "Pictures"]
-    assert page.texts["p"] == ["About <b>it</b>."]
+    assert page.texts["p"] == ["<i>WORSE</i> than b.", "About <b>it</b>."]
+    assert page.texts["pre"] == ["run --csv='<script>.csv'"]
     assert page.texts["th"] == ["name", "x", "n", "a < b", "<script>alert(1)</script>"]
     assert page.texts["td"] == ["1.23", "7", "–", "–"]
     assert page.texts["figcaption"] == ["moving", "looped", "figure's"]
@@ -67,6 +74,19 @@ def test_a_page_shows_its_sections_and_needs_nothing_else(tmp_path):
     for link in re.findall(r'href="#([^"]+)"', text):
         assert f'id="{link}"' in text
     assert "http" not in re.sub(r"base64,[^\"]*", "", text)
+
+
+def test_a_movie_too_large_for_a_page_is_named_in_place_of_shown(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    for name in ("large", "small"):
+        size = 64 if name == "large" else 8
+        save_video(tmp_path / f"{name}.gif", rng.integers(0, 255, (9, size, size, 3), np.uint8))
+    monkeypatch.setattr("seqvae.report.page._LARGEST", 12_000)
+    movies = [(name, tmp_path / f"{name}.gif") for name in ("large", "small")]
+    write_page(tmp_path / "page.html", "", [Section("a", movies=movies)])
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert Page(text).texts["figcaption"] == ["large (large.gif: too large for this page)", "small"]
+    assert text.count("<img") == 1 and len(text) < 16_000
 
 
 def test_what_is_refused(tmp_path, monkeypatch):

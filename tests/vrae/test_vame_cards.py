@@ -9,6 +9,7 @@ import imageio.v2 as imageio
 import numpy as np
 import pytest
 
+from seqvae.report import write_page
 from vrae.vame import Config, Pose, Preprocessing, preprocess
 from vrae.vame.cards import report
 from vrae.vame.cards.bouts import (
@@ -350,9 +351,8 @@ def test_the_page_has_a_card_of_every_motif(tmp_path, groups):
     about = report.Motifs(SESSIONS, codes, windows, LABELS, FOUND, measures, groups)
     config = Config(**KEYS, project_name="<mice>")
     window = SESSIONS["a"].values[:, :8].T
-    report.write_report(
-        tmp_path / "report.html", about, config, decode=lambda z: window[None].repeat(len(z), 0)
-    )
+    sections = report.sections_of(about, config, decode=lambda z: window[None].repeat(len(z), 0))
+    write_page(tmp_path / "report.html", f"{config.project_name}: motifs", sections)
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "&lt;mice&gt;: motifs" in text
     for number in range(3):
@@ -369,7 +369,7 @@ def test_arrays_have_cards_without_poses(tmp_path):
     codes = {name: rows.T[: len(of), :1] for name, of in windows.items()}
     measures = measure(sessions, LABELS, FOUND, codes, windows, None)
     about = report.Motifs(sessions, codes, windows, LABELS, FOUND, measures, lines=LINES)
-    report.write_report(tmp_path / "report.html", about, Config())
+    write_page(tmp_path / "report.html", "Motifs", report.sections_of(about, Config()))
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "feature 2" in text and "bouts in 1000 frames" in text and "<h2>Training</h2>" in text
 

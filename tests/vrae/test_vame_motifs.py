@@ -7,8 +7,8 @@ import pytest
 from hmmlearn.hmm import GaussianHMM
 
 from vrae.vame import motifs
-from vrae.vame.motif_scores import agreement
-from vrae.vame.segmenters import FastGaussianHMM, HMMSegmenter, load_segmenter
+from vrae.vame.motif_scores import agreement, bout_f1
+from vrae.vame.segmenters import FastGaussianHMM, HMMSegmenter, bouts, load_segmenter
 
 CENTRES = np.array([[0.0, 0.0], [5.0, 0.0], [0.0, 5.0]])
 
@@ -26,7 +26,8 @@ def test_motifs_are_found_numbered_by_frequency_kept_and_applied_to_new_sessions
     tmp_path, algorithm
 ):
     (a, truth), (b, more) = codes((10, 60, 30)), codes((5, 8, 20), seed=1)
-    segmenter, labels = motifs.segment({"a": a, "b": b}, 3, algorithm=algorithm)
+    options = dict(algorithm=algorithm, hmm_min_duration=1)  # the codes are in no order
+    segmenter, labels = motifs.segment({"a": a, "b": b}, 3, **options)
     numbers = np.array([2, 0, 1])
     assert np.array_equal(labels["a"], numbers[truth]) and np.array_equal(
         labels["b"], numbers[more]
@@ -36,7 +37,7 @@ def test_motifs_are_found_numbered_by_frequency_kept_and_applied_to_new_sessions
     np.testing.assert_array_equal(
         load_segmenter(tmp_path / "segmenter.npz").apply(new), numbers[which]
     )
-    again, _ = motifs.segment({"a": a, "b": b}, 3, algorithm=algorithm)
+    again, _ = motifs.segment({"a": a, "b": b}, 3, **options)
     assert all(np.array_equal(x, y) for x, y in zip(segmenter, again, strict=True))
 
 
@@ -68,7 +69,7 @@ def test_windows_of_which_too_little_was_observed_have_no_motif(algorithm):
     seen = np.ones(100, bool)
     seen[20:60] = seen[99] = False
     noise = np.where(seen[:, None], made, 1e6)
-    options = dict(algorithm=algorithm, observed={"a": seen})
+    options = dict(algorithm=algorithm, observed={"a": seen}, hmm_min_duration=1)
     (segmenter, labels), (_, same) = (
         motifs.segment({"a": c, "b": made}, 3, **options) for c in (noise, made)
     )
@@ -136,7 +137,9 @@ def test_states_without_such_a_change_are_all_motifs(bout):
     """Motifs that change at once; motifs of one window, where every state is short."""
     truth = np.repeat(np.arange(9) % 3, bout) if bout > 1 else codes((60, 60, 60))[1]
     made = CENTRES[truth] + 0.3 * np.random.default_rng(0).standard_normal((len(truth), 2))
-    segmenter, labels = motifs.segment({"a": made}, 3, algorithm="hmm", time_window=10)
+    segmenter, labels = motifs.segment(
+        {"a": made}, 3, algorithm="hmm", time_window=10, hmm_min_duration=min(bout, 3)
+    )
     assert segmenter.n_motifs == len(segmenter.start) == 3
     assert agreement([labels["a"]], [truth])["nmi"] > 0.99
 
@@ -161,6 +164,69 @@ def test_windows_of_a_switch_state_are_shared_by_the_motifs_around_it(tmp_path):
     assert load_segmenter(tmp_path / "earlier.npz").n_motifs == 3
 
 
+@pytest.mark.parametrize("least", (1, 3))
+def test_a_swap_of_two_codes_on_each_window_is_no_change_of_motif(least):
+    """Steps of a fast walk: motif 0 jumps between two points, motif 1 between two others."""
+    truth = np.repeat(np.arange(10) % 2, np.random.default_rng(0).integers(20, 50, 10))
+    jumps = np.where(np.arange(len(truth)) % 2, 3.0, -3.0)
+    ends = np.array([[1.0, 0.1], [1.0, -0.1]])  # a jump is ten times larger than their difference
+    noise = 0.1 * np.random.default_rng(2).standard_normal((len(truth), 2))
+    made = jumps[:, None] * ends[truth] + noise
+    _, labels = motifs.segment({"a": made}, 2, algorithm="hmm", hmm_min_duration=least)
+    figures = agreement([labels["a"]], [truth])
+    assert figures["bouts"] == 10 and figures["nmi"] > 0.95 and figures["ami"] > 0.95
+    assert figures["bout_f1"] == 1.0 and figures["transition_error"] == 0.0
+
+
+def bout_scores(segmenter, densities, labels):
+    """The log-probability of a course of labels. All bouts but the first and the last, of which the
+    session may hold a part, have `min_duration` windows or more; each of those more is a stay."""
+    least = int(segmenter.min_duration)
+    found = np.log(segmenter.start[labels[0]] / least)
+    pieces = bouts(labels)
+    for i, (state, windows) in enumerate(pieces):
+        length = windows.stop - windows.start
+        if 0 < i < len(pieces) - 1 and length < least:
+            return -np.inf
+        found += max(0, length - least) * np.log(segmenter.transitions[state, state])
+        if i + 1 < len(pieces):
+            found += np.log(segmenter.transitions[state, pieces[i + 1][0]])
+    return found + densities[np.arange(len(labels)), labels].sum()
+
+
+@pytest.mark.parametrize("least", (1, 2, 3))
+def test_labels_are_the_best_course_of_bouts_of_a_least_duration(least):
+    """Of all 2^9 courses, scored bout by bout."""
+    segmenter = HMMSegmenter(
+        np.array([0.3, 0.7]),
+        np.array([[0.6, 0.4], [0.3, 0.7]]),
+        np.array([[-1.0], [1.0]]),
+        np.ones((2, 1, 1)),
+        np.array(2),
+        np.array(least),
+    )
+    for seed in range(5):
+        made = 1.5 * np.random.default_rng(seed).standard_normal((9, 1))
+        densities = -0.5 * (made - segmenter.means.T) ** 2
+        best = max(
+            itertools.product((0, 1), repeat=9),
+            key=lambda course: bout_scores(segmenter, densities, np.array(course)),
+        )
+        assert segmenter.apply(made).tolist() == list(best)
+
+
+def test_a_right_bout_has_its_motif_and_most_of_its_windows():
+    truth = [np.repeat([0, 1, 0], [10, 10, 10])]
+    assert bout_f1(truth, truth) == 1.0
+    later = [np.repeat([0, 1, 0], [12, 12, 6])]  # overlaps 10/12, 8/14, 6/10
+    assert bout_f1(later, truth) == 1.0
+    late = [np.repeat([0, 1, 0], [14, 14, 2])]  # 10/14, 6/18, 2/10
+    assert bout_f1(late, truth) == pytest.approx(1 / 3)
+    cut = [np.repeat([0, -1, 1, 0, 1], [10, 1, 9, 9, 1])]  # 4 bouts, 3 right
+    assert bout_f1(cut, truth) == pytest.approx(6 / 7)
+    assert bout_f1([np.full(30, -1)], truth) == 0.0
+
+
 def test_fits_tell_their_progress():
     lines = []
     motifs.segment({"a": codes((9, 9, 9))[0]}, 2, progress=lines.append)
@@ -169,8 +235,8 @@ def test_fits_tell_their_progress():
     )
     assert lines[0] == "k-means of 27 codes, 2 motifs, 15 beginnings"
     assert (
-        lines[1] == "hidden Markov model of 2 states, beginning 1 of 3, iteration 1 of at most 2"
-        and len(lines) == 4
+        lines[1] == "hidden Markov model of 2 states, beginning 1 of 5, iteration 1 of at most 2"
+        and len(lines) == 6
     )
 
 
@@ -289,6 +355,10 @@ def test_the_right_number_of_motifs_is_the_stable_one():
             lambda: motifs.communities(np.array([0, 1]), 3, 3),
             "n_communities: expected 1 to .* 2, got 3",
         ),
+        (
+            lambda: motifs.segment({"a": np.zeros((4, 2))}, 1, hmm_min_duration=0),
+            "hmm_min_duration: expected at least 1, got 0",
+        ),
         (lambda: motifs.usage(np.array([0, 4]), 4), "labels: expected integers from 0 to 3, or -1"),
         (lambda: motifs.transitions(np.array([0.5]), 4), "labels: expected integers"),
         (
@@ -322,6 +392,8 @@ def test_segmenter_files_that_are_refused(tmp_path):
         hmm | {"n_motifs": np.array(4)},
         hmm | {"n_motifs": np.array(0)},
         hmm | {"n_motifs": np.array(2.0)},
+        hmm | {"min_duration": np.array(0)},
+        hmm | {"min_duration": np.array([1, 1])},
         {"centres": np.full((2, 2), np.nan)},
         {"centres": np.ones(3)},
         {"centres": np.zeros((0, 3))},
@@ -351,7 +423,9 @@ def test_the_fast_hidden_markov_model_is_hmmlearns(monkeypatch):
                 tol=-np.inf,
                 random_state=1,
                 implementation=implementation,
+                init_params="mc",
             )
+            model.startprob_, model.transmat_ = np.full(4, 0.25), 0.8 * np.eye(4) + 0.05
             fits.append(model.fit(codes, [250, 350]))
     first = fits[0]
     for model in fits[1:]:

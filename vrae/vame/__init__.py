@@ -1,5 +1,6 @@
-"""Variational Animal Motion Embedding (Luxem et al. 2022, Communications Biology 5:1267): its
-RNN-VAE, under its names."""
+"""Variational Animal Motion Embedding (VAME; Luxem et al. 2022, Communications Biology 5:1267): its
+RNN-VAE, under VAME's names.
+"""
 
 from typing import TYPE_CHECKING
 
@@ -49,7 +50,7 @@ __all__ = [
 
 
 def __getattr__(name: str):
-    """`evaluate` draws; an import does not wait for matplotlib."""
+    """Import `evaluate` on first use: it draws, and Matplotlib takes long to import."""
     if name == "evaluate":
         from vrae.vame.report import evaluate
 

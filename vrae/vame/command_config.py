@@ -1,7 +1,7 @@
-"""The settings of the command that goes from poses to motifs, and named presets of them.
+"""Settings and presets of the command that goes from poses to motifs.
 
-Those of the model and its training are keys of VAME's config.yaml (`vrae.vame.config`), with VAME's
-defaults.
+Settings of the model and its training are keys of VAME's config.yaml (`vrae.vame.config`), with
+VAME's defaults.
 """
 
 from seqvae.commands import (
@@ -18,6 +18,8 @@ from seqvae.commands import (
 
 @group("Data")
 class SessionSettings(Settings):
+    """Settings of the sessions."""
+
     dataset: str = setting(
         "simulated",
         "simulated, or a folder of sessions: DeepLabCut's .csv or .h5, SLEAP's analysis .h5, "
@@ -39,6 +41,8 @@ class SessionSettings(Settings):
 
 @group("Preprocessing of tracking files")
 class PreprocessingSettings(Settings):
+    """Settings of the preprocessing of tracking files."""
+
     pose_confidence: float = setting(
         0.9, "a keypoint of a lower likelihood is a low-confidence one", earlier="confidence"
     )
@@ -75,6 +79,8 @@ class PreprocessingSettings(Settings):
 
 @group("The model", Affects.MODEL)
 class NetworkSettings(Settings):
+    """Settings of the model."""
+
     time_window: int = setting(30, "frames of a window")
     zdims: int = setting(30, "size of the code")
     prediction_steps: int = setting(15, "frames after the window that are predicted")
@@ -86,6 +92,8 @@ class NetworkSettings(Settings):
 
 @group("Training", Affects.TRAINING)
 class TrainingSettings(Settings):
+    """Settings of the training."""
+
     batch_size: int = setting(256, "windows in a batch")
     max_epochs: int = setting(500, "epochs")
     learning_rate: float = setting(5e-4, "first learning rate")
@@ -101,6 +109,8 @@ class TrainingSettings(Settings):
 
 @group("Motifs")
 class MotifSettings(Settings):
+    """Settings of the segmentation into motifs."""
+
     n_clusters: int = setting(15, "motifs")
     segmentation: str = setting(
         "kmeans", "how motifs are found in the codes", choices=("kmeans", "hmm")
@@ -111,6 +121,9 @@ class MotifSettings(Settings):
     )
     n_init_kmeans: int = setting(15, "beginnings of k-means")
     hmm_n_iter: int = setting(100, "iterations of the hidden Markov model, at most")
+    hmm_min_duration: int = setting(
+        3, "frames that a motif of the hidden Markov model lasts at least; 1: no limit"
+    )
     n_communities: int | None = setting(
         None, "behaviours: motifs that follow each other are joined to this number"
     )
@@ -118,6 +131,8 @@ class MotifSettings(Settings):
 
 @group("What motifs are")
 class CardSettings(Settings):
+    """Settings of the description of motifs."""
+
     movies: bool = setting(True, "movies of bouts as moving skeletons: .mp4 and .gif of each motif")
     session_groups: str = setting(
         "", "a .csv with the columns session and group: are the groups different?"
@@ -135,7 +150,7 @@ class VAMESettings(
     RunSettings,
     DeviceSettings,
 ):
-    """VAME's defaults."""
+    """Settings of the command vame, with VAME's defaults."""
 
 
 PRESETS: dict[str, dict] = {

@@ -1,5 +1,4 @@
-"""VAME's config.yaml: the keys that the model and its training read, their defaults, and whether
-they make sense."""
+"""VAME's config.yaml: the keys of the model and its training, their defaults and their checks."""
 
 import json
 import os
@@ -42,6 +41,7 @@ _AT_LEAST_ONE = (
     "n_init_kmeans",
     "length_of_motif_video",
     "hmm_n_iter",
+    "hmm_min_duration",
 )
 _SEGMENTERS = ("kmeans", "hmm")
 _NOT_READ = {
@@ -52,14 +52,14 @@ _NOT_READ = {
     "scheduler_threshold": None,
     "hmm_trained": False,
 }
-"""Keys of VAME's that are not read, and the value that describes what is done here."""
+"""Keys of VAME that are not used, each with the value that describes our behaviour."""
 _EARLIER_NAMES = {
     "n_cluster": "n_clusters",
     "parametrization": "segmentation_algorithms",
     "parametrizations": "segmentation_algorithms",
     "individual_parametrization": "individual_segmentation",
 }
-"""Names that keys had in earlier versions of VAME."""
+"""Names of keys in earlier versions of VAME."""
 _ABOUT_THE_PROJECT = (
     "Project",
     "creation_datetime",
@@ -68,7 +68,7 @@ _ABOUT_THE_PROJECT = (
     "keypoints",
     "pose_estimation_filetype",
 )
-"""Keys of VAME's that describe a project, and change nothing."""
+"""Keys of VAME that only describe a project."""
 _NOT_NEGATIVE = (
     "beta",
     "kl_start",
@@ -81,49 +81,82 @@ _NOT_NEGATIVE = (
 
 @dataclass(frozen=True, kw_only=True)
 class Segmentation:
-    """How codes become motifs, see `segment`.
+    """Settings of the segmentation of codes into motifs, see `segment`.
 
-    n_clusters: motifs. segmentation_algorithms: of kmeans and hmm. n_init_kmeans: beginnings of
-    k-means. hmm_n_iter: iterations of the hidden Markov model. individual_segmentation: every
-    session has motifs of its own.
+    Attributes:
+        n_clusters: number of motifs.
+        segmentation_algorithms: "kmeans", "hmm" or both.
+        n_init_kmeans: initialisations of k-means.
+        hmm_n_iter: the largest number of iterations of the hidden Markov model.
+        hmm_min_duration: frames that a state of it lasts at least (ours).
+        individual_segmentation: whether every session has its own motifs.
     """
 
     n_clusters: int = 15
     segmentation_algorithms: tuple[str, ...] = ("hmm", "kmeans")
     n_init_kmeans: int = 15
     hmm_n_iter: int = 100
+    hmm_min_duration: int = 3
     individual_segmentation: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config(Preprocessing, Segmentation):
-    """The keys of VAME's config.yaml that are read, with VAME's defaults but for `pose_confidence`;
-    and `missing_values`, `mixed_precision`, `batch_mixing`, `feature_names`, ours. Those of
-    `Preprocessing` and `Segmentation` are keys too.
+    """The keys of VAME's config.yaml that are used.
 
-    project_name, project_path, model_name: of the files, see `train_model`. A relative
-    project_path: see `read_config`.
-    num_features: of a frame. time_window: frames of a window. batch_size: windows. max_epochs:
-    exactly so many.
-    beta, kl_start, annealtime, anneal_function: the KL's weight, and how it grows.
-    kmeans_loss, kmeans_lambda: the cluster term.
-    prediction_decoder, prediction_steps: whether the frames after a window are predicted, and how
-    many.
-    zdims, hidden_size_*, dropout_*, softplus: see `RNN_VAE`. noise: noise on the input.
-    scheduler, scheduler_step_size, scheduler_gamma: lower the rate by `gamma` after `step_size`
-    epochs without progress.
-    model_snapshot: epochs between two snapshots. model_convergence: epochs without a better model
-    that end the training.
-    steps_per_epoch: batches of an epoch; None: one window a frame. project_random_state: seed.
-    test_fraction, split_mode: see `create_training`.
-    pretrained_weights, pretrained_model: whether training starts from a model of
-    `model/best_model`, one of its snapshots, or a file; by its name or path.
-    length_of_motif_video: frames of a bout that a movie shows at most. skeleton: the pairs of
-    keypoints that plots join. feature_names: of the rows of the data, see
-    `create_training`.
-    missing_values: NaN is a missing value; otherwise it is an error. mixed_precision: bfloat16 in
-    the recurrent layers.
-    batch_mixing: see `Decoder`.
+    Defaults are VAME's, except for `pose_confidence`. `missing_values`, `mixed_precision`,
+    `batch_mixing` and `feature_names` are ours. The keys of `Preprocessing` and `Segmentation` are
+    keys too.
+
+    Attributes:
+        project_name: part of the files' names, see `train_model`.
+        project_path: the project's folder; a relative path: see `read_config`.
+        model_name: part of the files' names, see `train_model`.
+        num_features: features of a frame.
+        batch_size: windows in a batch.
+        max_epochs: number of epochs.
+        time_window: frames of a window.
+        learning_rate: the initial learning rate.
+        beta: weight of the KL.
+        kl_start: epochs without the KL.
+        annealtime: epochs in which the KL's weight rises to 1.
+        anneal_function: "linear" or "sigmoid".
+        kmeans_loss: number of singular values in the cluster term.
+        kmeans_lambda: weight of the cluster term.
+        prediction_decoder: whether the frames after a window are predicted.
+        prediction_steps: how many frames after a window are predicted.
+        zdims: size of the code.
+        hidden_size_layer_1: see `RNN_VAE`.
+        hidden_size_layer_2: see `RNN_VAE`.
+        hidden_size_rec: see `RNN_VAE`.
+        hidden_size_pred: see `RNN_VAE`.
+        dropout_encoder: see `RNN_VAE`.
+        dropout_rec: see `RNN_VAE`.
+        dropout_pred: see `RNN_VAE`.
+        softplus: see `RNN_VAE`.
+        noise: whether noise is added to the input in training.
+        mse_reconstruction_reduction: "sum" or "mean" of the window's squared error.
+        mse_prediction_reduction: "sum" or "mean" of the squared error after the window.
+        scheduler: whether the learning rate is reduced when the loss stops falling.
+        scheduler_step_size: epochs without progress before it is reduced.
+        scheduler_gamma: the factor by which it is reduced.
+        model_snapshot: epochs between two snapshots.
+        model_convergence: epochs without a better model after which training ends.
+        steps_per_epoch: batches of an epoch; None: one window per frame.
+        project_random_state: the seed.
+        test_fraction: see `create_training`.
+        split_mode: see `create_training`.
+        pretrained_weights: whether training starts from `pretrained_model`.
+        pretrained_model: name of a model or snapshot in `model/best_model`, or the path of a file.
+        missing_values: whether NaN is a missing value; otherwise it is an error.
+        mixed_precision: bfloat16 in the recurrent layers.
+        batch_mixing: see `Decoder`.
+        length_of_motif_video: the largest number of frames of a bout in a movie.
+        skeleton: pairs of keypoints that plots join by lines.
+        feature_names: names of the rows of the data, see `create_training`.
+
+    Raises:
+        ValueError: a key has a wrong type or is out of range.
     """
 
     project_name: str = "project"
@@ -212,21 +245,27 @@ class Config(Preprocessing, Segmentation):
 
 
 OF_THE_DATA = tuple(f.name for f in fields(Preprocessing))
-"""Keys that change the model only through its data."""
+"""Keys that affect the model only through its data."""
 AFTER_TRAINING = (*(f.name for f in fields(Segmentation)), "skeleton", "length_of_motif_video")
-"""Keys that are read when there is a trained model."""
+"""Keys that are used after training."""
 
 
 def read_config(config: ConfigSource) -> Config:
-    """A config of VAME's: a config.yaml, or its keys and values.
+    """Read a config of VAME: a config.yaml, or its keys and values.
 
-    Keys that change nothing here are named in one warning. A relative `project_path` is relative to
-    the folder of the file, whatever the working directory; of a mapping, to the working directory.
+    One warning names the keys that have no effect here. A relative `project_path` is relative to
+    the folder of the file, for any working directory; in a mapping, to the working directory.
+
+    Args:
+        config: the path, or the keys and values.
+
+    Returns:
+        The config.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: no YAML mapping, a value of the wrong type or out of range; the message names
-            the file and the key.
+        FileNotFoundError: the file does not exist.
+        ValueError: not a YAML mapping, or a value of the wrong type or out of range; the message
+            names the file and the key.
     """
     if isinstance(config, Mapping):
         return _of_values("config", config)
@@ -242,8 +281,8 @@ def read_config(config: ConfigSource) -> Config:
     if not isinstance(values, dict):
         raise ValueError(f"{path}: expected keys and values, as in VAME's config.yaml.")
     found = _of_values(str(path), values)
-    # A project that was moved keeps its old path in the file: the file's own folder is where it is.
-    # (os.path: pathlib raises where a path is too long to exist.)
+    # The file of a moved project contains its old path; the project is then in the file's folder.
+    # os.path, because pathlib raises for a path that is too long.
     project = str(path.parent / found.project_path)
     return replace(found, project_path=project if os.path.exists(project) else str(path.parent))
 
@@ -272,15 +311,30 @@ def _of_values(name: str, given: Mapping[str, Any]) -> Config:
 
 
 def write_config(path: str | Path, config: Config) -> None:
-    """Writes all keys, whole or not at all."""
+    """Write all keys, atomically.
+
+    Args:
+        path: the file.
+        config: the config.
+    """
     with atomic_write(path) as part:
         values = json.loads(json.dumps(asdict(config)))  # YAML has no tuples
         part.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
 
 
 def set_features(config: ConfigSource, count: int, names: Sequence[str] = ()) -> None:
-    """Writes `num_features`, and `feature_names` where there are any, into a config.yaml and leaves
-    everything else there as it is, comments too; or into a dict."""
+    """Set `num_features` and `feature_names` in a config.yaml or a dict; all else is unchanged.
+
+    Comments in the file are kept.
+
+    Args:
+        config: the path of the file, or the dict.
+        count: number of features.
+        names: names of the features; empty: not set.
+
+    Raises:
+        ValueError: the config is a mapping that cannot be changed.
+    """
     keys = {"num_features": count} | ({"feature_names": list(names)} if names else {})
     if not isinstance(config, Mapping):
         text = Path(config).read_text(encoding="utf-8")
@@ -298,7 +352,7 @@ def set_features(config: ConfigSource, count: int, names: Sequence[str] = ()) ->
 
 
 def _with_key(text: str, key: str, value: Any) -> str:
-    """The text of a YAML file with another value of a key at its beginning of a line."""
+    """The text of a YAML file with a new value of a top-level key."""
     line = f"{key}: {json.dumps(value)}"  # JSON is YAML on one line
     found = re.compile(rf"(?m)^{key}[ \t]*:[^#\n]*?([ \t]*#.*)?$(\n[ \t]*- .*$)*")
     changed, count = found.subn(lambda match: line + (match[1] or ""), text)
@@ -334,4 +388,4 @@ def _is_pair(item: Any) -> bool:
     return isinstance(item, tuple) and [type(name) for name in item] == [str, str]
 
 
-_FLAGS = ("prediction_decoder", "scheduler")  # 0 or 1 in VAME's files; true and false will do
+_FLAGS = ("prediction_decoder", "scheduler")  # 0 or 1 in VAME's files; booleans are accepted too

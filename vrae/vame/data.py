@@ -1,5 +1,6 @@
-"""VAME's training data: sessions split into training and test frames, normalised, and cut into
-windows."""
+"""VAME's training data: sessions split into training and test frames, normalised, cut into
+windows.
+"""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -11,31 +12,51 @@ from seqvae.files import NPZ_ERRORS, atomic_write
 from seqvae.replicas import rows_of
 from vrae.vame.config import Config
 
-_TEST_WINDOWS = 64  # at least so many, if there are: the best model is chosen by their mean error
-_PART = 2**18  # frames looked at at once: a bound on memory
+_TEST_WINDOWS = 64  # at least, if there are that many: their mean error selects the best model
+_PART = 2**18  # frames processed at once; limits memory
 
 
 class Statistics(NamedTuple):
-    """By what data are normalised: two numbers for all positions, as VAME has it, and two for each
-    extra feature, which are the last rows."""
+    """The statistics for normalisation.
+
+    Positions share them, as in VAME; extra features, which are the last rows, have their own.
+    """
 
     mean: float
+    """Mean of all positions."""
     std: float
+    """Standard deviation of all positions."""
     extra_mean: tuple[float, ...] = ()
+    """Mean of each extra feature."""
     extra_std: tuple[float, ...] = ()
+    """Standard deviation of each extra feature."""
 
     def normalise(self, data: np.ndarray) -> np.ndarray:
-        """(data - mean) / std of data [..., features, frames], float32."""
+        """Compute (data - mean) / std.
+
+        Args:
+            data: [..., features, frames].
+
+        Returns:
+            float32 of the same shape.
+        """
         mean, std = self._rows(data.shape[-2])
         return ((data - mean) / std).astype(np.float32)
 
     def restore(self, data: np.ndarray) -> np.ndarray:
-        """The inverse of `normalise`, float64."""
+        """Compute the inverse of `normalise`.
+
+        Args:
+            data: [..., features, frames].
+
+        Returns:
+            float64 of the same shape.
+        """
         mean, std = self._rows(data.shape[-2])
         return np.asarray(data, np.float64) * std + mean
 
     def _rows(self, features: int) -> tuple[np.ndarray, np.ndarray]:
-        """The mean and the deviation of each row, [features, 1]."""
+        """The mean and the deviation of each row, [features, 1] each."""
         positions = features - len(self.extra_mean)
         mean = [self.mean] * positions + list(self.extra_mean)
         std = [self.std] * positions + list(self.extra_std)
@@ -48,11 +69,17 @@ def split_sessions(
     split_mode: str = "mode_2",
     seed: int = 42,
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Training and test pieces [features, frames] of sessions; no piece joins frames that did not
-    follow each other.
+    """Split sessions into training and test pieces of consecutive frames.
 
-    mode_1: the first part of all sessions together is the test; mode_2: of every session one
-    stretch, drawn as VAME draws it.
+    Args:
+        sessions: [features, frames] by name.
+        test_fraction: the share of test frames.
+        split_mode: "mode_1": the first part of all sessions together is the test data. "mode_2":
+            one stretch of every session, drawn as in VAME.
+        seed: seed of the draw.
+
+    Returns:
+        Training and test pieces, [features, frames] each.
     """
     if split_mode == "mode_1":
         left = int(sum(data.shape[1] for data in sessions.values()) * test_fraction)
@@ -78,9 +105,14 @@ def _not_empty(pieces: list[np.ndarray]) -> list[np.ndarray]:
 
 
 def statistics(pieces: list[np.ndarray], extra: int = 0) -> Statistics:
-    """Mean and standard deviation of all values that are there.
+    """Compute mean and standard deviation of all observed values.
 
-    extra: the number of extra features, which are the last rows: each has its own.
+    Args:
+        pieces: [features, frames] each.
+        extra: number of extra features, the last rows, which have their own statistics.
+
+    Returns:
+        The statistics.
     """
     positions = len(pieces[0]) - extra
     rows = [slice(positions), *(slice(row, row + 1) for row in range(positions, len(pieces[0])))]
@@ -96,10 +128,19 @@ def _moments(pieces: list[np.ndarray]) -> tuple[float, float]:
 
 
 def vames_statistics(settings: Config) -> Statistics:
-    """The statistics of a project that VAME trained: those that it saved, or of its training data.
+    """Read the statistics of a project that VAME trained.
+
+    They are those it saved, or those of its training data.
+
+    Args:
+        settings: the config.
+
+    Returns:
+        The statistics.
 
     Raises:
-        FileNotFoundError, ValueError: neither is there, or cannot be used.
+        FileNotFoundError: neither exists.
+        ValueError: they cannot be used.
     """
     folder = Path(settings.project_path) / "data" / "train"
     saved = [folder / f"seq_{name}.npy" for name in ("mean", "std")]
@@ -117,18 +158,21 @@ def vames_statistics(settings: Config) -> Statistics:
 
 
 def _parts(pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """Pieces [features, frames] cut so that one fits into memory, whatever the file it is mapped
-    from."""
+    """Pieces [features, frames] cut into parts that fit into memory, for pieces mapped from
+    files.
+    """
     for piece in pieces:
         for first in range(0, piece.shape[1], _PART):
             yield np.asarray(piece[:, first : first + _PART], np.float64)
 
 
 class Windows:
-    """Windows [features, steps] of pieces [features, frames]; none reaches over the end of a piece.
+    """Windows [features, steps] of pieces [features, frames]; no window crosses the end of a piece.
 
-    normalise: of windows as they are taken; what the pieces are mapped from need not fit into
-    memory.
+    Args:
+        pieces: the pieces, which may be mapped from files larger than memory.
+        steps: frames of a window.
+        normalise: applied to windows when they are taken.
     """
 
     def __init__(
@@ -146,11 +190,18 @@ class Windows:
         self._first = np.cumsum([0, *(piece.shape[1] for piece in self.pieces)])
 
     def __len__(self) -> int:
-        """Windows at every frame at which one can begin."""
+        """The number of windows, one for each frame at which a window can start."""
         return int(self._first[-1])
 
     def take(self, starts: np.ndarray) -> np.ndarray:
-        """Windows by their number, [len(starts), features, steps]."""
+        """Select windows.
+
+        Args:
+            starts: the windows' numbers.
+
+        Returns:
+            [len(starts), features, steps].
+        """
         which = np.searchsorted(self._first, starts, side="right") - 1
         taken = [self.pieces[p][:, i - self._first[p]] for p, i in zip(which, starts, strict=True)]
         return self._normalise(np.stack(taken))
@@ -158,9 +209,16 @@ class Windows:
     def drawn(
         self, batch_size: int, batches: int, seed: tuple[int, ...], part: tuple[int, int] = (0, 1)
     ) -> Iterator[np.ndarray]:
-        """Batches of windows drawn at random, each frame as likely a beginning as any other.
+        """Draw batches of windows at random; all start frames are equally likely.
 
-        part: (i, n) gives of each batch the rows of the i-th of n workers.
+        Args:
+            batch_size: windows in a batch.
+            batches: number of batches.
+            seed: the seed.
+            part: (i, n): only the rows of worker i of n in each batch.
+
+        Yields:
+            [rows, features, steps].
         """
         random = np.random.default_rng(seed)
         first, count, _ = (int(value) for value in rows_of(*part, batch_size))
@@ -170,14 +228,27 @@ class Windows:
             )
 
     def stride(self, time_window: int) -> int:
-        """Frames from one test window to the next: time_window, so that they do not overlap, or
-        less, so that there are at least 64 of them; 1, which is every window, where there are
-        fewer."""
+        """Compute the number of frames between two test windows.
+
+        Args:
+            time_window: frames of a window.
+
+        Returns:
+            time_window, so that windows do not overlap; or less, so that there are at least 64
+            windows; at least 1.
+        """
         return max(1, min(time_window, len(self) // _TEST_WINDOWS))
 
     def every(self, stride: int, batch_size: int) -> Iterator[np.ndarray]:
-        """Batches of the windows at every `stride`-th beginning, always the same; the last may be
-        smaller."""
+        """Make batches of the windows at every `stride`-th start.
+
+        Args:
+            stride: frames between two windows.
+            batch_size: windows in a batch; the last batch may be smaller.
+
+        Yields:
+            [rows, features, steps].
+        """
         starts = np.arange(0, len(self), stride)
         for i in range(0, len(starts), batch_size):
             yield self.take(starts[i : i + batch_size])
@@ -186,10 +257,16 @@ class Windows:
 def check_sessions(
     sessions: Mapping[str, np.ndarray], *, num_features: int, steps: int, missing_values: bool
 ) -> None:
-    """Whether sessions [features, frames] can be trained on.
+    """Check that sessions can be used for training.
+
+    Args:
+        sessions: [features, frames] by name.
+        num_features: number of features.
+        steps: the smallest number of frames.
+        missing_values: whether NaN is allowed.
 
     Raises:
-        ValueError: names the session and what is wrong with it.
+        ValueError: a session cannot be used; the message names it and says why.
     """
     if not sessions:
         raise ValueError("sessions: expected at least one, got none.")
@@ -228,7 +305,7 @@ def _check_variation(sessions: Mapping[str, np.ndarray]) -> None:
         here = (
             np.fmin.reduce(part, axis=1),
             np.fmax.reduce(part, axis=1),
-        )  # NaN where a feature has nothing else
+        )  # NaN if all values of a feature are NaN
         least, most = (
             here
             if least is None or most is None
@@ -246,11 +323,17 @@ def _check_variation(sessions: Mapping[str, np.ndarray]) -> None:
 
 
 def training_data(settings: Config) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """The training and the test pieces [features, frames] that `create_training` wrote, not
-    normalised and not read: they are mapped from the files.
+    """Map the training and test pieces that `create_training` wrote; they are not normalised.
+
+    Args:
+        settings: the config.
+
+    Returns:
+        Training and test pieces, [features, frames] each.
 
     Raises:
-        FileNotFoundError, ValueError: there are none, or they cannot be used; the message says why.
+        FileNotFoundError: there are none.
+        ValueError: they cannot be used; the message says why.
     """
     folder, sets = Path(settings.project_path) / "data" / "train", []
     for name in ("train", "test"):
@@ -261,22 +344,30 @@ def training_data(settings: Config) -> tuple[list[np.ndarray], list[np.ndarray]]
             steps=2 * settings.time_window,
             missing_values=settings.missing_values,
         )
-        # Where the pieces of sessions end; VAME's own files do not say, and its windows reach over
-        # the joins.
+        # The ends of the sessions' pieces. VAME's own files lack them, and its windows cross them.
         ends = folder / f"{name}_ends.npy"
         sets.append(np.split(data, load_array(ends)[:-1], axis=1) if ends.exists() else [data])
     return sets[0], sets[1]
 
 
 def save_array(path: str | Path, array: np.ndarray) -> None:
-    """Writes an .npy, whole or not at all."""
+    """Write an .npy, atomically.
+
+    Args:
+        path: the file.
+        array: the array.
+    """
     with atomic_write(path) as part, open(part, "wb") as file:
         np.save(file, array, allow_pickle=False)
 
 
 def save_pieces(path: str | Path, pieces: list[np.ndarray]) -> None:
-    """Writes pieces [features, frames] as one .npy [features, all frames], whole or not at all, a
-    part at a time."""
+    """Write pieces as one .npy, atomically, a part at a time.
+
+    Args:
+        path: the file.
+        pieces: [features, frames] each.
+    """
     shape = pieces[0].shape[0], sum(piece.shape[1] for piece in pieces)
     with atomic_write(path) as part:
         made = np.lib.format.open_memmap(part, "w+", np.result_type(*pieces), shape)
@@ -290,10 +381,18 @@ def save_pieces(path: str | Path, pieces: list[np.ndarray]) -> None:
 
 
 def load_array(path: str | Path, mapped: bool = False) -> np.ndarray:
-    """Reads an .npy of numbers, or maps it into memory.
+    """Read an .npy of numbers, or map it into memory.
+
+    Args:
+        path: the file.
+        mapped: whether it is mapped.
+
+    Returns:
+        The array.
 
     Raises:
-        FileNotFoundError: there is none. ValueError: it is damaged or holds something else.
+        FileNotFoundError: the file does not exist.
+        ValueError: it is damaged, or contains something else.
     """
     path = Path(path)
     if not path.exists():

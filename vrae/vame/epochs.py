@@ -1,4 +1,4 @@
-"""An epoch of VAME's training and of its test, with its arguments in its order."""
+"""An epoch of VAME's training and of its test, with VAME's arguments in their order."""
 
 import functools
 from collections.abc import Callable, Iterable, Sequence
@@ -46,20 +46,39 @@ def train(
     draws: Sequence[Array] | None = None,
     placement: Placement | None = None,
 ) -> tuple[float, float, float, float, float, float, int]:
-    """An epoch of training.
+    """Train for an epoch.
 
     Args:
         train_loader: windows [B, NUM_FEATURES, 2 seq_len], as VAME stores them; NaN is missing.
-        epoch: counted from 1. scheduler: `ReduceLROnPlateau`, or None; it is told the mean loss of
-            the epoch (VAME tells it the last batch's).
-        noise: True adds `gaussian` noise to the input. seed: of z and the noise.
-        draws: [B, ZDIMS] standard normal numbers for each batch in place of drawn ones.
-        placement: the replicas that share each step. Of several workers each gives its rows of the
-            batches of `bsize`.
+        epoch: the epoch, counted from 1.
+        model: the model.
+        optimizer: the optimiser.
+        anneal_function: see `kl_annealing`.
+        BETA: weight of the KL.
+        kl_start: see `kl_annealing`.
+        annealtime: see `kl_annealing`.
+        seq_len: steps of a window.
+        future_decoder: whether the steps after the window are predicted.
+        future_steps: number of these steps.
+        scheduler: called with the mean loss of the epoch (VAME: that of the last batch), or None.
+        mse_red: reduction of the window's squared error, "sum" or "mean".
+        mse_pred: reduction of the squared error after the window, "sum" or "mean".
+        kloss: number of singular values in the cluster term.
+        klmbda: weight of the cluster term.
+        bsize: windows in a batch.
+        noise: True adds `gaussian` noise to the input.
+        seed: seed of z and of the noise.
+        draws: [B, ZDIMS] standard normal numbers for each batch, which replace the draws.
+        placement: the replicas that share each step. With several workers, each gets its rows of
+            the batches of `bsize`.
 
     Returns:
         The weight of the KL; means over the batches of the loss, the weighted cluster term, the KL
-        and the two squared errors (the second 0 without a future decoder); the number of batches.
+        and the two squared errors (the second is 0 without a future decoder); the number of
+        batches.
+
+    Raises:
+        ValueError: there is no batch.
     """
     weight = kl_annealing(epoch, kl_start, annealtime, anneal_function)
     optimizer.build(model.trainable_variables)
@@ -108,8 +127,27 @@ def test(
     future_decoder: bool,
     bsize: int,
 ) -> tuple[float, float, float]:
-    """Over the batches of windows: the mean squared error, the mean loss without the future's, the
-    weighted sum of the cluster term."""
+    """Evaluate a model on batches of windows.
+
+    Args:
+        test_loader: windows [B, NUM_FEATURES, 2 seq_len].
+        model: the model.
+        BETA: weight of the KL.
+        kl_weight: weight of the KL and the cluster term.
+        seq_len: steps of a window.
+        mse_red: reduction of the squared error, "sum" or "mean".
+        kloss: number of singular values in the cluster term.
+        klmbda: weight of the cluster term.
+        future_decoder: unused.
+        bsize: windows in a batch.
+
+    Returns:
+        The mean squared error, the mean loss without that of the future, and the weighted sum of
+        the cluster term.
+
+    Raises:
+        ValueError: there is no batch.
+    """
     del future_decoder
     step = compiled(model, _test_step, (mse_red, kloss, klmbda, bsize, seq_len))
     sums, count = np.zeros(3), 0
@@ -127,18 +165,26 @@ def test(
 
 @functools.cache
 def _here(strategy: tf.distribute.Strategy) -> Placement:
-    """One for every strategy: the compiled step is kept by its placement."""
+    """A placement for each strategy: compiled steps are cached by placement."""
     return Placement(strategy)
 
 
 def compiled(model: RNN_VAE, make: Callable, options: tuple = ()):
-    """The function `make(model, *options)`, compiled once and kept by the model for the calls that
-    follow."""
+    """Compile `make(model, *options)` once; the model caches the function for later calls.
+
+    Args:
+        model: the model.
+        make: makes the function from the model and the options.
+        options: hashable options.
+
+    Returns:
+        The compiled function.
+    """
     kept = model.__dict__.setdefault("_compiled_steps", {})
     key = make, options
     if key not in kept:
-        # partial: TensorFlow counts traces by code, and warns of ten models that are traced once
-        # each
+        # partial: TensorFlow counts traces by function, and would warn after ten models that are
+        # traced once each
         kept[key] = tf.function(
             partial(make(model, *options)), autograph=False, reduce_retracing=True
         )

@@ -1,4 +1,4 @@
-"""Features beside positions: speeds, distances, angular velocity, and rows of the user's own."""
+"""Features besides positions: speeds, distances, angular velocity, and the user's rows."""
 
 from collections.abc import Mapping
 
@@ -10,15 +10,18 @@ _KINDS = "speed:KEYPOINT, distance:KEYPOINT-KEYPOINT, angular_velocity"
 
 
 def extra_feature(name: str, pose: Pose, references: Mapping[str, str | None]) -> np.ndarray:
-    """The feature of a name, [frames] float64; NaN where a keypoint that it needs is missing.
+    """Compute the feature of a name.
 
     Args:
-        name: "speed:nose" is the distance that a keypoint moves in a frame; "distance:nose-tail"
-            that of two keypoints; "angular_velocity" the radians that the direction from the
-            centered to the orientation keypoint turns in a frame; any other is a row of
+        name: "speed:nose": the distance that a keypoint moves per frame. "distance:nose-tail": the
+            distance of two keypoints. "angular_velocity": radians per frame by which the direction
+            from the centered to the orientation keypoint turns. Any other name: a row of
             `pose.extra`.
         pose: positions that are not aligned.
-        references: the reference keypoints.
+        references: the reference keypoints by the names of their keys.
+
+    Returns:
+        [frames] float64; NaN if a keypoint it needs is missing.
 
     Raises:
         ValueError: there is no such feature.
@@ -40,13 +43,32 @@ def extra_feature(name: str, pose: Pose, references: Mapping[str, str | None]) -
 
 
 def speed(points: np.ndarray) -> np.ndarray:
-    """Distance a frame of positions [2, frames], by central differences: [frames]."""
+    """Compute the distance per frame by central differences.
+
+    Args:
+        points: [2, frames].
+
+    Returns:
+        [frames].
+    """
     return np.hypot(*np.gradient(points, axis=-1)) if points.shape[-1] > 1 else 0.0 * points[0]
 
 
 def angular_velocity(pose: Pose, references: Mapping[str, str | None]) -> np.ndarray:
-    """Radians a frame by which the animal turns, [frames], by central differences; at the ends
-    that of the frame beside."""
+    """Compute the radians per frame by which the animal turns, by central differences.
+
+    The first and the last frame get the value of their neighbour.
+
+    Args:
+        pose: positions that are not aligned.
+        references: the reference keypoints by the names of their keys.
+
+    Returns:
+        [frames].
+
+    Raises:
+        ValueError: a reference keypoint is missing.
+    """
     names = list(references.values())
     for key, name in references.items():
         if name not in pose.keypoints:
@@ -60,7 +82,15 @@ def angular_velocity(pose: Pose, references: Mapping[str, str | None]) -> np.nda
 
 
 def split_pair(text: str, keypoints: tuple[str, ...]) -> tuple[str, str] | None:
-    """The keypoints of "A-B", whose names may hold a hyphen themselves."""
+    """Split "A-B" into two keypoints, whose names may contain hyphens.
+
+    Args:
+        text: the names.
+        keypoints: all keypoints.
+
+    Returns:
+        The two keypoints, or None.
+    """
     for place, letter in enumerate(text):
         if letter == "-" and text[:place] in keypoints and text[place + 1 :] in keypoints:
             return text[:place], text[place + 1 :]

@@ -1,10 +1,9 @@
-"""A bidirectional GRU that a CPU computes fast: Keras' layer and weights, another way through time
-and back.
+"""A bidirectional GRU that is fast on a CPU: Keras' layer and weights, with other loops over time.
 
 All inputs are projected in one product before the loop, and the gradients of the weights are one
-product each after it. (Keras takes a product for each step, and adds up gradients as large as the
-weights.) The two directions are two loops, which run side by side. Where there is a GPU, Keras' own
-call is better: it runs in cuDNN (`seqvae.recurrent`).
+product each after it. (Keras computes a product per step, and accumulates gradients as large as the
+weights.) The two directions are two loops that run in parallel. With a GPU, Keras' own call is
+used: it runs in cuDNN (`seqvae.recurrent`).
 """
 
 from collections.abc import Sequence
@@ -18,8 +17,7 @@ from seqvae.recurrent import cudnn_allowed
 
 @keras.saving.register_keras_serializable(package="vame")
 class BidirectionalGRU(keras.layers.Bidirectional):
-    """`keras.layers.Bidirectional` of two GRUs with `return_sequences` and `return_state`; computes
-    what it computes."""
+    """`keras.layers.Bidirectional` of two GRUs with `return_sequences` and `return_state`."""
 
     def call(
         self,
@@ -27,14 +25,17 @@ class BidirectionalGRU(keras.layers.Bidirectional):
         initial_state: Sequence[tf.Tensor] | None = None,
         steps: int | None = None,
     ):
-        """sequences [B, T, F], or [B, 1, F] and the `steps` at which it is the input.
+        """Compute the layer.
 
-        initial_state: None (zeros) or [forward, backward], each [B, units].
+        Args:
+            sequences: [B, T, F], or [B, 1, F] if the input is the same at all steps.
+            initial_state: [forward, backward], each [B, units]; None: zeros.
+            steps: the number of steps, if sequences are [B, 1, F].
 
         Returns:
             Outputs [B, T, 2 * units], and the last states forward and backward [B, units].
         """
-        # not in bfloat16: a training by cuDNN failed within nine steps (benchmarks/README.md)
+        # not in bfloat16: a training with cuDNN failed within nine steps (benchmarks/README.md)
         cudnn = cudnn_allowed() and sequences.dtype != tf.bfloat16
         by_keras = cudnn and tf.config.list_physical_devices("GPU")
         return (self.by_keras if by_keras else self.by_scan)(sequences, initial_state, steps)
@@ -45,7 +46,16 @@ class BidirectionalGRU(keras.layers.Bidirectional):
         initial_state: Sequence[tf.Tensor] | None = None,
         steps: int | None = None,
     ):
-        """`call`, by Keras."""
+        """Compute the layer by Keras.
+
+        Args:
+            sequences: as for `call`.
+            initial_state: as for `call`.
+            steps: as for `call`.
+
+        Returns:
+            As `call`.
+        """
         sequences = sequences if steps is None else tf.repeat(sequences, steps, axis=1)
         return super().call(sequences, initial_state=initial_state)
 
@@ -55,7 +65,16 @@ class BidirectionalGRU(keras.layers.Bidirectional):
         initial_state: Sequence[tf.Tensor] | None = None,
         steps: int | None = None,
     ):
-        """`call`, by the loops of this module."""
+        """Compute the layer by the loops of this module.
+
+        Args:
+            sequences: as for `call`.
+            initial_state: as for `call`.
+            steps: as for `call`.
+
+        Returns:
+            As `call`.
+        """
         inputs = tf.transpose(sequences, [1, 0, 2])
         count = tf.shape(inputs)[0] if steps is None else tf.constant(steps)
         first = initial_state or (None, None)
@@ -65,8 +84,9 @@ class BidirectionalGRU(keras.layers.Bidirectional):
 
 
 def _states(inputs, count, cell: keras.layers.GRUCell, first, scan):
-    """inputs [T or 1, B, F], the state before them [B, units] or None -> the state after each of
-    `count` steps."""
+    """From inputs [T or 1, B, F] and the state before them ([B, units] or None) to the state after
+    each of `count` steps.
+    """
     kernel, recurrent, bias = (
         tf.cast(w, inputs.dtype) for w in (cell.kernel, cell.recurrent_kernel, cell.bias)
     )
@@ -104,11 +124,11 @@ def _scan_backward(inputs, count, first, recurrent, bias) -> Any:
 
 
 def _scan(inputs, count, first, recurrent, bias):
-    """Projected inputs [T or 1, B, 3 * units] (update, reset, candidate) -> the state after every
-    step [T, B, units], and the projection of that before it [T, B, 3 * units].
+    """From projected inputs [T or 1, B, 3 * units] (update, reset, candidate) to the state after
+    every step [T, B, units], and the projection of the state before it [T, B, 3 * units].
 
-    It runs in order, for the backward direction on reversed inputs: the converter to ONNX takes any
-    loop to do so.
+    The loop runs in order, for the backward direction on reversed inputs: the converter to ONNX
+    requires it.
     """
     units, given = recurrent.shape[0], None if inputs.shape[0] == 1 else _read(inputs)
 
@@ -139,7 +159,7 @@ def _scan(inputs, count, first, recurrent, bias):
 
 
 def _gates(x, recurrent_input):
-    """Update, reset and candidate, of projected inputs and states [..., 3 * units]."""
+    """Update, reset and candidate from projected inputs and states [..., 3 * units]."""
     units = recurrent_input.shape[-1] // 3
     update, reset = tf.split(
         tf.sigmoid(x[..., : 2 * units] + recurrent_input[..., : 2 * units]), 2, axis=-1
@@ -148,9 +168,10 @@ def _gates(x, recurrent_input):
 
 
 def _gradient(inputs, count, before, recurrent_input, recurrent, place):
-    """The gradient of `_scan`. It reads no lists of the loop, which a SavedModel could not hold;
-    the gates are computed again, for all steps at once. before: the states before the steps. place:
-    where in time its i-th step is."""
+    """The gradient of `_scan`. It does not use lists of the loop, which a SavedModel could not
+    store; the gates are computed again for all steps at once. before: the states before the
+    steps. place: the position in time of the i-th step.
+    """
     units = recurrent.shape[0]
 
     def gradient(d_after):

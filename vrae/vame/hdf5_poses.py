@@ -1,4 +1,4 @@
-"""Tracked keypoints in HDF5: DeepLabCut's and SLEAP's .h5, and movement's netCDF-4."""
+"""Tracked keypoints in HDF5: .h5 files of DeepLabCut and SLEAP, and netCDF-4 files of movement."""
 
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ _H5PY_ERRORS = (
     MemoryError,
     UnicodeDecodeError,
 )
-"""What h5py raises for a file that is damaged."""
+"""What h5py raises for a damaged file."""
 _ERRORS = (*_H5PY_ERRORS, ValueError, IndexError, OverflowError)
 """What h5py and NumPy raise for a file that is damaged or has another layout."""
 
@@ -35,10 +35,17 @@ _OTHERS = {
 
 
 def read(path: Path, individual: str | None) -> Pose:
-    """A pose of an HDF5 file of any of the three.
+    """Read a pose from an HDF5 file.
+
+    Args:
+        path: the file.
+        individual: the animal, in a file of several.
+
+    Returns:
+        The pose.
 
     Raises:
-        ValueError: another file, or a damaged one.
+        ValueError: another kind of file, or a damaged one.
     """
     import h5py
 
@@ -84,8 +91,9 @@ def _kind(path: Path, file: Any):
 
 
 def _read_deeplabcut(path: Path, file: Any, individual: str | None) -> Pose:
-    """What pandas writes with format="table": rows of one array a type of number, and the names of
-    their columns pickled in attributes."""
+    """Read pandas' format="table": rows with one array per type of number, and the names of their
+    columns pickled in attributes.
+    """
     group = next(group for group in file.values() if "table" in group)
     table = group["table"]
     columns: dict[tuple[str, ...], np.ndarray] = {}
@@ -111,7 +119,7 @@ def _read_deeplabcut(path: Path, file: Any, individual: str | None) -> Pose:
 
 
 def _read_sleap(path: Path, file: Any, individual: str | None) -> Pose:
-    """tracks [animals, 2, K, frames]; names are bytes."""
+    """Read tracks [animals, 2, K, frames]; names are bytes."""
     keypoints, animals = _names(file["node_names"]), _names(file["track_names"])
     animals = animals or [f"track_{i}" for i in range(len(file["tracks"]))]
     animal = animals.index(chosen(path, animals, individual))

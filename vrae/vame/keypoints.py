@@ -13,19 +13,20 @@ from vrae.vame.renamed import renamed_keypoints
 
 
 class Pose(NamedTuple):
-    """keypoints: K names; positions: [2 K, frames] float64, x and y of each keypoint in pixels, NaN
-    where it was not seen confidently; confidence: [K, frames], 0 to 1.
-
-    fps: frames a second, None if it is not known. skeleton: the pairs of keypoints that a plot
-    joins. extra: rows [frames] by name that can be features.
-    """
+    """Tracked keypoints of one animal."""
 
     keypoints: tuple[str, ...]
+    """K names."""
     positions: np.ndarray
+    """[2 K, frames] float64, x and y of each keypoint in pixels, NaN if it was not seen."""
     confidence: np.ndarray
+    """[K, frames], 0 to 1."""
     fps: float | None = None
+    """Frames per second; None: unknown."""
     skeleton: tuple[tuple[str, str], ...] = ()
+    """Pairs of keypoints that a plot joins by lines."""
     extra: Mapping[str, np.ndarray] = MappingProxyType({})
+    """Rows [frames] by name that can be features."""
 
     @property
     def points(self) -> np.ndarray:
@@ -33,11 +34,22 @@ class Pose(NamedTuple):
         return self.positions.reshape(len(self.keypoints), 2, -1)
 
     def moved(self, points: np.ndarray) -> "Pose":
-        """The same with other positions [K, 2, frames]."""
+        """Replace the positions.
+
+        Args:
+            points: [K, 2, frames].
+
+        Returns:
+            The pose with these positions.
+        """
         return self._replace(positions=points.reshape(2 * len(self.keypoints), -1))
 
     def missing(self) -> dict[str, float]:
-        """The share of frames in which each keypoint is missing."""
+        """Compute the share of frames in which each keypoint is missing.
+
+        Returns:
+            The shares by keypoint.
+        """
         return dict(
             zip(self.keypoints, np.isnan(self.positions[::2]).mean(axis=1).tolist(), strict=True)
         )
@@ -47,16 +59,22 @@ class Pose(NamedTuple):
 def read_deeplabcut(
     path: str | Path, *, pose_confidence: float = 0.9, individual: str | None = None
 ) -> Pose:
-    """Reads a CSV of DeepLabCut: rows `scorer`, (`individuals`,) `bodyparts`, `coords`, then a row
-    a frame.
+    """Read a CSV of DeepLabCut.
+
+    Its rows are `scorer`, (`individuals`,) `bodyparts`, `coords`, then one per frame.
 
     Args:
-        pose_confidence: a keypoint whose likelihood is below it is missing (NaN) in that frame; so
-            is an empty cell.
-        individual: which one, in a file of several animals.
+        path: the file.
+        pose_confidence: a keypoint with a lower likelihood is missing (NaN) in that frame; so is an
+            empty cell.
+        individual: the animal, in a file of several.
+
+    Returns:
+        The pose.
 
     Raises:
-        FileNotFoundError: there is none. ValueError: not such a file; the message names the line.
+        FileNotFoundError: the file does not exist.
+        ValueError: it is not such a file; the message names the line.
     """
     path = Path(path)
     try:
@@ -88,21 +106,25 @@ def egocentric(
     *,
     longest_gap: int = 30,
 ) -> np.ndarray:
-    """Positions in the animal's own frame of reference, as VAME aligns them:
-    `centered_reference_keypoint` is moved to 0, and the animal is turned so that
+    """Transform positions to the animal's own frame of reference, as VAME does.
+
+    `centered_reference_keypoint` is moved to 0, and the animal is rotated so that
     `orientation_reference_keypoint` lies on the negative y axis.
 
     Args:
-        longest_gap: the greatest number of frames in a row for which a reference keypoint is
-            interpolated where it is missing, on the line between the frames before and after. In a
-            longer gap all values are NaN. Other keypoints are not interpolated.
+        pose: the pose.
+        centered_reference_keypoint: a keypoint.
+        orientation_reference_keypoint: another keypoint.
+        longest_gap: the largest number of consecutive frames for which a missing reference keypoint
+            is interpolated linearly. In a longer gap all values are NaN. Other keypoints are not
+            interpolated.
 
     Returns:
         [2 K - 3, frames] float64: x and y of each keypoint in its order, without the three that are
-        then 0 (both of `centered_reference_keypoint`, x of `orientation_reference_keypoint`).
+        0 (both of `centered_reference_keypoint`, x of `orientation_reference_keypoint`).
 
     Raises:
-        ValueError: no such keypoint, the same for both, or one that is missing in every frame.
+        ValueError: a keypoint does not exist, both are the same, or one is missing in every frame.
     """
     check_references(pose, centered_reference_keypoint, orientation_reference_keypoint)
     if longest_gap < 0:
@@ -125,10 +147,15 @@ def egocentric(
 def check_references(
     pose: Pose, centered_reference_keypoint: str, orientation_reference_keypoint: str
 ) -> None:
-    """Whether positions can be aligned by two keypoints.
+    """Check that positions can be aligned by two keypoints.
+
+    Args:
+        pose: the pose.
+        centered_reference_keypoint: a keypoint.
+        orientation_reference_keypoint: another keypoint.
 
     Raises:
-        ValueError: no such keypoint, the same for both, or one that is missing in every frame.
+        ValueError: a keypoint does not exist, both are the same, or one is missing in every frame.
     """
     names = {
         "centered_reference_keypoint": centered_reference_keypoint,
@@ -154,37 +181,71 @@ def check_references(
 
 
 def with_references(points: np.ndarray, i: int, j: int, longest_gap: int) -> np.ndarray:
-    """Positions [K, 2, frames] whose reference keypoints i and j are interpolated over short
-    gaps."""
+    """Interpolate the reference keypoints over short gaps.
+
+    Args:
+        points: [K, 2, frames].
+        i: index of the centered keypoint.
+        j: index of the orientation keypoint.
+        longest_gap: the largest number of frames of a gap.
+
+    Returns:
+        [K, 2, frames].
+    """
     points = points.copy()
     points[j, :, (points[i] == points[j]).all(axis=0)] = (
         np.nan
-    )  # two points in one place have no direction
+    )  # two keypoints at the same place have no direction
     for k in (i, j):
         points[k] = bridged(points[k], longest_gap)
     return points
 
 
 def turned_to_the_body(points: np.ndarray, i: int, j: int) -> np.ndarray:
-    """Positions [K, 2, frames] with keypoint i at 0 and keypoint j on the negative y axis."""
+    """Move keypoint i to 0, and rotate keypoint j onto the negative y axis.
+
+    Args:
+        points: [K, 2, frames].
+        i: index of the centered keypoint.
+        j: index of the orientation keypoint.
+
+    Returns:
+        [K, 2, frames].
+    """
     points = points - points[i]
     distance = np.hypot(*points[j])
     x, y = points[j] / np.where(distance > 0, distance, np.nan)
     turned = np.stack(
         [x * points[:, 1] - y * points[:, 0], -x * points[:, 0] - y * points[:, 1]], axis=1
     )
-    turned[j, 0] *= 0.0  # it is 0 but for rounding, or NaN
+    turned[j, 0] *= 0.0  # removes rounding errors, keeps NaN
     return turned
 
 
 def direction(points: np.ndarray, i: int, j: int) -> np.ndarray:
-    """From keypoint i to keypoint j of positions [K, 2, frames]: [2, frames]."""
+    """Compute the vector from keypoint i to keypoint j.
+
+    Args:
+        points: [K, 2, frames].
+        i: index of the first keypoint.
+        j: index of the second keypoint.
+
+    Returns:
+        [2, frames].
+    """
     return points[j] - points[i]
 
 
 def bridged(rows: np.ndarray, longest_gap: int) -> np.ndarray:
-    """Rows [n, frames] with linear interpolation in every gap of up to `longest_gap` frames; at
-    both ends the nearest value is held."""
+    """Interpolate linearly in short gaps; repeat the nearest value at both ends.
+
+    Args:
+        rows: [n, frames]; a frame with NaN in any row is missing.
+        longest_gap: the largest number of frames of a gap.
+
+    Returns:
+        [n, frames].
+    """
     seen, time = ~np.isnan(rows).any(axis=0), np.arange(rows.shape[1])
     if not seen.any():
         return rows
@@ -195,8 +256,21 @@ def bridged(rows: np.ndarray, longest_gap: int) -> np.ndarray:
 
 
 def pose_of(keypoints: tuple[str, ...], points: np.ndarray, confidence: np.ndarray) -> Pose:
-    """The pose of positions [K, 2, frames] and their confidence [K, frames]. A keypoint without a
-    position has no confidence, and one without confidence no position."""
+    """Make a pose from positions and confidence.
+
+    A keypoint without a position gets confidence 0, and one with confidence 0 gets no position.
+
+    Args:
+        keypoints: K names.
+        points: [K, 2, frames].
+        confidence: [K, frames].
+
+    Returns:
+        The pose.
+
+    Raises:
+        ValueError: the shapes do not fit.
+    """
     if len(keypoints) != len(points) or confidence.shape != points[:, 0].shape:
         raise ValueError(
             f"{len(keypoints)} keypoints, positions {points.shape}, confidence {confidence.shape}"
@@ -207,10 +281,18 @@ def pose_of(keypoints: tuple[str, ...], points: np.ndarray, confidence: np.ndarr
 
 
 def chosen(path: Path, individuals: Sequence[str], individual: str | None) -> str:
-    """The animal that is read from a file of several.
+    """Choose the animal to read from a file.
+
+    Args:
+        path: the file, for messages.
+        individuals: the animals in the file.
+        individual: the requested animal, or None.
+
+    Returns:
+        The animal.
 
     Raises:
-        ValueError: there are several, and none of them was named.
+        ValueError: there are several, and none of them was requested.
     """
     if len(individuals) > 1 and individual not in individuals:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""VAME's losses, their annealing, and its noise, with its arguments in its order."""
+"""VAME's losses, their annealing, and its noise, with VAME's arguments in their order."""
 
 import math
 from typing import Any
@@ -16,10 +16,19 @@ REDUCTIONS = ("sum", "mean")
 def reconstruction_loss(
     x: tf.Tensor, x_tilde: tf.Tensor, reduction: str, mask: tf.Tensor | None = None
 ) -> tf.Tensor:
-    """The squared error of x_tilde, summed over batch, time and features, or their mean.
+    """Compute the squared error, summed over batch, time and features, or averaged.
 
-    mask: 1 where x was observed, 0 where it is missing and does not count, of x's shape or one that
-    broadcasts to it.
+    Args:
+        x: the true values.
+        x_tilde: the outputs, of the same shape.
+        reduction: "sum" or "mean".
+        mask: 1 for observed values, 0 for missing ones; broadcastable to x. None: all observed.
+
+    Returns:
+        A scalar.
+
+    Raises:
+        ValueError: another reduction.
     """
     if reduction not in REDUCTIONS:
         raise ValueError(f"reduction: expected one of {', '.join(REDUCTIONS)}, got {reduction!r}.")
@@ -35,7 +44,17 @@ def reconstruction_loss(
 def future_reconstruction_loss(
     x: tf.Tensor, x_tilde: tf.Tensor, reduction: str, mask: tf.Tensor | None = None
 ) -> tf.Tensor:
-    """`reconstruction_loss` of what follows the window."""
+    """Compute `reconstruction_loss` of the steps after the window.
+
+    Args:
+        x: the true values.
+        x_tilde: the outputs, of the same shape.
+        reduction: "sum" or "mean".
+        mask: as for `reconstruction_loss`.
+
+    Returns:
+        A scalar.
+    """
     return reconstruction_loss(x, x_tilde, reduction, mask)
 
 
@@ -46,15 +65,22 @@ def cluster_loss(
     batch_size: int | tf.Tensor,
     weights: tf.Tensor | None = None,
 ) -> tf.Tensor:
-    """VAME's k-means term: lmbda times the sum of the roots of the `kloss` largest singular values
-    of H^T H / batch_size.
+    """Compute VAME's k-means term.
 
-    Those are the singular values of H over sqrt(batch_size): H [ZDIMS, batch] itself is decomposed,
-    by the eigenvalues of its smaller Gram matrix, which keeps the gradient finite where a singular
+    It is lmbda times the sum of the roots of the `kloss` largest singular values of H^T H /
+    batch_size, which are the singular values of H divided by sqrt(batch_size). They are computed
+    from the eigenvalues of H's smaller Gram matrix, so that the gradient is finite if a singular
     value is 0.
 
     Args:
-        weights: [batch], how often each code counts; None: once.
+        H: [ZDIMS, batch], the codes.
+        kloss: number of singular values.
+        lmbda: weight of the term.
+        batch_size: number of windows of the batch.
+        weights: [batch], weights of the codes; None: 1.
+
+    Returns:
+        A scalar.
 
     Raises:
         ValueError: kloss is less than 1.
@@ -75,10 +101,11 @@ def cluster_loss(
 
 @tf.custom_gradient
 def _singular_values(H) -> Any:
-    """Singular values of H [m, n], the greatest first. d s_i / d H = u_i v_i^T, and u_i = H v_i /
-    s_i where s_i is not 0."""
+    """Singular values of H [m, n] in descending order. Their gradient is d s_i / d H = u_i v_i^T,
+    with u_i = H v_i / s_i if s_i is not 0.
+    """
     wide = tf.transpose(H) if H.shape[0] > (H.shape[1] or H.shape[0] + 1) else H
-    # in float64: in TF32, a GPU's default for float32, the small eigenvalues would be noise
+    # float64: in TF32, a GPU's default for float32, small eigenvalues are lost in rounding errors
     exact = tf.cast(wide, tf.float64)
     gram = tf.matmul(exact, exact, transpose_b=True)
     squares, vectors = tf.linalg.eigh(tf.cast(gram, H.dtype))
@@ -86,8 +113,8 @@ def _singular_values(H) -> Any:
     values = tf.sqrt(tf.maximum(squares, 0.0))
     rows = wide.shape[0]
     assert rows is not None
-    # what rounding leaves of a zero eigenvalue is about the greatest one's times the smallest
-    # difference from 1
+    # the rounding error of a zero eigenvalue is about the largest eigenvalue times the machine
+    # epsilon
     noise = tf.cast(rows, H.dtype) * np.finfo(H.dtype.as_numpy_dtype).eps * squares[0]
 
     def gradient(upstream):
@@ -107,10 +134,17 @@ def _singular_values(H) -> Any:
 def kullback_leibler_loss(
     mu: tf.Tensor, logvar: tf.Tensor, weights: tf.Tensor | None = None
 ) -> tf.Tensor:
-    """KL(q(z|x) || N(0, 1)), the mean over batch and dimensions, as VAME takes it (Kingma and
-    Welling 2014, appendix B).
+    """Compute KL(q(z|x) || N(0, 1)), averaged over batch and dimensions as in VAME.
 
-    weights: [batch], how often each code counts; None: once.
+    The formula is that of Kingma and Welling 2014, appendix B.
+
+    Args:
+        mu: [batch, ZDIMS].
+        logvar: [batch, ZDIMS].
+        weights: [batch], weights of the codes; None: 1.
+
+    Returns:
+        A scalar, in nats.
     """
     each = 1.0 + logvar - tf.square(mu) - tf.exp(logvar)
     if weights is not None:
@@ -119,12 +153,19 @@ def kullback_leibler_loss(
 
 
 def kl_annealing(epoch: int, kl_start: int, annealtime: int, function: str) -> float:
-    """The weight of the KL and the cluster term in an epoch: 0 up to `kl_start`, then rising to 1.
+    """Compute the weight of the KL and the cluster term: 0 up to `kl_start`, then rising to 1.
 
-    linear: in `annealtime` epochs; sigmoid: 1 / (1 + exp(-0.9 (epoch - annealtime))).
+    Args:
+        epoch: the epoch, counted from 1.
+        kl_start: the last epoch with weight 0.
+        annealtime: epochs of the rise.
+        function: "linear", or "sigmoid": 1 / (1 + exp(-0.9 (epoch - annealtime))).
+
+    Returns:
+        The weight.
 
     Raises:
-        ValueError: another function, or annealtime is 0.
+        ValueError: another function, or annealtime is less than 1.
     """
     if function not in ("linear", "sigmoid"):
         raise ValueError(f"anneal_function: expected one of linear, sigmoid, got {function!r}.")
@@ -146,11 +187,18 @@ def gaussian(
     noise: tf.Tensor | None = None,
     seed: tuple[int, int] | tf.Tensor = (0, 0),
 ) -> tf.Tensor:
-    """ins [B, T, F] with normal noise of `std_n` times each sequence's own deviation over time, a
-    feature at a time.
+    """Add normal noise to each feature, proportional to its standard deviation over time.
 
-    noise: [B, T, F] standard normal numbers in place of drawn ones. seq_len: not used, T is that of
-    ins.
+    Args:
+        ins: [B, T, F].
+        is_training: False: no noise.
+        seq_len: unused: T is that of `ins`.
+        std_n: factor on the standard deviation.
+        noise: [B, T, F], standard normal numbers that replace the draws.
+        seed: [2] int32, seed of the draws.
+
+    Returns:
+        [B, T, F].
     """
     del seq_len
     if not is_training:

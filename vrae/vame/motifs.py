@@ -1,5 +1,6 @@
-"""From codes to motifs: which there are, what they do, what belongs together, and how many there
-should be."""
+"""From codes to motifs: segmentation, usage, transitions, communities, and the choice of their
+number.
+"""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -28,23 +29,31 @@ def segment(
     observed: Mapping[str, np.ndarray] | None = None,
     **options: Any,
 ) -> tuple[Segmenter, dict[str, np.ndarray]]:
-    """Motifs from the codes [n, zdims] of all sessions, numbered by how often they occur, 0 the
-    most frequent.
+    """Find motifs in the codes of all sessions, numbered by frequency, 0 the most frequent.
 
     Args:
+        sessions: codes [n, zdims] by session.
+        n_motifs: number of motifs.
         algorithm: "kmeans", or "hmm" (hidden Markov model), as in VAME.
-        observed: by session, bool [n]: windows of which enough was observed. The others have no
+        seed: seed of the algorithm.
+        observed: by session, bool [n], True for windows with enough observed values; others have no
             motif: -1.
-        options: of `FitOptions`: n_init_kmeans, hmm_n_iter, time_window (with it a hidden Markov
-            model may have a switch state, see `HMMSegmenter`), progress.
+        **options: of `FitOptions`: n_init_kmeans, hmm_n_iter, hmm_min_duration, time_window (with
+            it a hidden Markov model may have a switch state, see `HMMSegmenter`), progress.
 
     Returns:
         The segmenter, to `apply` to other sessions and to `save`; and the motif of every window by
         session.
 
     Raises:
-        ValueError: codes of different sizes, NaN, or fewer codes than motifs.
+        ValueError: codes of different sizes, NaN, fewer codes than motifs, or a least duration
+            below 1.
     """
+    fit_options = FitOptions(**options)
+    if fit_options.hmm_min_duration < 1:
+        raise ValueError(
+            f"hmm_min_duration: expected at least 1, got {fit_options.hmm_min_duration!r}."
+        )
     if algorithm not in SEGMENTERS:
         raise ValueError(f"algorithm: expected one of {', '.join(SEGMENTERS)}, got {algorithm!r}.")
     if not sessions:
@@ -61,25 +70,36 @@ def segment(
         raise ValueError(
             f"n_motifs: expected 1 to the number of observed codes, {total}, got {n_motifs!r}."
         )
-    found = SEGMENTERS[algorithm].fit(runs, n_motifs, seed, FitOptions(**options))
+    found = SEGMENTERS[algorithm].fit(runs, n_motifs, seed, fit_options)
     counts = sum(usage(found.apply(codes[name], seen[name]), n_motifs) for name in codes)
     found = found.reordered(np.argsort(-counts, kind="stable"))
     return found, {name: found.apply(codes[name], seen[name]) for name in codes}
 
 
 def usage(labels: np.ndarray, n_motifs: int) -> np.ndarray:
-    """How many windows belong to each motif: [n_motifs], 0 for one that does not occur. -1, no
-    motif, is not counted."""
+    """Count the windows of each motif; -1, no motif, is not counted.
+
+    Args:
+        labels: [n].
+        n_motifs: number of motifs.
+
+    Returns:
+        [n_motifs].
+    """
     labels = _labels(labels, n_motifs)
     return np.bincount(labels[labels >= 0], minlength=n_motifs)
 
 
 def transitions(labels: np.ndarray | Iterable[np.ndarray], n_motifs: int) -> np.ndarray:
-    """Where a motif goes when it ends: [n_motifs, n_motifs], rows sum to 1, or are 0 for a motif
-    that never ends.
+    """Compute the probabilities of the next motif.
 
-    labels: of one session, or of several: from one session to the next there is no transition, and
-    none over a gap (-1).
+    Args:
+        labels: [n] of one session, or several of them. Between sessions and over gaps (-1) there is
+            no transition.
+        n_motifs: number of motifs.
+
+    Returns:
+        [n_motifs, n_motifs]; rows sum to 1, or are 0 for a motif that never ends.
     """
     counts = _moves([labels] if isinstance(labels, np.ndarray) else labels, n_motifs)
     total = counts.sum(axis=1, keepdims=True)
@@ -89,16 +109,21 @@ def transitions(labels: np.ndarray | Iterable[np.ndarray], n_motifs: int) -> np.
 def communities(
     labels: np.ndarray | Iterable[np.ndarray], n_motifs: int, n_communities: int, *, seed: int = 42
 ) -> np.ndarray:
-    """Motifs that often follow each other, as one behaviour: the community of each motif,
-    [n_motifs] int32.
+    """Join motifs that often follow each other to behaviours.
 
-    A behaviour that repeats itself passes through several motifs, its phases. Communities are
-    scikit-learn's spectral clustering of how often two motifs are neighbours in time (von Luxburg
-    2007, "A tutorial on spectral clustering"), numbered by how many windows they hold, 0 the most.
-    (VAME cuts a tree of merged motifs.)
+    A repetitive behaviour passes through several motifs, its phases. Communities are scikit-learn's
+    spectral clustering of how often two motifs are neighbours in time (von Luxburg 2007, "A
+    tutorial on spectral clustering"), numbered by their windows, 0 the most. (VAME cuts a tree of
+    merged motifs.) `behaviours` labels windows by communities.
 
-    labels: of one session, or of several. A motif that never occurs has the community -1.
-    `behaviours` labels windows by communities.
+    Args:
+        labels: [n] of one session, or several of them.
+        n_motifs: number of motifs.
+        n_communities: number of communities.
+        seed: seed of the clustering.
+
+    Returns:
+        [n_motifs] int32, the community of each motif; -1 for a motif that never occurs.
 
     Raises:
         ValueError: fewer motifs occur than n_communities.
@@ -112,7 +137,7 @@ def communities(
             f"{n_communities!r}."
         )
     moves = _moves(sessions, n_motifs)
-    # a tiny flow between all: the graph must hang together
+    # a tiny flow between all motifs: the graph must be connected
     affinity = (moves + moves.T)[np.ix_(occur, occur)] + 1e-6
     if n_communities < len(occur):
         clusters = SpectralClustering(
@@ -129,17 +154,33 @@ def communities(
 
 
 def behaviours(labels: np.ndarray, communities: np.ndarray) -> np.ndarray:
-    """The community of the motif of each window, [n] int32; -1 stays -1."""
+    """Label windows by the communities of their motifs.
+
+    Args:
+        labels: [n], motifs.
+        communities: [n_motifs], what `communities` returned.
+
+    Returns:
+        [n] int32; -1 stays -1.
+    """
     labels = _labels(labels, len(communities))
     return np.where(labels < 0, -1, communities[labels]).astype(np.int32)
 
 
 def match_labels(labels: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """`labels` renumbered so that as many as possible equal `reference` (both [n]): the Hungarian
-    method.
+    """Renumber labels so that as many as possible equal a reference, by the Hungarian method.
 
-    Labels that have no partner in the reference keep numbers of their own, after the reference's.
-    -1 stays -1.
+    Labels without a partner in the reference get numbers after the reference's; -1 stays -1.
+
+    Args:
+        labels: [n].
+        reference: [n].
+
+    Returns:
+        [n], the renumbered labels.
+
+    Raises:
+        ValueError: the shapes differ.
     """
     if labels.shape != reference.shape or labels.ndim != 1:
         raise ValueError(
@@ -158,10 +199,22 @@ def match_labels(labels: np.ndarray, reference: np.ndarray) -> np.ndarray:
 def stability(
     sessions: Mapping[str, np.ndarray], numbers: Iterable[int], *, runs: int = 5, seed: int = 42
 ) -> dict[int, float]:
-    """How well runs of `segment` from different seeds, each on a half of the codes, agree on all
-    codes, by number of motifs.
+    """Measure how well segmentations with different seeds agree.
 
-    The mean adjusted Rand index over pairs of runs: 1 is the same motifs every time, 0 is chance.
+    Each is fitted to half of the codes and applied to all of them.
+
+    Args:
+        sessions: codes [n, zdims] by session.
+        numbers: numbers of motifs to try.
+        runs: segmentations for each number.
+        seed: the first seed.
+
+    Returns:
+        For each number the mean adjusted Rand index over pairs of runs: 1 means the same motifs
+        every time, 0 chance.
+
+    Raises:
+        ValueError: fewer than 2 runs.
     """
     if runs < 2:
         raise ValueError(f"runs: expected at least 2 to compare, got {runs!r}.")

@@ -1,5 +1,6 @@
 """Tracked keypoints in the netCDF of `movement`: arrays with named dimensions, in HDF5 (netCDF-4)
-or in the classic format that xarray writes by SciPy. Neither needs more than h5py and SciPy."""
+or in the classic format that xarray writes by SciPy. Only h5py and SciPy are needed.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,12 +13,14 @@ from vrae.vame.keypoints import Pose, chosen, pose_of
 
 
 class Variables(NamedTuple):
-    """arrays: values by name with the names of their dimensions; labels: those along a dimension;
-    fps: the attribute, or None."""
+    """The variables of a file."""
 
     arrays: Mapping[str, tuple[tuple[str, ...], np.ndarray]]
+    """By name, the dimensions' names and the values."""
     labels: Mapping[str, list[str]]
+    """The labels along a dimension, by its name."""
     fps: Any
+    """The attribute fps, or None."""
 
 
 _LABELS = ("keypoints", "individuals", "space")
@@ -25,7 +28,16 @@ _ARRAYS = ("position", "confidence")
 
 
 def of_hdf5(path: Path, file: Any, individual: str | None) -> Pose:
-    """The pose of an open HDF5 file."""
+    """Read a pose from an open HDF5 file.
+
+    Args:
+        path: the file's path, for messages.
+        file: the open file.
+        individual: the animal, in a file of several.
+
+    Returns:
+        The pose.
+    """
     arrays = {
         name: (tuple(text(scale[0].name).split("/")[-1] for scale in dims), file[name][()])
         for name in _ARRAYS
@@ -36,10 +48,17 @@ def of_hdf5(path: Path, file: Any, individual: str | None) -> Pose:
 
 
 def read_classic(path: Path, individual: str | None) -> Pose:
-    """The pose of a classic netCDF file.
+    """Read a pose from a classic netCDF file.
+
+    Args:
+        path: the file.
+        individual: the animal, in a file of several.
+
+    Returns:
+        The pose.
 
     Raises:
-        ValueError: a damaged file, or one without these arrays.
+        ValueError: the file is damaged, or lacks the arrays.
     """
     from scipy.io import netcdf_file
 
@@ -88,7 +107,7 @@ def _ordered(
     place: Mapping[str, int],
     wanted: tuple[str, ...],
 ) -> np.ndarray:
-    """An array at the given place of some dimensions, the others in the wanted order."""
+    """Select an index along some dimensions, and put the others in the wanted order."""
     names, values = list(dimensions), np.asarray(values, np.float64)
     for name, index in place.items():
         values = np.take(values, index, axis=names.index(name))
@@ -97,5 +116,12 @@ def _ordered(
 
 
 def text(value: Any) -> str:
-    """Bytes or a string as a string."""
+    """Convert bytes or a string to a string.
+
+    Args:
+        value: bytes in UTF-8, or a string.
+
+    Returns:
+        The string.
+    """
     return value.decode("utf-8") if isinstance(value, bytes) else str(value)

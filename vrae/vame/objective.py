@@ -1,5 +1,6 @@
-"""VAME's objective of a batch of windows, the same for `RNN_VAE.fit` and for VAME's `train` and
-`test`."""
+"""VAME's objective for a batch of windows, used by `RNN_VAE.fit` and by VAME's `train` and
+`test`.
+"""
 
 from typing import TYPE_CHECKING, NamedTuple, cast
 
@@ -13,40 +14,52 @@ if TYPE_CHECKING:
 
 
 class VAMETerms(NamedTuple):
-    """The terms of a batch of windows, scalars, without `beta` and `kl_weight`.
-
-    reconstruction, future: squared errors of the window and of what follows it, sums or means over
-    the batch (future: 0 without a future decoder). kl: KL(q(z | x) || N(0, 1)), mean over batch and
-    dimensions. cluster: `cluster_loss`, with its lambda.
-    """
+    """The terms of a batch of windows, scalars, without `beta` and `kl_weight`."""
 
     reconstruction: tf.Tensor
+    """Squared error of the window, sum or mean over the batch."""
     future: tf.Tensor
+    """Squared error of the steps after the window; 0 without a future decoder."""
     kl: tf.Tensor
+    """KL(q(z | x) || N(0, 1)), mean over batch and dimensions."""
     cluster: tf.Tensor
+    """`cluster_loss`, including its lambda."""
 
 
 class Settings(NamedTuple):
-    """What the terms depend on, under VAME's names: the reductions of the two squared errors, "sum"
-    or "mean"; how many singular values the cluster term counts, and its lambda."""
+    """Settings of the terms, under VAME's names."""
 
     mse_red: str
+    """Reduction of the window's squared error, "sum" or "mean"."""
     mse_pred: str
+    """Reduction of the squared error after the window, "sum" or "mean"."""
     kloss: int
+    """Number of singular values in the cluster term."""
     klmbda: float
+    """Lambda of the cluster term."""
 
 
 class Part(NamedTuple):
-    """Steps of windows: x [B, steps, NUM_FEATURES], 0 where a value is missing; seen, of the same
-    shape, 1 where none is."""
+    """Some steps of windows."""
 
     x: tf.Tensor
+    """[B, steps, NUM_FEATURES], 0 where a value is missing."""
     seen: tf.Tensor
+    """Of the same shape, 1 for observed values."""
 
 
 def part(windows: tf.Tensor, first: int, last: int, mask: tf.Tensor | None = None) -> Part:
-    """Steps first to last - 1 of windows [B, T, F]. NaN is missing, and so are the steps where a
-    mask [B, T] is 0."""
+    """Select steps of windows.
+
+    Args:
+        windows: [B, T, F]; NaN is missing.
+        first: the first step.
+        last: the step after the last one.
+        mask: [B, T], 0 for missing steps; None: all observed.
+
+    Returns:
+        The selected steps.
+    """
     x = windows[:, first:last]
     missing = tf.math.is_nan(x)
     if mask is not None:
@@ -64,15 +77,21 @@ def terms(
     share: float | tf.Tensor,
     weights: tf.Tensor | None = None,
 ) -> VAMETerms:
-    """The terms of the whole batch, of which rows may be on other replicas: each times `share`,
-    summed over the replicas, is its value.
+    """Compute the terms of the whole batch, whose rows may be on several replicas.
+
+    The sum over the replicas of each term times `share` is the term of the batch.
 
     Args:
-        outputs: of `RNN_VAE` for the rows here. window: what they reconstruct. following: what they
-            predict, if anything.
-        batch_size: the cluster term is divided by its root. share: of this replica in the batch
-            (`replicas.share_of_batch`).
-        weights: [B], of each window; None: 1.
+        outputs: the outputs of `RNN_VAE` for the local rows.
+        window: the true values of the window.
+        following: the true values after the window, or None.
+        settings: the settings of the terms.
+        batch_size: number of windows of the batch; its root divides the cluster term.
+        share: this replica's share of the batch (`replicas.share_of_batch`).
+        weights: [B], weights of the windows; None: 1.
+
+    Returns:
+        The terms.
     """
     rec = _squared_error(window, outputs.prediction, settings.mse_red, share, weights)
     future = tf.zeros_like(rec)
@@ -86,7 +105,18 @@ def terms(
 
 
 def loss(found: VAMETerms, beta: float | tf.Tensor, kl_weight: float | tf.Tensor) -> tf.Tensor:
-    """reconstruction + future + kl_weight * (beta * kl + cluster)."""
+    """Compute the loss::
+
+        reconstruction + future + kl_weight * (beta * kl + cluster)
+
+    Args:
+        found: the terms.
+        beta: weight of the KL.
+        kl_weight: weight of the KL and the cluster term.
+
+    Returns:
+        A scalar.
+    """
     return (
         found.reconstruction
         + found.future

@@ -1,4 +1,4 @@
-"""PyTorch's AMSGrad and its plateau scheduler, as VAME trains with them."""
+"""PyTorch's AMSGrad and its plateau scheduler, which VAME uses."""
 
 import math
 from typing import Any
@@ -8,11 +8,17 @@ import tensorflow as tf
 
 
 class ReduceLROnPlateau:
-    """VAME's scheduler: the rate times `factor` when the loss has not fallen for more than
-    `patience` steps.
+    """VAME's scheduler, which reduces the learning rate if the loss stops falling.
 
-    Falling means by a thousandth of the best so far. (PyTorch's; Keras' callback has other
-    thresholds and another count.)
+    It multiplies the rate by `factor` after more than `patience` bad epochs. An epoch is bad if
+    the loss has not fallen by `threshold` of the best loss so far. (It is PyTorch's scheduler;
+    Keras' callback uses other thresholds and another count.)
+
+    Args:
+        optimizer: the optimiser whose learning rate is changed.
+        factor: the factor.
+        patience: the number of bad epochs.
+        threshold: the relative fall of the loss.
     """
 
     def __init__(
@@ -32,7 +38,7 @@ class ReduceLROnPlateau:
 
     @property
     def state(self) -> list[float]:
-        """Best loss and bad epochs so far, to go on from."""
+        """Best loss and number of bad epochs so far, for resuming."""
         return [self.best, self._bad]
 
     @state.setter
@@ -40,7 +46,11 @@ class ReduceLROnPlateau:
         self.best, self._bad = value
 
     def step(self, loss: float) -> None:
-        """Tells it the loss of an epoch."""
+        """Process the loss of an epoch.
+
+        Args:
+            loss: the loss.
+        """
         if loss < self.best * (1.0 - self._threshold):
             self.best, self._bad = loss, 0
         else:
@@ -53,8 +63,16 @@ class ReduceLROnPlateau:
 
 @keras.saving.register_keras_serializable(package="vame")
 class Adam(keras.optimizers.Adam):
-    """AMSGrad as PyTorch computes it: epsilon after the bias correction; Keras has it before, which
-    small gradients feel."""
+    """AMSGrad as in PyTorch: epsilon is added after the bias correction.
+
+    Keras adds it before, which matters for small gradients.
+
+    Args:
+        learning_rate: the learning rate.
+        epsilon: added to the root.
+        name: the optimiser's name.
+        **kwargs: as for Keras' Adam.
+    """
 
     def __init__(
         self, learning_rate: float = 5e-4, epsilon: float = 1e-8, name: str = "adam", **kwargs: Any
@@ -62,6 +80,13 @@ class Adam(keras.optimizers.Adam):
         super().__init__(learning_rate, epsilon=epsilon, name=name, **({"amsgrad": True} | kwargs))
 
     def update_step(self, gradient: tf.Tensor, variable: keras.Variable, learning_rate: tf.Tensor):
+        """Update a variable; called by Keras.
+
+        Args:
+            gradient: its gradient.
+            variable: the variable.
+            learning_rate: the learning rate.
+        """
         ops, i = keras.ops, self._get_variable_index(variable)
         gradient, rate = ops.cast(gradient, variable.dtype), ops.cast(learning_rate, variable.dtype)
         step = ops.cast(self.iterations + 1, variable.dtype)

@@ -1,4 +1,4 @@
-"""Weights of VAME itself (PyTorch) in our model, and back."""
+"""Weights of VAME itself (PyTorch): reading and writing."""
 
 import math
 import zipfile
@@ -13,20 +13,21 @@ from vrae.vame.rnn_model import RNN_VAE
 
 _GRU = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 _TYPES = {"FloatStorage": "<f4", "DoubleStorage": "<f8", "HalfStorage": "<f2", "LongStorage": "<i8"}
-"""NumPy's types of PyTorch's."""
+"""NumPy's types for PyTorch's."""
 
 
 def load_state_dict(model: RNN_VAE, source: str | Path | Mapping[str, np.ndarray]) -> None:
-    """Sets the model's weights to VAME's.
+    """Set the model's weights to VAME's.
 
     Args:
+        model: the model.
         source: a mapping of VAME's names ("encoder.encoder_rnn.weight_ih_l0", ...) to arrays, an
             `.npz` of them, or a file that VAME saved (`.pkl`, `.pt`), which is read without running
             code. Files of torch before 1.6 are read by torch, which must be installed.
 
     Raises:
-        ValueError: names are missing or left over, shapes differ or values are not finite; all are
-            listed, nothing is loaded.
+        ValueError: names are missing or left over, shapes differ, or values are not finite; the
+            message lists all of them, and nothing is changed.
         ImportError: a file of torch before 1.6, and torch is not installed.
     """
     arrays = {name: np.asarray(value) for name, value in _read(source).items()}
@@ -61,7 +62,14 @@ def load_state_dict(model: RNN_VAE, source: str | Path | Mapping[str, np.ndarray
 
 
 def to_state_dict(model: RNN_VAE) -> dict[str, np.ndarray]:
-    """The model's weights under VAME's names, in PyTorch's layout."""
+    """Read the model's weights under VAME's names, in PyTorch's layout.
+
+    Args:
+        model: the model.
+
+    Returns:
+        The weights by name.
+    """
     arrays = {}
     for prefix, suffix, gru in _grus(model):
         kernel, recurrent, bias = (weight.numpy() for weight in gru.cell.trainable_variables)
@@ -75,7 +83,7 @@ def to_state_dict(model: RNN_VAE) -> dict[str, np.ndarray]:
 
 
 def _grus(model: RNN_VAE):
-    """VAME's names of each GRU's weights, and ours."""
+    """VAME's prefix and suffix of each GRU's weights, and our GRU."""
     layers = [
         ("encoder.encoder_rnn", "l0", model.encoder.layer_0),
         ("encoder.encoder_rnn", "l1", model.encoder.layer_1),
@@ -97,7 +105,7 @@ def _denses(model: RNN_VAE):
 
 
 def _swap_gates(rows: np.ndarray) -> np.ndarray:
-    """Rows of the gates r, z, n (PyTorch's) <-> z, r, n (Keras')."""
+    """Reorder gates from r, z, n (PyTorch's) to z, r, n (Keras'), or back."""
     first, second, n = np.split(rows, 3, axis=0)
     return np.concatenate([second, first, n], axis=0)
 
@@ -127,7 +135,9 @@ def _read(source) -> Mapping[str, np.ndarray]:
 
 
 def _read_archive(path: Path) -> dict[str, np.ndarray]:
-    """A state dict as torch.save writes it: a zip with the names in `data.pkl`, and the numbers."""
+    """Read a state dict as torch.save writes it: a zip with names in `data.pkl`, and files of
+    numbers.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             (index,) = (name for name in archive.namelist() if name.endswith("/data.pkl"))
@@ -142,7 +152,9 @@ def _read_archive(path: Path) -> dict[str, np.ndarray]:
 
 
 def _tensor(value, archive: zipfile.ZipFile, folder: str) -> np.ndarray:
-    """The array of a tensor in a pickle: where its numbers begin in which file, and its shape."""
+    """The array of a tensor in a pickle, which gives the file and offset of its numbers and its
+    shape.
+    """
     if not isinstance(value, Call) or value.name != "torch._utils._rebuild_tensor_v2":
         raise ValueError(f"expected a tensor, got {value!r:.80}")
     storage, offset, shape, strides = value.arguments[:4]

@@ -1,7 +1,7 @@
-"""The data in a pickle, read without running it.
+"""Reading the data in a pickle without executing it.
 
-A pickle is a program. Here only the instructions that make plain values are followed; a function
-that the program would call stays a name with its arguments.
+A pickle is a program. Only instructions that make plain values are followed here; a function that
+the program would call is returned as its name and arguments.
 """
 
 import pickletools
@@ -20,25 +20,32 @@ _IGNORED = {"PROTO", "FRAME", "STOP"}
 
 
 class Name(NamedTuple):
-    """What a pickle would import: `module.name`."""
+    """An object that a pickle would import."""
 
     name: str
+    """`module.name`."""
 
 
 class Call(NamedTuple):
-    """What a pickle would call: a function's name and its arguments; "persistent" for what is
-    stored outside of the pickle."""
+    """A function that a pickle would call."""
 
     name: str
+    """The function's name; "persistent" for an object stored outside the pickle."""
     arguments: Any
+    """Its arguments."""
 
 
 def read_plain(data: bytes) -> Any:
-    """The value of a pickle of lists, tuples, dicts, strings, numbers and None. A call is a
-    `Call`, of `collections.OrderedDict` a dict.
+    """Read a pickle of lists, tuples, dicts, strings, numbers and None.
+
+    Args:
+        data: the pickle.
+
+    Returns:
+        The value. A call is a `Call`, except for `collections.OrderedDict`, which is a dict.
 
     Raises:
-        ValueError: no pickle, a damaged one, or one that holds other instructions.
+        ValueError: not a pickle, a damaged one, or one with other instructions.
     """
     try:
         return _Machine().run(data)

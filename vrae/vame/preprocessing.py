@@ -1,4 +1,4 @@
-"""From tracked positions to the features of a model, by VAME's keys."""
+"""Preprocessing: from tracked positions to the features of a model, by VAME's keys."""
 
 from dataclasses import dataclass
 
@@ -22,23 +22,32 @@ _LOW_CONFIDENCE = ("missing", "interpolate")
 
 @dataclass(frozen=True, kw_only=True)
 class Preprocessing:
-    """The steps from tracked positions to features, in their order. Each can be left out.
+    """The steps from tracked positions to features, in their order. Each step is optional.
 
-    pose_confidence: a keypoint of a lower likelihood is a low-confidence one in that frame; 0:
-    none is (VAME has 0.99).
-    low_confidence: "missing" leaves such keypoints, and outliers, out of training;
-    "interpolate" draws a line over gaps of up to `longest_gap` frames.
-    longest_gap: reference keypoints are interpolated over gaps of up to that many frames in any
-    case.
-    centered_reference_keypoint, orientation_reference_keypoint: alignment, see `egocentric`; None:
-    positions stay where they are. egocentric_data: positions are aligned already.
-    exclude: keypoints that are left out of the features.
-    robust, iqr_factor: a keypoint is an outlier where a coordinate is further from its mean than
-    iqr_factor interquartile ranges. Of aligned positions only: the others go where the animal goes.
-    savgol_filter, savgol_length, savgol_order: Savitzky-Golay smoothing with a polynomial of this
-    order over so many frames.
-    scale_by_body_size: positions are divided by the median distance of the reference keypoints.
-    extra_features: features beside the positions, see `extra_feature`.
+    Attributes:
+        pose_confidence: a keypoint with a lower likelihood has low confidence in that frame; 0:
+            none has (VAME: 0.99).
+        low_confidence: "missing": keypoints of low confidence, and outliers, are missing values.
+            "interpolate": they are interpolated linearly over gaps of up to `longest_gap` frames.
+        longest_gap: the largest number of frames of a gap that is interpolated; reference keypoints
+            are always interpolated.
+        egocentric_data: whether positions are aligned already.
+        centered_reference_keypoint: see `egocentric`; None: no alignment.
+        orientation_reference_keypoint: see `egocentric`; None: no alignment.
+        exclude: keypoints that are left out of the features.
+        robust: whether outliers are removed. Only for aligned positions: others change with the
+            animal's place.
+        iqr_factor: a keypoint is an outlier if a coordinate is more than this number of
+            interquartile ranges from its mean.
+        savgol_filter: whether positions are smoothed by a Savitzky-Golay filter.
+        savgol_length: frames of the filter.
+        savgol_order: order of its polynomial.
+        scale_by_body_size: whether positions are divided by the median distance of the reference
+            keypoints.
+        extra_features: features besides the positions, see `extra_feature`.
+
+    Raises:
+        ValueError: a value is out of range.
     """
 
     pose_confidence: float = 0.9
@@ -103,19 +112,23 @@ class Preprocessing:
 
     @property
     def aligns(self) -> bool:
-        """Whether positions are moved into the animal's own frame of reference."""
+        """Whether positions are transformed to the animal's own frame of reference."""
         return self.centered_reference_keypoint is not None and not self.egocentric_data
 
 
 def preprocess(pose: Pose, settings: Preprocessing) -> Session:
-    """A session from tracked positions.
+    """Make a session from tracked positions.
 
     Args:
-        pose: all positions as they were tracked, whatever their confidence.
+        pose: all tracked positions, of any confidence.
+        settings: the steps.
+
+    Returns:
+        The session.
 
     Raises:
-        ValueError: a keypoint or a feature that the pose does not have, or a reference keypoint
-            that is missing in every frame.
+        ValueError: the pose lacks a keypoint or a feature, or a reference keypoint is missing in
+            every frame.
     """
     _check_names("exclude", settings.exclude, pose.keypoints)
     points = pose.points.copy()
@@ -144,7 +157,7 @@ def preprocess(pose: Pose, settings: Preprocessing) -> Session:
 
 
 def _features(pose: Pose, settings: Preprocessing) -> tuple[tuple[str, ...], np.ndarray]:
-    """x and y of the keypoints, without the three that alignment makes 0."""
+    """x and y of the keypoints, without the three that alignment sets to 0."""
     zero = set()
     if settings.aligns:
         centre, ahead = settings.references.values()
@@ -159,7 +172,7 @@ def _features(pose: Pose, settings: Preprocessing) -> tuple[tuple[str, ...], np.
 
 
 def _without(points: np.ndarray, which: np.ndarray, settings: Preprocessing) -> np.ndarray:
-    """Positions [K, 2, frames] where those of `which` [K, frames] are missing, or interpolated."""
+    """Positions [K, 2, frames] where those of `which` [K, frames] are missing or interpolated."""
     kept = np.where(which[:, None], np.nan, points)
     if settings.low_confidence == "missing":
         return kept
@@ -173,13 +186,13 @@ def _indices(pose: Pose, settings: Preprocessing) -> tuple[int, int]:
 
 
 def _outliers(points: np.ndarray, settings: Preprocessing) -> np.ndarray:
-    """[K, frames]"""
+    """[K, frames] bool, True for outliers."""
     if np.isnan(points).all():
         return np.zeros(points[:, 0].shape, bool)
     with np.errstate(invalid="ignore"):
         spread = iqr(points, axis=-1, nan_policy="omit", keepdims=True)
         distance = np.abs(points - _mean(points))
-        # more than half of the values are the same where the spread is 0: it says nothing then
+        # a spread of 0 means that more than half of the values are equal: no outlier can be found
         return ((distance > settings.iqr_factor * spread) & (spread > 0)).any(axis=1)
 
 
@@ -189,8 +202,9 @@ def _mean(points: np.ndarray) -> np.ndarray:
 
 
 def _in_runs(points: np.ndarray, settings: Preprocessing) -> np.ndarray:
-    """Savitzky-Golay over each stretch of frames in which a keypoint is there. One that is shorter
-    than the filter stays as it is."""
+    """Savitzky-Golay over each stretch of frames in which a keypoint is observed. Stretches shorter
+    than the filter are unchanged.
+    """
     length, order = settings.savgol_length, settings.savgol_order
     made = points.copy()
     for keypoint in made:

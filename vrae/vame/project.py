@@ -1,5 +1,4 @@
-"""A project around the model: sessions to training data, and a trained model's codes of a
-session."""
+"""A VAME project: from sessions to training data, and a trained model's codes of a session."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -17,7 +16,7 @@ from vrae.vame.renamed import renamed_keypoints
 from vrae.vame.rnn_model import RNN_VAE
 from vrae.vame.sessions import Session, save_session
 
-_CHUNK = 4096  # windows encoded at once: a bound on memory
+_CHUNK = 4096  # windows encoded at once; limits memory
 
 
 @renamed_keypoints
@@ -26,23 +25,23 @@ def create_training(
     sessions: Mapping[str, Session | np.ndarray | str | Path],
     **keys: Any,
 ) -> tuple[int, int]:
-    """Splits sessions into training and test frames and writes what `train_model` reads.
+    """Split sessions into training and test frames and write the data for `train_model`.
 
-    In `<project_path>/data/train`: `train_seq.npy`, `test_seq.npy` [features, frames] as VAME has
-    them, and beside each `*_ends.npy`, where the pieces end that followed each other: no window
-    reaches over such an end. In `data/processed`: each session of a file, see `Session`.
-    `num_features` in the config becomes that of the data, as in VAME, and so do `feature_names`.
+    Written to `<project_path>/data/train`: `train_seq.npy` and `test_seq.npy` [features, frames] as
+    in VAME, and beside each `*_ends.npy`, the ends of pieces of consecutive frames: no window
+    crosses such an end. Written to `data/processed`: each session of a file, see `Session`.
+    `num_features` and `feature_names` in the config become those of the data, as in VAME.
 
     Args:
-        config: path of the config.yaml, or its keys and values, of which `num_features` changes:
-            `time_window`, `test_fraction`, `split_mode`, `missing_values`, and of files those of
-            `Preprocessing`.
-        sessions: names to sessions, arrays [features, frames] or files. NaN is missing, where the
-            config says so.
-        keys: of `Preprocessing`, in place of the config's.
+        config: path of the config.yaml, or its keys and values, whose `num_features` is set. Used
+            are `time_window`, `test_fraction`, `split_mode`, `missing_values`, and for files the
+            keys of `Preprocessing`.
+        sessions: by name: sessions, arrays [features, frames] or files. NaN is missing, if the
+            config allows it.
+        **keys: of `Preprocessing`, which replace the config's.
 
     Returns:
-        The training and the test frames.
+        The numbers of training and test frames.
 
     Raises:
         ValueError: a session cannot be used; the message names it and says why.
@@ -81,7 +80,7 @@ def create_training(
 
 
 def _same_features(sessions: Mapping[str, Session]) -> tuple[str, ...]:
-    """The names that all sessions give their features; of arrays none."""
+    """The names that all sessions give their features; empty for arrays."""
     first, names = next(((name, s.features) for name, s in sessions.items()), ("", ()))
     for name, session in sessions.items():
         if session.features != names:
@@ -101,13 +100,18 @@ def load_sessions(
     fps: float | None = None,
     skeleton: tuple[str, ...] | tuple[tuple[str, str], ...] = (),
 ) -> dict[str, Session]:
-    """Sessions by name, preprocessed.
+    """Read and preprocess sessions.
 
     Args:
-        sessions: names to files that `read_pose` reads, or poses, which are preprocessed; arrays
-            [features, frames] and sessions stay as they are.
-        settings: the steps of preprocessing; None: those of `Preprocessing()`.
-        individual, fps, skeleton: of files, see `read_pose`.
+        sessions: by name: files that `read_pose` reads, or poses, which are preprocessed; arrays
+            [features, frames] and sessions are unchanged.
+        settings: the steps of preprocessing; None: `Preprocessing()`.
+        individual: for files, see `read_pose`.
+        fps: for files, see `read_pose`.
+        skeleton: for files, see `read_pose`.
+
+    Returns:
+        The sessions by name.
     """
     settings, made = settings or Preprocessing(), {}
     for name, session in sessions.items():
@@ -125,11 +129,14 @@ def load_sessions(
 def read_sessions(
     sessions: Mapping[str, np.ndarray | str | Path], **keys: Any
 ) -> dict[str, np.ndarray]:
-    """Sessions as arrays [features, frames] float64, as `create_training` and `embed` take them.
+    """Read sessions as arrays, as `create_training` and `embed` take them.
 
     Args:
-        sessions: names to arrays, which stay as they are, or to files, see `load_sessions`.
-        keys: of `Preprocessing`.
+        sessions: by name: arrays, which are unchanged, or files, see `load_sessions`.
+        **keys: of `Preprocessing`.
+
+    Returns:
+        [features, frames] float64 by name.
     """
     loaded = load_sessions(sessions, Preprocessing(**keys))
     return {name: session.values for name, session in loaded.items()}
@@ -142,15 +149,20 @@ def embed(
     session: np.ndarray,
     progress: Callable[[int], None] = lambda done: None,
 ) -> np.ndarray:
-    """The codes of a session [features, frames]: [frames - time_window + 1, zdims] float32, one a
-    window, by its first frame.
+    """Compute the codes of all windows of a session.
 
-    The session is normalised as the training data were (VAME does not). Memory beside the result
-    does not grow with it.
+    The session is normalised like the training data (VAME does not normalise it). Memory, apart
+    from the result, does not grow with the session.
 
     Args:
-        model, statistics, settings: what `load_best` gives.
-        progress: called with the number of windows just done.
+        model: the model, from `load_best`.
+        statistics: the statistics of the training data, from `load_best`.
+        settings: the config, from `load_best`.
+        session: [features, frames].
+        progress: called with the number of windows just encoded.
+
+    Returns:
+        [frames - time_window + 1, zdims] float32, one code per window, by its first frame.
 
     Raises:
         ValueError: the session cannot be used; the message says why.
@@ -183,14 +195,21 @@ def segment_sessions(
     observed: Mapping[str, np.ndarray] | None = None,
     progress: Callable[[str], None] = lambda line: None,
 ) -> dict[str, dict[str, np.ndarray]]:
-    """The motif of every window by algorithm and session, as a config asks for.
+    """Find motifs as a config asks for.
 
-    Reads `segmentation_algorithms`, `n_clusters`, `n_init_kmeans`, `hmm_n_iter`, `time_window`,
-    `project_random_state`, and `individual_segmentation`: then every session has motifs of its own,
-    whose numbers have nothing to do with those of other sessions.
+    The keys used are `segmentation_algorithms`, `n_clusters`, `n_init_kmeans`, `hmm_n_iter`,
+    `hmm_min_duration`, `time_window`, `project_random_state`, and `individual_segmentation`. With
+    the last one every session has its own motifs, whose numbers are unrelated to those of other
+    sessions.
 
     Args:
-        codes: [n, zdims] by session. observed, progress: see `segment`.
+        config: path of the config.yaml, or its keys and values.
+        codes: [n, zdims] by session.
+        observed: see `segment`.
+        progress: see `segment`.
+
+    Returns:
+        The motif of every window by algorithm and session.
     """
     from vrae.vame.motifs import segment  # an import of this module does not wait for hmmlearn
 
@@ -208,6 +227,7 @@ def segment_sessions(
                 observed=observed,
                 n_init_kmeans=s.n_init_kmeans,
                 hmm_n_iter=s.hmm_n_iter,
+                hmm_min_duration=s.hmm_min_duration,
                 time_window=s.time_window,
                 progress=progress,
             )
@@ -216,11 +236,17 @@ def segment_sessions(
 
 
 def observed_share(session: np.ndarray, time_window: int) -> np.ndarray:
-    """The share of values that are not missing in each window of a session [features, frames]:
-    [frames - time_window + 1].
+    """Compute the share of observed values in each window of a session.
 
-    The codes of windows in which little was observed are alike whatever the animal did: `segment`
-    leaves them out.
+    Windows with few observed values have similar codes whatever the animal did; `segment` leaves
+    them out.
+
+    Args:
+        session: [features, frames], NaN is missing.
+        time_window: frames of a window.
+
+    Returns:
+        [frames - time_window + 1].
     """
     share = 1.0 - np.isnan(session).mean(axis=0)
     return np.lib.stride_tricks.sliding_window_view(share, time_window).mean(axis=-1)

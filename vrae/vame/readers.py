@@ -1,6 +1,5 @@
-"""Files of tracked keypoints: which kind one is, and what is in it.
-
-A file is known by its content, not by its name. What it is not is said too.
+"""Reading of files of tracked keypoints, whose kind is recognised by the content, not by the name.
+Errors say which kind a file is.
 """
 
 from collections.abc import Callable
@@ -18,7 +17,7 @@ KINDS = (
     "[2 K, frames]"
 )
 POSE_ENDINGS = (".csv", ".h5", ".hdf5", ".nc", ".npz")
-"""Of the files of a folder that are read."""
+"""Suffixes of the files of a folder that are read."""
 
 _HDF5, _NETCDF3, _ZIP = b"\x89HDF\r\n\x1a\n", b"CDF", b"PK\x03\x04"
 _OTHERS = (
@@ -32,7 +31,7 @@ _OTHERS = (
     (0, b"\x93NUMPY", "a NumPy .npy without names: save it as .npz with `positions`"),
     (0, b"\x1f\x8b", "compressed by gzip: decompress it first"),
 )
-"""Where the beginning of a file holds which bytes, and what it is then."""
+"""Position and value of bytes at the beginning of a file, and what such a file is."""
 
 
 def read_pose(
@@ -42,19 +41,23 @@ def read_pose(
     fps: float | None = None,
     skeleton: tuple[str, ...] | tuple[tuple[str, str], ...] = (),
 ) -> Pose:
-    """All tracked positions of one animal, whatever their confidence.
+    """Read all tracked positions of one animal, of any confidence.
 
     Args:
-        path: of DeepLabCut's .csv or .h5, SLEAP's analysis .h5, a netCDF of `movement`, or an .npz
-            with `positions` [2 K, frames] and, if it has them, `keypoints` [K], `confidence`
-            [K, frames], `fps`, `skeleton` [n, 2] and further rows [frames].
-        individual: which one, in a file of several animals.
-        fps: frames a second; None: those of the file, if it knows them.
-        skeleton: pairs of keypoints, ("nose", "tail") or "nose-tail"; none: those of the file.
+        path: DeepLabCut's .csv or .h5, SLEAP's analysis .h5, a netCDF of `movement`, or an .npz
+            with `positions` [2 K, frames] and optionally `keypoints` [K], `confidence` [K, frames],
+            `fps`, `skeleton` [n, 2] and further rows [frames].
+        individual: the animal, in a file of several.
+        fps: frames per second; None: those of the file, if known.
+        skeleton: pairs of keypoints, ("nose", "tail") or "nose-tail"; empty: those of the file.
+
+    Returns:
+        The pose.
 
     Raises:
-        FileNotFoundError: there is none. ValueError: another kind of file, a damaged one, or
-            several animals and no `individual`; the message says what it is.
+        FileNotFoundError: the file does not exist.
+        ValueError: another kind of file, a damaged one, or several animals and no `individual`; the
+            message says what it is.
     """
     path = Path(path)
     if fps is not None and not fps > 0:
@@ -90,7 +93,7 @@ def _reader(path: Path) -> Callable[[Path, str | None], Pose]:
 
 
 def _check_table(path: Path, beginning: bytes) -> None:
-    """Whether text is DeepLabCut's; its own reader says what is wrong with its rows."""
+    """Check that a text is DeepLabCut's, which its own reader checks further."""
     first = beginning.decode("utf-8", "replace").splitlines()[:1]
     cells = first[0].split(",") if first else []
     if "frame_idx" in cells and "track" in cells:

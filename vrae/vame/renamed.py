@@ -1,4 +1,4 @@
-"""Arguments that had other names before."""
+"""Renamed arguments."""
 
 import functools
 from collections.abc import Callable
@@ -8,11 +8,13 @@ _Function = TypeVar("_Function", bound=Callable)
 
 
 def renamed(**names: str) -> Callable[[_Function], _Function]:
-    """Decorates a function so that it takes renamed arguments by their earlier names too, as
-    keywords.
+    """Decorator: a function also takes renamed keyword arguments by their earlier names.
 
     Args:
-        names: today's name of each earlier name.
+        **names: the current name of each earlier name.
+
+    Returns:
+        The decorator.
     """
 
     def decorate(function: _Function) -> _Function:

@@ -1,5 +1,4 @@
-"""How well a trained model writes motion, and what a run of `examples/run_vame.py` leaves to look
-at."""
+"""Evaluation of a trained VAME model, and the pictures of a run of `examples/run_vame.py`."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ from sklearn.decomposition import PCA
 
 from seqvae import plotting
 from seqvae.files import write_json
+from seqvae.report import Section, Table, newest
 from vrae.vame.config import ConfigSource
 from vrae.vame.data import Windows, training_data
 from vrae.vame.epochs import compiled
@@ -19,22 +19,23 @@ from vrae.vame.training import load_best
 
 
 def evaluate(config: ConfigSource, *, snapshot: int | None = None) -> dict[str, float]:
-    """How well the best model writes the windows of the test data, and what follows them.
+    """Evaluate the best model on the test data: reconstruction of windows and prediction.
 
-    Leaves `evaluation.json` and `future_reconstruction.png` in `<project_path>/model/evaluate`,
-    where VAME has its pictures; of a snapshot, with its epoch in the names.
+    `evaluation.json` and `future_reconstruction.png` are written to
+    `<project_path>/model/evaluate`, as in VAME; for a snapshot, with its epoch in the names.
 
     Args:
-        snapshot: the epoch of a snapshot that is evaluated in place of the best model, see
-            `snapshots`.
+        config: path of the config.yaml, or its keys and values.
+        snapshot: the epoch of a snapshot to evaluate, see `snapshots`; None: the best model.
 
     Returns:
-        Mean squared errors of a value, where 1 is the variance of the training data, over the test
-        windows (see `Windows.stride`), without missing values: mse (the window), and with a future
-        decoder future_mse and hold_mse (what follows the window if its last frame stood still).
+        Mean squared errors of observed values over the test windows (see `Windows.stride`), where 1
+        is the variance of the training data: mse (the window), and with a future decoder future_mse
+        and hold_mse (the error if the window's last frame is repeated).
 
     Raises:
-        FileNotFoundError, ValueError: no trained model, no data, or they cannot be used.
+        FileNotFoundError: there is no trained model, or no data.
+        ValueError: they cannot be used.
     """
     model, found, settings = load_best(config, snapshot=snapshot)
     steps, future = (
@@ -79,13 +80,16 @@ def pictures(
     *,
     name: str = "motif",
 ) -> None:
-    """The space of codes, and labels over time, their usage and transitions.
+    """Draw the space of codes, and labels over time, their usage and transitions.
 
-    Numbers and colours of labels are those of the files. The truth takes the colours of the labels
-    that match it best.
+    Numbers and colours of labels are those of the files. The true labels get the colours of the
+    labels that match them best.
 
     Args:
-        labels: of every window by session, -1 where it has none: a gap. truth: the true ones.
+        folder: the folder to write to.
+        codes: [n, zdims] by session.
+        labels: the label of every window by session; -1: none, a gap.
+        truth: the true labels, or None.
         name: what a label is.
     """
     rows = {f"{name}s": labels}
@@ -119,7 +123,13 @@ def pictures(
 
 
 def preprocessing_steps(path: str | Path, session: Session, name: str) -> None:
-    """Draws the positions of a session after each step of preprocessing."""
+    """Draw the positions of a session after each step of preprocessing.
+
+    Args:
+        path: the file.
+        session: the session.
+        name: its name.
+    """
     if session.steps and session.pose:
         title = f"{name}: positions after each step of preprocessing"
         figure = plotting.steps(session.steps, session.pose.keypoints, title=title)
@@ -127,7 +137,12 @@ def preprocessing_steps(path: str | Path, session: Session, name: str) -> None:
 
 
 def training_curves(folder: Path, lines: list[dict]) -> None:
-    """The log's lines as curves."""
+    """Draw the training curves.
+
+    Args:
+        folder: the folder to write to.
+        lines: the lines of the log.
+    """
     panels = {
         "squared error of a batch": ("train_mse", "test_mse"),
         "of what follows it": ("train_future",),
@@ -136,3 +151,67 @@ def training_curves(folder: Path, lines: list[dict]) -> None:
     plotting.save_figure(
         folder / "training_curves.png", plotting.metric_curves(lines, panels, title="Training")
     )
+
+
+def result(folder: Path, errors: Mapping[str, float], agreed: Mapping[str, dict] | None) -> Section:
+    """The first section of `report.html`: how good the model and its motifs are.
+
+    Args:
+        folder: the run's folder.
+        errors: of `evaluate`.
+        agreed: by title, the agreement of motifs with the true ones, VAME's first; None where the
+            truth is not known.
+
+    Returns:
+        The section.
+    """
+    said = [
+        f"The squared error of the test windows is {errors['mse']:.1%} of the variance of the "
+        "training data."
+    ]
+    judgements = []
+    if errors["mse"] >= 1.0:
+        judgements.append("The model is WORSE than the mean: train longer.")
+    if "future_mse" in errors:
+        said.append(
+            f"Of the frames after the window it is {errors['future_mse']:.1%}; if the last frame "
+            f"is held, {errors['hold_mse']:.1%}."
+        )
+        if not errors["future_mse"] < errors["hold_mse"]:
+            judgements.append("The prediction of what follows is WORSE than the last frame held.")
+    if not agreed:
+        said.append("The true motifs are not known: how good the found ones are is not judged.")
+    return Section(
+        "Result",
+        judgements=judgements + (_judged(agreed) if agreed else []),
+        paragraphs=said,
+        table=_agreement(agreed) if agreed else None,
+        movies=newest(
+            folder,
+            ("Motifs over time", "motifs.png"),
+            ("Test windows and what follows", "model/evaluate/future_reconstruction.png"),
+            ("Positions after each step of preprocessing", "preprocessing.png"),
+        ),
+    )
+
+
+def _judged(agreed: Mapping[str, dict]) -> list[str]:
+    mine, *others = agreed.items()
+    found = [f"{title} ({f['nmi']:.3f})" for title, f in others if f["nmi"] > mine[1]["nmi"]]
+    if not found:
+        return ["VAME's motifs agree better with the truth than those of every baseline."]
+    return [
+        f"VAME's motifs agree LESS with the truth (NMI {mine[1]['nmi']:.3f}) than those of "
+        f"{', '.join(found)}."
+    ]
+
+
+def _agreement(agreed: Mapping[str, dict]) -> Table:
+    names = {
+        "nmi": "NMI with the truth",
+        "purity": "purity",
+        "bouts": "bouts",
+        "transition_error": "error of a transition probability",
+    }
+    rows = [[title, *(f[name] for name in names)] for title, f in agreed.items()]
+    return Table(["method", *names.values()], rows)

@@ -1,5 +1,6 @@
-"""The results of a run: codes, motifs and behaviours of every session, saved as soon as they are
-known."""
+"""Results of a run: codes, motifs and behaviours of every session, saved as soon as they are
+computed.
+"""
 
 import hashlib
 from collections.abc import Callable, Mapping
@@ -16,11 +17,14 @@ from vrae.vame.training import load_best, model_file
 
 
 class Results:
-    """A folder with `segmenter.npz` and a `<session>.npz` for each session, which holds for each of
-    its windows: latent_vectors [n, zdims], observed [n] (the share of values that are not missing),
-    motifs [n], behaviours [n] (-1: none).
+    """A folder with `segmenter.npz` and a `<session>.npz` for each session.
 
-    progress: is told what is being computed.
+    A session's file contains for each window: latent_vectors [n, zdims], observed [n] (the share of
+    observed values), motifs [n], behaviours [n] (-1: none).
+
+    Args:
+        folder: the folder.
+        progress: called with a line about what is being computed.
     """
 
     def __init__(self, folder: Path, progress: Callable[[str], None] = print):
@@ -30,8 +34,16 @@ class Results:
     def embedded(
         self, project: str, sessions: Mapping[str, np.ndarray], min_observed: float
     ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-        """Codes by session, and which of its windows are observed enough for a motif. Codes that an
-        earlier process saved are read, if they are of the same model and session."""
+        """Compute the codes of sessions, or read those saved for the same model and session.
+
+        Args:
+            project: path of the config.yaml.
+            sessions: [features, frames] by name.
+            min_observed: the smallest share of observed values for a motif.
+
+        Returns:
+            Codes by session, and which windows have enough observed values for a motif.
+        """
         model, statistics, config = load_best(project)
         made_by, found = model_file(config).read_bytes() + repr(statistics).encode(), {}
         for name, session in sessions.items():
@@ -54,14 +66,29 @@ class Results:
         return found, {name: self._arrays[name]["observed"] >= min_observed for name in sessions}
 
     def labels(self, kind: str) -> dict[str, np.ndarray]:
-        """The "motifs" or "behaviours" of windows by session, once they were found."""
+        """Labels of windows by session, after `segmented`.
+
+        Args:
+            kind: "motifs" or "behaviours".
+
+        Returns:
+            [n] by session.
+        """
         return {name: arrays[kind] for name, arrays in self._arrays.items()}
 
     def segmented(
         self, codes: Mapping[str, np.ndarray], observed: Mapping[str, np.ndarray], s: VAMESettings
     ) -> dict:
-        """The behaviour of every window by session; the motif itself where no behaviours are asked
-        for."""
+        """Find motifs and behaviours, and save them.
+
+        Args:
+            codes: [n, zdims] by session.
+            observed: [n] bool by session.
+            s: the settings.
+
+        Returns:
+            The behaviour of every window by session; the motif if no behaviours are asked for.
+        """
         segmenter, motifs = _motifs(codes, observed, s, self._progress)
         segmenter.save(self._folder / "segmenter.npz")
         self._add("motifs", motifs)
@@ -107,7 +134,17 @@ def labelled(
     s: VAMESettings,
     progress: Callable[[str], None],
 ) -> dict[str, np.ndarray]:
-    """The behaviour (or motif) of every window by the settings, of codes that are not kept."""
+    """Find the behaviours (or motifs) of codes without saving them.
+
+    Args:
+        codes: [n, zdims] by session.
+        observed: [n] bool by session.
+        s: the settings.
+        progress: called with a line about what is being computed.
+
+    Returns:
+        [n] by session.
+    """
     return _behaviours(_motifs(codes, observed, s, progress)[1], s)
 
 
@@ -120,6 +157,7 @@ def _motifs(codes, observed, s: VAMESettings, progress):
         observed=observed,
         n_init_kmeans=s.n_init_kmeans,
         hmm_n_iter=s.hmm_n_iter,
+        hmm_min_duration=s.hmm_min_duration,
         time_window=s.time_window,
         progress=progress,
     )

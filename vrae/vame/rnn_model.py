@@ -1,5 +1,5 @@
-"""VAME's model: a bidirectional GRU reads a window of motion into one code; others write the
-window, and what follows it.
+"""VAME's model: a bidirectional GRU encodes a window of motion; others decode the window and
+predict the steps after it.
 
 Classes, arguments and outputs have VAME's names and order. Arrays are [batch, time, features].
 """
@@ -22,51 +22,69 @@ from vrae.vame.gru import BidirectionalGRU
 from vrae.vame.losses import REDUCTIONS, gaussian
 from vrae.vame.objective import Settings, VAMETerms, loss, part, terms
 
-_CHUNK = 4096  # windows of a series that are encoded at once: a bound on memory
+_CHUNK = 4096  # windows of a series that are encoded at once; limits memory
 
 
 class Reconstruction(NamedTuple):
-    """What `RNN_VAE` gives without a future decoder: prediction [B, T, NUM_FEATURES]; z, mu, logvar
-    [B, ZDIMS]."""
+    """Outputs of `RNN_VAE` without a future decoder."""
 
     prediction: tf.Tensor
+    """[B, T, NUM_FEATURES], the reconstructed window."""
     z: tf.Tensor
+    """[B, ZDIMS], the code."""
     mu: tf.Tensor
+    """[B, ZDIMS], the mean of the code."""
     logvar: tf.Tensor
+    """[B, ZDIMS], the log-variance of the code."""
 
 
 class ReconstructionAndFuture(NamedTuple):
-    """What `RNN_VAE` gives with one: prediction [B, T, NUM_FEATURES], future [B, FUTURE_STEPS,
-    NUM_FEATURES]; z, mu, logvar [B, ZDIMS]."""
+    """Outputs of `RNN_VAE` with a future decoder."""
 
     prediction: tf.Tensor
+    """[B, T, NUM_FEATURES], the reconstructed window."""
     future: tf.Tensor
+    """[B, FUTURE_STEPS, NUM_FEATURES], the predicted steps after it."""
     z: tf.Tensor
+    """[B, ZDIMS], the code."""
     mu: tf.Tensor
+    """[B, ZDIMS], the mean of the code."""
     logvar: tf.Tensor
+    """[B, ZDIMS], the log-variance of the code."""
 
 
-if TYPE_CHECKING:  # what the method is mixed into
+if TYPE_CHECKING:  # the base class of the layers that inherit the method
     _Layer = keras.layers.Layer
 else:
     _Layer = object
 
 
 class _Module(_Layer):
-    """VAME's name of a call."""
+    """VAME's name of a layer's call."""
 
     def forward(self, *args, **options):
-        """The layer's call, with its arguments."""
+        """Call the layer.
+
+        Args:
+            *args: as for `call`.
+            **options: as for `call`.
+
+        Returns:
+            As `call`.
+        """
         return self(*args, **options)
 
 
 @keras.saving.register_keras_serializable(package="vame")
 class Encoder(_Module, keras.layers.Layer):
-    """Two bidirectional GRU layers of `hidden_size_layer_1` units; the four last states side by
-    side.
+    """Two bidirectional GRU layers; the output is their four last states, joined.
 
-    hidden_size_layer_2: not used, in VAME neither. dropout_encoder: of the first layer's outputs,
-    in training.
+    Args:
+        NUM_FEATURES: features of a step.
+        hidden_size_layer_1: units of both layers, each direction.
+        hidden_size_layer_2: unused, as in VAME.
+        dropout_encoder: dropout of the first layer's outputs in training.
+        **kwargs: as for a Keras layer.
     """
 
     def __init__(
@@ -94,22 +112,40 @@ class Encoder(_Module, keras.layers.Layer):
         self.built = True
 
     def call(self, inputs: tf.Tensor, training: bool = False):
-        """[B, T, NUM_FEATURES] -> [B, 4 * hidden_size_layer_1]: forward, backward of the first
-        layer, then of the second."""
+        """Encode windows.
+
+        Args:
+            inputs: [B, T, NUM_FEATURES].
+            training: whether dropout is applied.
+
+        Returns:
+            [B, 4 * hidden_size_layer_1]: forward and backward state of the first layer, then of the
+            second.
+        """
         outputs, *states = self.layer_0(inputs)
         _, *more = self.layer_1(self.dropout(outputs, training=training))
         return tf.concat([*states, *more], -1)
 
     def get_config(self):
+        """Return the arguments.
+
+        Returns:
+            The arguments by name.
+        """
         return super().get_config() | self._config
 
 
 @keras.saving.register_keras_serializable(package="vame")
 class Lambda(_Module, keras.layers.Layer):
-    """The code's mean and log-variance, and a draw of it in training. No `keras.layers.Lambda`:
-    VAME's name.
+    """Mean and log-variance of the code, and a draw of it in training; the name is VAME's.
 
-    softplus: log-variance through softplus, so that the variance is at least 1, as VAME has it.
+    Args:
+        ZDIMS: size of the code.
+        hidden_size_layer_1: units of the encoder's layers, each direction.
+        hidden_size_layer_2: unused, as in VAME.
+        softplus: whether the log-variance is passed through softplus, so that the variance is at
+            least 1, as in VAME.
+        **kwargs: as for a Keras layer.
     """
 
     def __init__(
@@ -143,9 +179,16 @@ class Lambda(_Module, keras.layers.Layer):
         noise: tf.Tensor | None = None,
         seed: tf.Tensor | None = None,
     ):
-        """[B, 4 * hidden_size_layer_1] -> z, mu, logvar [B, ZDIMS]; z is mu unless training.
+        """Compute the code.
 
-        noise: [B, ZDIMS] standard normal numbers in place of drawn ones.
+        Args:
+            hidden: [B, 4 * hidden_size_layer_1].
+            training: whether z is drawn; otherwise it is mu.
+            noise: [B, ZDIMS], standard normal numbers that replace the draw.
+            seed: seed of the draw; None: the layer's next seed.
+
+        Returns:
+            z, mu and logvar, [B, ZDIMS] each.
         """
         # the code in full precision: a mixed policy is for the recurrent layers
         mu, logvar = (
@@ -161,16 +204,21 @@ class Lambda(_Module, keras.layers.Layer):
         return mu + tf.exp(0.5 * logvar) * tf.cast(noise, mu.dtype), mu, logvar
 
     def get_config(self):
+        """Return the arguments.
+
+        Returns:
+            The arguments by name.
+        """
         return super().get_config() | self._config
 
 
 class _Decoder(_Module, keras.layers.Layer):
-    """A bidirectional GRU with z as input at every step and linear maps of z as first states; a
-    linear layer on top.
+    """A bidirectional GRU with z as input at every step and linear maps of z as initial states,
+    followed by a linear layer.
 
-    batch_mixing: True computes what VAME's `view` does: the state that starts the output of sample
-    b is made from other samples' z, forward from that of b // 2, backward from (B + b) // 2. Only
-    weights that VAME trained need it.
+    batch_mixing: True computes what VAME's `view` does: the initial state for sample b is computed
+    from other samples' z, forward from that of b // 2, backward from (B + b) // 2. Only weights
+    trained by VAME need it.
     """
 
     def __init__(self, steps, ZDIMS, NUM_FEATURES, hidden_size, rnn_name, batch_mixing, **kwargs):
@@ -193,8 +241,15 @@ class _Decoder(_Module, keras.layers.Layer):
         self.built = True
 
     def call(self, inputs, z):
-        """inputs: z repeated [B, T, ZDIMS], or [B, 1, ZDIMS]; z: [B, ZDIMS] -> [B, steps,
-        NUM_FEATURES]."""
+        """Decode codes.
+
+        Args:
+            inputs: z repeated, [B, T, ZDIMS], or [B, 1, ZDIMS].
+            z: [B, ZDIMS].
+
+        Returns:
+            [B, steps, NUM_FEATURES].
+        """
         hidden = self.latent_to_hidden(z)
         if self._mixing:
             states = tf.unstack(tf.reshape(hidden, [2, tf.shape(z)[0], self._hidden]))
@@ -207,8 +262,19 @@ class _Decoder(_Module, keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="vame")
 class Decoder(_Decoder):
-    """Writes the window: TEMPORAL_WINDOW / 2 steps. dropout_rec: without effect, in VAME too (its
-    GRU has one layer)."""
+    """Decodes the window: TEMPORAL_WINDOW / 2 steps.
+
+    Args:
+        TEMPORAL_WINDOW: twice the steps of a window.
+        ZDIMS: size of the code.
+        NUM_FEATURES: features of a step.
+        hidden_size_rec: units, each direction.
+        dropout_rec: without effect, as in VAME (its GRU has one layer).
+        batch_mixing: whether initial states are computed as VAME's `view` does: for sample b from
+            other samples' z, forward from that of b // 2, backward from (B + b) // 2. Only weights
+            trained by VAME need it.
+        **kwargs: as for a Keras layer.
+    """
 
     def __init__(
         self,
@@ -240,12 +306,28 @@ class Decoder(_Decoder):
         )
 
     def get_config(self):
+        """Return the arguments.
+
+        Returns:
+            The arguments by name.
+        """
         return super().get_config() | self._config
 
 
 @keras.saving.register_keras_serializable(package="vame")
 class Decoder_Future(_Decoder):
-    """Writes the FUTURE_STEPS steps after the window. dropout_pred: without effect, in VAME too."""
+    """Predicts the FUTURE_STEPS steps after the window.
+
+    Args:
+        TEMPORAL_WINDOW: twice the steps of a window.
+        ZDIMS: size of the code.
+        NUM_FEATURES: features of a step.
+        FUTURE_STEPS: number of steps.
+        hidden_size_pred: units, each direction.
+        dropout_pred: without effect, as in VAME.
+        batch_mixing: see `Decoder`.
+        **kwargs: as for a Keras layer.
+    """
 
     def __init__(
         self,
@@ -273,39 +355,54 @@ class Decoder_Future(_Decoder):
         )
 
     def get_config(self):
+        """Return the arguments.
+
+        Returns:
+            The arguments by name.
+        """
         return super().get_config() | self._config
 
 
 @keras.saving.register_keras_serializable(package="vame")
 class RNN_VAE(_Module, SequenceModel):
-    """VAME's variational auto-encoder (Luxem et al. 2022), with its arguments in its order.
+    """VAME's variational auto-encoder (Luxem et al. 2022), with its arguments in their order.
 
-    `compile("adam")` and `fit(windows)` train VAME's objective on windows [B, steps, NUM_FEATURES]:
-    the first TEMPORAL_WINDOW / 2 steps are encoded and reconstructed, the FUTURE_STEPS after them
-    are predicted where there is a future decoder; later ones are not read. `predict` and the verbs
-    need the first part only. A batch may have a `mask` [B, steps], 1 where a frame was observed,
-    and `sample_weight` [B], how often each window counts. Averages over batches weigh a batch by
-    its windows.
+    `compile("adam")` and `fit(windows)` train VAME's objective on windows [B, steps, NUM_FEATURES].
+    The first TEMPORAL_WINDOW / 2 steps are encoded and reconstructed; with a future decoder the
+    FUTURE_STEPS steps after them are predicted; later steps are not used. `predict` and the other
+    methods need only the first part. A batch may have a `mask` [B, steps], 1 where a frame is
+    observed, and `sample_weight` [B], the weight of each window. Batches are weighted by their
+    windows in averages.
 
     The weight of the KL and the cluster term is `kl_weight`; VAME's annealing is
     `KLAnnealing(lambda epoch: kl_annealing(epoch + 1, kl_start, annealtime, "linear"))`.
 
     Args:
         TEMPORAL_WINDOW: twice the steps of a window (`2 * time_window`).
-        ZDIMS: size of the code. NUM_FEATURES: of a step.
-        FUTURE_DECODER, FUTURE_STEPS: whether what follows the window is predicted too, and how many
-            steps of it.
-        hidden_size_layer_1, hidden_size_rec, hidden_size_pred: units of the encoder and the two
-            decoders, each direction.
-        hidden_size_layer_2, dropout_rec, dropout_pred: without effect, in VAME too.
-        dropout_encoder: of the encoder's first layer's outputs, in training.
-        softplus: see `Lambda`. batch_mixing: see `Decoder`: VAME's own arithmetic, for weights it
-            trained.
-        beta, kmeans_loss, kmeans_lambda, mse_reconstruction_reduction, mse_prediction_reduction,
-            noise, missing_values: as in `Config`, with its defaults: the objective, and whether NaN
-                is a missing value.
-        kl_weight: first value of the variable of this name.
-        seed: of the noise where a call gives none.
+        ZDIMS: size of the code.
+        NUM_FEATURES: features of a step.
+        FUTURE_DECODER: whether the steps after the window are predicted.
+        FUTURE_STEPS: number of these steps.
+        hidden_size_layer_1: units of the encoder, each direction.
+        hidden_size_layer_2: without effect, as in VAME.
+        hidden_size_rec: units of the decoder, each direction.
+        hidden_size_pred: units of the future decoder, each direction.
+        dropout_encoder: dropout of the encoder's first layer's outputs in training.
+        dropout_rec: without effect, as in VAME.
+        dropout_pred: without effect, as in VAME.
+        softplus: see `Lambda`.
+        batch_mixing: see `Decoder`: VAME's own arithmetic, for weights it trained.
+        beta: weight of the KL.
+        kmeans_loss: number of singular values in the cluster term.
+        kmeans_lambda: weight of the cluster term.
+        mse_reconstruction_reduction: "sum" or "mean" of the window's squared error.
+        mse_prediction_reduction: "sum" or "mean" of the squared error after the window.
+        noise: whether noise is added to the input in training.
+        missing_values: whether NaN is a missing value; otherwise it is an error.
+        kl_weight: initial value of the variable of this name.
+        seed: seed of the random draws in calls that do not pass one; None: Keras' global seed.
+        dtype: a type or dtype policy.
+        name: the model's name.
 
     Raises:
         ValueError: an argument is out of range, or FUTURE_STEPS is longer than the window.
@@ -402,10 +499,16 @@ class RNN_VAE(_Module, SequenceModel):
     @property
     def kl_weight(self) -> keras.Variable:
         """The weight of the KL and the cluster term, see `seqvae.objectives.KLAnnealing`. VAME's
-        models have no such weight: it is neither counted nor saved with the model."""
+        models have no such weight: it is not counted or saved with the model.
+        """
         return self._kl.variable
 
     def get_config(self):
+        """Return the arguments of the model.
+
+        Returns:
+            The arguments by name.
+        """
         base = super().get_config()
         return {name: base[name] for name in ("name", "dtype")} | self._config
 
@@ -419,30 +522,53 @@ class RNN_VAE(_Module, SequenceModel):
         seed: Seed | None = None,
         mask: Any = None,
     ) -> Reconstruction | ReconstructionAndFuture:
-        """seq [B, TEMPORAL_WINDOW / 2, NUM_FEATURES] -> its reconstruction, the future where there
-        is a decoder for it, z, mu and logvar. In training z is drawn, with `noise` [B, ZDIMS] or
-        `seed`; otherwise z is mu.
+        """Reconstruct windows, and predict the steps after them if there is a future decoder.
 
-        seq may be a dict of `windows` and `mask`, as `fit` takes it; steps after the window are not
-        read.
+        Args:
+            seq: [B, TEMPORAL_WINDOW / 2, NUM_FEATURES], or a dict of `windows` and `mask` as for
+                `fit`; steps after the window are not used.
+            training: whether z is drawn; otherwise it is mu.
+            noise: [B, ZDIMS], standard normal numbers that replace the draw.
+            seed: seed of the draw; None: the model's next seed.
+            mask: [B, steps]; None: the mask of the dict, if any.
+
+        Returns:
+            The reconstruction, the future, z, mu and logvar.
         """
         return self._forward(self._window(self.batch_with(seq, mask)), training, noise, seed)
 
     def encode(self, windows: Array, mask: Array | None = None) -> tfd.Distribution:
-        """q(z | x) of windows [B, TEMPORAL_WINDOW / 2, NUM_FEATURES], or longer ones: batch [B],
-        event [ZDIMS].
+        """Compute q(z | x).
+
+        Args:
+            windows: [B, TEMPORAL_WINDOW / 2 or more steps, NUM_FEATURES].
+            mask: [B, steps], 1 = observed; None: all observed.
+
+        Returns:
+            Batch [B], event [ZDIMS].
 
         Raises:
-            ValueError: a shape or value that is not as described, or NaN, unless missing_values is
-                True or mask is 0 there.
+            ValueError: a shape or value is not as described; NaN, unless missing_values is True or
+                the mask is 0 there.
         """
         mean, logvar = self._run(self._codes, self._window(_batch(windows, mask)))
         return tfd.MultivariateNormalDiag(mean, tf.exp(0.5 * logvar))
 
     def embed(self, windows: Array, mask: Array | None = None) -> np.ndarray:
-        """Codes, the means of `encode`: [B, ZDIMS] of windows; of a series [frames, NUM_FEATURES]
-        those of all its windows, [frames - TEMPORAL_WINDOW / 2 + 1, ZDIMS], each by its first
-        frame. Its mask is [frames]. Errors as for `encode`."""
+        """Compute codes, the means of `encode`.
+
+        Args:
+            windows: [B, steps, NUM_FEATURES], or a series [frames, NUM_FEATURES], whose windows are
+                all encoded.
+            mask: [B, steps], for a series [frames]; None: all observed.
+
+        Returns:
+            [B, ZDIMS], for a series [frames - TEMPORAL_WINDOW / 2 + 1, ZDIMS], each by its first
+            frame.
+
+        Raises:
+            ValueError: as for `encode`.
+        """
         windows = arguments.tensor("windows", windows, self.variable_dtype)
         if windows.shape.rank != 2:
             return self.encode(windows, mask).mean().numpy()
@@ -459,8 +585,18 @@ class RNN_VAE(_Module, SequenceModel):
         )
 
     def reconstruct(self, windows: Array, mask: Array | None = None) -> tf.Tensor:
-        """The windows from the means of their codes, [B, TEMPORAL_WINDOW / 2, NUM_FEATURES]. Errors
-        as for `encode`."""
+        """Reconstruct windows from the means of their codes.
+
+        Args:
+            windows: as for `encode`.
+            mask: as for `encode`.
+
+        Returns:
+            [B, TEMPORAL_WINDOW / 2, NUM_FEATURES].
+
+        Raises:
+            ValueError: as for `encode`.
+        """
         return self._run(self._reconstruct, self._window(_batch(windows, mask)))
 
     # --- training ---
@@ -473,14 +609,19 @@ class RNN_VAE(_Module, SequenceModel):
         seed: Seed | None = None,
         training: bool = True,
     ) -> VAMETerms:
-        """The unweighted terms for windows, or a dict of `windows` and where there are any `mask`
-        and `sample_weight`.
+        """Compute the unweighted terms of the objective.
 
-        noise: [B, ZDIMS] in place of a draw; outside of training z is its mean.
+        Args:
+            batch: windows, or a dict of `windows` and optionally `mask` and `sample_weight`.
+            noise: [B, ZDIMS], replaces the draw of z.
+            seed: seed of the random draws; None: the model's next seed.
+            training: whether z is drawn; otherwise it is its mean.
+
+        Returns:
+            The terms, scalars.
 
         Raises:
-            ValueError: shapes or values as for `encode`; or the steps that the future decoder
-                predicts are not there.
+            ValueError: as for `encode`, or the steps that the future decoder predicts are missing.
         """
         batch = self.batch_of(batch)
         windows, mask = self._arguments(batch)
@@ -505,23 +646,49 @@ class RNN_VAE(_Module, SequenceModel):
         )
 
     def objective(self, terms: VAMETerms) -> tf.Tensor:
-        """The loss: reconstruction + future + kl_weight * (beta * kl + cluster). The one place
-        where terms are weighted."""
+        """The loss: reconstruction + future + kl_weight * (beta * kl + cluster).
+
+        Terms are weighted here and nowhere else.
+
+        Args:
+            terms: what `loss_terms` returns.
+
+        Returns:
+            A scalar.
+        """
         return loss(terms, self.beta, tf.cast(self.kl_weight.value, terms.kl.dtype))
 
     def count(self, batch: dict) -> tf.Tensor:
-        """The windows of a batch, each times its `sample_weight`."""
+        """Count the windows of a batch, each times its `sample_weight`.
+
+        Args:
+            batch: the batch.
+
+        Returns:
+            A scalar.
+        """
         if "sample_weight" in batch:
             return tf.reduce_sum(tf.cast(batch["sample_weight"], tf.float32))
         return tf.cast(tf.shape(batch["windows"])[0], tf.float32)
 
     def check_batch(self, batch: dict, place: Place = NOWHERE) -> None:
-        """Checks a batch: shapes, masks of 0 and 1, and finite values, or NaN where they may be
-        missing."""
+        """Check a batch: shapes, masks of 0 and 1, and finite values, or NaN where allowed.
+
+        Args:
+            batch: the batch.
+            place: where it comes from, for messages.
+
+        Raises:
+            ValueError: a check failed.
+        """
         self._check_values(*self._shaped(batch), place)
 
     def serving_inputs(self):
-        """Windows of any number."""
+        """The input of an exported model: any number of windows.
+
+        Returns:
+            Its shape and type by name.
+        """
         shape = (None, self.seq_len, self._features)
         return {"windows": keras.layers.InputSpec(shape=shape, dtype=self.variable_dtype)}
 
@@ -593,7 +760,7 @@ class RNN_VAE(_Module, SequenceModel):
         if known is None:
             steps = tf.shape(windows)[1]
             checks.require(steps >= self._last_step, message, steps)
-        elif known < self._last_step:  # marked: found again in what Keras makes of it in a graph
+        elif known < self._last_step:  # marked, because Keras rewrites the message in a graph
             error = ValueError(message.format(known))
             raise error if tf.executing_eagerly() else checks.marked(error)
 
@@ -603,7 +770,7 @@ def _batch(windows, mask) -> dict:
 
 
 def _views(series: tf.Tensor, steps: int) -> np.ndarray:
-    """All windows [n, steps, ...] of a series [frames, ...], not copied."""
+    """All windows [n, steps, ...] of a series [frames, ...], without copying."""
     views = np.lib.stride_tricks.sliding_window_view(series.numpy(), steps, axis=0)
     return np.moveaxis(views, -1, 1)
 
@@ -640,8 +807,9 @@ def _check(config: dict) -> None:
 
 
 def _bidirectional(units: int, input_size: int, name: str, dtype) -> BidirectionalGRU:
-    """A GRU in both directions, its first weights drawn as PyTorch draws them: U(-1, 1) /
-    sqrt(units), biases too."""
+    """A GRU in both directions with PyTorch's initial weights: U(-1, 1) / sqrt(units), biases
+    too.
+    """
 
     def gru(direction: str, **options):
         initial = _uniform(units**-0.5)
@@ -665,8 +833,7 @@ def _bidirectional(units: int, input_size: int, name: str, dtype) -> Bidirection
 
 
 def _linear(inputs: int, units: int, name: str, dtype) -> keras.layers.Dense:
-    """A dense layer, its first weights drawn as PyTorch draws them: U(-1, 1) / sqrt(inputs), biases
-    too."""
+    """A dense layer with PyTorch's initial weights: U(-1, 1) / sqrt(inputs), biases too."""
     initial = _uniform(inputs**-0.5)
     layer = keras.layers.Dense(
         units, kernel_initializer=initial, bias_initializer=initial.clone(), name=name, dtype=dtype

@@ -1,4 +1,4 @@
-"""VAME's module of this name: its losses, its training, under its names."""
+"""VAME's module of this name: its losses and its training, under its names."""
 
 from vrae.vame.epochs import test, train
 from vrae.vame.losses import (

@@ -1,5 +1,6 @@
-"""What turns the codes of a session into motifs, and is kept in a file: k-means, or a hidden Markov
-model."""
+"""Segmenters, which turn the codes of a session into motifs and are saved in a file: k-means, or a
+hidden Markov model.
+"""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,41 +19,64 @@ Progress = Callable[[str], None]
 
 
 class FitOptions(NamedTuple):
-    """How segmenters are fitted.
-
-    n_init_kmeans: beginnings of k-means. hmm_n_iter: at most so many iterations of the EM.
-    time_window: the frames of a window, with which a hidden Markov model may have a switch state;
-    0: it has none. progress: is told what is being fitted.
-    """
+    """Options of fitting a segmenter."""
 
     n_init_kmeans: int = 15
+    """Initialisations of k-means."""
     hmm_n_iter: int = 100
+    """The largest number of EM iterations."""
+    hmm_min_duration: int = 3
+    """Windows that a state of a hidden Markov model lasts at least."""
     time_window: int = 0
+    """Frames of a window, which allow a hidden Markov model to have a switch state; 0: no switch
+    state.
+    """
     progress: Progress = lambda line: None
+    """Called with a line about what is being fitted."""
 
 
-_MANY_CODES, _FIRST_CODES = 40_000, 10_000  # of many, k-means of some is the beginning of the EM
+_MANY_CODES, _FIRST_CODES = 40_000, 10_000  # of many codes, only some initialise the EM
 _PART = 4096  # codes whose products are computed at once
-_BEGINNINGS = 3  # of the EM, which ends in the nearest maximum
+_BEGINNINGS = 5  # of the EM, which ends in the nearest maximum; the first is k-means
 _FLOOR = 1e-3  # of a state's variances, as a share of the mean variance of the codes
+_STAYS = 0.9  # first probability that a state lasts one window more
 
 
 class KMeansSegmenter(NamedTuple):
-    """Motifs as centres of codes [n_motifs, zdims]: a window belongs to the nearest."""
+    """Motifs as centres of codes: a window belongs to the nearest centre."""
 
     centres: np.ndarray
+    """[n_motifs, zdims]."""
 
     @classmethod
     def fit(
         cls, sessions: Sequence[np.ndarray], n_motifs: int, seed: int, options: FitOptions
     ) -> "KMeansSegmenter":
-        """scikit-learn's k-means, the best of `n_init_kmeans` beginnings."""
+        """Fit scikit-learn's k-means, the best of `n_init_kmeans` initialisations.
+
+        Args:
+            sessions: codes [n, zdims] of each session.
+            n_motifs: number of motifs.
+            seed: seed of the initialisations.
+            options: the options.
+
+        Returns:
+            The segmenter.
+        """
         joined, n_init = np.concatenate(sessions), options.n_init_kmeans
         options.progress(f"k-means of {len(joined)} codes, {n_motifs} motifs, {n_init} beginnings")
         return cls(KMeans(n_motifs, n_init=n_init, random_state=seed).fit(joined).cluster_centers_)
 
     def apply(self, codes: np.ndarray, observed: np.ndarray | None = None) -> np.ndarray:
-        """The motif of each code [n, zdims]: [n] int32; -1 where `observed` [n] is False."""
+        """Find the motif of each code.
+
+        Args:
+            codes: [n, zdims].
+            observed: [n] bool; where False the motif is -1. None: all True.
+
+        Returns:
+            [n] int32.
+        """
         codes = checked_codes("codes", codes, self.centres.shape[1])
         labels = np.concatenate(
             [
@@ -63,42 +87,69 @@ class KMeansSegmenter(NamedTuple):
         return np.where(checked_observed("observed", observed, codes), labels, -1).astype(np.int32)
 
     def reordered(self, order: np.ndarray) -> "KMeansSegmenter":
-        """The same motifs with new numbers: motif i was order[i]."""
+        """Renumber the motifs.
+
+        Args:
+            order: motif i was order[i].
+
+        Returns:
+            The segmenter.
+        """
         return KMeansSegmenter(self.centres[order])
 
     def save(self, path: str | Path) -> None:
-        """Writes it to an `.npz`, whole or not at all."""
+        """Write the segmenter to an `.npz`, atomically.
+
+        Args:
+            path: the file.
+        """
         save(path, self._asdict())
 
 
 class HMMSegmenter(NamedTuple):
-    """Motifs as states of a hidden Markov model whose codes are Gaussian with full covariances: a
-    session's labels are its most likely course of states.
+    """Motifs as states of a hidden Markov model with Gaussian codes and full covariances.
 
-    A window that lies over the end of a motif holds two of them, and such windows make a state of
-    their own, through which most changes of motif pass. This switch state, where there is one, is
-    the state after the motifs' states and is no motif: the windows of each visit are shared by the
-    motifs before and after it, half each, so that a window belongs to the motif of its centre.
-
-    start: [states]; transitions: [states, states]; means: [states, zdims]; covariances: [states,
-    zdims, zdims]; n_motifs: an integer, the states less the switch state.
+    The labels of a session are its most likely sequence of states. A window that crosses the end of
+    a motif contains two motifs. Such windows form a state of their own, through which most changes
+    of motif pass. This switch state, if there is one, is the last state and is not a motif: the
+    windows of each visit are divided equally between the motifs before and after it, so that a
+    window belongs to the motif at its centre.
     """
 
     start: np.ndarray
+    """[states], initial probabilities."""
     transitions: np.ndarray
+    """[states, states]."""
     means: np.ndarray
+    """[states, zdims]."""
     covariances: np.ndarray
+    """[states, zdims, zdims]."""
     n_motifs: np.ndarray
+    """An integer: the number of states without the switch state."""
+    min_duration: np.ndarray = np.array(1)
+    """An integer: windows that a state lasts at least, unless a session ends."""
 
     @classmethod
     def fit(
         cls, sessions: Sequence[np.ndarray], n_motifs: int, seed: int, options: FitOptions
     ) -> "HMMSegmenter":
-        """hmmlearn's EM, the most likely of 3 beginnings; no transition is counted from one session
-        to the next.
+        """Fit the model by hmmlearn's EM, the most likely of 3 initialisations.
 
-        With a time_window one state more is fitted first. If there is a `switch_state` it is kept;
-        otherwise the motifs' states are fitted alone.
+        No transition is counted between sessions. With a time_window, a model with one more state
+        is fitted first. It is kept if it has a `switch_state`; otherwise a model with only the
+        motifs' states is fitted.
+
+        Args:
+            sessions: codes [n, zdims] of each session.
+            n_motifs: number of motifs.
+            seed: seed of the initialisations.
+            options: the options.
+
+        Returns:
+            The segmenter.
+
+        Raises:
+            ValueError: the model cannot be fitted to these codes.
         """
         found = (
             cls._with_switch_state(sessions, n_motifs, seed, options)
@@ -125,22 +176,33 @@ class HMMSegmenter(NamedTuple):
 
     @classmethod
     def _of_motifs(cls, sessions, n_motifs: int, seed: int, options: FitOptions) -> "HMMSegmenter":
-        """All of its states are motifs."""
+        """Fit a model whose states are all motifs."""
         joined, lengths = np.concatenate(sessions), [len(codes) for codes in sessions]
         about = f"hidden Markov model of {n_motifs} states, beginning {{}} of {_BEGINNINGS}"
         try:
             fits = [
-                _fitted(joined, lengths, n_motifs, seed + i, options, about.format(i + 1))
+                _fitted(joined, lengths, n_motifs, seed + i, i > 0, options, about.format(i + 1))
                 for i in range(_BEGINNINGS)
             ]
         except (ValueError, np.linalg.LinAlgError) as error:
             raise ValueError(_cause(joined, n_motifs, error)) from error
         best, _ = max(fits, key=lambda fit: fit[1])
-        return cls(best.startprob_, best.transmat_, best.means_, best.covars_, np.array(n_motifs))
+        start, transitions, means, covariances = best.of_states()
+        counts = np.array(n_motifs), np.array(options.hmm_min_duration)
+        return cls(start, transitions, means, covariances, *counts)
 
     def apply(self, codes: np.ndarray, observed: np.ndarray | None = None) -> np.ndarray:
-        """The motif of each code [n, zdims] of one session: [n] int32; -1 where `observed` [n] is
-        False. The windows before and after such a gap are labelled as those of two sessions."""
+        """Find the motif of each code of one session.
+
+        Windows before and after a gap are labelled like those of two sessions.
+
+        Args:
+            codes: [n, zdims].
+            observed: [n] bool; where False the motif is -1. None: all True.
+
+        Returns:
+            [n] int32.
+        """
         codes = checked_codes("codes", codes, self.means.shape[1])
         observed = checked_observed("observed", observed, codes)
         labels = np.full(len(codes), -1, np.int32)
@@ -149,27 +211,41 @@ class HMMSegmenter(NamedTuple):
         return labels
 
     def reordered(self, order: np.ndarray) -> "HMMSegmenter":
-        """The same motifs with new numbers: motif i was order[i]."""
+        """Renumber the motifs.
+
+        Args:
+            order: motif i was order[i].
+
+        Returns:
+            The segmenter.
+        """
         return self._of_states(np.append(order, np.arange(len(order), len(self.start))))
 
     def _states(self, codes: np.ndarray) -> np.ndarray:
         """The most likely course of states, [n]."""
-        model = FastGaussianHMM(len(self.start), covariance_type="full")
-        model.startprob_, model.transmat_, model.means_, model.covars_ = self[:4]
-        return model.predict(codes)
+        duration = int(self.min_duration)
+        model = FastGaussianHMM(len(self.start) * duration, covariance_type="full")
+        model.min_duration = duration
+        model.startprob_ = np.repeat(self.start / duration, duration)
+        model.transmat_ = chained(self.transitions, duration)
+        model.means_ = np.repeat(self.means, duration, axis=0)
+        model.covars_ = np.repeat(self.covariances, duration, axis=0)
+        return model.predict(codes) // duration
 
     def _of_states(self, order: np.ndarray) -> "HMMSegmenter":
-        start, transitions, means, covariances, n_motifs = self
-        return HMMSegmenter(
-            start[order],
-            transitions[np.ix_(order, order)],
-            means[order],
-            covariances[order],
-            n_motifs,
+        return self._replace(
+            start=self.start[order],
+            transitions=self.transitions[np.ix_(order, order)],
+            means=self.means[order],
+            covariances=self.covariances[order],
         )
 
     def save(self, path: str | Path) -> None:
-        """Writes it to an `.npz`, whole or not at all."""
+        """Write the segmenter to an `.npz`, atomically.
+
+        Args:
+            path: the file.
+        """
         save(path, self._asdict())
 
 
@@ -178,33 +254,106 @@ def _parts(count: int) -> list[slice]:
     return [slice(first, first + _PART) for first in range(0, count, _PART)]
 
 
-class FastGaussianHMM(GaussianHMM):
-    """hmmlearn's, with a floor under the variances: it has one only for the first covariances, and
-    a state of equal codes would get a singular one. floor: is added to the diagonals.
+def chained(transitions: np.ndarray, min_duration: int) -> np.ndarray:
+    """Transitions [n * min_duration, n * min_duration] of states that are chains.
 
-    Densities and the statistics of the covariances are matrix products: the same numbers several
-    times faster. Of more than 40,000 codes about 10,000 give the first means by k-means, which
-    takes longer than the EM otherwise.
+    Each of the n states becomes `min_duration` steps, of which only the last is repeated or left,
+    to the first of another state: a state lasts at least so many windows (Rabiner 1989, "A tutorial
+    on hidden Markov models", section IV.D, by means of ordinary states).
+
+    transitions: [n, n] from a last step.
+    """
+    states, last = np.arange(len(transitions)), min_duration - 1
+    chain = np.zeros((len(states), min_duration) * 2)
+    chain[:, last, :, 0] = transitions
+    chain[states, last, states, 0] = 0.0
+    chain[states, last, states, last] = np.diagonal(transitions)
+    for step in range(last):
+        chain[states, step, states, step + 1] = 1.0
+    return chain.reshape(len(states) * min_duration, -1)
+
+
+class FastGaussianHMM(GaussianHMM):
+    """hmmlearn's GaussianHMM with a least duration of states, other first values, a lower limit of
+    the variances, and faster.
+
+    hmmlearn's states are here the steps of chains of `min_duration`, see `chained`; the steps of a
+    chain share one mean and one covariance.
+
+    The first transitions stay in a state with a probability of 0.9, and all first states are
+    equally likely. hmmlearn draws both from a Dirichlet distribution of the concentration
+    1 / states, where most transitions are almost impossible: on 20,000 codes of 15 states its EM
+    was 5 to 8 % less likely after 10 iterations, even from the true means
+    (`benchmarks/vame_hmm.py`).
+
+    hmmlearn limits only the first covariances; a state of equal codes would get a
+    singular covariance. Densities and the statistics of the covariances are computed by matrix
+    products: the same numbers several times faster. With more than 40,000 codes, k-means of about
+    10,000 of them gives the first means; k-means of all would take longer than the EM.
+
+    Attributes:
+        floor: added to the diagonals of the covariances.
+        min_duration: length of the chains.
+        from_centre: whether the first means are drawn near the mean of all codes (0.1 standard
+            deviations), in place of k-means' centres. A motif that repeats itself is a circle of
+            codes, and the circles of all motifs may lie around one point: k-means finds their
+            phases, and the EM stays there.
     """
 
     floor = 0.0
+    min_duration = 1
+    from_centre = False
+
+    def of_states(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Start [n], transitions [n, n], means [n, size] and covariances [n, size, size] of the n
+        states."""
+        duration = self.min_duration
+        between = self.transmat_[duration - 1 :: duration]  # from last steps
+        transitions = between[:, ::duration].copy()
+        np.fill_diagonal(transitions, np.diagonal(between[:, duration - 1 :: duration]))
+        start = self.startprob_.reshape(-1, duration).sum(axis=1)
+        return start, transitions, self.means_[::duration], self._covars_[::duration]
 
     def _init(self, X, lengths=None):
-        step = -(-len(X) // _FIRST_CODES) if len(X) > _MANY_CODES else 1
-        super()._init(X[::step], None)
+        sample = X[:: -(-len(X) // _FIRST_CODES)] if len(X) > _MANY_CODES else X
+        duration, wanted = self.min_duration, self.init_params
+        states = self.n_components // duration
+        if "m" in wanted:
+            self.means_ = np.repeat(self._first_means(sample, states), duration, axis=0)
+        self.init_params = "".join(set(wanted) & {"c"})
+        super()._init(sample, None)
+        self.init_params = wanted
+        if "s" in wanted:
+            self.startprob_ = np.full(self.n_components, 1 / self.n_components)
+        if "t" in wanted:
+            stays = _STAYS if states > 1 else 1.0
+            first = np.full((states, states), (1 - stays) / max(1, states - 1))
+            np.fill_diagonal(first, stays)
+            self.transmat_ = chained(first, duration)
+
+    def _first_means(self, sample: np.ndarray, states: int) -> np.ndarray:
+        if self.from_centre:
+            draws = np.random.RandomState(self.random_state).standard_normal(
+                (states, sample.shape[1])
+            )
+            return sample.mean(axis=0) + 0.1 * sample.std(axis=0) * draws
+        found = KMeans(states, n_init=10, random_state=self.random_state).fit(sample)
+        return found.cluster_centers_
 
     def _compute_log_likelihood(self, X):
-        roots = np.linalg.cholesky(self._covars_)
+        means, covariances = (x[:: self.min_duration] for x in (self.means_, self._covars_))
+        roots = np.linalg.cholesky(covariances)
         inverses = np.linalg.inv(roots)  # [states, size, size]
         states, size, _ = inverses.shape
         whiten = inverses.transpose(2, 0, 1).reshape(size, states * size)
-        offset = np.einsum("kij,kj->ki", inverses, self.means_).ravel()
+        offset = np.einsum("kij,kj->ki", inverses, means).ravel()
         logs = np.log(np.diagonal(roots, axis1=1, axis2=2)).sum(axis=1)
         found = np.empty((len(X), states))
         for rows in _parts(len(X)):
             whitened = (X[rows] @ whiten - offset).reshape(-1, states, size)
             found[rows] = np.square(whitened).sum(axis=-1)
-        return -0.5 * (found + size * np.log(2 * np.pi)) - logs
+        densities = -0.5 * (found + size * np.log(2 * np.pi)) - logs
+        return np.repeat(densities, self.min_duration, axis=1)
 
     def _accumulate_sufficient_statistics(self, stats, X, lattice, posteriors, *lattices):
         params = self.params
@@ -213,20 +362,27 @@ class FastGaussianHMM(GaussianHMM):
             super()._accumulate_sufficient_statistics(stats, X, lattice, posteriors, *lattices)
         finally:
             self.params = params
-        stats["post"] += posteriors.sum(axis=0)
-        stats["obs"] += posteriors.T @ X
+        duration = self.min_duration
+        shared = posteriors.reshape(len(X), -1, duration).sum(axis=-1)  # of a chain's steps
+        products = 0.0
         for rows in _parts(len(X)):
-            products = (X[rows, :, None] * X[rows, None, :]).reshape(-1, X.shape[1] ** 2)
-            stats["obs*obs.T"] += (posteriors[rows].T @ products).reshape(stats["obs*obs.T"].shape)
+            squares = (X[rows, :, None] * X[rows, None, :]).reshape(-1, X.shape[1] ** 2)
+            products = products + shared[rows].T @ squares
+        sums = {"post": shared.sum(axis=0), "obs": shared.T @ X, "obs*obs.T": products}
+        for name, of_states in sums.items():
+            steps = np.repeat(of_states, duration, axis=0)
+            stats[name] += steps.reshape(stats[name].shape)
 
     def _do_mstep(self, stats):
         super()._do_mstep(stats)
         symmetric = (self._covars_ + self._covars_.transpose(0, 2, 1)) / 2
         self._covars_ = symmetric + self.floor * np.eye(symmetric.shape[-1])
+        of_states = self.startprob_.reshape(-1, self.min_duration).mean(axis=1)
+        self.startprob_ = np.repeat(of_states, self.min_duration)  # a session begins anywhere
 
 
 class _Monitor(ConvergenceMonitor):
-    """Tells the progress every ten iterations."""
+    """Reports the progress every ten iterations."""
 
     def __init__(self, model: GaussianHMM, progress: Progress, about: str):
         super().__init__(model.tol, model.n_iter, verbose=False)
@@ -244,17 +400,18 @@ def _fitted(
     lengths: list[int],
     n_states: int,
     seed: int,
+    from_centre: bool,
     options: FitOptions,
     about: str,
-) -> tuple[GaussianHMM, float]:
-    """A model by EM from one beginning, and its log-likelihood."""
+) -> tuple["FastGaussianHMM", float]:
+    """A model fitted by EM from one initialisation, and its log-likelihood."""
     floor = _FLOOR * joined.var(axis=0).mean() + 1e-12
     for implementation in (
         "scaling",
         "log",
-    ):  # the first is twice as fast, and far outliers underflow in it
+    ):  # the first is twice as fast, but underflows for far outliers
         model = FastGaussianHMM(
-            n_states,
+            n_states * options.hmm_min_duration,
             covariance_type="full",
             n_iter=options.hmm_n_iter,
             random_state=seed,
@@ -262,7 +419,9 @@ def _fitted(
             covars_prior=0,
             implementation=implementation,
         )
-        model.floor, model.monitor_ = floor, _Monitor(model, options.progress, about)
+        model.floor, model.min_duration = floor, options.hmm_min_duration
+        model.from_centre = from_centre
+        model.monitor_ = _Monitor(model, options.progress, about)
         try:
             return model.fit(joined, lengths), model.score(joined, lengths)
         except ValueError as error:
@@ -272,7 +431,7 @@ def _fitted(
 
 
 def _cause(codes: np.ndarray, n_states: int, error: Exception) -> str:
-    """Why a model does not fit codes, and the cure."""
+    """Why a model cannot be fitted to codes, and what to do."""
     distinct, size = len(np.unique(codes, axis=0)), np.abs(codes).max()
     why = "a state lost all its codes"
     if distinct < 10 * n_states:
@@ -287,13 +446,19 @@ def _cause(codes: np.ndarray, n_states: int, error: Exception) -> str:
 
 
 def switch_state(sessions: Sequence[np.ndarray], n_states: int, time_window: int) -> int | None:
-    """The state that windows over a change of motif have in common, if there is one.
+    """Find the state of windows that cross a change of motif.
 
-    It is the state to which most of the other states go most often when they end, and most of its
-    visits lie between two different states. Its visits are shorter than `time_window` windows, for
-    only so many hold the same change; those of most other states are not. (Medians.)
+    Most other states change to it most often when they end, and most of its visits lie between two
+    different states. Its visits are shorter than `time_window` windows, because no more windows
+    contain the same change; those of most other states are not shorter (medians).
 
-    sessions: the states [n] of each session's windows.
+    Args:
+        sessions: the states [n] of each session's windows.
+        n_states: number of states.
+        time_window: frames of a window.
+
+    Returns:
+        The state; None if there is none.
     """
     moves, durations, between = (
         np.zeros((n_states, n_states)),
@@ -322,11 +487,12 @@ def switch_state(sessions: Sequence[np.ndarray], n_states: int, time_window: int
 
 
 def _shared_switches(states: np.ndarray, n_motifs: int) -> np.ndarray:
-    """Motifs [n]: the windows of each visit to a state that is no motif belong half to the motif
-    before, half to the next."""
+    """Motifs [n]: the windows of each visit to the switch state are divided between the motifs
+    before and after it.
+    """
     motifs = np.flatnonzero(states < n_motifs)
     if not len(motifs):
-        return np.full(len(states), -1)  # nothing but a change of motif: no motif is seen
+        return np.full(len(states), -1)  # only a change of motif: no motif can be assigned
     nearest = np.searchsorted(
         (motifs[1:] + motifs[:-1] + 1) // 2, np.arange(len(states)), side="right"
     )
@@ -334,7 +500,14 @@ def _shared_switches(states: np.ndarray, n_motifs: int) -> np.ndarray:
 
 
 def bouts(labels: np.ndarray) -> list[tuple[int, slice]]:
-    """Stretches of equal labels [n], in order: the label of each and its windows."""
+    """Split labels into stretches of equal labels.
+
+    Args:
+        labels: [n].
+
+    Returns:
+        The label of each stretch and its windows, in order.
+    """
     ends = np.flatnonzero(np.diff(labels)) + 1
     return [
         (int(labels[i]), slice(int(i), int(j)))
@@ -344,20 +517,34 @@ def bouts(labels: np.ndarray) -> list[tuple[int, slice]]:
 
 
 def runs_of(observed: np.ndarray) -> list[slice]:
-    """The stretches [i, j) of `observed` [n] that are True."""
+    """Find the stretches of True.
+
+    Args:
+        observed: [n] bool.
+
+    Returns:
+        The stretches, in order.
+    """
     return [run for label, run in bouts(observed.astype(int)) if label]
 
 
 Segmenter = KMeansSegmenter | HMMSegmenter
 SEGMENTERS = {"kmeans": KMeansSegmenter, "hmm": HMMSegmenter}
-"""By VAME's names."""
+"""The segmenters by VAME's names."""
 
 
 def load_segmenter(path: str | Path) -> Segmenter:
-    """Reads what a segmenter's `save` wrote.
+    """Read a segmenter that `save` wrote.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The segmenter.
 
     Raises:
-        FileNotFoundError: there is no such file. ValueError: it is damaged, or no segmenter.
+        FileNotFoundError: the file does not exist.
+        ValueError: it is damaged, or not a segmenter.
     """
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -366,10 +553,9 @@ def load_segmenter(path: str | Path) -> Segmenter:
         raise FileNotFoundError(f"{path}: no such segmenter.") from None
     except NPZ_ERRORS as error:
         raise ValueError(f"{path}: not a readable segmenter ({error}).") from error
-    if "start" in arrays:
-        arrays.setdefault(
-            "n_motifs", np.array(len(np.atleast_1d(arrays["start"])))
-        )  # earlier files: no switch state
+    if "start" in arrays:  # earlier files: no switch state, no least duration
+        arrays.setdefault("n_motifs", np.array(len(np.atleast_1d(arrays["start"]))))
+        arrays.setdefault("min_duration", np.array(1))
     for kind in SEGMENTERS.values():
         if set(arrays) == set(kind._fields):
             found = kind(**arrays)
@@ -380,9 +566,9 @@ def load_segmenter(path: str | Path) -> Segmenter:
 
 
 def _fits(segmenter: Segmenter) -> bool:
-    """Whether the arrays are finite numbers of shapes that go together."""
+    """Whether the arrays are finite and have consistent shapes."""
     arrays = segmenter._asdict()
-    n_motifs = arrays.pop("n_motifs", None)
+    n_motifs, duration = (arrays.pop(name, None) for name in ("n_motifs", "min_duration"))
     if any(array.dtype.kind != "f" or not np.isfinite(array).all() for array in arrays.values()):
         return False
     if isinstance(segmenter, KMeansSegmenter):
@@ -392,15 +578,25 @@ def _fits(segmenter: Segmenter) -> bool:
     motifs_fit = (
         n_motifs.shape == () and n_motifs.dtype.kind in "iu" and max(1, n - 1) <= n_motifs <= n
     )
+    duration_fits = duration.shape == () and duration.dtype.kind in "iu" and duration >= 1
     return (
         n > 0
         and motifs_fit
+        and duration_fits
         and (start, transitions, covariances) == ((n,), (n, n), (n, size, size))
     )
 
 
 def checked_observed(name: str, observed: np.ndarray | None, codes: np.ndarray) -> np.ndarray:
-    """Which windows have a motif, [n] bool; None: all.
+    """Check which windows have a motif.
+
+    Args:
+        name: the argument's name.
+        observed: [n] bool; None: all True.
+        codes: [n, zdims].
+
+    Returns:
+        [n] bool.
 
     Raises:
         ValueError: another shape or type.
@@ -415,10 +611,18 @@ def checked_observed(name: str, observed: np.ndarray | None, codes: np.ndarray) 
 
 
 def checked_codes(name: str, codes: np.ndarray, size: int) -> np.ndarray:
-    """Codes [n, size] as float64.
+    """Check codes.
+
+    Args:
+        name: the argument's name.
+        codes: [n, size].
+        size: size of a code.
+
+    Returns:
+        The codes as float64.
 
     Raises:
-        ValueError: another shape, none, NaN or infinity; the message names them.
+        ValueError: another shape, no code, NaN or infinity.
     """
     codes = np.asarray(codes)
     if codes.ndim != 2 or codes.shape[1] != size or not len(codes):

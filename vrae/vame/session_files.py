@@ -1,4 +1,4 @@
-"""The sessions of a run of the command: simulated, or a folder of tracking files."""
+"""The sessions of a run of the command: simulated, or files of a folder."""
 
 from collections.abc import Mapping
 from dataclasses import fields, replace
@@ -16,26 +16,34 @@ from vrae.vame.sessions import Session
 from vrae.vame.simulation import simulate_poses
 
 LISTS = ("exclude", "extra_features")
-"""Keys that are text with commas in the command, and tuples in a config."""
+"""Keys that are comma-separated text in the command and tuples in a config."""
 _AS_THEY_ARE = Preprocessing(
     pose_confidence=0.0, robust=False, savgol_filter=False, egocentric_data=True
 )
 
 
 class Found(NamedTuple):
-    """sessions: by name; truth: the true motif of every frame by session, or None; have_gaps:
-    whether tracking files have missing values."""
+    """The sessions of a run."""
 
     sessions: Mapping[str, Session]
+    """Sessions by name."""
     truth: Mapping[str, np.ndarray] | None
+    """The true motif of every frame by session, or None."""
     have_gaps: bool = False
+    """Whether tracking files have missing values."""
 
 
 def read(s: VAMESettings) -> Found:
-    """The sessions of a run's settings.
+    """Read the sessions of a run's settings.
+
+    Args:
+        s: the settings.
+
+    Returns:
+        The sessions.
 
     Raises:
-        ValueError: no such folder, no such files in it, or one that cannot be used.
+        ValueError: the folder does not exist, has no such file, or a file cannot be used.
     """
     if s.dataset == "simulated":
         made = simulate_poses(
@@ -80,20 +88,35 @@ def read(s: VAMESettings) -> Found:
 
 
 def of_command(s: VAMESettings) -> Preprocessing:
-    """The preprocessing that a command's settings ask for."""
+    """Make the preprocessing of a command's settings.
+
+    Args:
+        s: the settings.
+
+    Returns:
+        The preprocessing.
+    """
     given: dict[str, Any] = {f.name: getattr(s, f.name) for f in fields(Preprocessing)}
     given.update((key, listed(given[key])) for key in LISTS)
     return Preprocessing(**given)
 
 
 def listed(text: str) -> tuple[str, ...]:
-    """The items of "a,b"."""
+    """Split the items of "a,b".
+
+    Args:
+        text: the text.
+
+    Returns:
+        The items without blanks.
+    """
     return tuple(item.strip() for item in text.split(",") if item.strip())
 
 
 def _as_it_is(positions: np.ndarray, **keys: Any) -> Session:
-    """A session of features that are not preprocessed, but for the given keys. An even number is x
-    and y of keypoints."""
+    """A session of features without preprocessing, except for the given keys. An even number of
+    features is taken as x and y of keypoints.
+    """
     positions = np.asarray(positions, np.float64)
     if positions.ndim != 2 or len(positions) % 2 or not positions.size:
         return Session((), positions)

@@ -1,4 +1,4 @@
-"""A session: the features that a model takes, and the poses that plots show."""
+"""A session: the features for a model, and the poses for plots."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -11,23 +11,32 @@ from vrae.vame.keypoints import Pose
 
 
 class Session(NamedTuple):
-    """A session as a model takes it, and what its plots show.
-
-    features: names of the rows of `values`; values: [F, frames] float64, NaN is missing.
-    pose: all keypoints after the last step of preprocessing, aligned; placed: the same before the
-    alignment; None: of an array, whose keypoints are not known.
-    steps: the positions [K, 2, frames] after each step by its name, "tracked" the first; not saved.
-    """
+    """A session as a model takes it, and its poses."""
 
     features: tuple[str, ...]
+    """Names of the rows of `values`."""
     values: np.ndarray
+    """[F, frames] float64, NaN is missing."""
     pose: Pose | None = None
+    """All keypoints after preprocessing, aligned; None for an array with unknown keypoints."""
     placed: Pose | None = None
+    """As `pose`, before the alignment."""
     steps: dict[str, np.ndarray] | None = None
+    """The positions [K, 2, frames] after each step, by its name, starting with "tracked"; not
+    saved.
+    """
 
 
 def save_session(path: str | Path, session: Session) -> None:
-    """Writes a session that has poses to an `.npz`, whole or not at all."""
+    """Write a session with poses to an `.npz`, atomically.
+
+    Args:
+        path: the file.
+        session: the session.
+
+    Raises:
+        ValueError: the session has no poses.
+    """
     pose, placed = session.pose, session.placed
     if pose is None or placed is None:
         raise ValueError("session: expected one of tracked keypoints, got one of an array.")
@@ -45,10 +54,17 @@ def save_session(path: str | Path, session: Session) -> None:
 
 
 def load_session(path: str | Path) -> Session:
-    """Reads what `save_session` wrote.
+    """Read a session that `save_session` wrote.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The session.
 
     Raises:
-        FileNotFoundError: there is none. ValueError: damaged, or another file.
+        FileNotFoundError: the file does not exist.
+        ValueError: it is damaged, or another file.
     """
     try:
         with np.load(path, allow_pickle=False) as file:

@@ -1,5 +1,6 @@
-"""Pose series with known motifs: limbs that swing, each motif in its own way, and an animal that
-switches between them."""
+"""Simulated pose series with known motifs: limbs that swing, differently in each motif, and an
+animal that switches between motifs.
+"""
 
 from typing import NamedTuple
 
@@ -7,13 +8,14 @@ import numpy as np
 
 
 class SimulatedSession(NamedTuple):
-    """positions: [2 keypoints, frames] float64, x and y of each keypoint, NaN where it was not
-    seen; motifs: [frames] int, the motif of every frame; clean: positions without noise and
-    gaps."""
+    """A simulated session."""
 
     positions: np.ndarray
+    """[2 keypoints, frames] float64, x and y of each keypoint, NaN if it was not seen."""
     motifs: np.ndarray
+    """[frames] int, the motif of every frame."""
     clean: np.ndarray
+    """[2 keypoints, frames], positions without noise and gaps."""
 
 
 def simulate_poses(
@@ -32,21 +34,33 @@ def simulate_poses(
     seed: int = 0,
     first: int = 0,
 ) -> dict[str, SimulatedSession]:
-    """Sessions `first` to `first + sessions - 1` of an animal whose keypoints swing around their
-    places, in body coordinates.
+    """Simulate an animal whose keypoints swing around their places, in body coordinates.
 
-    A motif gives every coordinate an amplitude U(0.2, 1), a phase, and all of them one frequency
-    (0.03 to 0.12 cycles a frame, evenly spaced). It lasts `shortest` to `longest` frames, begins at
-    a random point of its cycle, and is followed by any other with equal probability; over five
-    frames one motion turns into the next. No two times are alike: each has a speed and a size of
-    its own.
+    Each motif has an amplitude U(0.2, 1) and a phase for every coordinate, and one frequency (0.03
+    to 0.12 cycles per frame, evenly spaced). A bout of a motif lasts `shortest` to `longest`
+    frames, starts at a random point of the cycle, and is followed by any other motif with equal
+    probability; transitions are smoothed over five frames. Each bout has its own speed and size.
 
     Args:
-        tempo, vigour: standard deviations of the logarithms of a time's speed and size.
-        noise: standard deviation of each coordinate.
-        missing: share of frames at which a keypoint is not seen, in gaps of 1 to `longest_missing`
-            frames.
-        seed: session i depends on the seed and i alone; the motifs on the seed.
+        sessions: number of sessions.
+        frames: frames of a session.
+        n_motifs: number of motifs.
+        keypoints: number of keypoints.
+        shortest: the smallest number of frames of a bout.
+        longest: the largest number of frames of a bout.
+        tempo: standard deviation of the logarithm of a bout's speed.
+        vigour: standard deviation of the logarithm of a bout's size.
+        noise: standard deviation of the noise on each coordinate.
+        missing: share of frames at which a keypoint is missing.
+        longest_missing: the largest number of frames of such a gap.
+        seed: a session depends only on the seed and its number, the motifs only on the seed.
+        first: number of the first session.
+
+    Returns:
+        The sessions `session_<number>` by name.
+
+    Raises:
+        ValueError: an argument is out of range.
     """
     for name, value, least in (
         ("sessions", sessions, 1),
@@ -89,8 +103,7 @@ def _course(
     frequencies,
     variation: tuple[float, float],
 ):
-    """Of every frame: the motif, the point of its cycle, and how large the motion is, 1 in the
-    middle."""
+    """For every frame: the motif, the phase of its cycle, and the size of the motion (median 1)."""
     motifs, phase, size = np.empty(frames, int), np.empty(frames), np.empty(frames)
     first, motif = 0, int(rng.integers(n_motifs))
     while first < frames:
@@ -108,7 +121,7 @@ def _course(
 
 
 def _swinging(motifs, phase, size, amplitudes, phases) -> np.ndarray:
-    """[coordinates, frames], switches smoothed over five frames."""
+    """The motion [coordinates, frames], with switches smoothed over five frames."""
     motion = size[:, None] * amplitudes[motifs] * np.sin(phase[:, None] + phases[motifs])
     padded = np.pad(motion, [(2, 2), (0, 0)], mode="edge")
     smooth = np.mean([padded[i : i + len(motion)] for i in range(5)], axis=0)
@@ -120,8 +133,9 @@ def _swinging(motifs, phase, size, amplitudes, phases) -> np.ndarray:
 
 
 def _gaps(rng, keypoints: int, frames: int, share: float, longest: int) -> np.ndarray:
-    """[keypoints, frames], true where a keypoint is missing: about `share` of the frames, in gaps
-    of 1 to `longest`."""
+    """[keypoints, frames], True where a keypoint is missing: about `share` of the frames, in gaps
+    of 1 to `longest`.
+    """
     gone, mean = np.zeros((keypoints, frames), bool), (longest + 1) / 2
     for row in gone:
         for start in np.flatnonzero(rng.random(frames) < share / mean / max(1e-9, 1.0 - share)):

@@ -1,4 +1,4 @@
-"""`train_model`: VAME's training from a config.yaml, which can be killed and goes on."""
+"""`train_model`: VAME's training from a config.yaml, which can be killed and resumed."""
 
 import json
 import math
@@ -52,19 +52,20 @@ _OBJECTIVE = (
     "noise",
     "missing_values",
 )
-_FULL_WEIGHT = (
-    0.99  # of the KL; a model before it has another objective and is no candidate for the best
-)
+_FULL_WEIGHT = 0.99  # epochs before the KL's weight reaches it are not eligible as the best model
 
 
 class Trained(NamedTuple):
-    """epochs: that were run; best_epoch: of the best model (from 1); best_mse: its squared error on
-    the test windows; folder: `<project_path>/model`."""
+    """The result of a training."""
 
     epochs: int
+    """Number of epochs that were run."""
     best_epoch: int
+    """The epoch of the best model, counted from 1."""
     best_mse: float
+    """Squared error of the best model on the test windows."""
     folder: Path
+    """`<project_path>/model`."""
 
 
 def train_model(
@@ -74,30 +75,34 @@ def train_model(
     on_epoch: Callable[[dict], None] = lambda line: None,
     placement: Placement | None = None,
 ) -> Trained:
-    """Trains the model on `<project_path>/data/train/train_seq.npy`, tests it on `test_seq.npy`.
+    """Train the model on `<project_path>/data/train/train_seq.npy` and test it on `test_seq.npy`.
 
-    A training that was stopped at any moment goes on where the last epoch ended; one of another
-    configuration or other data is refused. What it leaves in `<project_path>/model`, under VAME's
-    names: `best_model/<model>_<project>.npz` (weights as `original.load_state_dict` reads them) and
-    `.json` (statistics and config), `best_model/snapshots/`, `model_losses/*.npy`; and
-    `metrics.jsonl`, `checkpoints/`.
+    A training that was stopped at any moment resumes after its last epoch; one with another
+    configuration or other data is refused. Files in `<project_path>/model`, under VAME's names:
+    `best_model/<model>_<project>.npz` (weights as `original.load_state_dict` reads them) and
+    `.json` (statistics and config), `best_model/snapshots/`, `model_losses/*.npy`; also
+    `metrics.jsonl` and `checkpoints/`.
 
-    What VAME does otherwise: it runs one epoch less than max_epochs, lowers the rate by the last
+    Differences: VAME runs one epoch less than max_epochs, lowers the learning rate by the last
     batch's loss, saves no model in short trainings, tests on new random windows each epoch, keeps
-    the statistics of earlier data, leaves the last epoch out of the files, trains from the
-    beginning where there is no pretrained model of the name.
+    the statistics of earlier data, omits the last epoch from the files, and trains from the
+    beginning if there is no pretrained model of the given name.
 
     Args:
         config: path of the config.yaml, or its keys and values, see `Config`.
-        save_logs: no progress bar, for output that goes to a file.
+        save_logs: whether there is no progress bar, for output to a file.
         on_epoch: called with the log's line after every epoch.
-        placement: the replicas that share each step. Of several workers the chief alone tests,
+        placement: the replicas that share each step. With several workers, only the chief tests,
             writes, and calls `on_epoch`.
+
+    Returns:
+        The result of the training.
 
     Raises:
         ValueError: a key or the data cannot be used; the message says which and why.
         FileNotFoundError: there is no training data, or no model `pretrained_model`.
-        WorkerLost: another worker is gone.
+        FloatingPointError: the loss is not finite.
+        WorkerLost: another worker no longer responds.
     """
     settings = read_config(config)
     pieces, test_pieces = training_data(settings)
@@ -107,7 +112,14 @@ def train_model(
 
 
 def build_model(settings: Config) -> RNN_VAE:
-    """The model of a config."""
+    """Make the model of a config.
+
+    Args:
+        settings: the config.
+
+    Returns:
+        The model.
+    """
     return RNN_VAE(
         2 * settings.time_window,
         settings.zdims,
@@ -129,7 +141,7 @@ def build_model(settings: Config) -> RNN_VAE:
 
 
 class _Training:
-    """A training between its epochs."""
+    """The state of a training between its epochs."""
 
     def __init__(self, settings: Config, pieces, test_pieces, placement: Placement, quiet: bool):
         if settings.batch_mixing and placement.replicas > 1:
@@ -182,6 +194,14 @@ class _Training:
         )
 
     def run(self, on_epoch: Callable[[dict], None]) -> Trained:
+        """Train to the end.
+
+        Args:
+            on_epoch: called with the log's line after every epoch.
+
+        Returns:
+            The result.
+        """
         done = self._resume()
         if self._placement.of_chief([float(done)]) != [float(done)]:
             raise CheckpointError(
@@ -211,7 +231,7 @@ class _Training:
         return Trained(done, self._best_epoch, self._best, self._folder)
 
     def _epoch(self, epoch: int) -> dict:
-        """Trains and tests; the log's line."""
+        """Train and test for an epoch; the log's line."""
         s = self._settings
         seed, part = (
             (s.project_random_state, epoch),
@@ -254,7 +274,7 @@ class _Training:
                 bsize=s.batch_size,
                 **options,
             )
-        # the figures decide when the training ends: every worker goes by the same
+        # the figures decide when the training ends: all workers use the chief's
         test_mse, test_loss, test_cluster = self._placement.of_chief(
             [float(value) for value in tested]
         )
@@ -277,9 +297,9 @@ class _Training:
         }
 
     def _compare(self, line: dict) -> bool:
-        """Whether the model is the best so far, which is kept in mind."""
+        """Whether the model is the best so far; remember it if so."""
         epoch, full = line["epoch"] + 1, line["kl_weight"] > _FULL_WEIGHT
-        # A short training never reaches the full weight: its last model is better than none.
+        # A short training never reaches the full weight: then the last model is the best.
         if (full and line["test_mse"] <= self._best) or (
             epoch == self._settings.max_epochs and not self._best_epoch
         ):
@@ -289,7 +309,7 @@ class _Training:
         return False
 
     def _write(self, line: dict, log: RunLog, better: bool) -> None:
-        """Best model, snapshot, VAME's files of losses, checkpoint."""
+        """Write the best model, a snapshot, VAME's files of losses, and a checkpoint."""
         s, epoch = self._settings, line["epoch"] + 1
         name, best = f"{s.model_name}_{s.project_name}", self._folder / "best_model"
         if better:
@@ -323,7 +343,7 @@ class _Training:
         self._checkpoints.save(epoch, arrays, position)
 
     def _resume(self) -> int:
-        """Goes back to the last whole epoch; its number, 0 where there is none."""
+        """Restore the last complete epoch; its number, 0 if there is none."""
         found = self._checkpoints.load_latest()
         if found is None:
             if self._pretrained:
@@ -338,8 +358,17 @@ class _Training:
 
 
 def model_file(settings: Config, snapshot: int | None = None) -> Path:
-    """Where the best model of a project is, or the snapshot of an epoch: our file, or VAME's where
-    there is no other."""
+    """Find the file of a project's best model, or of a snapshot.
+
+    It is ours, or VAME's if only that exists.
+
+    Args:
+        settings: the config.
+        snapshot: the epoch of a snapshot; None: the best model.
+
+    Returns:
+        The path, which may not exist.
+    """
     name, folder = f"{settings.model_name}_{settings.project_name}", _best_folder(settings)
     if snapshot is not None:
         folder, name = folder / "snapshots", f"{name}_epoch_{snapshot}"
@@ -348,7 +377,14 @@ def model_file(settings: Config, snapshot: int | None = None) -> Path:
 
 
 def snapshots(config: ConfigSource) -> list[int]:
-    """The epochs of a project's snapshots, in order."""
+    """List the epochs of a project's snapshots.
+
+    Args:
+        config: path of the config.yaml, or its keys and values.
+
+    Returns:
+        The epochs, in order.
+    """
     settings = read_config(config)
     beginning = f"{settings.model_name}_{settings.project_name}_epoch_"
     found = {
@@ -360,10 +396,16 @@ def snapshots(config: ConfigSource) -> list[int]:
 
 
 def pretrained_file(settings: Config) -> Path:
-    """The file of `pretrained_model`: a model or a snapshot of the project by its name, or a path.
+    """Find the file of `pretrained_model`: a model or snapshot of the project, or a path.
+
+    Args:
+        settings: the config.
+
+    Returns:
+        The path.
 
     Raises:
-        FileNotFoundError: there is none.
+        FileNotFoundError: there is no such file.
     """
     name, best = settings.pretrained_model or "None", _best_folder(settings)
     places = [
@@ -391,16 +433,21 @@ def _best_folder(settings: Config) -> Path:
 def load_best(
     config: ConfigSource, *, snapshot: int | None = None
 ) -> tuple[RNN_VAE, Statistics, Config]:
-    """The best model of a training, the statistics its data were normalised by, and its config.
+    """Load the best model of a training, its statistics and its config.
 
-    A project that VAME trained opens too: weights from its `.pkl`, statistics from its data, and
-    the arithmetic of its decoders (`batch_mixing`).
+    A project that VAME trained is supported too: weights from its `.pkl`, statistics from its data,
+    and the arithmetic of its decoders (`batch_mixing`).
 
     Args:
-        snapshot: the epoch of a snapshot that is loaded in place of the best model.
+        config: path of the config.yaml, or its keys and values.
+        snapshot: the epoch of a snapshot to load; None: the best model.
+
+    Returns:
+        The model, the statistics of the training data, and the config.
 
     Raises:
-        FileNotFoundError: there is none yet. ValueError: its files are damaged.
+        FileNotFoundError: there is no trained model.
+        ValueError: its files are damaged.
     """
     settings = read_config(config)
     path = model_file(settings, snapshot)
@@ -423,10 +470,11 @@ def load_best(
 
 
 def _about(path: Path, settings: Config) -> tuple[Statistics, Config]:
-    """The statistics of a model and the config that it was trained by; what does not affect the
-    model, such as the number of motifs, is that of the project."""
+    """The statistics and the config of a trained model; keys that do not affect the model, such as
+    the number of motifs, are the project's.
+    """
     kept = {name: getattr(settings, name) for name in AFTER_TRAINING}
-    # a project may have been moved since it was trained
+    # a project may have been moved after its training
     kept["project_path"] = settings.project_path
     try:
         about = json.loads(path.read_text(encoding="utf-8"))
@@ -437,12 +485,19 @@ def _about(path: Path, settings: Config) -> tuple[Statistics, Config]:
 
 
 def save_state(path: Path, model: RNN_VAE) -> None:
-    """Writes the weights under VAME's names, whole or not at all."""
+    """Write the weights under VAME's names, atomically.
+
+    Args:
+        path: the file.
+        model: the model.
+    """
     save(path, original.to_state_dict(model))
 
 
 def _signature(settings: Config) -> dict:
-    """What a checkpoint must agree on: everything but where it is, and how long it trains."""
+    """The values that a checkpoint must agree with: all but places, and how long the training
+    is.
+    """
     free = {"project_path", "max_epochs", "model_snapshot", "model_convergence", "feature_names"}
     free |= {*OF_THE_DATA, *AFTER_TRAINING}
     if not settings.pretrained_weights:

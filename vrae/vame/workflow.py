@@ -10,6 +10,7 @@ import numpy as np
 
 from seqvae.commands import Run
 from seqvae.files import write_json
+from seqvae.report import write_run_page
 from seqvae.training import RunLog
 from vrae import vame
 from vrae.vame import report
@@ -34,7 +35,11 @@ _CONFIG_KEYS = tuple(
 
 
 def run(run: Run) -> None:
-    """The body of the command `vame`."""
+    """Run the command `vame`.
+
+    Args:
+        run: the run.
+    """
     s: VAMESettings = run.settings
     found = read(s)
     if found.have_gaps:
@@ -72,15 +77,22 @@ def run(run: Run) -> None:
     )
     lines = RunLog(run.folder / "model", trained.epochs).read()
     report.training_curves(run.folder, lines)
-    describe(run.folder, found.sessions, codes, results, groups, s.movies, lines)
-    if truth:
-        _print_agreement(run.folder, labels, sessions, observed, truth, s)
+    of_motifs = describe(run.folder, found.sessions, codes, results, groups, s.movies, lines)
+    agreed = _agreement(run.folder, labels, sessions, observed, truth, s) if truth else None
+    if agreed:
+        _print_agreement(agreed)
     names = (
-        "report.html, movies/, preprocessing.png, motifs.png, latent_space.png, motif_usage.png, "
+        "movies/, preprocessing.png, motifs.png, latent_space.png, motif_usage.png, "
         "training_curves.png, "
         "model/evaluate/future_reconstruction.png"
     )
     print(f"look at {run.folder}/: {names}")
+    title = f"Motifs of {Path(s.dataset).name}: {s.run_name}"
+    print(
+        write_run_page(
+            run, title, lambda: [report.result(run.folder, errors, agreed), *of_motifs()]
+        )
+    )
 
 
 def _make_project(project: Path, sessions: Mapping[str, Session], s: VAMESettings) -> None:
@@ -127,8 +139,9 @@ def _print_epoch(line: dict, s: VAMESettings) -> None:
 
 
 def _paced(seconds: float = 5.0) -> Callable[[str], None]:
-    """Prints lines, and leaves out those that begin with the same word as the last one within
-    `seconds` of it."""
+    """A function that prints lines; a line that starts with the same word as the last one is left
+    out within `seconds` of it.
+    """
     last, word = 0.0, ""
 
     def tell(line: str) -> None:
@@ -141,10 +154,10 @@ def _paced(seconds: float = 5.0) -> Callable[[str], None]:
     return tell
 
 
-def _print_agreement(
+def _agreement(
     folder: Path, labels: dict, sessions: dict, observed: dict, truth: Mapping, s: VAMESettings
-) -> None:
-    """The run's motifs and those of baselines against the truth: printed, and in
+) -> dict[str, dict]:
+    """The run's motifs and those of baselines against the truth, by title; also written to
     evaluation.json."""
     _, statistics, config = vame.load_best(str(folder / "config.yaml"))
     print("segmenting what needs no training", flush=True)
@@ -173,13 +186,14 @@ def _print_agreement(
         for name, (_, found) in rows.items()
     }
     write_json(folder / "evaluation.json", figures)
-    print(
-        f"motifs against the truth (NMI 1 is perfect; {figures['vame']['true_bouts']} true bouts):"
-    )
-    for name, (title, _) in rows.items():
-        f = figures[name]
+    return {title: figures[name] for name, (title, _) in rows.items()}
+
+
+def _print_agreement(agreed: dict[str, dict]) -> None:
+    bouts = agreed["VAME"]["true_bouts"]
+    print(f"motifs against the truth (NMI 1 is perfect; {bouts} true bouts):")
+    for title, f in agreed.items():
         print(
-            f"  {title:48s} NMI {f['nmi']:.3f}   purity {f['purity']:.3f}   bouts {f['bouts']:5d}  "
-            " "
-            f"transitions off by {f['transition_error']:.3f}"
+            f"  {title:48s} NMI {f['nmi']:.3f}   purity {f['purity']:.3f}   bouts {f['bouts']:5d}, "
+            f"F1 {f['bout_f1']:.3f}   transitions off by {f['transition_error']:.3f}"
         )

@@ -1,1 +1,1 @@
-"""From motifs to what they are: bouts, measures, groups of sessions, movies and a page."""
+"""Descriptions of motifs: bouts, measures, groups of sessions, movies and a report."""

@@ -1,4 +1,6 @@
-"""Bouts, stretches of frames of one motif, and what can be cut out of sessions by them."""
+"""Bouts, which are stretches of frames with one motif, and the parts of sessions that they
+select.
+"""
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -13,22 +15,37 @@ from vrae.vame.sessions import Session
 
 
 class Bout(NamedTuple):
-    """The frames [start, stop) of a session, in which one motif lasts."""
+    """The frames [start, stop) of a session in which one motif lasts."""
 
     session: str
+    """The session's name."""
     motif: int
+    """The motif."""
     start: int
+    """The first frame."""
     stop: int
+    """The frame after the last one."""
 
     @property
     def frames(self) -> int:
-        """Its duration."""
+        """The duration in frames."""
         return self.stop - self.start
 
 
 def of_frames(labels: np.ndarray, frames: int, time_window: int) -> np.ndarray:
-    """The motif of every frame from those of windows [frames - time_window + 1]: that of the window
-    in whose middle the frame is; -1 where there is none, at both ends."""
+    """Convert motifs of windows to motifs of frames.
+
+    Args:
+        labels: [frames - time_window + 1], the motif of each window.
+        frames: number of frames.
+        time_window: frames of a window.
+
+    Returns:
+        [frames], the motif of the window with the frame in its middle; -1 at both ends.
+
+    Raises:
+        ValueError: another number of labels.
+    """
     if len(labels) != frames - time_window + 1:
         raise ValueError(
             f"labels: expected one of each of the {frames - time_window + 1} windows of "
@@ -41,7 +58,14 @@ def of_frames(labels: np.ndarray, frames: int, time_window: int) -> np.ndarray:
 
 
 def all_bouts(labels: Mapping[str, np.ndarray]) -> list[Bout]:
-    """The bouts of sessions' frames in order; frames without a motif (-1) are in none."""
+    """Find the bouts of sessions.
+
+    Args:
+        labels: the motif of every frame by session; -1: none.
+
+    Returns:
+        The bouts in order.
+    """
     return [
         Bout(session, motif, frames.start, frames.stop)
         for session, motifs in labels.items()
@@ -51,7 +75,14 @@ def all_bouts(labels: Mapping[str, np.ndarray]) -> list[Bout]:
 
 
 def followed(found: Sequence[Bout]) -> list[tuple[Bout, Bout]]:
-    """The pairs of bouts of which the second begins where the first ends."""
+    """Find the pairs of consecutive bouts.
+
+    Args:
+        found: the bouts in order.
+
+    Returns:
+        The pairs of which the second starts where the first ends.
+    """
     return [
         (bout, following)
         for bout, following in pairwise(found)
@@ -60,8 +91,17 @@ def followed(found: Sequence[Bout]) -> list[tuple[Bout, Bout]]:
 
 
 def examples(found: Sequence[Bout], motif: int, count: int, seed: int = 0) -> list[Bout]:
-    """At most `count` bouts of a motif, drawn from the half that lasts longest: the shortest are
-    often fragments. In order of session and time."""
+    """Draw bouts of a motif from the longer half: the shortest are often fragments.
+
+    Args:
+        found: the bouts.
+        motif: the motif.
+        count: the largest number of bouts.
+        seed: seed of the draw.
+
+    Returns:
+        The bouts in order of session and time.
+    """
     own = [bout for bout in found if bout.motif == motif]
     if not own:
         return []
@@ -72,8 +112,14 @@ def examples(found: Sequence[Bout], motif: int, count: int, seed: int = 0) -> li
 
 
 def edges_of(pose: Pose) -> list[tuple[int, int]]:
-    """The pairs of keypoints that a line joins, by number: the skeleton's, or the shortest lines
-    that join all keypoints (minimum spanning tree of their median distances)."""
+    """Find the pairs of keypoints that a line joins.
+
+    Args:
+        pose: the pose.
+
+    Returns:
+        Pairs of indices: the skeleton, or the minimum spanning tree of the median distances.
+    """
     if pose.skeleton:
         return [(pose.keypoints.index(a), pose.keypoints.index(b)) for a, b in pose.skeleton]
     points, count = pose.points, len(pose.keypoints)
@@ -90,11 +136,21 @@ def edges_of(pose: Pose) -> list[tuple[int, int]]:
 def seen_from_the_onset(
     session: Session, bout: Bout, references: tuple[str, str] | None, first: int, last: int
 ) -> np.ndarray:
-    """The positions [T, K, 2] of the frames [first, last) around a bout.
+    """Compute the positions around a bout, relative to the animal at the bout's onset.
 
-    With reference keypoints the animal stands at 0 at the onset of the bout, with the second of
-    them on the negative y axis, and moves on from there. Without, or where one was not seen at the
-    onset, positions are those of the animal's own frame of reference.
+    With reference keypoints, the animal is at 0 at the onset, with the second keypoint on the
+    negative y axis, and moves on from there. Without them, or if one is missing at the onset,
+    positions are in the animal's own frame of reference.
+
+    Args:
+        session: the session.
+        bout: the bout.
+        references: the reference keypoints, or None.
+        first: the first frame.
+        last: the frame after the last one.
+
+    Returns:
+        [T, K, 2].
     """
     assert session.pose is not None and session.placed is not None
     aligned = session.pose.points[..., first:last].transpose(2, 0, 1)

@@ -1,10 +1,11 @@
-"""What a run leaves about its motifs: tables, movies and a page."""
+"""The description of a run's motifs: tables, movies and a report."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from seqvae.report import Section
 from vrae.vame.cards import report
 from vrae.vame.cards.bouts import all_bouts, of_frames
 from vrae.vame.cards.exports import write_bouts, write_comparisons, write_frames, write_sessions
@@ -25,16 +26,23 @@ def describe(
     groups: Mapping[str, str] | None = None,
     movies: bool = True,
     lines: Sequence[dict] = (),
-) -> None:
+) -> Callable[[], list[Section]]:
     """Writes what a project's motifs are.
 
     `results/frames/<session>.csv`, `results/bouts.csv`, `results/sessions.csv`, with groups
-    `results/comparisons.csv`; `movies/`; `report.html`, where Jinja2 is installed.
+    `results/comparisons.csv`; `movies/`.
 
     Args:
-        folder: of the project. sessions, codes, results: what was segmented.
-        groups: the group of each session. movies: whether movies are made.
-        lines: of the log of the training.
+        folder: the project's folder.
+        sessions: the sessions by name.
+        codes: [n, zdims] by session.
+        results: the motifs and behaviours.
+        groups: the group of each session; None: no groups.
+        movies: whether movies are made.
+        lines: the lines of the log of the training.
+
+    Returns:
+        Makes the sections of `report.html` about motifs.
     """
     model, statistics, settings = load_best(folder / "config.yaml")
     windows = results.labels("motifs")
@@ -48,7 +56,7 @@ def describe(
     found, fps = all_bouts(labels["motif"]), fps_of(sessions)
     if not found:
         print("no frame has a motif: there is nothing to describe")
-        return
+        return list
     out = folder / "results"
     write_frames(out / "frames", labels, fps)
     write_bouts(out / "bouts.csv", found, fps)
@@ -66,17 +74,21 @@ def describe(
     measures = measure(sessions, labels["motif"], found, codes, windows, references)
     about = report.Motifs(sessions, codes, windows, labels["motif"], found, measures, groups, lines)
     decode = decoder_of(model, statistics)
-    try:
-        report.write_report(
-            folder / "report.html", about, settings, decode=decode, movies=folder / "movies"
-        )
-    except ImportError as error:
-        print(f"no report.html: {error}")
+    return lambda: report.sections_of(about, settings, decode=decode, movies=folder / "movies")
 
 
 def decoder_of(model: RNN_VAE, statistics: Statistics) -> Callable[[np.ndarray], np.ndarray]:
-    """From codes [n, zdims] to the features [n, T, F] of their windows. One by one: a batch may be
-    mixed, see `batch_mixing`."""
+    """Make the function from codes to the features of their windows.
+
+    Codes are decoded one by one, because a batch may be mixed (`batch_mixing`).
+
+    Args:
+        model: the model.
+        statistics: the statistics of the training data.
+
+    Returns:
+        A function from codes [n, zdims] to features [n, T, F].
+    """
 
     def decode(codes: np.ndarray) -> np.ndarray:
         windows = [model.decoder(code[None, None], code[None]).numpy() for code in codes]

@@ -1,4 +1,4 @@
-"""Motifs of sessions, and whether groups of sessions differ."""
+"""Measures of motifs per session, and tests whether groups of sessions differ."""
 
 import csv
 from collections.abc import Mapping, Sequence
@@ -14,27 +14,33 @@ MEASURES = ("share", "bouts_a_minute", "median_duration")
 
 
 class Row(NamedTuple):
-    """Of a session and a motif: share of the frames that have a motif; bouts a minute (of 1000
-    frames, where frames a second are not known); median duration in seconds (frames), NaN where the
-    motif does not occur."""
+    """Measures of a motif in a session."""
 
     session: str
+    """The session's name."""
     motif: int
+    """The motif."""
     share: float
+    """Share of the frames with a motif."""
     bouts_a_minute: float
+    """Bouts per minute; per 1000 frames if frames per second are unknown."""
     median_duration: float
+    """Median duration in seconds (frames); NaN if the motif does not occur."""
 
 
 class Comparison(NamedTuple):
-    """Of a motif and a measure, or a transition: the mean of each group, the p-value of a
-    permutation test, and the p-value corrected for all motifs of the measure (Benjamini and
-    Hochberg 1995). NaN where it cannot be computed."""
+    """A comparison of groups by a measure of a motif, or by a transition."""
 
     measure: str
+    """The measure."""
     motif: str
+    """The motif, or the transition."""
     means: dict[str, float]
+    """The mean of each group."""
     p: float
+    """The p-value of a permutation test; NaN if it cannot be computed."""
     corrected: float
+    """The p-value corrected for all motifs of the measure (Benjamini and Hochberg 1995)."""
 
 
 def of_sessions(
@@ -43,7 +49,17 @@ def of_sessions(
     motifs: Sequence[int],
     fps: float | None,
 ) -> list[Row]:
-    """The measures of each session and motif, for the motif of every frame by session."""
+    """Measure each motif in each session.
+
+    Args:
+        labels: the motif of every frame by session.
+        found: the bouts.
+        motifs: the motifs.
+        fps: frames per second; None: unknown.
+
+    Returns:
+        A row for each session and motif.
+    """
     rows = []
     for session, frames in labels.items():
         labelled = max(1, int((frames >= 0).sum()))
@@ -64,8 +80,16 @@ def of_sessions(
 def transitions_of_sessions(
     found: Sequence[Bout], sessions: Sequence[str], motifs: Sequence[int]
 ) -> dict[tuple[int, int], np.ndarray]:
-    """The probability of each transition in each session, [sessions] by (motif, next motif); NaN
-    where the motif does not end in the session."""
+    """Compute the probability of each transition in each session.
+
+    Args:
+        found: the bouts.
+        sessions: the sessions' names.
+        motifs: the motifs.
+
+    Returns:
+        [sessions] by (motif, next motif); NaN if the motif does not end in the session.
+    """
     counts = np.zeros((len(sessions), len(motifs), len(motifs)))
     place = {motif: i for i, motif in enumerate(motifs)}
     for bout, following in followed(found):
@@ -85,15 +109,20 @@ def compare_groups(
     permutations: int = 9999,
     seed: int = 0,
 ) -> list[Comparison]:
-    """Whether groups of sessions differ, for each measure and motif, and each transition.
+    """Test whether groups of sessions differ, for each measure and motif, and each transition.
 
-    The test statistic is the variance between the means of the groups, which is compared with that
-    of groups that are drawn at random. A session is one observation. With few sessions all
-    partitions are tried.
+    The test statistic is the variance between the groups' means, compared with that of random
+    groups. A session is one observation. With few sessions all partitions are tried.
 
     Args:
-        rows: of `of_sessions`. found: the bouts. groups: the group of each session.
-        permutations: partitions that are drawn, where there are more.
+        rows: what `of_sessions` returned.
+        found: the bouts.
+        groups: the group of each session.
+        permutations: number of random partitions, if there are more.
+        seed: seed of the partitions.
+
+    Returns:
+        The comparisons.
     """
     sessions = list(dict.fromkeys(row.session for row in rows))
     motifs = sorted({row.motif for row in rows})
@@ -118,8 +147,9 @@ def compare_groups(
 
 
 def _test(values: np.ndarray, of: np.ndarray, permutations: int, seed: int):
-    """The mean of each group and the p-value. NaN, a motif that a session does not have, is left
-    out."""
+    """The mean of each group and the p-value; NaN (a motif that does not occur in a session) is
+    left out.
+    """
     kept = ~np.isnan(values)
     samples = {str(name): values[kept & (of == name)] for name in np.unique(of)}
     means = {name: float(s.mean()) if len(s) else float("nan") for name, s in samples.items()}
@@ -151,11 +181,19 @@ def _corrected(p: np.ndarray) -> np.ndarray:
 
 
 def read_groups(path: str | Path, sessions: Sequence[str]) -> dict[str, str]:
-    """The group of each session from a CSV with the columns `session` and `group`.
+    """Read the group of each session from a CSV with the columns `session` and `group`.
+
+    Args:
+        path: the file.
+        sessions: the sessions' names.
+
+    Returns:
+        The group of each session.
 
     Raises:
-        FileNotFoundError: there is none. ValueError: other columns, a session that is not there or
-            has no group, or less than two groups.
+        FileNotFoundError: the file does not exist.
+        ValueError: other columns, an unknown session, a session without a group, or fewer than two
+            groups.
     """
     path = Path(path)
     try:

@@ -1,5 +1,6 @@
-"""What motifs are: how often and how long, how fast the animal moves, what sets them apart, which
-are alike, and which follow each other."""
+"""Measures of motifs: frequency and duration, speed of the animal, distinctive features, similar
+motifs, and successions.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -13,35 +14,49 @@ from vrae.vame.features import angular_velocity, speed
 from vrae.vame.keypoints import Pose
 from vrae.vame.sessions import Session
 
-_SHOWN = 3  # features, neighbours, predecessors and successors of a motif
+_SHOWN = 3  # number of features, neighbours, predecessors and successors of a motif
 
 
 class Measures(NamedTuple):
-    """Of a motif: share of the frames that have a motif; bouts; bouts a minute, or of 1000 frames
-    where frames a second are not known; median duration in seconds, or frames.
-
-    speed: mean speed of the body, positions a second (or a frame); turning: mean degrees a second
-    (or a frame) by which it turns either way; None where they are not known.
-    features: those that set it apart, and by how many standard deviations its mean is above that of
-    the other frames. nearest: the motifs whose codes are nearest, and their distance in standard
-    deviations within motifs. before, after: the motifs before and after it, and their share.
-    """
+    """Measures of a motif."""
 
     motif: int
+    """Its number."""
     share: float
+    """Share of the frames with a motif."""
     bouts: int
+    """Number of bouts."""
     rate: float
+    """Bouts per minute; per 1000 frames if frames per second are unknown."""
     duration: float
+    """Median duration in seconds, or frames."""
     speed: float | None
+    """Mean speed of the body per second (or frame), in the unit of positions; None: unknown."""
     turning: float | None
+    """Mean absolute turning in degrees per second (or frame); None: unknown."""
     features: list[tuple[str, float]]
+    """The most distinctive features, and by how many standard deviations their means exceed those
+    of the other frames.
+    """
     nearest: list[tuple[int, float]]
+    """The motifs with the nearest codes, and their distance in standard deviations within
+    motifs.
+    """
     before: list[tuple[int, float]]
+    """The most frequent preceding motifs, and their shares."""
     after: list[tuple[int, float]]
+    """The most frequent following motifs, and their shares."""
 
 
 def fps_of(sessions: Mapping[str, Session]) -> float | None:
-    """The frames a second of all sessions, None where one does not know them or they differ."""
+    """Find the frames per second of all sessions.
+
+    Args:
+        sessions: the sessions by name.
+
+    Returns:
+        The number; None if it is unknown or differs.
+    """
     found = {session.pose.fps if session.pose else None for session in sessions.values()}
     return found.pop() if len(found) == 1 else None
 
@@ -54,12 +69,18 @@ def measure(
     window_labels: Mapping[str, np.ndarray],
     references: tuple[str, str] | None,
 ) -> list[Measures]:
-    """The measures of every motif that occurs, in the order of their numbers.
+    """Measure every motif that occurs, in the order of their numbers.
 
     Args:
-        labels: the motif of every frame by session. found: their bouts.
-        codes, window_labels: the codes [n, zdims] and motifs [n] of windows by session.
-        references: the reference keypoints by which positions are aligned.
+        sessions: the sessions by name.
+        labels: the motif of every frame by session.
+        found: the bouts.
+        codes: [n, zdims], the codes of windows by session.
+        window_labels: [n], the motifs of windows by session.
+        references: the reference keypoints of the alignment, or None.
+
+    Returns:
+        The measures.
     """
     motifs = sorted({bout.motif for bout in found})
     joined = np.concatenate(list(labels.values()))
@@ -97,8 +118,9 @@ _BODY, _TURNING = "speed of the body", "turning, degrees"
 
 
 def _rows(sessions: Mapping[str, Session], references) -> tuple[list[str], np.ndarray]:
-    """What motifs are described by, names and [rows, all frames]: the features of the model, how
-    fast each keypoint moves in the animal's frame of reference, and the animal itself."""
+    """Names and values [rows, all frames] that describe motifs: the model's features, the speed of
+    each keypoint in the animal's frame of reference, and the animal's own speed and turning.
+    """
     names, parts = [], []
     for session in sessions.values():
         own = {name: row for name, row in zip(_names(session), session.values, strict=True)}
@@ -119,8 +141,14 @@ def _names(session: Session) -> list[str]:
 
 
 def body_speed(pose: Pose) -> np.ndarray:
-    """Distance a frame that most keypoints have in common, [frames]: the length of the median of
-    their moves."""
+    """Compute the distance per frame that most keypoints move together.
+
+    Args:
+        pose: positions that are not aligned.
+
+    Returns:
+        [frames], the length of the median of the keypoints' moves.
+    """
     moves = np.gradient(pose.points, axis=-1)
     seen = ~np.isnan(moves).all(axis=(0, 1))
     found = np.full(moves.shape[-1], np.nan)
@@ -129,7 +157,7 @@ def body_speed(pose: Pose) -> np.ndarray:
 
 
 def _apart(names, rows, own, others) -> list[tuple[str, float]]:
-    """The standardised differences of the means that are largest."""
+    """The largest standardised differences of means."""
     differences = []
     for name, row in zip(names, rows, strict=True):
         values = row[own | others]
@@ -145,7 +173,15 @@ def _mean(values: np.ndarray) -> float:
 
 
 def moves_of(found: Sequence[Bout], motifs: Sequence[int]) -> np.ndarray:
-    """How often each motif was followed by each other at once: [motifs, motifs]."""
+    """Count how often each motif was directly followed by each other one.
+
+    Args:
+        found: the bouts.
+        motifs: the motifs.
+
+    Returns:
+        [motifs, motifs].
+    """
     moves, place = np.zeros((len(motifs), len(motifs))), {m: i for i, m in enumerate(motifs)}
     for bout, following in followed(found):
         moves[place[bout.motif], place[following.motif]] += 1
@@ -153,7 +189,9 @@ def moves_of(found: Sequence[Bout], motifs: Sequence[int]) -> np.ndarray:
 
 
 def _distances(codes, labels, motifs: list[int]) -> np.ndarray:
-    """Between the mean codes of motifs, in standard deviations within motifs: [motifs, motifs]."""
+    """Distances of the motifs' mean codes in standard deviations within motifs, [motifs,
+    motifs].
+    """
     joined, of = (np.concatenate([part[name] for name in codes]) for part in (codes, labels))
     means = np.stack([joined[of == motif].mean(axis=0) for motif in motifs])
     within = np.sqrt(
@@ -177,8 +215,17 @@ def _largest(motifs, counts) -> list[tuple[int, float]]:
 def mean_poses(
     sessions: Mapping[str, Session], found: Sequence[Bout], motif: int, count: int = 6
 ) -> np.ndarray:
-    """The mean course of a motif: `count` poses [count, K, 2] from the onset of its bouts over
-    their median duration, in the animal's frame of reference."""
+    """Compute the mean course of a motif, from the onset of its bouts over their median duration.
+
+    Args:
+        sessions: the sessions by name.
+        found: the bouts.
+        motif: the motif.
+        count: number of poses.
+
+    Returns:
+        [count, K, 2], in the animal's frame of reference.
+    """
     own = [bout for bout in found if bout.motif == motif]
     steps = np.unique(np.linspace(0, np.median([b.frames for b in own]) - 1, count).astype(int))
     poses = []
@@ -196,9 +243,15 @@ def mean_poses(
 
 
 def community_tree(moves: np.ndarray) -> np.ndarray:
-    """Motifs merged step by step, those first that follow each other most: SciPy's linkage
-    [motifs - 1, 4] for probabilities of what follows a motif [motifs, motifs]. The height of a
-    merge is 1 less the mean of the probabilities between its two sides."""
+    """Merge motifs step by step, those first that follow each other most often.
+
+    Args:
+        moves: [motifs, motifs], the probabilities of the next motif.
+
+    Returns:
+        SciPy's linkage [motifs - 1, 4]. The height of a merge is 1 minus the mean probability
+        between its two sides.
+    """
     flow = (moves + moves.T) / 2
     distance = 1.0 - flow
     np.fill_diagonal(distance, 0.0)
@@ -206,8 +259,17 @@ def community_tree(moves: np.ndarray) -> np.ndarray:
 
 
 def poses_of_features(values: np.ndarray, features: Sequence[str], pose: Pose) -> np.ndarray:
-    """Poses [T, K, 2] of features [T, F] by their names. What alignment makes 0 is 0; a keypoint
-    that is not among the features is missing."""
+    """Make poses from features.
+
+    Args:
+        values: [T, F].
+        features: their names.
+        pose: the pose with all keypoints.
+
+    Returns:
+        [T, K, 2]. Values that alignment sets to 0 are 0; keypoints that are not features are
+        missing.
+    """
     found = np.full((len(values), len(pose.keypoints), 2), np.nan)
     rows = {name: values[:, i] for i, name in enumerate(features)}
     zero = {f"{name} {axis}" for name in pose.keypoints for axis in "xy"} - set(rows)

@@ -1,4 +1,4 @@
-"""What motifs are, to look at: movies, and a page with a card for each."""
+"""Pictures of motifs: movies, and a report with a card for each motif."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.decomposition import PCA
 
 from seqvae import plotting
-from seqvae.report import Section, Table, write_page
+from seqvae.report import Section, Table
 from vrae.vame.cards.bouts import Bout, edges_of, examples, seen_from_the_onset
 from vrae.vame.cards.groups import compare_groups, of_sessions
 from vrae.vame.cards.measures import (
@@ -23,12 +23,19 @@ from vrae.vame.config import Config
 from vrae.vame.sessions import Session
 
 _PANELS = 9
-_LONGEST = 90  # frames of a bout that are shown
-_BEFORE = 8  # frames that are shown before it
+_LONGEST = 90  # the largest number of frames of a bout in a movie
+_BEFORE = 8  # frames shown before and after a bout
 
 
 def references_of(settings: Config) -> tuple[str, str] | None:
-    """The reference keypoints by which a config aligns."""
+    """Find the reference keypoints of a config's alignment.
+
+    Args:
+        settings: the config.
+
+    Returns:
+        The keypoints; None without alignment.
+    """
     centre, ahead = settings.references.values()
     return (centre, ahead) if settings.aligns and centre and ahead else None
 
@@ -42,10 +49,21 @@ def motif_movie(
     longest: int = _LONGEST,
     seed: int = 0,
 ) -> np.ndarray:
-    """Real bouts of a motif as moving skeletons: [T, height, width, 3] uint8.
+    """Draw bouts of a motif as moving skeletons.
 
-    Each begins some frames before its bout and ends some after it; while the bout lasts its border
-    has a colour. Positions are those of `seen_from_the_onset`.
+    Each panel starts some frames before its bout and ends some after it; its border is coloured
+    during the bout. Positions are those of `seen_from_the_onset`.
+
+    Args:
+        sessions: the sessions by name.
+        found: the bouts.
+        motif: the motif.
+        references: the reference keypoints of the alignment, or None.
+        longest: the largest number of frames of a bout.
+        seed: seed of the choice of bouts.
+
+    Returns:
+        [T, height, width, 3] uint8.
 
     Raises:
         ValueError: the motif has no bout.
@@ -73,9 +91,19 @@ def write_motif_movies(
     settings: Config,
     progress: Callable[[str], None] = lambda line: None,
 ) -> list[Path]:
-    """`motif_<number>.mp4` and `.gif` of every motif that has a bout; the paths of the mp4.
+    """Write `motif_<number>.mp4` and `.gif` of every motif with a bout.
 
     Sessions without keypoints are left out.
+
+    Args:
+        folder: the folder to write to.
+        sessions: the sessions by name.
+        found: the bouts.
+        settings: the config.
+        progress: called with a line about what is being drawn.
+
+    Returns:
+        The paths of the mp4 files.
     """
     tracked = {name: session for name, session in sessions.items() if session.pose is not None}
     found, written = [bout for bout in found if bout.session in tracked], []
@@ -104,11 +132,17 @@ def _time(frame: int, session: Session) -> str:
 
 
 class Motifs(NamedTuple):
-    """What a page is about.
+    """The content of a report.
 
-    sessions; codes and window_labels: of windows by session; labels: the motif of every frame by
-    session; found: the bouts; measures: of each motif; groups: of each session, or None; lines: of
-    the log of the training.
+    Attributes:
+        sessions: the sessions by name.
+        codes: the codes of windows by session.
+        window_labels: the motifs of windows by session.
+        labels: the motif of every frame by session.
+        found: the bouts.
+        measures: the measures of each motif.
+        groups: the group of each session; None: no groups.
+        lines: the lines of the log of the training.
     """
 
     sessions: Mapping[str, Session]
@@ -121,27 +155,27 @@ class Motifs(NamedTuple):
     lines: Sequence[dict] = ()
 
 
-def write_report(
-    path: Path,
+def sections_of(
     motifs: Motifs,
     settings: Config,
     *,
     decode: Callable[[np.ndarray], np.ndarray] | None = None,
     movies: Path | None = None,
-) -> None:
-    """Writes the page `report.html`.
+) -> list[Section]:
+    """The sections of `report.html` about motifs, a card of each among them.
 
     Args:
-        decode: from codes [n, zdims] to the features [n, T, F] of their windows.
-        movies: the folder of the movies.
+        motifs: the content.
+        settings: the config.
+        decode: maps codes [n, zdims] to the features [n, T, F] of their windows; None: not shown.
+        movies: the folder of the movies; None: not shown.
     """
     sections = [_overview(motifs), _usage(motifs), _order(motifs), _map(motifs)]
     if motifs.groups:
         sections.append(_groups(motifs, settings))
     if motifs.lines:
         sections.append(_training(motifs))
-    sections += [_card(motifs, one, decode, movies) for one in motifs.measures]
-    write_page(path, f"{settings.project_name}: motifs", sections)
+    return sections + [_card(motifs, one, decode, movies) for one in motifs.measures]
 
 
 def _overview(motifs: Motifs) -> Section:
@@ -165,11 +199,11 @@ def _overview(motifs: Motifs) -> Section:
     ]
     return Section(
         "Motifs",
-        [
+        paragraphs=[
             f"{len(motifs.measures)} motifs in {len(motifs.sessions)} sessions of {frames} frames. "
             f"{without:.1%} of the frames have no motif.",
         ],
-        Table(header, rows),
+        table=Table(header, rows),
     )
 
 
@@ -239,12 +273,12 @@ def _groups(motifs: Motifs, settings: Config) -> Section:
     counts = ", ".join(f"{name}: {list(groups.values()).count(name)}" for name in names)
     return Section(
         "Groups of sessions",
-        [
+        paragraphs=[
             f"Sessions of each group: {counts}. p: permutation test, a session is one observation. "
             "Corrected p: Benjamini and Hochberg, over the motifs of a measure. Of transitions "
             "those with a corrected p below 0.05 are shown; comparisons.csv has all.",
         ],
-        table,
+        table=table,
     )
 
 

@@ -1,0 +1,284 @@
+"""Trains the models that ship with the packages, and writes them with their cards.
+
+    python benchmarks/train_presets.py                            # lists them and their commands
+    python benchmarks/train_presets.py box                        # trains one: minutes each
+    python benchmarks/train_presets.py box --run=logs/demo_kvae   # a finished run of its command
+
+A model is written to <package>/presets/<class>/<name>, its weights in float16. Its card has the
+figures of the run, and one on a small sample, which a test computes again.
+
+The presets `dodge` of ConvVAE, MDNRNN and Controller are missing here: they need recorded episodes
+of `seqvae/Dodge-v0` and an agent that was evolved in a dream.
+"""
+
+import json
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import yaml
+from absl import app, flags
+from timing import machine
+
+import kvae
+import seqvae
+import vrae
+from kvae.evaluation import Imputer
+from seqvae.data import Sequences, block_mask
+from seqvae.physics import WORLDS, record
+from seqvae.saved_models import load_model
+from vrae import vame
+from vrae.runs import reconstructions
+from vrae.trajectories import ball_trajectories
+from vrae.vame.rnn_model import RNN_VAE
+from vrae.vame.simulation import simulate_poses
+
+_ROOT = Path(__file__).resolve().parent.parent
+_SAMPLE_SEED = 12345  # of data that no model was trained on
+
+flags.DEFINE_string(
+    "run", "", "folder of a finished run of the command, which is not trained again"
+)
+flags.DEFINE_string("runs", str(_ROOT / "logs" / "presets"), "folder of the runs")
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A model that ships.
+
+    Attributes:
+        kind: its class.
+        title: of its card.
+        command: words after `seqvae`; the first is the command.
+        load: from the folder of a run to the model, and what else its card's head has.
+        figures: from the folder of a run to the figures of the card, by name.
+        measure: what `check` computes, in words.
+        check: a figure of a model on a small sample of unseen data.
+        use: Python that uses the model.
+        limits: when not to use it.
+    """
+
+    kind: type[keras.Model]
+    title: str
+    command: tuple[str, ...]
+    load: Callable[[Path], tuple[keras.Model, dict]]
+    figures: Callable[[Path], Mapping[str, float]]
+    measure: str
+    check: Callable[[Any, Mapping], float]
+    use: str
+    limits: str
+
+    @property
+    def folder(self) -> Path:
+        """`<package>/presets/<class>`."""
+        package = sys.modules[self.kind.__module__.partition(".")[0]]
+        assert package.__file__
+        return Path(package.__file__).parent / "presets" / self.kind.__name__
+
+
+def _of_world(world: str, about: str) -> Preset:
+    def check(model: kvae.KVAE, head: Mapping) -> float:
+        del head
+        images = record(WORLDS[world], sequences=20, steps=20, seed=_SAMPLE_SEED)["images"]
+        mask = block_mask(20, 20, start=4, length=12)
+        return Imputer(model, Sequences(images)).errors(mask).frames["smoothing"].rmse
+
+    return Preset(
+        kvae.KVAE,
+        f"Kalman VAE of {about}, 32x32 pixels",
+        ("kvae", "--preset=demo", f"--dataset={world}", "--seed=0"),
+        lambda run: (load_model(run / "model.keras", kvae.KVAE), {}),
+        _imputation,
+        "root mean squared error of a pixel, smoothing over 12 missing frames after 4, 20 new "
+        "sequences",
+        check,
+        f"""
+        import kvae
+        import numpy as np
+        from seqvae.physics import WORLDS, record
+
+        model = kvae.KVAE.from_preset("{world}")
+        frames = record(WORLDS["{world}"], sequences=4, seed=1)["images"]
+        mask = np.ones((4, 20))
+        mask[:, 4:16] = 0
+        filled = model.impute(frames, mask).smoothed""",
+        f"For frames of the world `{world}` of this package only: another size, speed or number of "
+        "objects is another world. Its intervals are too narrow in the middle of long gaps.",
+    )
+
+
+def _imputation(run: Path) -> dict[str, float]:
+    found = json.loads((run / "imputation.json").read_text(encoding="utf-8"))
+    figures = {"test ELBO, nats per frame": found["test_elbo"]["elbo"]}
+    for name, errors in found["headline"]["frames"].items():
+        figures[f"RMSE of a pixel on missing frames, {name}"] = errors["rmse"]
+    return figures
+
+
+def _path_error(model: vrae.VRAE, head: Mapping) -> float:
+    del head
+    series = ball_trajectories(50, seed=_SAMPLE_SEED)
+    off = np.square(reconstructions(model, series) - series.sequences)[series.mask > 0.5]
+    return float(np.sqrt(off.mean()))
+
+
+def _vrae_figures(run: Path) -> dict[str, float]:
+    found = json.loads((run / "evaluation.json").read_text(encoding="utf-8"))
+    names = ("elbo", "active_units", "squared_error", "pca_squared_error", "mean_squared_error")
+    return {name.replace("_", " "): found[name] for name in names}
+
+
+def _vame_model(run: Path) -> tuple[RNN_VAE, dict]:
+    model, statistics, _ = vame.load_best(str(run / "config.yaml"))
+    return model, {"statistics": {k: float(getattr(statistics, k)) for k in ("mean", "std")}}
+
+
+def _vame_figures(run: Path) -> dict[str, float]:
+    found = json.loads((run / "model" / "evaluate" / "evaluation.json").read_text("utf-8"))
+    motifs = json.loads((run / "evaluation.json").read_text(encoding="utf-8"))
+    return found | {f"NMI of motifs with the truth, {name}": f["nmi"] for name, f in motifs.items()}
+
+
+def _window_error(model: RNN_VAE, head: Mapping) -> float:
+    """Session 9 of the seed that the model was trained on: its motifs, at other times."""
+    steps = model.get_config()["TEMPORAL_WINDOW"] // 2
+    (session,) = simulate_poses(1, 50 * steps, seed=0, first=9).values()
+    mean, std = (head["statistics"][name] for name in ("mean", "std"))
+    windows = ((session.positions - mean) / std).T.reshape(50, steps, -1).astype(np.float32)
+    return float(np.square(model(windows).prediction - windows).mean())
+
+
+PRESETS = {
+    "box": _of_world("box", "a ball in a box"),
+    "pong": _of_world("pong", "a ball between two paddles"),
+    "pendulum": _of_world("pendulum", "a pendulum"),
+    "paths": Preset(
+        vrae.VRAE,
+        "VRAE of paths of a ball in a box",
+        ("vrae", "--preset=demo", "--seed=0"),
+        lambda run: (load_model(run / "model.keras", vrae.VRAE), {}),
+        _vrae_figures,
+        "root mean squared error of a position, reconstruction of 50 new paths",
+        _path_error,
+        """
+        import vrae
+        from vrae.trajectories import ball_trajectories
+
+        model = vrae.VRAE.from_preset("paths")
+        paths = ball_trajectories(4, seed=1)
+        codes = model.encode(paths.sequences, paths.mask).mean()""",
+        "For positions x, y in pixels of a ball in the world `box`, 20 to 40 steps.",
+    ),
+    "poses": Preset(
+        RNN_VAE,
+        "VAME's RNN-VAE of simulated poses",
+        ("vame", "--preset=demo", "--seed=0"),
+        _vame_model,
+        _vame_figures,
+        "squared error of a value, 1 is the variance of the training data, 50 windows of another "
+        "session",
+        _window_error,
+        """
+        from vrae.vame import RNN_VAE
+
+        model = RNN_VAE.from_preset("poses")  # windows are normalised by `statistics`, above""",
+        "For the simulated poses of this package only: six keypoints in body coordinates.",
+    ),
+}
+
+
+def main(argv):
+    values = flags.FLAGS
+    if len(argv) < 2:
+        for name, preset in PRESETS.items():
+            print(f"{name:10} seqvae {' '.join(preset.command)}")
+        return
+    for name in argv[1:]:
+        if name not in PRESETS:
+            raise app.UsageError(f"expected {', '.join(PRESETS)}, got {name!r}.")
+        run = Path(values.run) if values.run else train(name, Path(values.runs))
+        write(name, run, PRESETS[name].folder / name)
+
+
+def train(name: str, log_dir: Path) -> Path:
+    """Runs the command of a preset, from where it stands; the run's folder."""
+    command = PRESETS[name].command
+    run = log_dir / f"{name}_{command[0]}"
+    if (run / "report.html").exists():
+        return run
+    place = [f"--log_dir={log_dir}", f"--run_name={name}"]
+    words = [command[0], "--resume"] if (run / "config.json").exists() else command
+    if subprocess.run([sys.executable, "-m", "seqvae", *words, *place]).returncode:
+        raise SystemExit(f"{run}: the run stopped. The same command resumes it.")
+    return run
+
+
+def write(name: str, run: Path, folder: Path) -> None:
+    """Writes the model of a run and its card."""
+    preset = PRESETS[name]
+    model, about = preset.load(run)
+    whole = preset.check(model, about)
+    model.save_to_preset(folder, "", half=True)
+    check = preset.check(preset.kind.from_preset(folder), about)
+    head = {
+        "license": "mit",
+        "library_name": "keras",
+        "tags": ["seqvae", preset.kind.__name__],
+        "check": {"figure": preset.measure, "value": round(check, 5)},
+        **about,
+    }
+    card = _card(preset, head, preset.figures(run), model.count_params(), whole)
+    (folder / "README.md").write_text(card, encoding="utf-8")
+    size = sum(path.stat().st_size for path in folder.iterdir())
+    print(f"{folder}: {size / 1e6:.2f} MB; {preset.measure}: {check:.5f} (float32 {whole:.5f})")
+
+
+def _card(preset: Preset, head: dict, figures: Mapping[str, float], size: int, whole: float) -> str:
+    measured = textwrap.fill(
+        f"{preset.measure[0].upper()}{preset.measure[1:]}: {head['check']['value']:.5g} with the "
+        f"weights in this folder (float16), {whole:.5g} with those of the run (float32).",
+        100,
+    )
+    rows = "\n".join(f"| {name} | {value:.4g} |" for name, value in figures.items())
+    return f"""---
+{yaml.safe_dump(head, sort_keys=False).rstrip()}
+---
+# {preset.title}, {size:,} weights
+
+```python
+{textwrap.dedent(preset.use).strip()}
+```
+
+## Training
+
+    seqvae {" ".join(preset.command)}
+
+The data are simulated by the command. seqvae {seqvae.__version__}, Keras {keras.__version__}; the
+card was written on {machine()}.
+
+## Figures of the run, on its unseen test data
+
+| figure | value |
+|---|---|
+{rows}
+
+{measured}
+
+## Limits
+
+{textwrap.fill(preset.limits, 100)}
+
+## Licence
+
+MIT, as the package. No data of others are in it.
+"""
+
+
+if __name__ == "__main__":
+    app.run(main)
