@@ -105,7 +105,7 @@ html_theme_options = {
     "footer_end": [],
 }
 html_context = {"default_mode": "light"}
-html_sidebars = {"index": []}
+html_sidebars = {"index": [], "start": [], "gallery": []}
 
 # Files of the repository that are pages of the site: the page's own text is replaced by theirs.
 PAGES = {
