@@ -155,13 +155,14 @@ def _read(app, docname, source):
 
 def _resolve(app, env, node, contnode):
     """Finds `kvae.results.Imputed`, as annotations have it, at `kvae.Imputed`, where it is
-    documented. A class of the packages that has no page is plain text."""
+    documented, and exceptions, which docstrings name alone. What has no page is plain text."""
     target = node.get("reftarget", "")
-    if node.get("refdomain") != "py" or not re.match(r"(seqvae|kvae|worldmodels|vrae)\.", target):
+    raised = node.get("reftype") == "exc" and "." not in target
+    if node.get("refdomain") != "py" or not (raised or target.split(".")[0] in PACKAGES):
         return None
     ending = f".{target.rpartition('.')[2]}"
     for name, entry in env.domains.python_domain.objects.items():
-        if name.endswith(ending) and name.split(".")[0] == target.split(".")[0]:
+        if name.endswith(ending) and (raised or name.split(".")[0] == target.split(".")[0]):
             return make_refnode(
                 app.builder, node["refdoc"], entry.docname, entry.node_id, contnode, name
             )
