@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vrae.vame.cards import report
+from vrae.vame.cards import clips, report
 from vrae.vame.cards.bouts import all_bouts, of_frames
 from vrae.vame.cards.exports import write_bouts, write_comparisons, write_frames, write_sessions
 from vrae.vame.cards.groups import compare_groups, of_sessions
@@ -25,6 +25,8 @@ def describe(
     groups: Mapping[str, str] | None = None,
     movies: bool = True,
     lines: Sequence[dict] = (),
+    videos: Mapping[str, Path] | None = None,
+    latent_map: str = "pca",
 ) -> None:
     """Writes what a project's motifs are.
 
@@ -34,7 +36,8 @@ def describe(
     Args:
         folder: of the project. sessions, codes, results: what was segmented.
         groups: the group of each session. movies: whether movies are made.
-        lines: of the log of the training.
+        lines: of the log of the training. videos: of sessions, from which bouts are cut.
+        latent_map: how codes are shown in two dimensions, see `report.flat`.
     """
     model, statistics, settings = load_best(folder / "config.yaml")
     windows = results.labels("motifs")
@@ -62,13 +65,20 @@ def describe(
         report.write_motif_movies(folder / "movies", sessions, found, settings, print)
     elif movies:
         print("no movies: the sessions are arrays, whose keypoints are not known")
+    if movies and videos:
+        clips.write_motif_clips(folder / "movies", videos, sessions, found, settings, print)
     references = report.references_of(settings)
     measures = measure(sessions, labels["motif"], found, codes, windows, references)
     about = report.Motifs(sessions, codes, windows, labels["motif"], found, measures, groups, lines)
     decode = decoder_of(model, statistics)
     try:
         report.write_report(
-            folder / "report.html", about, settings, decode=decode, movies=folder / "movies"
+            folder / "report.html",
+            about,
+            settings,
+            decode=decode,
+            movies=folder / "movies",
+            latent_map=latent_map,
         )
     except ImportError as error:
         print(f"no report.html: {error}")
