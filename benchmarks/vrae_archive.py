@@ -96,7 +96,7 @@ def measure(train: Series, test: Series, options: dict, seed: int, steps: int) -
     deviation = np.array(options["scaling"]["deviation"])
     made = model.predict(test.batch(), batch_size=256, verbose=0) / deviation
     error = squared_error(test._replace(sequences=test.sequences / deviation), made)
-    figures = {"error": error, "seconds": round(seconds, 1)}
+    figures: dict = {"error": error, "seconds": round(seconds, 1)}
     for name, verb in (("z", "encode"), ("states", "pooled")):
         found = [codes(model, s, verb) for s in (train, test)]
         figures[name] = accuracies(found[0], train.labels, found[1], test.labels)
@@ -110,7 +110,7 @@ def rows(path: Path) -> list[dict]:
     return [json.loads(line) for line in rows_of(path)]
 
 
-def chosen(done: list[dict], name: str, train: Series, z_size: int) -> tuple[dict, dict]:
+def chosen(done: list[dict], name: str, train: Series, z_size: int) -> tuple[dict, list]:
     """The options for a set, and the trial on held-out training series, which a resumed benchmark
     reads from the set's first line."""
     options = recipe.choose(train, {"z_size": z_size}).options

@@ -38,6 +38,7 @@ from vrae.runs import codes_of, reconstructions
 
 flags.DEFINE_string("wheel", "", "the wheel of aeon 1.6.0")
 flags.DEFINE_list("tasks", ["collapse", "imputation", "anomalies", "generation"], "tasks")
+flags.DEFINE_list("sets", None, "sets; default: all of a task")
 flags.DEFINE_integer("seeds", 1, "number of seeds")
 flags.DEFINE_integer("steps", 1000, "steps of training")
 flags.DEFINE_string("out", str(Path(__file__).parent / "results" / "vrae_tasks.jsonl"), "results")
@@ -299,6 +300,8 @@ def main(argv: list[str]) -> None:
     for seed in range(values.seeds):
         for task in values.tasks:
             for name in SETS[task]:
+                if values.sets is not None and name not in values.sets:
+                    continue
                 key = {"task": task, "set": name, "seed": seed, "steps": values.steps}
                 if any(key.items() <= json.loads(row).items() for row in rows_of(path)):
                     continue

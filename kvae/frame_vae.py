@@ -21,6 +21,9 @@ _LOGIT_LIMIT = (
 _LEAST_PIXEL = 1e-3  # lower limit of the mean pixel: the logit of 0 is -infinity
 _LEAST_PIXEL_VARIANCE = 1e-6  # lower limit of a learned variance: some data are fitted exactly
 _LEAST_SLOPE = 0.02  # of `_sigmoid`, where descent reduces |raw|
+CODES, STATES, KEPT = range(3)
+"""Purposes of the objective's random draws, for `fold`: a_t from q(a_t | x_t), the states of the
+sampled bound, the frames that are decoded."""
 
 
 class FrameVAE(keras.layers.Layer):
@@ -272,7 +275,7 @@ class FrameVAE(keras.layers.Layer):
         mean, variance = self.encode(frames, mask, training)
         if not self._variational:
             return mean, tf.zeros_like(mean[..., 0])  # pyright: ignore[reportArgumentType]
-        a = mean + tf.sqrt(variance) * normal(tf.shape(mean), fold(seed, 0), mean.dtype)
+        a = mean + tf.sqrt(variance) * normal(tf.shape(mean), fold(seed, CODES), mean.dtype)
         return a, self.code_distribution(mean, variance).log_prob(a)
 
     def log_px(

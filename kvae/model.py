@@ -11,7 +11,7 @@ from tensorflow_probability import distributions as tfd
 
 from kvae import arguments
 from kvae.dynamics import DynamicsNetwork, Matrices
-from kvae.frame_vae import FrameVAE
+from kvae.frame_vae import KEPT, STATES, FrameVAE
 from kvae.lgssm import MixedLGSSM, bounds, kalman
 from kvae.lgssm.closed_loop import StateSpace, after, continued, draw_noise, generate_states
 from kvae.lgssm.inference import Covariances, of_frames, of_numbers
@@ -41,6 +41,8 @@ _PIXELS_AT_ONCE = 2**20
 """Pixels of the frames that a method computes at a time: about half a gigabyte with 32 filters."""
 _NETWORKS = ("encoder", "decoder", "dynamics")
 """Arguments that are the caller's own networks."""
+_PATHS, _PIXELS, _FIRST_STATE = range(3)
+"""Purposes of the random draws of methods, for `fold`."""
 
 
 @keras.saving.register_keras_serializable(package="kvae")
@@ -720,9 +722,9 @@ class KVAE(SequenceModel):
             return result
         seed = stateless_seed(seed, self._seeds)
         draws = self.posterior_sample(
-            *given, num_samples=num_samples, decode=False, seed=fold(seed, 0)
+            *given, num_samples=num_samples, decode=False, seed=fold(seed, _PATHS)
         )
-        samples = self._drawn_frames(draws.a, fold(seed, 1))
+        samples = self._drawn_frames(draws.a, fold(seed, _PIXELS))
         ends = _quantiles(samples, probabilities)
         return ImputedWithSamples(**result._asdict(), samples=samples, quantiles=ends)
 
@@ -809,7 +811,9 @@ class KVAE(SequenceModel):
         seed = stateless_seed(seed, self._seeds)
         held = 0
         if states is None:
-            first = normal([batch_size, 1, self.dim_z], fold(seed, 2), self.variable_dtype)
+            first = normal(
+                [batch_size, 1, self.dim_z], fold(seed, _FIRST_STATE), self.variable_dtype
+            )
             states = tf.sqrt(self._variance("init_cov")) * first
         else:
             states = arguments.check_codes(states, self.dim_z, self.variable_dtype, "states")
@@ -877,7 +881,7 @@ class KVAE(SequenceModel):
         controls = arguments.check_controls(controls, like, self.dim_u, self.variable_dtype)
         seed = stateless_seed(seed, self._seeds)
         shape = [count, num_samples, num_steps + 1, self.dim_z + self.dim_a]
-        noise = normal(shape, fold(seed, 0), self.variable_dtype)
+        noise = normal(shape, fold(seed, _PATHS), self.variable_dtype)
         codes, _ = self._in_batches(self.frame_vae.encode, None, frames, mask)
         z, a = self._run(self._forecast, codes, self._code_mask(mask), controls, noise)
         moments = [
@@ -887,7 +891,7 @@ class KVAE(SequenceModel):
         ]
         of_frames = [None, None, None]
         if decode:
-            drawn = self._drawn_frames(a, fold(seed, 1))
+            drawn = self._drawn_frames(a, fold(seed, _PIXELS))
             of_frames = [drawn, tf.reduce_mean(drawn, 0), _quantiles(drawn, probabilities)]
         result = Forecast(a, z, *moments, *of_frames)
         arguments.check_finite("forecast", result)
@@ -1107,7 +1111,7 @@ class KVAE(SequenceModel):
             tf.math.divide_no_nan(tf.reduce_sum(seen * term, -1), tf.reduce_sum(seen, -1))
             for term in (log_px, log_qa)
         )
-        bound = self._bound(a, mask, controls, kind, None, fold(seed, 1), per_sequence=True)
+        bound = self._bound(a, mask, controls, kind, None, fold(seed, STATES), per_sequence=True)
         return Elbo(log_px - log_qa + bound.total, log_px, log_qa, *bound)
 
     # --- training ---
@@ -1173,7 +1177,7 @@ class KVAE(SequenceModel):
         counted = None if mask is None and weights is None else self.frame_weights(batch)
         mask = self._code_mask(mask)
         log_px, log_qa = weighted_mean(log_px, counted), weighted_mean(log_qa, counted)
-        noise = self._state_noise(a, self.bound, fold(seed, 1))
+        noise = self._state_noise(a, self.bound, fold(seed, STATES))
         bound = self._total_bound(a, mask, controls, noise, weights)
         return LossTerms(log_px - log_qa + bound, log_px, log_qa, bound)
 
@@ -1264,7 +1268,7 @@ class KVAE(SequenceModel):
         if "variance" in batch:
             variance = tf.cast(batch["variance"], self.variable_dtype)
             codes += tf.sqrt(variance) * normal(tf.shape(codes), seed, codes.dtype)
-        noise = self._state_noise(codes, self.bound, fold(seed, 1))
+        noise = self._state_noise(codes, self.bound, fold(seed, STATES))
         rest = {name: value for name, value in batch.items() if name != "variance"}
         return rest | {"codes": codes} | ({} if noise is None else {"state_noise": noise})
 
@@ -1293,7 +1297,7 @@ class KVAE(SequenceModel):
         """Codes drawn from q(a | x), log p(x | a) and log q(a | x) [B, T]."""
         a, log_qa = self.frame_vae.draw_codes(frames, mask, seed, training)
         decoded = self._decoded_codes(a, mask, controls)
-        log_px = self.frame_vae.log_px(frames, mask, decoded, keep_prob, fold(seed, 2), training)
+        log_px = self.frame_vae.log_px(frames, mask, decoded, keep_prob, fold(seed, KEPT), training)
         return a, log_px, log_qa
 
     def _decoded_codes(self, a, mask, controls):

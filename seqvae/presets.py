@@ -41,7 +41,32 @@ def shipped(kind: type) -> dict[str, Path]:
     """
     package = sys.modules[kind.__module__.partition(".")[0]]
     folder = Path(getattr(package, "__file__", None) or ".").parent / "presets" / kind.__name__
-    return {path.parent.name: path.parent for path in sorted(folder.glob(f"*/{_CONFIG}"))}
+    return {path.parent.name: path.parent for path in sorted(folder.glob(f"*/{_CARD}"))}
+
+
+def find_preset(
+    preset: str | os.PathLike, kind: type, file: str = _CONFIG, others: tuple[str, ...] = ()
+) -> Path:
+    """Find the folder of a trained model.
+
+    Args:
+        preset: a name of `shipped`, or a folder.
+        kind: the class of the model.
+        file: is in the folder of such a model.
+        others: what else a caller accepts, for the message.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ValueError: there is none.
+    """
+    known = shipped(kind)
+    folder = known.get(str(preset), Path(preset))
+    if not (folder / file).is_file():
+        expected = ", ".join([*known, "a folder of save_to_preset", *others])
+        raise ValueError(f"preset: expected one of {expected}, got {str(preset)!r}.")
+    return folder
 
 
 def load_preset(preset: str | os.PathLike, kind: type[keras.Model]) -> keras.Model:
@@ -65,11 +90,7 @@ def load_preset(preset: str | os.PathLike, kind: type[keras.Model]) -> keras.Mod
                 f"preset: {preset} needs huggingface_hub. Install it: pip install 'seqvae[hf]'."
             )
         return read_model(str(preset), kind)
-    folder = shipped(kind).get(str(preset), Path(preset))
-    if not (folder / _CONFIG).is_file():
-        known = [*shipped(kind), "a folder of save_to_preset", "hf://user/name"]
-        raise ValueError(f"preset: expected one of {', '.join(known)}, got {str(preset)!r}.")
-    return read_model(folder, kind)
+    return read_model(find_preset(preset, kind, others=(f"{_HUB}user/name",)), kind)
 
 
 def save_preset(
@@ -98,7 +119,17 @@ def save_preset(
     shutil.rmtree(folder / "assets", ignore_errors=True)  # the models have none
     if half:
         _halve(folder / _WEIGHTS)
-    with atomic_write(folder / _CARD) as part:
+    write_card(folder, card)
+
+
+def write_card(folder: str | os.PathLike, card: str) -> None:
+    """Write a model card.
+
+    Args:
+        folder: of the trained model.
+        card: Markdown; its first heading is the title.
+    """
+    with atomic_write(Path(folder) / _CARD) as part:
         part.write_text(card, encoding="utf-8")
 
 

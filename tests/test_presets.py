@@ -142,3 +142,16 @@ def test_a_users_own_subclass_has_no_shipped_models():
         pass
 
     assert Mine.presets == {}
+
+
+def test_a_controller_goes_round(tmp_path):
+    controller = worldmodels.Controller(z_size=2, rnn_size=3, action_size=1, squash="tanh")
+    controller.vector = np.arange(controller.size) / 7
+    controller.save_to_preset(tmp_path / "mine", CARD)
+    again = worldmodels.Controller.from_preset(tmp_path / "mine")
+    np.testing.assert_array_equal(again.vector, controller.vector)
+    assert card_of(tmp_path / "mine")[1] == "A small one"
+    with pytest.raises(
+        ValueError, match=r"preset: expected one of .*a folder of save_to_preset, g"
+    ):
+        worldmodels.Controller.from_preset("nobody")

@@ -56,7 +56,7 @@ def test_the_first_example_fills_missing_frames_in_an_empty_folder(tmp_path, mon
     names = {}
     code = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)[0]
     exec(compile(code, "README.md", "exec"), names)
-    frames, filled = names["frames"] / 1.0, names["imputed"].smoothed.numpy()
+    frames, filled = names["frames"] / 255, names["imputed"].smoothed.numpy()
     off = np.sqrt(np.mean(np.square(filled - frames)[:, 4:16]))
     mean = np.sqrt(np.mean(np.square(frames.mean(axis=(0, 1)) - frames)[:, 4:16]))
     assert off < 0.8 * mean, (off, mean)

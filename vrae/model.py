@@ -32,6 +32,8 @@ from vrae.results import Imputed, VRAETerms
 
 DECODERS = ("autoregressive", "latent")
 _LOGVAR_RANGE = -20.0, 10.0
+_CODES, _DECODER, _AUGMENTATION, _HIDDEN = range(4)
+"""Purposes of random draws, for `fold`."""
 Sequences = Array | tf.RaggedTensor | list
 """Series as a caller may pass them."""
 
@@ -705,17 +707,17 @@ class VRAE(SequenceModel):
         steps = self._steps(sequences, mask, times)
         seen = steps
         if training:
-            steps = self._augmented(steps, fold(seed, 2))
-            seen = self._partly_hidden(steps, fold(seed, 3))
+            steps = self._augmented(steps, fold(seed, _AUGMENTATION))
+            seen = self._partly_hidden(steps, fold(seed, _HIDDEN))
         mean, logvar = self._encode(seen, condition, training)
         if noise is None:
-            noise = normal(tf.shape(mean), fold(seed, 0), mean.dtype)
+            noise = normal(tf.shape(mean), fold(seed, _CODES), mean.dtype)
         z = mean + tf.exp(0.5 * logvar) * tf.cast(noise, mean.dtype)
         each = self._log_px(
             steps,
             z,
             condition,
-            seed=fold(seed, 1),
+            seed=fold(seed, _DECODER),
             forcing=tf.convert_to_tensor(self.teacher_forcing) if training else 1.0,
             training=training,
         )
@@ -971,10 +973,10 @@ class VRAE(SequenceModel):
         """A drawn sequence, and the decoder's mean at the same z."""
         steps = self._steps(sequences, mask, times)
         mean, logvar = self._encode(steps, condition)
-        z = mean + tf.exp(0.5 * logvar) * normal(tf.shape(mean), fold(seed, 0), mean.dtype)
+        z = mean + tf.exp(0.5 * logvar) * normal(tf.shape(mean), fold(seed, _CODES), mean.dtype)
         count = tf.shape(steps.there)[1]
         outputs = self._outputs(z, condition, count, steps.position, steps.there)
-        drawn = self.likelihood.sample(outputs, fold(seed, 1))
+        drawn = self.likelihood.sample(outputs, fold(seed, _DECODER))
         seen = steps.observed > 0.5
         values, means = (
             tf.where(seen, sequences, self._in_units(x))

@@ -53,7 +53,7 @@ def choose(series: Series, given: Mapping[str, Any] | None = None) -> Choice:
     return Choice(choice.options | given, rules)
 
 
-def _chosen(series: Series, given: Mapping[str, Any]) -> Choice:
+def _chosen(series: Series, given: dict[str, Any]) -> Choice:
     steps = (series.mask > 0.5).sum(axis=1).astype(int)
     longest, shortest, features = int(steps.max()), int(steps.min()), series.sequences.shape[2]
     observed = series.observed()

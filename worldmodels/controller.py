@@ -5,7 +5,8 @@ them.
 import json
 import os
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
@@ -13,6 +14,7 @@ import tensorflow as tf
 
 from seqvae.checks import Array
 from seqvae.files import NPZ_ERRORS, DataError, atomic_write, save
+from seqvae.presets import Presets, find_preset, write_card
 from worldmodels import arguments
 from worldmodels.original import read_list
 
@@ -21,6 +23,7 @@ INPUTS = {"z": ("z",), "zh": ("z", "h"), "zch": ("z", "c", "h")}
 
 THRESHOLD = 0.3333  # the original's, of Take Cover's two buttons
 _CONFIG = ("z_size", "rnn_size", "action_size", "inputs", "squash", "bias")
+_FILE = "controller.npz"
 _DECIMALS = 4  # of the numbers in the original's files
 
 
@@ -50,6 +53,9 @@ class Controller:
     Raises:
         ValueError: an argument is out of range.
     """
+
+    presets: ClassVar = Presets()
+    """The trained controllers in the package: the titles of their cards by name."""
 
     def __init__(
         self,
@@ -260,6 +266,31 @@ class Controller:
                 "original project's files build a Controller and call load_json."
             ) from error
         return controller
+
+    @classmethod
+    def from_preset(cls, preset: str | os.PathLike) -> "Controller":
+        """Read a trained controller.
+
+        Args:
+            preset: a name of `presets`, or a folder of `save_to_preset`.
+
+        Returns:
+            The controller.
+
+        Raises:
+            ValueError: no such preset, or a damaged one.
+        """
+        return cls.load(find_preset(preset, cls, _FILE) / _FILE)
+
+    def save_to_preset(self, folder: str | os.PathLike, card: str = "") -> None:
+        """Write the controller to a folder, as `from_preset` reads it.
+
+        Args:
+            folder: is made.
+            card: Markdown about the agent, its training, scores and limits.
+        """
+        self.save(Path(folder) / _FILE)
+        write_card(folder, card)
 
     def load_json(self, path: str | os.PathLike) -> float | None:
         """Set the weights to those in a file of the original project or of `save_json`.

@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from worldmodels.conv_vae import ConvVAE
 
 _ONE_STEP = "z: sequences of one step; a next z to predict needs at least two."
+_COMPONENTS, _NUMBERS, _CODES = range(3)
+"""Purposes of random draws, for `fold`: which component of a mixture, the number drawn from it, and
+codes from their means and variances."""
 _LOGSTD_RANGE = -10.0, 10.0  # standard deviations of 5e-5 to 2e4
 
 
@@ -461,8 +464,8 @@ class MDNRNN(SequenceModel):
         """
         if noise is None:
             seed, dtype = stateless_seed(seed, self._seeds), self.variable_dtype
-            uniform = tf.random.stateless_uniform(shape, fold(seed, 0), dtype=dtype)
-            return uniform, tf.random.stateless_normal(shape, fold(seed, 1), dtype=dtype)
+            uniform = tf.random.stateless_uniform(shape, fold(seed, _COMPONENTS), dtype=dtype)
+            return uniform, tf.random.stateless_normal(shape, fold(seed, _NUMBERS), dtype=dtype)
         pair = arguments.check_pair("noise", noise, "of uniform and standard normal numbers")
         uniform, normal = parts = [
             arguments.check_numbers("noise", part, self.variable_dtype) for part in pair
@@ -559,7 +562,7 @@ class MDNRNN(SequenceModel):
         mean, logvar = (
             self._tensors(batch, reading=("mean", "logvar"))[name] for name in ("mean", "logvar")
         )
-        noise = normal(tf.shape(mean), fold(stateless_seed(seed, self._seeds), 2), mean.dtype)
+        noise = normal(tf.shape(mean), fold(stateless_seed(seed, self._seeds), _CODES), mean.dtype)
         rest = {name: value for name, value in batch.items() if name not in ("mean", "logvar")}
         return rest | {"z": mean + tf.exp(0.5 * logvar) * noise}
 

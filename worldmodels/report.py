@@ -400,6 +400,34 @@ class AgentReport:
         lines += verdicts(scores)
         return [*lines, f"look at {self._folder}/agent.mp4 and {self._folder}/evolution.png"]
 
+    def sections(self, scores: dict[str, np.ndarray]) -> list[Section]:
+        """Make the sections of `report.html` from the files of the run.
+
+        Args:
+            scores: scores by the name of the row.
+
+        Returns:
+            The sections.
+        """
+        found = verdicts(scores) or ["The agent is better than the random policy."]
+        rows = [[name, float(s.mean()), float(s.std()), len(s)] for name, s in scores.items()]
+        return [
+            Section(
+                "Result",
+                judgements=found,
+                paragraphs=[f"Scores in {self._s.env}; one row is of the agent's own dream."],
+                table=Table(["", "mean score", "standard deviation", "episodes"], rows),
+            ),
+            Section(
+                "An episode and a dream",
+                movies=newest(
+                    self._folder,
+                    ("The same agent from the same frame; purple border: ended", "agent.mp4"),
+                ),
+            ),
+            Section("Evolution", movies=newest(self._folder, ("Generations", "evolution.png"))),
+        ]
+
     def curves(self) -> None:
         """Draw the generations of the last controller; nothing if a controller was given."""
         logs = sorted(self._folder.glob("*_controller/metrics.jsonl"))
@@ -416,7 +444,7 @@ class AgentReport:
     def video(self, vae: ConvVAE, rnn: MDNRNN, controller: Controller, world: np.ndarray) -> None:
         """Write `agent.mp4` and `agent.gif`: an episode beside a dream of the same agent.
 
-        The dream begins as the episode does. After an end, the last frame has an orange border.
+        The dream begins as the episode does. After an end, the last frame has a purple border.
 
         Args:
             vae: the ConvVAE.

@@ -27,6 +27,7 @@ from seqvae.physics.env_episodes import (
     record_with_bar,
 )
 from seqvae.physics.pixel_world import PixelWorld
+from seqvae.report import write_run_page
 from seqvae.saved_models import load_model
 from worldmodels import train_convvae, train_mdnrnn
 from worldmodels.config import CONVVAE, MDNRNN, WorldModelSettings
@@ -110,6 +111,8 @@ class _Whole:
         report.video(vae, rnn, self._controller, np.stack([row[0] for row in rows]))
         report.curves()
         print("\n".join(report.summary(scores)))
+        title = f"An agent in {s.env}: {s.run_name}"
+        print(write_run_page(self._run, title, lambda: report.sections(scores)))
 
     # --- stages ---
 
@@ -151,7 +154,12 @@ class _Whole:
         folder = self._folder / f"{i}_{command.name}"
         if not (folder / "model.keras").exists():
             settings = self._stage_settings(i, command, flags)
-            stage = Run(folder, settings, resume=(folder / "config.json").exists())
+            stage = Run(
+                folder,
+                settings,
+                resume=(folder / "config.json").exists(),
+                command_line_of=lambda s: command.command_line(s, f"seqvae {command.name}"),
+            )
             stage.placement = self._run.placement
             body(stage)
         return folder / "model.keras"

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import tests.worldmodels.small_worlds as worlds
-from tests.commands import run, run_here, start
+from tests.commands import run_here, start
 from worldmodels import Controller
 from worldmodels.report import verdicts
 
@@ -64,7 +64,13 @@ def test_a_run_leaves_what_a_user_looks_for(whole):
         "evolution.png",
         "agent.mp4",
         "agent.gif",
+        "report.html",
     } <= names
+    assert out.splitlines()[-1] == "report: logs/whole_worldmodel/report.html"
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert "agent in its dream" in page and "data:video/mp4;base64" in page
+    stage = (folder / "1_convvae" / "report.html").read_text(encoding="utf-8")
+    assert "seqvae convvae" in stage and "--z_size=3" in stage
     figures = json.loads((folder / "evaluation.json").read_text())
     assert list(figures) == sorted(["random policy", "z only", "agent", "agent in its dream"])
     for name, each in figures.items():
@@ -135,8 +141,9 @@ def test_a_run_that_was_killed_goes_on_to_the_same_controller(whole, tmp_path, s
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    code, _, err = run(SCRIPT, "--run_name=killed", "--resume", cwd=tmp_path)
-    assert code == 0, err
+    resumed = start(SCRIPT, "--run_name=killed", "--resume", cwd=tmp_path)
+    _, err = resumed.communicate(timeout=900)
+    assert resumed.returncode == 0, err
     ours, theirs = (Controller.load(f / "controller.npz").vector for f in (killed, whole[0]))
     np.testing.assert_array_equal(ours, theirs)
 
