@@ -54,7 +54,7 @@ class StateSpaceSettings(Settings):
     dim_z: int | str = setting(4, "size of the state z; auto: twice dim_a", choices=("auto",))
     dim_u: int = setting(1, "size of the controls u; taken from the dataset where it has controls")
     K: int = setting(3, "matrices that are mixed")
-    noise_emission: float | str = setting(0.03, "variance R of a given z", choices=_LEARNED)
+    noise_emission: float | str = setting(0.03, "variance R of a code given z", choices=_LEARNED)
     noise_transition: float | str = setting(0.08, "variance Q of a step of z", choices=_LEARNED)
     init_cov: float | str = setting(20.0, "variance of the first z", choices=_LEARNED)
     init_kf_matrices: float = setting(0.05, "standard deviation of the first B and C")
@@ -146,7 +146,9 @@ class DataSettings(Settings):
     """The frames of a run and the weights that it starts from."""
 
     dataset: str = setting(
-        "box", "box, box_gravity, polygon, pong, box_push (made where missing), or an .npz"
+        "box",
+        "box, box_gravity, polygon, pong, box_push, pendulum, pendulum_swing_up (made where "
+        "missing), or an .npz",
     )
     data_dir: str = setting("datasets", "folder of the datasets")
     reload_model: str = setting(

@@ -71,7 +71,7 @@ class ImputationErrors(NamedTuple):
     pixel_coverage: dict[str, list[float]]
     """For each method: the share of the pixels inside its intervals of `LEVELS`, of the normal
     distribution with the mean and variance of its draws. Empty without draws, and for Bernoulli
-    pixels, whose intervals say nothing.
+    pixels, for which intervals are not meaningful.
     """
     coverage_over_gap: dict[str, list[float]]
     """For each method: the coverage at level 0.9 by the number of frames since the last observed
@@ -85,7 +85,8 @@ class ImputationErrors(NamedTuple):
     """Number of evaluated frames."""
 
     def as_dict(self) -> dict:
-        """Convert to plain numbers for JSON; NaN becomes None.
+        """Convert to plain numbers for JSON; NaN becomes None in lists, and a NaN measure of a frame
+        is left out.
 
         Returns:
             The errors by name.
@@ -393,7 +394,7 @@ class Imputer:
     def _baselines(
         self, part: slice, mask: np.ndarray, where: np.ndarray, others: np.ndarray | None
     ) -> Iterator[tuple[str, np.ndarray]]:
-        frames = self._data.take(part).complete(self._mean)  # what nobody saw, as the mean frame
+        frames = self._data.take(part).complete(self._mean)  # unobserved: the mean frame
         seen = self._seen(part, mask)
         yield "mean frame", np.broadcast_to(self._mean, frames.shape)[where]
         some = np.any(seen, axis=1)  # a random mask may hide all known frames of a sequence

@@ -67,7 +67,8 @@ class Errors(NamedTuple):
     log_likelihood: float
     """Nats per number under a normal distribution around the guess. The model's variance comes from
     the width of its interval; a baseline's is the best one for each feature, which favours the
-    baseline. NaN for a method without a width.
+    baseline. The smoother and the forecast use the width of their interval; filtering,
+    like a baseline, its own mean squared error.
     """
     each: list[float]
     """Root mean squared error of each feature in its unit; NaN if none of its numbers was
@@ -117,7 +118,8 @@ def with_gaps(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Place a gap in each series.
 
-    The series are repeated with other gaps until some hundred numbers are hidden.
+    The series are repeated with other gaps until 400 numbers are hidden, at most 20
+    times.
 
     Args:
         values: [N, T, F].

@@ -25,8 +25,8 @@ from seqvae.report import Section, Table, newest
 _SHOWN = 3
 _FEATURES = 6  # of which errors are shown
 _CALIBRATED = (0.8, 0.97)
-"""Shares of hidden numbers in the intervals of `LEVEL` that are not worth a sentence."""
-_FEW = 100  # hidden numbers, of which a share says little
+"""Shares of hidden numbers in the intervals of `LEVEL` that is reported as calibrated."""
+_FEW = 100  # below this number of hidden numbers the share is not judged
 
 
 class Clock(NamedTuple):
@@ -99,7 +99,7 @@ class SeriesReport:
         self._model, self._whole, self._folder = model, whole, Path(folder)
         self._names, self._length = whole.feature_names(), t_steps_mask
         self._clock, self._seed = clock, seed
-        self._horizon, self._count = n_steps_gen, len(test.mask)
+        self._horizon = n_steps_gen
         self._test, self._gaps = with_gaps(known_values(test), t_steps_mask, t_init_mask, seed)
         if not len(self._test):
             raise ValueError(
@@ -250,8 +250,8 @@ class SeriesReport:
 
     def _titles(self) -> dict[str, str]:
         return {
-            "gap": f"gaps of {self._length} steps in {self._count} test series",
-            "forecast": f"the same {self._length} steps from those before alone",
+            "gap": f"gaps of {self._length} steps in test series",
+            "forecast": f"the same {self._length} steps, forecast from the steps before them",
         }
 
     def _pictures(self) -> list[tuple[str, Path]]:
@@ -280,7 +280,8 @@ class SeriesReport:
         bound = f"Test ELBO {figures['test_elbo']['elbo']:.3f} nats per observed step."
         tables = (
             "imputed.csv has every step of your series, missing numbers filled; forecast.csv has "
-            f"{self._horizon} steps after each. Beside each number are the ends of its "
+            f"{self._horizon} steps after each. Beside each filled or forecast number are the "
+            "ends of its "
             f"{LEVEL:.0%} interval."
         )
         return [

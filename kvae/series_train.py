@@ -69,9 +69,9 @@ class Data(NamedTuple):
     train: Series
     """Whole series, or windows of them."""
     test: Series
-    """Others."""
+    """Test series or windows."""
     clock: Clock | None
-    """The times of the steps of `whole`; None without."""
+    """The times of the steps of `whole`; None: no times."""
     notes: list[str]
     """A sentence for each thing that was done."""
 

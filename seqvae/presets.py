@@ -88,7 +88,7 @@ def load_preset(preset: str | os.PathLike, kind: type[keras.Model]) -> keras.Mod
     if str(preset).startswith(_HUB):
         if importlib.util.find_spec("huggingface_hub") is None:
             raise ImportError(
-                f"preset: {preset} needs huggingface_hub. Install it: pip install 'seqvae[hf]'."
+                f"preset: {preset} needs huggingface_hub. Install it: pip install huggingface_hub."
             )
         return read_model(str(preset), kind)
     return read_model(find_preset(preset, kind, others=(f"{_HUB}user/name",)), kind)
@@ -101,10 +101,10 @@ def save_preset(
 
     Args:
         model: the model.
-        folder: is made; files of a model in it are replaced.
+        folder: created if missing; files of a model in it are replaced.
         card: Markdown, written as `README.md`; its first heading is the title.
-        half: whether weights are written in float16, in half the space, with 11 bits of each
-            number. They are read into the model's own type.
+        half: whether weights are written in float16, in half the space, with 11
+            significant bits. They are read into the model's own type.
 
     Raises:
         ValueError: half, and a weight above float16's largest number.

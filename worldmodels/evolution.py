@@ -52,9 +52,10 @@ class Evolution:
             original).
         rollouts: computes the scores of the members.
         folder: folder of `checkpoints/` and `metrics.jsonl`. The log has a line for each
-            generation: the mean, best and worst fitness of the members (`mean`, `best`, `worst`),
-            the worst rollout of the best member (`worst_rollout`) and, after a check, `check_best`,
-            `check_mean` (means) and `check_best_std`.
+            generation (`epoch`) with its `seconds`: the mean, best and worst fitness of the members
+            (`mean`, `best`, `worst`), the worst rollout of the best member (`worst_rollout`) and,
+            after a check, mean and standard deviation of the best member's scores (`check_best`,
+            `check_best_std`) and the mean score of the distribution's mean (`check_mean`).
         population: members of a generation.
         num_rollouts: rollouts of a member.
         sigma: initial standard deviation of a weight (0.1 in the original).

@@ -21,7 +21,8 @@ class Planner:
     Sequences of actions are drawn from a normal distribution, clipped to [-1, 1], and dreamt. The
     distribution is then fitted to the best sequences; this is repeated. A sequence's score is the
     sum of its predicted rewards (1 a step without a reward head), each multiplied by the
-    probability that the dream has not ended before, prod (1 - p(done)). The done head is trained
+    probability that the dream has not ended up to and including that step, the product of
+    1 - p(done). The done head is trained
     with ends weighted by `done_weight`; log(done_weight) is subtracted from its logit, so that
     p(done) is a probability.
 
@@ -75,9 +76,9 @@ class Planner:
 
         Args:
             z: the current code, [z_size].
-            state: the LSTM's state before z, [1, rnn_size] each, such as `Agent.state`; None:
-                zeros.
-            first: initial means, [horizon, action_size], such as the rest of the last plan; None:
+            state: the LSTM's state before z and its action, [1, rnn_size] each; not `Agent.state`
+                after `act`, which has already processed z. None: zeros.
+            first: initial means, [horizon, action_size], such as the last plan shifted by a step; None:
                 zeros.
             seed: seed of the draws; the dreams of all sequences use the same draws.
 

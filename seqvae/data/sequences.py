@@ -76,7 +76,8 @@ class Sequences:
 
     @property
     def batch_mask(self) -> np.ndarray | None:
-        """The mask as a model takes it: [N, T] float32, of single pixels bool, or None."""
+        """The mask as a model takes it: [N, T] float32; for single pixels a bool array of the
+        frames' shape; None: all observed."""
         if self.pixel_mask is None or self.mask is None:
             return self.mask if self.pixel_mask is None else self.pixel_mask
         return self.pixel_mask & (self.mask > 0.5).reshape(

@@ -74,7 +74,8 @@ class Series(NamedTuple):
         count = len(groups)
         if count < 2:
             raise ValueError(
-                "sequences: one cannot be split into training and test data. Cut it into windows "
+                "sequences: a single series cannot be split into training and test data. Cut it "
+                "into windows "
                 "and split by time (--window, --split=time)."
             )
         order = np.random.default_rng([seed, count]).permutation(count)
@@ -234,7 +235,11 @@ def in_windows(series: Series, steps: int, stride: int = 0) -> tuple[Series, lis
     lengths = (series.mask > 0.5).sum(axis=1)
     short = [str(ids[i]) for i in np.flatnonzero(lengths < steps)]
     pieces = [(i, t) for i, n in enumerate(lengths) for t in range(0, int(n) - steps + 1, stride)]
-    pieces = [(i, t) for i, t in pieces if np.isfinite(series.sequences[i, t : t + steps]).any()]
+    if pieces:
+        known = [np.isfinite(series.sequences[i, t : t + steps]).any() for i, t in pieces]
+        pieces = [piece for piece, some in zip(pieces, known, strict=True) if some]
+        if not pieces:
+            raise ValueError("--window: no window has an observed number. Use a longer window.")
     if not pieces:
         raise ValueError(
             f"--window: no series has {steps} steps, the longest has {lengths.max()}. Use a "

@@ -38,8 +38,8 @@ class Section:
         paragraphs: the text.
         table: a table, or None.
         code: text of a fixed width, such as commands.
-        figures: pairs of a caption and a Matplotlib figure.
         movies: pairs of a caption and the path of an .mp4, .gif or .png file.
+        figures: pairs of a caption and a Matplotlib figure.
     """
 
     title: str
@@ -47,8 +47,8 @@ class Section:
     paragraphs: Sequence[str] = ()
     table: Table | None = None
     code: str = ""
-    figures: Sequence[tuple[str, Figure]] = ()
     movies: Sequence[tuple[str, Path]] = ()
+    figures: Sequence[tuple[str, Figure]] = ()
 
 
 def write_page(path: str | Path, title: str, sections: Sequence[Section]) -> None:

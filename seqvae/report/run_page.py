@@ -75,10 +75,10 @@ def how_it_was_made(run: Any) -> Section:
 
 
 def versions() -> dict[str, str]:
-    """Collect the versions of the packages that compute, and of Python, and the processor.
+    """Collect the versions of Python and the packages, the system and the architecture.
 
     Returns:
-        By name.
+        Texts by name.
     """
     found = {"Python": platform.python_version()}
     for name in _PACKAGES:

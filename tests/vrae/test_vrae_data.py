@@ -88,6 +88,15 @@ def test_windows_keep_labels_and_ids_and_short_series_are_named():
             in_windows(series, steps, stride)
 
 
+def test_windows_without_an_observed_number_are_refused():
+    series = pad([np.array([1.0, np.nan, np.nan, np.nan])])
+    with pytest.raises(ValueError, match="--window: no series has 5 steps, the longest has 4"):
+        in_windows(series, 5)
+    empty = series._replace(sequences=np.full_like(series.sequences, np.nan))
+    with pytest.raises(ValueError, match="--window: no window has an observed number"):
+        in_windows(empty, 2)
+
+
 def test_windows_of_one_series_are_on_one_side_of_the_split():
     series = pad([np.arange(30.0) + 100 * i for i in range(4)])
     made, _ = in_windows(series, 5)
