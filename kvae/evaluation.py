@@ -85,8 +85,8 @@ class ImputationErrors(NamedTuple):
     """Number of evaluated frames."""
 
     def as_dict(self) -> dict:
-        """Convert to plain numbers for JSON; NaN becomes None in lists, and a NaN measure of a frame
-        is left out.
+        """Convert to plain numbers for JSON; NaN becomes None in lists, and a NaN measure of
+        frames is left out.
 
         Returns:
             The errors by name.

@@ -78,8 +78,8 @@ class Planner:
             z: the current code, [z_size].
             state: the LSTM's state before z and its action, [1, rnn_size] each; not `Agent.state`
                 after `act`, which has already processed z. None: zeros.
-            first: initial means, [horizon, action_size], such as the last plan shifted by a step; None:
-                zeros.
+            first: initial means, [horizon, action_size], such as the last plan shifted by a step;
+                None: zeros.
             seed: seed of the draws; the dreams of all sequences use the same draws.
 
         Returns:
