@@ -142,7 +142,11 @@ class Planner:
             reward = tf.ones_like(score) if now.reward is None else now.reward
             if now.done is not None:
                 going = going * tf.sigmoid(weight - now.done)
-            return t + 1, now.z, *now.state, going, score + going * reward
+            after = (  # the LSTM may lose the number of rows, which a loop must keep
+                tf.ensure_shape(part, before.shape)
+                for part, before in zip((now.z, *now.state), (z, h, c), strict=True)
+            )
+            return t + 1, *after, going, score + going * reward
 
         rows = [tf.repeat(part, count, axis=0) for part in (z[None], state.h, state.c)]
         ones = tf.ones([count], z.dtype)
