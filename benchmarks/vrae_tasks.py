@@ -210,7 +210,7 @@ def generation(name: str, wheel: str, seed: int, steps: int) -> dict:
     rng = np.random.default_rng(seed)
     codes = codes_of(model, pad(train))
     drawn = rng.multivariate_normal(codes.mean(0), np.cov(codes.T), count).astype(np.float32)
-    pca = PCA(min(model.z_size, len(train) - 1)).fit(train.reshape(len(train), -1))
+    pca = PCA(min(model.z_size, len(train) - 1, train[0].size)).fit(train.reshape(len(train), -1))
     components = rng.normal(size=(count, pca.n_components_)) * np.sqrt(pca.explained_variance_)
     mean, deviation = train.mean(0), train.std(0)
     made = {
