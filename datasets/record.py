@@ -10,8 +10,8 @@
         --controller=controller.npz --noise=0.2
 
 Kill it whenever you like: the same command goes on where it stood. Episode i depends on the seed
-and i alone, whatever the number of workers. No screen is needed. CarRacing: record_carracing.py
-holds its actions as the original did.
+and i alone, whatever the number of workers. No screen is needed. The original's policy and
+preprocessing of CarRacing: record_carracing.py.
 """
 
 import os
@@ -21,7 +21,7 @@ from absl import app, flags
 from rich.progress import track
 
 from seqvae.data import part_of
-from seqvae.physics.env_episodes import POLICIES, missing_jobs, record_with_bar
+from seqvae.physics.env_episodes import POLICIES, missing_jobs, policy_of, record_with_bar
 from seqvae.physics.pixel_world import PixelWorld
 
 flags.DEFINE_string("env", "seqvae/Dodge-v0", "the environment's id, as gymnasium.make takes it")
@@ -75,7 +75,7 @@ def _record(values: dict, out: Path) -> None:
         world=world,
         seed=values["seed"],
         steps=values["steps"],
-        policy=POLICIES[values["policy"]],
+        policy=policy_of(world, values["policy"]),
     )
     record_with_bar(jobs, values["workers"], str(out), values["episodes"])
 

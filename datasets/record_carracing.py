@@ -20,7 +20,7 @@ import numpy as np
 from absl import app, flags
 
 from seqvae.data import part_of
-from seqvae.physics.env_episodes import EpisodeJob, missing_jobs, record_with_bar
+from seqvae.physics.env_episodes import CarRacingHold, EpisodeJob, missing_jobs, record_with_bar
 from seqvae.physics.pixel_world import PixelWorld
 
 flags.DEFINE_integer("episodes", 200, "episodes (the original recorded 10000)")
@@ -49,26 +49,6 @@ flags.DEFINE_string(
     "out", str(Path(__file__).resolve().parent / "carracing"), "folder of the episodes"
 )
 
-STEERING, GAS, BRAKE = (-1.0, 1.0), (0.0, 1.0), (0.0, 0.5)
-
-
-class Hold:
-    """Actions drawn uniformly and held for 1 to 10 steps; the brake in a quarter of them."""
-
-    def __init__(self, rng: np.random.Generator, *range: np.ndarray):
-        del range  # known
-        self._rng, self._left = rng, 0
-
-    def __call__(self) -> np.ndarray:
-        if not self._left:
-            self._left = self._rng.integers(1, 11)
-            brake = self._rng.uniform(*BRAKE) if self._rng.random() < 0.25 else 0.0
-            self._action = np.array(
-                [self._rng.uniform(*STEERING), self._rng.uniform(*GAS), brake], np.float32
-            )
-        self._left -= 1
-        return self._action
-
 
 class Original:
     """What the original's random controller comes to: it never sees the picture, its code is N(0,
@@ -91,7 +71,7 @@ class Original:
         return np.array([steer, (gas + 1.0) / 2.0, np.clip(brake, 0.0, 1.0)], np.float32)
 
 
-POLICIES = {"hold": Hold, "original": Original}
+POLICIES = {"hold": CarRacingHold, "original": Original}
 
 
 def jobs_of(values: dict) -> list[EpisodeJob]:

@@ -40,7 +40,15 @@ class Clock(NamedTuple):
     """Whether times are dates, in seconds since 1970."""
 
     def time(self, i: int, step: int) -> str:
-        """The time of a step of series i as text."""
+        """Time of a step as text.
+
+        Args:
+            i: index of the series.
+            step: index of the step.
+
+        Returns:
+            The date and time, or the number.
+        """
         value = self.starts[i] + step * self.dt
         if self.dated:
             return datetime.fromtimestamp(value, UTC).replace(tzinfo=None).isoformat(sep=" ")
@@ -58,8 +66,7 @@ class SeriesReport:
         whole: the series of the file, which are filled and continued.
         test: the test series.
         folder: the folder to write to.
-        dt: length of a step.
-        starts: [N], the time of the first step of each series; None: steps have no times.
+        clock: times of the steps; None: steps have no times.
         t_init_mask: the smallest number of steps before a gap.
         t_steps_mask: steps of a gap.
         n_steps_gen: steps of the forecast.

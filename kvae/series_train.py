@@ -168,12 +168,19 @@ def _check(s: KVAESettings) -> None:
 
 
 def read(s: KVAESettings) -> Data:
-    """The series that the flags ask for, on an even grid, and their parts for training and test.
+    """Read the series that the flags name, on an even grid, and split them.
 
-    The test are whole series drawn at random; of few series, the last windows of each.
+    The test set consists of whole series drawn at random or, for few series, of the last windows of
+    each.
+
+    Args:
+        s: the settings.
+
+    Returns:
+        The series and their training and test parts.
 
     Raises:
-        ValueError: uneven times that fit no grid, or too few steps.
+        ValueError: uneven times fit no grid, or there are too few steps.
     """
     table = read_file(s)
     series, clock, about = _on_even_steps(s, table)

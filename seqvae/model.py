@@ -521,16 +521,17 @@ class SequenceModel(keras.Model):
         return cast(Self, load_preset(preset, cls))
 
     def save_to_preset(self, folder: str | os.PathLike, card: str = "", half: bool = False) -> None:
-        """Write the model to a folder in Keras' own format, as `from_preset` and the Hugging Face
-        Hub read it. The state of an optimizer is left out.
+        """Write the model to a folder in Keras' own format, without the optimizer's state.
+
+        `from_preset` and the Hugging Face Hub can read the folder.
 
         Args:
-            folder: is made.
+            folder: the folder, which is made.
             card: Markdown about data, training, figures and limits, written as `README.md`.
             half: whether weights are written in float16.
 
         Raises:
-            ValueError: half, and a weight above float16's largest number.
+            ValueError: `half`, and a weight is above float16's largest number.
         """
         save_preset(self, folder, card, half)
 

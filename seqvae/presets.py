@@ -1,5 +1,6 @@
-"""Trained models by name: folders in Keras' own format with a model card, in the packages, on disk,
-or on the Hugging Face Hub.
+"""Trained models by name: folders in Keras' own format with a model card.
+
+They are in the packages, on disk, or on the Hugging Face Hub.
 """
 
 import importlib.util
@@ -22,8 +23,8 @@ _CARD, _CONFIG, _WEIGHTS = "README.md", "config.json", "model.weights.h5"
 
 
 class Presets:
-    """A class attribute: the trained models of a class in its package, with the titles of their
-    cards by name.
+    """Class attribute that lists the trained models in a class's package: titles of cards by
+    name.
     """
 
     def __get__(self, instance: Any, owner: type) -> dict[str, str]:

@@ -30,6 +30,7 @@ def wheel(tmp_path_factory):
             *(ROOT / name).rglob("*.py"),
             *(ROOT / name).rglob("*.html"),
             *(ROOT / name).glob("py.typed"),
+            *(ROOT / name).glob("presets/*/*/*"),
         ]
     ]
     for path in [
@@ -67,6 +68,8 @@ def test_the_wheel_holds_every_module_of_the_packages(wheel):
         for ending in ("py", "html")
         for p in (ROOT / name).rglob(f"*.{ending}")
     } <= set(names)
+    trained = {p.relative_to(ROOT).as_posix() for p in ROOT.glob("*/presets/*/*/*")}
+    assert trained and trained <= set(names)
     assert {f"{name}/py.typed" for name in tops} <= set(
         names
     )  # type checkers then read the annotations

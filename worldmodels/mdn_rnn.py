@@ -4,7 +4,7 @@ outputs.
 
 import os
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import keras
 import numpy as np
@@ -618,7 +618,7 @@ class MDNRNN(SequenceModel):
         if y is None and isinstance(x, Latents):
             x = x._asdict()
         if y is None and are_episodes(x):
-            x = episodes_as_batch(x)
+            x = episodes_as_batch(cast(Any, x))
         elif isinstance(x, list):
             x, y = self._padded(x, y), None
         return super()._checked_data(x, y, sample_weight)

@@ -19,11 +19,11 @@ from seqvae.commands.command import parse
 from seqvae.commands.settings import without_replaced
 from seqvae.data import Shards, open_shards
 from seqvae.physics.env_episodes import (
-    POLICIES,
     EpisodeJob,
     episode_score,
     for_each,
     missing_jobs,
+    policy_of,
     record_with_bar,
 )
 from seqvae.physics.pixel_world import PixelWorld
@@ -128,7 +128,7 @@ class _Whole:
                 world=self._world,
                 seed=s.seed,
                 steps=s.max_steps,
-                policy=POLICIES[s.policy],
+                policy=policy_of(self._world, s.policy),
             )
             record_with_bar(jobs, self._workers, str(self._episodes), len(numbers))
             return
@@ -254,7 +254,7 @@ class _Whole:
                 index=i,
                 seed=self._seed(_TEST_STREAM),
                 steps=s.max_steps + 1,
-                policy=POLICIES[s.policy],
+                policy=policy_of(self._world, s.policy),
             )
             for i in range(s.test_episodes)
         ]

@@ -174,8 +174,15 @@ def as_series(
 
 
 def padded_times(times: Sequence[np.ndarray] | None, steps: int) -> np.ndarray | None:
-    """The times of series [T_i] as [N, steps] float64, the last repeated in the padding; None for
-    None."""
+    """Join the times of series of different lengths.
+
+    Args:
+        times: the times [T_i] of each series, or None.
+        steps: length T of the result.
+
+    Returns:
+        [N, T] float64 with each last time repeated in the padding; None if `times` is None.
+    """
     if times is None:
         return None
     return np.stack([np.pad(t, (0, steps - len(t)), mode="edge") for t in times]).astype(np.float64)

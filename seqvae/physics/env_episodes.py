@@ -55,8 +55,32 @@ class Hold(Uniform):
         return self._action
 
 
+class CarRacingHold:
+    """CarRacing's actions, drawn uniformly and held for 1 to 10 steps; the brake, up to a half, in
+    a quarter of them: a car that always brakes stands still."""
+
+    def __init__(self, rng: np.random.Generator, *bounds: np.ndarray):
+        del bounds  # known
+        self._rng, self._left = rng, 0
+
+    def __call__(self) -> np.ndarray:
+        """The next action, [3] float32."""
+        if not self._left:
+            self._left = self._rng.integers(1, 11)
+            brake = self._rng.uniform(0.0, 0.5) if self._rng.random() < 0.25 else 0.0
+            steering, gas = self._rng.uniform(-1.0, 1.0), self._rng.uniform(0.0, 1.0)
+            self._action = np.array([steering, gas, brake], np.float32)
+        self._left -= 1
+        return self._action
+
+
 POLICIES: dict[str, Callable[..., Draw]] = {"random": Uniform, "hold": Hold}
 """Policies by name, each made from a random generator, the least and the greatest action."""
+
+
+def policy_of(world: PixelWorld, name: str) -> Callable[..., Draw]:
+    """The policy of a name in `POLICIES` for a world."""
+    return CarRacingHold if world.carracing and name == "hold" else POLICIES[name]
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
-"""`Push`: the pushed balls as a world to act in. Importing this module imports gymnasium and
-registers `seqvae/Push-v0`."""
+"""`Push`: an environment in which actions push balls.
+
+Importing this module imports gymnasium and registers `seqvae/Push-v0`.
+"""
 
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -25,22 +27,21 @@ _FPS = 30
 
 
 class Push(gymnasium.Env):
-    """Two coloured balls in a box, which every action pushes alike. The first, orange one is to be
-    kept in the middle.
+    """Two coloured balls in a box; an action pushes both, to keep the orange one in the middle.
 
     Observations are frames [64, 64, 3] uint8. Actions are [2] float32 from -1 to 1, the change of
-    the balls' velocity in x and y, times 4.8 pixels a frame. The reward of a step is 1 with the
-    orange ball in the middle, and falls to 0 at a corner.
+    the balls' velocity in x and y, in units of 4.8 pixels per frame. The reward of a step is 1 if
+    the orange ball is in the middle, and falls to 0 at a corner.
 
-    Importing this module registers it: `gymnasium.make("seqvae/Push-v0")` then works, and without
-    an import `gymnasium.make("seqvae.physics.push:seqvae/Push-v0")`.
+    Importing this module registers the environment: `gymnasium.make("seqvae/Push-v0")` then works,
+    and without an import `gymnasium.make("seqvae.physics.push:seqvae/Push-v0")`.
 
     Args:
         max_steps: steps after which the episode is cut off.
         render_mode: "rgb_array": `render` returns the frame; "human": a window shows it.
 
     Raises:
-        ValueError: an argument is out of range; in `step`, an action out of bounds.
+        ValueError: an argument is out of range; in `step`, an action is out of bounds.
     """
 
     metadata: ClassVar[dict[str, Any]] = {
@@ -70,7 +71,15 @@ class Push(gymnasium.Env):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Begins an episode: the balls somewhere, in motion."""
+        """Begin an episode with moving balls at random positions.
+
+        Args:
+            seed: seed of the random generator; None: it is not changed.
+            options: ignored.
+
+        Returns:
+            The first frame, and {}.
+        """
         super().reset(seed=seed)
         self._space, self._balls = begin(WORLD, self.np_random)
         self._steps = 0
@@ -78,7 +87,14 @@ class Push(gymnasium.Env):
         return self._frame(), {}
 
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """One step: frame, reward, False, whether the episode is cut off, {}."""
+        """Take one step.
+
+        Args:
+            action: [2], from -1 to 1.
+
+        Returns:
+            Frame, reward, False, whether the episode is cut off, and {}.
+        """
         if self._space is None:
             raise gymnasium.error.ResetNeeded("step: expected reset() first.")
         push(self._balls, STRONGEST * self._checked(action), WORLD)
@@ -90,7 +106,11 @@ class Push(gymnasium.Env):
         return self._frame(), float(1.0 - distance), False, self._steps >= self._max_steps, {}
 
     def render(self) -> Any:
-        """The frame [64, 64, 3] uint8 where render_mode="rgb_array"."""
+        """Render the current frame.
+
+        Returns:
+            [64, 64, 3] uint8 if `render_mode` is "rgb_array", else None.
+        """
         if self.render_mode == "human":
             self._window.show(self._frame())
             return None
@@ -100,7 +120,7 @@ class Push(gymnasium.Env):
         return self._frame()
 
     def close(self) -> None:
-        """Closes the window."""
+        """Close the window."""
         self._window.close()
 
     def _checked(self, action: Any) -> np.ndarray:
@@ -123,7 +143,7 @@ class Push(gymnasium.Env):
 
 
 def register() -> None:
-    """Registers `seqvae/Push-v0` with gymnasium, once."""
+    """Register `seqvae/Push-v0` with gymnasium, once."""
     if "seqvae/Push-v0" not in gymnasium.registry:
         gymnasium.register("seqvae/Push-v0", entry_point="seqvae.physics.push:Push")
 

@@ -69,7 +69,15 @@ def simulate(world: World, steps: int, rng: np.random.Generator) -> Motion:
 
 
 def begin(world: World, rng: np.random.Generator) -> tuple[pymunk.Space, list[pymunk.Body]]:
-    """A space of the world's walls, and the balls in it at their first places."""
+    """Make the space of a world, with its walls and balls.
+
+    Args:
+        world: the world.
+        rng: draws the initial positions and velocities.
+
+    Returns:
+        The space and the balls.
+    """
     space = pymunk.Space()
     space.gravity = world.gravity
     for a, b in world.walls:
@@ -78,8 +86,13 @@ def begin(world: World, rng: np.random.Generator) -> tuple[pymunk.Space, list[py
 
 
 def push(balls: list[pymunk.Body], change: np.ndarray, world: World) -> None:
-    """Lets a force act on all balls in the next step that changes their velocity by `change`, x and
-    y in pixels a frame."""
+    """Apply a force to all balls that changes their velocity in the next step.
+
+    Args:
+        balls: the balls.
+        change: [2], the change of velocity in x and y, in pixels per frame.
+        world: the world.
+    """
     for ball in balls:
         x, y = map(float, ball.mass * change / world.dt**2)
         ball.force = x, y

@@ -42,8 +42,8 @@ def newest(folder: Path, *wanted: tuple[str, str]) -> list[tuple[str, Path]]:
 
     Args:
         folder: the run's folder.
-        wanted: pairs of a caption and a pattern of names. Of several files the last by name is
-            taken, where there is any: names have the epoch in them.
+        *wanted: pairs of a caption and a pattern of names. Of several files, the last by name is
+            taken, because names contain the epoch; a pattern without a file is left out.
 
     Returns:
         Captions and paths.

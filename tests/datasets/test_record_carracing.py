@@ -76,6 +76,9 @@ def test_policies_stay_in_the_cars_range_and_follow_their_seed(script, policy):
     assert (paths[0] != paths[2]).any() and paths[0].shape == (200, 3)
     low, high = paths[0].min(axis=0), paths[0].max(axis=0)
     assert (low >= [-1, 0, 0]).all() and (high <= 1).all()
+    low, high = np.array([-1.0, 0.0, 0.0]), np.ones(3)
+    again = script.POLICIES[policy](np.random.default_rng(3), low, high)
+    np.testing.assert_array_equal([again() for _ in range(200)], paths[0])
     if policy == "hold":
         runs = np.diff(
             np.flatnonzero(np.r_[True, (np.diff(paths[0], axis=0) != 0).any(axis=1), True])

@@ -6,8 +6,9 @@ import tensorflow as tf
 
 import seqvae
 from kvae.config import KVAE, KVAESettings
+from kvae.series_report import _judged
 from seqvae.commands import Run
-from seqvae.report import Section, newest, write_run_page
+from seqvae.report import Section, newest, write_page, write_run_page
 
 
 def run_in(folder, **settings):
@@ -45,3 +46,18 @@ def test_the_newest_of_several_pictures_is_shown(tmp_path):
         (tmp_path / name).touch()
     found = newest(tmp_path, ("first", "a_*.png"), ("none", "c_*.png"), ("second", "b.png"))
     assert found == [("first", tmp_path / "a_00020.png"), ("second", tmp_path / "b.png")]
+
+
+def test_a_column_named_as_a_script_is_shown_as_text(tmp_path):
+    mine = {"rmse": 0.1, "log_likelihood": None, "each": [0.25]}
+    errors = {
+        "methods": {"smoothing": mine},
+        "baselines": {"mean": mine},
+        "inside": 0.3,
+        "worse": ["<script> is WORSE"],
+        "count": 200,
+    }
+    write_page(tmp_path / "a.html", "a", [_judged("Gaps", errors, ("<script>",))])
+    text = (tmp_path / "a.html").read_text(encoding="utf-8")
+    assert "<script>" not in text and "RMSE of &lt;script&gt;" in text
+    assert "The intervals are TOO NARROW" in text and "&lt;script&gt; is WORSE." in text

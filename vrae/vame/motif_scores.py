@@ -60,11 +60,17 @@ def agreement(labels: Sequence[np.ndarray], truth: Sequence[np.ndarray]) -> dict
 
 
 def bout_f1(labels: Sequence[np.ndarray], truth: Sequence[np.ndarray]) -> float:
-    """F1 of bouts, 0 to 1: labels [n] of sessions against the true ones, which have the same
-    numbers.
+    """Compute the F1 score of bouts.
 
     A bout is right if it has the motif of a true bout and their intersection is more than half of
     their union; so each true bout has at most one.
+
+    Args:
+        labels: motifs [n] of each session.
+        truth: true motifs [n] of each session, with the same numbers.
+
+    Returns:
+        The score, from 0 to 1.
     """
     right = found = true = 0
     for own, expected in zip(labels, truth, strict=True):

@@ -255,13 +255,18 @@ def _parts(count: int) -> list[slice]:
 
 
 def chained(transitions: np.ndarray, min_duration: int) -> np.ndarray:
-    """Transitions [n * min_duration, n * min_duration] of states that are chains.
+    """Build the transitions of states that are chains of steps.
 
-    Each of the n states becomes `min_duration` steps, of which only the last is repeated or left,
-    to the first of another state: a state lasts at least so many windows (Rabiner 1989, "A tutorial
-    on hidden Markov models", section IV.D, by means of ordinary states).
+    Each of the n states becomes `min_duration` steps. Only the last step is repeated or left, to
+    the first step of another state, so that a state lasts at least `min_duration` windows (Rabiner
+    1989, "A tutorial on hidden Markov models", section IV.D, with ordinary states).
 
-    transitions: [n, n] from a last step.
+    Args:
+        transitions: [n, n], from a last step.
+        min_duration: number of steps of a state.
+
+    Returns:
+        [n * min_duration, n * min_duration].
     """
     states, last = np.arange(len(transitions)), min_duration - 1
     chain = np.zeros((len(states), min_duration) * 2)
@@ -274,11 +279,10 @@ def chained(transitions: np.ndarray, min_duration: int) -> np.ndarray:
 
 
 class FastGaussianHMM(GaussianHMM):
-    """hmmlearn's GaussianHMM with a least duration of states, other first values, a lower limit of
-    the variances, and faster.
+    """Faster GaussianHMM of hmmlearn with a least duration of states and other initial values.
 
-    hmmlearn's states are here the steps of chains of `min_duration`, see `chained`; the steps of a
-    chain share one mean and one covariance.
+    The variances also have a lower limit. hmmlearn's states are here the steps of chains of
+    `min_duration`, see `chained`; the steps of a chain share one mean and one covariance.
 
     The first transitions stay in a state with a probability of 0.9, and all first states are
     equally likely. hmmlearn draws both from a Dirichlet distribution of the concentration
@@ -305,8 +309,11 @@ class FastGaussianHMM(GaussianHMM):
     from_centre = False
 
     def of_states(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Start [n], transitions [n, n], means [n, size] and covariances [n, size, size] of the n
-        states."""
+        """Parameters of the n states without their chains.
+
+        Returns:
+            Start [n], transitions [n, n], means [n, size] and covariances [n, size, size].
+        """
         duration = self.min_duration
         between = self.transmat_[duration - 1 :: duration]  # from last steps
         transitions = between[:, ::duration].copy()

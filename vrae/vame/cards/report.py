@@ -169,6 +169,9 @@ def sections_of(
         settings: the config.
         decode: maps codes [n, zdims] to the features [n, T, F] of their windows; None: not shown.
         movies: the folder of the movies; None: not shown.
+
+    Returns:
+        The sections.
     """
     sections = [_overview(motifs), _usage(motifs), _order(motifs), _map(motifs)]
     if motifs.groups:
