@@ -111,7 +111,7 @@ def anomalies(name: str, wheel: str, seed: int, steps: int) -> dict:
     mean, deviation = values.mean(), values.std()
     values, test = (values - mean) / deviation, (test - mean) / deviation
     stride = window // 4
-    train_windows, _ = _windows(values, window, stride)
+    train_windows, train_starts = _windows(values, window, stride)
     test_windows, starts = _windows(test, window, stride)
     model = trained(pad(train_windows), seed, steps)
     pca = PCA(model.z_size).fit(train_windows)
@@ -119,8 +119,8 @@ def anomalies(name: str, wheel: str, seed: int, steps: int) -> dict:
 
     def score_all(scores: Callable[[np.ndarray], np.ndarray]) -> dict:
         spread = _of_steps(scores(test_windows), starts, len(test), window)
-        train_scores = scores(train_windows)
-        return event_scores(spread, labels, float(np.quantile(train_scores, 0.999)))
+        usual = _of_steps(scores(train_windows), train_starts, len(values), window)
+        return event_scores(spread, labels, float(np.quantile(usual, 0.999)))
 
     methods: dict[str, Callable] = {
         "vrae": lambda x: np.square(reconstructions(model, pad(x))[..., 0] - x),

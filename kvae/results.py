@@ -100,8 +100,8 @@ class LgssmBound(NamedTuple):
 
     - `marginal`: exact expectations; the total is log p(a_{1:T} | u_{1:T}).
     - `sampled`: one z_t drawn from each smoothed marginal; the entropy is that of the product of
-    the marginals. With several draws the total is the importance-weighted bound, which is at least
-    the sum of the other fields; these are means over the draws.
+      the marginals. With several draws the total is the importance-weighted bound, which is at
+      least the sum of the other fields; these are means over the draws.
     """
 
     total: tf.Tensor

@@ -53,15 +53,15 @@ class MixedLGSSM(tfd.LinearGaussianStateSpaceModel):
     class:
 
     - Index t of A and control_input is the step into t, as in the paper; TFP's
-    `transition_matrix(t)` is the step out of t.
+      `transition_matrix(t)` is the step out of t.
     - `forward_filter`'s covariances also have the sample dimensions of x. Its last prediction is
       p(z_{T+1} | a_{1:T}) if A (and control_input, and a noise_transition that changes) have T + 1
       steps; with T steps, those of step T are used instead.
     - `posterior_sample` draws backwards (Fruehwirth-Schnatter 1994): one filter run for any number
-    of samples.
+      of samples.
     - `experimental_parallelize` is not offered: its gradients are wrong in TFP 0.25.
     - Draws depend only on the seed, in eager mode and in graphs, for any `jit_compile`. A function
-    that the caller compiles by XLA draws other numbers, as with every TFP distribution.
+      that the caller compiles by XLA draws other numbers, as with every TFP distribution.
 
     Masks are TFP's: bool, True = missing. A `mask` passed to a method replaces the one passed here.
     If a_t is observed, single numbers of it can be `missing`.

@@ -241,6 +241,8 @@ def usage_and_transitions(
     image = right.imshow(transitions, cmap="viridis", vmin=0)
     right.set_xlabel(f"next {name}")
     right.set_ylabel(name)
+    for axis in (left.xaxis, right.xaxis, right.yaxis):
+        axis.get_major_locator().set_params(integer=True)
     figure.colorbar(image, ax=right, label="probability")
     return figure
 

@@ -8,10 +8,16 @@ import pytest
 
 from seqvae.physics.env_episodes import POLICIES, EpisodeJob, episode_path, record_all
 from seqvae.physics.pixel_world import PixelWorld
-from tests.commands import run
+from tests.commands import start
 from worldmodels import MDNRNN, ConvVAE
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "worldmodels_dodge.py"
+
+
+def _run(*flags):
+    process = start(SCRIPT, *flags)
+    _, err = process.communicate(timeout=900)
+    assert process.returncode == 0, err
 
 
 @pytest.mark.slow
@@ -32,11 +38,9 @@ def test_a_line_for_each_row(tmp_path):
     flags = [f"--run={tmp_path}", f"--out={out}", "--temperatures=0.5", "--workers=1"]
     flags += ["--population=3", "--rollouts=1", "--generations=1", "--world_generations=1"]
     flags += ["--max_steps=4", "--episodes=2", "--plan_episodes=1"]
-    done = run(SCRIPT, *flags, "--rows=random,still")
-    assert done.returncode == 0, done.stderr
+    _run(*flags, "--rows=random,still")
     before = out.read_text()
-    done = run(SCRIPT, *flags, "--rows=random,still,dream,untrained,plan")
-    assert done.returncode == 0, done.stderr
+    _run(*flags, "--rows=random,still,dream,untrained,plan")
     assert out.read_text().startswith(before)
     lines = [json.loads(line) for line in out.read_text().splitlines()]
     assert [line["row"] for line in lines] == ["random", "still", "dream", "untrained", "plan"]

@@ -134,6 +134,12 @@ class CardSettings(Settings):
     """Settings of the description of motifs."""
 
     movies: bool = setting(True, "movies of bouts as moving skeletons: .mp4 and .gif of each motif")
+    videos: str = setting(
+        "", "a folder of the tracked videos: the bouts of the movies are cut from them too"
+    )
+    latent_map: str = setting(
+        "pca", "how codes are shown in two dimensions; umap needs an extra", choices=("pca", "umap")
+    )
     session_groups: str = setting(
         "", "a .csv with the columns session and group: are the groups different?"
     )

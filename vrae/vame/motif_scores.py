@@ -21,15 +21,12 @@ def agreement(labels: Sequence[np.ndarray], truth: Sequence[np.ndarray]) -> dict
         truth: [n] for each session.
 
     Returns:
-        nmi: normalised mutual information, 0 to 1. purity: share of windows whose motif's most
-            frequent true motif is their own.
-        ami: the mutual information adjusted for chance, which does not grow with the number of
-            motifs.
-        unlabelled: share of windows without a motif.
-        bouts, true_bouts: numbers of bouts.
-        bout_f1: see `bout_f1`, after `match_labels`.
-        transition_error: distance between the transition probabilities and the true ones (total
-            variation, 0 to 1), averaged over the true motifs, after `match_labels`.
+        `nmi`: normalised mutual information, 0 to 1. `purity`: share of windows whose motif's most
+        frequent true motif is their own. `ami`: the mutual information adjusted for chance, which
+        does not grow with the number of motifs. `unlabelled`: share of windows without a motif.
+        `bouts`, `true_bouts`: numbers of bouts. `bout_f1`: see `bout_f1`, after `match_labels`.
+        `transition_error`: distance between the transition probabilities and the true ones (total
+        variation, 0 to 1), averaged over the true motifs, after `match_labels`.
 
     Raises:
         ValueError: the shapes differ, or no window has a motif.

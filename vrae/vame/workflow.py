@@ -14,8 +14,10 @@ from seqvae.report import write_run_page
 from seqvae.training import RunLog
 from vrae import vame
 from vrae.vame import report
+from vrae.vame.cards.clips import videos_of
 from vrae.vame.cards.description import describe
 from vrae.vame.cards.groups import read_groups
+from vrae.vame.cards.report import check_map
 from vrae.vame.command_config import VAMESettings
 from vrae.vame.config import Config
 from vrae.vame.motif_scores import agreement, baselines, of_windows
@@ -47,6 +49,13 @@ def run(run: Run) -> None:
     sessions = {name: session.values for name, session in found.sessions.items()}
     truth = found.truth
     groups = read_groups(s.session_groups, list(sessions)) if s.session_groups else None
+    videos = videos_of(s.videos, found.sessions) if s.videos else {}
+    if s.videos and not videos:
+        raise ValueError(
+            f"--videos: expected videos with names of sessions, {', '.join(found.sessions)}, in "
+            f"{s.videos!r}, got none."
+        )
+    check_map(s.latent_map)
     if not 0.0 <= s.min_observed <= 1.0:
         raise ValueError(f"--min_observed: expected a share of 0 to 1, got {s.min_observed!r}.")
     project = run.folder / "config.yaml"
@@ -77,7 +86,17 @@ def run(run: Run) -> None:
     )
     lines = RunLog(run.folder / "model", trained.epochs).read()
     report.training_curves(run.folder, lines)
-    of_motifs = describe(run.folder, found.sessions, codes, results, groups, s.movies, lines)
+    of_motifs = describe(
+        run.folder,
+        found.sessions,
+        codes,
+        results,
+        groups,
+        s.movies,
+        lines,
+        videos,
+        s.latent_map,
+    )
     agreed = _agreement(run.folder, labels, sessions, observed, truth, s) if truth else None
     if agreed:
         _print_agreement(agreed)

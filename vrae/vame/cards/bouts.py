@@ -111,6 +111,39 @@ def examples(found: Sequence[Bout], motif: int, count: int, seed: int = 0) -> li
     return [long[i] for i in np.sort(drawn)]
 
 
+class Shown(NamedTuple):
+    """A bout that a movie shows, and the frames [first, last) that it shows of its session."""
+
+    bout: Bout
+    first: int
+    last: int
+
+
+_PANELS = 9
+_LONGEST = 90  # frames of a bout that are shown
+_AROUND = 8  # frames that are shown before and after it
+
+
+def shown_bouts(
+    sessions: Mapping[str, Session],
+    found: Sequence[Bout],
+    motif: int,
+    *,
+    longest: int = _LONGEST,
+    seed: int = 0,
+) -> list[Shown]:
+    """The bouts of a motif that its movies show, with some frames before and after each.
+
+    longest: frames of a bout that are shown at most, of which there are no more than 90.
+    """
+    shown = []
+    for bout in examples(found, motif, _PANELS, seed):
+        last = min(bout.stop, bout.start + min(longest, _LONGEST)) + _AROUND
+        last = min(sessions[bout.session].values.shape[1], last)
+        shown.append(Shown(bout, max(0, bout.start - _AROUND), last))
+    return shown
+
+
 def edges_of(pose: Pose) -> list[tuple[int, int]]:
     """Find the pairs of keypoints that a line joins.
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from seqvae.report import Section
-from vrae.vame.cards import report
+from vrae.vame.cards import clips, report
 from vrae.vame.cards.bouts import all_bouts, of_frames
 from vrae.vame.cards.exports import write_bouts, write_comparisons, write_frames, write_sessions
 from vrae.vame.cards.groups import compare_groups, of_sessions
@@ -26,6 +26,8 @@ def describe(
     groups: Mapping[str, str] | None = None,
     movies: bool = True,
     lines: Sequence[dict] = (),
+    videos: Mapping[str, Path] | None = None,
+    latent_map: str = "pca",
 ) -> Callable[[], list[Section]]:
     """Writes what a project's motifs are.
 
@@ -40,6 +42,8 @@ def describe(
         groups: the group of each session; None: no groups.
         movies: whether movies are made.
         lines: the lines of the log of the training.
+        videos: the video of each session, from which bouts are cut; None: no videos.
+        latent_map: how codes are shown in two dimensions, see `report.flat`.
 
     Returns:
         Makes the sections of `report.html` about motifs.
@@ -70,11 +74,15 @@ def describe(
         report.write_motif_movies(folder / "movies", sessions, found, settings, print)
     elif movies:
         print("no movies: the sessions are arrays, whose keypoints are not known")
+    if movies and videos:
+        clips.write_motif_clips(folder / "movies", videos, sessions, found, settings, print)
     references = report.references_of(settings)
     measures = measure(sessions, labels["motif"], found, codes, windows, references)
     about = report.Motifs(sessions, codes, windows, labels["motif"], found, measures, groups, lines)
     decode = decoder_of(model, statistics)
-    return lambda: report.sections_of(about, settings, decode=decode, movies=folder / "movies")
+    return lambda: report.sections_of(
+        about, settings, decode=decode, movies=folder / "movies", latent_map=latent_map
+    )
 
 
 def decoder_of(model: RNN_VAE, statistics: Statistics) -> Callable[[np.ndarray], np.ndarray]:

@@ -9,7 +9,7 @@ from sklearn.decomposition import PCA
 
 from seqvae import plotting
 from seqvae.report import Section, Table
-from vrae.vame.cards.bouts import Bout, edges_of, examples, seen_from_the_onset
+from vrae.vame.cards.bouts import Bout, edges_of, seen_from_the_onset, shown_bouts
 from vrae.vame.cards.groups import compare_groups, of_sessions
 from vrae.vame.cards.measures import (
     Measures,
@@ -22,9 +22,8 @@ from vrae.vame.cards.measures import (
 from vrae.vame.config import Config
 from vrae.vame.sessions import Session
 
-_PANELS = 9
-_LONGEST = 90  # the largest number of frames of a bout in a movie
-_BEFORE = 8  # frames shown before and after a bout
+MAPS = ("pca", "umap")
+"""How codes are shown in two dimensions."""
 
 
 def references_of(settings: Config) -> tuple[str, str] | None:
@@ -46,7 +45,7 @@ def motif_movie(
     motif: int,
     *,
     references: tuple[str, str] | None = None,
-    longest: int = _LONGEST,
+    longest: int = 90,
     seed: int = 0,
 ) -> np.ndarray:
     """Draw bouts of a motif as moving skeletons.
@@ -68,18 +67,16 @@ def motif_movie(
     Raises:
         ValueError: the motif has no bout.
     """
-    shown = examples(found, motif, _PANELS, seed)
+    shown = shown_bouts(sessions, found, motif, longest=longest, seed=seed)
     if not shown:
         raise ValueError(f"motif: expected one that has a bout, got {motif!r}.")
     sequences, inside, names = [], [], []
-    for bout in shown:
+    for bout, first, last in shown:
         session = sessions[bout.session]
-        first = max(0, bout.start - _BEFORE)
-        last = min(session.values.shape[1], min(bout.stop, bout.start + longest) + _BEFORE)
         sequences.append(seen_from_the_onset(session, bout, references, first, last))
         inside.append((np.arange(first, last) >= bout.start) & (np.arange(first, last) < bout.stop))
         names.append(f"{bout.session}, {_time(bout.start, session)}")
-    pose = sessions[shown[0].session].pose
+    pose = sessions[shown[0].bout.session].pose
     assert pose is not None
     return plotting.skeleton_movie(sequences, edges_of(pose), inside=inside, names=names)
 
@@ -115,7 +112,7 @@ def write_motif_movies(
             found,
             motif,
             references=references_of(settings),
-            longest=min(_LONGEST, settings.length_of_motif_video),
+            longest=settings.length_of_motif_video,
             seed=settings.project_random_state,
         )
         pose = next(iter(tracked.values())).pose
@@ -161,6 +158,7 @@ def sections_of(
     *,
     decode: Callable[[np.ndarray], np.ndarray] | None = None,
     movies: Path | None = None,
+    latent_map: str = "pca",
 ) -> list[Section]:
     """The sections of `report.html` about motifs, a card of each among them.
 
@@ -169,11 +167,13 @@ def sections_of(
         settings: the config.
         decode: maps codes [n, zdims] to the features [n, T, F] of their windows; None: not shown.
         movies: the folder of the movies; None: not shown.
+        latent_map: of `MAPS`: how codes are shown in two dimensions, see `flat`.
 
     Returns:
         The sections.
     """
-    sections = [_overview(motifs), _usage(motifs), _order(motifs), _map(motifs)]
+    latent = _map(motifs, latent_map, settings.project_random_state)
+    sections = [_overview(motifs), _usage(motifs), _order(motifs), latent]
     if motifs.groups:
         sections.append(_groups(motifs, settings))
     if motifs.lines:
@@ -240,16 +240,53 @@ def _order(motifs: Motifs) -> Section:
     return Section("What follows what", figures=figures)
 
 
-def _map(motifs: Motifs) -> Section:
+def check_map(latent_map: str) -> None:
+    """Whether codes can be shown so.
+
+    Raises:
+        ValueError: it is none of `MAPS`. ImportError: its package is not installed.
+    """
+    if latent_map not in MAPS:
+        raise ValueError(f"latent_map: expected one of {', '.join(MAPS)}, got {latent_map!r}.")
+    if latent_map == "umap":
+        try:
+            import umap  # noqa: F401 # pyright: ignore[reportMissingImports]
+        except ImportError as error:
+            raise ImportError(
+                "latent_map: umap needs the package umap-learn. Install the extra: pip install "
+                "'seqvae[umap]', or use pca."
+            ) from error
+
+
+def flat(codes: np.ndarray, latent_map: str, seed: int) -> np.ndarray:
+    """Codes [n, zdims] in two dimensions, [n, 2].
+
+    latent_map: "pca", or "umap" (McInnes et al. 2018) with VAME's min_dist of 0.1 and up to 200
+    neighbours.
+
+    Raises:
+        ValueError, ImportError: see `check_map`.
+    """
+    check_map(latent_map)
+    padded = np.pad(codes, [(0, 0), (0, max(0, 2 - codes.shape[1]))])
+    if latent_map == "pca":
+        return PCA(2).fit_transform(padded)
+    import umap  # pyright: ignore[reportMissingImports]
+
+    neighbours = min(200, len(padded) - 1)
+    made = umap.UMAP(n_components=2, min_dist=0.1, n_neighbors=neighbours, random_state=seed)
+    return np.asarray(made.fit_transform(padded))
+
+
+def _map(motifs: Motifs, latent_map: str, seed: int) -> Section:
     labels = np.concatenate([motifs.window_labels[name] for name in motifs.codes])
     codes = np.concatenate(list(motifs.codes.values()))
     shown = np.flatnonzero(labels >= 0)
     shown = shown[:: max(1, len(shown) // 4000)]
-    padded = np.pad(codes[shown], [(0, 0), (0, max(0, 2 - codes.shape[1]))])
-    figure = plotting.scatter(
-        PCA(2).fit_transform(padded), {"motif": labels[shown]}, title="Codes of windows"
-    )
-    return Section("Map of the codes", figures=[("First two principal components", figure)])
+    points = flat(codes[shown], latent_map, seed)
+    figure = plotting.scatter(points, {"motif": labels[shown]}, title="Codes of windows")
+    caption = "UMAP" if latent_map == "umap" else "First two principal components"
+    return Section("Map of the codes", figures=[(caption, figure)])
 
 
 def _training(motifs: Motifs) -> Section:
@@ -300,14 +337,20 @@ def _card(motifs: Motifs, one: Measures, decode, movies: Path | None) -> Section
         ["comes after (share)", _listed(one.before)],
         ["is followed by (share)", _listed(one.after)],
     ]
-    movie = movies / f"motif_{one.motif}.mp4" if movies else None
+    captions = {
+        "": "Real bouts; the border is blue while the motif lasts",
+        "_video": "The same in the video",
+    }
+    shown = [
+        (caption, movies / f"motif_{one.motif}{kind}.mp4")
+        for kind, caption in captions.items()
+        if movies
+    ]
     return Section(
         f"Motif {one.motif}",
         table=Table(["measure", "value"], rows),
         figures=_poses(motifs, one.motif, decode),
-        movies=[("Real bouts; the border is blue while the motif lasts", movie)]
-        if movie and movie.exists()
-        else [],
+        movies=[(caption, path) for caption, path in shown if path.exists()],
     )
 
 
