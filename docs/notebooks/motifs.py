@@ -94,6 +94,8 @@ for name, points, algorithm in (
 # Make the same comparison on your data.
 #
 # ## Look at the motifs
+#
+# Motifs are numbered by how often they occur, so the colours of the two rows need not agree.
 
 # %%
 segmenter, motifs = segment(codes, 3, algorithm="hmm")

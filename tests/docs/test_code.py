@@ -9,7 +9,7 @@ import pytest
 pytestmark = pytest.mark.slow
 DOCS = Path(__file__).parents[2] / "docs"
 SHAPES = {
-    "start": {"filled": (1, 240, 1)},
+    "start": {"filled": (5, 48, 1)},
     "theory/kvae": {"a": (2, 6, 2)},
     "theory/worldmodels": {"z": (4, 12, 32)},
     "theory/vrae": {"new": (5, 50, 3)},
