@@ -37,7 +37,7 @@ def test_padding_and_its_mask():
         and len(test.labels) == 1
         and not set(train.labels) & set(test.labels)
     )
-    with pytest.raises(ValueError, match="one cannot be split"):
+    with pytest.raises(ValueError, match="a single series cannot be split"):
         test.split(0.5, seed=0)
 
 
@@ -103,7 +103,7 @@ def test_windows_of_one_series_are_on_one_side_of_the_split():
     train, test = made.split(0.3, seed=0)
     assert len(train.mask) + len(test.mask) == 24 and not set(train.ids) & set(test.ids)
     one, _ = in_windows(series.take([0]), 5)
-    with pytest.raises(ValueError, match=r"one cannot be split .*--split=time"):
+    with pytest.raises(ValueError, match=r"a single series cannot be split .*--split=time"):
         one.split(0.5, seed=0)
 
 
