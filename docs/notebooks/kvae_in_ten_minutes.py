@@ -106,11 +106,11 @@ for row, (name, frames) in zip(axes, rows.items(), strict=True):
         axis.imshow(frame, cmap="gray", vmin=0, vmax=1)
         axis.set(xticks=[], yticks=[])
         for edge in axis.spines.values():
-            edge.set(color="black" if mask[0, t] else "orange", linewidth=2)
+            edge.set(color="black" if mask[0, t] else "purple", linewidth=2)
 plt.show()
 
 # %% [markdown]
-# An orange border marks a missing frame.
+# A purple border marks a missing frame.
 #
 # ## How sure is it?
 #
