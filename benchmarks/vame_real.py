@@ -87,7 +87,7 @@ flags.DEFINE_float("beta", 1.0, "weight of the KL")
 flags.DEFINE_integer("steps", 400, "steps of training")
 flags.DEFINE_integer("batch_size", 64, "windows of a batch")
 flags.DEFINE_float("learning_rate", 2e-3, "first learning rate, which falls to 0")
-flags.DEFINE_integer("threads", 1, "threads")
+flags.DEFINE_integer("threads", 0, "threads; 0: as many as the libraries take")
 flags.DEFINE_string("labels", "logs/vame_real", "folder of the held-out windows' motifs")
 flags.DEFINE_string("out", str(Path(__file__).parent / "results" / "vame_real.jsonl"), "results")
 flags.DEFINE_bool("table", False, "only print the tables of --out")
@@ -449,15 +449,16 @@ def main(argv: list[str]) -> None:
         return
     if not (s.seglearn or s.ethome):
         raise ValueError("--seglearn, --ethome: expected a wheel for one of them, got none.")
-    tf.config.threading.set_intra_op_parallelism_threads(s.threads)
-    tf.config.threading.set_inter_op_parallelism_threads(s.threads)
+    if s.threads:
+        tf.config.threading.set_intra_op_parallelism_threads(s.threads)
+        tf.config.threading.set_inter_op_parallelism_threads(s.threads)
     warnings.filterwarnings("ignore", category=UserWarning, module="sklearn")
     sets = {}
     if s.seglearn:
         sets["seglearn"] = seglearn(s.seglearn, s.every)
     if s.ethome:
         sets["ethome"] = ethome(s.ethome)
-    with threadpool_limits(s.threads):
+    with threadpool_limits(s.threads or None):
         for seed, (name, recordings) in itertools.product(range(s.seeds), sets.items()):
             subjects = sorted({each.subject for each in recordings})
             for subject in map(int, s.subjects or subjects):

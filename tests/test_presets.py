@@ -113,7 +113,7 @@ def test_the_hub_is_read_by_keras_own_loader(tmp_path, monkeypatch, rnn):
         worldmodels.MDNRNN.from_preset("hf://me/none")
     assert asked == ["me/dreams", "me/dreams", "me/none"]
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ImportError, match=r"needs huggingface_hub.*pip install 'seqvae\[hf\]'"):
+    with pytest.raises(ImportError, match=r"needs huggingface_hub.*pip install huggingface_hub"):
         worldmodels.MDNRNN.from_preset("hf://me/dreams")
 
 

@@ -29,7 +29,7 @@ NORMAL = "--out_distr=gaussian --noise_pixel_var=learned_diagonal"
 LEARNED = "--noise_emission=learned --noise_transition=learned_diagonal --init_cov=learned"
 KVAE = {
     "stage": (["all", "refine"], ["vae+lgssm", "vae"], ["dynamics", "dynamics again"]),
-    "gaps": (["nan", "mask", "hidden", "--train_miss_prob=0.4 --t_init_train_miss=1"], ""),
+    "gaps": (["nan", "mask", "hidden"], ["", "--train_miss_prob=0.4 --t_init_train_miss=1"]),
     "controls": (False, True),
     "steps": (4, 64),
     "last batch": ("full", "smaller"),

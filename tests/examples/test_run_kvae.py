@@ -183,7 +183,10 @@ def test_wrong_inputs_end_with_one_clear_line(folder, whole):
         (("--dataset=none.npz",), "none.npz: no such file"),
         (("--dataset=cut.npz",), "cut.npz: not a readable .npz file, it may be truncated"),
         (("--dataset=odd.npz",), "image_shape: 10x10 pixels cannot be halved 3 times"),
-        ((mine, "--preset=fast"), "--preset: expected one of paper, demo, best, got 'fast'"),
+        (
+            (mine, "--preset=fast"),
+            "--preset: expected one of paper, demo, best, series, got 'fast'",
+        ),
         (
             (mine, "--activation=sine"),
             "activation: expected a name or function that keras.activations.get accepts",

@@ -9,6 +9,7 @@ import subprocess
 import numpy as np
 import pytest
 
+from seqvae.report import write_page
 from tests.vrae.test_vame_cards import FOUND, KEYS, LABELS, LINES, SESSIONS, measured
 from vrae.vame import Config
 from vrae.vame.cards import report
@@ -46,9 +47,10 @@ def page(tmp_path):
     report.write_motif_movies(movies, SESSIONS, FOUND, config)
     window = SESSIONS["a"].values[:, :8].T
     path = tmp_path / "report.html"
-    report.write_report(
-        path, about, config, decode=lambda z: window[None].repeat(len(z), 0), movies=movies
+    sections = report.sections_of(
+        about, config, decode=lambda z: window[None].repeat(len(z), 0), movies=movies
     )
+    write_page(path, "<i>Motifs</i>", sections)
     return path
 
 

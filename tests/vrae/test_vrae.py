@@ -285,7 +285,7 @@ def test_the_use_of_the_code_is_that_of_known_posteriors():
         """q(z | x) = N((x, 0), diag(0.5, 1)): with x ~ N(0, 3/4) the first dimension's marginal is
         N(0, 1)."""
 
-        def encode(self, x, mask, condition):
+        def encode(self, x, mask, condition, times=None):
             mean = tf.stack([x, tf.zeros_like(x)], -1)
             return tfd.MultivariateNormalDiag(mean, tf.constant([0.5, 1.0]) * tf.ones_like(mean))
 
