@@ -138,7 +138,10 @@ class TrainingSettings(Settings):
     )
     t_init_train_miss: int = setting(3, "first frames that are always observed")
     shuffle: bool = setting(True, "a new order of the sequences every epoch")
-    mixed_precision: bool = setting(False, "convolutions in bfloat16, the rest in float32: faster")
+    mixed_precision: bool = setting(
+        False,
+        "convolutions in bfloat16, the rest in float32: faster on processors that have bfloat16",
+    )
 
 
 @group("Data and weights")

@@ -65,3 +65,19 @@ def test_a_run_computes_float32_in_full_precision_on_a_gpu(tmp_path):
         assert not precision.tensor_float_32_execution_enabled()
     finally:
         precision.enable_tensor_float_32_execution(before)
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"), [("flags : fpu avx512f", True), ("flags : fpu avx512_bf16", False)]
+)
+def test_mixed_precision_says_where_the_processor_has_none(
+    tmp_path, monkeypatch, capsys, flags, said
+):
+    (tmp_path / "cpuinfo").write_text(f"processor : 0\n{flags}\n")
+    monkeypatch.setattr(runs, "_CPUINFO", tmp_path / "cpuinfo")
+    for asked in (True, False):
+        runs.Run(tmp_path / "run", KVAESettings(mixed_precision=asked)).prepare()
+        assert ("no bfloat16 instructions" in capsys.readouterr().out) is (said and asked)
+    monkeypatch.setattr(runs, "_CPUINFO", tmp_path / "none")  # not Linux: nothing is known
+    runs.Run(tmp_path / "run", KVAESettings(mixed_precision=True)).prepare()
+    assert capsys.readouterr().out == ""

@@ -18,6 +18,9 @@ except ImportError:  # Windows has no fcntl: there, two processes can open the s
     fcntl = None
 
 _LOCKS = []
+_CPUINFO = Path("/proc/cpuinfo")
+_BFLOAT16 = {"avx512_bf16", "amx_bf16", "bf16"}
+"""Flags of processors, of x86 and of Arm, that multiply in bfloat16."""
 
 
 class Run:
@@ -63,8 +66,11 @@ class Run:
 
         from seqvae.replicas import placement
 
-        for device in tf.config.list_physical_devices("GPU"):
+        gpus = tf.config.list_physical_devices("GPU")
+        for device in gpus:
             tf.config.experimental.set_memory_growth(device, True)
+        if getattr(self.settings, "mixed_precision", False) and not gpus:
+            print(_about_bfloat16(_CPUINFO), end="")
         tf.config.experimental.enable_tensor_float_32_execution(False)
         self.placement = placement(self.settings.strategy, self.settings.replicas)
         keras.utils.set_random_seed(self.settings.seed)
@@ -241,3 +247,18 @@ def _make(folder: Path) -> None:
             f"--log_dir: cannot make the folder {folder} ({error.strerror}). Choose a writable "
             "folder."
         ) from error
+
+
+def _about_bfloat16(cpuinfo: Path) -> str:
+    """A line for --mixed_precision on a processor that emulates bfloat16; "" if it does not, or if
+    nothing is known."""
+    try:
+        words = set(cpuinfo.read_text(encoding="utf-8").split())
+    except OSError:
+        return ""
+    if words & _BFLOAT16:
+        return ""
+    return (
+        "--mixed_precision: this processor has no bfloat16 instructions: training is SLOWER than "
+        "without it, often several times\n"
+    )
