@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 from rich.progress import track
 
@@ -161,6 +162,8 @@ class _Whole:
                 command_line_of=lambda s: command.command_line(s, f"seqvae {command.name}"),
             )
             stage.placement = self._run.placement
+            # the first weights must not depend on whether earlier stages ran in this process
+            keras.utils.set_random_seed(self._s.seed)
             body(stage)
         return folder / "model.keras"
 
