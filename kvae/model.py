@@ -41,6 +41,8 @@ _PIXELS_AT_ONCE = 2**20
 """Pixels of the frames that a method computes at a time: about half a gigabyte with 32 filters."""
 _NETWORKS = ("encoder", "decoder", "dynamics")
 """Arguments that are the caller's own networks."""
+_INTERVAL = (0.05, 0.5, 0.95)
+"""Probabilities of the quantiles of `impute`, where it is asked for draws alone."""
 _PATHS, _PIXELS, _FIRST_STATE = range(3)
 """Purposes of the random draws of methods, for `fold`."""
 
@@ -255,7 +257,13 @@ class KVAE(SequenceModel):
         Raises:
             ValueError: the shape of `series`, or an option, is wrong.
         """
-        series = np.ma.filled(np.ma.asarray(series, np.float64), np.nan)
+        try:
+            series = np.ma.filled(np.ma.asarray(series, np.float64), np.nan)
+        except ValueError as error:
+            raise ValueError(
+                f"series: expected one array [N, T, F] of numbers ({error}). Join series of "
+                "different lengths by kvae.series.padded(series)."
+            ) from error
         if series.ndim != 3:
             raise ValueError(
                 f"series: expected the shape [N, T, F] (series, steps, features), got "
@@ -686,7 +694,7 @@ class KVAE(SequenceModel):
         check_finite: bool = True,
         batch_size: int | None = None,
         num_samples: int | None = None,
-        quantiles: Sequence[float] = (0.05, 0.5, 0.95),
+        quantiles: Sequence[float] | None = None,
         seed: Seed | None = None,
     ) -> Imputed | ImputedWithSamples:
         """Fill missing frames from those before and after (section 4), with intervals on request.
@@ -713,7 +721,12 @@ class KVAE(SequenceModel):
             FloatingPointError: a result is not finite.
         """
         arguments.check_num_samples(num_samples)
-        probabilities = arguments.check_quantiles(quantiles)
+        if num_samples is None and quantiles is not None:
+            raise ValueError(
+                "quantiles: expected num_samples beside it, such as num_samples=200, got none: "
+                "quantiles are those of draws."
+            )
+        probabilities = arguments.check_quantiles(_INTERVAL if quantiles is None else quantiles)
         given = self._frame_arguments(frames, mask, controls)
         result = self._in_batches(self._impute, batch_size, *given)
         if check_finite:

@@ -115,7 +115,7 @@ def _plain(errors: Errors) -> dict:
 
 def with_gaps(
     values: np.ndarray, length: int, start: int, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Place a gap in each series.
 
     The series are repeated with other gaps until 400 numbers are hidden, at most 20
@@ -128,7 +128,8 @@ def with_gaps(
         seed: seed of the places.
 
     Returns:
-        The series [M, T, F] that are long enough, and the hidden steps [M, T] bool.
+        The series [M, T, F] that are long enough, the hidden steps [M, T] bool, and which series
+        each repetition is of [M].
     """
     lengths = _lengths(values)
     rows = np.flatnonzero(lengths >= length + start)
@@ -141,7 +142,7 @@ def with_gaps(
         after = start if steps >= length + 2 * start else 0
         begin = int(rng.integers(start, steps - length - after + 1))
         row[begin : begin + length] = True
-    return values[rows], hidden
+    return values[rows], hidden, rows
 
 
 def _lengths(values: np.ndarray) -> np.ndarray:
@@ -151,7 +152,13 @@ def _lengths(values: np.ndarray) -> np.ndarray:
 
 
 def errors_at(
-    model: KVAE, values: np.ndarray, hidden: np.ndarray, *, forecast: bool = False, seed: int = 0
+    model: KVAE,
+    values: np.ndarray,
+    hidden: np.ndarray,
+    sources: np.ndarray | None = None,
+    *,
+    forecast: bool = False,
+    seed: int = 0,
 ) -> SeriesErrors | None:
     """Compute the errors on the known numbers in hidden steps.
 
@@ -159,6 +166,7 @@ def errors_at(
         model: the model.
         values: [N, T, F], NaN where a number is missing.
         hidden: [N, T] bool.
+        sources: [N], which rows are repetitions of the same series; None: none are.
         forecast: whether the steps after the hidden ones are hidden too; linear interpolation is
             then not a baseline.
         seed: seed of the draws.
@@ -169,7 +177,8 @@ def errors_at(
     unseen = np.maximum.accumulate(hidden, axis=1) if forecast else hidden
     given = np.where(unseen[..., None], np.nan, values)
     usable = np.isfinite(given).any(axis=(1, 2))
-    values, given, hidden = values[usable], given[usable], hidden[usable]
+    sources = np.arange(len(values)) if sources is None else sources
+    values, given, hidden, sources = (x[usable] for x in (values, given, hidden, sources))
     asked = np.isfinite(values) & hidden[..., None]
     if not asked.any():
         return None
@@ -189,8 +198,13 @@ def errors_at(
         inside = (smoothed.low <= values) & (values <= smoothed.high)
     worse = _worse(methods, trivial)
     return SeriesErrors(
-        methods, trivial, float(inside[asked].mean()), worse, int(np.count_nonzero(asked))
+        methods, trivial, float(inside[asked].mean()), worse, _distinct(asked, sources)
     )
+
+
+def _distinct(asked: np.ndarray, sources: np.ndarray) -> int:
+    """How many numbers were hidden, each counted once, however often its series was repeated."""
+    return sum(int(asked[sources == row].any(axis=0).sum()) for row in np.unique(sources))
 
 
 def _errors(guess, values, asked, scale, deviation) -> Errors:

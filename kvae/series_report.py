@@ -23,6 +23,7 @@ from seqvae.files import write_json
 from seqvae.report import Section, Table, newest
 
 _SHOWN = 3
+_DAY = 86400.0  # seconds
 _FEATURES = 6  # of which errors are shown
 _CALIBRATED = (0.8, 0.97)
 """Shares of hidden numbers in the intervals of `LEVEL` that is reported as calibrated."""
@@ -50,6 +51,8 @@ class Clock(NamedTuple):
             The date and time, or the number.
         """
         value = self.starts[i] + step * self.dt
+        if self.dated and not (self.starts % _DAY).any() and self.dt % _DAY == 0:
+            return datetime.fromtimestamp(value, UTC).date().isoformat()
         if self.dated:
             return datetime.fromtimestamp(value, UTC).replace(tzinfo=None).isoformat(sep=" ")
         return f"{value:.15g}"
@@ -97,10 +100,13 @@ class SeriesReport:
             if value < 1:
                 raise ValueError(f"{name}: expected at least 1 step, got {value}.")
         self._model, self._whole, self._folder = model, whole, Path(folder)
+        _check_names(whole.feature_names())
         self._names, self._length = whole.feature_names(), t_steps_mask
         self._clock, self._seed = clock, seed
         self._horizon = n_steps_gen
-        self._test, self._gaps = with_gaps(known_values(test), t_steps_mask, t_init_mask, seed)
+        self._test, self._gaps, self._sources = with_gaps(
+            known_values(test), t_steps_mask, t_init_mask, seed
+        )
         if not len(self._test):
             raise ValueError(
                 f"--t_steps_mask: no test series has {t_steps_mask} steps to hide after "
@@ -153,6 +159,7 @@ class SeriesReport:
                 self._model,
                 self._test,
                 self._gaps,
+                sources=self._sources,
                 forecast=name == "forecast",
                 seed=self._seed,
             )
@@ -295,6 +302,22 @@ class SeriesReport:
         ]
 
 
+def _check_names(names: tuple[str, ...]) -> None:
+    """Raises ValueError for a feature with the name of another column of the tables."""
+    head = [
+        "id",
+        "step",
+        "time",
+        *(f"{name}{end}" for name in names for end in ("", "_low", "_high")),
+    ]
+    twice = sorted({name for name in head if head.count(name) > 1})
+    if twice:
+        raise ValueError(
+            f"columns {', '.join(twice)}: these would be twice in imputed.csv, which has id, step, "
+            "time, and for each feature NAME_low and NAME_high. Rename them."
+        )
+
+
 def known_values(series: Series) -> np.ndarray:
     """Mark missing numbers and padding by NaN.
 
@@ -311,7 +334,7 @@ def _cells(row: np.ndarray, found: Filled, t: int) -> list[str]:
     made = []
     for k, value in enumerate(row):
         if np.isfinite(value):
-            made += [f"{value:.7g}", "", ""]
+            made += [str(np.float32(value)), "", ""]
         else:
             made += [f"{each[0, t, k]:.7g}" for each in found]
     return made
@@ -361,7 +384,7 @@ def _sentences(errors: dict) -> list[str]:
     if errors["count"] >= _FEW and not low <= errors["inside"] <= high:
         kind = "too narrow" if errors["inside"] < low else "too wide"
         found.append(f"the intervals are {kind.upper()}: do not rely on them")
-    return found + (errors["worse"] or ["the model is better than every baseline"])
+    return found + (errors["worse"] or ["in RMSE the model is better than every baseline"])
 
 
 def _number(x: float | None) -> str:

@@ -185,6 +185,8 @@ def read(s: KVAESettings) -> Data:
     table = read_file(s)
     series, clock, about = _on_even_steps(s, table)
     notes = [*table.notes, *about, *_notes_on_constants(series)]
+    if not 0 < s.test_fraction < 1:
+        raise ValueError(f"--test_fraction: expected a share in (0, 1), got {s.test_fraction:g}.")
     few = len(series.mask) < _SERIES_LEAST
     window = s.window
     if few and not window:
@@ -197,6 +199,9 @@ def read(s: KVAESettings) -> Data:
             "test."
         )
     cut, about = windows_of(_Windows(window, s.stride), series)
+    lost = int(series.mask.sum() - cut.mask.sum()) if window and not s.stride else 0
+    if lost > 0:
+        notes.append(f"{lost} steps at the ends of series fill no window and are left out.")
     parts = last_windows(cut, s.test_fraction) if few else cut.split(s.test_fraction, s.seed)
     return Data(series, *parts, clock, notes + about)
 
@@ -254,25 +259,40 @@ def _on_even_steps(s: KVAESettings, table: Table) -> tuple[Series, Clock | None,
             _check_length(times[i, :n], dt)
             grids.append(on_grid(times[i, :n], values[i, :n], dt))
         except ValueError as error:
-            if s.dt:
-                raise ValueError(f"--dt={dt:g}, series {i}: {error}") from error
+            if s.dt or isinstance(error, _SparseError):
+                given = f"--dt={dt:g}" if s.dt else "--time"
+                raise ValueError(f"{given}, series {i}: {error}") from error
             raise ValueError(
                 f"--time: the steps are uneven, from {gaps.min():g} to {gaps.max():g}, and fit no "
                 f"grid of {dt:g}. Give the step of an even grid (--dt; of dates in seconds), or "
                 "use --time=none and --drop where the times do not matter."
             ) from error
     even = pad(grids, series.labels, ids=series.ids, names=series.names)
+    moved = max(_moved(t[:n], dt) for t, n in zip(times, lengths, strict=True))
     about = [] if s.dt else [f"the times fit a grid of {dt:g}{' s' * table.dated} (--dt)."]
+    if moved > 1e-6 * dt:
+        about.append(f"times were moved to the grid by up to {moved:g}{' s' * table.dated}.")
     return even, clock, about
+
+
+def _moved(times: np.ndarray, dt: float) -> float:
+    """The greatest distance of times to the grid that begins at the first."""
+    places = (times - times[0]) / dt
+    return float(np.abs(places - np.rint(places)).max()) * dt
 
 
 def _check_length(times: np.ndarray, dt: float) -> None:
     """Raises ValueError for a grid that is nearly empty."""
     steps = (times[-1] - times[0]) / dt
     if steps > _SPARSE * len(times):
-        raise ValueError(
-            f"a grid of {dt:g} has {steps:.0f} steps for {len(times)} rows. Use a larger dt."
+        raise _SparseError(
+            f"a grid of {dt:g} has {steps:.0f} steps for {len(times)} rows. Cut the series at its "
+            "long gaps (a column --id that tells the pieces apart), or use a larger --dt."
         )
+
+
+class _SparseError(ValueError):
+    """A grid that is nearly empty."""
 
 
 def _sizes(s: KVAESettings, features: int) -> dict[str, int]:

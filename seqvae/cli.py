@@ -12,7 +12,7 @@ from pathlib import Path
 from seqvae.commands import Command, Tool
 
 COMMANDS = {
-    "kvae": ("kvae.config", "KVAE", "a Kalman variational auto-encoder, on videos"),
+    "kvae": ("kvae.config", "KVAE", "a Kalman variational auto-encoder, on videos or series"),
     "convvae": (
         "worldmodels.config",
         "CONVVAE",

@@ -20,6 +20,7 @@ TIMES = ("time", "timestamp", "date", "datetime")
 _INDEX = ("", "index", "unnamed: 0")
 _MISSING = ("", "nan", "na", "n/a", "null", "none", "?")
 _SEPARATORS = (",", ";", "\t")
+_FAR = 1e5  # deviations of a mean from 0 that leave two digits of a number in float32
 
 
 class Table(NamedTuple):
@@ -97,6 +98,7 @@ def read_table(
     if not chosen:
         raise ValueError(f"{path}: expected at least one column of numbers, got {names}.")
     values = np.stack([columns.numbers(i) for i in chosen], axis=1)
+    _check_offsets(path, values, [names[i] for i in chosen])
     groups = columns.groups(of_id)
     if of_id is None:
         notes.append(
@@ -356,6 +358,18 @@ def are_even(times: np.ndarray, series: Iterable[np.ndarray]) -> bool:
         return True
     gaps = np.concatenate(gaps)
     return bool(np.ptp(gaps) <= 1e-3 * np.median(gaps))
+
+
+def _check_offsets(path: Path, values: np.ndarray, names: list[str]) -> None:
+    """Raises ValueError for a column whose digits float32, the type of models, would lose."""
+    for k, name in enumerate(names):
+        deviation, mean = float(np.nanstd(values[:, k])), float(np.nanmean(values[:, k]))
+        if 0 < deviation * _FAR < abs(mean):
+            raise ValueError(
+                f"{path}: column {name!r} has the mean {mean:.6g} and the deviation "
+                f"{deviation:.3g}: float32 would lose its digits. Subtract the mean first, or leave "
+                f"the column out: --drop={name}"
+            )
 
 
 def _counting_notes(series: Series) -> list[str]:

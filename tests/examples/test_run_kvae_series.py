@@ -95,7 +95,7 @@ def test_the_figures_are_those_of_the_hidden_numbers(folder, whole):
     run, out = whole
     figures = json.loads((run / "imputation.json").read_text())
     for name in ("gap", "forecast"):
-        assert figures[name]["count"] >= 100
+        assert 30 <= figures[name]["count"] <= 60  # distinct numbers of one test series
         assert 0 <= figures[name]["inside"] <= 1
         assert figures[name]["names"] == ["load", "level"]
     assert set(figures["gap"]["baselines"]) == {"mean", "last value", "linear interpolation"}
@@ -151,6 +151,20 @@ def test_dates_few_series_and_constants(folder):
     assert (filled[7]["time"], bool(filled[7]["load_low"])) == ("2024-03-01 07:00:00", True)
     future = table(folder / "logs/d_kvae/forecast.csv")
     assert (future[0]["id"], future[0]["time"]) == ("A", "2024-03-03 00:00:00")
+    given = [row[2] for row in rows if row[1] == "A"]
+    kept = [float(row["load"]) for row in filled[:48] if not row["load_low"]]
+    np.testing.assert_allclose(kept, given, rtol=1e-7)
+
+
+def test_days_are_written_as_days_and_what_is_left_out_is_said(folder):
+    rows = [[f"2024-0{1 + t // 30}-{1 + t % 30:02d}", x[0]] for t, x in enumerate(series(1, 87)[0])]
+    rows = [row for row in rows if row[0] != "2024-02-30"]
+    write(folder / "days.csv", rows, "date,load")
+    code, out, err = run_here(SCRIPT, "--csv=days.csv", "--run_name=e", *SMALL, cwd=folder)
+    assert code == 0, err
+    assert "fill no window and are left out" in out
+    filled = table(folder / "logs/e_kvae/imputed.csv")
+    assert filled[0]["time"] == "2024-01-01" and filled[31]["time"] == "2024-02-01"
 
 
 def errors_by_hand(guess, values, hidden):
@@ -161,10 +175,10 @@ def test_errors_against_a_plain_computation():
     values = series(5, 40).astype(np.float32)
     values[1, 7, 0] = np.nan
     model = KVAE.for_series(values)
-    many, hidden = with_gaps(values, 6, 4, seed=0)
+    many, hidden, sources = with_gaps(values, 6, 4, seed=0)
     assert len(many) == len(hidden) >= 5 and (hidden.sum(axis=1) == 6).all()
     assert not hidden[:, :4].any() and not hidden[:, -4:].any()
-    found = errors_at(model, many, hidden)
+    found = errors_at(model, many, hidden, sources)
     assert found is not None
     known = np.isfinite(many[..., 1]) & hidden
     given = np.where(hidden, np.nan, many[..., 1])
@@ -177,7 +191,8 @@ def test_errors_against_a_plain_computation():
     smoothed = model.impute(np.where(hidden[..., None], np.nan, many)).smoothed.numpy()
     expected = errors_by_hand(smoothed[..., 1], many[..., 1], known)
     assert found.methods["smoothing"].each[1] == pytest.approx(expected, rel=1e-3)
-    assert found.count == np.isfinite(many[hidden]).sum()
+    whole = [hidden[sources == row].any(axis=0) for row in range(5)]
+    assert found.count == sum(np.isfinite(v[h]).sum() for v, h in zip(values, whole, strict=True))
     ahead = errors_at(model, many, hidden, forecast=True)
     assert ahead is not None
     given[np.maximum.accumulate(hidden, axis=1)] = np.nan
@@ -220,6 +235,10 @@ def test_a_useless_model_is_said_to_be_worse(folder):
         (["--window=5"], "--window: expected --csv or --npz beside it"),
         (["--preset=series"], "--preset=series: expected --csv or --npz"),
         (["--dt=1"], "--dt: expected --csv or --npz"),
+        (["--csv=even.csv", "--test_fraction=1.5"], "--test_fraction: expected a share in (0, 1)"),
+        (["--csv=gap.csv", "--time=day"], "Cut the series at its long gaps"),
+        (["--csv=far.csv"], "column 'load' has the mean 1e+09"),
+        (["--csv=clash.csv"], "columns load_low: these would be twice in imputed.csv"),
     ],
 )
 def test_refusals(folder, flags, message):
@@ -232,6 +251,10 @@ def test_refusals(folder, flags, message):
             write(folder / f"{name}.csv", [[x] for x in range(steps)], "load")
         rows = [[i, day, x] for i in range(6) for day, x in ((0, 1), (2, 4), (7, 3), (9, 2))]
         write(folder / "odd.csv", rows, "id,day,load")
+        rows = [[t if t < 30 else 10**6 + t, t % 7] for t in range(60)]
+        write(folder / "gap.csv", rows, "day,load")
+        write(folder / "far.csv", [[10**9 + t % 7] for t in range(60)], "load")
+        write(folder / "clash.csv", [[t % 7, t % 5] for t in range(60)], "load,load_low")
         KVAE.for_series(series(2, 9)).save(folder / "old.keras")
     code, _, err = run_here(SCRIPT, *flags, "--run_name=refused", *SMALL[:2], cwd=folder)
     assert code == 2 and message in err, err
