@@ -367,8 +367,8 @@ def _check_offsets(path: Path, values: np.ndarray, names: list[str]) -> None:
         if 0 < deviation * _FAR < abs(mean):
             raise ValueError(
                 f"{path}: column {name!r} has the mean {mean:.6g} and the deviation "
-                f"{deviation:.3g}: float32 would lose its digits. Subtract the mean first, or leave "
-                f"the column out: --drop={name}"
+                f"{deviation:.3g}: float32 would lose its digits. Subtract the mean from it first, "
+                f"or leave it out: --drop={name}"
             )
 
 
