@@ -14,7 +14,15 @@ _FOLDER = "aeon/datasets/data"
 
 
 def load(wheel: str, name: str) -> tuple[Series, Series]:
-    """Training and test series of a set, in units. wheel: "": of an installed package."""
+    """Read the training and test series of a set, in their units.
+
+    Args:
+        wheel: path of aeon's wheel; "": the installed package.
+        name: name of the set.
+
+    Returns:
+        Training and test series.
+    """
     if not wheel:
         return read_set(name)
     with zipfile.ZipFile(wheel) as file, TemporaryDirectory() as folder:
@@ -24,12 +32,27 @@ def load(wheel: str, name: str) -> tuple[Series, Series]:
 
 
 def labelled_series(wheel: str, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Values [T] and labels [T], 1 for an anomaly, of a `.csv` in aeon's wheel."""
+    """Read a series with labels of anomalies from aeon's wheel.
+
+    Args:
+        wheel: path of the wheel.
+        name: name of the `.csv`, without its ending.
+
+    Returns:
+        Values [T], and labels [T], 1 for an anomaly.
+    """
     with zipfile.ZipFile(wheel) as file, file.open(f"{_FOLDER}/{name}.csv") as table:
         rows = np.genfromtxt(table, delimiter=",", skip_header=1)
     return rows[:, 1], rows[:, 2]
 
 
 def rows_of(path: Path) -> list[str]:
-    """The lines of a file of results, none where there is no file."""
+    """Read the lines of a file of results.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The lines; none if the file does not exist.
+    """
     return path.read_text(encoding="utf-8").splitlines() if path.exists() else []

@@ -23,6 +23,7 @@ _ORIGINAL = {
 
 
 def main(argv):
+    """Run the command line."""
     del argv
     count, workers = flags.FLAGS.sequences, flags.FLAGS.workers
     for name, world in WORLDS.items():

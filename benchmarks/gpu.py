@@ -44,6 +44,7 @@ flags.DEFINE_string("worker", "", "a device and a file of results, in a process 
 
 
 def main(argv):
+    """Run the command line."""
     del argv
     if flags.FLAGS.worker:
         return _worker(*flags.FLAGS.worker.split(":", 1))

@@ -42,7 +42,15 @@ WARMUP, RATE, CLIP = 50, 0.007, 150.0
 
 
 def frames_of(name: str, split: Split) -> np.ndarray:
-    """Sequences of frames [N, STEPS, H, W] or [N, STEPS, H, W, 3]."""
+    """Make sequences of frames.
+
+    Args:
+        name: a world, or "bar", "digits" or "photo".
+        split: training or test data.
+
+    Returns:
+        [N, STEPS, H, W] or [N, STEPS, H, W, 3].
+    """
     count = TRAIN if split is Split.TRAIN else TEST
     if name in WORLDS:
         return record(WORLDS[name], sequences=count, steps=STEPS, split=split)["images"]
@@ -88,7 +96,16 @@ def _photo(rng: np.random.Generator) -> np.ndarray:
 
 
 def run(name: str, cure: str, seed: int) -> dict:
-    """The figures of one run."""
+    """Train a model and measure it.
+
+    Args:
+        name: name of the data, as for `frames_of`.
+        cure: names of cures, joined by +.
+        seed: seed of the run.
+
+    Returns:
+        The figures.
+    """
     train, test = Sequences(frames_of(name, Split.TRAIN)), Sequences(frames_of(name, Split.TEST))
     keras.utils.set_random_seed(seed)
     cures = cure.split("+")
@@ -149,7 +166,14 @@ def _rmse(difference: np.ndarray) -> float:
 
 
 def table(runs: list[dict]) -> str:
-    """The error over the mean frame's by cure (rows) and data: median and worst."""
+    """Format the error, relative to that of the mean frame: median and worst.
+
+    Args:
+        runs: the figures of the runs.
+
+    Returns:
+        A Markdown table, cures in rows, data in columns.
+    """
     names = list(dict.fromkeys(run["data"] for run in runs))
     rows = ["| cure | " + " | ".join(names) + " | worst |", "|---" * (len(names) + 2) + "|"]
     for cure in dict.fromkeys(run["cure"] for run in runs):
@@ -167,6 +191,7 @@ def table(runs: list[dict]) -> str:
 
 
 def main(argv):
+    """Run the command line."""
     del argv
     options = flags.FLAGS
     path = Path(options.out) if options.out else None

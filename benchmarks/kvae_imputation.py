@@ -49,7 +49,17 @@ _LABELS = {"block": "missing frames in a row", "random": "probability that a fra
 
 
 def collect(folder: Path, world: str, setting: str, seed: str) -> dict:
-    """What one finished run reached: its curves, test ELBO, epochs and seconds of training."""
+    """Collect the results of a finished run: curves, test ELBO, epochs, seconds of training.
+
+    Args:
+        folder: the run's folder.
+        world: name of the data set.
+        setting: name of the setting.
+        seed: seed of the run.
+
+    Returns:
+        The results.
+    """
     figures = json.loads((folder / "imputation.json").read_text(encoding="utf-8"))
     epochs = [
         json.loads(line)
@@ -78,8 +88,14 @@ def collect(folder: Path, world: str, setting: str, seed: str) -> dict:
 
 
 def summary(runs: list[dict]) -> dict:
-    """Mean and range over the seeds at the goal's points; for box also the ratio of the mean to the
-    paper's smoothing."""
+    """Compute mean and range over the seeds at the points of `GOALS`.
+
+    Args:
+        runs: runs of one world and setting.
+
+    Returns:
+        The figures; for box also the ratio of the mean to the paper's smoothing.
+    """
     line = {name: runs[0][name] for name in ("world", "setting", "epochs")}
     line |= {
         "seeds": [run["seed"] for run in runs],
@@ -118,7 +134,15 @@ def _at(runs: list[dict], kind: str, name: str, points) -> np.ndarray:
 
 
 def picture(world: str, groups: dict[str, list[dict]]):
-    """Our curves beside the paper's: smoothing and filtering of every setting."""
+    """Plot our curves beside the paper's: smoothing and filtering of every setting.
+
+    Args:
+        world: name of the data set.
+        groups: the runs by setting.
+
+    Returns:
+        The figure.
+    """
     panels = {}
     for kind, label in _LABELS.items():
         curves = {"ours": {}, "published": {}, "baseline": {}}
@@ -142,7 +166,12 @@ def picture(world: str, groups: dict[str, list[dict]]):
 
 
 def merge(path: Path, runs: list[dict]) -> None:
-    """Adds runs to the results; a run of the same world, setting and seed is replaced."""
+    """Add runs to the results; a run of the same world, setting and seed is replaced.
+
+    Args:
+        path: the file of results.
+        runs: the runs.
+    """
     earlier = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
     kept = {(run["world"], run["setting"], run["seed"]): run for run in [*earlier, *runs]}
     lines = ",\n".join(json.dumps(kept[k]) for k in sorted(kept))
@@ -151,6 +180,7 @@ def merge(path: Path, runs: list[dict]) -> None:
 
 
 def main(argv):
+    """Run the command line."""
     del argv
     options = flags.FLAGS
     out = Path(options.out)

@@ -54,7 +54,15 @@ _DRAWS, _AT_ONCE = 20, 8
 
 
 def irregular(count: int, split: Split) -> tuple[Sequences, np.ndarray]:
-    """Sequences whose mask keeps 50 of 100 frames, and which of these the test hides [N, T]."""
+    """Make sequences whose mask keeps 50 of 100 frames.
+
+    Args:
+        count: number of sequences.
+        split: training or test data.
+
+    Returns:
+        The sequences; and [N, T] bool, the kept frames that the test hides.
+    """
     images = record(WORLDS["pendulum"], sequences=count, steps=STEPS, split=split, workers=2)[
         "images"
     ]
@@ -65,8 +73,16 @@ def irregular(count: int, split: Split) -> tuple[Sequences, np.ndarray]:
 
 
 def write_data(folder: Path, train_count: int, test_count: int) -> Path:
-    """The training sequences, and beside them those of the test with what it hides left out;
-    returns the first file."""
+    """Write the training sequences, and beside them the test sequences without the hidden frames.
+
+    Args:
+        folder: the folder.
+        train_count: number of training sequences.
+        test_count: number of test sequences.
+
+    Returns:
+        The file of the training sequences.
+    """
     path = folder / f"irregular_{train_count}_{test_count}.npz"
     for file, count, split in (
         (path, train_count, Split.TRAIN),
@@ -82,7 +98,17 @@ def write_data(folder: Path, train_count: int, test_count: int) -> Path:
 
 
 def errors(model: KVAE, test: Sequences, hidden: np.ndarray, mean_frame: np.ndarray) -> dict:
-    """Mean squared errors at the hidden frames of test sequences whose mask leaves them out."""
+    """Compute mean squared errors at the hidden frames.
+
+    Args:
+        model: the model.
+        test: the test sequences, whose mask leaves the hidden frames out.
+        hidden: [N, T] bool.
+        mean_frame: mean of the training frames.
+
+    Returns:
+        The errors by method.
+    """
     sums: dict[str, float] = {}
     for i in range(0, len(test), _AT_ONCE):
         part, where = test.take(slice(i, i + _AT_ONCE)), hidden[i : i + _AT_ONCE]
@@ -107,7 +133,15 @@ def errors(model: KVAE, test: Sequences, hidden: np.ndarray, mean_frame: np.ndar
 
 
 def figures(folder: Path, path: Path) -> dict:
-    """What the run in `folder` reached on the data of `path`."""
+    """Measure a finished run.
+
+    Args:
+        folder: the run's folder.
+        path: the file of its training data.
+
+    Returns:
+        The figures.
+    """
     beside = path.with_name(f"{path.stem}_test.npz")
     with np.load(beside) as arrays:
         hidden = arrays["hidden"]
@@ -121,6 +155,7 @@ def figures(folder: Path, path: Path) -> dict:
 
 
 def main(argv):
+    """Run the command line."""
     del argv
     options = flags.FLAGS
     train_count, test_count = map(int, options.sequences)

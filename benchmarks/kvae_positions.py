@@ -37,6 +37,16 @@ _BATCH, _VARIANCE = 32, 0.015
 
 
 def model_in_free_flight(K: int, units: int, seed: int) -> kvae.KVAE:
+    """Make a model whose matrices start as those of a ball in free flight, with noise.
+
+    Args:
+        K: number of matrices.
+        units: units of the dynamics network.
+        seed: seed of the weights.
+
+    Returns:
+        The model.
+    """
     keras.utils.set_random_seed(seed)
     model = kvae.KVAE((8, 8), conv=False, vae_num_units=1, K=K, alpha_units=units)
     rng, flight = np.random.default_rng(seed), np.eye(4)
@@ -47,10 +57,26 @@ def model_in_free_flight(K: int, units: int, seed: int) -> kvae.KVAE:
 
 
 def positions(data: Sequences) -> np.ndarray:
+    """Convert the recorded positions to codes.
+
+    Args:
+        data: sequences with their states.
+
+    Returns:
+        [N, T, 2], in units of --scale pixels from the centre.
+    """
     return ((data.state[..., :2] - 16) / flags.FLAGS.scale).astype(np.float32)
 
 
 def train(model: kvae.KVAE, codes: np.ndarray, epochs: int, seed: int) -> None:
+    """Train the dynamics network and the matrices on codes.
+
+    Args:
+        model: the model.
+        codes: [N, T, 2].
+        epochs: number of epochs.
+        seed: seed of the order and the noise.
+    """
     codes = codes[: len(codes) // _BATCH * _BATCH]
     batches = Batches(
         {"codes": codes, "variance": np.full_like(codes, _VARIANCE)}, _BATCH, seed=seed
@@ -70,6 +96,7 @@ def train(model: kvae.KVAE, codes: np.ndarray, epochs: int, seed: int) -> None:
 
 
 def main(argv):
+    """Run the command line."""
     del argv
     options = flags.FLAGS
     training, test = (load(Path(options.data_dir) / f"{name}.npz") for name in ("box", "box_test"))

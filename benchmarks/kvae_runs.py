@@ -8,7 +8,17 @@ _ROOT = Path(__file__).resolve().parent.parent
 
 
 def train(folder: Path, world: str, setting: str, seed: str) -> None:
-    """Trains one run to its end, from where it stands."""
+    """Train a run to its end, from its newest checkpoint if there is one.
+
+    Args:
+        folder: the run's folder.
+        world: name of the data set.
+        setting: a preset and flags, separated by spaces.
+        seed: seed of the run.
+
+    Raises:
+        SystemExit: the run failed.
+    """
     if (folder / "imputation.json").exists():
         return
     preset, *given = (

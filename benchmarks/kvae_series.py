@@ -35,7 +35,14 @@ SHAPES = {"elnino": (15, 48, 8), "co2": (8, 60, 6), "sunspots": (6, 50, 4)}
 
 
 def table(name: str) -> np.ndarray:
-    """[N, T, 1] float64, NaN where the table has none."""
+    """Read a table of statsmodels as series.
+
+    Args:
+        name: elnino, co2 or sunspots.
+
+    Returns:
+        [N, T, 1] float64, NaN where a number is missing.
+    """
     if name == "elnino":
         values = sm.datasets.elnino.load_pandas().data.iloc[:, 1:].to_numpy(np.float64).ravel()
     elif name == "co2":
@@ -47,7 +54,15 @@ def table(name: str) -> np.ndarray:
 
 
 def hidden_in(series: np.ndarray, gap: int) -> np.ndarray:
-    """[N, T, 1] bool: one gap in each series, not at its ends; only known numbers."""
+    """Choose one gap in each series, not at its ends.
+
+    Args:
+        series: [N, T, 1].
+        gap: steps of a gap.
+
+    Returns:
+        [N, T, 1] bool, True for the known numbers in the gaps.
+    """
     rng = np.random.default_rng(0)
     found = np.zeros(series.shape, bool)
     for row in found:
@@ -57,7 +72,17 @@ def hidden_in(series: np.ndarray, gap: int) -> np.ndarray:
 
 
 def run(name: str, seed: int, K: int, epochs: int) -> dict:
-    """The figures of one training."""
+    """Train a model on a table with gaps and measure it.
+
+    Args:
+        name: name of the table.
+        seed: seed of the training.
+        K: number of matrices.
+        epochs: number of epochs.
+
+    Returns:
+        The figures.
+    """
     series = table(name)
     hidden = hidden_in(series, SHAPES[name][2])
     given = np.where(hidden, np.nan, series)
@@ -88,6 +113,7 @@ def run(name: str, seed: int, K: int, epochs: int) -> dict:
 
 
 def main(argv):
+    """Run the command line."""
     del argv
     options = flags.FLAGS
     for name in options.tables:

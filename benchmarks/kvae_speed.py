@@ -47,6 +47,7 @@ flags.DEFINE_integer("sequences", 5000, "training sequences (epoch)")
 
 
 def main(argv):
+    """Run the command line."""
     del argv
     for part in flags.FLAGS.parts:
         {"lgssm": _lgssm, "step": _step, "split": _split, "epoch": _epoch}[part]()

@@ -23,7 +23,17 @@ _OPERATIONS = (
 
 
 def compare(batch: int, steps: int, repeats: int, dynamax: str) -> list[dict]:
-    """A line for each operation; `dynamax` is an interpreter that has it, or empty."""
+    """Time each operation by each library.
+
+    Args:
+        batch: number of sequences.
+        steps: their length.
+        repeats: calls of which the fastest counts.
+        dynamax: an interpreter that has dynamax; "": none.
+
+    Returns:
+        A line of results for each operation.
+    """
     arrays = problem(batch, steps)
     calls = _ours(arrays) | _tfps(arrays)
     compiled = {name: first_call(call) for name, call in calls.items()}
@@ -56,7 +66,15 @@ def _named(values: dict, operation: str) -> dict:
 
 
 def problem(batch: int, steps: int) -> dict[str, np.ndarray]:
-    """Codes, and matrices that change at every step, near what a trained model has."""
+    """Make codes, and matrices that change at every step, similar to those of a trained model.
+
+    Args:
+        batch: number of sequences.
+        steps: their length.
+
+    Returns:
+        The arrays by name.
+    """
     rng = np.random.default_rng(0)
     flight = np.eye(4)
     flight[:2, 2:] = 0.5 * np.eye(2)

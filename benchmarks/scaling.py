@@ -98,7 +98,16 @@ def _seconds(name: str, options: dict, summed: bool) -> tuple[float, int]:
 def measure(
     kind: str, count: int, models: list[str], options: dict, environment: dict, results
 ) -> None:
-    """In a process of its own: devices are made once."""
+    """Time training steps on some devices. It runs in its own process: devices are made once.
+
+    Args:
+        kind: the strategy, as --strategy.
+        count: number of replicas.
+        models: names of the models.
+        options: options of the measurement.
+        environment: environment variables to set.
+        results: queue for the results.
+    """
     os.environ |= environment | {"TF_CPP_MIN_LOG_LEVEL": "3"}
     from seqvae.replicas import placement
 
@@ -144,6 +153,7 @@ def _gpus(results) -> None:
 
 
 def main(argv):
+    """Run the command line."""
     del argv
     options = {name: flags.FLAGS[name].value for name in ("steps", "seed")}
     kind, models = flags.FLAGS.strategy, flags.FLAGS.models

@@ -40,7 +40,14 @@ class ArraysOnly(pickle.Unpickler):
 
 
 def read(file: BinaryIO) -> dict[str, np.ndarray]:
-    """The arrays of an .npy that holds seglearn's dict."""
+    """Read the .npy that holds seglearn's dict.
+
+    Args:
+        file: the open file.
+
+    Returns:
+        The arrays by name.
+    """
     npy.read_magic(file)
     npy.read_array_header_1_0(file)
     data = ArraysOnly(file).load()
@@ -57,6 +64,7 @@ def read(file: BinaryIO) -> dict[str, np.ndarray]:
 
 
 def main(wheel: str, out: str) -> None:
+    """Run the script."""
     with zipfile.ZipFile(wheel) as archive, archive.open(MEMBER) as file:
         arrays = read(file)
     Path(out).parent.mkdir(parents=True, exist_ok=True)

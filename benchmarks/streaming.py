@@ -41,7 +41,15 @@ _NAMES = {"images": "frames"}
 
 
 def make(path: Path, size: int, shard_size: int, distinct: int, seed: int) -> None:
-    """Shards of `path` with `size` sequences; those that are there stay."""
+    """Write the missing shards of a dataset.
+
+    Args:
+        path: name of the dataset.
+        size: number of sequences.
+        shard_size: sequences in a shard.
+        distinct: number of different shards; the others are copies.
+        seed: seed of the sequences.
+    """
     count = size // shard_size
     for i in range(count):
         target = shard_path(path, i, count)
@@ -59,7 +67,13 @@ def make(path: Path, size: int, shard_size: int, distinct: int, seed: int) -> No
 
 
 def read(path: Path, seed: int, results) -> None:
-    """An epoch of batches, as fast as they come."""
+    """Read an epoch of batches as fast as possible.
+
+    Args:
+        path: name of the dataset.
+        seed: seed of the order.
+        results: queue for the results.
+    """
     from seqvae.data.streams import ShardBatches
 
     began = time.perf_counter()
@@ -86,8 +100,15 @@ def read(path: Path, seed: int, results) -> None:
 
 
 def train(path: Path, seconds: float, num_filters: str, seed: int, results) -> None:
-    """The command's training step on the stream; the time between two steps is what the loop
-    waits."""
+    """Train on the stream, and measure how long the loop waits between two steps.
+
+    Args:
+        path: name of the dataset.
+        seconds: duration of the measurement.
+        num_filters: filters of the model.
+        seed: seed of the order.
+        results: queue for the results.
+    """
     import keras
     import tensorflow as tf
 
@@ -148,6 +169,7 @@ def _alone(target, *arguments) -> dict:
 
 
 def main(argv):
+    """Run the command line."""
     del argv
     options = flags.FLAGS
     with tempfile.TemporaryDirectory() as temporary:

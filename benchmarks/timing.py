@@ -15,8 +15,15 @@ def show(**line) -> None:
 
 
 def least(calls: dict, repeats: int) -> dict[str, float]:
-    """The least time of each call in milliseconds, one after the other, `repeats` times round; a
-    first call compiles."""
+    """Measure the shortest time of each call. The calls take turns; a first call compiles.
+
+    Args:
+        calls: functions without arguments by name.
+        repeats: number of turns.
+
+    Returns:
+        Milliseconds by name.
+    """
     times = {name: [] for name in calls}
     for _ in range(repeats):
         for name, call in calls.items():
@@ -27,7 +34,14 @@ def least(calls: dict, repeats: int) -> dict[str, float]:
 
 
 def first_call(call) -> tuple[float, float]:
-    """Seconds to compile and run, and by how much memory rose at its peak meanwhile, in MB."""
+    """Measure the first call of a function, which compiles it.
+
+    Args:
+        call: the function, without arguments.
+
+    Returns:
+        Seconds, and the rise of memory to its peak in MB.
+    """
     before = memory("VmRSS", reset=True)
     began = time.perf_counter()
     call()
@@ -35,8 +49,15 @@ def first_call(call) -> tuple[float, float]:
 
 
 def memory(field: str, reset: bool = False) -> float:
-    """A line of /proc/self/status in MB; reset sets the peak, VmHWM, to what is in use now. NaN
-    where there is none."""
+    """Read a line of /proc/self/status.
+
+    Args:
+        field: name of the line, such as VmRSS.
+        reset: whether the peak, VmHWM, is set to the memory in use now.
+
+    Returns:
+        MB; NaN if the line does not exist.
+    """
     try:
         if reset:
             Path("/proc/self/clear_refs").write_text("5")

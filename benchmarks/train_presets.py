@@ -194,6 +194,7 @@ PRESETS = {
 
 
 def main(argv):
+    """Run the command line."""
     values = flags.FLAGS
     if len(argv) < 2:
         for name, preset in PRESETS.items():
@@ -207,7 +208,18 @@ def main(argv):
 
 
 def train(name: str, log_dir: Path) -> Path:
-    """Runs the command of a preset, from where it stands; the run's folder."""
+    """Run the command of a preset, from its newest checkpoint if there is one.
+
+    Args:
+        name: name of the preset.
+        log_dir: folder of the runs.
+
+    Returns:
+        The run's folder.
+
+    Raises:
+        SystemExit: the run failed.
+    """
     command = PRESETS[name].command
     run = log_dir / f"{name}_{command[0]}"
     if (run / "report.html").exists():
@@ -220,7 +232,13 @@ def train(name: str, log_dir: Path) -> Path:
 
 
 def write(name: str, run: Path, folder: Path) -> None:
-    """Writes the model of a run and its card."""
+    """Write the model of a run and its card.
+
+    Args:
+        name: name of the preset.
+        run: the run's folder.
+        folder: the folder of the preset.
+    """
     preset = PRESETS[name]
     model, about = preset.load(run)
     whole = preset.check(model, about)

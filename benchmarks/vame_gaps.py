@@ -22,6 +22,7 @@ _FROM_GAP_TO_GAP = 100
 
 
 def main(argv):
+    """Run the command line."""
     del argv
     values = flags.FLAGS
     session = next(iter(simulate_poses(1, values.frames, seed=values.seed).values()))

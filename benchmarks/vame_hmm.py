@@ -23,6 +23,7 @@ flags.DEFINE_integer("seed", 0, "of the codes and the beginning")
 
 
 def main(argv):
+    """Run the command line."""
     del argv
     values = flags.FLAGS
     rng = np.random.default_rng(values.seed)

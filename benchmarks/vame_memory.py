@@ -23,7 +23,13 @@ _PART = 100_000
 
 
 def measure(frames: int, options: dict, results) -> None:
-    """A session written, split and trained on, in a process of its own."""
+    """Write, split and train on a session, and measure memory. It runs in its own process.
+
+    Args:
+        frames: frames of the session.
+        options: options of the measurement.
+        results: queue for the results.
+    """
     from vrae import vame
 
     with tempfile.TemporaryDirectory() as folder:
@@ -67,6 +73,7 @@ def measure(frames: int, options: dict, results) -> None:
 
 
 def main(argv):
+    """Run the command line."""
     del argv
     options = {name: flags.FLAGS[name].value for name in ("features", "steps", "seed")}
     context = multiprocessing.get_context("spawn")

@@ -33,6 +33,7 @@ flags.DEFINE_string(
 
 
 def main(argv):
+    """Run the command line."""
     del argv
     values = flags.FLAGS
     for setting in map(" ".join, map(str.split, values.settings.split(";"))):
@@ -47,8 +48,16 @@ def main(argv):
 
 
 def run(folder: Path, setting: str, seed: str) -> dict:
-    """Brings one run to its end; its setting, seconds of training and agreement of every row with
-    the truth."""
+    """Train a run to its end.
+
+    Args:
+        folder: folder of the runs.
+        setting: flags, separated by spaces.
+        seed: seed of the run.
+
+    Returns:
+        Its setting, seconds of training, and the agreement of each row with the truth.
+    """
     name = f"demo{''.join(setting.split())}-{seed}"
     project = folder / f"{name}_vame"
     if not (project / "evaluation.json").exists():
@@ -73,7 +82,12 @@ def run(folder: Path, setting: str, seed: str) -> dict:
 
 
 def keep(path: Path, runs: list[dict]) -> None:
-    """Adds runs to the file, in place of earlier ones of the same setting and seed."""
+    """Add runs to a file; runs of the same setting and seed are replaced.
+
+    Args:
+        path: the file.
+        runs: the runs.
+    """
     known = (
         {(one["setting"], one["seed"]): one for one in json.loads(path.read_text())}
         if path.exists()
@@ -84,7 +98,14 @@ def keep(path: Path, runs: list[dict]) -> None:
 
 
 def summary(runs: list[dict]) -> dict:
-    """Figures of every row, see `agreement`: mean, least and greatest over the seeds."""
+    """Compute mean, minimum and maximum over the seeds of the figures of each row.
+
+    Args:
+        runs: runs of one setting.
+
+    Returns:
+        The figures, see `agreement`.
+    """
     found = {}
     for row, figure in itertools.product(runs[0]["agreement"], FIGURES):
         values = [one["agreement"][row].get(figure) for one in runs]

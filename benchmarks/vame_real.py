@@ -130,7 +130,15 @@ class Fold(NamedTuple):
 
 
 def seglearn(wheel: str, every: int) -> list[Recording]:
-    """Recordings of the smartwatch, averaged over `every` frames; joined in random order."""
+    """Read the recordings of the smartwatch, joined in random order.
+
+    Args:
+        wheel: path of seglearn's wheel.
+        every: frames that are averaged.
+
+    Returns:
+        The recordings.
+    """
     with TemporaryDirectory() as folder:
         out = Path(folder) / "recordings.npz"
         script = Path(__file__).parent / "seglearn_recordings.py"
@@ -151,13 +159,29 @@ def seglearn(wheel: str, every: int) -> list[Recording]:
 
 
 def averaged(values: np.ndarray, every: int) -> np.ndarray:
-    """Means of each `every` frames [frames, F]; the rest at the end is left out."""
+    """Average groups of consecutive frames; an incomplete group at the end is left out.
+
+    Args:
+        values: [frames, F].
+        every: frames in a group.
+
+    Returns:
+        [frames // every, F].
+    """
     count = len(values) // every
     return values[: count * every].reshape(count, every, -1).mean(axis=1)
 
 
 def ethome(wheel: str, parts: int = 5) -> list[Recording]:
-    """The aligned mouse of the first file, in parts, each as a subject of its own."""
+    """Read the aligned mouse of the first file, in parts; each is treated as a subject.
+
+    Args:
+        wheel: path of ethome's wheel.
+        parts: number of parts.
+
+    Returns:
+        The recordings.
+    """
     member = "ethome/data/dlc/openfield/openfield_dlc_inference_example.csv"
     keys = dict(centered_reference_keypoint="snout", orientation_reference_keypoint="tailbase")
     with zipfile.ZipFile(wheel) as archive, TemporaryDirectory() as folder:
@@ -169,7 +193,14 @@ def ethome(wheel: str, parts: int = 5) -> list[Recording]:
 
 
 def with_speeds(recordings: list[Recording]) -> list[Recording]:
-    """With the absolute velocity of each feature as a further feature."""
+    """Add the absolute velocity of each feature as a feature.
+
+    Args:
+        recordings: the recordings.
+
+    Returns:
+        The recordings with twice the features.
+    """
     return [
         each._replace(values=np.hstack([each.values, np.abs(np.gradient(each.values, axis=0))]))
         for each in recordings
@@ -177,7 +208,17 @@ def with_speeds(recordings: list[Recording]) -> list[Recording]:
 
 
 def fold_of(recordings: list[Recording], subject: int, time_window: int, steps: int) -> Fold:
-    """The windows with one subject held out."""
+    """Make the windows with one subject held out.
+
+    Args:
+        recordings: all recordings.
+        subject: the held-out subject.
+        time_window: steps of a window.
+        steps: steps after a window that are predicted.
+
+    Returns:
+        The fold.
+    """
     fitted = [each for each in recordings if each.subject != subject]
     joined = np.concatenate([each.values for each in fitted])
     mean, std = joined.mean(axis=0), joined.std(axis=0)
@@ -203,7 +244,15 @@ def fold_of(recordings: list[Recording], subject: int, time_window: int, steps: 
 
 
 def windows_of(values: np.ndarray, steps: int) -> np.ndarray:
-    """[n, steps, F] of values [frames, F]."""
+    """Make all windows of a recording.
+
+    Args:
+        values: [frames, F].
+        steps: steps of a window.
+
+    Returns:
+        [n, steps, F].
+    """
     view = np.lib.stride_tricks.sliding_window_view(values, steps, axis=0)
     return np.ascontiguousarray(view.transpose(0, 2, 1), np.float32)
 
@@ -212,7 +261,17 @@ def windows_of(values: np.ndarray, steps: int) -> np.ndarray:
 
 
 def trained(fold: Fold, seed: int, s, mixing: bool) -> tuple[RNN_VAE, float]:
-    """A model of the fitted recordings, and the seconds of its training."""
+    """Train a model on the fitted recordings.
+
+    Args:
+        fold: the fold.
+        seed: seed of the training.
+        s: the flags.
+        mixing: `batch_mixing` of the model.
+
+    Returns:
+        The model, and the seconds of training.
+    """
     keras.utils.set_random_seed(seed)
     sizes = [s.hidden] * 4
     model = RNN_VAE(
@@ -240,8 +299,15 @@ def trained(fold: Fold, seed: int, s, mixing: bool) -> tuple[RNN_VAE, float]:
 
 
 def prediction(model: RNN_VAE, fold: Fold) -> dict[str, float]:
-    """Squared errors of a standardised value: of the window, of what follows, and of the last frame
-    held."""
+    """Compute squared errors of standardised values.
+
+    Args:
+        model: the model.
+        fold: the fold.
+
+    Returns:
+        The errors of the window, of the steps after it, and of repeating the last frame.
+    """
     outputs = model.predict(fold.held_out, batch_size=512, verbose=0)
     seen = ~np.isnan(fold.following).any(axis=(1, 2))
     following, held = fold.following[seen], fold.held_out[seen][:, -1:]
@@ -253,7 +319,17 @@ def prediction(model: RNN_VAE, fold: Fold) -> dict[str, float]:
 
 
 def features(row: str, fold: Fold, size: int, codes: tuple | None) -> tuple[np.ndarray, np.ndarray]:
-    """What a row stands for, [n, size], of the fitted and the held-out windows."""
+    """Compute the representation of a row of the table.
+
+    Args:
+        row: name of the row.
+        fold: the fold.
+        size: size of the representation.
+        codes: the model's codes of both sides, if the row needs them.
+
+    Returns:
+        [n, size] of the fitted and of the held-out windows.
+    """
     sides = fold.fitted, fold.held_out
     flat = [side.reshape(len(side), -1) for side in sides]
     speeds = [np.abs(np.diff(side, axis=1)).mean(axis=1) for side in sides]
@@ -279,7 +355,16 @@ def features(row: str, fold: Fold, size: int, codes: tuple | None) -> tuple[np.n
 
 
 def probe(fitted: np.ndarray, held_out: np.ndarray, fold: Fold) -> dict[str, float]:
-    """Accuracy and AUC (one label against the others, mean) of a logistic regression."""
+    """Measure a logistic regression on a representation.
+
+    Args:
+        fitted: [n, size], of the fitted windows.
+        held_out: [n, size], of the held-out windows.
+        fold: the fold.
+
+    Returns:
+        Accuracy, and the mean AUC of one label against the others.
+    """
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=200))
     model.fit(fitted[::2], fold.fitted_labels[::2])
     labels = fold.held_out_labels
@@ -290,7 +375,19 @@ def probe(fitted: np.ndarray, held_out: np.ndarray, fold: Fold) -> dict[str, flo
 
 
 def motifs(fitted, held_out, fold: Fold, algorithm: str, number: int, seed: int) -> dict:
-    """Labels of the held-out windows by session: the motifs, and those joined by transitions."""
+    """Segment the held-out windows.
+
+    Args:
+        fitted: [n, size], of the fitted windows.
+        held_out: [n, size], of the held-out windows.
+        fold: the fold.
+        algorithm: kmeans or hmm.
+        number: number of motifs.
+        seed: seed of the segmentation.
+
+    Returns:
+        Labels by session: of the motifs, and of motifs joined by their transitions.
+    """
     of_fitted = _by_session(fitted, fold.fitted_sessions)
     of_held_out = _by_session(held_out, fold.held_out_sessions)
     segmenter, labels = segment(of_fitted, number, algorithm=algorithm, seed=seed, n_init_kmeans=5)
@@ -308,7 +405,19 @@ def _by_session(values: np.ndarray, sessions: np.ndarray) -> dict[str, np.ndarra
 
 
 def measure(row: str, fold: Fold, codes: tuple | None, seed: int, s, path: Path) -> dict:
-    """A row's figures for one held-out subject; its labels are written to `path`."""
+    """Measure a row for one held-out subject, and write its labels.
+
+    Args:
+        row: name of the row.
+        fold: the fold.
+        codes: as for `features`.
+        seed: seed of the segmentations.
+        s: the flags.
+        path: file for the labels.
+
+    Returns:
+        The figures.
+    """
     fitted, held_out = features(row, fold, s.zdims, codes)
     figures: dict = {}
     labelled = len(np.unique(fold.fitted_labels)) > 1
@@ -336,20 +445,43 @@ def measure(row: str, fold: Fold, codes: tuple | None, seed: int, s, path: Path)
 
 
 def lines_of(path: Path) -> list[dict]:
-    """The lines of a file of results."""
+    """Read the lines of a file of results.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The lines; none if the file does not exist.
+    """
     if not path.exists():
         return []
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def labels_file(folder: str, line: dict) -> Path:
-    """Where the labels of a line are."""
+    """Name the file of the labels of a line.
+
+    Args:
+        folder: the folder.
+        line: a line of results.
+
+    Returns:
+        The path.
+    """
     about = "-".join(str(line[key]) for key in ("set", "row", "seed", "subject", *SETTINGS))
     return Path(folder) / f"{about}.npz"
 
 
 def run_fold(name: str, recordings: list[Recording], subject: int, seed: int, s) -> None:
-    """Measures the rows of a fold that are not in --out."""
+    """Measure the rows of a fold that are not in --out.
+
+    Args:
+        name: name of the data set.
+        recordings: all recordings.
+        subject: the held-out subject.
+        seed: seed of the training.
+        s: the flags.
+    """
     out, settings = Path(s.out), {key: getattr(s, key) for key in SETTINGS}
     models: dict[str, tuple] = {}
     folds: dict[bool, Fold] = {}
@@ -381,7 +513,12 @@ def run_fold(name: str, recordings: list[Recording], subject: int, seed: int, s)
 
 
 def table(lines: list[dict], labels: str) -> None:
-    """Means over the subjects; mean, least and greatest over the seeds; by set and settings."""
+    """Print means over the subjects; mean, minimum and maximum over the seeds.
+
+    Args:
+        lines: the lines of results.
+        labels: folder of the labels.
+    """
     groups: dict = {}
     for line in lines:
         about = (line["set"], *(line[key] for key in SETTINGS))
@@ -423,7 +560,15 @@ def _range(found: list[dict], figure: str) -> str:
 
 
 def stability(found: list[dict], labels: str) -> dict[str, float]:
-    """The mean adjusted Rand index of two seeds' motifs of the same held-out windows."""
+    """Compute the mean adjusted Rand index of the motifs of two seeds on the same windows.
+
+    Args:
+        found: lines of results of one row.
+        labels: folder of the labels.
+
+    Returns:
+        The index by segmentation.
+    """
     pairs: dict[str, list[float]] = {}
     by_subject: dict[int, list[dict[str, np.ndarray]]] = {}
     for line in found:
@@ -439,6 +584,7 @@ def stability(found: list[dict], labels: str) -> dict[str, float]:
 
 
 def main(argv: list[str]) -> None:
+    """Run the command line."""
     del argv
     s = flags.FLAGS
     unknown = set(s.rows) - set(ROWS)

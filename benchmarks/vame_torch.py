@@ -42,6 +42,19 @@ class Model(nn.Module):
 
 
 def stepper(batch, steps, future, features, zdims, units):
+    """Make a function that takes a training step.
+
+    Args:
+        batch: windows in a batch.
+        steps: steps of a window.
+        future: steps after it that are predicted.
+        features: features of a step.
+        zdims: size of the code.
+        units: units of each GRU.
+
+    Returns:
+        The function, of windows [batch, 2 * steps, features].
+    """
     model = Model(steps, future, features, zdims, units)
     optimizer = torch.optim.Adam(model.parameters(), 5e-4, amsgrad=True)
 
@@ -60,6 +73,7 @@ def stepper(batch, steps, future, features, zdims, units):
 
 
 def main():
+    """Run the script."""
     sizes = argparse.ArgumentParser()
     for name in ("batch", "steps", "future", "features", "zdims", "units"):
         sizes.add_argument(f"--{name}", type=int, required=True)

@@ -46,8 +46,19 @@ flags.DEFINE_bool("table", False, "only print the table of --out")
 
 
 def accuracies(train, train_labels, test, test_labels) -> dict[str, float]:
-    """1-NN, logistic regression, and an SVM whose C is chosen on the training rows, as in T-Loss'
-    protocol."""
+    """Measure 1-NN, logistic regression, and an SVM whose C is chosen on the training rows.
+
+    It is the protocol of T-Loss.
+
+    Args:
+        train: [N, size].
+        train_labels: [N].
+        test: [M, size].
+        test_labels: [M].
+
+    Returns:
+        The accuracies by classifier.
+    """
     scale = StandardScaler().fit(train)
     train, test = scale.transform(train), scale.transform(test)
     logistic = LogisticRegression(max_iter=2000).fit(train, train_labels)
@@ -63,7 +74,16 @@ def accuracies(train, train_labels, test, test_labels) -> dict[str, float]:
 
 
 def baselines(train: Series, test: Series, size: int) -> dict:
-    """Principal components and raw values, of standardised series."""
+    """Measure principal components and raw values of standardised series.
+
+    Args:
+        train: training series.
+        test: test series.
+        size: number of principal components.
+
+    Returns:
+        The figures.
+    """
     scale = standardiser(train)
     train, test = standardised(train, scale), standardised(test, scale)
     pca = Principal(train, size)
@@ -77,7 +97,16 @@ def baselines(train: Series, test: Series, size: int) -> dict:
 
 
 def codes(model: VRAE, series: Series, verb: str) -> np.ndarray:
-    """z or the pooled states, 256 series at a time."""
+    """Compute codes, 256 series at a time.
+
+    Args:
+        model: the model.
+        series: the series.
+        verb: "encode" for z, or "pooled" for the pooled states.
+
+    Returns:
+        [N, size].
+    """
     parts = []
     for i in range(0, len(series.mask), 256):
         part = series.take(slice(i, i + 256))
@@ -87,7 +116,18 @@ def codes(model: VRAE, series: Series, verb: str) -> np.ndarray:
 
 
 def measure(train: Series, test: Series, options: dict, seed: int, steps: int) -> dict:
-    """One model's figures."""
+    """Train a model and measure it.
+
+    Args:
+        train: training series.
+        test: test series.
+        options: arguments of the model.
+        seed: seed of the training.
+        steps: training steps.
+
+    Returns:
+        The figures.
+    """
     keras.utils.set_random_seed(seed)
     model = VRAE(train.sequences.shape[2], **options)
     began = time.perf_counter()
@@ -106,13 +146,31 @@ def measure(train: Series, test: Series, options: dict, seed: int, steps: int) -
 
 
 def rows(path: Path) -> list[dict]:
-    """The lines of a file of results."""
+    """Read the lines of a file of results.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The lines.
+    """
     return [json.loads(line) for line in rows_of(path)]
 
 
 def chosen(done: list[dict], name: str, train: Series, z_size: int) -> tuple[dict, list]:
-    """The options for a set, and the trial on held-out training series, which a resumed benchmark
-    reads from the set's first line."""
+    """Choose the options for a set by a trial on held-out training series.
+
+    A resumed benchmark reads the trial from the set's first line.
+
+    Args:
+        done: the lines so far.
+        name: name of the set.
+        train: training series.
+        z_size: size of the code.
+
+    Returns:
+        The options, and the errors of the trial.
+    """
     options = recipe.choose(train, {"z_size": z_size}).options
     earlier = [
         row for row in done if (row["set"], row["z_size"], row.get("fixed")) == (name, z_size, None)
@@ -126,7 +184,11 @@ def chosen(done: list[dict], name: str, train: Series, z_size: int) -> tuple[dic
 
 
 def table(path: Path) -> None:
-    """Means and deviations over the seeds, for each set."""
+    """Print means and standard deviations over the seeds for each set.
+
+    Args:
+        path: the file of results.
+    """
     groups: dict = {}
     for row in rows(path):
         settings = "fixed" if row.get("fixed") else "held out"
@@ -153,6 +215,7 @@ def table(path: Path) -> None:
 
 
 def main(argv: list[str]) -> None:
+    """Run the command line."""
     del argv
     values = flags.FLAGS
     path = Path(values.out)

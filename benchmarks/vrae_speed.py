@@ -41,6 +41,7 @@ flags.DEFINE_integer("units", 256, "units of every GRU, each direction")
 
 
 def main(argv):
+    """Run the command line."""
     del argv
     for part in flags.FLAGS.parts:
         {"step": _step, "embed": _embed}[part]()

@@ -53,7 +53,17 @@ SETS = {
 
 
 def trained(series: Series, seed: int, steps: int, **options) -> VRAE:
-    """A model of the recipe."""
+    """Make and train a model by the recipe.
+
+    Args:
+        series: training series.
+        seed: seed of the training.
+        steps: training steps.
+        **options: arguments of `VRAE.for_series`.
+
+    Returns:
+        The model.
+    """
     keras.utils.set_random_seed(seed)
     model = VRAE.for_series(series, verbose=False, **options)
     recipe.train(model, series.batch(), steps=steps, seed=seed)
@@ -61,7 +71,15 @@ def trained(series: Series, seed: int, steps: int, **options) -> VRAE:
 
 
 def standard(series: Series, by: Series) -> Series:
-    """Standardised series."""
+    """Standardise series.
+
+    Args:
+        series: the series.
+        by: the series that give mean and deviation.
+
+    Returns:
+        The standardised series.
+    """
     scale = scaling_of(by)
     values = (series.sequences - np.array(scale["mean"])) / np.array(scale["deviation"])
     there = series.mask[..., None] > 0.5
@@ -72,7 +90,17 @@ def standard(series: Series, by: Series) -> Series:
 
 
 def collapse(name: str, wheel: str, seed: int, steps: int) -> dict:
-    """KL, active units, mutual information and squared error of free-running reconstructions."""
+    """Measure KL, active units, mutual information and the error of free-running decoding.
+
+    Args:
+        name: name of the data.
+        wheel: path of aeon's wheel; "": the installed package.
+        seed: seed of the run.
+        steps: training steps.
+
+    Returns:
+        The figures by kind of annealing.
+    """
     train, test = (standard(s, load(wheel, name)[0]) for s in load(wheel, name))
     figures, observed = {}, test.observed()
     size = 8
@@ -92,7 +120,19 @@ def collapse(name: str, wheel: str, seed: int, steps: int) -> dict:
 
 
 def imputation(name: str, wheel: str, seed: int, steps: int) -> dict:
-    """Errors and coverage for hidden test numbers; the hidden training numbers are missing too."""
+    """Measure errors and coverage for hidden test numbers.
+
+    A tenth of the training numbers is missing.
+
+    Args:
+        name: name of the data.
+        wheel: path of aeon's wheel; "": the installed package.
+        seed: seed of the run.
+        steps: training steps.
+
+    Returns:
+        The figures.
+    """
     train, test = load(wheel, name)
     train, test = standard(train, train), standard(test, train)
     rng = np.random.default_rng(seed)
@@ -106,7 +146,17 @@ def imputation(name: str, wheel: str, seed: int, steps: int) -> dict:
 
 
 def anomalies(name: str, wheel: str, seed: int, steps: int) -> dict:
-    """Scores by the reconstruction of windows, beside those of simple methods."""
+    """Measure anomaly scores by the reconstruction of windows, and of simple methods.
+
+    Args:
+        name: name of the data.
+        wheel: path of aeon's wheel; "": the installed package.
+        seed: seed of the run.
+        steps: training steps.
+
+    Returns:
+        The figures by method.
+    """
     values, test, labels, window = _long_series(wheel, name)
     mean, deviation = values.mean(), values.std()
     values, test = (values - mean) / deviation, (test - mean) / deviation
@@ -161,16 +211,29 @@ def _of_steps(scores: np.ndarray, starts: np.ndarray, steps: int, window: int) -
 
 
 def spans(flags_of_steps: np.ndarray) -> list[tuple[int, int]]:
-    """Begin and end (not included) of each stretch of true values."""
+    """Find the stretches of true values.
+
+    Args:
+        flags_of_steps: [T] bool.
+
+    Returns:
+        First index, and the index after the last, of each stretch.
+    """
     edges = np.flatnonzero(np.diff(np.r_[0, flags_of_steps.astype(int), 0]))
     return [(int(a), int(b)) for a, b in edges.reshape(-1, 2)]
 
 
 def event_scores(scores: np.ndarray, labels: np.ndarray, threshold: float, slack: int = 20) -> dict:
-    """Events found and false alarms.
+    """Count events found and false alarms.
 
     An event is found if a score within `slack` steps of it is above the threshold; a stretch of
     scores above the threshold that is near no event is a false alarm.
+
+    Args:
+        scores: [T].
+        labels: [T], 1 for an anomaly.
+        threshold: the threshold.
+        slack: distance in steps within which a score belongs to an event.
 
     Returns:
         events, found, false_alarms at the threshold; best_f1, the largest harmonic mean of
@@ -202,7 +265,17 @@ def event_scores(scores: np.ndarray, labels: np.ndarray, threshold: float, slack
 
 
 def generation(name: str, wheel: str, seed: int, steps: int) -> dict:
-    """Discriminative and predictive scores of series that are made, by several methods."""
+    """Measure discriminative and predictive scores of generated series, by several methods.
+
+    Args:
+        name: name of the data.
+        wheel: path of aeon's wheel; "": the installed package.
+        seed: seed of the run.
+        steps: training steps.
+
+    Returns:
+        The scores by method.
+    """
     train, test = _sines(seed) if name == "sines" else load(wheel, name)
     train, test = standard(train, train).sequences, standard(test, train).sequences
     count, length, _ = test.shape
@@ -238,8 +311,16 @@ def _sines(seed: int) -> tuple[Series, Series]:
 
 
 def discriminative(real: np.ndarray, made: np.ndarray, seed: int) -> float:
-    """|accuracy - 1/2| of a GRU that tells real from made series, on a fifth of them; 0: it cannot
-    tell."""
+    """Measure how well a GRU distinguishes real from generated series.
+
+    Args:
+        real: [N, T, features].
+        made: [N, T, features], generated.
+        seed: seed of the GRU.
+
+    Returns:
+        |accuracy - 1/2| on a fifth of the series; 0: not at all.
+    """
     rng, x = np.random.default_rng(seed), np.concatenate([real, made]).astype(np.float32)
     y = np.arange(len(x)) < len(real)
     order = rng.permutation(len(x))
@@ -252,8 +333,16 @@ def discriminative(real: np.ndarray, made: np.ndarray, seed: int) -> float:
 
 
 def predictive(made: np.ndarray, real: np.ndarray, seed: int) -> float:
-    """The mean absolute error, on real series, of a GRU that was trained on made series to predict
-    the next step."""
+    """Measure a GRU trained on generated series that predicts the next step of real ones.
+
+    Args:
+        made: [N, T, features], generated.
+        real: [N, T, features].
+        seed: seed of the GRU.
+
+    Returns:
+        The mean absolute error on the real series.
+    """
     model = _network(seed, True, real.shape[2], None)
     model.compile(keras.optimizers.Adam(3e-3), "mae")
     made = np.asarray(made, np.float32)
@@ -283,7 +372,11 @@ TASKS = {
 
 
 def table(path: Path) -> None:
-    """The lines, a figure each."""
+    """Print each line of results, one figure per line.
+
+    Args:
+        path: the file of results.
+    """
     for row in map(json.loads, rows_of(path)):
         print(f"{row['task']}, {row['set']}, seed {row['seed']}, {row['steps']} steps:")
         for name, value in row["figures"].items():
@@ -291,6 +384,7 @@ def table(path: Path) -> None:
 
 
 def main(argv: list[str]) -> None:
+    """Run the command line."""
     del argv
     values, path = flags.FLAGS, Path(flags.FLAGS.out)
     if values.table:

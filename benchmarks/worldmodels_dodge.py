@@ -84,6 +84,7 @@ class Still(Uniform):
 
 
 def main(argv):
+    """Run the command line."""
     del argv
     f = flags.FLAGS
     out = Path(f.out)

@@ -36,8 +36,16 @@ def _dense(x, name: str, units: int):
 
 
 def conv_vae_step(batch: int, z_size: int = 32, kl_tolerance: float = 0.5):
-    """A training step of the ConvVAE: a function of frames [batch, 64, 64, 3] uint8 that returns
-    the loss."""
+    """Make a training step of the original's ConvVAE.
+
+    Args:
+        batch: frames in a batch.
+        z_size: size of the code.
+        kl_tolerance: floor of the KL per dimension.
+
+    Returns:
+        A function of frames [batch, 64, 64, 3] uint8 that returns the loss.
+    """
     graph = tf.Graph()
     with graph.as_default():
         x = v1.placeholder(tf.float32, [None, 64, 64, 3])
@@ -85,8 +93,19 @@ def mdn_rnn_step(
     units: int = 256,
     mixtures: int = 5,
 ):
-    """A training step of the MDN-RNN: a function of z [batch, steps + 1, z_size] and actions that
-    returns the cost."""
+    """Make a training step of the original's MDN-RNN.
+
+    Args:
+        batch: sequences in a batch.
+        steps: predicted steps.
+        z_size: size of the code.
+        action_size: numbers of an action.
+        units: units of the LSTM.
+        mixtures: components of a mixture.
+
+    Returns:
+        A function of z [batch, steps + 1, z_size] and actions that returns the cost.
+    """
     graph = tf.Graph()
     with graph.as_default():
         x = v1.placeholder(tf.float32, [batch, steps, z_size + action_size])
@@ -119,8 +138,16 @@ def mdn_rnn_step(
 
 
 def lstm_update(z_size: int = 32, action_size: int = 3, units: int = 256):
-    """One state update, as its environment calls it: a function of an input [1, 1, 35] and a state
-    (c, h)."""
+    """Make one state update, as the original's environment calls it.
+
+    Args:
+        z_size: size of the code.
+        action_size: numbers of an action.
+        units: units of the LSTM.
+
+    Returns:
+        A function of an input [1, z_size + action_size] and a state (c, h).
+    """
     graph = tf.Graph()
     with graph.as_default():
         x = v1.placeholder(tf.float32, [1, z_size + action_size])

@@ -58,6 +58,7 @@ BATCH, ODD, STEPS = 100, 37, 99
 
 
 def main(argv):
+    """Run the command line."""
     del argv
     for part in flags.FLAGS.parts:
         globals()[f"_{part}"]()

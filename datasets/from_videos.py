@@ -10,6 +10,7 @@ from seqvae.cli import command
 
 
 def main(argv: list[str]) -> None:
+    """Run the command line."""
     command("from-videos").main(argv)
 
 

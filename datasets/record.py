@@ -9,9 +9,9 @@
     python datasets/record.py --env=seqvae/Dodge-v0 --policy=agent --vae=vae.keras --rnn=rnn.keras \
         --controller=controller.npz --noise=0.2
 
-Kill it whenever you like: the same command goes on where it stood. Episode i depends on the seed
-and i alone, whatever the number of workers. No screen is needed. The original's policy and
-preprocessing of CarRacing: record_carracing.py.
+The same command resumes after an interruption. Episode i depends only on the seed and i, not on
+the number of workers. No screen is needed. For the original's policy and preprocessing of CarRacing
+see record_carracing.py.
 """
 
 import os
@@ -31,11 +31,11 @@ flags.DEFINE_enum(
     [*POLICIES, "agent"],
     "random: uniform actions; hold: held 1 to 10 steps; agent: ConvVAE, MDN-RNN and controller",
 )
-flags.DEFINE_integer("episodes", 200, "episodes")
-flags.DEFINE_integer("steps", 1000, "frames of an episode at most")
+flags.DEFINE_integer("episodes", 200, "number of episodes")
+flags.DEFINE_integer("steps", 1000, "maximal number of frames in an episode")
 flags.DEFINE_string("size", "64,64", "height and width of a frame, pixels")
-flags.DEFINE_boolean("render", False, "frames are what the environment renders")
-flags.DEFINE_integer("seed", 0, "of environments and actions")
+flags.DEFINE_boolean("render", False, "use the environment's rendered pictures as frames")
+flags.DEFINE_integer("seed", 0, "seed of the environments and actions")
 flags.DEFINE_integer("workers", os.cpu_count() or 1, "processes")
 flags.DEFINE_integer("shards", 1, "parts that the episodes are recorded in")
 flags.DEFINE_integer("shard", None, "record only the episodes of this part (0 to shards - 1)")
@@ -44,10 +44,11 @@ flags.DEFINE_string("agent", "", "agent: the folder of a run of run_worldmodel.p
 flags.DEFINE_string("vae", "", "agent: a ConvVAE's model.keras")
 flags.DEFINE_string("rnn", "", "agent: an MDN-RNN's model.keras; none for a controller of z alone")
 flags.DEFINE_string("controller", "", "agent: a controller.npz")
-flags.DEFINE_float("noise", 0.0, "agent: of the controller's weights, relative to their size")
+flags.DEFINE_float("noise", 0.0, "agent: noise of the controller's weights, relative to their size")
 
 
 def main(argv: list[str]) -> None:
+    """Run the command line."""
     values = flags.FLAGS.flag_values_dict()
     if len(argv) > 1:
         raise app.UsageError(f"flags begin with --, got {argv[1:]}")

@@ -23,25 +23,26 @@ from seqvae.data import part_of
 from seqvae.physics.env_episodes import CarRacingHold, EpisodeJob, missing_jobs, record_with_bar
 from seqvae.physics.pixel_world import PixelWorld
 
-flags.DEFINE_integer("episodes", 200, "episodes (the original recorded 10000)")
+flags.DEFINE_integer("episodes", 200, "number of episodes (the original recorded 10000)")
 flags.DEFINE_integer(
     "steps",
     1000,
-    "frames of an episode; it is shorter where the car leaves the field or ends its lap",
+    "maximal number of frames in an episode, which ends when the car leaves the field or "
+    "completes its lap",
 )
 flags.DEFINE_enum(
     "preprocessing",
     "plain",
     ["plain", "original"],
-    "original: its contrast stretch and wrap-around too",
+    "original: with the original's contrast stretch and wrap-around",
 )
 flags.DEFINE_enum(
     "policy",
     "hold",
     ["hold", "original"],
-    "hold: random actions held 1 to 10 steps; original: its own",
+    "hold: random actions, each held for 1 to 10 steps; original: the original's random policy",
 )
-flags.DEFINE_integer("seed", 0, "of tracks and actions")
+flags.DEFINE_integer("seed", 0, "seed of the tracks and actions")
 flags.DEFINE_integer("workers", os.cpu_count() or 1, "processes")
 flags.DEFINE_integer("shards", 1, "parts that the episodes are recorded in")
 flags.DEFINE_integer("shard", None, "record only the episodes of this part (0 to shards - 1)")
@@ -51,10 +52,10 @@ flags.DEFINE_string(
 
 
 class Original:
-    """What the original's random controller comes to: it never sees the picture, its code is N(0,
-    1) noise.
+    """The original's random controller. Its input is N(0, 1) noise in place of the code.
 
-    One matrix an episode, Cauchy numbers of a random width, on the code: tanh(code W + b).
+    The action is tanh(code W + b), where W and b are drawn once per episode from a Cauchy
+    distribution with a random scale.
     """
 
     def __init__(self, rng: np.random.Generator, *range: np.ndarray):
@@ -75,7 +76,14 @@ POLICIES = {"hold": CarRacingHold, "original": Original}
 
 
 def jobs_of(values: dict) -> list[EpisodeJob]:
-    """The episodes that are not there yet."""
+    """List the episodes that are not recorded yet.
+
+    Args:
+        values: the flags.
+
+    Returns:
+        A job for each.
+    """
     steps, name = values["steps"], values["preprocessing"]
     prepare = f"worldmodels.preprocessing:{name}" if name != "plain" else ""
     return missing_jobs(
@@ -89,6 +97,7 @@ def jobs_of(values: dict) -> list[EpisodeJob]:
 
 
 def main(argv: list[str]) -> None:
+    """Run the command line."""
     values = flags.FLAGS.flag_values_dict()
     if len(argv) > 1:
         raise app.UsageError(f"flags begin with --, got {argv[1:]}")

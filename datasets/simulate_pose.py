@@ -16,15 +16,15 @@ from absl import app, flags
 
 from seqvae.data import part_of, save
 
-flags.DEFINE_integer("sessions", 4, "sessions")
-flags.DEFINE_integer("frames", 9000, "frames of a session")
-flags.DEFINE_integer("n_motifs", 5, "motifs")
-flags.DEFINE_integer("keypoints", 6, "keypoints, two features each")
-flags.DEFINE_float("tempo", 0.25, "how much the speed of a motif differs from time to time")
-flags.DEFINE_float("vigour", 0.3, "how much its size differs")
+flags.DEFINE_integer("sessions", 4, "number of sessions")
+flags.DEFINE_integer("frames", 9000, "frames in a session")
+flags.DEFINE_integer("n_motifs", 5, "number of motifs")
+flags.DEFINE_integer("keypoints", 6, "number of keypoints, two features each")
+flags.DEFINE_float("tempo", 0.25, "standard deviation of the logarithm of a bout's speed")
+flags.DEFINE_float("vigour", 0.3, "standard deviation of the logarithm of a bout's size")
 flags.DEFINE_float("noise", 0.05, "standard deviation of a coordinate")
 flags.DEFINE_float("missing", 0.0, "share of frames at which a keypoint is not seen")
-flags.DEFINE_integer("seed", 0, "of the motifs and the sessions")
+flags.DEFINE_integer("seed", 0, "seed of the motifs and the sessions")
 flags.DEFINE_integer("shards", 1, "parts that the sessions are made in")
 flags.DEFINE_integer("shard", None, "make only the sessions of this part (0 to shards - 1)")
 flags.DEFINE_string("out", str(Path(__file__).resolve().parent / "pose"), "folder of the sessions")
@@ -33,6 +33,7 @@ _OPTIONS = ("n_motifs", "keypoints", "tempo", "vigour", "noise", "missing", "see
 
 
 def main(argv: list[str]) -> None:
+    """Run the command line."""
     from vrae.vame.simulation import simulate_poses
 
     values = flags.FLAGS.flag_values_dict()

@@ -13,6 +13,7 @@ DATASETS = Path(__file__).resolve().parent.parent / "datasets"
 
 
 def main(argv: list[str]) -> None:
+    """Run the command line."""
     command("convvae").main(argv, data_dir=str(DATASETS))
 
 

@@ -14,6 +14,7 @@ DATASETS = Path(__file__).resolve().parent.parent / "datasets"
 
 
 def main(argv: list[str]) -> None:
+    """Run the command line."""
     command("kvae").main(argv, data_dir=str(DATASETS))
 
 

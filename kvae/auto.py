@@ -64,7 +64,7 @@ def _code_size(frames: np.ndarray) -> tuple[int, str]:
     distinct = blurred[np.sort(first)[:_FRAMES_MOST]]
     if len(distinct) < _FRAMES_LEAST:
         return least, (
-            f"dim_a={least}: the least, since only {len(distinct)} distinct frames are there"
+            f"dim_a={least}: the minimum, because there are only {len(distinct)} distinct frames"
         )
     dimension = intrinsic_dimension(distinct)
     size = int(np.clip(round(dimension), least, most))

@@ -22,7 +22,7 @@ class NetworkSettings(Settings):
 
     out_distr: str = setting(
         "bernoulli",
-        "distribution of the pixels; auto: gaussian where many are grey",
+        "distribution of the pixels; auto: gaussian if many are grey",
         choices=("bernoulli", "gaussian", "auto"),
     )
     conv: bool = setting(True, "convolutional encoder and decoder; --noconv: dense layers")
@@ -36,9 +36,11 @@ class NetworkSettings(Settings):
     num_filters: str = setting("32,32,32", "filters of each conv layer")
     vae_num_units: int = setting(25, "units of each dense layer (--noconv)")
     num_layers: int = setting(2, "dense layers (--noconv)")
-    noise_pixel_var: float | str = setting(0.1, "variance of a pixel (gaussian)", choices=_LEARNED)
+    noise_pixel_var: float | str = setting(
+        0.1, "variance of a pixel (with gaussian)", choices=_LEARNED
+    )
     ll_keep_prob: float = setting(
-        1.0, "share of the frames that a training step decodes: below 1 it is faster"
+        1.0, "share of the frames that a training step decodes; steps are faster below 1"
     )
     use_vae: bool = setting(True, "--nouse_vae: a plain auto-encoder")
     scale_reconstruction: float = setting(0.3, "weight of log p(x|a) in the objective")
@@ -49,15 +51,15 @@ class StateSpaceSettings(Settings):
     """The linear Gaussian state-space model of the codes."""
 
     dim_a: int | str = setting(
-        2, "size of the code a; auto: by the dimension of the frames", choices=("auto",)
+        2, "size of the code a; auto: estimated from the frames", choices=("auto",)
     )
     dim_z: int | str = setting(4, "size of the state z; auto: twice dim_a", choices=("auto",))
-    dim_u: int = setting(1, "size of the controls u; taken from the dataset where it has controls")
-    K: int = setting(3, "matrices that are mixed")
+    dim_u: int = setting(1, "size of the controls u; taken from the dataset if it has controls")
+    K: int = setting(3, "number of matrices that are mixed")
     noise_emission: float | str = setting(0.03, "variance R of a code given z", choices=_LEARNED)
     noise_transition: float | str = setting(0.08, "variance Q of a step of z", choices=_LEARNED)
     init_cov: float | str = setting(20.0, "variance of the first z", choices=_LEARNED)
-    init_kf_matrices: float = setting(0.05, "standard deviation of the first B and C")
+    init_kf_matrices: float = setting(0.05, "standard deviation of the initial B and C")
     sample_z: bool = setting(False, "decode the smoothed states' codes instead of the encoder's")
     bound: str = setting(
         "marginal",
@@ -65,22 +67,24 @@ class StateSpaceSettings(Settings):
         choices=("marginal", "sampled"),
     )
     jit_compile: bool | None = setting(
-        None, "XLA for the state-space model; default: on a GPU, or for 64 steps or more"
+        None, "compile the state-space model by XLA; default: on a GPU, or for at least 64 steps"
     )
 
 
 @group("The dynamics network", Affects.MODEL)
 class DynamicsSettings(Settings):
-    """The network that gives the weights of the K linear dynamics."""
+    """The network that computes the mixture weights of the K matrices."""
 
     alpha_rnn: bool = setting(
         True, "an LSTM; --noalpha_rnn: dense layers on the last fifo_size codes"
     )
     alpha_units: int = setting(50, "units of the dynamics network")
-    alpha_layers: int = setting(2, "dense layers of that network (--noalpha_rnn)")
-    alpha_activation: str = setting("relu", "activation of these layers (--noalpha_rnn)")
-    fifo_size: int = setting(1, "last codes that are the network's input (--noalpha_rnn)")
-    learn_u: bool = setting(False, "the dynamics network gives the controls too")
+    alpha_layers: int = setting(2, "dense layers of the dynamics network (--noalpha_rnn)")
+    alpha_activation: str = setting("relu", "activation of the dense layers (--noalpha_rnn)")
+    fifo_size: int = setting(
+        1, "number of last codes that are the dense layers' input (--noalpha_rnn)"
+    )
+    learn_u: bool = setting(False, "the dynamics network also predicts the controls")
 
 
 @group("Training", Affects.TRAINING)
@@ -95,25 +99,27 @@ class TrainingSettings(Settings):
     )
     num_steps: int = setting(
         0,
-        "steps in all: the epochs of all stages are multiplied by one factor so that they take so "
-        "many steps; 0: the epochs as they are",
+        "training steps of all stages together: their epochs are multiplied by one factor; 0: the "
+        "epochs as they are",
     )
     batch_size: int = setting(32, "sequences in a batch")
-    init_lr: float = setting(0.007, "first learning rate")
-    decay_rate: float = setting(0.85, "factor on the learning rate")
-    decay_steps: int = setting(20, "epochs after which the factor is applied again")
-    max_grad_norm: float = setting(150.0, "the gradients' global norm is clipped to it")
+    init_lr: float = setting(0.007, "initial learning rate")
+    decay_rate: float = setting(0.85, "factor of the learning rate's decay")
+    decay_steps: int = setting(20, "epochs between two multiplications by decay_rate")
+    max_grad_norm: float = setting(
+        150.0, "maximal global norm of the gradients, which are clipped to it"
+    )
     warmup_steps: int = setting(
         50, "first steps of each stage, over which the learning rate rises to its value"
     )
     first_bias: str = setting(
         "mean",
-        "the decoder's first bias: gives the mean pixel of the data, or zero",
+        "initial bias of the decoder's last layer: so that it outputs the mean pixel, or zero",
         choices=("mean", "zero"),
     )
     on_collapse: str = setting(
         "retry",
-        "when the codes carry nothing: stop, begin again at half the learning rate, or only say so",
+        "if the codes collapse: stop; retry: restart at half the learning rate; ignore: only warn",
         choices=("stop", "retry", "ignore"),
         affects=Affects.NOTHING,
     )
@@ -121,22 +127,22 @@ class TrainingSettings(Settings):
         0, "epochs that train the encoder and decoder alone", replaces="num_steps"
     )
     kf_update_steps: int = setting(
-        10, "epochs after those that train A, B, C and a_0 too", replaces="num_steps"
+        10, "epochs after only_vae_epochs that also train A, B, C and a_0", replaces="num_steps"
     )
     dynamics_epochs: int = setting(
         0,
-        "epochs after num_epochs that train A, B, C and the dynamics network alone: fast",
+        "epochs after num_epochs that train only A, B, C and the dynamics network: fast",
         replaces="num_steps",
     )
     refine_epochs: int = setting(
         0,
-        "epochs after those that train everything again, and dynamics_epochs once more",
+        "epochs after dynamics_epochs that train everything, followed by dynamics_epochs again",
         replaces="num_steps",
     )
     train_miss_prob: float = setting(
         0.0, "probability that a training frame is missing, the same in every epoch"
     )
-    t_init_train_miss: int = setting(3, "first frames that are always observed")
+    t_init_train_miss: int = setting(3, "frames at the start that are always observed")
     shuffle: bool = setting(True, "a new order of the sequences every epoch")
     mixed_precision: bool = setting(
         False,
@@ -150,8 +156,8 @@ class DataSettings(Settings):
 
     dataset: str = setting(
         "box",
-        "box, box_gravity, polygon, pong, box_push, pendulum, pendulum_swing_up (made where "
-        "missing), or an .npz",
+        "box, box_gravity, polygon, pong, box_push, pendulum, pendulum_swing_up (made if the file "
+        "is missing), or an .npz",
     )
     data_dir: str = setting("datasets", "folder of the datasets")
     reload_model: str = setting(
@@ -175,7 +181,7 @@ class SeriesSettings(Settings):
         "the least step, if all times fit it",
     )
     test_fraction: float = setting(
-        0.2, "share of the series, or of the windows of one, for the test"
+        0.2, "share of the series, or of the windows of a single one, in the test set"
     )
 
 

@@ -1,4 +1,4 @@
-"""Training data of a Kalman VAE: sequences in memory, or shards that are read as it trains."""
+"""Training data of a Kalman VAE: sequences in memory, or shards that are read during training."""
 
 import os
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ from seqvae.replicas import Placement
 
 _NAMES = {"images": "frames", "mask": "mask", "controls": "controls"}
 _CODES = ("codes", "variance", "mask", "controls")
-_TEST_MOST = 10_000  # sequences that are used of a test set in shards
+_TEST_MOST = 10_000  # test sequences that are used of a set in shards
 
 
 @dataclass(frozen=True)
@@ -214,11 +214,11 @@ def encoded(model: KVAE, sequences: Sequences, batch_size: int = 256) -> dict[st
         q = model.encode(images, part.pixel_mask)
         parts.append((q.mean().numpy(), q.variance().numpy()))
     codes, variance = (np.concatenate(each) for each in zip(*parts, strict=True))
-    beside = {"controls": sequences.controls}
+    arrays = {"controls": sequences.controls}
     if sequences.batch_mask is not None:
-        beside["mask"] = sequences.observed.astype(np.float32)
+        arrays["mask"] = sequences.observed.astype(np.float32)
     return {"codes": codes, "variance": variance} | {
-        name: value for name, value in beside.items() if value is not None
+        name: value for name, value in arrays.items() if value is not None
     }
 
 
@@ -259,29 +259,27 @@ def training_and_test(
         if path.is_file()
         else open_shards(path, {"images": "[N, T, H, W] or [N, T, H, W, C]"})
     )
-    beside = path.with_name(f"{path.stem}_test.npz")
-    if beside.exists() or shard_files(beside):
+    test_path = path.with_name(f"{path.stem}_test.npz")
+    if test_path.exists() or shard_files(test_path):
         train, test = (
             whole,
-            load(beside)
-            if beside.exists()
-            else _loaded(open_shards(beside, {"images": "frames"}), beside),
+            load(test_path)
+            if test_path.exists()
+            else _loaded(open_shards(test_path, {"images": "frames"}), test_path),
         )
     else:
         train, test = whole.split(0.1, missing.seed)
         test = _loaded(test, path) if isinstance(test, Shards) else test
         print(
-            f"no {beside.name} beside {path.name}: {len(test)} of its sequences are kept for the "
-            "test"
+            f"no {test_path.name} beside {path.name}: {len(test)} of its sequences are the test set"
         )
-    made = Streamed(train, missing) if isinstance(train, Shards) else InMemory(train, missing)
-    if (test.image_shape, test.steps) != (made.image_shape, made.steps):
+    training = Streamed(train, missing) if isinstance(train, Shards) else InMemory(train, missing)
+    if (test.image_shape, test.steps) != (training.image_shape, training.steps):
         raise ValueError(
-            f"{beside}: {test.steps} frames {test.image_shape} a sequence, {path} has {made.steps} "
-            "frames "
-            f"{made.image_shape}; training and test data must be alike."
+            f"{test_path}: {test.steps} frames {test.image_shape} a sequence, {path} has "
+            f"{training.steps} frames {training.image_shape}; training and test data must be alike."
         )
-    return made, test
+    return training, test
 
 
 def _loaded(shards: Shards, path: Path) -> Sequences:

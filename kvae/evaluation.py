@@ -165,49 +165,49 @@ class Imputer:
         Raises:
             ValueError: no known frame is missing.
         """
-        asked = self._asked(mask)
-        if not asked.any():
+        hidden = self._hidden(mask)
+        if not hidden.any():
             raise ValueError(
                 "mask: no frame is missing, there is nothing to impute. 1 means observed, 0 "
                 "missing."
             )
         codes = self._codes(mask)
-        diverged = {name: self._diverged(found, asked) for name, found in codes.items()}
+        diverged_of = {name: self._diverged(found, hidden) for name, found in codes.items()}
         others = self._neighbours() if nearest else None
         rng = np.random.default_rng(seed)
         sums: dict[str, _Sums] = {}
         for part in self._parts():
-            where = asked[part]
+            where = hidden[part]
             if not where.any():
                 continue
             truth, shown = self._truth(part, where)
             for name, found in codes.items():
-                lost = diverged[name][part][where]
-                a = Codes(*(np.where(_wide(lost, x := v[part][where]), 0.0, x) for v in found))
+                diverged = diverged_of[name][part][where]
+                a = Codes(*(np.where(_wide(diverged, x := v[part][where]), 0.0, x) for v in found))
                 sums.setdefault(name, _Sums(draws > 0)).add(
-                    truth, shown, *self._judged(a, truth, shown, lost, draws, rng)
+                    truth, shown, *self._guesses(a, truth, shown, diverged, draws, rng)
                 )
             for name, guess in self._baselines(part, mask, where, others):
                 sums.setdefault(name, _Sums(draws > 0)).add(truth, shown, guess)
         covered = {name: self._covered(found) for name, found in codes.items()}
-        judged = {name: asked & ~lost for name, lost in diverged.items()}
+        scored = {name: hidden & ~diverged for name, diverged in diverged_of.items()}
         gap = _frames_since_seen((mask > 0.5) & self._known)
         return ImputationErrors(
             {name: found.errors(self._gaussian) for name, found in sums.items()},
             {
                 name: _normalised_rmse(
-                    found.mean[asked], self._encoded[asked], diverged[name][asked]
+                    found.mean[hidden], self._encoded[hidden], diverged_of[name][hidden]
                 )
                 for name, found in codes.items()
             },
-            {name: _means(inside[judged[name]], len(LEVELS)) for name, inside in covered.items()},
+            {name: _means(inside[scored[name]], len(LEVELS)) for name, inside in covered.items()},
             {name: share for name in codes if (share := sums[name].coverage())},
             {
-                name: _means_over(gap, inside[..., LEVELS.index(0.9)], judged[name])
+                name: _means_over(gap, inside[..., LEVELS.index(0.9)], scored[name])
                 for name, inside in covered.items()
             },
-            {name: int(lost.any(axis=1).sum()) for name, lost in diverged.items()},
-            int(asked.sum()),
+            {name: int(found.any(axis=1).sum()) for name, found in diverged_of.items()},
+            int(hidden.sum()),
         )
 
     def can_judge(self, mask: np.ndarray) -> bool:
@@ -219,9 +219,9 @@ class Imputer:
         Returns:
             True if `errors` can be computed.
         """
-        return bool(self._asked(mask).any())
+        return bool(self._hidden(mask).any())
 
-    def _asked(self, mask: np.ndarray) -> np.ndarray:
+    def _hidden(self, mask: np.ndarray) -> np.ndarray:
         return (mask < 0.5) & self._known
 
     def _parts(self) -> list[slice]:
@@ -298,8 +298,8 @@ class Imputer:
                 inside.append(ndtr((off + half) / spread) - ndtr((off - half) / spread))
         return np.stack(inside).mean(axis=-1).transpose(1, 2, 0)
 
-    def _diverged(self, codes: Codes, asked: np.ndarray) -> np.ndarray:
-        """[N, T]: requested frames whose code is not finite, far from all encoded codes, or of
+    def _diverged(self, codes: Codes, hidden: np.ndarray) -> np.ndarray:
+        """[N, T]: hidden frames whose code is not finite, far from all encoded codes, or of
         huge variance.
         """
         known = self._encoded[self._known]
@@ -308,32 +308,34 @@ class Imputer:
         a, variance = codes.mean, np.diagonal(codes.cov, axis1=-2, axis2=-1)
         inside = (a > low - room) & (a < high + room) & (variance < room**2)  # False for NaN
         inside = inside.all(axis=-1)
-        return asked & ~inside
+        return hidden & ~inside
 
-    def _judged(
+    def _guesses(
         self,
         a: Codes,
         truth: np.ndarray,
         shown: np.ndarray | None,
-        lost: np.ndarray,
+        diverged: np.ndarray,
         draws: int,
         rng: np.random.Generator,
     ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
-        """The frames of codes [M, ...], and with draws `_posterior` of the true ones; where the
-        codes are lost those of the mean frame."""
+        """Decode codes [M, ...]; with draws, also compute `_posterior` of the true frames.
+
+        Diverged codes are replaced by the mean frame.
+        """
         guess = np.concatenate([self._decoded(part).mean()[0] for part in _chunks(a.mean)])
         if not draws:
             log_px = inside = None
         else:
             log_px, inside = self._posterior(a, truth, shown, draws, rng)
-        if lost.any():
-            mean = np.broadcast_to(self._mean, truth[lost].shape)
-            guess[lost] = mean
+        if diverged.any():
+            mean = np.broadcast_to(self._mean, truth[diverged].shape)
+            guess[diverged] = mean
             if log_px is not None:
-                of_lost = None if shown is None else shown[lost]
-                sums = _Sums().add(truth[lost], of_lost, mean)
-                log_px[lost] = sums.errors(self._gaussian).log_likelihood
-            inside = None if inside is None else inside[~lost]
+                of_diverged = None if shown is None else shown[diverged]
+                sums = _Sums().add(truth[diverged], of_diverged, mean)
+                log_px[diverged] = sums.errors(self._gaussian).log_likelihood
+            inside = None if inside is None else inside[~diverged]
         return guess, log_px, inside
 
     @property
@@ -632,12 +634,12 @@ def _wide(values: np.ndarray, like: np.ndarray) -> np.ndarray:
     return values.reshape(*values.shape, *[1] * (like.ndim - values.ndim))
 
 
-def _normalised_rmse(guess: np.ndarray, truth: np.ndarray, lost: np.ndarray) -> list[float]:
-    """The error of each dimension, without lost frames; NaN if the truth is constant."""
+def _normalised_rmse(guess: np.ndarray, truth: np.ndarray, diverged: np.ndarray) -> list[float]:
+    """The error of each dimension, without diverged frames; NaN if the truth is constant."""
     span = np.ptp(truth, axis=0)
-    if lost.all():
+    if diverged.all():
         return [float("nan")] * len(span)
-    error = np.sqrt(np.mean((guess[~lost] - truth[~lost]) ** 2, axis=0))
+    error = np.sqrt(np.mean((guess[~diverged] - truth[~diverged]) ** 2, axis=0))
     constant = span <= 1e-4 * max(1.0, float(np.abs(truth).max()))
     return [
         float("nan") if flat else float(e / s)

@@ -741,7 +741,7 @@ class KVAE(SequenceModel):
         arguments.check_num_samples(num_samples)
         if num_samples is None and quantiles is not None:
             raise ValueError(
-                "quantiles: expected num_samples beside it, such as num_samples=200, got none: "
+                "quantiles: expected num_samples with it, such as num_samples=200, got none: the "
                 "quantiles are those of draws."
             )
         probabilities = arguments.check_quantiles(_INTERVAL if quantiles is None else quantiles)

@@ -81,7 +81,7 @@ class Report:
         self._balls, self._beside_paper = world in BALL_WORLDS, world == "box"
 
     def pictures(self, epoch: int, *, gif: bool = False) -> None:
-        """Videos and plots of the first test sequences; `epoch` goes into their names.
+        """Write videos and plots of the first test sequences; their names contain the epoch.
 
         Args:
             epoch: counts from 0; the names count from 1.
@@ -121,7 +121,7 @@ class Report:
         self._generation(f"{epoch + 1:05d}", start)
 
     def _block(self, sequences: Sequences) -> np.ndarray:
-        """Mask of the block that is shown; all ones if the sequences end before it."""
+        """Mask of the imputed block; all ones if the sequences end before it."""
         if not self._length:
             return np.ones((len(sequences), sequences.steps), np.float32)
         return block_mask(len(sequences), sequences.steps, start=self._t_init, length=self._length)
@@ -232,7 +232,7 @@ class Report:
         """
         figures: dict = {"test_elbo": evaluate_elbo(self._model, self._test, seed=self._seed)}
         path = self._folder / "imputation.json"
-        write_json(path, figures)  # the rest takes longer
+        write_json(path, figures)  # saved first: the rest takes longer
         imputer = Imputer(self._model, self._begun, training=self._training, t_init=self._t_init)
         mask = self._block(self._begun)
         if imputer.can_judge(mask):
@@ -321,17 +321,17 @@ class Report:
         if "original_baseline" in headline:
             name = "the original's baseline"
             lines.append(f"  {name:26}{headline['original_baseline']:.4f}")
-        judged = self._judged(headline)
-        return [*lines, *judged.diverged, judged.intervals, *judged.beside_baselines]
+        verdicts = self._verdicts(headline)
+        return [*lines, *verdicts.diverged, verdicts.intervals, *verdicts.against_baselines]
 
-    def _judged(self, headline: dict) -> "_Judged":
+    def _verdicts(self, headline: dict) -> "_Verdicts":
         diverged = [
             f"{name} DIVERGED in {count} of {len(self._begun)} sequences; their frames are "
             "judged as the mean frame"
             for name, count in headline["diverged"].items()
             if count
         ]
-        return _Judged(
+        return _Verdicts(
             diverged,
             f"share in the model's 90 % intervals: {_inside(headline['coverage'])}",
             headline["worse"] or ["the model is better than every baseline"],
@@ -360,7 +360,7 @@ class Report:
                     ("Test sequences, a row each", "imputation_*.mp4"),
                     ("The first sequence, frame by frame", "frames_*.png"),
                     ("Errors over the length and the number of gaps", "imputation_curves.png"),
-                    ("How often the model's intervals hold the code", "calibration.png"),
+                    ("How often the model's intervals contain the code", "calibration.png"),
                 ),
             ),
             Section(
@@ -392,7 +392,7 @@ class Report:
                 "Result", paragraphs=[bound, "No known frame could be hidden and judged."]
             )
         headline = figures["headline"]
-        judged = self._judged(headline)
+        verdicts = self._verdicts(headline)
         wrong = ["wrong pixels"] if self._balls else []
         header = ["method", *wrong, "RMSE", "log-likelihood of a frame", "error of a / its range"]
         rows = []
@@ -403,29 +403,29 @@ class Report:
             rows.append([name, *of, e.rmse, e.log_likelihood, codes])
         return Section(
             "Result",
-            judgements=[*judged.diverged, *judged.beside_baselines],
+            judgements=[*verdicts.diverged, *verdicts.against_baselines],
             paragraphs=[
                 bound,
                 f"Errors on {self._length} missing frames after {self._t_init} seen. Smoothing, "
                 "filtering and generation are the model's, the others are baselines. "
-                f"{judged.intervals[0].upper()}{judged.intervals[1:]}.",
+                f"{verdicts.intervals[0].upper()}{verdicts.intervals[1:]}.",
             ],
             table=Table(header, rows),
         )
 
 
-class _Judged(NamedTuple):
+class _Verdicts(NamedTuple):
     """Sentences about the errors.
 
     Attributes:
         diverged: methods whose states grew without limit.
         intervals: how many codes and pixels are in the intervals.
-        beside_baselines: where the model is worse than a baseline.
+        against_baselines: the baselines that are better than the model.
     """
 
     diverged: list[str]
     intervals: str
-    beside_baselines: list[str]
+    against_baselines: list[str]
 
 
 def _inside(coverage: dict) -> str:

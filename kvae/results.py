@@ -199,6 +199,7 @@ class Imputed(NamedTuple):
 class ImputedWithSamples(NamedTuple):
     """`Imputed`, with draws of the frames and their quantiles."""
 
+    # Not two optional fields of `Imputed`: Keras' `predict` and `export` refuse None in outputs.
     smoothed: tf.Tensor
     """As in `Imputed`."""
     filtered: tf.Tensor

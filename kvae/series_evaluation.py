@@ -179,15 +179,15 @@ def errors_at(
     usable = np.isfinite(given).any(axis=(1, 2))
     sources = np.arange(len(values)) if sources is None else sources
     values, given, hidden, sources = (x[usable] for x in (values, given, hidden, sources))
-    asked = np.isfinite(values) & hidden[..., None]
-    if not asked.any():
+    scored = np.isfinite(values) & hidden[..., None]
+    if not scored.any():
         return None
     smoothed, filtered = filled(model, given, seed=seed)
     scale = np.asarray(model.frame_vae.scale)
     width = (smoothed.high - smoothed.low) / (2 * norm.ppf(0.5 + LEVEL / 2))
 
     def errors(guess, deviation=None) -> Errors:
-        return _errors(guess, values, asked, scale, deviation)
+        return _errors(guess, values, scored, scale, deviation)
 
     if forecast:
         methods = {"forecast": errors(smoothed.mean, width)}
@@ -198,24 +198,24 @@ def errors_at(
         inside = (smoothed.low <= values) & (values <= smoothed.high)
     worse = _worse(methods, trivial)
     return SeriesErrors(
-        methods, trivial, float(inside[asked].mean()), worse, _distinct(asked, sources)
+        methods, trivial, float(inside[scored].mean()), worse, _distinct(scored, sources)
     )
 
 
-def _distinct(asked: np.ndarray, sources: np.ndarray) -> int:
+def _distinct(scored: np.ndarray, sources: np.ndarray) -> int:
     """How many numbers were hidden, each counted once, however often its series was repeated."""
-    return sum(int(asked[sources == row].any(axis=0).sum()) for row in np.unique(sources))
+    return sum(int(scored[sources == row].any(axis=0).sum()) for row in np.unique(sources))
 
 
-def _errors(guess, values, asked, scale, deviation) -> Errors:
-    square = np.where(asked, np.square(np.asarray(guess, np.float64) - values), 0.0)
-    counts = asked.sum(axis=(0, 1))
+def _errors(guess, values, scored, scale, deviation) -> Errors:
+    square = np.where(scored, np.square(np.asarray(guess, np.float64) - values), 0.0)
+    counts = scored.sum(axis=(0, 1))
     with np.errstate(invalid="ignore", divide="ignore"):
         each = square.sum(axis=(0, 1)) / counts
     total = (square / scale**2).sum() / counts.sum()
     variance = np.broadcast_to(each, values.shape) if deviation is None else np.square(deviation)
-    variance = np.maximum(variance[asked], 1e-12 * np.broadcast_to(scale**2, values.shape)[asked])
-    log_p = -0.5 * (np.log(2 * np.pi * variance) + square[asked] / variance).mean()
+    variance = np.maximum(variance[scored], 1e-12 * np.broadcast_to(scale**2, values.shape)[scored])
+    log_p = -0.5 * (np.log(2 * np.pi * variance) + square[scored] / variance).mean()
     return Errors(float(np.sqrt(total)), float(log_p), np.sqrt(each).tolist())
 
 

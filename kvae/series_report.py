@@ -24,7 +24,7 @@ from seqvae.report import Section, Table, newest
 
 _SHOWN = 3
 _DAY = 86400.0  # seconds
-_FEATURES = 6  # of which errors are shown
+_FEATURES = 6  # features whose errors are shown
 _CALIBRATED = (0.8, 0.97)
 """Shares of hidden numbers in the intervals of `LEVEL` that is reported as calibrated."""
 _FEW = 100  # below this number of hidden numbers the share is not judged
@@ -153,7 +153,7 @@ class SeriesReport:
             number was hidden).
         """
         figures: dict = {"test_elbo": test_elbo}
-        write_json(self._folder / "imputation.json", figures)  # the rest takes longer
+        write_json(self._folder / "imputation.json", figures)  # saved first: the rest takes longer
         for name in ("gap", "forecast"):
             errors = errors_at(
                 self._model,
@@ -277,13 +277,13 @@ class SeriesReport:
         Returns:
             The sections.
         """
-        judged = []
+        sections = []
         for name, title in self._titles().items():
             head = f"{title[0].upper()}{title[1:]}"
             if figures[name] is None:
-                judged.append(Section(head, paragraphs=["No known number is hidden there."]))
+                sections.append(Section(head, paragraphs=["No known number is hidden there."]))
             else:
-                judged.append(_judged(head, figures[name], self._names))
+                sections.append(_errors_section(head, figures[name], self._names))
         bound = f"Test ELBO {figures['test_elbo']['elbo']:.3f} nats per observed step."
         tables = (
             "imputed.csv has every step of your series, missing numbers filled; forecast.csv has "
@@ -292,7 +292,7 @@ class SeriesReport:
             f"{LEVEL:.0%} interval."
         )
         return [
-            *judged,
+            *sections,
             Section("Series, filled and continued", paragraphs=[tables], movies=self._pictures()),
             Section(
                 "Training",
@@ -331,13 +331,13 @@ def known_values(series: Series) -> np.ndarray:
 
 
 def _cells(row: np.ndarray, found: Filled, t: int) -> list[str]:
-    made = []
+    cells = []
     for k, value in enumerate(row):
         if np.isfinite(value):
-            made += [str(np.float32(value)), "", ""]
+            cells += [str(np.float32(value)), "", ""]
         else:
-            made += [f"{each[0, t, k]:.7g}" for each in found]
-    return made
+            cells += [f"{each[0, t, k]:.7g}" for each in found]
+    return cells
 
 
 def _table(errors: dict, names: tuple[str, ...]) -> list[str]:
@@ -350,7 +350,7 @@ def _table(errors: dict, names: tuple[str, ...]) -> list[str]:
     return lines + [f"  {sentence}" for sentence in (_inside(errors), *_sentences(errors))]
 
 
-def _judged(title: str, errors: dict, names: tuple[str, ...]) -> Section:
+def _errors_section(title: str, errors: dict, names: tuple[str, ...]) -> Section:
     """`_table` as a section."""
     shown = names[:_FEATURES]
     header = ["method", "RMSE / deviation", "log-likelihood", *(f"RMSE of {n}" for n in shown)]

@@ -119,7 +119,7 @@ def stages(
     alone = dict(
         batches=codes, learning_rate=falling(learning_rate, s.dynamics_epochs), jit_compile=True
     )
-    made = [
+    planned = [
         stage("vae", s.only_vae_epochs, "vae"),
         stage("vae+lgssm", s.kf_update_steps, "vae", "lgssm"),
         stage("all", s._all, "vae", "lgssm", "dynamics"),
@@ -138,23 +138,23 @@ def stages(
             **alone,
         ),
     ]
-    return [stage for stage in made if stage.epochs]
+    return [stage for stage in planned if stage.epochs]
 
 
-def described(made: list[Stage], steps_of_epoch: int, sequences: int) -> list[str]:
+def described(planned: list[Stage], steps_of_epoch: int, sequences: int) -> list[str]:
     """Describe the stages, and warn of too little training or data.
 
     Args:
-        made: the stages.
+        planned: the stages.
         steps_of_epoch: steps of an epoch.
         sequences: number of training sequences.
 
     Returns:
         Lines for the start of a run.
     """
-    parts = [f"{stage.name} {stage.epochs} ({stage.epochs * steps_of_epoch})" for stage in made]
+    parts = [f"{stage.name} {stage.epochs} ({stage.epochs * steps_of_epoch})" for stage in planned]
     lines = [f"epochs (steps) of the stages: {', '.join(parts)}"]
-    steps = steps_of_epoch * sum(stage.epochs for stage in made)
+    steps = steps_of_epoch * sum(stage.epochs for stage in planned)
     if steps < LEAST_STEPS:
         lines.append(
             f"likely TOO FEW STEPS: {steps}. Use --num_steps=3000, as many as --preset=demo takes"

@@ -157,10 +157,10 @@ def _halve(path: Path) -> None:
 
         def copy(name: str, found: h5py.Group | h5py.Dataset) -> None:
             if isinstance(found, h5py.Group):
-                made = new.require_group(name)
+                copied = new.require_group(name)
             else:
-                made = new.create_dataset(name, data=_as_half(name, found[()]))
-            made.attrs.update(found.attrs)
+                copied = new.create_dataset(name, data=_as_half(name, found[()]))
+            copied.attrs.update(found.attrs)
 
         new.attrs.update(old.attrs)
         old.visititems(copy)

@@ -129,8 +129,11 @@ def _write_scores(path: Path, trained: Trained, series: Series, s: VRAEApplySett
     each = log_likelihoods(trained.model, series, num_samples=s.num_samples, seed=s.seed)
     observed = series.observed()
     counts = observed.sum(axis=(1, 2))
-    made = reconstructions(trained.model, series)
-    errors = np.where(observed, np.square(made - series.sequences), 0.0).sum(axis=(1, 2)) / counts
+    reconstructed = reconstructions(trained.model, series)
+    errors = (
+        np.where(observed, np.square(reconstructed - series.sequences), 0.0).sum(axis=(1, 2))
+        / counts
+    )
     labels = [""] * len(counts) if series.labels is None else series.labels.tolist()
     rows = [
         [key, label, f"{log_px:.6g}", f"{error:.6g}"]

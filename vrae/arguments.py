@@ -71,14 +71,14 @@ def tensor(name: str, value: Array, dtype: tf.DType | str | None = None) -> tf.T
         ValueError: the value does not consist of numbers.
     """
     try:
-        made = tf.convert_to_tensor(value)
+        converted = tf.convert_to_tensor(value)
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"{name}: expected an array of numbers, got {type(value).__name__} ({error})."
         ) from None
-    if not (made.dtype.is_floating or made.dtype.is_integer or made.dtype.is_bool):
-        raise ValueError(f"{name}: expected an array of numbers, got {made.dtype.name}.")
-    return made if dtype is None else tf.cast(made, dtype)
+    if not (converted.dtype.is_floating or converted.dtype.is_integer or converted.dtype.is_bool):
+        raise ValueError(f"{name}: expected an array of numbers, got {converted.dtype.name}.")
+    return converted if dtype is None else tf.cast(converted, dtype)
 
 
 def check_shape(name: str, value: tf.Tensor, expected: tuple[int | None, ...], wanted: str) -> None:
@@ -303,7 +303,7 @@ def padded_list(sequences: Any, mask: Any, tokens: bool) -> tuple[np.ndarray, np
     """
     if mask is not None:
         raise ValueError(
-            "mask: expected None, the arrays of a list say themselves where they end. Mark missing "
+            "mask: expected None, the arrays of a list end where their sequences end. Mark missing "
             "numbers by NaN."
         )
     arrays = [np.asarray(each) for each in sequences]
@@ -316,11 +316,11 @@ def padded_list(sequences: Any, mask: Any, tokens: bool) -> tuple[np.ndarray, np
     lengths = np.array([len(each) for each in arrays])
     if not lengths.min():
         raise ValueError(f"sequences: number {int(lengths.argmin())} has no steps. Leave it out.")
-    made = np.zeros((len(arrays), lengths.max(), *rests.pop()), np.result_type(*arrays))
-    for row, each in zip(made, arrays, strict=True):
+    padded = np.zeros((len(arrays), lengths.max(), *rests.pop()), np.result_type(*arrays))
+    for row, each in zip(padded, arrays, strict=True):
         row[: len(each)] = each
     there = (np.arange(lengths.max()) < lengths[:, None]).astype(np.float32)
-    return made if tokens or made.ndim == 3 else made[..., None], there
+    return padded if tokens or padded.ndim == 3 else padded[..., None], there
 
 
 def compacted(
@@ -579,10 +579,10 @@ def check_steps(steps: int | tf.Tensor, most: int | None) -> None:
     """
     if most is None:
         return
-    message = f"decoder: writes {most} steps, expected {{}}: it has no argument `steps`."
+    message = f"decoder: returns {most} steps, expected {{}}: it has no argument `steps`."
     if tf.is_tensor(steps):
         require(tf.convert_to_tensor(steps <= most), message, tf.convert_to_tensor(steps))
-    elif steps > most:  # checked now: the graph of a step could not be made
+    elif steps > most:  # checked here, because tracing a step would fail
         raise ValueError(message.format(steps))
 
 
@@ -596,5 +596,5 @@ def _tried(name: str, wanted: str, layer: keras.Layer, *args, **options):
         return layer(*args, **options)
     except Exception as error:  # a user's layer may raise anything
         raise ValueError(
-            f"{name}: expected {wanted}; a call with zeros ended in {type(error).__name__}: {error}"
+            f"{name}: expected {wanted}; a call with zeros raised {type(error).__name__}: {error}"
         ) from error

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from seqvae.randomness import fold, normal, uniform
 from seqvae.replicas import all_rows
-from vrae.grids import Steps, filled, resampled
+from vrae.grids import Steps, interpolated, resampled
 
 _WAVES = 3
 
@@ -32,7 +32,7 @@ def mixed(steps: Steps, probability: float, seed: tf.Tensor) -> Steps:
     batch, length = tf.shape(steps.values)[0], tf.shape(steps.values)[1]
     dtype = steps.values.dtype
     even = tf.repeat(tf.linspace(tf.zeros([], dtype), 1.0, length)[None], batch, axis=0)
-    common = all_rows(resampled(filled(steps), steps.there, even))
+    common = all_rows(resampled(interpolated(steps), steps.there, even))
     total = tf.shape(common)[0]
     mean = tf.reduce_mean(common, 0, keepdims=True)
     weights = normal([batch, total], fold(seed, 0), dtype)
@@ -72,4 +72,6 @@ def warped(steps: Steps, deviation: float, seed: tf.Tensor) -> Steps:
     moved = u + tf.reduce_sum(
         size * tf.sin(math.pi * k * tf.expand_dims(u, -1)) / (math.pi * k), -1
     )
-    return steps._replace(values=resampled(filled(steps), steps.there, moved) * steps.observed)
+    return steps._replace(
+        values=resampled(interpolated(steps), steps.there, moved) * steps.observed
+    )

@@ -22,15 +22,15 @@ def on_one_length(series: Series, length: int) -> np.ndarray:
     Returns:
         [N, length, features].
     """
-    made = np.zeros((len(series.mask), length, series.sequences.shape[2]))
+    resampled = np.zeros((len(series.mask), length, series.sequences.shape[2]))
     observed = series.observed()
     for i, (sequence, end) in enumerate(zip(series.sequences, series.lengths(), strict=True)):
         at = np.linspace(0.0, max(end - 1, 0), length)
         for k in range(sequence.shape[1]):
             seen = np.flatnonzero(observed[i, :, k])
             if len(seen):
-                made[i, :, k] = np.interp(at, seen, sequence[seen, k])
-    return made
+                resampled[i, :, k] = np.interp(at, seen, sequence[seen, k])
+    return resampled
 
 
 class Principal:
@@ -72,26 +72,26 @@ class Principal:
         features = series.sequences.shape[2]
         even = self._pca.inverse_transform(self.codes(series))
         even = even.reshape(-1, self._length, features)
-        made = np.zeros(series.sequences.shape)
+        reconstructed = np.zeros(series.sequences.shape)
         for i, (row, end) in enumerate(zip(even, series.lengths(), strict=True)):
             at = np.linspace(0.0, self._length - 1, end)
             for k in range(features):
-                made[i, :end, k] = np.interp(at, np.arange(self._length), row[:, k])
-        return made
+                reconstructed[i, :end, k] = np.interp(at, np.arange(self._length), row[:, k])
+        return reconstructed
 
 
-def squared_error(series: Series, made: np.ndarray) -> float:
+def squared_error(series: Series, reconstructed: np.ndarray) -> float:
     """Compute the mean squared error of the observed numbers.
 
     Args:
         series: the true series.
-        made: [N, T, features].
+        reconstructed: [N, T, features].
 
     Returns:
         The error.
     """
     observed = series.observed()
-    return float(np.mean(np.square(made[observed] - series.sequences[observed])))
+    return float(np.mean(np.square(reconstructed[observed] - series.sequences[observed])))
 
 
 def nearest_neighbour_accuracy(

@@ -23,17 +23,17 @@ class ArchiveSettings(Settings):
     )
 
 
-@group("Data that is made, and the test")
+@group("Generated data, and the test set")
 class SeriesSettings(Settings):
     """Settings of the data and of the test set."""
 
-    sequences: int = setting(4000, "paths of balls that are made, without data of yours")
+    sequences: int = setting(4000, "paths of balls that are generated if no file is given")
     test_fraction: float = setting(
         0.1, "share of the series kept for the test", affects=Affects.TRAINING
     )
     split: str = setting(
         "series",
-        "whole series for the test, or the end of every series",
+        "test data: whole series, or the end of every series (time)",
         choices=("series", "time"),
         affects=Affects.TRAINING,
     )
@@ -47,8 +47,11 @@ class NetworkSettings(Settings):
     rnn: str = setting("lstm", "kind of RNN", choices=("lstm", "gru"))
     rnn_size: int = setting(128, "units of a layer")
     num_layers: int = setting(1, "layers of the encoder and the decoder")
-    bidirectional: bool = setting(True, "the encoder reads both ways")
-    attention: bool = setting(False, "the encoder reads all its outputs, not the last alone")
+    bidirectional: bool = setting(True, "run the encoder in both directions")
+    attention: bool = setting(
+        False,
+        "compute the code from all outputs of the encoder, weighted, not from its last states",
+    )
     decoder: str = setting(
         "autoregressive",
         "whether the last value is an input of the decoder",
@@ -58,7 +61,9 @@ class NetworkSettings(Settings):
         None, "a decoder of two levels, with segments of this number of steps"
     )
     likelihood: str = setting(
-        "gaussian", "of a value", choices=("gaussian", "student_t", "bernoulli")
+        "gaussian",
+        "distribution of a value, given the decoder's output",
+        choices=("gaussian", "student_t", "bernoulli"),
     )
     noise_var: float = setting(0.05, "variance of a value, in standardised units")
     noise: str = setting(
@@ -66,22 +71,28 @@ class NetworkSettings(Settings):
         "the variance: fixed, learned for each feature, or an output for each step",
         choices=("fixed", "feature", "step"),
     )
-    noise_floor: float = setting(0.001, "least variance that is learned")
+    noise_floor: float = setting(0.001, "smallest learned variance")
     missing: bool = setting(
-        False, "numbers may be missing (set by itself where the data lack some)"
+        False, "numbers may be missing; set automatically if the data have missing numbers"
     )
-    hidden: float = setting(0.0, "share of the numbers hidden from the encoder in training")
-    patch: int = setting(1, "steps that are one input and output of the RNNs")
+    hidden: float = setting(
+        0.0, "share of the observed numbers that is hidden from the encoder in training"
+    )
+    patch: int = setting(1, "consecutive steps that are one input and one output of the RNNs")
     positions: int = setting(0, "cosines of relative time among the inputs")
     pooling: str = setting(
-        "last", "what of its states the encoder reads", choices=("last", "mean", "position")
+        "last",
+        "the code is computed from the last states, their mean, or sums weighted by position",
+        choices=("last", "mean", "position"),
     )
     cosines: int = setting(0, "coefficients of the linear path by the cosine transform")
-    logvar_start: float = setting(0.0, "first log-variance of the code")
+    logvar_start: float = setting(0.0, "initial log-variance of the code")
     mixing: float = setting(0.0, "probability that a training series is a mixture of others")
-    warp: float = setting(0.0, "deviation of the random change of speed in training")
+    warp: float = setting(0.0, "standard deviation of the random change of speed in training")
     kl_weight: float = setting(1.0, "final weight of the KL")
-    free_bits: float = setting(0.0, "nats of KL a dimension that cost nothing")
+    free_bits: float = setting(
+        0.0, "nats of KL per dimension of the code that are not in the objective"
+    )
 
 
 @group("Training", Affects.TRAINING)
@@ -91,17 +102,19 @@ class TrainingSettings(Settings):
     num_epochs: int = setting(100, "epochs", affects=Affects.NOTHING, replaces="num_steps")
     num_steps: int = setting(
         0,
-        "steps in place of epochs, whatever the number of series; num_epochs then are blocks of "
-        "steps, as one line of the log each",
+        "training steps, for any number of series; they are divided into num_epochs blocks, each "
+        "with a line of the log; 0: num_epochs epochs",
     )
     batch_size: int = setting(64, "series in a batch")
-    learning_rate: float = setting(0.002, "of Adam")
+    learning_rate: float = setting(0.002, "learning rate of Adam")
     schedule: str = setting(
         "constant",
-        "the learning rate; cosine: a short warm-up, then along a cosine to 2 %",
+        "schedule of the learning rate; cosine: a short warm-up, then a cosine that ends at 2 %",
         choices=("constant", "cosine"),
     )
-    max_grad_norm: float = setting(5.0, "the gradients' global norm is clipped to it")
+    max_grad_norm: float = setting(
+        5.0, "maximal global norm of the gradients, which are clipped to it"
+    )
     teacher_forcing: float = setting(
         1.0,
         "share of true values among the decoder's inputs in the last epoch; it falls linearly from "
@@ -109,11 +122,11 @@ class TrainingSettings(Settings):
     )
     annealing: str = setting(
         "linear",
-        "how the weight of the KL grows; auto: in the first fifth of the epochs, and free_bits are "
-        "log N / z_size of N training series where none are given",
+        "how the weight of the KL grows; auto: linearly in the first fifth of the epochs, with "
+        "free_bits of log N / z_size for N training series unless they are given",
         choices=("none", "linear", "sigmoid", "cyclical", "auto"),
     )
-    annealing_epochs: int = setting(20, "in this number of epochs (but for auto)")
+    annealing_epochs: int = setting(20, "epochs in which the weight of the KL grows (not for auto)")
 
 
 @group("Pictures")
@@ -198,7 +211,7 @@ class ApplySettings(Settings):
     num_samples: int = setting(
         50, "draws for the intervals of imputed numbers and for the log-likelihood"
     )
-    seed: int = setting(0, "of the draws")
+    seed: int = setting(0, "seed of the random draws")
 
 
 @command_settings

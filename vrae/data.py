@@ -117,8 +117,8 @@ def standardised(series: Series, layer: keras.layers.Normalization) -> Series:
     Returns:
         The standardised series, 0 in the padding.
     """
-    made = np.asarray(layer(series.sequences))
-    return series._replace(sequences=np.where(series.is_step()[..., None], made, 0.0))
+    scaled = np.asarray(layer(series.sequences))
+    return series._replace(sequences=np.where(series.is_step()[..., None], scaled, 0.0))
 
 
 def tokeniser(

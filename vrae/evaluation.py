@@ -167,7 +167,7 @@ def compared(model: VRAE, train: Series, test: Series) -> dict:
         if scaling
         else (0.0, 1.0)
     )
-    made = (reconstructions(model, test) - mean) / deviation
+    reconstructed = (reconstructions(model, test) - mean) / deviation
     train = train.take(slice(0, _MOST))
     plain_train, plain_test = (
         s._replace(sequences=((s.sequences - mean) / deviation * s.mask[..., None]))
@@ -175,9 +175,9 @@ def compared(model: VRAE, train: Series, test: Series) -> dict:
     )
     pca = Principal(plain_train, model.z_size)
     figures: dict = {
-        "squared_error": squared_error(plain_test, made),
+        "squared_error": squared_error(plain_test, reconstructed),
         "pca_squared_error": squared_error(plain_test, pca.reconstruction(plain_test)),
-        "mean_squared_error": squared_error(plain_test, np.zeros_like(made)),
+        "mean_squared_error": squared_error(plain_test, np.zeros_like(reconstructed)),
     }
     if are_classes(train.labels) and train.labels is not None and test.labels is not None:
         length = min(512, train.mask.shape[1])
@@ -250,7 +250,7 @@ def coverage(
     return {
         "coverage": inside,
         "absolute_error": {
-            name: float(np.mean(np.abs(made[hidden] - truth))) for name, made in simple.items()
+            name: float(np.mean(np.abs(filled[hidden] - truth))) for name, filled in simple.items()
         },
     }
 
@@ -259,14 +259,14 @@ def _interpolated(series: Series) -> np.ndarray:
     """Missing numbers interpolated linearly within their series; 0 for a feature without
     numbers.
     """
-    made, observed = series.sequences.copy(), series.observed()
-    for i, k in np.ndindex(len(made), made.shape[2]):
+    filled, observed = series.sequences.copy(), series.observed()
+    for i, k in np.ndindex(len(filled), filled.shape[2]):
         seen = np.flatnonzero(observed[i, :, k])
         if len(seen):
-            made[i, :, k] = np.interp(np.arange(made.shape[1]), seen, made[i, seen, k])
+            filled[i, :, k] = np.interp(np.arange(filled.shape[1]), seen, filled[i, seen, k])
         else:
-            made[i, :, k] = 0.0
-    return made
+            filled[i, :, k] = 0.0
+    return filled
 
 
 def _log_mean_density(point: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> float:

@@ -94,7 +94,8 @@ def _columns(frame: pd.DataFrame) -> tuple[Any, np.ndarray | None, list[Any]]:
         )
     if labels:
         raise ValueError(
-            f"column {labels[0]!r}: a label is no feature. Leave it out of X (X.drop(columns=...))."
+            f"column {labels[0]!r}: a label is not a feature. Leave it out of X "
+            "(X.drop(columns=...))."
         )
     roles = [names[lower.index(name)] for name in (*of_id, *of_time)]
     times = _seconds(frame[roles[1]], repr(roles[1])) if of_time else None

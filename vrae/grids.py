@@ -25,6 +25,30 @@ class Steps(NamedTuple):
     """[B, T], the time of each step."""
 
 
+def of_steps(mask: tf.Tensor) -> tf.Tensor:
+    """Reduce a mask of numbers to a mask of steps.
+
+    Args:
+        mask: [B, T] or [B, T, features].
+
+    Returns:
+        [B, T], 1 where any number is observed.
+    """
+    return mask if mask.shape.rank == 2 else tf.reduce_max(mask, 2)
+
+
+def of_numbers(mask: tf.Tensor) -> tf.Tensor:
+    """Give a mask of steps an axis of features.
+
+    Args:
+        mask: [B, T] or [B, T, features].
+
+    Returns:
+        [B, T, 1 or features].
+    """
+    return mask if mask.shape.rank == 3 else tf.expand_dims(mask, -1)
+
+
 def to_the_end(mask: tf.Tensor) -> tf.Tensor:
     """Fill the gaps of a mask up to its last observed step.
 
@@ -116,7 +140,7 @@ def since_observed(steps: Steps) -> tf.Tensor:
     return tf.math.log1p(tf.maximum(passed, 0.0))
 
 
-def filled(steps: Steps) -> tf.Tensor:
+def interpolated(steps: Steps) -> tf.Tensor:
     """Interpolate missing numbers linearly in time.
 
     Before the first and after the last observed number, the nearest one is used; a feature that is

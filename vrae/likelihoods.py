@@ -327,13 +327,13 @@ class Columns:
             [B, T, columns].
         """
         columns = tf.split(x, len(self.parts), axis=-1)
-        made = [
+        values = [
             tf.expand_dims(part.log_prob(out, tf.squeeze(columns[i], -1)), -1)
             if isinstance(part, Categorical)
             else part.log_prob(out, columns[i])
             for i, part, out in self._each(outputs)
         ]
-        return tf.concat(made, -1)
+        return tf.concat(values, -1)
 
     def sample(self, outputs: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """Draw values.
@@ -345,11 +345,11 @@ class Columns:
         Returns:
             [B, T, columns].
         """
-        made = [
+        values = [
             self._column(part, part.sample(out, tf.random.fold_in(seed, i)), outputs)
             for i, part, out in self._each(outputs)
         ]
-        return tf.concat(made, -1)
+        return tf.concat(values, -1)
 
     def inputs(self, x: tf.Tensor) -> tf.Tensor:
         """Convert values to inputs of a network.
@@ -361,11 +361,11 @@ class Columns:
             [B, T, input_size].
         """
         columns = tf.split(x, len(self.parts), axis=-1)
-        made = [
+        values = [
             part.inputs(tf.squeeze(x, -1) if isinstance(part, Categorical) else x)
             for x, part in zip(columns, self.parts, strict=True)
         ]
-        return tf.concat(made, -1)
+        return tf.concat(values, -1)
 
     def mode(self, outputs: tf.Tensor) -> tf.Tensor:
         """Compute the most likely values.
@@ -376,8 +376,10 @@ class Columns:
         Returns:
             [B, T, columns].
         """
-        made = [self._column(part, part.mode(out), outputs) for _, part, out in self._each(outputs)]
-        return tf.concat(made, -1)
+        values = [
+            self._column(part, part.mode(out), outputs) for _, part, out in self._each(outputs)
+        ]
+        return tf.concat(values, -1)
 
     @staticmethod
     def _column(part, value: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
@@ -402,7 +404,7 @@ def columns_of(likelihood: Mapping) -> list[tuple[str, str | int]]:
     Raises:
         ValueError: another kind.
     """
-    made = []
+    columns = []
     for name, kind in likelihood.items():
         integer = isinstance(kind, int) and not isinstance(kind, bool)
         if not (integer and kind >= 2) and kind not in ("gaussian", "student_t", "bernoulli"):
@@ -410,8 +412,8 @@ def columns_of(likelihood: Mapping) -> list[tuple[str, str | int]]:
                 f"likelihood: column {name!r}: expected gaussian, student_t, bernoulli, or the "
                 f"number of classes of a categorical column, at least 2, got {kind!r}."
             )
-        made.append((str(name), kind))
-    return made
+        columns.append((str(name), kind))
+    return columns
 
 
 def make(

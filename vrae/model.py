@@ -22,7 +22,9 @@ from vrae.encoder import POOLINGS, RNNS, Encoder
 from vrae.grids import (
     Steps,
     cosine_coefficients,
-    filled,
+    interpolated,
+    of_numbers,
+    of_steps,
     relative,
     since_observed,
     to_the_end,
@@ -103,8 +105,8 @@ class VRAE(SequenceModel):
         pooling: "last": the code is computed from the last states; "mean": from the mean of all
             states; "position": from sums of all states with weights that depend on the relative
             time.
-        cosines: number of coefficients of a linear path beside the networks: from the first
-            coefficients of a sequence's cosine transform to the mean of z, and from z to
+        cosines: number of coefficients of a linear path in parallel with the networks: from the
+            first coefficients of a sequence's cosine transform to the mean of z, and from z to
             coefficients that are added to the output. The model then includes principal components
             of smooth series. 0: none.
         logvar_start: initial value of the encoder's log-variance.
@@ -346,7 +348,11 @@ class VRAE(SequenceModel):
             ValueError: a shape or value is not as described.
         """
         given = self._arguments(sequences, mask, condition, times)
-        mean, logvar = self._run(self._encode_given, *given)
+
+        def compute(sequences, mask, condition, times):
+            return self._encode(self._steps(sequences, mask, times), condition)
+
+        mean, logvar = self._run(compute, *given)
         return tfd.MultivariateNormalDiag(mean, tf.exp(0.5 * logvar))
 
     def decode(
@@ -380,21 +386,29 @@ class VRAE(SequenceModel):
         condition = self._condition(condition, z)
         arguments.check_steps(num_steps, self._most_steps)
         if temperature is None:
-            return self._run(self._decode_even, z, tf.constant(num_steps), condition)
+
+            def compute(z, num_steps, condition):
+                outputs = self._even_outputs(z, num_steps, condition)
+                return self._in_units(self.likelihood.mode(outputs))
+
+            return self._run(compute, z, tf.constant(num_steps), condition)
         if not self._tokens:
             raise ValueError(
                 "temperature: expected None, the likelihood is not categorical. Use `impute` for "
                 "samples of numbers."
             )
         arguments.check_number("temperature", temperature, 1e-3)
-        return self._run(
-            self._decode_drawn,
-            z,
-            tf.constant(num_steps),
-            condition,
-            tf.constant(temperature, self.variable_dtype),
-            stateless_seed(seed, self._seeds),
-        )
+
+        def draw(z, num_steps, condition, temperature, seed):
+            # the largest of logits + temperature * Gumbel noise is a draw
+            shape = [tf.shape(z)[0], num_steps, self.feature_size]
+            noise = -tf.math.log(-tf.math.log(uniform(shape, seed, z.dtype) * (1 - 2e-7) + 1e-7))
+            options = dict(perturbation=temperature * noise)
+            return self.likelihood.mode(self._even_outputs(z, num_steps, condition, **options))
+
+        scale = tf.constant(temperature, self.variable_dtype)
+        given = z, tf.constant(num_steps), condition, scale
+        return self._run(draw, *given, stateless_seed(seed, self._seeds))
 
     def reconstruct(
         self,
@@ -419,6 +433,10 @@ class VRAE(SequenceModel):
             ValueError: as for `encode`.
         """
         return self._run(self._reconstruct, *self._arguments(sequences, mask, condition, times))
+
+    def _reconstruct(self, sequences, mask, condition, times) -> tf.Tensor:
+        steps = self._steps(sequences, mask, times)
+        return self._in_units(self.likelihood.mode(self._at_mean(steps, condition)))
 
     def pooled(
         self,
@@ -446,10 +464,15 @@ class VRAE(SequenceModel):
         """
         if not isinstance(self.encoder, Encoder):
             raise ValueError(
-                "encoder: expected the model's own, its states are not those of a layer of yours."
+                "encoder: expected the model's own, because a layer of yours has no such states."
             )
         given = self._arguments(sequences, mask, condition, times)
-        return self._run(self._pooled, *given)
+
+        def compute(sequences, mask, condition, times):
+            inputs, options = self._encoder_inputs(self._steps(sequences, mask, times), condition)
+            return tf.cast(self.encoder.pooled(inputs, **options), self.variable_dtype)
+
+        return self._run(compute, *given)
 
     def impute(
         self,
@@ -484,12 +507,31 @@ class VRAE(SequenceModel):
             raise ValueError("impute: expected a likelihood of numbers, got categorical.")
         levels = _levels(quantiles, num_samples)
         given = self._arguments(sequences, mask, condition, times)
-        filled = self._run(self._impute_mean, *given)
         if not num_samples:
-            return Imputed(filled)
+
+            def compute(sequences, mask, condition, times):
+                steps = self._steps(sequences, mask, times)
+                mode = self._in_units(self.likelihood.mode(self._at_mean(steps, condition)))
+                return tf.where(steps.observed > 0.5, sequences, mode)
+
+            return Imputed(self._run(compute, *given))
+
+        def draw(sequences, mask, condition, times, seed):
+            """A drawn sequence, and the decoder's mean at the same z."""
+            steps = self._steps(sequences, mask, times)
+            mean, logvar = self._encode(steps, condition)
+            z = mean + tf.exp(0.5 * logvar) * normal(tf.shape(mean), fold(seed, _CODES), mean.dtype)
+            outputs = self._free_outputs(z, steps, condition)
+            found = (
+                self.likelihood.sample(outputs, fold(seed, _DECODER)),
+                self.likelihood.mode(outputs),
+            )
+            observed = steps.observed > 0.5
+            return [tf.where(observed, sequences, self._in_units(values)) for values in found]
+
         count = check_size("num_samples", num_samples)
         base = stateless_seed(seed, self._seeds)
-        drawn = [self._run(self._impute_drawn, *given, fold(base, i)) for i in range(count)]
+        drawn = [self._run(draw, *given, fold(base, i)) for i in range(count)]
         samples = tf.stack([values for values, _ in drawn])
         mean = tf.reduce_mean(tf.stack([means for _, means in drawn]), 0)
         found = tfp.stats.percentile(samples, 100.0 * levels, axis=0) if len(levels) else None
@@ -532,12 +574,11 @@ class VRAE(SequenceModel):
             raise ValueError("forecast: expected a model with missing=True, got missing=False.")
         num_steps = check_size("num_steps", num_steps)
         sequences, mask, condition, _ = self._arguments(sequences, mask, condition, None)
-        step = mask if mask.shape.rank == 2 else tf.reduce_max(mask, 2)
+        step = of_steps(mask)
         lengths = tf.cast(tf.reduce_sum(to_the_end(step), 1), tf.int32)
         longer = tf.range(tf.shape(sequences)[1] + num_steps)[None]
         new = tf.pad(sequences, [[0, 0], [0, num_steps], [0, 0]])
-        is_old = tf.pad(mask > 0.5, [[0, 0], [0, num_steps], *[[0, 0]] * (mask.shape.rank - 2)])
-        is_old = is_old if mask.shape.rank == 3 else tf.expand_dims(is_old, -1)
+        is_old = tf.pad(of_numbers(mask) > 0.5, [[0, 0], [0, num_steps], [0, 0]])
         new = tf.where(is_old, new, tf.constant(np.nan, new.dtype))
         there = tf.cast(longer < lengths[:, None] + num_steps, self.variable_dtype)
         found = self.impute(
@@ -583,7 +624,17 @@ class VRAE(SequenceModel):
         given = self._arguments(sequences, mask, condition, times)
         count = check_size("num_samples", num_samples)
         base = stateless_seed(seed, self._seeds)
-        weights = [self._run(self._log_weight, *given, fold(base, i)) for i in range(count)]
+
+        def log_weight(sequences, mask, condition, times, seed):
+            """log p(x, z) / q(z | x) [B] at a drawn z."""
+            steps = self._steps(sequences, mask, times)
+            mean, logvar = self._encode(steps, condition)
+            noise = normal(tf.shape(mean), seed, mean.dtype)
+            z = mean + tf.exp(0.5 * logvar) * noise
+            each = self._log_px(steps, z, condition)
+            return each + 0.5 * tf.reduce_sum(noise**2 - z**2 + logvar, 1)
+
+        weights = [self._run(log_weight, *given, fold(base, i)) for i in range(count)]
         return tf.reduce_logsumexp(tf.stack(weights), 0) - math.log(count)
 
     def generate(
@@ -657,15 +708,6 @@ class VRAE(SequenceModel):
         return self._reconstruct(*self._arguments_of_batch(self.batch_with(inputs, mask)))
 
     # --- training ---
-
-    def _log_weight(self, sequences, mask, condition, times, seed) -> tf.Tensor:
-        """log p(x, z) / q(z | x) [B] at a drawn z."""
-        steps = self._steps(sequences, mask, times)
-        mean, logvar = self._encode(steps, condition)
-        noise = normal(tf.shape(mean), seed, mean.dtype)
-        z = mean + tf.exp(0.5 * logvar) * noise
-        each = self._log_px(steps, z, condition)
-        return each + 0.5 * tf.reduce_sum(noise**2 - z**2 + logvar, 1)
 
     def _log_px(self, steps: Steps, z, condition, **options) -> tf.Tensor:
         """log p(x | z) [B] of the observed numbers, by default with teacher forcing."""
@@ -817,7 +859,7 @@ class VRAE(SequenceModel):
 
     def _steps(self, sequences, mask, times) -> Steps:
         """The sequences in the form of the networks' inputs."""
-        whole = mask if mask.shape.rank == 2 else tf.reduce_max(mask, 2)
+        whole = of_steps(mask)
         there = to_the_end(whole)
         position, interval = relative(times, there)
         if self._tokens:
@@ -836,13 +878,12 @@ class VRAE(SequenceModel):
 
     def _observed(self, sequences, mask) -> tf.Tensor:
         """[B, T, features] bool, True for observed numbers."""
-        there = tf.broadcast_to(
-            mask[..., None] > 0.5 if mask.shape.rank == 2 else mask > 0.5, tf.shape(sequences)
-        )
-        there = tf.ensure_shape(there, sequences.shape)  # `broadcast_to` loses the static shape
+        observed = tf.broadcast_to(of_numbers(mask) > 0.5, tf.shape(sequences))
+        # `broadcast_to` loses the static shape
+        observed = tf.ensure_shape(observed, sequences.shape)
         if self.missing and sequences.dtype.is_floating:
-            there &= ~tf.math.is_nan(sequences)
-        return there
+            observed &= ~tf.math.is_nan(sequences)
+        return observed
 
     def _in_units(self, values: tf.Tensor) -> tf.Tensor:
         """Standardised values converted to the units of the sequences."""
@@ -866,9 +907,6 @@ class VRAE(SequenceModel):
         draw = uniform(tf.shape(steps.observed), seed, steps.observed.dtype)
         kept = steps.observed * tf.cast(draw >= self._config["hidden"], steps.observed.dtype)
         return steps._replace(observed=kept, values=steps.values * kept)
-
-    def _encode_given(self, sequences, mask, condition, times) -> tuple[tf.Tensor, tf.Tensor]:
-        return self._encode(self._steps(sequences, mask, times), condition)
 
     def _encode(
         self, steps: Steps, condition, training: bool = False
@@ -906,14 +944,10 @@ class VRAE(SequenceModel):
         sizes = [part.input_size for part in getattr(self.likelihood, "parts", [])]
         return values * tf.repeat(observed, sizes, axis=2)
 
-    def _pooled(self, sequences, mask, condition, times) -> tf.Tensor:
-        inputs, options = self._encoder_inputs(self._steps(sequences, mask, times), condition)
-        return tf.cast(self.encoder.pooled(inputs, **options), self.variable_dtype)
-
     def _code_of_cosines(self, steps: Steps) -> tf.Tensor:
         """The linear path from the cosine transform to the mean of z."""
         grid = waves(steps.there, steps.position, self._config["cosines"])
-        found = cosine_coefficients(filled(steps), grid, steps.there)
+        found = cosine_coefficients(interpolated(steps), grid, steps.there)
         size = self._config["cosines"] * self.feature_size
         return tf.reshape(found, [-1, size]) @ tf.convert_to_tensor(self.from_cosines)
 
@@ -943,46 +977,15 @@ class VRAE(SequenceModel):
         position = relative(times, there)[0]
         return self._outputs(z, condition, num_steps, position, there, **options)
 
-    def _decode_even(self, z, num_steps, condition) -> tf.Tensor:
-        return self._in_units(self.likelihood.mode(self._even_outputs(z, num_steps, condition)))
-
-    def _decode_drawn(self, z, num_steps, condition, temperature, seed) -> tf.Tensor:
-        """Tokens drawn from the logits: the largest of logits + temperature * Gumbel noise."""
-        shape = [tf.shape(z)[0], num_steps, self.feature_size]
-        noise = -tf.math.log(-tf.math.log(uniform(shape, seed, z.dtype) * (1 - 2e-7) + 1e-7))
-        return self.likelihood.mode(
-            self._even_outputs(z, num_steps, condition, perturbation=temperature * noise)
-        )
-
-    def _reconstruct(self, sequences, mask, condition, times) -> tf.Tensor:
-        steps = self._steps(sequences, mask, times)
-        return self._in_units(self.likelihood.mode(self._at_mean(steps, condition)))
-
     def _at_mean(self, steps: Steps, condition) -> tf.Tensor:
         """Free-running outputs at the mean of z."""
         mean, _ = self._encode(steps, condition)
-        count = tf.shape(steps.there)[1]
-        return self._outputs(mean, condition, count, steps.position, steps.there)
+        return self._free_outputs(mean, steps, condition)
 
-    def _impute_mean(self, sequences, mask, condition, times) -> tf.Tensor:
-        steps = self._steps(sequences, mask, times)
-        made = self._in_units(self.likelihood.mode(self._at_mean(steps, condition)))
-        return tf.where(steps.observed > 0.5, sequences, made)
-
-    def _impute_drawn(self, sequences, mask, condition, times, seed) -> tuple[tf.Tensor, tf.Tensor]:
-        """A drawn sequence, and the decoder's mean at the same z."""
-        steps = self._steps(sequences, mask, times)
-        mean, logvar = self._encode(steps, condition)
-        z = mean + tf.exp(0.5 * logvar) * normal(tf.shape(mean), fold(seed, _CODES), mean.dtype)
+    def _free_outputs(self, z, steps: Steps, condition) -> tf.Tensor:
+        """Free-running outputs at z for the steps of sequences."""
         count = tf.shape(steps.there)[1]
-        outputs = self._outputs(z, condition, count, steps.position, steps.there)
-        drawn = self.likelihood.sample(outputs, fold(seed, _DECODER))
-        seen = steps.observed > 0.5
-        values, means = (
-            tf.where(seen, sequences, self._in_units(x))
-            for x in (drawn, self.likelihood.mode(outputs))
-        )
-        return values, means
+        return self._outputs(z, condition, count, steps.position, steps.there)
 
     def _weights(self, batch: dict, like) -> tf.Tensor:
         """The weight of each sequence [B]."""
@@ -1045,8 +1048,7 @@ class VRAE(SequenceModel):
         else:
             self._check_numbers(sequences, mask, place)
         if self._config["positions"]:
-            whole = mask if mask.shape.rank == 2 else tf.reduce_max(mask, 2)
-            arguments.check_rising(times, to_the_end(whole), place)
+            arguments.check_rising(times, to_the_end(of_steps(mask)), place)
         if self.condition_size:
             arguments.check_finite(
                 "condition", condition, place, "NaN or infinity in {}; expected finite numbers."
@@ -1086,7 +1088,7 @@ def _levels(quantiles: Array, num_samples: int) -> np.ndarray:
     """The quantiles' probabilities as an array."""
     levels = np.atleast_1d(np.asarray(quantiles, np.float64))
     if len(levels) and not num_samples:
-        raise ValueError("quantiles: expected num_samples beside them, at least 1, got 0.")
+        raise ValueError("quantiles: expected num_samples with them, at least 1, got 0.")
     if levels.ndim != 1 or not ((levels >= 0) & (levels <= 1)).all():
         raise ValueError(f"quantiles: expected numbers from 0 to 1, got {quantiles!r}.")
     return levels
@@ -1111,7 +1113,7 @@ def _padded(ragged: tf.RaggedTensor, mask) -> tuple[tf.Tensor, tf.Tensor]:
     """Sequences and their mask."""
     if mask is not None:
         raise ValueError(
-            "mask: expected None, a ragged tensor says itself where its sequences end."
+            "mask: expected None, a ragged tensor already states where its sequences end."
         )
     lengths = ragged.row_lengths()
     return ragged.to_tensor(), tf.sequence_mask(lengths, tf.reduce_max(lengths))
@@ -1160,21 +1162,21 @@ def _check_together(config: dict) -> None:
     if steps is not None:
         if not isinstance(config["decoder"], str):
             raise ValueError(
-                f"segment_steps: expected None beside a decoder that is a layer, got {steps!r}."
+                f"segment_steps: expected None with a decoder that is a layer, got {steps!r}."
             )
         if not isinstance(steps, int | np.integer) or steps < 1:
             raise ValueError(f"segment_steps: expected None or at least 1, got {steps!r}.")
         if config["patch"] > 1:
-            raise ValueError(f"segment_steps: expected None beside patches, got {steps!r}.")
+            raise ValueError(f"segment_steps: expected None with patches, got {steps!r}.")
     if config["attention"] and config["pooling"] != "last":
-        raise ValueError(f"pooling: expected last beside attention, got {config['pooling']!r}.")
+        raise ValueError(f"pooling: expected last with attention, got {config['pooling']!r}.")
     if config["pooling"] == "position" and not config["positions"]:
         raise ValueError("pooling: position needs positions of at least 1, got positions=0.")
     numbers = config["likelihood"] in ("gaussian", "student_t")
     if config["cosines"] and not (config["decoder"] != "autoregressive" and numbers):
         raise ValueError(
             "cosines: expected 0, or decoder='latent' and the likelihood gaussian or student_t, "
-            f"got {config['cosines']} beside {config['decoder']!r} and {config['likelihood']!r}."
+            f"got {config['cosines']} with {config['decoder']!r} and {config['likelihood']!r}."
         )
     columns = isinstance(config["likelihood"], dict)
     if config["scaling"] is not None and not (numbers or columns):
@@ -1190,4 +1192,4 @@ def _check_together(config: dict) -> None:
             "of their own."
         )
     if config["hidden"] and not config["missing"]:
-        raise ValueError(f"hidden: expected missing=True beside it, got {config['hidden']}.")
+        raise ValueError(f"hidden: expected missing=True with it, got {config['hidden']}.")

@@ -114,7 +114,7 @@ def _chosen(series: Series, given: dict[str, Any]) -> Choice:
 
 
 def _is_of_numbers(options: Mapping[str, Any]) -> bool:
-    """Whether the likelihood is one that mixing, warp and the linear path go with."""
+    """Whether the likelihood supports mixing, warp and the linear path."""
     return options["likelihood"] in ("gaussian", "student_t")
 
 
@@ -378,7 +378,7 @@ def chosen_on_held_out(
         with seeded(seed):
             model = make(series.sequences.shape[2], **{**options, **candidate})
             train(model, train_part.batch(), steps=steps, seed=seed)
-        made = model.predict(held_out.batch(), verbose=0)
-        error = np.square((made - held_out.sequences) / scale)[observed].mean()
+        reconstructed = model.predict(held_out.batch(), verbose=0)
+        error = np.square((reconstructed - held_out.sequences) / scale)[observed].mean()
         errors.append((candidate, float(error)))
     return Trial(min(errors, key=lambda pair: pair[1])[0], errors)

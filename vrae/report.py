@@ -40,11 +40,11 @@ class Report:
             epoch: index of the epoch; the files' names hold `epoch + 1`.
         """
         shown = self._test.take(slice(0, _SHOWN))
-        made = reconstructions(self._model, shown)
+        reconstructed = reconstructions(self._model, shown)
         there = shown.is_step()[..., None]
         rows = {
             "truth": np.where(there, shown.sequences, np.nan),
-            "reconstruction": np.where(there, made, np.nan),
+            "reconstruction": np.where(there, reconstructed, np.nan),
         }
         self._save(
             f"reconstruction_{epoch + 1:05d}",
@@ -54,7 +54,9 @@ class Report:
         )
         samples = self._model.generate(_SHOWN, self._steps, seed=self._seed).numpy()
         self._save(
-            f"samples_{epoch + 1:05d}", {"sample": samples}, "Series of z drawn from N(0, 1)"
+            f"samples_{epoch + 1:05d}",
+            {"sample": samples},
+            "Series generated from z drawn from N(0, 1)",
         )
         self._interpolation(epoch)
         self._codes(epoch)
@@ -152,7 +154,7 @@ class Report:
                 f"1-NN accuracy {accuracy['z']:.3f} on z (principal components "
                 f"{accuracy['pca']:.3f}, values {accuracy['values']:.3f})"
             )
-        lines.append(_judged(figures))
+        lines.append(_verdict(figures))
         pictures = sorted(path.name for path in self._folder.glob("*.png"))[-5:]
         return [*lines, f"look at {self._folder}/: " + ", ".join(pictures)]
 
@@ -165,7 +167,7 @@ class Report:
         Returns:
             The sections.
         """
-        *said, judged, _ = self.summary(figures)
+        *said, verdict, _ = self.summary(figures)
         rows = [
             ["VRAE", figures["squared_error"], "z"],
             [f"{self._model.z_size} principal components", figures["pca_squared_error"], "pca"],
@@ -180,7 +182,7 @@ class Report:
         sections = [
             Section(
                 "Result",
-                judgements=[f"{judged[0].upper()}{judged[1:]}."],
+                judgements=[f"{verdict[0].upper()}{verdict[1:]}."],
                 paragraphs=[f"{len(self._test.sequences)} unseen test series.", *said],
                 table=Table(header, rows),
             ),
@@ -188,7 +190,7 @@ class Report:
                 "Series",
                 movies=newest(
                     self._folder,
-                    ("Test series, and what the model makes of their codes", "reconstruction_*"),
+                    ("Test series and their reconstructions from z", "reconstruction_*"),
                     ("New series", "samples_*"),
                     ("From one test series to another", "interpolation_*"),
                 ),
@@ -201,7 +203,7 @@ class Report:
         return sections
 
 
-def _judged(figures: dict) -> str:
+def _verdict(figures: dict) -> str:
     mine = figures["squared_error"]
     trivial = {
         "principal components": figures["pca_squared_error"],

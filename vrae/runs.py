@@ -179,12 +179,12 @@ def ids_of(series: Series) -> list[str]:
     """
     if series.ids is None:
         return [str(i) for i in range(len(series.mask))]
-    ids, seen, made = [str(i) for i in series.ids], {}, []
+    ids, seen, names = [str(i) for i in series.ids], {}, []
     repeated = len(set(ids)) < len(ids)
     for name in ids:
         number = seen[name] = seen.get(name, -1) + 1
-        made.append(f"{name}/{number}" if repeated else name)
-    return made
+        names.append(f"{name}/{number}" if repeated else name)
+    return names
 
 
 def write_codes(path: Path, model: VRAE, sets: dict[str, Series]) -> None:

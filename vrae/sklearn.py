@@ -2,10 +2,10 @@
 or different lengths.
 
 Series are [N, T, features], [N, T] of one feature, a list of arrays [T_i, features], or a long
-pandas frame, with a row for each step (`vrae.frames.from_frame`). NaN, and what a masked array
-masks, is missing. `channels_first=True` reads arrays as aeon has them: [N, features, T] and
-[features, T_i]. scikit-learn's cross-validation splits arrays and lists, not long frames, whose
-rows are no series. A fitted estimator can be pickled: the model inside is bytes of a
+pandas frame, with a row for each step (`vrae.frames.from_frame`). NaN and masked entries
+are missing. `channels_first=True` reads arrays as aeon has them: [N, features, T] and
+[features, T_i]. scikit-learn's cross-validation splits arrays and lists, not long frames,
+because their rows are not series. A fitted estimator can be pickled: the model inside is bytes of a
 `.keras` file, which Keras loads in its safe mode.
 """
 
@@ -128,7 +128,7 @@ class _Estimator(BaseEstimator):
         return self
 
     def _judge(self, series: Series) -> None:
-        """Measures the use of z, and warns where it carries nothing."""
+        """Measure the use of z, and warn if it carries no information."""
         config = self.model_.get_config()
         self.usage_ = latent_usage(
             self.model_,
@@ -501,30 +501,30 @@ class VRAEImputer(TransformerMixin, _Estimator):
             are those of X; the dtype is that of X if it is a float.
         """
         series = self._fitted(X)
-        made = [
+        imputed = [
             self.model_.impute(**batch).mean.numpy() for _, batch in parts_of(self.model_, series)
         ]
         ends = series.lengths()
-        made = [row[:end] for row, end in zip(np.concatenate(made), ends, strict=True)]
+        imputed = [row[:end] for row, end in zip(np.concatenate(imputed), ends, strict=True)]
         if isinstance(X, pd.DataFrame):
-            return self._filled_frame(X, made)
+            return self._filled_frame(X, imputed)
         arrays = _arrays(X)
-        rows = [self._filled(x, row) for x, row in zip(arrays, made, strict=True)]
+        rows = [self._filled(x, row) for x, row in zip(arrays, imputed, strict=True)]
         return np.stack(rows) if isinstance(arrays, np.ndarray) else rows
 
-    def _filled_frame(self, frame: pd.DataFrame, made: list[np.ndarray]) -> pd.DataFrame:
+    def _filled_frame(self, frame: pd.DataFrame, imputed: list[np.ndarray]) -> pd.DataFrame:
         long, frame = from_frame(frame, self._names()), frame.copy()
-        rows, values = np.concatenate(long.rows), np.concatenate(made)
+        rows, values = np.concatenate(long.rows), np.concatenate(imputed)
         for k, name in enumerate(long.columns):
             column = frame[name].to_numpy(np.float64, na_value=np.nan, copy=True)
             column[rows] = np.where(np.isnan(column[rows]), values[:, k], column[rows])
             frame[name] = column
         return frame
 
-    def _filled(self, x: np.ndarray, made: np.ndarray) -> np.ndarray:
-        made = made[:, 0] if x.ndim == 1 else made.T if self.channels_first else made
+    def _filled(self, x: np.ndarray, imputed: np.ndarray) -> np.ndarray:
+        imputed = imputed[:, 0] if x.ndim == 1 else imputed.T if self.channels_first else imputed
         kind = x.dtype if x.dtype.kind == "f" else np.float64
-        return np.where(np.isnan(x), made, x).astype(kind)
+        return np.where(np.isnan(x), imputed, x).astype(kind)
 
 
 class VRAEAnomalyDetector(OutlierMixin, _Estimator):
@@ -638,7 +638,7 @@ class VRAEAnomalyDetector(OutlierMixin, _Estimator):
         Returns:
             [T_i] for each series, in standardised units; NaN where nothing is observed.
         """
-        series, made = self._fitted(X), []
+        series, errors = self._fitted(X), []
         scaling = self.model_.get_config()["scaling"]
         deviation = np.array(scaling["deviation"]) if scaling else 1.0
         for part, batch in parts_of(self.model_, series):
@@ -648,5 +648,5 @@ class VRAEAnomalyDetector(OutlierMixin, _Estimator):
             seen = part.observed()
             total, count = np.where(seen, error, 0.0).sum(2), seen.sum(2)
             step = np.where(count > 0, total / np.maximum(count, 1), np.nan)
-            made += [row[: int(m.sum())] for row, m in zip(step, part.mask, strict=True)]
-        return made
+            errors += [row[:end] for row, end in zip(step, part.lengths(), strict=True)]
+        return errors

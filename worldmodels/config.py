@@ -43,13 +43,13 @@ class ConvVAENetworkSettings(Settings):
     kl_tolerance: float = setting(
         0.5, "floor of a frame's KL, nats per dimension of z (worldmodels)"
     )
-    filters: str = setting("", "of each encoder layer; default: the architecture's")
-    kernel_sizes: str = setting("4,4,4,4", "of each encoder layer")
+    filters: str = setting("", "filters of each encoder layer; default: the architecture's")
+    kernel_sizes: str = setting("4,4,4,4", "kernel sizes of each encoder layer")
     decoder_filters: str = setting(
-        "", "of each decoder layer but the last; default: the architecture's"
+        "", "filters of each decoder layer but the last; default: the architecture's"
     )
     decoder_kernel_sizes: str = setting(
-        "5,5,6,6", "of each decoder layer; they decide the size of the frames"
+        "5,5,6,6", "kernel sizes of each decoder layer; they determine the size of the frames"
     )
 
 
@@ -160,7 +160,7 @@ class MDNRNNTrainingSettings(Settings):
 
     num_epochs: int = setting(40, "epochs", affects=Affects.NOTHING)
     batch_size: int = setting(100, "sequences in a batch")
-    seq_len: int = setting(999, "steps of a sequence, at most")
+    seq_len: int = setting(999, "maximal number of steps in a sequence")
     learning_rate: float = setting(0.001, "first learning rate")
     decay_rate: float = setting(
         1.0, "factor per epoch on the learning rate's excess over min_learning_rate"
@@ -178,8 +178,8 @@ class MDNRNNTrainingSettings(Settings):
 class DreamSettings(Settings):
     """Settings of the dreams in the report."""
 
-    temperature: float = setting(0.5, "of the dreams that are drawn")
-    seen_steps: int = setting(20, "steps of a real episode that a dream begins with")
+    temperature: float = setting(0.5, "temperature of the dreams in the pictures")
+    seen_steps: int = setting(20, "steps of a real episode before the dream starts")
     dream_steps: int = setting(60, "steps of a dream")
     picture_step: int = setting(20, "epochs between two dreams; also after the last")
 
@@ -224,7 +224,7 @@ A run writes logs/<run>_mdnrnn/: config.json, metrics.jsonl, checkpoints/, laten
 rnn.json (the original's format), a dream beside the real episode, curves, evaluation.json.""",
 )
 
-# --- the whole: record, V, M, C, evaluation ---
+# --- recording, ConvVAE (V), MDN-RNN (M), controller (C), evaluation ---
 
 
 @group("The environment")
@@ -233,20 +233,22 @@ class WorldSettings(Settings):
 
     env: str = setting("seqvae/Dodge-v0", "the environment's id, as gymnasium.make takes it")
     size: str = setting("64,64", "height and width of a frame, pixels")
-    render: bool = setting(False, "frames are what the environment renders")
-    max_steps: int = setting(1000, "steps of an episode, in the world and in the dream")
+    render: bool = setting(False, "use the environment's rendered pictures as frames")
+    max_steps: int = setting(
+        1000, "maximal number of steps in an episode, in the world and in the dream"
+    )
     workers: int = setting(0, "processes that step the environment; 0: as many as cores")
 
 
-@group("The parts: stages are left out where their files are given")
+@group("The parts: a stage whose file is given is skipped")
 class PartSettings(Settings):
     """Recording and training of the parts; a stage whose file is given is skipped."""
 
-    dataset: str = setting("", "folder of episodes; default: they are recorded")
+    dataset: str = setting("", "folder of episodes; default: record them")
     vae: str = setting("", "a ConvVAE: a model.keras or the folder of its run")
     rnn: str = setting("", "an MDN-RNN: a model.keras or the folder of its run; needs vae")
     controller: str = setting("", "a controller.npz; needs vae and rnn")
-    episodes: int = setting(200, "episodes that are recorded, in each iteration")
+    episodes: int = setting(200, "episodes to record in each iteration")
     policy: str = setting("hold", "policy of the first recording", choices=("hold", "random"))
     iterations: int = setting(
         1, "2 or more: record with the agent, train V and M on all episodes again, evolve again"
@@ -263,17 +265,17 @@ class EvolutionSettings(Settings):
     """The controller and its evolution."""
 
     inputs: str = setting("zh", "inputs of the controller", choices=("z", "zh", "zch"))
-    train_in: str = setting("dream", "where it is evolved", choices=("dream", "world"))
+    train_in: str = setting("dream", "where the controller is evolved", choices=("dream", "world"))
     temperature: float = setting(1.15, "temperature of the dream")
     population: int = setting(64, "members of a generation")
-    rollouts: int = setting(16, "rollouts of a member")
+    rollouts: int = setting(16, "rollouts per member")
     generations: int = setting(100, "generations")
     sigma: float = setting(0.1, "initial standard deviation of a weight")
     check_in: str = setting(
         "world", "where the best of all generations is chosen", choices=("dream", "world")
     )
     check_every: int = setting(10, "generations between two checks")
-    check_rollouts: int = setting(16, "rollouts of a check")
+    check_rollouts: int = setting(16, "rollouts per check")
     z_only: bool = setting(True, "also evolve a controller on z alone, to compare")
 
 
@@ -282,7 +284,7 @@ class EvaluationSettings(Settings):
     """The evaluation of the agent."""
 
     test_episodes: int = setting(100, "episodes of each score at the end")
-    video_steps: int = setting(300, "steps of the video, at most")
+    video_steps: int = setting(300, "maximal number of steps in the video")
 
 
 @command_settings

@@ -355,8 +355,8 @@ class Controller:
             fits = rank in (2, 3) and len(rows) < 2
         if not fits:
             raise ValueError(
-                f"vectors: expected [{self.size}], or [P, {self.size}] beside inputs [P, "
-                f"{self.input_size}] or [P, B, {self.input_size}], got {shape} beside "
+                f"vectors: expected [{self.size}], or [P, {self.size}] with inputs [P, "
+                f"{self.input_size}] or [P, B, {self.input_size}], got {shape} with "
                 f"{tuple(inputs.shape)}."
             )
 

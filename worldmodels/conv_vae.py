@@ -135,7 +135,7 @@ class ConvVAE(CourseMethods, SequenceModel):
             for name, value in given.items():
                 if value is not None:
                     raise ValueError(
-                        f"{name}: expected none beside {part}=, which has its own layers. Leave "
+                        f"{name}: expected none with {part}=, which has its own layers. Leave "
                         "one out."
                     )
             return given
@@ -302,8 +302,8 @@ class ConvVAE(CourseMethods, SequenceModel):
         """
         if any(part is not None for part in tf.nest.flatten(mask)):
             raise ValueError(
-                "mask: expected none, a ConvVAE reads each frame alone. Leave frames out in place "
-                "of a mask."
+                "mask: expected none, a ConvVAE encodes each frame separately. Leave frames out "
+                "instead of a mask."
             )
         return self._reconstruct(self._frames_of(self.batch_of(inputs)), bool(training))
 

@@ -435,7 +435,7 @@ class _Dreams:
 def _action_space(space: Any, size: int) -> Box:
     if size < 1:
         raise ValueError(
-            "rnn: expected an MDN-RNN with actions, got action_size=0 beside the restart flag."
+            "rnn: expected an MDN-RNN with actions, got action_size=0 besides the restart flag."
         )
     if space is None:
         return Box(-1.0, 1.0, (size,), np.float32)

@@ -90,7 +90,7 @@ class MDNRNN(SequenceModel):
         "actions": "[B, T, action_size].",
         "mask": "[B, T], 1 for a step, 0 in the padding after the last one.",
         "done": "[B, T], 1 where the episode ended with that frame, for the model's `done` head.",
-        "rewards": "[B, T], what came with each frame, for the model's reward head.",
+        "rewards": "[B, T], the reward observed with each frame, for the model's reward head.",
         "next_z": "[B, T, z_size], the code after each step; without it, z one step later.",
     }
     term_names = MDNRNNTerms._fields
@@ -252,7 +252,7 @@ class MDNRNN(SequenceModel):
             inputs: unused.
             previous_mask: unused.
         """
-        return None  # what comes out of padding is not marked: the loss has the mask
+        return None  # outputs of padding carry no mask: the loss uses the batch's mask
 
     def step(
         self, z: Array, action: Array, state: State | None = None

@@ -78,9 +78,8 @@ def check_decoder_sizes(
         else "frames must be square; crop or pad them"
     )
     raise ValueError(
-        f"image_shape: {tuple(image_shape)} is not what the decoder makes, {sizes[-1]}x{sizes[-1]} "
-        "(from 1: "
-        f"{', '.join(map(str, sizes))}). For these frames {cure}."
+        f"image_shape: {tuple(image_shape)} is not the size of the decoder's output, "
+        f"{sizes[-1]}x{sizes[-1]} (from 1: {', '.join(map(str, sizes))}). For these frames {cure}."
     )
 
 
@@ -98,10 +97,9 @@ def _check_encoder(side: str, size: int, kernel_sizes) -> None:
     for i, kernel in enumerate(kernel_sizes, 1):
         if sizes[-1] < kernel:
             raise ValueError(
-                f"kernel_sizes: layer enc_conv{i} (kernel {kernel}) finds a {side} of {sizes[-1]} "
-                "(sizes so far: "
-                f"{', '.join(map(str, sizes))}). Use fewer layers, smaller kernels, or larger "
-                "frames."
+                f"kernel_sizes: layer enc_conv{i} (kernel {kernel}) gets an input of "
+                f"{side} {sizes[-1]} (sizes so far: {', '.join(map(str, sizes))}). Use fewer "
+                "layers, smaller kernels, or larger frames."
             )
         sizes.append((sizes[-1] - kernel) // STRIDE + 1)
 

@@ -49,7 +49,7 @@ def padded(episodes: Sequence[dict[str, Array]]) -> dict[str, np.ndarray]:
 
 
 def are_episodes(data: Any) -> bool:
-    """Tell whether data are single episodes rather than a batch.
+    """Check whether data are single episodes rather than a batch.
 
     Args:
         data: the data.

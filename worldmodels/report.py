@@ -122,12 +122,12 @@ class VAEReport:
             f"{error * height * width * channels:.1f} a frame "
             f"({error**0.5 * 255:.1f} of 255 a pixel, root mean square), KL "
             f"{figures['kl_nats']:.1f} nats a frame",
-            self._judged(figures),
+            self._verdict(figures),
             f"look at {self._folder}/: "
             + ", ".join(sorted(path.name for path in self._folder.glob("*.png"))),
         ]
 
-    def _judged(self, figures: dict) -> str:
+    def _verdict(self, figures: dict) -> str:
         mine, mean = figures["pixel_mse"], figures["baselines"]["mean_frame"]
         if not mine < mean:
             return f"the ConvVAE is WORSE than the mean frame: squared error {mine:.2g}, {mean:.2g}"
@@ -142,12 +142,12 @@ class VAEReport:
         Returns:
             The sections.
         """
-        judged = self._judged(figures)
+        verdict = self._verdict(figures)
         mine, mean = figures["pixel_mse"], figures["baselines"]["mean_frame"]
         return [
             Section(
                 "Result",
-                judgements=[f"{judged[0].upper()}{judged[1:]}."],
+                judgements=[f"{verdict[0].upper()}{verdict[1:]}."],
                 paragraphs=[
                     f"{self._test.entries} frames of {len(self._test)} unseen test episodes. KL: "
                     f"{figures['kl_nats']:.1f} nats a frame. The mean frame is that of the test "
@@ -302,12 +302,12 @@ class RNNReport:
             f"  MDN-RNN {figures['mdn_rnn']['z']:.3f}   same as the last frame "
             f"{base['last_frame']:.3f}   "
             f"one Gaussian {base['gaussian']:.3f}   (lower is better; below 0 is fine)",
-            self._judged(figures),
+            self._verdict(figures),
             f"look at {self._folder}/: "
             + ", ".join(sorted(path.name for path in self._folder.glob("*.gif"))),
         ]
 
-    def _judged(self, figures: dict) -> str:
+    def _verdict(self, figures: dict) -> str:
         mine = figures["mdn_rnn"]["z"]
         name, best = min(figures["baselines"].items(), key=lambda item: item[1])
         named = {"last_frame": "the last frame", "gaussian": "one Gaussian"}[name]
@@ -324,7 +324,7 @@ class RNNReport:
         Returns:
             The sections.
         """
-        base, judged = figures["baselines"], self._judged(figures)
+        base, verdict = figures["baselines"], self._verdict(figures)
         rows = [
             ["MDN-RNN", figures["mdn_rnn"]["z"]],
             ["same as the last frame", base["last_frame"]],
@@ -333,7 +333,7 @@ class RNNReport:
         return [
             Section(
                 "Result",
-                judgements=[f"{judged[0].upper()}{judged[1:]}."],
+                judgements=[f"{verdict[0].upper()}{verdict[1:]}."],
                 paragraphs=[
                     f"How well the next code is predicted in {len(self._test)} unseen test "
                     "episodes. Lower is better; values below 0 are fine."
@@ -441,23 +441,24 @@ class AgentReport:
         figure = plotting.metric_curves(lines, panels, title="Evolution of the controller")
         plotting.save_figure(self._folder / "evolution.png", figure)
 
-    def video(self, vae: ConvVAE, rnn: MDNRNN, controller: Controller, world: np.ndarray) -> None:
+    def video(self, vae: ConvVAE, rnn: MDNRNN, controller: Controller, episode: np.ndarray) -> None:
         """Write `agent.mp4` and `agent.gif`: an episode beside a dream of the same agent.
 
-        The dream begins as the episode does. After an end, the last frame has a purple border.
+        The dream starts from the episode's first frame. After an end, the last frame has a purple
+        border.
 
         Args:
             vae: the ConvVAE.
             rnn: the MDN-RNN.
             controller: the controller.
-            world: the episode in the environment, [T, H, W, C].
+            episode: [T, H, W, C], frames of the environment.
         """
-        world = world[: self._s.video_steps]
-        dream = self._dream(vae, rnn, controller, world[0])
-        longest = max(len(world), len(dream))
-        missing = np.arange(longest) >= np.array([[len(world)], [len(dream)]])
+        episode = episode[: self._s.video_steps]
+        dream = self._dream(vae, rnn, controller, episode[0])
+        longest = max(len(episode), len(dream))
+        missing = np.arange(longest) >= np.array([[len(episode)], [len(dream)]])
         rows = {}
-        for name, frames in (("in the world", world), ("in its dream", dream)):
+        for name, frames in (("in the world", episode), ("in its dream", dream)):
             last = np.repeat(frames[-1:], longest - len(frames), axis=0)
             rows[name] = np.concatenate([frames, last])[None]
         bands = [
@@ -491,7 +492,7 @@ class AgentReport:
 
 
 def verdicts(scores: dict[str, np.ndarray]) -> list[str]:
-    """State what the scores mean. Two means differ if they are two standard errors apart.
+    """Interpret the scores in sentences. Two means differ if they are two standard errors apart.
 
     Args:
         scores: scores of the rows "random policy", "agent", "agent in its dream" and, if it was

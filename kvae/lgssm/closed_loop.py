@@ -508,7 +508,7 @@ class _GenerateCarry(NamedTuple):
     z: tf.Tensor
     alpha: tf.Tensor
     network: tuple[tf.Tensor, ...]
-    made: _Held
+    outputs: _Held
 
 
 def draw_noise(
@@ -592,8 +592,8 @@ def generate_states(
         *map(_next_time_major, (given, controls, step_noise)),
     )
     start = _GenerateCarry(given[:, 0], alpha, state, _Held(given[:, 0], a_0, alpha))
-    made = tf.scan(step, elements, start).made
-    return _time_major(made.z), _time_major(made.a), _time_major(made.alpha)
+    outputs = tf.scan(step, elements, start).outputs
+    return _time_major(outputs.z), _time_major(outputs.a), _time_major(outputs.alpha)
 
 
 def _time_major(value: tf.Tensor) -> tf.Tensor:

@@ -12,7 +12,9 @@ class RunSettings(Settings):
     log_dir: str = setting("logs", "folder of the run folders")
     display_step: int = setting(1, "epochs between two printed lines")
     seed: int = setting(
-        0, "seed of weights, order, random draws and masks", affects=Affects.TRAINING
+        0,
+        "seed of the weights, the order, the random draws and the masks",
+        affects=Affects.TRAINING,
     )
     deterministic: bool = setting(
         False,

@@ -14,7 +14,7 @@ class TableSettings(Settings):
     csv: str = setting("", "a CSV with a header: a row for each step, a column for each feature")
     npz: str = setting("", "an .npz: `sequences` [N, T, features], `mask` [N, T], `labels` [N]")
     id: str = setting(
-        "", "column of the CSV: which rows are one series (default: `sequence`, `id`, ...)"
+        "", "column that names the series of each row (default: `sequence`, `id`, ...)"
     )
     label: str = setting("", "column: the label of a series (default: `label`, `class`); none")
     time: str = setting("", "column: rows are sorted by it (default: `time`, `date`, ...); none")
@@ -42,7 +42,7 @@ def check_files(s: Any) -> None:
         raise ValueError("--csv, --npz: expected one of them.")
     given = [f"--{name}" for name in ("id", "label", "time", "drop") if getattr(s, name)]
     if given and not s.csv:
-        raise ValueError(f"{', '.join(given)}: expected --csv beside it, got none.")
+        raise ValueError(f"{', '.join(given)}: expected --csv with it, got none.")
 
 
 def read_file(s: Any) -> Table:
@@ -83,7 +83,7 @@ def windows_of(s: Any, series: Series) -> tuple[Series, list[str]]:
         ValueError: --stride without --window, or no series is long enough.
     """
     if s.stride and not s.window:
-        raise ValueError(f"--stride: expected --window beside it, got --stride={s.stride}.")
+        raise ValueError(f"--stride: expected --window with it, got --stride={s.stride}.")
     if not s.window:
         return series, []
     cut, short = in_windows(series, s.window, s.stride)

@@ -15,7 +15,7 @@ class Tool:
     Attributes:
         settings: the dataclass of its settings.
         module: name of the module with `run(argument: str, settings)`.
-        argument: what the one word beside the flags is, for messages.
+        argument: name of the argument besides the flags, for messages.
         description: the head of `--help`; "COMMAND" in it stands for the program.
     """
 

@@ -35,8 +35,8 @@ class Series(NamedTuple):
         Returns:
             `sequences`, `mask` and, if there are any, `times`.
         """
-        made = {"sequences": self.sequences, "mask": self.mask}
-        return made if self.times is None else made | {"times": self.times}
+        batch = {"sequences": self.sequences, "mask": self.mask}
+        return batch if self.times is None else batch | {"times": self.times}
 
     def take(self, indices: slice | Sequence[int] | np.ndarray) -> "Series":
         """Select series.
@@ -150,11 +150,11 @@ def pad(
                 f"sequences: number {i} holds no observed number. Leave the sequence out."
             )
     steps = max(map(len, arrays))
-    made = np.zeros((len(arrays), steps, features), np.float32)
+    values = np.zeros((len(arrays), steps, features), np.float32)
     mask = np.zeros((len(arrays), steps), np.float32)
     for i, array in enumerate(arrays):
-        made[i, : len(array)], mask[i, : len(array)] = array, 1.0
-    return Series(made, mask, labels, ids, names, padded_times(times, steps))
+        values[i, : len(array)], mask[i, : len(array)] = array, 1.0
+    return Series(values, mask, labels, ids, names, padded_times(times, steps))
 
 
 def as_series(
@@ -263,14 +263,14 @@ def in_windows(series: Series, steps: int, stride: int = 0) -> tuple[Series, lis
             "shorter window."
         )
     which = np.array([i for i, _ in pieces])
-    made = pad(
+    cut = pad(
         [series.sequences[i, t : t + steps] for i, t in pieces],
         None if series.labels is None else series.labels[which],
         ids=ids[which],
         names=series.names,
         times=None if series.times is None else [series.times[i, t : t + steps] for i, t in pieces],
     )
-    return made, short
+    return cut, short
 
 
 def last_windows(series: Series, test_fraction: float) -> tuple[Series, Series]:

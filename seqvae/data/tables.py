@@ -84,10 +84,10 @@ def read_table(
     notes: list[str] = []
     columns = _Columns(path, names, lines, notes, "," if decimal_comma else "")
     dropped = [columns.find("--drop", name) for name in drop]
-    asked = (("--id", id, IDS), ("--label", label, LABELS), ("--time", time, TIMES))
+    roles = (("--id", id, IDS), ("--label", label, LABELS), ("--time", time, TIMES))
     of_id, of_label, of_time = (
         columns.role(flag, name, usual, dropped, optional=features is not None)
-        for flag, name, usual in asked
+        for flag, name, usual in roles
     )
     if features is None:
         taken = [*dropped, *(i for i in (of_id, of_label, of_time) if i is not None)]
@@ -159,7 +159,7 @@ class _Columns:
         if len(found) > 1:
             raise ValueError(
                 f"{self.path}: {' and '.join(self.names[i] for i in found)} may each be the column "
-                f"of {flag}. Say which ({flag}=NAME), and drop the others (--drop)."
+                f"of {flag}. Choose one ({flag}=NAME), and drop the others (--drop)."
             )
         if found and self.names[found[0]].lower() not in ("sequence", "label"):
             self.notes.append(f"column {self.names[found[0]]!r} is read as {flag}.")
@@ -182,24 +182,24 @@ class _Columns:
 
     def numbers(self, column: int) -> np.ndarray:
         """A column of features."""
-        made = np.empty(len(self.lines))
+        numbers = np.empty(len(self.lines))
         for i, (line, row) in enumerate(self.lines):
             try:
-                made[i] = self.number(row[column].strip())
+                numbers[i] = self.number(row[column].strip())
             except ValueError:
                 self._refuse_words(column, line, row[column].strip())
-            if np.isinf(made[i]):
+            if np.isinf(numbers[i]):
                 raise ValueError(
                     f"{self.path}, line {line}: column {self.names[column]!r}: expected a finite "
                     f"number, got {row[column].strip()!r}. Leave the cell empty where it is "
                     "missing."
                 )
-        if np.isnan(made).all():
+        if np.isnan(numbers).all():
             raise ValueError(
                 f"{self.path}: column {self.names[column]!r} is empty. Leave it out: "
                 f"--drop={self.names[column]}"
             )
-        return made
+        return numbers
 
     def _refuse_words(self, column: int, line: int, text: str):
         name = self.names[column]
@@ -235,28 +235,28 @@ class _Columns:
 
     def times(self, column: int) -> np.ndarray:
         """Numbers as they are, dates in seconds."""
-        made = np.empty(len(self.lines))
+        times = np.empty(len(self.lines))
         for i, (line, row) in enumerate(self.lines):
             text = row[column].strip()
             try:
-                made[i] = self.number(text)
+                times[i] = self.number(text)
             except ValueError:
                 try:
-                    made[i], self.dated = _date(text), True
+                    times[i], self.dated = _date(text), True
                 except ValueError:
-                    made[i] = np.nan
-            if not np.isfinite(made[i]):
+                    times[i] = np.nan
+            if not np.isfinite(times[i]):
                 name = self.names[column]
                 raise ValueError(
                     f"{self.path}, line {line}: column {name!r}: expected a number or a date such "
                     f"as 2024-05-31 12:00, got {text!r}. Correct it, or use --time=none "
                     f"--drop={name}."
                 )
-        return made
+        return times
 
     def labels(self, column: int, groups: dict[str, np.ndarray]) -> np.ndarray:
         """One label per series: numbers if all labels are numbers."""
-        cells, made = self.cells(column), []
+        cells, values = self.cells(column), []
         for key, rows in groups.items():
             found = {cells[i] for i in rows} - {""}
             name = self.names[column]
@@ -267,11 +267,11 @@ class _Columns:
                     f"series {key!r} (from line {self.lines[rows[0]][0]}). Name the column of the "
                     f"series (--id), or use --label=none --drop={name}."
                 )
-            made += found
+            values += found
         try:
-            return np.array([self.number(text) for text in made])
+            return np.array([self.number(text) for text in values])
         except ValueError:
-            return np.array(made)
+            return np.array(values)
 
 
 def _rows(path: Path) -> tuple[list[str], list[tuple[int, list[str]]], bool]:
@@ -456,8 +456,8 @@ def _channels(channels: list[str]) -> np.ndarray:
         for each in channels
     ]
     steps = max(map(len, rows))
-    made = [np.pad(row, (0, steps - len(row)), constant_values=np.nan) for row in rows]
-    return np.stack(made, axis=1).astype(np.float32)
+    columns = [np.pad(row, (0, steps - len(row)), constant_values=np.nan) for row in rows]
+    return np.stack(columns, axis=1).astype(np.float32)
 
 
 def write_table(path: Path, head: Sequence[str], rows: Sequence[Sequence]) -> None:

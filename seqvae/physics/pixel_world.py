@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 CARRACING_ROWS = 84  # of 96; below them is the score bar
-_OURS = "seqvae.physics.dodge", "seqvae.physics.push"  # what registers our environments
+_OURS = "seqvae.physics.dodge", "seqvae.physics.push"  # modules that register our environments
 
 
 class WorldError(RuntimeError):
@@ -144,8 +144,8 @@ class PixelEnv:
 
     def _error(self, what: str) -> WorldError:
         return WorldError(
-            f"{self._world.env}, seed {self._seed}, step {self._step}: {what}. Mend the "
-            "environment; this seed shows it again."
+            f"{self._world.env}, seed {self._seed}, step {self._step}: {what}. Fix the "
+            "environment; this seed reproduces the error."
         )
 
 

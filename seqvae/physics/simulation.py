@@ -163,14 +163,14 @@ def _add_paddles(space: pymunk.Space, world: World) -> list[pymunk.Segment]:
     if world.paddles is None:
         return []
     start, end = (0.0, world.paddles.half_length), (0.0, -world.paddles.half_length)
-    made = [
+    paddles = [
         pymunk.Segment(space.static_body, start, end, world.paddles.thickness) for _ in range(2)
     ]
-    for paddle in made:
+    for paddle in paddles:
         paddle.elasticity = world.paddles.elasticity
         space.add(paddle)
-    _place(made, world.size[1] / 2, world.paddles)
-    return made
+    _place(paddles, world.size[1] / 2, world.paddles)
+    return paddles
 
 
 def _place(paddles: list[pymunk.Segment], height: float, shape: Paddles) -> None:

@@ -66,7 +66,7 @@ def overlaid(
 
 def windows(
     truth: np.ndarray,
-    written: np.ndarray,
+    output: np.ndarray,
     steps: int,
     *,
     title: str,
@@ -77,11 +77,11 @@ def windows(
 
     Args:
         truth: [n, T, features]; at most five windows are drawn.
-        written: [n, T, features], the model's output.
+        output: [n, T, features], the model's output.
         steps: length of the window; the steps after it have a grey background.
         title: the figure's title.
         features: the maximal number of features drawn.
-        names: of the features; empty: numbers.
+        names: names of the features; empty: numbers.
 
     Returns:
         The figure.
@@ -92,7 +92,7 @@ def windows(
     for k, i in np.ndindex(features, count):
         axis = cast(Axes, axes[k, i])
         axis.plot(truth[i, :, k], color=LINES[0], lw=1.3, label="truth")
-        axis.plot(written[i, :, k], color=LINES[1], ls="--", lw=1.3, label="model")
+        axis.plot(output[i, :, k], color=LINES[1], ls="--", lw=1.3, label="model")
         if steps < truth.shape[1]:
             axis.axvspan(steps - 0.5, truth.shape[1] - 1, color="0.9", lw=0)
         axis.tick_params(labelsize=7)

@@ -145,9 +145,9 @@ class Placement:
         if not self.chief:
             self.wait()
             return make()
-        made = make()
+        result = make()
         self.wait()
-        return made
+        return result
 
     @contextmanager
     def answering(self, cure: str) -> Iterator[None]:
@@ -189,7 +189,7 @@ def placement(kind: str, replicas: int | None = None) -> Placement:
         raise ValueError(f"strategy: expected one of {', '.join(KINDS)}, got {kind!r}.")
     if replicas is not None and (kind != "mirrored" or replicas < 1):
         raise ValueError(
-            f"replicas: expected a number of at least 1 beside strategy=mirrored, got {replicas!r}."
+            f"replicas: expected a number of at least 1 with strategy=mirrored, got {replicas!r}."
         )
     if kind == "one":
         return Placement()

@@ -112,7 +112,7 @@ def test_deeplabcuts_files_and_their_gaps_by_a_hidden_markov_model(tmp_path):
     assert done.returncode == 0 and "2 sessions of 4 features" in done.stdout, done.stderr
     assert (
         "of the values missing" in done.stdout
-        and "hidden Markov model of 3 states, beginning 1" in done.stdout
+        and "hidden Markov model of 3 states, initialisation 1" in done.stdout
     )
     (folder,) = (tmp_path / "logs").glob("*_vame")
     with open(folder / "results" / "frames" / "b.csv", encoding="utf-8") as file:

@@ -200,8 +200,8 @@ def test_series_are_cut_and_made_as_asked_for(folder):
         (dict(window=99), "--window: no series has 99 steps"),
         (dict(csv="a", npz="b"), "--csv, --npz, --ts: expected one of them"),
         (dict(ts="none.ts"), "--ts: .*none.ts: no such file"),
-        (dict(stride=3), "--stride: expected --window beside it"),
-        (dict(label="a", drop="b"), "--label, --drop: expected --csv beside it"),
+        (dict(stride=3), "--stride: expected --window with it"),
+        (dict(label="a", drop="b"), "--label, --drop: expected --csv with it"),
     ):
         with pytest.raises(ValueError, match=message):
             read(**options)

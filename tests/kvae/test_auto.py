@@ -41,4 +41,4 @@ def test_grey_frames_are_gaussian_and_given_values_stay():
     values, reasons = chosen(AUTO | {"dim_z": 3}, Sequences(images, mask=mask), 0)
     assert values == {"dim_a": 2, "dim_z": 3, "out_distr": "gaussian"}
     assert reasons[0].startswith("out_distr=gaussian: 81% of the pixels lie between 0.1 and 0.9")
-    assert reasons[1] == "dim_a=2: the least, since only 12 distinct frames are there"
+    assert reasons[1] == "dim_a=2: the minimum, because there are only 12 distinct frames"

@@ -158,7 +158,7 @@ def test_a_run_on_frames_that_are_all_alike_says_so(tmp_path, how, code, times):
     assert out.count("BEGINNING AGAIN at half the learning rate") == times
     if how == "ignore":
         assert "signs of COLLAPSE: the codes are constant" in out
-        assert "dim_a=2: the least, since only 1 distinct frames are there" in out
+        assert "dim_a=2: the minimum, because there are only 1 distinct frames" in out
         config = json.loads((tmp_path / "logs" / "c_kvae" / "config.json").read_text())
         assert (config["dim_a"], config["out_distr"]) == (2, "bernoulli")
         return

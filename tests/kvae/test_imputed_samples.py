@@ -56,7 +56,7 @@ def test_frames_of_bits_and_wrong_arguments():
     np.testing.assert_allclose(plain.smoothed, found.smoothed, atol=1e-6)
     with pytest.raises(ValueError, match="quantiles: expected probabilities"):
         model.impute(frames, mask, num_samples=3, quantiles=(5, 95))
-    with pytest.raises(ValueError, match="quantiles: expected num_samples beside it"):
+    with pytest.raises(ValueError, match="quantiles: expected num_samples with it"):
         model.impute(frames, mask, quantiles=(0.1, 0.9))
     with pytest.raises(ValueError, match=r"expected one array .*kvae\.series\.padded"):
         KVAE.for_series([np.zeros((3, 1)), np.zeros((4, 1))])

@@ -160,7 +160,7 @@ def test_outside_of_a_replica_values_stay_as_they_are():
             "one",
             dict(replicas=2),
             None,
-            "replicas: expected a number of at least 1 beside strategy=mirrored, got 2",
+            "replicas: expected a number of at least 1 with strategy=mirrored, got 2",
         ),
         ("mirrored", dict(replicas=0), None, "replicas: expected a number of at least 1"),
         ("multiworker", {}, None, "strategy: multiworker needs the environment variable TF_CONFIG"),

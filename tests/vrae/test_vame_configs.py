@@ -42,7 +42,7 @@ def test_keys_that_change_nothing_are_named_in_one_warning(tmp_path):
     with pytest.warns(UserWarning) as seen:
         assert read_config(path).zdims == 4
     assert [str(w.message) for w in seen] == [
-        f"{path}: these keys are set and change nothing here: n_layers (3), zdim (9), hmm_trained "
+        f"{path}: these keys are set and have no effect here: n_layers (3), zdim (9), hmm_trained "
         "(True). Remove them, or check how they are written."
     ]
 

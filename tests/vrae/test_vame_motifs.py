@@ -233,9 +233,10 @@ def test_fits_tell_their_progress():
     motifs.segment(
         {"a": codes((9, 9, 9))[0]}, 2, algorithm="hmm", hmm_n_iter=2, progress=lines.append
     )
-    assert lines[0] == "k-means of 27 codes, 2 motifs, 15 beginnings"
+    assert lines[0] == "k-means of 27 codes, 2 motifs, 15 initialisations"
     assert (
-        lines[1] == "hidden Markov model of 2 states, beginning 1 of 5, iteration 1 of at most 2"
+        lines[1]
+        == "hidden Markov model of 2 states, initialisation 1 of 5, iteration 1 of at most 2"
         and len(lines) == 6
     )
 

@@ -340,7 +340,7 @@ def test_the_use_of_the_code_is_that_of_known_posteriors():
         (lambda m: m.forecast(np.zeros((1, 3, 3)), 2), "forecast: expected a model with missing"),
         (
             lambda m: m.impute(np.zeros((1, 3, 3)), quantiles=[0.5]),
-            "quantiles: expected num_samples beside them",
+            "quantiles: expected num_samples with them",
         ),
         (
             lambda m: m.impute(np.zeros((1, 3, 3)), quantiles=[1.5], num_samples=2),

@@ -91,7 +91,7 @@ def changed(**columns):
         (changed().drop(columns="Series"), "expected one column of sequence, .* got the columns"),
         (changed(id=0), "expected one column of sequence, .* got the columns"),
         (changed(date=0), "at most one of time, timestamp"),
-        (changed(label=0), "column 'label': a label is no feature"),
+        (changed(label=0), "column 'label': a label is not a feature"),
         (changed(x="a"), "column 'x': expected numbers, got (object|str)"),
         (changed(time=0), "series 's0': expected different times, got two rows of the same"),
         (changed(time=None), "time 'time': expected the time of every row, got a missing one"),

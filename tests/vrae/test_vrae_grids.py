@@ -60,7 +60,7 @@ def test_the_time_since_a_number_was_observed():
 def test_gaps_are_interpolated_in_time():
     times = np.cumsum(RNG.uniform(0.5, 3, (3, 7)), 1).astype(np.float32)
     made = steps(times=times, holes=0.6)
-    found = grids.filled(made).numpy()
+    found = grids.interpolated(made).numpy()
     for i, k in np.ndindex(3, 2):
         seen = np.flatnonzero(made.observed[i, :, k])
         expected = np.interp(times[i], times[i, seen], made.values.numpy()[i, seen, k])

@@ -499,7 +499,7 @@ class Broken(keras.layers.Layer):
             r"mean and logvar, \[B, 2\] each, for B = 2 got \[\(2, 3\), \(2, 3\)\]",
         ),
         (dict(encoder=keras.layers.GRU(2)), r"encoder: expected .*, for B = 2 got \(2, 2\)"),
-        (dict(encoder=Broken()), "encoder: .* a call with zeros ended in KeyError"),
+        (dict(encoder=Broken()), "encoder: .* a call with zeros raised KeyError"),
         (
             dict(decoder=5),
             "decoder: expected one of autoregressive, latent, or a Keras layer, got 5",
@@ -508,7 +508,7 @@ class Broken(keras.layers.Layer):
         (dict(decoder=keras.layers.Dense(3)), r"decoder: .* got \(2, 3\)"),
         (
             dict(decoder=LineDecoder(3), segment_steps=2),
-            "segment_steps: expected None beside a decoder that is a layer",
+            "segment_steps: expected None with a decoder that is a layer",
         ),
     ],
 )
@@ -520,7 +520,7 @@ def test_parts_that_are_not_of_the_contract_are_refused(parts, message):
 def test_a_decoder_of_a_fixed_number_of_steps_writes_no_more():
     model = make(decoder=fixed_decoder(3))
     model.compile("sgd")
-    message = "decoder: writes 3 steps, expected 4: it has no argument `steps`"
+    message = "decoder: returns 3 steps, expected 4: it has no argument `steps`"
     for call in (
         lambda: model.decode(NOISE, 4),
         lambda: model.encode(X),

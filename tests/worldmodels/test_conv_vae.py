@@ -136,7 +136,7 @@ def test_another_frame_size_gets_the_kernels_that_the_error_recommends():
         (dict(z_size=0), "z_size: expected an integer of at least 1"),
         (dict(kl_tolerance=-1), "kl_tolerance: expected a number of at least 0"),
         (dict(image_shape=(64, 64)), r"image_shape: expected \(height, width, channels\)"),
-        (dict(image_shape=(32, 32, 3)), "layer enc_conv4 .kernel 4. finds a height of 2"),
+        (dict(image_shape=(32, 32, 3)), "layer enc_conv4 .kernel 4. gets an input of height 2"),
         (dict(image_shape=(64, 60, 3)), "frames must be square"),
         (dict(filters=(3, 4)), "2 layers of filters .* 4 kernel sizes"),
         (dict(filters=(0, 4, 4, 4)), "filters: expected integers of at least 1, such as"),

@@ -279,7 +279,9 @@ def test_uint8_frames_of_0_and_1_are_warned_of_and_bools_are_0_and_1(vae):
 def test_another_target_and_a_mask_of_frames_are_refused(vae):
     with pytest.raises(ValueError, match="y: expected frames once more"):
         vae.fit(frames(), frames(seed=1), verbose=0)
-    with pytest.raises(ValueError, match="mask: expected none, a ConvVAE reads each frame alone"):
+    with pytest.raises(
+        ValueError, match="mask: expected none, a ConvVAE encodes each frame separately"
+    ):
         vae(frames(), mask=np.ones(6))
 
 
@@ -535,7 +537,7 @@ OWN = dict(z_size=3, image_shape=(7, 9, 1))
         ),
         (
             lambda: dict(encoder=own_encoder(1, 6), filters=(3,)),
-            "filters: expected none beside encoder=",
+            "filters: expected none with encoder=",
         ),
         (
             lambda: dict(encoder=own_encoder(1, 6), decoder=own_decoder((9, 7, 1))),
@@ -548,7 +550,7 @@ OWN = dict(z_size=3, image_shape=(7, 9, 1))
         ),
         (
             lambda: dict(decoder=own_decoder(), dense_units=3),
-            "dense_units: expected none beside decoder=",
+            "dense_units: expected none with decoder=",
         ),
     ],
 )

@@ -50,7 +50,7 @@ __all__ = [
 
 
 def __getattr__(name: str):
-    """Import `evaluate` on first use: it draws, and Matplotlib takes long to import."""
+    """Import `evaluate` on first use: it plots, and importing Matplotlib takes long."""
     if name == "evaluate":
         from vrae.vame.report import evaluate
 

@@ -25,8 +25,8 @@ class SessionSettings(Settings):
         "simulated, or a folder of sessions: DeepLabCut's .csv or .h5, SLEAP's analysis .h5, "
         "movement's .nc, or .npz with `positions`",
     )
-    individual: str | None = setting(None, "the animal, in files of several")
-    fps: float | None = setting(None, "frames a second, where the files do not know it")
+    individual: str | None = setting(None, "name of the animal, in files with several animals")
+    fps: float | None = setting(None, "frames per second, if the files do not state it")
     skeleton: str = setting("", "lines of pictures: nose-neck,neck-tail; default: the files'")
     sessions: int = setting(4, "sessions (simulated)")
     frames: int = setting(9000, "frames of a session (simulated)")
@@ -44,29 +44,31 @@ class PreprocessingSettings(Settings):
     """Settings of the preprocessing of tracking files."""
 
     pose_confidence: float = setting(
-        0.9, "a keypoint of a lower likelihood is a low-confidence one", earlier="confidence"
+        0.9, "likelihood below which a keypoint has low confidence", earlier="confidence"
     )
     low_confidence: str = setting(
         "missing",
-        "what becomes of it: not read by the model, or a line over short gaps",
+        "keypoints of low confidence: missing values, or linear interpolation over short gaps",
         choices=("missing", "interpolate"),
     )
     longest_gap: int = setting(
-        30, "frames of the longest gap over which is interpolated; reference keypoints always are"
+        30, "frames of the longest gap that is interpolated; gaps of reference keypoints always are"
     )
     centered_reference_keypoint: str | None = setting(
         None, "keypoint that is moved to 0", earlier="centre"
     )
     orientation_reference_keypoint: str | None = setting(
-        None, "keypoint that is turned onto the negative y axis", earlier="ahead"
+        None, "keypoint that is rotated onto the negative y axis", earlier="ahead"
     )
     egocentric_data: bool = setting(False, "positions are aligned already")
     exclude: str = setting("", "keypoints that are left out, with commas between")
-    robust: bool = setting(True, "outliers of aligned positions are low-confidence ones")
-    iqr_factor: float = setting(4.0, "interquartile ranges from the mean to an outlier")
-    savgol_filter: bool = setting(True, "Savitzky-Golay smoothing")
-    savgol_length: int = setting(5, "frames of the filter")
-    savgol_order: int = setting(2, "order of its polynomial")
+    robust: bool = setting(True, "outliers among aligned positions have low confidence")
+    iqr_factor: float = setting(
+        4.0, "distance from the mean, in interquartile ranges, beyond which a value is an outlier"
+    )
+    savgol_filter: bool = setting(True, "smooth positions by a Savitzky-Golay filter")
+    savgol_length: int = setting(5, "frames in the window of the Savitzky-Golay filter")
+    savgol_order: int = setting(2, "order of the Savitzky-Golay filter's polynomial")
     scale_by_body_size: bool = setting(
         False, "positions are divided by the distance of the reference keypoints"
     )
@@ -87,7 +89,7 @@ class NetworkSettings(Settings):
     hidden_size_layer_1: int = setting(256, "units of the encoder, each direction")
     hidden_size_rec: int = setting(256, "units of the decoder")
     hidden_size_pred: int = setting(256, "units of the decoder of the future")
-    dropout_encoder: float = setting(0.0, "of the encoder's first layer")
+    dropout_encoder: float = setting(0.0, "dropout rate after the encoder's first layer")
 
 
 @group("Training", Affects.TRAINING)
@@ -99,12 +101,14 @@ class TrainingSettings(Settings):
     learning_rate: float = setting(5e-4, "first learning rate")
     beta: float = setting(1.0, "weight of the KL")
     kl_start: int = setting(2, "epochs without the KL")
-    annealtime: int = setting(4, "epochs in which its weight rises to 1")
+    annealtime: int = setting(4, "epochs in which the weight of the KL rises to 1")
     kmeans_loss: int = setting(30, "singular values in the cluster term")
     kmeans_lambda: float = setting(0.1, "weight of the cluster term")
-    steps_per_epoch: int | None = setting(None, "batches of an epoch; default: one window a frame")
+    steps_per_epoch: int | None = setting(
+        None, "batches in an epoch; default: as many windows as frames"
+    )
     mixed_precision: bool = setting(False, "bfloat16 in the recurrent layers")
-    model_convergence: int = setting(50, "epochs without a better model that end the training")
+    model_convergence: int = setting(50, "epochs without a better model after which training stops")
 
 
 @group("Motifs")
@@ -117,19 +121,19 @@ class MotifSettings(Settings):
     )
     min_observed: float = setting(
         0.5,
-        "a window of which a smaller share of values was observed has no motif, which is motif -1",
+        "share of observed values below which a window has no motif (motif -1)",
     )
-    n_init_kmeans: int = setting(15, "beginnings of k-means")
-    hmm_n_iter: int = setting(100, "iterations of the hidden Markov model, at most")
+    n_init_kmeans: int = setting(15, "runs of k-means from random initial centres")
+    hmm_n_iter: int = setting(100, "maximal number of iterations of the hidden Markov model")
     hmm_min_duration: int = setting(
-        3, "frames that a motif of the hidden Markov model lasts at least; 1: no limit"
+        3, "minimal frames of a motif of the hidden Markov model; 1: no limit"
     )
     n_communities: int | None = setting(
-        None, "behaviours: motifs that follow each other are joined to this number"
+        None, "number of behaviours, into which motifs that follow each other are joined"
     )
 
 
-@group("What motifs are")
+@group("Description of motifs")
 class CardSettings(Settings):
     """Settings of the description of motifs."""
 
@@ -138,10 +142,12 @@ class CardSettings(Settings):
         "", "a folder of the tracked videos: the bouts of the movies are cut from them too"
     )
     latent_map: str = setting(
-        "pca", "how codes are shown in two dimensions; umap needs an extra", choices=("pca", "umap")
+        "pca",
+        "projection of the codes to two dimensions; umap needs the extra `umap`",
+        choices=("pca", "umap"),
     )
     session_groups: str = setting(
-        "", "a .csv with the columns session and group: are the groups different?"
+        "", "a .csv with the columns session and group, to test whether the groups differ"
     )
 
 

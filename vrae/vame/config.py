@@ -300,7 +300,7 @@ def _of_values(name: str, given: Mapping[str, Any]) -> Config:
     ]
     if unread:
         warnings.warn(
-            f"{name}: these keys are set and change nothing here: {', '.join(unread)}. Remove "
+            f"{name}: these keys are set and have no effect here: {', '.join(unread)}. Remove "
             "them, or check how they are written.",
             stacklevel=3,
         )

@@ -370,14 +370,14 @@ def save_pieces(path: str | Path, pieces: list[np.ndarray]) -> None:
     """
     shape = pieces[0].shape[0], sum(piece.shape[1] for piece in pieces)
     with atomic_write(path) as part:
-        made = np.lib.format.open_memmap(part, "w+", np.result_type(*pieces), shape)
+        joined = np.lib.format.open_memmap(part, "w+", np.result_type(*pieces), shape)
         first = 0
         for piece in pieces:
             for at in range(0, piece.shape[1], _PART):
                 values = piece[:, at : at + _PART]
-                made[:, first : first + values.shape[1]] = values
+                joined[:, first : first + values.shape[1]] = values
                 first += values.shape[1]
-        made.flush()
+        joined.flush()
 
 
 def load_array(path: str | Path, mapped: bool = False) -> np.ndarray:

@@ -59,7 +59,7 @@ def agreement(labels: Sequence[np.ndarray], truth: Sequence[np.ndarray]) -> dict
 def bout_f1(labels: Sequence[np.ndarray], truth: Sequence[np.ndarray]) -> float:
     """Compute the F1 score of bouts.
 
-    A bout is right if it has the motif of a true bout and their intersection is more than half of
+    A bout is correct if it has the motif of a true bout and their intersection is more than half of
     their union; so each true bout has at most one.
 
     Args:

@@ -125,9 +125,9 @@ def loss(found: VAMETerms, beta: float | tf.Tensor, kl_weight: float | tf.Tensor
     )
 
 
-def _squared_error(target: Part, made: tf.Tensor, reduction: str, share, weights) -> tf.Tensor:
+def _squared_error(target: Part, output: tf.Tensor, reduction: str, share, weights) -> tf.Tensor:
     seen = target.seen if weights is None else target.seen * weights[:, None, None]
-    error = reconstruction_loss(target.x, made, reduction, seen)
+    error = reconstruction_loss(target.x, output, reduction, seen)
     if replicas.local_rows() is None:
         return error
     here = (

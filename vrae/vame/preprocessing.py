@@ -148,12 +148,12 @@ def preprocess(pose: Pose, settings: Preprocessing) -> Session:
     if settings.scale_by_body_size:
         size = _body_size(placed, *_indices(pose, settings))
         points = steps["scaled"] = points / size
-    made, placed = pose.moved(points), pose.moved(placed)
-    names, values = _features(made, settings)
+    aligned, placed = pose.moved(points), pose.moved(placed)
+    names, values = _features(aligned, settings)
     for name in settings.extra_features:
         extra = extra_feature(name, placed, settings.references)
         names, values = (*names, name), np.concatenate([values, extra[None]])
-    return Session(names, values, made, placed, steps)
+    return Session(names, values, aligned, placed, steps)
 
 
 def _features(pose: Pose, settings: Preprocessing) -> tuple[tuple[str, ...], np.ndarray]:
@@ -206,14 +206,14 @@ def _in_runs(points: np.ndarray, settings: Preprocessing) -> np.ndarray:
     than the filter are unchanged.
     """
     length, order = settings.savgol_length, settings.savgol_order
-    made = points.copy()
-    for keypoint in made:
+    smoothed = points.copy()
+    for keypoint in smoothed:
         seen = ~np.isnan(keypoint).any(axis=0)
         edges = np.flatnonzero(np.diff(np.concatenate([[False], seen, [False]])))
         for first, last in edges.reshape(-1, 2):
             if last - first >= length:
                 keypoint[:, first:last] = savgol_filter(keypoint[:, first:last], length, order)
-    return made
+    return smoothed
 
 
 def _body_size(points: np.ndarray, i: int, j: int) -> float:

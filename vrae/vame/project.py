@@ -113,7 +113,7 @@ def load_sessions(
     Returns:
         The sessions by name.
     """
-    settings, made = settings or Preprocessing(), {}
+    settings, prepared = settings or Preprocessing(), {}
     for name, session in sessions.items():
         if isinstance(session, (str, Path)):
             session = read_pose(session, individual=individual, fps=fps, skeleton=skeleton)
@@ -121,8 +121,8 @@ def load_sessions(
             session = preprocess(session, settings)
         if not isinstance(session, Session):
             session = Session((), np.asarray(session, np.float64))
-        made[name] = session
-    return made
+        prepared[name] = session
+    return prepared
 
 
 @renamed_keypoints

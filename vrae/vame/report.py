@@ -145,7 +145,7 @@ def training_curves(folder: Path, lines: list[dict]) -> None:
     """
     panels = {
         "squared error of a batch": ("train_mse", "test_mse"),
-        "of what follows it": ("train_future",),
+        "squared error after the window": ("train_future",),
         "KL, mean over dimensions": ("train_kl",),
     }
     plotting.save_figure(
@@ -183,7 +183,7 @@ def result(folder: Path, errors: Mapping[str, float], agreed: Mapping[str, dict]
         said.append("The true motifs are not known: how good the found ones are is not judged.")
     return Section(
         "Result",
-        judgements=judgements + (_judged(agreed) if agreed else []),
+        judgements=judgements + (_verdicts(agreed) if agreed else []),
         paragraphs=said,
         table=_agreement(agreed) if agreed else None,
         movies=newest(
@@ -195,7 +195,7 @@ def result(folder: Path, errors: Mapping[str, float], agreed: Mapping[str, dict]
     )
 
 
-def _judged(agreed: Mapping[str, dict]) -> list[str]:
+def _verdicts(agreed: Mapping[str, dict]) -> list[str]:
     mine, *others = agreed.items()
     found = [f"{title} ({f['nmi']:.3f})" for title, f in others if f["nmi"] > mine[1]["nmi"]]
     if not found:

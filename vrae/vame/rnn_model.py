@@ -551,7 +551,11 @@ class RNN_VAE(_Module, SequenceModel):
             ValueError: a shape or value is not as described; NaN, unless missing_values is True or
                 the mask is 0 there.
         """
-        mean, logvar = self._run(self._codes, self._window(_batch(windows, mask)))
+
+        def compute(x):
+            return self.lmbda(self.encoder(x))[1:]
+
+        mean, logvar = self._run(compute, self._window(_batch(windows, mask)))
         return tfd.MultivariateNormalDiag(mean, tf.exp(0.5 * logvar))
 
     def embed(self, windows: Array, mask: Array | None = None) -> np.ndarray:
@@ -597,7 +601,11 @@ class RNN_VAE(_Module, SequenceModel):
         Raises:
             ValueError: as for `encode`.
         """
-        return self._run(self._reconstruct, self._window(_batch(windows, mask)))
+
+        def compute(x):
+            return self._forward(x, False, None, None).prediction
+
+        return self._run(compute, self._window(_batch(windows, mask)))
 
     # --- training ---
 
@@ -704,12 +712,6 @@ class RNN_VAE(_Module, SequenceModel):
             return Reconstruction(prediction, z, mu, logvar)
         future = tf.cast(self.decoder_future(inputs, z), self.variable_dtype)
         return ReconstructionAndFuture(prediction, future, z, mu, logvar)
-
-    def _codes(self, x) -> tuple[tf.Tensor, tf.Tensor]:
-        return self.lmbda(self.encoder(x))[1:]
-
-    def _reconstruct(self, x) -> tf.Tensor:
-        return self._forward(x, False, None, None).prediction
 
     def _window(self, batch: dict) -> tf.Tensor:
         """The steps that are encoded, 0 where a value is missing."""

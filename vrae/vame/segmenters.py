@@ -37,7 +37,7 @@ class FitOptions(NamedTuple):
 
 _MANY_CODES, _FIRST_CODES = 40_000, 10_000  # of many codes, only some initialise the EM
 _PART = 4096  # codes whose products are computed at once
-_BEGINNINGS = 5  # of the EM, which ends in the nearest maximum; the first is k-means
+_INITIALISATIONS = 5  # of the EM, which ends in the nearest maximum; the first is k-means
 _FLOOR = 1e-3  # of a state's variances, as a share of the mean variance of the codes
 _STAYS = 0.9  # first probability that a state lasts one window more
 
@@ -64,7 +64,9 @@ class KMeansSegmenter(NamedTuple):
             The segmenter.
         """
         joined, n_init = np.concatenate(sessions), options.n_init_kmeans
-        options.progress(f"k-means of {len(joined)} codes, {n_motifs} motifs, {n_init} beginnings")
+        options.progress(
+            f"k-means of {len(joined)} codes, {n_motifs} motifs, {n_init} initialisations"
+        )
         return cls(KMeans(n_motifs, n_init=n_init, random_state=seed).fit(joined).cluster_centers_)
 
     def apply(self, codes: np.ndarray, observed: np.ndarray | None = None) -> np.ndarray:
@@ -178,11 +180,13 @@ class HMMSegmenter(NamedTuple):
     def _of_motifs(cls, sessions, n_motifs: int, seed: int, options: FitOptions) -> "HMMSegmenter":
         """Fit a model whose states are all motifs."""
         joined, lengths = np.concatenate(sessions), [len(codes) for codes in sessions]
-        about = f"hidden Markov model of {n_motifs} states, beginning {{}} of {_BEGINNINGS}"
+        about = (
+            f"hidden Markov model of {n_motifs} states, initialisation {{}} of {_INITIALISATIONS}"
+        )
         try:
             fits = [
                 _fitted(joined, lengths, n_motifs, seed + i, i > 0, options, about.format(i + 1))
-                for i in range(_BEGINNINGS)
+                for i in range(_INITIALISATIONS)
             ]
         except (ValueError, np.linalg.LinAlgError) as error:
             raise ValueError(_cause(joined, n_motifs, error)) from error
@@ -385,7 +389,9 @@ class FastGaussianHMM(GaussianHMM):
         symmetric = (self._covars_ + self._covars_.transpose(0, 2, 1)) / 2
         self._covars_ = symmetric + self.floor * np.eye(symmetric.shape[-1])
         of_states = self.startprob_.reshape(-1, self.min_duration).mean(axis=1)
-        self.startprob_ = np.repeat(of_states, self.min_duration)  # a session begins anywhere
+        self.startprob_ = np.repeat(
+            of_states, self.min_duration
+        )  # a session may begin in any step of a chain
 
 
 class _Monitor(ConvergenceMonitor):

@@ -46,7 +46,7 @@ def read(s: VAMESettings) -> Found:
         ValueError: the folder does not exist, has no such file, or a file cannot be used.
     """
     if s.dataset == "simulated":
-        made = simulate_poses(
+        simulated = simulate_poses(
             s.sessions,
             s.frames,
             missing=s.missing,
@@ -55,8 +55,8 @@ def read(s: VAMESettings) -> Found:
         )
         keys: dict[str, Any] = {"low_confidence": s.low_confidence, "longest_gap": s.longest_gap}
         return Found(
-            {name: _as_it_is(one.positions, **keys) for name, one in made.items()},
-            {name: one.motifs for name, one in made.items()},
+            {name: _as_it_is(one.positions, **keys) for name, one in simulated.items()},
+            {name: one.motifs for name, one in simulated.items()},
         )
     folder = Path(s.dataset)
     paths = sorted(path for path in folder.glob("*") if path.suffix in POSE_ENDINGS)

@@ -82,7 +82,7 @@ def simulate_poses(
     places = rng.normal(0.0, 2.0, size)
     swings = rng.uniform(0.2, 1.0, (n_motifs, size)), rng.uniform(0.0, 2 * np.pi, (n_motifs, size))
     frequencies = np.linspace(0.03, 0.12, n_motifs)
-    made = {}
+    simulated = {}
     for i in range(first, first + sessions):
         rng = np.random.default_rng([seed, 1, i])
         motifs, phase, size_of = _course(
@@ -91,8 +91,8 @@ def simulate_poses(
         clean = places[:, None] + _swinging(motifs, phase, size_of, *swings)
         seen = clean + noise * rng.standard_normal(clean.shape)
         seen[np.repeat(_gaps(rng, keypoints, frames, missing, longest_missing), 2, axis=0)] = np.nan
-        made[f"session_{i}"] = SimulatedSession(seen, motifs, clean)
-    return made
+        simulated[f"session_{i}"] = SimulatedSession(seen, motifs, clean)
+    return simulated
 
 
 def _course(

@@ -179,7 +179,7 @@ def _agreement(
     """The run's motifs and those of baselines against the truth, by title; also written to
     evaluation.json."""
     _, statistics, config = vame.load_best(str(folder / "config.yaml"))
-    print("segmenting what needs no training", flush=True)
+    print("segmenting the baselines, which need no training", flush=True)
     windows, components = baselines(
         sessions, statistics, config.time_window, config.zdims, seed=s.seed
     )

@@ -29,7 +29,7 @@ def describe(
     videos: Mapping[str, Path] | None = None,
     latent_map: str = "pca",
 ) -> Callable[[], list[Section]]:
-    """Writes what a project's motifs are.
+    """Describes a project's motifs in files.
 
     `results/frames/<session>.csv`, `results/bouts.csv`, `results/sessions.csv`, with groups
     `results/comparisons.csv`; `movies/`.
@@ -59,7 +59,7 @@ def describe(
     }
     found, fps = all_bouts(labels["motif"]), fps_of(sessions)
     if not found:
-        print("no frame has a motif: there is nothing to describe")
+        print("no frame has a motif: nothing is described")
         return list
     out = folder / "results"
     write_frames(out / "frames", labels, fps)

@@ -137,13 +137,13 @@ def compare_groups(
     }
     moves = transitions_of_sessions(found, sessions, motifs)
     values["transition"] = {f"{a} to {b}": row for (a, b), row in moves.items()}
-    made = []
+    comparisons = []
     for measure, by_motif in values.items():
         tested = {name: _test(row, of, permutations, seed) for name, row in by_motif.items()}
         corrected = _corrected(np.array([p for _, p in tested.values()]))
         for (name, (means, p)), q in zip(tested.items(), corrected, strict=True):
-            made.append(Comparison(measure, name, means, p, float(q)))
-    return made
+            comparisons.append(Comparison(measure, name, means, p, float(q)))
+    return comparisons
 
 
 def _test(values: np.ndarray, of: np.ndarray, permutations: int, seed: int):

@@ -88,7 +88,7 @@ def measure(
     fps = fps_of(sessions)
     moves = moves_of(found, motifs)
     distances = _distances(codes, window_labels, motifs)
-    labelled, made = int((joined >= 0).sum()), []
+    labelled, measures = int((joined >= 0).sum()), []
     for place, motif in enumerate(motifs):
         own = joined == motif
         durations = [bout.frames for bout in found if bout.motif == motif]
@@ -96,7 +96,7 @@ def measure(
             _mean(rows[names.index(name)][own]) * (fps or 1.0) if name in names else None
             for name in (_BODY, _TURNING)
         )
-        made.append(
+        measures.append(
             Measures(
                 motif,
                 float(own.sum() / labelled),
@@ -111,7 +111,7 @@ def measure(
                 _largest(motifs, moves[place]),
             )
         )
-    return made
+    return measures
 
 
 _BODY, _TURNING = "speed of the body", "turning, degrees"

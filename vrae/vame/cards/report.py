@@ -194,7 +194,7 @@ def _overview(motifs: Motifs) -> Section:
         f"median duration, {unit}",
         f"speed, pixels/{per}",
         f"turning, degrees/{per}",
-        "what sets it apart (standard deviations)",
+        "distinctive features (standard deviations)",
     ]
     rows = [
         [m.motif, m.share, m.rate, m.duration, m.speed, m.turning, _listed(m.features)]
@@ -241,7 +241,7 @@ def _order(motifs: Motifs) -> Section:
 
 
 def check_map(latent_map: str) -> None:
-    """Whether codes can be shown so.
+    """Check that the map can be computed.
 
     Raises:
         ValueError: it is none of `MAPS`. ImportError: its package is not installed.
@@ -274,8 +274,8 @@ def flat(codes: np.ndarray, latent_map: str, seed: int) -> np.ndarray:
     import umap  # pyright: ignore[reportMissingImports]
 
     neighbours = min(200, len(padded) - 1)
-    made = umap.UMAP(n_components=2, min_dist=0.1, n_neighbors=neighbours, random_state=seed)
-    return np.asarray(made.fit_transform(padded))
+    projection = umap.UMAP(n_components=2, min_dist=0.1, n_neighbors=neighbours, random_state=seed)
+    return np.asarray(projection.fit_transform(padded))
 
 
 def _map(motifs: Motifs, latent_map: str, seed: int) -> Section:
@@ -332,7 +332,7 @@ def _card(motifs: Motifs, one: Measures, decode, movies: Path | None) -> Section
         [f"median duration, {unit}", one.duration],
         [f"speed of the body, pixels/{'s' if fps else 'frame'}", one.speed],
         [f"turning, degrees/{'s' if fps else 'frame'}", one.turning],
-        ["what sets it apart (standard deviations)", _listed(one.features)],
+        ["distinctive features (standard deviations)", _listed(one.features)],
         ["nearest motifs (distance)", _listed(one.nearest)],
         ["comes after (share)", _listed(one.before)],
         ["is followed by (share)", _listed(one.after)],
@@ -355,7 +355,7 @@ def _card(motifs: Motifs, one: Measures, decode, movies: Path | None) -> Section
 
 
 def _poses(motifs: Motifs, motif: int, decode) -> list:
-    """The mean course of a motif, and what the decoder makes of its mean code."""
+    """The mean course of a motif, and the decoded mean code of the motif."""
     tracked = {name: s for name, s in motifs.sessions.items() if s.pose is not None}
     found = [bout for bout in motifs.found if bout.session in tracked]
     if not any(bout.motif == motif for bout in found):
