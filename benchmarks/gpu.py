@@ -37,7 +37,9 @@ PARTS = ("agree", "kvae", "world", "vame", "vrae")
 flags.DEFINE_list("parts", list(PARTS), "which")
 flags.DEFINE_list("devices", ["gpu", "cpu"], "which")
 flags.DEFINE_integer("repeats", 9, "repetitions")
-flags.DEFINE_float("seconds", 4.0, "of an operation's repetitions, at most; one is always made")
+flags.DEFINE_float(
+    "seconds", 4.0, "maximal duration of an operation's repetitions; at least one is made"
+)
 flags.DEFINE_integer("limit", 1200, "seconds of a part on a device, at most")
 flags.DEFINE_bool("tiny", False, "small models and batches, for a test of this script")
 flags.DEFINE_string("worker", "", "a device and a file of results, in a process of this script's")

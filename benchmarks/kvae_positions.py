@@ -23,10 +23,10 @@ from seqvae.data.batches import Batches
 from seqvae.training import gradient_step
 
 flags.DEFINE_integer("epochs", 30, "passes over the training sequences")
-flags.DEFINE_integer("K", 7, "matrices that are mixed")
+flags.DEFINE_integer("K", 7, "number of matrices that are mixed")
 flags.DEFINE_integer("alpha_units", 128, "units of the dynamics network")
 flags.DEFINE_float("scale", 2.0, "pixels per unit of the codes")
-flags.DEFINE_integer("seed", 0, "of weights and noise")
+flags.DEFINE_integer("seed", 0, "seed of the weights and the noise")
 flags.DEFINE_string(
     "data_dir",
     str(Path(__file__).resolve().parent.parent / "datasets"),

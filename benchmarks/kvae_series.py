@@ -26,7 +26,7 @@ from seqvae.baselines import interpolated, last_observed
 
 flags.DEFINE_list("tables", ["elnino", "co2", "sunspots"], "tables")
 flags.DEFINE_list("seeds", ["0", "1", "2", "3", "4"], "seeds")
-flags.DEFINE_integer("K", 1, "matrices that are mixed")
+flags.DEFINE_integer("K", 1, "number of matrices that are mixed")
 flags.DEFINE_integer("epochs", 300, "epochs")
 flags.DEFINE_string("out", "", "file of JSON lines that results are added to")
 

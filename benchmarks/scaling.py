@@ -30,7 +30,7 @@ flags.DEFINE_list(
     "kvae: run_kvae's, 32 sequences of 20 frames; mdnrnn: 100 of 100 steps",
 )
 flags.DEFINE_integer("steps", 20, "that are timed")
-flags.DEFINE_integer("seed", 0, "of data and weights")
+flags.DEFINE_integer("seed", 0, "seed of the data and the weights")
 
 
 def _case(name: str, seed: int):

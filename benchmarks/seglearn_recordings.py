@@ -33,6 +33,18 @@ class ArraysOnly(pickle.Unpickler):
     """Follows a pickle that makes arrays, and nothing else."""
 
     def find_class(self, module: str, name: str):
+        """Look up a function that the pickle calls; called by `pickle.Unpickler`.
+
+        Args:
+            module: its module.
+            name: its name.
+
+        Returns:
+            The function.
+
+        Raises:
+            ValueError: it is not one of those that make arrays.
+        """
         module = module.replace("numpy.core.", "numpy._core.")  # NumPy 1's name of it
         if (module, name) not in _ALLOWED:
             raise ValueError(f"the pickle calls {module}.{name}, which makes no array.")

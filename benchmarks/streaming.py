@@ -29,9 +29,9 @@ from seqvae.physics import WORLDS, record
 flags.DEFINE_list("sizes", ["10000", "100000"], "sequences")
 flags.DEFINE_integer("shard_size", 200, "sequences in a shard")
 flags.DEFINE_integer("distinct", 20, "shards that are drawn; the others are copies")
-flags.DEFINE_integer("seconds", 60, "of training; 0: none")
-flags.DEFINE_string("num_filters", "32,32,32", "of the Kalman VAE that is trained")
-flags.DEFINE_integer("seed", 0, "of the sequences and the order")
+flags.DEFINE_integer("seconds", 60, "seconds of training; 0: none")
+flags.DEFINE_string("num_filters", "32,32,32", "filters of the Kalman VAE that is trained")
+flags.DEFINE_integer("seed", 0, "seed of the sequences and the order")
 flags.DEFINE_string(
     "folder", "", "where the shards go; default: a temporary folder, removed afterwards"
 )

@@ -10,6 +10,11 @@ from pathlib import Path
 
 
 def show(**line) -> None:
+    """Print a line of results as JSON, with numbers rounded to four digits.
+
+    Args:
+        **line: the results by name.
+    """
     rounded = {k: float(f"{v:.4g}") if isinstance(v, float) else v for k, v in line.items()}
     print(json.dumps(rounded), flush=True)
 

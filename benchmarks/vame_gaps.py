@@ -16,7 +16,7 @@ from vrae.vame.simulation import simulate_poses
 
 flags.DEFINE_list("gaps", ["1", "2", "5", "10", "20", "40"], "frames of the gaps")
 flags.DEFINE_integer("frames", 20_000, "frames of the session")
-flags.DEFINE_integer("seed", 0, "of the session")
+flags.DEFINE_integer("seed", 0, "seed of the session")
 
 _FROM_GAP_TO_GAP = 100
 

@@ -19,7 +19,7 @@ flags.DEFINE_integer("codes", 100_000, "codes")
 flags.DEFINE_integer("size", 10, "numbers of a code")
 flags.DEFINE_integer("states", 15, "states")
 flags.DEFINE_integer("iterations", 10, "iterations of the EM")
-flags.DEFINE_integer("seed", 0, "of the codes and the beginning")
+flags.DEFINE_integer("seed", 0, "seed of the codes and the initialisation")
 
 
 def main(argv):

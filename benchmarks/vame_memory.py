@@ -14,10 +14,10 @@ import numpy as np
 from absl import app, flags
 from timing import machine, memory, show
 
-flags.DEFINE_list("frames", ["1000000", "4000000"], "of the session")
-flags.DEFINE_integer("features", 12, "of a frame")
-flags.DEFINE_integer("steps", 20, "of training, 256 windows of 60 frames each")
-flags.DEFINE_integer("seed", 0, "of the session")
+flags.DEFINE_list("frames", ["1000000", "4000000"], "frames of the session")
+flags.DEFINE_integer("features", 12, "features of a frame")
+flags.DEFINE_integer("steps", 20, "training steps, with 256 windows of 60 frames each")
+flags.DEFINE_integer("seed", 0, "seed of the session")
 
 _PART = 100_000
 

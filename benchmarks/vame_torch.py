@@ -14,6 +14,8 @@ from torch import nn
 
 
 class Decoder(nn.Module):
+    """VAME's decoder: a bidirectional GRU with z as input at every step, and a linear layer."""
+
     def __init__(self, steps, zdims, features, units):
         super().__init__()
         self.steps, self.units = steps, units
@@ -22,11 +24,21 @@ class Decoder(nn.Module):
         self.out = nn.Linear(2 * units, features)
 
     def forward(self, z):
+        """Decode codes.
+
+        Args:
+            z: [batch, zdims].
+
+        Returns:
+            [batch, steps, features].
+        """
         states = self.first(z).view(len(z), 2, self.units).transpose(0, 1).contiguous()
         return self.out(self.rnn(z[:, None].expand(-1, self.steps, -1), states)[0])
 
 
 class Model(nn.Module):
+    """VAME's model with a decoder of the window and one of the steps after it."""
+
     def __init__(self, steps, future, features, zdims, units):
         super().__init__()
         self.encoder = nn.GRU(features, units, 2, batch_first=True, bidirectional=True)
@@ -34,6 +46,14 @@ class Model(nn.Module):
         self.now, self.next = (Decoder(n, zdims, features, units) for n in (steps, future))
 
     def forward(self, x):
+        """Reconstruct windows and predict the steps after them.
+
+        Args:
+            x: [batch, steps, features].
+
+        Returns:
+            The reconstruction, the prediction, z, its mean and its log-variance.
+        """
         _, last = self.encoder(x)
         hidden = last.transpose(0, 1).reshape(len(x), -1)
         mean, logvar = self.mean(hidden), self.logvar(hidden)

@@ -55,9 +55,13 @@ flags.DEFINE_list(
     ["random", "still", "dream", "dream z", "world", "world z", "untrained", "plan"],
     "which",
 )
-flags.DEFINE_list("temperatures", ["0.1", "0.5", "1.0", "1.15", "1.3"], "of the dreams")
-flags.DEFINE_list("z_temperatures", ["1.15"], "of the dreams of controllers on z alone")
-flags.DEFINE_list("seeds", ["0"], "of the evolution")
+flags.DEFINE_list(
+    "temperatures", ["0.1", "0.5", "1.0", "1.15", "1.3"], "temperatures of the dreams"
+)
+flags.DEFINE_list(
+    "z_temperatures", ["1.15"], "temperatures of the dreams of controllers on z alone"
+)
+flags.DEFINE_list("seeds", ["0"], "seeds of the evolution")
 flags.DEFINE_integer("population", 32, "members of a generation")
 flags.DEFINE_integer("rollouts", 8, "rollouts of a member")
 flags.DEFINE_integer("generations", 60, "generations in the dream")

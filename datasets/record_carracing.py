@@ -68,6 +68,11 @@ class Original:
         )
 
     def __call__(self) -> np.ndarray:
+        """Draw the next action.
+
+        Returns:
+            Steering, gas and brake, [3].
+        """
         steer, gas, brake = np.tanh(self._rng.standard_normal(32) @ self._matrix + self._bias)
         return np.array([steer, (gas + 1.0) / 2.0, np.clip(brake, 0.0, 1.0)], np.float32)
 
