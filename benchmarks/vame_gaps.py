@@ -11,7 +11,7 @@ import numpy as np
 from absl import app, flags
 from timing import show
 
-from vrae.vame.keypoints import bridged
+from vrae.vame.keypoints import interpolate_gaps
 from vrae.vame.simulation import simulate_poses
 
 flags.DEFINE_list("gaps", ["1", "2", "5", "10", "20", "40"], "frames of the gaps")
@@ -30,7 +30,7 @@ def main(argv):
     for gap in map(int, values.gaps):
         gone = np.arange(values.frames) % _FROM_GAP_TO_GAP < gap
         holes = np.where(gone, np.nan, session.positions)
-        lines = np.concatenate([bridged(row[None], gap) for row in holes])
+        lines = np.concatenate([interpolate_gaps(row[None], gap) for row in holes])
         error = ((lines - session.clean) / deviation)[:, gone]
         show(gap=gap, error=round(float(np.sqrt(np.mean(error**2))), 3))
 

@@ -495,7 +495,7 @@ class _Sums:
         return FrameErrors(float(wrong), float(np.sqrt(square)), float(log_px))
 
 
-def where_worse(errors: ImputationErrors) -> list[str]:
+def worse_than_baselines(errors: ImputationErrors) -> list[str]:
     """List the methods that are worse than a baseline with the same observed frames.
 
     Args:

@@ -14,7 +14,7 @@ from kvae.evaluation import (
     evaluate_elbo,
     imputation_curves,
     original_baseline,
-    where_worse,
+    worse_than_baselines,
 )
 from kvae.model import KVAE
 from seqvae import plotting
@@ -237,7 +237,7 @@ class Report:
         mask = self._block(self._begun)
         if imputer.can_judge(mask):
             errors = imputer.errors(mask, nearest=True, draws=_DRAWS, seed=self._seed)
-            figures["headline"] = errors.as_dict() | {"worse": where_worse(errors)}
+            figures["headline"] = errors.as_dict() | {"worse": worse_than_baselines(errors)}
             if self._balls and self._begun.steps > _ORIGINAL_LEAST:
                 original = original_baseline(self._begun.images[0])
                 figures["headline"]["original_baseline"] = original

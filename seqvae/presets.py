@@ -28,10 +28,10 @@ class Presets:
     """
 
     def __get__(self, instance: Any, owner: type) -> dict[str, str]:
-        return {name: card_of(folder)[1] for name, folder in shipped(owner).items()}
+        return {name: card_of(folder)[1] for name, folder in packaged_presets(owner).items()}
 
 
-def shipped(kind: type) -> dict[str, Path]:
+def packaged_presets(kind: type) -> dict[str, Path]:
     """Find the trained models of a class in its package.
 
     Args:
@@ -51,7 +51,7 @@ def find_preset(
     """Find the folder of a trained model.
 
     Args:
-        preset: a name of `shipped`, or a folder.
+        preset: a name of `packaged_presets`, or a folder.
         kind: the class of the model.
         file: is in the folder of such a model.
         others: what else a caller accepts, for the message.
@@ -62,7 +62,7 @@ def find_preset(
     Raises:
         ValueError: there is none.
     """
-    known = shipped(kind)
+    known = packaged_presets(kind)
     folder = known.get(str(preset), Path(preset))
     if not (folder / file).is_file():
         expected = ", ".join([*known, "a folder of save_to_preset", *others])

@@ -13,7 +13,7 @@ from keras.src.saving import saving_lib
 import kvae
 import vrae
 import worldmodels
-from seqvae.presets import card_of, shipped
+from seqvae.presets import card_of, packaged_presets
 from vrae.vame.rnn_model import RNN_VAE
 
 ROOT = Path(__file__).parents[1]
@@ -33,7 +33,7 @@ def rnn():
 )
 def test_a_shipped_model_has_the_figure_of_its_card(load_script, kind, name):
     script = load_script(ROOT / "benchmarks" / "train_presets.py")
-    folder = shipped(kind)[name]
+    folder = packaged_presets(kind)[name]
     head, title = card_of(folder)
     model = kind.from_preset(name)
     assert type(model) is kind and f"{model.count_params():,} weights" in title
@@ -50,7 +50,7 @@ def test_a_shipped_model_has_the_figure_of_its_card(load_script, kind, name):
 
 def test_something_ships_and_all_of_it_is_small():
     assert (kvae.KVAE, "box") in SHIPPED
-    files = [path for kind, name in SHIPPED for path in shipped(kind)[name].iterdir()]
+    files = [path for kind, name in SHIPPED for path in packaged_presets(kind)[name].iterdir()]
     assert sum(path.stat().st_size for path in files) < 6e6
     assert {path.name for path in files} == {
         "README.md",

@@ -319,8 +319,8 @@ def padded_list(sequences: Any, mask: Any, tokens: bool) -> tuple[np.ndarray, np
     padded = np.zeros((len(arrays), lengths.max(), *rests.pop()), np.result_type(*arrays))
     for row, each in zip(padded, arrays, strict=True):
         row[: len(each)] = each
-    there = (np.arange(lengths.max()) < lengths[:, None]).astype(np.float32)
-    return padded if tokens or padded.ndim == 3 else padded[..., None], there
+    valid = (np.arange(lengths.max()) < lengths[:, None]).astype(np.float32)
+    return padded if tokens or padded.ndim == 3 else padded[..., None], valid
 
 
 def compacted(
@@ -387,19 +387,19 @@ def check_some_observed(observed: tf.Tensor, place: Place) -> None:
     require_rows(some, message, place)
 
 
-def check_rising(times: tf.Tensor, there: tf.Tensor, place: Place) -> None:
+def check_rising(times: tf.Tensor, valid: tf.Tensor, place: Place) -> None:
     """Check that times are finite and increase up to the end of each sequence.
 
     Args:
         times: [B, T].
-        there: [B, T], 1 up to the end of each sequence.
+        valid: [B, T], 1 up to the end of each sequence.
         place: where the batch comes from, for messages.
 
     Raises:
         ValueError: they do not.
     """
-    rises = (times[:, 1:] > times[:, :-1]) | (there[:, 1:] < 0.5)
-    finite = tf.math.is_finite(times) | (there < 0.5)
+    rises = (times[:, 1:] > times[:, :-1]) | (valid[:, 1:] < 0.5)
+    finite = tf.math.is_finite(times) | (valid < 0.5)
     fine = tf.reduce_all(rises, 1) & tf.reduce_all(finite, 1)
     require_rows(
         fine, "times: expected finite numbers that rise from step to step, got others in {}.", place

@@ -32,16 +32,16 @@ def mixed(steps: Steps, probability: float, seed: tf.Tensor) -> Steps:
     batch, length = tf.shape(steps.values)[0], tf.shape(steps.values)[1]
     dtype = steps.values.dtype
     even = tf.repeat(tf.linspace(tf.zeros([], dtype), 1.0, length)[None], batch, axis=0)
-    common = all_rows(resampled(interpolated(steps), steps.there, even))
+    common = all_rows(resampled(interpolated(steps), steps.valid, even))
     total = tf.shape(common)[0]
     mean = tf.reduce_mean(common, 0, keepdims=True)
     weights = normal([batch, total], fold(seed, 0), dtype)
     weights /= tf.sqrt(tf.cast(tf.maximum(total - 1, 1), dtype))
     mixture = mean + tf.einsum("bj,jtf->btf", weights, common - mean)
-    count = tf.reduce_sum(steps.there, 1, keepdims=True)
+    count = tf.reduce_sum(steps.valid, 1, keepdims=True)
     index = tf.range(length, dtype=dtype)[None]
     own = tf.math.divide_no_nan(index, tf.maximum(count - 1.0, 1.0))
-    mixture = resampled(mixture, tf.ones_like(steps.there), own)
+    mixture = resampled(mixture, tf.ones_like(steps.valid), own)
     chosen = uniform([batch, 1, 1], fold(seed, 1), dtype) < probability
     return steps._replace(values=tf.where(chosen, mixture, steps.values) * steps.observed)
 
@@ -63,7 +63,7 @@ def warped(steps: Steps, deviation: float, seed: tf.Tensor) -> Steps:
     """
     batch, length = tf.shape(steps.values)[0], tf.shape(steps.values)[1]
     dtype = steps.values.dtype
-    count = tf.reduce_sum(steps.there, 1, keepdims=True)
+    count = tf.reduce_sum(steps.valid, 1, keepdims=True)
     u = tf.clip_by_value(
         tf.range(length, dtype=dtype)[None] / tf.maximum(count - 1.0, 1.0), 0.0, 1.0
     )
@@ -73,5 +73,5 @@ def warped(steps: Steps, deviation: float, seed: tf.Tensor) -> Steps:
         size * tf.sin(math.pi * k * tf.expand_dims(u, -1)) / (math.pi * k), -1
     )
     return steps._replace(
-        values=resampled(interpolated(steps), steps.there, moved) * steps.observed
+        values=resampled(interpolated(steps), steps.valid, moved) * steps.observed
     )

@@ -134,15 +134,15 @@ class Encoder(keras.layers.Layer):
         states = []
         for layer in self.layers_:
             inputs, *states = run_layer(layer, inputs, mask=steps)
-        there = tf.cast(steps, inputs.dtype)
+        valid = tf.cast(steps, inputs.dtype)
         if self._attention:
-            scores = self.score(inputs)[..., 0] + (1.0 - there) * tf.constant(-1e4, inputs.dtype)
-            return tf.einsum("bt,btc->bc", tf.nn.softmax(scores) * there, inputs)
+            scores = self.score(inputs)[..., 0] + (1.0 - valid) * tf.constant(-1e4, inputs.dtype)
+            return tf.einsum("bt,btc->bc", tf.nn.softmax(scores) * valid, inputs)
         if self._pooling == "last":
             # the outputs h of both directions, without an LSTM's c
             ends = [states[0], states[len(states) // 2]] if self._bidirectional else states[:1]
             return tf.concat(ends, -1)
-        share = there / tf.reduce_sum(there, 1, keepdims=True)
+        share = valid / tf.reduce_sum(valid, 1, keepdims=True)
         if self._pooling == "mean":
             return tf.einsum("bt,btc->bc", share, inputs)
         weights = where

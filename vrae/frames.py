@@ -13,7 +13,7 @@ from seqvae.data.tables import IDS, LABELS, TIMES, are_even
 from vrae.data import Series, pad
 
 
-class Long(NamedTuple):
+class LongFrame(NamedTuple):
     """Series of a long frame."""
 
     series: Series
@@ -24,7 +24,7 @@ class Long(NamedTuple):
     """Columns of the features."""
 
 
-def from_frame(frame: pd.DataFrame, features: Sequence[str] | None = None) -> Long:
+def from_frame(frame: pd.DataFrame, features: Sequence[str] | None = None) -> LongFrame:
     """Read the series of a long frame.
 
     Args:
@@ -68,7 +68,7 @@ def from_frame(frame: pd.DataFrame, features: Sequence[str] | None = None) -> Lo
         names=tuple(map(str, names)),
         times=None if even or times is None else [times[each] for each in rows],
     )
-    return Long(series, rows, names)
+    return LongFrame(series, rows, names)
 
 
 def _index(frame: pd.DataFrame) -> tuple[Any, np.ndarray, list[Any]]:

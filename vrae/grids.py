@@ -15,7 +15,7 @@ class Steps(NamedTuple):
     """[B, T, features], 0 where a number is missing; or tokens [B, T]."""
     observed: tf.Tensor
     """Of the shape of `values`, 1 for observed numbers."""
-    there: tf.Tensor
+    valid: tf.Tensor
     """[B, T], 1 up to the end of each sequence."""
     position: tf.Tensor
     """[B, T], relative time, 0 at the first step, 1 at the last step and after it."""
@@ -83,17 +83,17 @@ def prefix_max(x: tf.Tensor) -> tf.Tensor:
     return tf.stop_gradient(tf.ensure_shape(found, x.shape))
 
 
-def relative(times: tf.Tensor, there: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def relative(times: tf.Tensor, valid: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Compute `position` and `interval` of `Steps`.
 
     Args:
         times: [B, T].
-        there: [B, T], 1 up to the end of each sequence.
+        valid: [B, T], 1 up to the end of each sequence.
 
     Returns:
         position [B, T] and interval [B, 1].
     """
-    count = tf.reduce_sum(there, 1, keepdims=True)
+    count = tf.reduce_sum(valid, 1, keepdims=True)
     last = tf.cast(tf.maximum(count - 1, 0), tf.int32)
     begin, end = times[:, :1], tf.gather(times, last, batch_dims=1)
     position = tf.math.divide_no_nan(times - begin, end - begin)
@@ -152,7 +152,7 @@ def interpolated(steps: Steps) -> tf.Tensor:
     Returns:
         [B, T, features].
     """
-    complete = tf.reduce_all(steps.observed >= tf.expand_dims(steps.there, -1))
+    complete = tf.reduce_all(steps.observed >= tf.expand_dims(steps.valid, -1))
     found = tf.cond(complete, lambda: steps.values, lambda: _interpolated(steps))
     return tf.ensure_shape(found, steps.values.shape)
 
@@ -186,28 +186,28 @@ def _interpolated(steps: Steps) -> tf.Tensor:
     return tf.transpose(x0 + share * (x1 - x0), [0, 2, 1])
 
 
-def waves(there: tf.Tensor, position: tf.Tensor, count: int) -> tf.Tensor:
+def waves(valid: tf.Tensor, position: tf.Tensor, count: int) -> tf.Tensor:
     """Compute cos(k pi u) for k = 0 to count - 1.
 
     u is the middle of each step's share of the sequence. The result is 0 in the padding, and for k
     of at least the number of steps: a shorter sequence cannot distinguish these from lower ones.
 
     Args:
-        there: [B, T], 1 up to the end of each sequence.
+        valid: [B, T], 1 up to the end of each sequence.
         position: [B, T], relative times.
         count: number of cosines.
 
     Returns:
         [B, T, count].
     """
-    steps = tf.reduce_sum(there, 1)[:, None]
+    steps = tf.reduce_sum(valid, 1)[:, None]
     u = (position * (steps - 1.0) + 0.5) / tf.maximum(steps, 1.0)
     k = tf.range(count, dtype=position.dtype)
     known = tf.cast(k[None, None] < tf.expand_dims(steps, -1), position.dtype)
-    return tf.cos(math.pi * k * tf.expand_dims(u, -1)) * known * tf.expand_dims(there, -1)
+    return tf.cos(math.pi * k * tf.expand_dims(u, -1)) * known * tf.expand_dims(valid, -1)
 
 
-def cosine_coefficients(values: tf.Tensor, waves: tf.Tensor, there: tf.Tensor) -> tf.Tensor:
+def cosine_coefficients(values: tf.Tensor, waves: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
     """Compute the coefficients c of x_t = sum_k c_k waves_tk.
 
     For equal steps this is the transform DCT-II.
@@ -215,29 +215,29 @@ def cosine_coefficients(values: tf.Tensor, waves: tf.Tensor, there: tf.Tensor) -
     Args:
         values: x, [B, T, features].
         waves: [B, T, count].
-        there: [B, T], 1 up to the end of each sequence.
+        valid: [B, T], 1 up to the end of each sequence.
 
     Returns:
         [B, count, features].
     """
-    steps = tf.maximum(tf.reduce_sum(there, 1), 1.0)[:, None, None]
+    steps = tf.maximum(tf.reduce_sum(valid, 1), 1.0)[:, None, None]
     scale = tf.concat([tf.ones([1], values.dtype), 2.0 * tf.ones([(waves.shape[2] or 1) - 1])], 0)
-    sums = tf.einsum("btk,btf->bkf", waves, values * tf.expand_dims(there, -1))
+    sums = tf.einsum("btk,btf->bkf", waves, values * tf.expand_dims(valid, -1))
     return sums / steps * tf.cast(scale, values.dtype)[None, :, None]
 
 
-def resampled(values: tf.Tensor, there: tf.Tensor, position: tf.Tensor) -> tf.Tensor:
+def resampled(values: tf.Tensor, valid: tf.Tensor, position: tf.Tensor) -> tf.Tensor:
     """Resample sequences with equal steps by linear interpolation.
 
     Args:
         values: [B, T, features].
-        there: [B, T], 1 up to the end of each sequence.
+        valid: [B, T], 1 up to the end of each sequence.
         position: [B, S], relative times in each sequence.
 
     Returns:
         [B, S, features].
     """
-    last = tf.maximum(tf.reduce_sum(there, 1, keepdims=True) - 1.0, 0.0)
+    last = tf.maximum(tf.reduce_sum(valid, 1, keepdims=True) - 1.0, 0.0)
     place = tf.clip_by_value(position, 0.0, 1.0) * last
     low = tf.floor(place)
     share = (place - low)[..., None]

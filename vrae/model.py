@@ -580,9 +580,9 @@ class VRAE(SequenceModel):
         new = tf.pad(sequences, [[0, 0], [0, num_steps], [0, 0]])
         is_old = tf.pad(of_numbers(mask) > 0.5, [[0, 0], [0, num_steps], [0, 0]])
         new = tf.where(is_old, new, tf.constant(np.nan, new.dtype))
-        there = tf.cast(longer < lengths[:, None] + num_steps, self.variable_dtype)
+        valid = tf.cast(longer < lengths[:, None] + num_steps, self.variable_dtype)
         found = self.impute(
-            new, there, condition, num_samples=num_samples, quantiles=quantiles, seed=seed
+            new, valid, condition, num_samples=num_samples, quantiles=quantiles, seed=seed
         )
         at = lengths[:, None] + tf.range(num_steps)[None]
         mean, *others = (None if x is None else _gathered_steps(x, at) for x in found)
@@ -712,9 +712,9 @@ class VRAE(SequenceModel):
     def _log_px(self, steps: Steps, z, condition, **options) -> tf.Tensor:
         """log p(x | z) [B] of the observed numbers, by default with teacher forcing."""
         given = self.likelihood.inputs(steps.values)
-        count = tf.shape(steps.there)[1]
+        count = tf.shape(steps.valid)[1]
         outputs = self._outputs(
-            z, condition, count, steps.position, steps.there, given=given, **options
+            z, condition, count, steps.position, steps.valid, given=given, **options
         )
         each = steps.observed * self.likelihood.log_prob(outputs, steps.values)
         return tf.reduce_sum(each, axis=list(range(1, each.shape.rank)))
@@ -860,11 +860,11 @@ class VRAE(SequenceModel):
     def _steps(self, sequences, mask, times) -> Steps:
         """The sequences in the form of the networks' inputs."""
         whole = of_steps(mask)
-        there = to_the_end(whole)
-        position, interval = relative(times, there)
+        valid = to_the_end(whole)
+        position, interval = relative(times, valid)
         if self._tokens:
             values = tf.where(whole > 0.5, sequences, tf.zeros_like(sequences))
-            return Steps(values, whole, there, position, interval, times)
+            return Steps(values, whole, valid, position, interval, times)
         observed = self._observed(sequences, mask)
         scaled = sequences
         if self._mean is not None and self._deviation is not None:
@@ -873,7 +873,7 @@ class VRAE(SequenceModel):
             )
         values = tf.where(observed, scaled, tf.zeros_like(scaled))
         return Steps(
-            values, tf.cast(observed, self.variable_dtype), there, position, interval, times
+            values, tf.cast(observed, self.variable_dtype), valid, position, interval, times
         )
 
     def _observed(self, sequences, mask) -> tf.Tensor:
@@ -926,7 +926,7 @@ class VRAE(SequenceModel):
         if self.missing:
             parts[0] = self._nothing_where_missing(values, steps.observed)
             parts[1:1] = [steps.observed, since_observed(steps)]
-            mask = steps.there
+            mask = steps.valid
         else:
             mask = steps.observed if self._tokens else tf.reduce_max(steps.observed, 2)
         inputs = tf.concat(parts, -1)
@@ -946,12 +946,12 @@ class VRAE(SequenceModel):
 
     def _code_of_cosines(self, steps: Steps) -> tf.Tensor:
         """The linear path from the cosine transform to the mean of z."""
-        grid = waves(steps.there, steps.position, self._config["cosines"])
-        found = cosine_coefficients(interpolated(steps), grid, steps.there)
+        grid = waves(steps.valid, steps.position, self._config["cosines"])
+        found = cosine_coefficients(interpolated(steps), grid, steps.valid)
         size = self._config["cosines"] * self.feature_size
         return tf.reshape(found, [-1, size]) @ tf.convert_to_tensor(self.from_cosines)
 
-    def _outputs(self, z, condition, steps, position, there, **given) -> tf.Tensor:
+    def _outputs(self, z, condition, steps, position, valid, **given) -> tf.Tensor:
         """The decoder's outputs [B, steps, output_size]."""
         options = arguments.accepted(self.decoder, steps=steps, position=position, **given)
         outputs = tf.cast(
@@ -966,16 +966,16 @@ class VRAE(SequenceModel):
         found = tf.reshape(
             z @ tf.convert_to_tensor(self.to_cosines), [-1, count, self.feature_size]
         )
-        added = tf.einsum("btk,bkf->btf", waves(there, position, count), found)
+        added = tf.einsum("btk,bkf->btf", waves(valid, position, count), found)
         rest = self.likelihood.output_size - self.feature_size  # variances of steps
         return outputs + (tf.pad(added, [[0, 0], [0, 0], [0, rest]]) if rest else added)
 
     def _even_outputs(self, z, num_steps, condition, **options) -> tf.Tensor:
         """The decoder's outputs for num_steps steps of equal length."""
-        there = tf.ones([tf.shape(z)[0], num_steps], self.variable_dtype)
-        times = tf.range(tf.cast(num_steps, there.dtype), dtype=there.dtype)[None] * there
-        position = relative(times, there)[0]
-        return self._outputs(z, condition, num_steps, position, there, **options)
+        valid = tf.ones([tf.shape(z)[0], num_steps], self.variable_dtype)
+        times = tf.range(tf.cast(num_steps, valid.dtype), dtype=valid.dtype)[None] * valid
+        position = relative(times, valid)[0]
+        return self._outputs(z, condition, num_steps, position, valid, **options)
 
     def _at_mean(self, steps: Steps, condition) -> tf.Tensor:
         """Free-running outputs at the mean of z."""
@@ -984,8 +984,8 @@ class VRAE(SequenceModel):
 
     def _free_outputs(self, z, steps: Steps, condition) -> tf.Tensor:
         """Free-running outputs at z for the steps of sequences."""
-        count = tf.shape(steps.there)[1]
-        return self._outputs(z, condition, count, steps.position, steps.there)
+        count = tf.shape(steps.valid)[1]
+        return self._outputs(z, condition, count, steps.position, steps.valid)
 
     def _weights(self, batch: dict, like) -> tf.Tensor:
         """The weight of each sequence [B]."""

@@ -41,10 +41,10 @@ class Report:
         """
         shown = self._test.take(slice(0, _SHOWN))
         reconstructed = reconstructions(self._model, shown)
-        there = shown.is_step()[..., None]
+        valid = shown.is_step()[..., None]
         rows = {
-            "truth": np.where(there, shown.sequences, np.nan),
-            "reconstruction": np.where(there, reconstructed, np.nan),
+            "truth": np.where(valid, shown.sequences, np.nan),
+            "reconstruction": np.where(valid, reconstructed, np.nan),
         }
         self._save(
             f"reconstruction_{epoch + 1:05d}",

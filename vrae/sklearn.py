@@ -121,13 +121,13 @@ class _Estimator(BaseEstimator):
                 self.model_, series.batch(), steps=self.steps, seed=self.seed_
             )
             self.n_features_in_ = series.sequences.shape[2]
-            self._judge(series.take(slice(0, _JUDGED)))
+            self._check_latent_usage(series.take(slice(0, _JUDGED)))
             if series.names is not None:
                 self.feature_names_in_ = np.array(series.names, object)
             self._after_fit(series)
         return self
 
-    def _judge(self, series: Series) -> None:
+    def _check_latent_usage(self, series: Series) -> None:
         """Measure the use of z, and warn if it carries no information."""
         config = self.model_.get_config()
         self.usage_ = latent_usage(

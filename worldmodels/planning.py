@@ -131,7 +131,7 @@ class Planner:
         count = self._samples
         weight = math.log(max(self._rnn.done_weight, 1e-6))
 
-        def one(t, z, h, c, going, score):
+        def one(t, z, h, c, survival, score):
             own, shape = fold(seed, t), [1, self._rnn.z_size]
             u = tf.random.stateless_uniform(shape, fold(own, 0), dtype=z.dtype)
             normal = tf.random.stateless_normal(shape, fold(own, 1), dtype=z.dtype)
@@ -141,12 +141,12 @@ class Planner:
             )
             reward = tf.ones_like(score) if now.reward is None else now.reward
             if now.done is not None:
-                going = going * tf.sigmoid(weight - now.done)
+                survival = survival * tf.sigmoid(weight - now.done)
             after = (  # the LSTM may lose the number of rows, which a loop must keep
                 tf.ensure_shape(part, before.shape)
                 for part, before in zip((now.z, *now.state), (z, h, c), strict=True)
             )
-            return t + 1, *after, going, score + going * reward
+            return t + 1, *after, survival, score + survival * reward
 
         rows = [tf.repeat(part, count, axis=0) for part in (z[None], state.h, state.c)]
         ones = tf.ones([count], z.dtype)

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from seqvae.physics.env_episodes import episode_seed
 from seqvae.physics.pixel_world import PixelWorld
-from seqvae.physics.workers import Stepped, Workers
+from seqvae.physics.workers import StepResult, Workers
 from worldmodels import arguments
 from worldmodels.agent import agent_step, check_parts
 from worldmodels.controller import Controller
@@ -178,7 +178,7 @@ class _Table:
         """A row's episode, which is over."""
         return self.jobs.pop(row), self.kept.pop(row)
 
-    def act(self, step: Callable, answers: dict[int, Stepped]) -> dict[int, np.ndarray]:
+    def act(self, step: Callable, answers: dict[int, StepResult]) -> dict[int, np.ndarray]:
         """The actions for the frames of some rows."""
         noise = np.zeros((len(self._frames), self._z_size))
         for row, answer in answers.items():

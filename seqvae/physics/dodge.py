@@ -30,7 +30,10 @@ AIM_SPREAD = 3.0  # standard deviation of the aim's error, pixels
 _MARGIN = 4.0  # distance that agent and throwers keep from the sides
 _FPS = 30
 _WALL, _FLOOR = (0, 0, 0), (40, 40, 60)
-_BALL, _AGENT = (255, 255, 255), (255, 200, 0)  # bright: a squared error must not pass them over
+_BALL, _AGENT = (
+    (255, 255, 255),
+    (255, 200, 0),
+)  # bright, so that a squared error does not ignore them
 
 
 @dataclass

@@ -12,7 +12,7 @@ from seqvae.physics.pixel_world import PixelWorld, WorldError
 _MOST_DEATHS = 3  # deaths of a process before one of its episodes ends
 
 
-class Stepped(NamedTuple):
+class StepResult(NamedTuple):
     """Result of a step of an environment."""
 
     frame: np.ndarray
@@ -53,7 +53,7 @@ class Workers:
         """The processes' ids."""
         return [process.pid for process in self._processes]
 
-    def call(self, orders: dict[int, int | np.ndarray]) -> dict[int, Stepped | None]:
+    def call(self, orders: dict[int, int | np.ndarray]) -> dict[int, StepResult | None]:
         """Step environments.
 
         Args:
@@ -70,7 +70,7 @@ class Workers:
         """
         for process in self._processes:
             process.send({row: order for row, order in orders.items() if row in process.rows})
-        answers: dict[int, Stepped | None] = {}
+        answers: dict[int, StepResult | None] = {}
         try:
             for process in self._processes:
                 answers |= process.receive()
@@ -108,7 +108,7 @@ class _Process:
             with suppress(OSError):  # it died: receive finds out
                 self._pipe.send(orders)
 
-    def receive(self) -> dict[int, Stepped | None]:
+    def receive(self) -> dict[int, StepResult | None]:
         if not self._orders:
             return {}
         try:
@@ -138,7 +138,7 @@ class _Process:
         self._process.start()
         theirs.close()
 
-    def _replaced(self) -> dict[int, Stepped | None]:
+    def _replaced(self) -> dict[int, StepResult | None]:
         self._process.join(5)
         self._deaths += 1
         seeds = [self._seeds[row] for row in self._list if row in self._seeds]
@@ -171,9 +171,9 @@ def _serve(pipe: Any, world: PixelWorld) -> None:
         env.close()
 
 
-def _one(envs: dict[int, Any], world: PixelWorld, row: int, order: Any) -> Stepped:
+def _one(envs: dict[int, Any], world: PixelWorld, row: int, order: Any) -> StepResult:
     if row not in envs:
         envs[row] = world.make()
     if isinstance(order, int):
-        return Stepped(envs[row].reset(order), 0.0, False, False)
-    return Stepped(*envs[row].step(order))
+        return StepResult(envs[row].reset(order), 0.0, False, False)
+    return StepResult(*envs[row].step(order))

@@ -29,7 +29,9 @@ def write_run_page(run: Any, title: str, sections: Callable[[], Sequence[Section
     path = run.folder / "report.html"
     try:
         write_page(path, title, [*sections(), how_it_was_made(run)])
-    except Exception as error:  # whatever it is, hours of training are not to end in a traceback
+    except (
+        Exception
+    ) as error:  # any error: a failed report must not end hours of training in a traceback
         return (
             f"NO REPORT: {path} could not be written ({type(error).__name__}: {error}). All other "
             f"files of the run are in {run.folder}/."

@@ -18,7 +18,7 @@ from kvae.evaluation import (
     evaluate_elbo,
     imputation_curves,
     original_baseline,
-    where_worse,
+    worse_than_baselines,
 )
 from seqvae import baselines
 from seqvae.data import Sequences, block_mask
@@ -205,12 +205,12 @@ def test_what_is_worse_than_a_baseline_that_knows_no_more_is_said():
     frames["filtering"] = FrameErrors(0.0, 0.2, -4.0)
     frames["nearest training sequence"] = FrameErrors(0.0, 0.05, -6.0)
     errors = ImputationErrors(frames, {}, {}, {}, {}, {}, 1)
-    assert where_worse(errors) == [
+    assert worse_than_baselines(errors) == [
         "smoothing is WORSE in RMSE (0.1) than nearest training sequence (0.05)",
         "filtering is WORSE in RMSE (0.2) than mean frame (0.1), last frame (0.1)",
     ]
     frames["generation"] = FrameErrors(0.0, 0.1, -7.0)
-    assert where_worse(errors)[2] == (
+    assert worse_than_baselines(errors)[2] == (
         "generation is WORSE in log-likelihood (-7) than mean frame (-5), last frame (-5)"
     )
 

@@ -17,12 +17,12 @@ LENGTHS = np.array([7, 4, 1])
 
 def steps(lengths=LENGTHS, length=7, features=2, holes=0.3, seed=1, times=None) -> Steps:
     rng = np.random.default_rng(seed)
-    there = (np.arange(length) < lengths[:, None]).astype(np.float32)
-    observed = there[..., None] * (rng.random((len(lengths), length, features)) >= holes)
+    valid = (np.arange(length) < lengths[:, None]).astype(np.float32)
+    observed = valid[..., None] * (rng.random((len(lengths), length, features)) >= holes)
     observed[:, 0] = 1.0
     values = rng.normal(size=observed.shape) * observed
     times = np.tile(np.arange(length), (len(lengths), 1)) if times is None else times
-    arrays = [tf.constant(x, tf.float32) for x in (values, observed, there, times)]
+    arrays = [tf.constant(x, tf.float32) for x in (values, observed, valid, times)]
     position, interval = grids.relative(arrays[3], arrays[2])
     return Steps(*arrays[:3], position, interval, arrays[3])
 
@@ -38,8 +38,8 @@ def test_the_largest_so_far_and_the_end_of_a_mask():
 
 def test_relative_time_is_that_of_each_sequence():
     times = np.array([[3, 4, 8, 9], [0, 1, 5, 6], [2, 3, 4, 5]], np.float32)
-    there = (np.arange(4) < np.array([[4], [3], [1]])).astype(np.float32)
-    position, interval = grids.relative(tf.constant(times), tf.constant(there))
+    valid = (np.arange(4) < np.array([[4], [3], [1]])).astype(np.float32)
+    position, interval = grids.relative(tf.constant(times), tf.constant(valid))
     expected = [[0, 1 / 6, 5 / 6, 1], [0, 0.2, 1, 1], [0, 0, 0, 0]]
     np.testing.assert_allclose(position, expected, **SAME_FLOAT32)
     np.testing.assert_allclose(interval[:, 0], [2, 2.5, 1], **SAME_FLOAT32)
@@ -70,8 +70,8 @@ def test_gaps_are_interpolated_in_time():
 
 def test_the_cosine_transform_is_that_of_scipy_and_goes_back():
     made = steps(holes=0.0)
-    waves = grids.waves(made.there, made.position, 7)
-    found = grids.cosine_coefficients(made.values, waves, made.there).numpy()
+    waves = grids.waves(made.valid, made.position, 7)
+    found = grids.cosine_coefficients(made.values, waves, made.valid).numpy()
     for i, end in enumerate(LENGTHS):
         expected = scipy.fft.dct(made.values.numpy()[i, :end], axis=0) / end
         expected[0] /= 2
@@ -84,7 +84,7 @@ def test_the_cosine_transform_is_that_of_scipy_and_goes_back():
 def test_sequences_are_read_at_relative_times():
     made = steps(holes=0.0)
     at = np.tile(np.linspace(0, 1, 5), (3, 1)).astype(np.float32)
-    found = grids.resampled(made.values, made.there, tf.constant(at)).numpy()
+    found = grids.resampled(made.values, made.valid, tf.constant(at)).numpy()
     for i, k in np.ndindex(3, 2):
         end = LENGTHS[i]
         expected = np.interp(at[i] * (end - 1), np.arange(end), made.values.numpy()[i, :end, k])
@@ -121,7 +121,7 @@ def test_augmentation_keeps_lengths_gaps_and_ends():
     for change in (mixed, warped):
         found = change(made, 1.0, tf.constant([1, 2]))
         assert (found.values.numpy()[made.observed.numpy() == 0] == 0).all()
-        np.testing.assert_array_equal(found.there, made.there)
+        np.testing.assert_array_equal(found.valid, made.valid)
         assert np.abs(found.values - made.values).max() > 0.01
     whole = steps(holes=0.0)
     moved = warped(whole, 0.05, tf.constant([3, 4])).values.numpy()

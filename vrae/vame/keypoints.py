@@ -197,7 +197,7 @@ def with_references(points: np.ndarray, i: int, j: int, longest_gap: int) -> np.
         np.nan
     )  # two keypoints at the same place have no direction
     for k in (i, j):
-        points[k] = bridged(points[k], longest_gap)
+        points[k] = interpolate_gaps(points[k], longest_gap)
     return points
 
 
@@ -236,7 +236,7 @@ def direction(points: np.ndarray, i: int, j: int) -> np.ndarray:
     return points[j] - points[i]
 
 
-def bridged(rows: np.ndarray, longest_gap: int) -> np.ndarray:
+def interpolate_gaps(rows: np.ndarray, longest_gap: int) -> np.ndarray:
     """Interpolate linearly in short gaps; repeat the nearest value at both ends.
 
     Args:

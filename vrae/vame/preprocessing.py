@@ -9,9 +9,9 @@ from scipy.stats import iqr
 from vrae.vame.features import extra_feature
 from vrae.vame.keypoints import (
     Pose,
-    bridged,
     check_references,
     direction,
+    interpolate_gaps,
     turned_to_the_body,
     with_references,
 )
@@ -176,7 +176,7 @@ def _without(points: np.ndarray, which: np.ndarray, settings: Preprocessing) -> 
     kept = np.where(which[:, None], np.nan, points)
     if settings.low_confidence == "missing":
         return kept
-    return np.stack([bridged(keypoint, settings.longest_gap) for keypoint in kept])
+    return np.stack([interpolate_gaps(keypoint, settings.longest_gap) for keypoint in kept])
 
 
 def _indices(pose: Pose, settings: Preprocessing) -> tuple[int, int]:

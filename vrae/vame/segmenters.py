@@ -189,7 +189,7 @@ class HMMSegmenter(NamedTuple):
                 for i in range(_INITIALISATIONS)
             ]
         except (ValueError, np.linalg.LinAlgError) as error:
-            raise ValueError(_cause(joined, n_motifs, error)) from error
+            raise ValueError(_fit_error(joined, n_motifs, error)) from error
         best, _ = max(fits, key=lambda fit: fit[1])
         start, transitions, means, covariances = best.of_states()
         counts = np.array(n_motifs), np.array(options.hmm_min_duration)
@@ -443,7 +443,7 @@ def _fitted(
     raise AssertionError("unreachable")
 
 
-def _cause(codes: np.ndarray, n_states: int, error: Exception) -> str:
+def _fit_error(codes: np.ndarray, n_states: int, error: Exception) -> str:
     """Why a model cannot be fitted to codes, and what to do."""
     distinct, size = len(np.unique(codes, axis=0)), np.abs(codes).max()
     why = "a state lost all its codes"

@@ -22,7 +22,7 @@ _AS_THEY_ARE = Preprocessing(
 )
 
 
-class Found(NamedTuple):
+class RunSessions(NamedTuple):
     """The sessions of a run."""
 
     sessions: Mapping[str, Session]
@@ -33,7 +33,7 @@ class Found(NamedTuple):
     """Whether tracking files have missing values."""
 
 
-def read(s: VAMESettings) -> Found:
+def read(s: VAMESettings) -> RunSessions:
     """Read the sessions of a run's settings.
 
     Args:
@@ -54,7 +54,7 @@ def read(s: VAMESettings) -> Found:
             seed=s.seed,
         )
         keys: dict[str, Any] = {"low_confidence": s.low_confidence, "longest_gap": s.longest_gap}
-        return Found(
+        return RunSessions(
             {name: _as_it_is(one.positions, **keys) for name, one in simulated.items()},
             {name: one.motifs for name, one in simulated.items()},
         )
@@ -84,7 +84,7 @@ def read(s: VAMESettings) -> Found:
     if tracked and settings.centered_reference_keypoint is None and not settings.egocentric_data:
         _advise_alignment(tracked[0])
     gaps = any(np.isnan(session.values).any() for session in tracked)
-    return Found(sessions, truth if len(truth) == len(sessions) else None, gaps)
+    return RunSessions(sessions, truth if len(truth) == len(sessions) else None, gaps)
 
 
 def of_command(s: VAMESettings) -> Preprocessing:

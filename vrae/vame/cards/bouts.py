@@ -111,7 +111,7 @@ def examples(found: Sequence[Bout], motif: int, count: int, seed: int = 0) -> li
     return [long[i] for i in np.sort(drawn)]
 
 
-class Shown(NamedTuple):
+class ShownBout(NamedTuple):
     """A bout that a movie shows, and the frames [first, last) that it shows of its session."""
 
     bout: Bout
@@ -131,7 +131,7 @@ def shown_bouts(
     *,
     longest: int = _LONGEST,
     seed: int = 0,
-) -> list[Shown]:
+) -> list[ShownBout]:
     """The bouts of a motif that its movies show, with some frames before and after each.
 
     longest: frames of a bout that are shown at most, of which there are no more than 90.
@@ -140,7 +140,7 @@ def shown_bouts(
     for bout in examples(found, motif, _PANELS, seed):
         last = min(bout.stop, bout.start + min(longest, _LONGEST)) + _AROUND
         last = min(sessions[bout.session].values.shape[1], last)
-        shown.append(Shown(bout, max(0, bout.start - _AROUND), last))
+        shown.append(ShownBout(bout, max(0, bout.start - _AROUND), last))
     return shown
 
 

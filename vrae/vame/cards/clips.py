@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from seqvae import plotting
-from vrae.vame.cards.bouts import Bout, Shown, shown_bouts
+from vrae.vame.cards.bouts import Bout, ShownBout, shown_bouts
 from vrae.vame.config import Config
 from vrae.vame.sessions import Session
 
@@ -85,7 +85,7 @@ def _check_frames(path: Path, name: str, expected: int) -> None:
         )
 
 
-def _panel(path: Path, shown: Shown) -> np.ndarray:
+def _panel(path: Path, shown: ShownBout) -> np.ndarray:
     """The frames of a bout, with a border: [T, height, width, 3] uint8."""
     frames = []
     with _reader(path) as reader:

@@ -105,7 +105,7 @@ def measure(
                 float(np.median(durations)) / (fps or 1.0),
                 body,
                 turning,
-                _apart(names, rows, own, (joined >= 0) & ~own),
+                _distinctive(names, rows, own, (joined >= 0) & ~own),
                 _smallest(motifs, distances[place], place),
                 _largest(motifs, moves[:, place]),
                 _largest(motifs, moves[place]),
@@ -156,7 +156,7 @@ def body_speed(pose: Pose) -> np.ndarray:
     return found
 
 
-def _apart(names, rows, own, others) -> list[tuple[str, float]]:
+def _distinctive(names, rows, own, others) -> list[tuple[str, float]]:
     """The largest standardised differences of means."""
     differences = []
     for name, row in zip(names, rows, strict=True):
