@@ -42,7 +42,7 @@ class NetworkSettings(Settings):
     ll_keep_prob: float = setting(
         1.0, "share of the frames that a training step decodes; steps are faster below 1"
     )
-    use_vae: bool = setting(True, "--nouse_vae: a plain auto-encoder")
+    use_vae: bool = setting(True, "a variational auto-encoder; --nouse_vae: a plain one")
     scale_reconstruction: float = setting(0.3, "weight of log p(x|a) in the objective")
 
 

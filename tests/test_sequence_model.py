@@ -504,3 +504,13 @@ def test_ten_models_in_one_process_bring_no_warning_of_retracing(caplog):
         for _ in range(7):
             trained(X, validation_data=(X,))
     assert "retracing" not in caplog.text
+
+
+def test_a_compiled_local_function_may_use_only_self_from_outside():
+    model, factor = Line(), 2.0
+
+    def compute(x):
+        return factor * x
+
+    with pytest.raises(AssertionError, match=r"compute: pass \{'factor'\} as arguments"):
+        model._run(compute, tf.ones([1]))

@@ -54,7 +54,7 @@ class NetworkSettings(Settings):
     )
     decoder: str = setting(
         "autoregressive",
-        "whether the last value is an input of the decoder",
+        "decoder with (autoregressive) or without (latent) the last value as an input",
         choices=("autoregressive", "latent"),
     )
     segment_steps: int | None = setting(
@@ -79,13 +79,15 @@ class NetworkSettings(Settings):
         0.0, "share of the observed numbers that is hidden from the encoder in training"
     )
     patch: int = setting(1, "consecutive steps that are one input and one output of the RNNs")
-    positions: int = setting(0, "cosines of relative time among the inputs")
+    positions: int = setting(0, "number of cosines of the relative time among the inputs; 0: none")
     pooling: str = setting(
         "last",
         "the code is computed from the last states, their mean, or sums weighted by position",
         choices=("last", "mean", "position"),
     )
-    cosines: int = setting(0, "coefficients of the linear path by the cosine transform")
+    cosines: int = setting(
+        0, "coefficients of the linear path by the cosine transform; 0: no such path"
+    )
     logvar_start: float = setting(0.0, "initial log-variance of the code")
     mixing: float = setting(0.0, "probability that a training series is a mixture of others")
     warp: float = setting(0.0, "standard deviation of the random change of speed in training")
@@ -99,7 +101,9 @@ class NetworkSettings(Settings):
 class TrainingSettings(Settings):
     """Settings of the training."""
 
-    num_epochs: int = setting(100, "epochs", affects=Affects.NOTHING, replaces="num_steps")
+    num_epochs: int = setting(
+        100, "number of epochs", affects=Affects.NOTHING, replaces="num_steps"
+    )
     num_steps: int = setting(
         0,
         "training steps, for any number of series; they are divided into num_epochs blocks, each "

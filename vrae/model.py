@@ -14,11 +14,11 @@ from seqvae.model import SequenceModel
 from seqvae.objectives import bounded, gaussian_kl, weighted_mean
 from seqvae.randomness import Seed, fold, normal, stateless_seed, uniform
 from seqvae.replicas import all_rows
-from vrae import arguments, likelihoods, recipe
+from vrae import arguments, likelihoods, model_arguments, recipe
 from vrae.augmentation import mixed, warped
 from vrae.data import Series, as_series
 from vrae.decoder import Decoder
-from vrae.encoder import POOLINGS, RNNS, Encoder
+from vrae.encoder import Encoder
 from vrae.grids import (
     Steps,
     cosine_coefficients,
@@ -30,9 +30,9 @@ from vrae.grids import (
     to_the_end,
     waves,
 )
+from vrae.inputs import Inputs
 from vrae.results import Imputed, VRAETerms
 
-DECODERS = ("autoregressive", "latent")
 _LOGVAR_RANGE = -20.0, 10.0
 _CODES, _DECODER, _AUGMENTATION, _HIDDEN = range(4)
 """Purposes of random draws, for `fold`."""
@@ -176,7 +176,7 @@ class VRAE(SequenceModel):
         config = {
             k: v for k, v in locals().items() if k not in ("self", "dtype", "name", "__class__")
         }
-        _check(config)
+        model_arguments.check(config)
         super().__init__(name=name, dtype=dtype, seed=seed)
         self._own = tuple(
             name for name in ("encoder", "decoder") if isinstance(config[name], keras.Layer)
@@ -189,8 +189,17 @@ class VRAE(SequenceModel):
             likelihood, feature_size, self.variable_dtype, noise, noise_var, noise_floor
         )
         self.variances = likelihoods.variances(self.likelihood)
-        self._mean, self._deviation = _scaling(scaling, feature_size)
+        self._mean, self._deviation = model_arguments.scaling(config["scaling"], feature_size)
         self._make_parts(encoder, decoder)
+        self._inputs = Inputs(
+            feature_size,
+            condition_size,
+            positions,
+            missing,
+            likelihood,
+            self._most_steps,
+            self.variable_dtype,
+        )
         self.kl_weight = self._constant("kl_weight", kl_weight)
         self.teacher_forcing = self._constant("teacher_forcing", teacher_forcing)
         self.built = True  # not by `build`: after it, Keras does not let a subclass add layers
@@ -383,7 +392,7 @@ class VRAE(SequenceModel):
         """
         num_steps = check_size("num_steps", num_steps)
         z = arguments.check_codes(z, self.z_size, self.variable_dtype)
-        condition = self._condition(condition, z)
+        condition = self._inputs.condition(condition, z)
         arguments.check_steps(num_steps, self._most_steps)
         if temperature is None:
 
@@ -808,9 +817,8 @@ class VRAE(SequenceModel):
         Raises:
             ValueError: a check failed.
         """
-        given = (batch.get(name) for name in _KEYS)
-        sequences, mask, condition, times = self._shaped(*given)
-        self._check_values(sequences, mask, condition, times, place)
+        given = self._inputs.tensors(*(batch.get(name) for name in _KEYS))
+        self._inputs.check_values(*given, place)
 
     def serving_inputs(self):
         """The inputs of an exported model: sequences, masks and conditions.
@@ -865,7 +873,7 @@ class VRAE(SequenceModel):
         if self._tokens:
             values = tf.where(whole > 0.5, sequences, tf.zeros_like(sequences))
             return Steps(values, whole, valid, position, interval, times)
-        observed = self._observed(sequences, mask)
+        observed = self._inputs.observed(sequences, mask)
         scaled = sequences
         if self._mean is not None and self._deviation is not None:
             scaled = (sequences - tf.constant(self._mean, sequences.dtype)) / tf.constant(
@@ -875,15 +883,6 @@ class VRAE(SequenceModel):
         return Steps(
             values, tf.cast(observed, self.variable_dtype), valid, position, interval, times
         )
-
-    def _observed(self, sequences, mask) -> tf.Tensor:
-        """[B, T, features] bool, True for observed numbers."""
-        observed = tf.broadcast_to(of_numbers(mask) > 0.5, tf.shape(sequences))
-        # `broadcast_to` loses the static shape
-        observed = tf.ensure_shape(observed, sequences.shape)
-        if self.missing and sequences.dtype.is_floating:
-            observed &= ~tf.math.is_nan(sequences)
-        return observed
 
     def _in_units(self, values: tf.Tensor) -> tf.Tensor:
         """Standardised values converted to the units of the sequences."""
@@ -1012,66 +1011,11 @@ class VRAE(SequenceModel):
         """Sequences, mask, condition and times in their types; in eager mode their values are
         checked.
         """
-        sequences, mask, condition, times = self._shaped(sequences, mask, condition, times)
+        sequences, mask, condition, times = self._inputs.tensors(sequences, mask, condition, times)
         if tf.executing_eagerly():
-            self._check_values(sequences, mask, condition, times, Place())
+            self._inputs.check_values(sequences, mask, condition, times, NOWHERE)
         kind = tf.int32 if self._tokens else self.variable_dtype
         return tf.cast(sequences, kind), mask, condition, times
-
-    def _shaped(self, sequences: Any, mask, condition, times) -> tuple[tf.Tensor, ...]:
-        if isinstance(sequences, tf.RaggedTensor):
-            sequences, mask = _padded(sequences, mask)
-        if arguments.is_list_of_series(sequences, self._tokens):
-            sequences, mask = arguments.padded_list(sequences, mask, self._tokens)
-        sequences = arguments.tensor("sequences", sequences)
-        if self._tokens:
-            arguments.check_shape("sequences", sequences, (None, None), "[B, T] tokens")
-        else:
-            if self.feature_size == 1 and sequences.shape.rank == 2:
-                sequences = tf.expand_dims(sequences, -1)
-            shape = f"[B, T, {self.feature_size}]"
-            arguments.check_shape("sequences", sequences, (None, None, self.feature_size), shape)
-        arguments.check_steps(sequences.shape[1] or tf.shape(sequences)[1], self._most_steps)
-        mask = arguments.check_mask(mask, sequences, self.variable_dtype, self.missing)
-        positions = self._config["positions"]
-        times = arguments.check_times(times, sequences, self.variable_dtype, positions)
-        return sequences, mask, self._condition(condition, sequences), times
-
-    def _condition(self, condition, like) -> tf.Tensor:
-        return arguments.check_condition(condition, self.condition_size, like, self.variable_dtype)
-
-    def _check_values(self, sequences, mask, condition, times, place: Place) -> None:
-        arguments.check_zeros_and_ones(mask, place)
-        if self._tokens:
-            arguments.check_some_observed(mask, place)
-            arguments.check_tokens(sequences, mask, self.feature_size)
-        else:
-            self._check_numbers(sequences, mask, place)
-        if self._config["positions"]:
-            arguments.check_rising(times, to_the_end(of_steps(mask)), place)
-        if self.condition_size:
-            arguments.check_finite(
-                "condition", condition, place, "NaN or infinity in {}; expected finite numbers."
-            )
-
-    def _check_numbers(self, sequences, mask, place: Place) -> None:
-        observed = self._observed(sequences, mask)
-        arguments.check_some_observed(tf.cast(observed, mask.dtype), place)
-        values = tf.where(observed, sequences, tf.zeros_like(sequences))
-        if sequences.dtype.is_floating:
-            message = "NaN or infinity in a step of {}. "
-            message += (
-                "Only NaN is a missing number: replace infinity by it."
-                if self.missing
-                else "Make the model with missing=True, or set the mask to 0 where a step is "
-                "missing."
-            )
-            arguments.check_finite("sequences", values, place, message)
-        if self._config["likelihood"] == "bernoulli":
-            arguments.check_probabilities(values)
-        if isinstance(self.likelihood, likelihoods.Columns):
-            kinds: Any = self._config["likelihood"]
-            arguments.check_columns(kinds, values, observed)
 
 
 _KEYS = ("sequences", "mask", "condition", "times")
@@ -1092,104 +1036,3 @@ def _levels(quantiles: Array, num_samples: int) -> np.ndarray:
     if levels.ndim != 1 or not ((levels >= 0) & (levels <= 1)).all():
         raise ValueError(f"quantiles: expected numbers from 0 to 1, got {quantiles!r}.")
     return levels
-
-
-def _scaling(scaling: dict | None, features: int) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Mean and deviation of each feature."""
-    if scaling is None:
-        return None, None
-    mean, deviation = (np.asarray(scaling[name], np.float64) for name in ("mean", "deviation"))
-    if mean.shape != (features,) or deviation.shape != (features,):
-        raise ValueError(
-            f"scaling: expected a mean and a deviation for each of {features} features, got the "
-            f"shapes {mean.shape} and {deviation.shape}."
-        )
-    if not (np.isfinite(mean).all() and np.isfinite(deviation).all() and (deviation > 0).all()):
-        raise ValueError("scaling: expected finite means and deviations above 0, got others.")
-    return mean, deviation
-
-
-def _padded(ragged: tf.RaggedTensor, mask) -> tuple[tf.Tensor, tf.Tensor]:
-    """Sequences and their mask."""
-    if mask is not None:
-        raise ValueError(
-            "mask: expected None, a ragged tensor already states where its sequences end."
-        )
-    lengths = ragged.row_lengths()
-    return ragged.to_tensor(), tf.sequence_mask(lengths, tf.reduce_max(lengths))
-
-
-def _check(config: dict) -> None:
-    for name in ("feature_size", "z_size", "rnn_size", "num_layers", "patch"):
-        check_size(name, config[name])
-    for name in ("condition_size", "positions", "cosines"):
-        check_size(name, config[name], least=0)
-    for name, choices in (
-        ("rnn", tuple(RNNS)),
-        ("noise", likelihoods.NOISES),
-        ("pooling", POOLINGS),
-    ):
-        arguments.check_choice(name, config[name], choices)
-    if isinstance(config["likelihood"], dict):
-        columns = len(likelihoods.columns_of(config["likelihood"]))
-        if columns != config["feature_size"]:
-            raise ValueError(
-                f"likelihood: expected one kind for each of {config['feature_size']} features, got "
-                f"{columns}."
-            )
-    else:
-        other = ", or a dict of columns"
-        arguments.check_choice("likelihood", config["likelihood"], likelihoods.NAMES, other)
-    if not isinstance(config["decoder"], keras.Layer):
-        arguments.check_choice("decoder", config["decoder"], DECODERS, ", or a Keras layer")
-    for name, least in (
-        ("kl_weight", 0),
-        ("free_bits", 0),
-        ("noise_var", 1e-12),
-        ("noise_floor", 1e-12),
-        ("warp", 0),
-    ):
-        arguments.check_number(name, config[name], least)
-    for name in ("teacher_forcing", "hidden", "mixing"):
-        arguments.check_number(name, config[name], 0, 1)
-    arguments.check_number("logvar_start", config["logvar_start"], -15, 5)
-    _check_together(config)
-
-
-def _check_together(config: dict) -> None:
-    """Arguments that exclude or need each other."""
-    steps = config["segment_steps"]
-    if steps is not None:
-        if not isinstance(config["decoder"], str):
-            raise ValueError(
-                f"segment_steps: expected None with a decoder that is a layer, got {steps!r}."
-            )
-        if not isinstance(steps, int | np.integer) or steps < 1:
-            raise ValueError(f"segment_steps: expected None or at least 1, got {steps!r}.")
-        if config["patch"] > 1:
-            raise ValueError(f"segment_steps: expected None with patches, got {steps!r}.")
-    if config["attention"] and config["pooling"] != "last":
-        raise ValueError(f"pooling: expected last with attention, got {config['pooling']!r}.")
-    if config["pooling"] == "position" and not config["positions"]:
-        raise ValueError("pooling: position needs positions of at least 1, got positions=0.")
-    numbers = config["likelihood"] in ("gaussian", "student_t")
-    if config["cosines"] and not (config["decoder"] != "autoregressive" and numbers):
-        raise ValueError(
-            "cosines: expected 0, or decoder='latent' and the likelihood gaussian or student_t, "
-            f"got {config['cosines']} with {config['decoder']!r} and {config['likelihood']!r}."
-        )
-    columns = isinstance(config["likelihood"], dict)
-    if config["scaling"] is not None and not (numbers or columns):
-        raise ValueError(f"scaling: expected None for {config['likelihood']}, got a dict.")
-    for name in ("mixing", "warp"):
-        if config[name] and not numbers:
-            raise ValueError(
-                f"{name}: expected 0, or the likelihood gaussian or student_t, got {config[name]}."
-            )
-    if (config["missing"] or config["hidden"]) and config["likelihood"] == "categorical":
-        raise ValueError(
-            "missing, hidden: expected False and 0 for categorical. Give missing tokens a number "
-            "of their own."
-        )
-    if config["hidden"] and not config["missing"]:
-        raise ValueError(f"hidden: expected missing=True with it, got {config['hidden']}.")

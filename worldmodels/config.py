@@ -57,7 +57,7 @@ class ConvVAENetworkSettings(Settings):
 class ConvVAETrainingSettings(Settings):
     """Settings of the ConvVAE's training."""
 
-    num_epochs: int = setting(10, "epochs", affects=Affects.NOTHING)
+    num_epochs: int = setting(10, "number of epochs", affects=Affects.NOTHING)
     batch_size: int = setting(100, "frames in a batch")
     learning_rate: float = setting(1e-4, "learning rate of Adam or of the course's RMSprop")
     shuffle: bool = setting(True, "a new order of the frames every epoch")
@@ -158,20 +158,20 @@ class MDNRNNNetworkSettings(Settings):
 class MDNRNNTrainingSettings(Settings):
     """Settings of the MDN-RNN's training."""
 
-    num_epochs: int = setting(40, "epochs", affects=Affects.NOTHING)
+    num_epochs: int = setting(40, "number of epochs", affects=Affects.NOTHING)
     batch_size: int = setting(100, "sequences in a batch")
     seq_len: int = setting(999, "maximal number of steps in a sequence")
-    learning_rate: float = setting(0.001, "first learning rate")
+    learning_rate: float = setting(0.001, "initial learning rate")
     decay_rate: float = setting(
         1.0, "factor per epoch on the learning rate's excess over min_learning_rate"
     )
-    min_learning_rate: float = setting(0.00001, "limit of the learning rate")
+    min_learning_rate: float = setting(0.00001, "lower limit of the learning rate")
     grad_clip: float = setting(1.0, "each number of the gradients is clipped to plus or minus this")
     shuffle: bool = setting(True, "a new order of the sequences every epoch")
     mixed_precision: bool = setting(
         False, "LSTM in bfloat16, loss in float32: faster on processors that have it"
     )
-    jit_compile: bool = setting(False, "XLA for the training step", affects=Affects.NOTHING)
+    jit_compile: bool = setting(False, "compile the training step by XLA", affects=Affects.NOTHING)
 
 
 @group("Dreams")
@@ -269,7 +269,7 @@ class EvolutionSettings(Settings):
     temperature: float = setting(1.15, "temperature of the dream")
     population: int = setting(64, "members of a generation")
     rollouts: int = setting(16, "rollouts per member")
-    generations: int = setting(100, "generations")
+    generations: int = setting(100, "number of generations")
     sigma: float = setting(0.1, "initial standard deviation of a weight")
     check_in: str = setting(
         "world", "where the best of all generations is chosen", choices=("dream", "world")

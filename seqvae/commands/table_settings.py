@@ -16,8 +16,12 @@ class TableSettings(Settings):
     id: str = setting(
         "", "column that names the series of each row (default: `sequence`, `id`, ...)"
     )
-    label: str = setting("", "column: the label of a series (default: `label`, `class`); none")
-    time: str = setting("", "column: rows are sorted by it (default: `time`, `date`, ...); none")
+    label: str = setting(
+        "", "column of the labels of series (default: `label`, `class`); none: no labels"
+    )
+    time: str = setting(
+        "", "column by which rows are sorted (default: `time`, `date`, ...); none: as in the file"
+    )
     drop: str = setting("", "columns to leave out, with commas between")
     window: int = setting(
         0,

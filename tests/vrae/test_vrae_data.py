@@ -41,6 +41,16 @@ def test_padding_and_its_mask():
         test.split(0.5, seed=0)
 
 
+def test_lengths_steps_and_missing_numbers():
+    arrays = parts()
+    arrays[1][1, 0] = np.nan
+    series = pad(arrays)
+    assert series.lengths().tolist() == [4, 2, 7]
+    assert (series.is_step() == (np.arange(7) < np.array([[4], [2], [7]]))).all()
+    assert np.argwhere(series.missing()).tolist() == [[1, 1, 0]]
+    assert (series.missing() | series.observed() == series.is_step()[..., None]).all()
+
+
 def test_windows_of_a_long_series():
     series = windows(np.arange(20.0).reshape(10, 2), 4, 3)
     assert series.sequences[:, 0, 0].tolist() == [0, 6, 12] and series.mask.all()

@@ -27,14 +27,16 @@ class SessionSettings(Settings):
     )
     individual: str | None = setting(None, "name of the animal, in files with several animals")
     fps: float | None = setting(None, "frames per second, if the files do not state it")
-    skeleton: str = setting("", "lines of pictures: nose-neck,neck-tail; default: the files'")
-    sessions: int = setting(4, "sessions (simulated)")
-    frames: int = setting(9000, "frames of a session (simulated)")
+    skeleton: str = setting(
+        "", "keypoints that pictures join by lines, as in nose-neck,neck-tail; default: the files'"
+    )
+    sessions: int = setting(4, "number of sessions (simulated)")
+    frames: int = setting(9000, "frames in a session (simulated)")
     missing: float = setting(0.0, "share of frames at which a keypoint is missing (simulated)")
-    longest_missing: int = setting(10, "frames of the longest such gap (simulated)")
+    longest_missing: int = setting(10, "frames of the longest gap of a keypoint (simulated)")
     missing_values: bool = setting(
         False,
-        "NaN in positions is missing, not an error; true for tracking files",
+        "NaN in positions is a missing value, not an error; always true for tracking files",
         affects=Affects.TRAINING,
     )
 
@@ -74,7 +76,7 @@ class PreprocessingSettings(Settings):
     )
     extra_features: str = setting(
         "",
-        "features beside positions, with commas between: speed:KEYPOINT, "
+        "features besides positions, with commas between: speed:KEYPOINT, "
         "distance:KEYPOINT-KEYPOINT, angular_velocity, or a row of the .npz files",
     )
 
@@ -88,7 +90,7 @@ class NetworkSettings(Settings):
     prediction_steps: int = setting(15, "frames after the window that are predicted")
     hidden_size_layer_1: int = setting(256, "units of the encoder, each direction")
     hidden_size_rec: int = setting(256, "units of the decoder")
-    hidden_size_pred: int = setting(256, "units of the decoder of the future")
+    hidden_size_pred: int = setting(256, "units of the decoder of the frames after the window")
     dropout_encoder: float = setting(0.0, "dropout rate after the encoder's first layer")
 
 
@@ -97,8 +99,8 @@ class TrainingSettings(Settings):
     """Settings of the training."""
 
     batch_size: int = setting(256, "windows in a batch")
-    max_epochs: int = setting(500, "epochs")
-    learning_rate: float = setting(5e-4, "first learning rate")
+    max_epochs: int = setting(500, "maximal number of epochs")
+    learning_rate: float = setting(5e-4, "initial learning rate")
     beta: float = setting(1.0, "weight of the KL")
     kl_start: int = setting(2, "epochs without the KL")
     annealtime: int = setting(4, "epochs in which the weight of the KL rises to 1")
@@ -115,7 +117,7 @@ class TrainingSettings(Settings):
 class MotifSettings(Settings):
     """Settings of the segmentation into motifs."""
 
-    n_clusters: int = setting(15, "motifs")
+    n_clusters: int = setting(15, "number of motifs")
     segmentation: str = setting(
         "kmeans", "how motifs are found in the codes", choices=("kmeans", "hmm")
     )
@@ -129,7 +131,7 @@ class MotifSettings(Settings):
         3, "minimal frames of a motif of the hidden Markov model; 1: no limit"
     )
     n_communities: int | None = setting(
-        None, "number of behaviours, into which motifs that follow each other are joined"
+        None, "number of behaviours, which join motifs that often follow each other"
     )
 
 
