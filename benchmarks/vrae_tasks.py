@@ -82,8 +82,8 @@ def standard(series: Series, by: Series) -> Series:
     """
     scale = scaling_of(by)
     values = (series.sequences - np.array(scale["mean"])) / np.array(scale["deviation"])
-    there = series.mask[..., None] > 0.5
-    return series._replace(sequences=np.where(there, values, 0.0).astype(np.float32))
+    values = np.where(series.is_step()[..., None], values, 0.0)
+    return series._replace(sequences=values.astype(np.float32))
 
 
 # --- collapse ---

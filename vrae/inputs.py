@@ -99,7 +99,7 @@ class Inputs:
         # `broadcast_to` loses the static shape
         observed = tf.ensure_shape(observed, sequences.shape)
         if self.missing and sequences.dtype.is_floating:
-            observed &= ~tf.math.is_nan(sequences)
+            observed &= tf.math.logical_not(tf.math.is_nan(sequences))
         return observed
 
     def check_values(
