@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 from absl import app, flags
-from kvae_runs import train
+from kvae_runs import finished, train
 from timing import machine
 
 from kvae import published
@@ -164,7 +164,7 @@ def main(argv):
                 folder = Path(options.runs) / f"{name}-{seed}_kvae"
                 if not options.only_collect:
                     train(folder, world, setting, seed)
-                if (folder / "imputation.json").exists():
+                if finished(folder):
                     runs.append(collect(folder, world, setting, seed))
                     merge(out / "kvae_imputation.json", runs)
             if runs:

@@ -31,6 +31,7 @@ def finished_run(folder, factor):
     (folder / "imputation.json").write_text(
         json.dumps({"curves": curves, "test_elbo": {"elbo": -5.0}})
     )
+    (folder / "report.html").write_text("")
     (folder / "metrics.jsonl").write_text(
         '{"epoch": 0, "seconds": 10.0}\n{"epoch": 1, "seconds": 5.0}\n'
     )
@@ -91,9 +92,12 @@ def test_a_run_is_started_resumed_or_left_alone(script, tmp_path, monkeypatch):
     (folder / "config.json").write_text("{}")
     script.train(folder, "box", "demo", "0")
     assert commands[-1] == [f"--log_dir={tmp_path}", "--run_name=box-demo-0", "--resume"]
-    (folder / "imputation.json").write_text("{}")
+    (folder / "imputation.json").write_text("{}")  # killed while its errors were computed
     script.train(folder, "box", "demo", "0")
-    assert len(commands) == 3
+    assert len(commands) == 4
+    (folder / "report.html").write_text("")
+    script.train(folder, "box", "demo", "0")
+    assert len(commands) == 4
 
 
 def test_a_run_that_fails_stops_with_how_to_go_on(script, tmp_path, monkeypatch):
