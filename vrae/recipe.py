@@ -54,10 +54,10 @@ def choose(series: Series, given: Mapping[str, Any] | None = None) -> Choice:
 
 
 def _chosen(series: Series, given: dict[str, Any]) -> Choice:
-    steps = (series.mask > 0.5).sum(axis=1).astype(int)
+    steps = series.lengths()
     longest, shortest, features = int(steps.max()), int(steps.min()), series.sequences.shape[2]
     observed = series.observed()
-    missing = bool((~observed & (series.mask[..., None] > 0.5)).any())
+    missing = bool(series.missing().any())
     values = series.sequences[observed]
     binary = bool(np.isin(values, (0.0, 1.0)).all())
     patch = math.ceil(longest / _BATCHES)
