@@ -7,6 +7,11 @@ from pathlib import Path
 _ROOT = Path(__file__).resolve().parent.parent
 
 
+def finished(folder: Path) -> bool:
+    """Whether a run has written its last file; its errors are written in steps before."""
+    return (folder / "report.html").exists()
+
+
 def train(folder: Path, world: str, setting: str, seed: str) -> None:
     """Train a run to its end, from its newest checkpoint if there is one.
 
@@ -19,7 +24,7 @@ def train(folder: Path, world: str, setting: str, seed: str) -> None:
     Raises:
         SystemExit: the run failed.
     """
-    if (folder / "imputation.json").exists():
+    if finished(folder):
         return
     preset, *given = (
         setting.split() if setting and not setting.startswith("--") else ["", *setting.split()]

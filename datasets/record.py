@@ -21,7 +21,13 @@ from absl import app, flags
 from rich.progress import track
 
 from seqvae.data import part_of
-from seqvae.physics.env_episodes import POLICIES, missing_jobs, policy_of, record_with_bar
+from seqvae.physics.env_episodes import (
+    POLICIES,
+    missing_jobs,
+    policy_of,
+    record_with_bar,
+    recording_main,
+)
 from seqvae.physics.pixel_world import PixelWorld
 
 flags.DEFINE_string("env", "seqvae/Dodge-v0", "the environment's id, as gymnasium.make takes it")
@@ -49,22 +55,15 @@ flags.DEFINE_float("noise", 0.0, "agent: noise of the controller's weights, rela
 
 def main(argv: list[str]) -> None:
     """Run the command line."""
-    values = flags.FLAGS.flag_values_dict()
-    if len(argv) > 1:
-        raise app.UsageError(f"flags begin with --, got {argv[1:]}")
-    for name in ("episodes", "steps", "workers"):
-        if values[name] < 1:
-            raise app.UsageError(f"--{name}: expected an integer of at least 1, got {values[name]}")
-    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # no screen
+    recording_main("record.py", argv, _recorded)
+
+
+def _recorded(values: dict) -> Path:
     default = Path(__file__).resolve().parent / values["env"].split("/")[-1].split(":")[-1]
     out = Path(values["out"] or default)
-    try:
-        record = _record_agent if values["policy"] == "agent" else _record
-        record(values, out)
-    except (ValueError, OSError, RuntimeError, ImportError) as error:
-        raise SystemExit(f"record.py: {error}") from None
-    size = sum(path.stat().st_size for path in out.glob("episode-*.npz"))
-    print(f"{out}: {values['episodes']} episodes, {size / 1e6:.1f} MB")
+    record = _record_agent if values["policy"] == "agent" else _record
+    record(values, out)
+    return out
 
 
 def _record(values: dict, out: Path) -> None:

@@ -9,8 +9,8 @@
 
 For other environments: datasets/record.py.
 
-Kill it whenever you like: the same command goes on where it stood. Episode i depends on the seed
-and i alone, whatever the number of workers. No screen is needed.
+The same command resumes after an interruption. Episode i depends only on the seed and i, not on
+the number of workers. No screen is needed.
 """
 
 import os
@@ -20,7 +20,13 @@ import numpy as np
 from absl import app, flags
 
 from seqvae.data import part_of
-from seqvae.physics.env_episodes import CarRacingHold, EpisodeJob, missing_jobs, record_with_bar
+from seqvae.physics.env_episodes import (
+    CarRacingHold,
+    EpisodeJob,
+    missing_jobs,
+    record_with_bar,
+    recording_main,
+)
 from seqvae.physics.pixel_world import PixelWorld
 
 flags.DEFINE_integer("episodes", 200, "number of episodes (the original recorded 10000)")
@@ -103,27 +109,17 @@ def jobs_of(values: dict) -> list[EpisodeJob]:
 
 def main(argv: list[str]) -> None:
     """Run the command line."""
-    values = flags.FLAGS.flag_values_dict()
-    if len(argv) > 1:
-        raise app.UsageError(f"flags begin with --, got {argv[1:]}")
-    for name in ("episodes", "steps", "workers"):
-        if values[name] < 1:
-            raise app.UsageError(f"--{name}: expected an integer of at least 1, got {values[name]}")
+    recording_main("record_carracing.py", argv, _record)
+
+
+def _record(values: dict) -> Path:
     try:
         import Box2D  # noqa: F401
         import gymnasium  # noqa: F401
     except ImportError as error:
-        raise SystemExit(
-            f'record_carracing.py: {error}. Install the simulator: pip install ".[carracing]"'
-        ) from None
-    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # no screen
-    try:
-        jobs, out = jobs_of(values), values["out"]
-        record_with_bar(jobs, values["workers"], str(out), values["episodes"])
-    except (ValueError, OSError, RuntimeError) as error:
-        raise SystemExit(f"record_carracing.py: {error}") from None
-    size = sum(path.stat().st_size for path in Path(out).glob("episode-*.npz"))
-    print(f"{out}: {values['episodes']} episodes, {size / 1e6:.1f} MB")
+        raise ImportError(f'{error}. Install the simulator: pip install ".[carracing]"') from None
+    record_with_bar(jobs_of(values), values["workers"], values["out"], values["episodes"])
+    return Path(values["out"])
 
 
 if __name__ == "__main__":

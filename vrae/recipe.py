@@ -1,6 +1,6 @@
 """Settings and training for series without further knowledge, used by `VRAE.for_series` and the
-estimators. The defaults of `VRAE` are the model of 2014; the settings here were found on series of
-the UCR and UEA archives (`benchmarks/vrae_archive.py`).
+estimators. The defaults of `VRAE` are close to the model of 2014; the settings here were found on
+series of the UCR and UEA archives (`benchmarks/vrae_archive.py`).
 """
 
 import contextlib

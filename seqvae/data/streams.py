@@ -12,9 +12,8 @@ from seqvae.data.shards import Shards
 from seqvae.replicas import rows_of
 
 _READERS = 2
-# the most batches that are planned before their files are read; only files with very many entries
-# reach it
-_AHEAD = 4096
+_ROW = np.dtype([("group", "i4"), ("place", "i4"), ("file", "i4"), ("item", "i8")])
+"""A row of the plan: an item of a file, which has a place in its group."""
 
 
 class Epoch:
@@ -65,12 +64,24 @@ class Epoch:
 class ShardBatches:
     """Batches of entries, or of windows of entries, read from files.
 
-    The interface is that of `seqvae.data.batches.Batches`.
-    Every epoch uses each item once, in an order that depends only on the seed and the epoch, not on
-    the number of workers. The shuffled files are distributed over `group` queues. Each queue
-    contributes an equal part to every batch, so a batch mixes items of `group` files, and a worker
-    that needs only some rows of every batch reads only the files of some queues. Memory: at most
-    `2 * group` files plus the prefetched batches.
+    The interface is that of `seqvae.data.batches.Batches`. What it guarantees:
+
+    - Every item is used once in an epoch. All batches but the last are full.
+    - The order depends only on the seed and the epoch: not on the number of workers, the threads
+      that read, or where a run was resumed. With shuffle=False it is the order of the files.
+    - A batch mixes items of `group` files, each in proportion to its length.
+    - At most `2 * group` files are in memory, and the prefetched batches.
+    - Files are read in the background, before they are needed.
+    - A resumed epoch reads no file that only skipped batches need.
+    - The rows of all workers joined are the batch. A worker reads only the files of its rows; with
+      files of one length the workers read different files.
+    - A file that cannot be read raises its own error, at the batch that needs it.
+
+    The plan behind it: the files are shuffled and cut into groups, which are used one after the
+    other. Each file of a group contributes its items, in a random order, at even distances over the
+    group's time. Within a batch the items are sorted by the file's place in its group, so that the
+    workers' rows belong to different files. (`tf.data.Dataset.interleave` does the mixing, but
+    reads what `skip` leaves out and what other workers need.)
 
     Args:
         shards: the dataset.
@@ -168,54 +179,54 @@ class ShardBatches:
     def _batches(
         self, epoch: int, skip: int, part: tuple[int, int]
     ) -> Iterator[dict[str, np.ndarray]]:
-        """The batches of an epoch. The plan (which items of which files make each batch) runs ahead
-        of the reading of files, which runs ahead of the batches.
+        """The batches of an epoch. The plan runs ahead of the batches to the end of the next group;
+        files are read as soon as they are in the plan.
         """
-        plan = ((_rows(pieces, part), done) for pieces, done in self._plan(epoch, skip))
-        waiting = deque()
+        plan = self._plan(epoch, skip, part)
+        planned, waiting = next(plan, []), deque()
+        files: dict[int, tuple[int, Future]] = {}  # with the group of each
         with ThreadPoolExecutor(_READERS) as pool:
-            files: dict[int, Future] = {}
-            while True:
-                while len(waiting) < _AHEAD and (not waiting or len(files) < 2 * self._group):
-                    planned = next(plan, None)
-                    if planned is None:
-                        break
+            while planned or waiting:
+                group = min(_groups(waiting[0] if waiting else planned))
+                files = {file: found for file, found in files.items() if found[0] >= group}
+                while planned and (not waiting or max(_groups(planned)) <= group + 1):
                     waiting.append(planned)
-                    for piece in planned[0]:
+                    for piece in planned:
                         if piece.file not in files:
-                            files[piece.file] = pool.submit(self._read, piece.file)
-                if not waiting:
-                    return
-                pieces, done = waiting.popleft()
-                yield self._batch([(files[piece.file].result(), piece.items) for piece in pieces])
-                for file in done:
-                    files.pop(file, None)
+                            files[piece.file] = piece.group, pool.submit(self._read, piece.file)
+                    planned = next(plan, [])
+                pieces = waiting.popleft()
+                yield self._batch(
+                    [(files[piece.file][1].result(), piece.items) for piece in pieces]
+                )
 
-    def _plan(self, epoch: int, skip: int) -> Iterator[tuple[list["_Piece"], list[int]]]:
-        """For every batch after the first `skip`: its pieces in the order of its rows, and the
-        files whose last item it contains.
-        """
+    def _plan(self, epoch: int, skip: int, part: tuple[int, int]) -> Iterator[list["_Piece"]]:
+        """A worker's rows of every batch after the first `skip`."""
         order = np.arange(len(self._shards))
         if self._shuffle:
             order = np.random.default_rng([self._seed, epoch]).permutation(order)
-        count = min(self._group, len(order)) if self._shuffle else 1
-        queues, orders = [_Queue(order[i::count].tolist(), self._items) for i in range(count)], {}
+        groups = np.array_split(order, -(-len(order) // (self._group if self._shuffle else 1)))
+        rows = (self._rows_of_group(epoch, group, files) for group, files in enumerate(groups))
+        left = next(rows)
         for step in range(len(self)):
-            shares = _shares(queues, self.rows(step), step)
-            spans = [
-                span for queue, n in zip(queues, shares, strict=True) for span in queue.take(n)
-            ]
-            if step < skip:
-                continue
-            pieces, done = [], []
-            for file, first, end in spans:
-                if file not in orders:
-                    orders[file] = self._order(epoch, file)
-                pieces.append(_Piece(file, orders[file][first:end]))
-                if end == self._items[file]:
-                    del orders[file]
-                    done.append(file)
-            yield pieces, done
+            while len(left) < self.rows(step):
+                left = np.concatenate([left, next(rows)])
+            batch, left = np.split(left, [self.rows(step)])
+            if step >= skip:
+                first, count, _ = rows_of(*part, len(batch))
+                batch = batch[np.argsort(batch["place"], kind="stable")]
+                yield _pieces(batch[first : first + max(1, count)])
+
+    def _rows_of_group(self, epoch: int, group: int, files: np.ndarray) -> np.ndarray:
+        """The items of a group of files in the order of the epoch, [items] of `_ROW`."""
+        parts, times = [], []
+        for place, file in enumerate(files):
+            rows = np.zeros(self._items[file], _ROW)
+            rows["group"], rows["place"], rows["file"] = group, place, file
+            rows["item"] = self._order(epoch, file)
+            parts.append(rows)
+            times.append((np.arange(len(rows)) + 0.5) / len(rows))
+        return np.concatenate(parts)[np.argsort(np.concatenate(times), kind="stable")]
 
     def _order(self, epoch: int, file: int) -> np.ndarray:
         """The items of a file in the order of the epoch."""
@@ -253,61 +264,18 @@ class ShardBatches:
 
 
 class _Piece(NamedTuple):
-    """Some items of one file."""
+    """The rows of a batch that are of one file."""
 
     file: int
+    group: int
     items: np.ndarray
 
 
-class _Queue:
-    """The items of some files, file after file, as positions in each file's order."""
-
-    def __init__(self, files: list[int], items: list[int]):
-        self._files, self._items, self._at = deque(files), items, 0
-        self.left = sum(items[file] for file in files)
-
-    def take(self, count: int) -> list[tuple[int, int, int]]:
-        """Take the next items, as spans of a file's order: (file, first, end)."""
-        self.left -= count
-        spans = []
-        while count:
-            file = self._files[0]
-            end = min(self._items[file], self._at + count)
-            spans.append((file, self._at, end))
-            count, self._at = count - (end - self._at), end
-            if end == self._items[file]:
-                self._files.popleft()
-                self._at = 0
-        return spans
+def _pieces(rows: np.ndarray) -> list[_Piece]:
+    """Cut rows where the file changes."""
+    runs = np.split(rows, np.flatnonzero(np.diff(rows["file"])) + 1)
+    return [_Piece(int(run["file"][0]), int(run["group"][0]), run["item"]) for run in runs]
 
 
-def _shares(queues: list[_Queue], count: int, step: int) -> list[int]:
-    """The number of items that each queue contributes to a batch: equal parts, balanced over the
-    steps if they do not divide evenly. The fullest queues replace what others lack.
-    """
-    alive = sum(queue.left > 0 for queue in queues)
-    shares, number = [], 0
-    for queue in queues:
-        part = (
-            ((step + number + 1) * count // alive - (step + number) * count // alive)
-            if queue.left
-            else 0
-        )
-        number += queue.left > 0
-        shares.append(min(part, queue.left))
-    while sum(shares) < count:
-        most = max(range(len(queues)), key=lambda i: queues[i].left - shares[i])
-        shares[most] += min(count - sum(shares), queues[most].left - shares[most])
-    return shares
-
-
-def _rows(pieces: list[_Piece], part: tuple[int, int]) -> list[_Piece]:
-    """The pieces that contain a worker's rows of a batch."""
-    first, count, _ = rows_of(*part, sum(len(piece.items) for piece in pieces))
-    end, at, mine = first + max(1, count), 0, []
-    for piece in pieces:
-        items = piece.items[max(0, first - at) : max(0, end - at)]
-        at += len(piece.items)
-        if len(items):
-            mine.append(_Piece(piece.file, items))
-    return mine
+def _groups(pieces: list[_Piece]) -> list[int]:
+    return [piece.group for piece in pieces]

@@ -1,12 +1,14 @@
 """Episodes of any `gymnasium` environment, recorded by policies that do not use the frames."""
 
 import multiprocessing
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from absl import app, flags
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from seqvae.data import write_shard
@@ -260,3 +262,31 @@ def record_with_bar(jobs: list[EpisodeJob], workers: int, title: str, total: int
         task = bar.add_task(title, total=total, completed=total - len(jobs))
         for _ in record_all(jobs, workers):
             bar.advance(task)
+
+
+def recording_main(program: str, argv: list[str], record: Callable[[dict[str, Any]], Path]) -> None:
+    """Run a program that records episodes: check its flags, record, print the size.
+
+    Args:
+        program: the program's name, for messages.
+        argv: the words of the command line that are not flags.
+        record: records the missing episodes, given the values of all flags by name, with
+            `episodes`, `steps` and `workers`; returns their folder.
+
+    Raises:
+        absl.app.UsageError: a word is not a flag, or a number is too small.
+        SystemExit: the recording failed; the message says why.
+    """
+    values = flags.FLAGS.flag_values_dict()
+    if len(argv) > 1:
+        raise app.UsageError(f"flags begin with --, got {argv[1:]}")
+    for name in ("episodes", "steps", "workers"):
+        if values[name] < 1:
+            raise app.UsageError(f"--{name}: expected an integer of at least 1, got {values[name]}")
+    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # no screen
+    try:
+        out = record(values)
+    except (ValueError, OSError, RuntimeError, ImportError) as error:
+        raise SystemExit(f"{program}: {error}") from None
+    size = sum(path.stat().st_size for path in out.glob("episode-*.npz"))
+    print(f"{out}: {values['episodes']} episodes, {size / 1e6:.1f} MB")

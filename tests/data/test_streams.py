@@ -186,6 +186,14 @@ def test_batches_that_do_not_divide_take_from_every_file_alike(tmp_path, size):
         assert np.ptp(seen) <= 2, (i, seen)
 
 
+def test_files_of_different_lengths_end_together(tmp_path):
+    for e, length in enumerate((40, 10, 10)):
+        write_shard(tmp_path / f"{e}.npz", {"code": np.full((length, 1), e)})
+    stream = ShardBatches(open_shards(tmp_path, {}), 6, {"code": "x"}, group=3)
+    for batch in stream.epoch(0):
+        assert np.bincount(batch["x"].numpy()[:, 0]).tolist() == [4, 1, 1]
+
+
 def test_a_prepared_array_has_its_own_type(episodes):
     stream = ShardBatches(
         episodes, 4, {"code": "x"}, prepare=lambda i, arrays: {"y": arrays["x"] * 0.5 + i}
