@@ -6,7 +6,7 @@ import tensorflow as tf
 
 import seqvae
 from kvae.config import KVAE, KVAESettings
-from kvae.series_report import _judged
+from kvae.series_report import _errors_section
 from seqvae.commands import Run
 from seqvae.report import Section, newest, write_page, write_run_page
 
@@ -57,7 +57,7 @@ def test_a_column_named_as_a_script_is_shown_as_text(tmp_path):
         "worse": ["<script> is WORSE"],
         "count": 200,
     }
-    write_page(tmp_path / "a.html", "a", [_judged("Gaps", errors, ("<script>",))])
+    write_page(tmp_path / "a.html", "a", [_errors_section("Gaps", errors, ("<script>",))])
     text = (tmp_path / "a.html").read_text(encoding="utf-8")
     assert "<script>" not in text and "RMSE of &lt;script&gt;" in text
     assert "The intervals are TOO NARROW" in text and "&lt;script&gt; is WORSE." in text
