@@ -9,6 +9,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 from tensorflow_probability import distributions as tfd
 
+from seqvae import checks
 from seqvae.checks import NOWHERE, Array, Place, check_keys, check_size
 from seqvae.model import SequenceModel
 from seqvae.objectives import bounded, gaussian_kl, weighted_mean
@@ -633,10 +634,10 @@ class VRAE(SequenceModel):
             ValueError: as for `encode`.
         """
         n = check_size("n", n, least=2)
-        one = None if condition is None else arguments.tensor("condition", condition)[:1]
+        one = None if condition is None else checks.tensor("condition", condition)[:1]
         named = {"first": first, "second": second}
         ends = [
-            self.encode(arguments.tensor(name, x)[None], None, one).mean()[0]
+            self.encode(checks.tensor(name, x)[None], None, one).mean()[0]
             for name, x in named.items()
         ]
         share = tf.linspace(tf.zeros([], self.variable_dtype), tf.ones([], self.variable_dtype), n)[
@@ -1020,7 +1021,7 @@ class VRAE(SequenceModel):
             sequences, mask = _padded(sequences, mask)
         if arguments.is_list_of_series(sequences, self._tokens):
             sequences, mask = arguments.padded_list(sequences, mask, self._tokens)
-        sequences = arguments.tensor("sequences", sequences)
+        sequences = checks.tensor("sequences", sequences)
         if self._tokens:
             arguments.check_shape("sequences", sequences, (None, None), "[B, T] tokens")
         else:
@@ -1038,7 +1039,7 @@ class VRAE(SequenceModel):
         return arguments.check_condition(condition, self.condition_size, like, self.variable_dtype)
 
     def _check_values(self, sequences, mask, condition, times, place: Place) -> None:
-        arguments.check_zeros_and_ones(mask, place)
+        checks.check_zeros_and_ones(mask, place)
         if self._tokens:
             arguments.check_some_observed(mask, place)
             arguments.check_tokens(sequences, mask, self.feature_size)
@@ -1048,7 +1049,7 @@ class VRAE(SequenceModel):
             whole = mask if mask.shape.rank == 2 else tf.reduce_max(mask, 2)
             arguments.check_rising(times, to_the_end(whole), place)
         if self.condition_size:
-            arguments.check_finite(
+            checks.check_finite(
                 "condition", condition, place, "NaN or infinity in {}; expected finite numbers."
             )
 
@@ -1064,7 +1065,7 @@ class VRAE(SequenceModel):
                 else "Make the model with missing=True, or set the mask to 0 where a step is "
                 "missing."
             )
-            arguments.check_finite("sequences", values, place, message)
+            checks.check_finite("sequences", values, place, message)
         if self._config["likelihood"] == "bernoulli":
             arguments.check_probabilities(values)
         if isinstance(self.likelihood, likelihoods.Columns):
@@ -1127,7 +1128,7 @@ def _check(config: dict) -> None:
         ("noise", likelihoods.NOISES),
         ("pooling", POOLINGS),
     ):
-        arguments.check_choice(name, config[name], choices)
+        checks.check_choice(name, config[name], choices)
     if isinstance(config["likelihood"], dict):
         columns = len(likelihoods.columns_of(config["likelihood"]))
         if columns != config["feature_size"]:
@@ -1137,9 +1138,9 @@ def _check(config: dict) -> None:
             )
     else:
         other = ", or a dict of columns"
-        arguments.check_choice("likelihood", config["likelihood"], likelihoods.NAMES, other)
+        checks.check_choice("likelihood", config["likelihood"], likelihoods.NAMES, other)
     if not isinstance(config["decoder"], keras.Layer):
-        arguments.check_choice("decoder", config["decoder"], DECODERS, ", or a Keras layer")
+        checks.check_choice("decoder", config["decoder"], DECODERS, ", or a Keras layer")
     for name, least in (
         ("kl_weight", 0),
         ("free_bits", 0),
