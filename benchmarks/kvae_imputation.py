@@ -9,7 +9,7 @@ settings and seeds.
 A setting is a preset's name (or none) and flags of run_kvae.py. Kill it whenever you like: the same
 command goes on where it stood. It prints a JSON line for each world and setting, adds the runs to
 benchmarks/results/kvae_imputation.json, and draws our curves, mean and range over the seeds, beside
-the paper's: kvae_imputation_WORLD.png.
+the published ones: kvae_imputation_WORLD.png.
 """
 
 import json
@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 from absl import app, flags
-from kvae_runs import train
+from kvae_runs import finished, train
 from timing import machine
 
 from kvae import published
@@ -37,7 +37,7 @@ flags.DEFINE_string("out", str(_ROOT / "benchmarks" / "results"), "folder of the
 flags.DEFINE_boolean("only_collect", False, "train nothing")
 
 GOALS = {"block": (5, 11, 15), "random": (0.2, 0.5, 0.8, 0.9)}
-_PAPER = {"block": published.BLOCK, "random": published.RANDOM}
+_PUBLISHED = {"block": published.BLOCK, "random": published.RANDOM}
 _CURVES = {
     "smoothing": "smoothing",
     "filtering": "filtering",
@@ -79,7 +79,7 @@ def collect(folder: Path, world: str, setting: str, seed: str) -> dict:
 
 def summary(runs: list[dict]) -> dict:
     """Mean and range over the seeds at the goal's points; for box also the ratio of the mean to the
-    paper's smoothing."""
+    published smoothing."""
     line = {name: runs[0][name] for name in ("world", "setting", "epochs")}
     line |= {
         "seeds": [run["seed"] for run in runs],
@@ -95,8 +95,8 @@ def summary(runs: list[dict]) -> dict:
                     "range": [*map(float, _range(values[:, i]))],
                 }
                 if runs[0]["world"] == "box":
-                    entry["over_paper"] = round(
-                        values[:, i].mean() / _PAPER[kind][f"paper, {name}"][x], 2
+                    entry["over_published"] = round(
+                        values[:, i].mean() / _PUBLISHED[kind][f"published, {name}"][x], 2
                     )
                 line[f"{name} {kind} {x:g}"] = entry
         line[f"no_ball {kind}"] = round(float(_at(runs, kind, "no_ball", points).mean()), 4)
@@ -118,7 +118,7 @@ def _at(runs: list[dict], kind: str, name: str, points) -> np.ndarray:
 
 
 def picture(world: str, groups: dict[str, list[dict]]):
-    """Our curves beside the paper's: smoothing and filtering of every setting."""
+    """Our curves beside the published ones: smoothing and filtering of every setting."""
     panels = {}
     for kind, label in _LABELS.items():
         curves = {"ours": {}, "published": {}, "baseline": {}}
@@ -132,7 +132,7 @@ def picture(world: str, groups: dict[str, list[dict]]):
             curves["baseline"] = {"no ball": (x, runs[0]["curves"][kind]["no_ball"])}
         if world == "box":
             curves["published"] = {
-                name: (list(y), list(y.values())) for name, y in _PAPER[kind].items()
+                name: (list(y), list(y.values())) for name, y in _PUBLISHED[kind].items()
             }
         panels[label] = curves
     title = f"{world}: imputation of missing frames, mean and range over seeds"
@@ -164,7 +164,7 @@ def main(argv):
                 folder = Path(options.runs) / f"{name}-{seed}_kvae"
                 if not options.only_collect:
                     train(folder, world, setting, seed)
-                if (folder / "imputation.json").exists():
+                if finished(folder):
                     runs.append(collect(folder, world, setting, seed))
                     merge(out / "kvae_imputation.json", runs)
             if runs:

@@ -7,9 +7,14 @@ from pathlib import Path
 _ROOT = Path(__file__).resolve().parent.parent
 
 
+def finished(folder: Path) -> bool:
+    """Whether a run has written its last file; its errors are written in steps before."""
+    return (folder / "report.html").exists()
+
+
 def train(folder: Path, world: str, setting: str, seed: str) -> None:
     """Trains one run to its end, from where it stands."""
-    if (folder / "imputation.json").exists():
+    if finished(folder):
         return
     preset, *given = (
         setting.split() if setting and not setting.startswith("--") else ["", *setting.split()]

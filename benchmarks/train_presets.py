@@ -1,14 +1,12 @@
 """Trains the models that ship with the packages, and writes them with their cards.
 
     python benchmarks/train_presets.py                            # lists them and their commands
-    python benchmarks/train_presets.py box                        # trains one: minutes each
+    python benchmarks/train_presets.py box                        # trains it: minutes each
     python benchmarks/train_presets.py box --run=logs/demo_kvae   # a finished run of its command
 
-A model is written to <package>/presets/<class>/<name>, its weights in float16. Its card has the
-figures of the run, and one on a small sample, which a test computes again.
-
-The presets `dodge` of ConvVAE, MDNRNN and Controller are missing here: they need recorded episodes
-of `seqvae/Dodge-v0` and an agent that was evolved in a dream.
+A model is written to <package>/presets/<class>/<name>, its weights in float16 (those of a
+Controller in float64). Its card has the figures of the run, and one on a small sample, which a test
+computes again. The run of `dodge` gives three models: ConvVAE, MDN-RNN and controller.
 """
 
 import json
@@ -29,15 +27,20 @@ from timing import machine
 import kvae
 import seqvae
 import vrae
+import worldmodels
 from kvae.evaluation import Imputer
 from seqvae.data import Sequences, block_mask
+from seqvae.data.batches import Batches
 from seqvae.physics import WORLDS, record
+from seqvae.physics.env_episodes import EpisodeJob, Hold, play_episode
+from seqvae.physics.pixel_world import PixelWorld
 from seqvae.saved_models import load_model
 from vrae import vame
 from vrae.runs import reconstructions
 from vrae.trajectories import ball_trajectories
 from vrae.vame.rnn_model import RNN_VAE
 from vrae.vame.simulation import simulate_poses
+from worldmodels.evaluation import evaluate_rnn
 
 _ROOT = Path(__file__).resolve().parent.parent
 _SAMPLE_SEED = 12345  # of data that no model was trained on
@@ -53,7 +56,7 @@ class Preset:
     """A model that ships.
 
     Attributes:
-        kind: its class.
+        kind: its class; a `keras.Model`, or `Controller`.
         title: of its card.
         command: words after `seqvae`; the first is the command.
         load: from the folder of a run to the model, and what else its card's head has.
@@ -62,17 +65,19 @@ class Preset:
         check: a figure of a model on a small sample of unseen data.
         use: Python that uses the model.
         limits: when not to use it.
+        tolerance: relative difference of `check` between machines.
     """
 
-    kind: type[keras.Model]
+    kind: type
     title: str
     command: tuple[str, ...]
-    load: Callable[[Path], tuple[keras.Model, dict]]
+    load: Callable[[Path], tuple[Any, dict]]
     figures: Callable[[Path], Mapping[str, float]]
     measure: str
     check: Callable[[Any, Mapping], float]
     use: str
     limits: str
+    tolerance: float = 2e-3
 
     @property
     def folder(self) -> Path:
@@ -154,7 +159,136 @@ def _window_error(model: RNN_VAE, head: Mapping) -> float:
     return float(np.square(model(windows).prediction - windows).mean())
 
 
-PRESETS = {
+_DODGE = PixelWorld("seqvae/Dodge-v0", size=(32, 32))
+_AGENT_STEPS = 200
+
+
+def _new_episodes(steps: int) -> list[list[tuple]]:
+    """Four new episodes of Dodge whose actions are held for some steps."""
+    return [
+        play_episode(EpisodeJob(_DODGE, Path(), i, _SAMPLE_SEED, steps, Hold)) for i in range(4)
+    ]
+
+
+def _frame_error(vae: worldmodels.ConvVAE, head: Mapping) -> float:
+    del head
+    frames = np.stack([row[0] for rows in _new_episodes(100) for row in rows])
+    return float(np.sqrt(np.square(vae.reconstruct(frames) - frames / 255.0).mean()))
+
+
+def _next_code_nats(rnn: worldmodels.MDNRNN, head: Mapping) -> float:
+    del head
+    vae, data = worldmodels.ConvVAE.from_preset("dodge"), []
+    for rows in _new_episodes(100):
+        frames, actions, rewards, ends = (np.stack(part) for part in zip(*rows, strict=True))
+        q = vae.encode(frames)
+        mean, logvar = q.mean().numpy(), 2 * np.log(q.stddev().numpy())
+        data.append(
+            {"mean": mean, "logvar": logvar, "actions": actions, "rewards": rewards, "done": ends}
+        )
+    return evaluate_rnn(rnn, Batches(worldmodels.padded(data), 4, seed=0, shuffle=False))["z"]
+
+
+def _agent_score(controller: worldmodels.Controller, head: Mapping) -> float:
+    del head
+    parts = worldmodels.ConvVAE.from_preset("dodge"), worldmodels.MDNRNN.from_preset("dodge")
+    with worldmodels.WorldRollouts(_DODGE, *parts, controller, max_steps=_AGENT_STEPS) as rollouts:
+        return float(rollouts(controller.vector[None], 20, _SAMPLE_SEED).mean())
+
+
+def _agent_figures(run: Path) -> dict[str, float]:
+    scores = json.loads((run / "evaluation.json").read_text(encoding="utf-8"))
+    return {f"score of 100 episodes, {name}": found["mean"] for name, found in scores.items()}
+
+
+def _stage_figures(stage: str) -> Callable[[Path], dict[str, float]]:
+    def figures(run: Path) -> dict[str, float]:
+        found = json.loads((run / stage / "evaluation.json").read_text(encoding="utf-8"))
+        parts = [{k: v for k, v in found.items() if isinstance(v, float)}]
+        parts += [
+            {f"{part}, {k}": v for k, v in values.items()}
+            for part, values in found.items()
+            if isinstance(values, dict)
+        ]
+        return {k.replace("_", " "): v for part in parts for k, v in part.items()}
+
+    return figures
+
+
+def _dodge() -> tuple[Preset, ...]:
+    command = ("worldmodel", "--preset=demo", "--seed=0")
+    limits = (
+        "For the environment `seqvae/Dodge-v0` in frames of 32x32 pixels, and only together: the "
+        "MDN-RNN reads the codes of this ConvVAE, the controller those of both."
+    )
+    return (
+        Preset(
+            worldmodels.ConvVAE,
+            "ConvVAE of Dodge, 32x32 pixels in colour",
+            command,
+            lambda run: (load_model(run / "vae.keras", worldmodels.ConvVAE), {}),
+            _stage_figures("1_convvae"),
+            "root mean squared error of a value in [0, 1], reconstruction of four new episodes of "
+            "up to 100 frames",
+            _frame_error,
+            """
+            import worldmodels
+            from seqvae.physics.pixel_world import PixelWorld
+
+            env = PixelWorld("seqvae/Dodge-v0", size=(32, 32)).make()
+            frame = env.reset(seed=1)
+            codes = worldmodels.ConvVAE.from_preset("dodge").encode(frame[None]).mean()
+            env.close()""",
+            limits,
+        ),
+        Preset(
+            worldmodels.MDNRNN,
+            "MDN-RNN of Dodge",
+            command,
+            lambda run: (load_model(run / "rnn.keras", worldmodels.MDNRNN), {}),
+            _stage_figures("1_mdnrnn"),
+            "negative log-likelihood of the next code, nats per dimension, four new episodes of up "
+            "to 100 frames",
+            _next_code_nats,
+            """
+            import numpy as np
+            import worldmodels
+
+            rnn = worldmodels.MDNRNN.from_preset("dodge")
+            z, action = np.zeros((1, rnn.z_size)), np.zeros((1, 1))
+            predicted = rnn.step(z, action)""",
+            limits,
+            tolerance=0.02,
+        ),
+        Preset(
+            worldmodels.Controller,
+            "Controller for Dodge, evolved in the dream",
+            command,
+            lambda run: (worldmodels.Controller.load(run / "controller.npz"), {}),
+            _agent_figures,
+            f"mean score of 20 episodes of at most {_AGENT_STEPS} steps in the environment",
+            _agent_score,
+            """
+            import worldmodels
+            from seqvae.physics.pixel_world import PixelWorld
+
+            agent = worldmodels.Agent(
+                worldmodels.ConvVAE.from_preset("dodge"),
+                worldmodels.MDNRNN.from_preset("dodge"),
+                worldmodels.Controller.from_preset("dodge"),
+            )
+            env = PixelWorld("seqvae/Dodge-v0", size=(32, 32)).make()
+            frame = env.reset(seed=1)
+            agent.reset(seed=1)
+            frame, reward, ended, cut = env.step(agent.act(frame))
+            env.close()""",
+            limits,
+            tolerance=0.2,
+        ),
+    )
+
+
+_SINGLE = {
     "box": _of_world("box", "a ball in a box"),
     "pong": _of_world("pong", "a ball between two paddles"),
     "pendulum": _of_world("pendulum", "a pendulum"),
@@ -191,24 +325,34 @@ PRESETS = {
         "For the simulated poses of this package only: six keypoints in body coordinates.",
     ),
 }
+PRESETS: dict[str, tuple[Preset, ...]] = {name: (preset,) for name, preset in _SINGLE.items()}
+PRESETS["dodge"] = _dodge()
+"""The models that the command of a name gives, in the order in which they need each other."""
+
+
+def preset_of(kind: type, name: str) -> Preset:
+    """The description of a model that ships."""
+    (preset,) = (each for each in PRESETS[name] if each.kind is kind)
+    return preset
 
 
 def main(argv):
     values = flags.FLAGS
     if len(argv) < 2:
-        for name, preset in PRESETS.items():
+        for name, (preset, *_) in PRESETS.items():
             print(f"{name:10} seqvae {' '.join(preset.command)}")
         return
     for name in argv[1:]:
         if name not in PRESETS:
             raise app.UsageError(f"expected {', '.join(PRESETS)}, got {name!r}.")
         run = Path(values.run) if values.run else train(name, Path(values.runs))
-        write(name, run, PRESETS[name].folder / name)
+        for preset in PRESETS[name]:
+            write(preset, run, preset.folder / name)
 
 
 def train(name: str, log_dir: Path) -> Path:
     """Runs the command of a preset, from where it stands; the run's folder."""
-    command = PRESETS[name].command
+    command = PRESETS[name][0].command
     run = log_dir / f"{name}_{command[0]}"
     if (run / "report.html").exists():
         return run
@@ -219,12 +363,12 @@ def train(name: str, log_dir: Path) -> Path:
     return run
 
 
-def write(name: str, run: Path, folder: Path) -> None:
+def write(preset: Preset, run: Path, folder: Path) -> None:
     """Writes the model of a run and its card."""
-    preset = PRESETS[name]
     model, about = preset.load(run)
     whole = preset.check(model, about)
-    model.save_to_preset(folder, "", half=True)
+    half = {"half": True} if isinstance(model, keras.Model) else {}
+    model.save_to_preset(folder, "", **half)
     check = preset.check(preset.kind.from_preset(folder), about)
     head = {
         "license": "mit",
@@ -233,10 +377,15 @@ def write(name: str, run: Path, folder: Path) -> None:
         "check": {"figure": preset.measure, "value": round(check, 5)},
         **about,
     }
-    card = _card(preset, head, preset.figures(run), model.count_params(), whole)
+    card = _card(preset, head, preset.figures(run), weights(model), whole)
     (folder / "README.md").write_text(card, encoding="utf-8")
     size = sum(path.stat().st_size for path in folder.iterdir())
     print(f"{folder}: {size / 1e6:.2f} MB; {preset.measure}: {check:.5f} (float32 {whole:.5f})")
+
+
+def weights(model: Any) -> int:
+    """The number of weights of a model or a controller."""
+    return model.count_params() if isinstance(model, keras.Model) else model.size
 
 
 def _card(preset: Preset, head: dict, figures: Mapping[str, float], size: int, whole: float) -> str:

@@ -90,6 +90,7 @@ html_theme = "pydata_sphinx_theme"
 html_title = f"seqvae {release}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_js_files = ["site.js"]
 html_favicon = "_static/icon.svg"
 html_math_renderer = "katex"
 html_copy_source = False

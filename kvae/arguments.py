@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from kvae import masks
 from seqvae.checks import (
     NOWHERE,
     Array,
@@ -337,6 +338,21 @@ def check_frames(frames: Array, image_shape: tuple[int, ...]) -> tf.Tensor:
     return frames
 
 
+def check_frame_values(frames: tf.Tensor, mask: tf.Tensor | None, place: Place = NOWHERE) -> None:
+    """Check the observed pixels of frames, or the observed numbers of series.
+
+    Args:
+        frames: [B, T, *image_shape].
+        mask: [B, T] or as frames, 1 = observed; None: all observed.
+        place: where the batch comes from, for messages.
+
+    Raises:
+        ValueError: a value is not as `check_pixels` or `check_numbers` expects.
+    """
+    check = check_numbers if frames.shape.rank == 3 else check_pixels
+    check(frames, mask, place)
+
+
 def check_pixels(frames: tf.Tensor, mask: tf.Tensor | None, place: Place = NOWHERE) -> None:
     """Check that observed pixels are in [0, 1]; warn if uint8 frames seem to contain 0 and 1.
 
@@ -353,10 +369,7 @@ def check_pixels(frames: tf.Tensor, mask: tf.Tensor | None, place: Place = NOWHE
     if not frames.dtype.is_floating:
         return
     others = list(range(1, frames.shape.rank))
-    shown = frames
-    if mask is not None:
-        zero = tf.zeros([], frames.dtype)
-        shown = tf.where(like_frames(mask, frames) > 0.5, frames, zero)
+    shown = frames if mask is None else masks.zero_missing(frames, mask)
     nan = tf.reduce_any(tf.math.is_nan(shown), others)
     message = (
         "frames: NaN in an observed frame of {}. Pass a mask that is 0 where a frame is missing."
@@ -381,23 +394,9 @@ def check_numbers(series: tf.Tensor, mask: tf.Tensor | None, place: Place = NOWH
     Raises:
         ValueError: an observed number is infinite.
     """
-    seen = tf.ones_like(series, tf.bool) if mask is None else like_frames(mask, series) > 0.5
-    finite = tf.reduce_all(tf.math.logical_not(tf.math.is_inf(series) & seen), [1, 2])
+    shown = series if mask is None else masks.zero_missing(series, mask)
+    finite = tf.reduce_all(tf.math.logical_not(tf.math.is_inf(shown)), [1, 2])
     require_rows(finite, "frames: infinity in {}; expected finite numbers, or NaN.", place)
-
-
-def like_frames(mask: tf.Tensor, frames: tf.Tensor) -> tf.Tensor:
-    """Add axes of size 1 to a mask until its rank is that of the frames.
-
-    Args:
-        mask: [B, T] or as frames.
-        frames: [B, T, ...].
-
-    Returns:
-        [B, T, 1, ...], or the mask itself.
-    """
-    missing = frames.shape.rank - mask.shape.rank
-    return tf.reshape(mask, tf.concat([tf.shape(mask), [1] * missing], 0)) if missing else mask
 
 
 def check_mask_values(mask: tf.Tensor | None, place: Place = NOWHERE) -> None:
@@ -414,7 +413,7 @@ def check_mask_values(mask: tf.Tensor | None, place: Place = NOWHERE) -> None:
         return
     check_zeros_and_ones(mask, place)
     require(
-        tf.reduce_any(mask > 0.5),
+        tf.reduce_any(mask == 1),
         "mask: no frame is observed. 1 means observed, 0 missing (TFP's masks say the opposite).",
     )
 
@@ -433,29 +432,46 @@ def check_codes_values(
     Raises:
         ValueError: an observed code is not finite, or a variance is negative.
     """
-    finite = tf.math.is_finite(codes)
-    fine = finite if mask is None else finite | (like_frames(mask, codes) < 0.5)
-    fine = tf.reduce_all(fine, [1, 2])
+    shown = codes if mask is None else masks.zero_missing(codes, mask)
+    fine = tf.reduce_all(tf.math.is_finite(shown), [1, 2])
     require_rows(fine, "codes: NaN or infinity in {}; expected finite numbers.", place)
     if variance is not None:
         least = tf.reduce_min(tf.convert_to_tensor(variance))
         require(least >= 0, "variance: expected numbers of at least 0, got {}.", least)
 
 
-def check_controls_values(controls: tf.Tensor | None, place: Place = NOWHERE) -> None:
+def check_controls_values(controls: tf.Tensor, place: Place = NOWHERE) -> None:
     """Check that controls are finite.
 
     Args:
-        controls: [B, T, dim_u]; None: nothing is checked.
+        controls: [B, T, dim_u].
         place: where the batch comes from, for messages.
 
     Raises:
         ValueError: a control is not finite.
     """
-    if controls is None:
-        return
     fine = tf.reduce_all(tf.math.is_finite(controls), [1, 2])
     require_rows(fine, "controls: NaN or infinity in {}; expected finite numbers.", place)
+
+
+def frame_mask(frames: tf.Tensor, mask: tf.Tensor | None, dtype: str) -> tf.Tensor | None:
+    """Complete the mask of frames: in series, NaN is missing.
+
+    Args:
+        frames: [B, T, *image_shape].
+        mask: [B, T] or as frames, 1 = observed; None: all observed, in series all but NaN.
+        dtype: type of the result.
+
+    Returns:
+        The mask, for series [B, T, F]; or None if all is observed.
+    """
+    if frames.shape.rank > 3:
+        return mask
+    known = tf.math.logical_not(tf.math.is_nan(frames))
+    if mask is None and tf.executing_eagerly() and bool(tf.reduce_all(known)):
+        return None  # the filter without gaps is faster
+    known = tf.cast(known, dtype)
+    return known if mask is None else known * masks.like(mask, frames)
 
 
 def number_mask(a: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor | None:
@@ -478,8 +494,7 @@ def number_mask(a: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor | None:
         mask = tf.cast(tf.math.logical_not(nan), a.dtype)
         check_mask_values(mask)
     if mask is not None:
-        seen = like_frames(mask, a) > 0.5
-        fine = tf.reduce_all(tf.math.logical_not(seen) | tf.math.is_finite(a), [1, 2])
+        fine = tf.reduce_all(tf.math.is_finite(masks.zero_missing(a, mask)), [1, 2])
         message = "a: NaN or infinity in {} where the mask says observed. Set the mask to 0 there."
         require_rows(fine, message, NOWHERE)
     return mask
@@ -507,13 +522,16 @@ def check_codes(a: Array, dim_a: int, dtype: str, name: str = "a") -> tf.Tensor:
     return a
 
 
-def check_mask(mask: Array | None, like: tf.Tensor, dtype: str) -> tf.Tensor | None:
-    """Check a mask's shape and, in eager mode, its values.
+def check_mask(
+    mask: Array | None, like: tf.Tensor, dtype: str, place: Place | None = None
+) -> tf.Tensor | None:
+    """Check a mask's shape and, in eager mode or with a place, its values.
 
     Args:
         mask: [B, T] or of the shape of `like`, 1 = observed; None stays None.
         like: [B, T, ...].
         dtype: type of the result.
+        place: where the batch comes from, for messages.
 
     Returns:
         The mask as a float tensor, or None.
@@ -529,19 +547,22 @@ def check_mask(mask: Array | None, like: tf.Tensor, dtype: str) -> tf.Tensor | N
             f"mask: expected the shape {_shape(like)[:2]} (1 = observed, 0 = missing, one for each "
             f"frame), or {_shape(like)} (one for each number), got {_shape(mask)}."
         )
-    if tf.executing_eagerly():
-        check_mask_values(mask)
+    if tf.executing_eagerly() or place:
+        check_mask_values(mask, place or NOWHERE)
     return mask
 
 
-def check_controls(controls: Array | None, like: tf.Tensor, dim_u: int, dtype: str) -> tf.Tensor:
-    """Check the shape of controls and, in eager mode, their values.
+def check_controls(
+    controls: Array | None, like: tf.Tensor, dim_u: int, dtype: str, place: Place | None = None
+) -> tf.Tensor:
+    """Check the shape of controls and, in eager mode or with a place, their values.
 
     Args:
         controls: [B, T, dim_u]; None: zeros.
         like: [B, T, ...].
         dim_u: size of the last axis.
         dtype: type of the result.
+        place: where the batch comes from, for messages.
 
     Returns:
         [B, T, dim_u].
@@ -558,23 +579,27 @@ def check_controls(controls: Array | None, like: tf.Tensor, dim_u: int, dtype: s
             "each frame, acting on "
             f"the step into it), got {_shape(controls)}."
         )
-    if tf.executing_eagerly():
-        check_controls_values(controls)
+    if tf.executing_eagerly() or place:
+        check_controls_values(controls, place or NOWHERE)
     return controls
 
 
-def check_finite(verb: str, result: Any) -> None:
+def check_finite(verb: str, result: Any, check: bool = True) -> Any:
     """Check in eager mode that all fields of a result are finite.
 
     Args:
         verb: the method's name, for the message.
         result: a NamedTuple of tensors [B, T, ...] and None.
+        check: False: nothing is checked.
+
+    Returns:
+        `result`.
 
     Raises:
         FloatingPointError: a field is not finite; the message names it and the time step.
     """
-    if not tf.executing_eagerly():
-        return
+    if not check or not tf.executing_eagerly():
+        return result
     for name, value in result._asdict().items():
         if value is None:
             continue
@@ -588,6 +613,7 @@ def check_finite(verb: str, result: Any) -> None:
             "gap or by an unstable A, or a weight or input is not finite: check these, or use "
             "dtype='float64'."
         )
+    return result
 
 
 def _first_step(finite: np.ndarray) -> str:

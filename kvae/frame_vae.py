@@ -11,7 +11,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 from tensorflow_probability import distributions as tfd
 
-from kvae import arguments, networks
+from kvae import arguments, masks, networks
 from kvae.lgssm.products import matvec
 from seqvae.randomness import fold, normal, uniform
 
@@ -122,8 +122,7 @@ class FrameVAE(keras.layers.Layer):
         Returns:
             [B, T], 1 where any pixel is observed.
         """
-        pixels = list(range(2, mask.shape.rank))
-        return tf.reduce_max(mask, pixels) if pixels else mask
+        return masks.of_frames(mask)
 
     def _add_pixel_variance(self, noise_pixel_var: float | str) -> None:
         """Set the variance of a pixel: a number, or the softplus of a weight."""
@@ -332,7 +331,7 @@ class FrameVAE(keras.layers.Layer):
             mean = tf.math.divide_no_nan(
                 tf.reduce_sum(seen, axes, keepdims=True), tf.reduce_sum(mask, axes, keepdims=True)
             )
-            seen = tf.where(mask > 0.5, seen, mean)
+            seen = tf.where(masks.is_observed(mask, seen), seen, mean)
         return tf.reshape(seen, tf.concat([tf.shape(seen)[:2], self._image], 0))
 
     def _seen(self, frames: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
@@ -341,9 +340,7 @@ class FrameVAE(keras.layers.Layer):
         """
         floats = tf.cast(frames, self.variable_dtype)
         floats = floats / 255.0 if frames.dtype == tf.uint8 else floats
-        if mask is None:
-            return floats
-        return tf.where(arguments.like_frames(mask, floats) > 0.5, floats, 0.0)
+        return floats if mask is None else masks.zero_missing(floats, mask)
 
 
 @tf.custom_gradient

@@ -9,12 +9,12 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 from tensorflow_probability import distributions as tfd
 
-from kvae import arguments
+from kvae import arguments, masks
 from kvae.dynamics import DynamicsNetwork, Matrices
 from kvae.frame_vae import KEPT, STATES, FrameVAE
 from kvae.lgssm import MixedLGSSM, bounds, kalman
 from kvae.lgssm.closed_loop import StateSpace, after, continued, draw_noise, generate_states
-from kvae.lgssm.inference import Covariances, of_frames, of_numbers
+from kvae.lgssm.inference import Covariances
 from kvae.lgssm.products import matvec
 from kvae.results import (
     CodeTerms,
@@ -30,7 +30,7 @@ from kvae.results import (
     Scores,
     Smoothed,
 )
-from kvae.series_vae import Series, SeriesVAE
+from kvae.series_vae import ScaledSeries, SeriesVAE
 from kvae.stream import Stream
 from seqvae.checks import NOWHERE, Array, Place, check_size
 from seqvae.model import SequenceModel
@@ -287,10 +287,14 @@ class KVAE(SequenceModel):
         model.adapt(series)
         return model
 
+    @property
+    def _of_series(self) -> bool:
+        return len(self.image_shape) == 1
+
     def _kind_of_frames(self) -> type[FrameVAE]:
-        if len(self.image_shape) > 1:
+        if not self._of_series:
             return FrameVAE
-        return Series if self._config["encoder"] == arguments.IDENTITY else SeriesVAE
+        return ScaledSeries if self._config["encoder"] == arguments.IDENTITY else SeriesVAE
 
     def _make_weights(self) -> None:
         normal = keras.initializers.RandomNormal(stddev=self._config["init_kf_matrices"])
@@ -411,7 +415,7 @@ class KVAE(SequenceModel):
         given, known, _ = self._frame_arguments(frames, mask, None)
         seen = np.ones_like(frames, bool)
         if known is not None:
-            seen &= np.asarray(arguments.like_frames(known, given)) > 0.5
+            seen &= masks.is_observed(known, given).numpy()
         self.frame_vae.adapt(np.asarray(frames), seen)
 
     def encode(
@@ -437,7 +441,7 @@ class KVAE(SequenceModel):
         if mask is not None and self._config["encoder"] == arguments.IDENTITY:
             # NaN: `filter` and `smooth` of these codes treat them as missing, too
             nan = tf.constant(np.nan, mean.dtype)
-            mean = tf.where(arguments.like_frames(mask, mean) > 0.5, mean, nan)
+            mean = tf.where(masks.is_observed(mask, mean), mean, nan)
         return self.frame_vae.code_distribution(mean, variance)
 
     def decode(self, a: Array, *, batch_size: int | None = None) -> tfd.Distribution:
@@ -508,12 +512,13 @@ class KVAE(SequenceModel):
             FloatingPointError: a result is not finite; the message names the tensor and the time
                 step.
         """
-        result = self._run(
-            self._filter, *self._state_arguments(a, mask, controls), jit_compile=self._jit
-        )
-        if check_finite:
-            arguments.check_finite("filter", result)
-        return result
+        given = self._state_arguments(a, mask, controls)
+
+        def compute(a, mask, controls) -> Filtered:
+            return self._states.run(a, mask, controls).filtered()
+
+        result = self._run(compute, *given, jit_compile=self._jit)
+        return arguments.check_finite("filter", result, check_finite)
 
     def smooth(
         self,
@@ -538,12 +543,12 @@ class KVAE(SequenceModel):
             ValueError: as for `filter`.
             FloatingPointError: as for `filter`.
         """
-        result = self._run(
-            self._smooth, *self._state_arguments(a, mask, controls), jit_compile=self._jit
-        )
-        if check_finite:
-            arguments.check_finite("smooth", result)
-        return result
+        given = self._state_arguments(a, mask, controls)
+        result = self._run(self._smooth, *given, jit_compile=self._jit)
+        return arguments.check_finite("smooth", result, check_finite)
+
+    def _smooth(self, a, mask, controls) -> Smoothed:
+        return self._states.run(a, mask, controls).smoothed()
 
     def state_space(
         self, a: Array, mask: Array | None = None, controls: Array | None = None
@@ -564,7 +569,15 @@ class KVAE(SequenceModel):
         Raises:
             ValueError: as for `filter`.
         """
-        return self._run(self._state_space, *self._state_arguments(a, mask, controls))
+        given = self._state_arguments(a, mask, controls)
+
+        def compute(a, mask, controls) -> MixedLGSSM:
+            states = self._states
+            if mask is None:
+                return states.distribution(states.mixed(a, controls), jit_compile=self._jit)
+            return states.run(a, mask, controls).distribution.copy(jit_compile=self._jit)
+
+        return self._run(compute, *given)
 
     def lgssm_bound(
         self,
@@ -612,8 +625,13 @@ class KVAE(SequenceModel):
         seed = stateless_seed(seed, self._seeds)
         given = self._state_arguments(a, mask, controls)
         result = self._run(self._bound, *given, kind, z, seed, bool(per_sequence), num_samples)
-        arguments.check_finite("lgssm_bound", result)
-        return result
+        return arguments.check_finite("lgssm_bound", result)
+
+    def _bound(
+        self, a, mask, controls, kind, z, seed, per_sequence=False, num_samples=None
+    ) -> LgssmBound:
+        noise = self._state_noise(a, kind, seed, num_samples)
+        return self._states.bound(a, mask, controls, kind, z, noise, per_sequence)
 
     def _state_arguments(self, a, mask, controls):
         a = arguments.check_codes(a, self.dim_a, self.variable_dtype)
@@ -627,24 +645,6 @@ class KVAE(SequenceModel):
         )
         return StateSpace(matrices, self.dynamics, self._covariances, self._jit)
 
-    def _filter(self, *arguments) -> Filtered:
-        return self._states.run(*arguments).filtered()
-
-    def _smooth(self, *arguments) -> Smoothed:
-        return self._states.run(*arguments).smoothed()
-
-    def _state_space(self, a, mask, controls) -> MixedLGSSM:
-        states = self._states
-        if mask is None:
-            return states.distribution(states.mixed(a, controls), jit_compile=self._jit)
-        return states.run(a, mask, controls).distribution.copy(jit_compile=self._jit)
-
-    def _bound(
-        self, a, mask, controls, kind, z, seed, per_sequence=False, num_samples=None
-    ) -> LgssmBound:
-        noise = self._state_noise(a, kind, seed, num_samples)
-        return self._states.bound(a, mask, controls, kind, z, noise, per_sequence)
-
     def _total_bound(self, a, mask, controls, noise, weights) -> tf.Tensor:
         """The bound per observed frame, as training needs it; weights: of sequences [B], or None.
         Plain graph or XLA, depending on the length of the sequences.
@@ -652,7 +652,9 @@ class KVAE(SequenceModel):
         bounds = self._in_graph(
             self._total_bounds, a, mask, controls, noise, self._states.compiles(a.shape[1])
         )
-        frames = tf.reduce_sum(tf.ones_like(a[..., 0]) if mask is None else of_frames(mask), -1)
+        frames = tf.reduce_sum(
+            tf.ones_like(a[..., 0]) if mask is None else masks.of_frames(mask), -1
+        )
         if weights is not None:
             bounds, frames = weights * bounds, weights * frames
         return tf.math.divide_no_nan(tf.reduce_sum(bounds), tf.reduce_sum(frames))
@@ -684,6 +686,22 @@ class KVAE(SequenceModel):
         return Stream(self, batch_size)
 
     # --- sequences ---
+
+    def _frame_arguments(self, frames, mask, controls):
+        """Frames, mask and controls as tensors; in eager mode their values are checked."""
+        dtype = self.variable_dtype
+        frames = arguments.check_frames(frames, self.image_shape)
+        mask = arguments.check_mask(mask, frames, dtype)
+        mask = arguments.frame_mask(frames, mask, dtype)
+        if tf.executing_eagerly():
+            arguments.check_frame_values(frames, mask)
+            if self._of_series:  # all numbers may be NaN
+                arguments.check_mask_values(mask)
+        return frames, mask, arguments.check_controls(controls, frames, self.dim_u, dtype)
+
+    def _code_mask(self, mask: tf.Tensor | None) -> tf.Tensor | None:
+        """The mask of codes for a mask of frames, of pixels or of the numbers of series."""
+        return None if mask is None else self.frame_vae.code_mask(mask)
 
     def impute(
         self,
@@ -729,8 +747,7 @@ class KVAE(SequenceModel):
         probabilities = arguments.check_quantiles(_INTERVAL if quantiles is None else quantiles)
         given = self._frame_arguments(frames, mask, controls)
         result = self._in_batches(self._impute, batch_size, *given)
-        if check_finite:
-            arguments.check_finite("impute", result)
+        arguments.check_finite("impute", result, check_finite)
         if num_samples is None:
             return result
         seed = stateless_seed(seed, self._seeds)
@@ -740,6 +757,22 @@ class KVAE(SequenceModel):
         samples = self._drawn_frames(draws.a, fold(seed, _PIXELS))
         ends = _quantiles(samples, probabilities)
         return ImputedWithSamples(**result._asdict(), samples=samples, quantiles=ends)
+
+    def _impute(self, frames, mask, controls) -> Imputed:
+        mean, _ = self.frame_vae.encode(frames, mask)
+        mask = self._code_mask(mask)
+        filtered, smoothed = self._run(
+            self._filter_and_smooth, mean, mask, controls, jit_compile=self._jit
+        )
+        a_filtered, a_smoothed = filtered.a_mean, smoothed.a_mean
+        known = mean if mask is None else tf.where(masks.is_observed(mask, mean), mean, a_smoothed)
+        images = [self.frame_vae.mean_frames(a) for a in (a_smoothed, a_filtered, known)]
+        states = mean, a_smoothed, a_filtered, smoothed.mean, filtered.mean, smoothed.alpha
+        return Imputed(*[*images, *states, smoothed.a_cov, filtered.a_cov])
+
+    def _filter_and_smooth(self, *arguments) -> tuple[Filtered, Smoothed]:
+        run = self._states.run(*arguments)
+        return run.filtered(), run.smoothed()
 
     def score(
         self, frames: Array, mask: Array | None = None, controls: Array | None = None
@@ -767,20 +800,19 @@ class KVAE(SequenceModel):
             FloatingPointError: a result is not finite.
         """
         given = self._frame_arguments(frames, mask, controls)
-        result = self._in_batches(self._score, None, *given)
-        arguments.check_finite("score", result)
-        return result
 
-    def _score(self, frames, mask, controls) -> Scores:
-        a, _ = self.frame_vae.encode(frames, mask)
-        code_mask = self._code_mask(mask)
-        log_pa = self._states.run(a, code_mask, controls).filtered().log_likelihood
-        log_px = self.frame_vae.log_px(frames, mask, a, 1.0, tf.constant([0, 0]))
-        seen = tf.ones_like(log_pa) if code_mask is None else of_frames(code_mask)
-        log_px *= seen
-        total = log_px + log_pa
-        mean = tf.math.divide_no_nan(tf.reduce_sum(total, -1), tf.reduce_sum(seen, -1))
-        return Scores(total, log_px, log_pa, mean)
+        def compute(frames, mask, controls) -> Scores:
+            a, _ = self.frame_vae.encode(frames, mask)
+            code_mask = self._code_mask(mask)
+            log_pa = self._states.run(a, code_mask, controls).filtered().log_likelihood
+            log_px = self.frame_vae.log_px(frames, mask, a, 1.0, tf.constant([0, 0]))
+            seen = tf.ones_like(log_pa) if code_mask is None else masks.of_frames(code_mask)
+            log_px *= seen
+            total = log_px + log_pa
+            mean = tf.math.divide_no_nan(tf.reduce_sum(total, -1), tf.reduce_sum(seen, -1))
+            return Scores(total, log_px, log_pa, mean)
+
+        return arguments.check_finite("score", self._in_batches(compute, None, *given))
 
     def generate(
         self,
@@ -835,18 +867,16 @@ class KVAE(SequenceModel):
             tf.zeros([tf.shape(states)[0], num_steps]), [states.shape[0], num_steps]
         )
         controls = arguments.check_controls(controls, like, self.dim_u, self.variable_dtype)
-        z, a, alpha = self._run(
-            self._generate,
-            states,
-            controls,
-            tf.constant(float(stochastic), self.variable_dtype),
-            tf.constant(held),
-            seed,
-        )
+
+        def compute(states, controls, noise_scale, held, seed) -> tuple[tf.Tensor, ...]:
+            sizes = self.dim_z, self.dim_a
+            noise = draw_noise(controls, *sizes, self._covariances, noise_scale, held, seed)
+            return generate_states(states, controls, *noise, self._states.matrices, self.dynamics)
+
+        noise_scale = tf.constant(float(stochastic), self.variable_dtype)
+        z, a, alpha = self._run(compute, states, controls, noise_scale, tf.constant(held), seed)
         result = Generated(self._mean_frames(a) if decode else None, a, z, alpha)
-        if check_finite:
-            arguments.check_finite("generate", result)
-        return result
+        return arguments.check_finite("generate", result, check_finite)
 
     def forecast(
         self,
@@ -895,8 +925,14 @@ class KVAE(SequenceModel):
         seed = stateless_seed(seed, self._seeds)
         shape = [count, num_samples, num_steps + 1, self.dim_z + self.dim_a]
         noise = normal(shape, fold(seed, _PATHS), self.variable_dtype)
+
+        def compute(codes, mask, controls, noise) -> tuple[tf.Tensor, tf.Tensor]:
+            states, steps = self._states, tf.shape(codes)[1]
+            carry = after(states, codes, mask, controls[:, :steps])
+            return continued(states, carry, controls[:, steps:], tf.transpose(noise, [1, 0, 2, 3]))
+
         codes, _ = self._in_batches(self.frame_vae.encode, None, frames, mask)
-        z, a = self._run(self._forecast, codes, self._code_mask(mask), controls, noise)
+        z, a = self._run(compute, codes, self._code_mask(mask), controls, noise)
         moments = [
             tf.reduce_mean(a, 0),
             tfp.stats.covariance(a, sample_axis=0, event_axis=-1),
@@ -907,13 +943,7 @@ class KVAE(SequenceModel):
             drawn = self._drawn_frames(a, fold(seed, _PIXELS))
             of_frames = [drawn, tf.reduce_mean(drawn, 0), _quantiles(drawn, probabilities)]
         result = Forecast(a, z, *moments, *of_frames)
-        arguments.check_finite("forecast", result)
-        return result
-
-    def _forecast(self, codes, mask, controls, noise) -> tuple[tf.Tensor, tf.Tensor]:
-        states, steps = self._states, tf.shape(codes)[1]
-        carry = after(states, codes, mask, controls[:, :steps])
-        return continued(states, carry, controls[:, steps:], tf.transpose(noise, [1, 0, 2, 3]))
+        return arguments.check_finite("forecast", result)
 
     def _drawn_frames(self, a: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """[S, B, H, *image_shape] for codes [S, B, H, dim_a]: draws of normal pixels, probabilities
@@ -929,6 +959,12 @@ class KVAE(SequenceModel):
             return mean
         deviation = tf.reshape(found.stddev(), shape)
         return mean + deviation * normal(shape, seed, mean.dtype)
+
+    def _mean_frames(self, a: tf.Tensor) -> tf.Tensor:
+        """The decoder's means [..., T, *image_shape] at codes [..., T, dim_a]."""
+        flat = tf.reshape(a, [-1, *a.shape[-2:]])
+        frames = self._in_batches(self.frame_vae.mean_frames, None, flat)
+        return tf.reshape(frames, tf.concat([tf.shape(a)[:-1], self.image_shape], 0))
 
     def posterior_sample(
         self,
@@ -974,11 +1010,17 @@ class KVAE(SequenceModel):
             normal(tf.concat([shape, [size]], 0), fold(seed, i), mean.dtype)
             for i, size in enumerate((self.dim_z, self.dim_a))
         )
+
+        def compute(a, mask, controls, state_noise, code_noise) -> tuple[tf.Tensor, tf.Tensor]:
+            run = self._states.run(a, mask, controls)
+            z = run.draw(state_noise)
+            deviation = tf.sqrt(self._variance("noise_emission"))
+            return z, matvec(run.mixed.C, z) + deviation * code_noise
+
         given = mean, self._code_mask(mask), controls, *noises
-        z, a = self._run(self._draw_paths, *given, jit_compile=self._jit)
+        z, a = self._run(compute, *given, jit_compile=self._jit)
         result = PosteriorSample(self._mean_frames(a) if decode else None, a, z)
-        arguments.check_finite("posterior_sample", result)
-        return result
+        return arguments.check_finite("posterior_sample", result)
 
     def elbo(
         self,
@@ -1015,111 +1057,28 @@ class KVAE(SequenceModel):
         arguments.check_num_samples(num_samples)
         given = self._frame_arguments(frames, mask, controls)
         seed = stateless_seed(seed, self._seeds)
-        result = self._run(self._elbo, *given, kind, seed, bool(per_sequence), num_samples)
-        arguments.check_finite("elbo", result)
-        return result
 
-    def _frame_arguments(self, frames, mask, controls):
-        frames = arguments.check_frames(frames, self.image_shape)
-        mask = self._mask_of(frames, arguments.check_mask(mask, frames, self.variable_dtype))
-        if tf.executing_eagerly():
-            self._check_frames_values(frames, mask)
-            if self._of_series:  # `check_mask` does not take NaN into account
-                arguments.check_mask_values(mask)
-        controls = arguments.check_controls(controls, frames, self.dim_u, self.variable_dtype)
-        return frames, mask, controls
+        def compute(frames, mask, controls, kind, seed, per_sequence, num_samples) -> Elbo:
+            if num_samples is not None:
+                frames, mask, controls = _repeated((frames, mask, controls), num_samples)
+            terms = self._elbo_of_each(frames, mask, controls, kind, seed)
+            seen = None if mask is None else masks.of_frames(mask)
+            count = tf.ones_like(terms.total) if seen is None else tf.reduce_sum(seen, -1)
+            if num_samples is not None:
+                steps = count if seen is not None else tf.cast(tf.shape(frames)[1], count.dtype)
+                terms, count = _importance_weighted(terms, count, steps, num_samples)
+            if per_sequence:
+                return terms
+            return Elbo(*(tf.reduce_sum(count * term) / tf.reduce_sum(count) for term in terms))
 
-    @property
-    def _of_series(self) -> bool:
-        return len(self.image_shape) == 1
-
-    def _mask_of(self, frames: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor | None:
-        """The mask of frames; for series that of single numbers [B, T, F], where NaN is missing."""
-        if not self._of_series:
-            return mask
-        known = tf.cast(tf.math.logical_not(tf.math.is_nan(frames)), self.variable_dtype)
-        if mask is None and tf.executing_eagerly() and bool(tf.reduce_all(known > 0.5)):
-            return None  # the filter without gaps is faster
-        return known if mask is None else known * arguments.like_frames(mask, frames)
-
-    def _check_frames_values(self, frames, mask, place: Place = NOWHERE) -> None:
-        if self._of_series:
-            arguments.check_numbers(frames, mask, place)
-        else:
-            arguments.check_pixels(frames, mask, place)
-
-    def _code_mask(self, mask: tf.Tensor | None) -> tf.Tensor | None:
-        """The mask of codes for a mask of frames, of pixels or of the numbers of series."""
-        return None if mask is None else self.frame_vae.code_mask(mask)
-
-    def _impute(self, frames, mask, controls) -> Imputed:
-        mean, _ = self.frame_vae.encode(frames, mask)
-        mask = self._code_mask(mask)
-        filtered, smoothed = self._run(
-            self._filter_and_smooth, mean, mask, controls, jit_compile=self._jit
-        )
-        a_filtered, a_smoothed = filtered.a_mean, smoothed.a_mean
-        known = mean if mask is None else tf.where(of_numbers(mask) > 0.5, mean, a_smoothed)
-        images = [self.frame_vae.mean_frames(a) for a in (a_smoothed, a_filtered, known)]
-        states = mean, a_smoothed, a_filtered, smoothed.mean, filtered.mean, smoothed.alpha
-        return Imputed(*[*images, *states, smoothed.a_cov, filtered.a_cov])
-
-    def _filter_and_smooth(self, *arguments) -> tuple[Filtered, Smoothed]:
-        run = self._states.run(*arguments)
-        return run.filtered(), run.smoothed()
-
-    def _draw_paths(
-        self, a, mask, controls, state_noise, code_noise
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        run = self._states.run(a, mask, controls)
-        z = run.draw(state_noise)
-        return z, matvec(run.mixed.C, z) + tf.sqrt(self._variance("noise_emission")) * code_noise
-
-    def _generate(self, states, controls, noise_scale, held, seed) -> tuple[tf.Tensor, ...]:
-        sizes = self.dim_z, self.dim_a
-        noise = draw_noise(controls, *sizes, self._covariances, noise_scale, held, seed)
-        z, a, alpha = generate_states(
-            states, controls, *noise, self._states.matrices, self.dynamics
-        )
-        return z, a, alpha
-
-    def _mean_frames(self, a: tf.Tensor) -> tf.Tensor:
-        """The decoder's means [..., T, *image_shape] at codes [..., T, dim_a]."""
-        flat = tf.reshape(a, [-1, *a.shape[-2:]])
-        frames = self._in_batches(self.frame_vae.mean_frames, None, flat)
-        return tf.reshape(frames, tf.concat([tf.shape(a)[:-1], self.image_shape], 0))
-
-    def _elbo(self, frames, mask, controls, kind, seed, per_sequence, num_samples) -> Elbo:
-        if num_samples is not None:
-            frames, controls = _repeated(frames, num_samples), _repeated(controls, num_samples)
-            mask = None if mask is None else _repeated(mask, num_samples)
-        terms = self._elbo_of_each(frames, mask, controls, kind, seed)
-        seen = None if mask is None else of_frames(self.frame_vae.code_mask(mask))
-        count = tf.ones_like(terms.total) if seen is None else tf.reduce_sum(seen, -1)
-        if num_samples is not None:
-            terms, count = (
-                tf.nest.map_structure(lambda v: tf.reshape(v, [num_samples, -1]), v)
-                for v in (terms, count)
-            )
-            count = count[0]
-            frames_of_each = (
-                count if mask is not None else tf.cast(tf.shape(frames)[1], count.dtype)
-            )
-            total = tf.math.divide_no_nan(
-                bounds.log_mean_exp(terms.total * frames_of_each), frames_of_each
-            )
-            terms = Elbo(total, *(tf.reduce_mean(term, 0) for term in terms[1:]))
-        return (
-            terms
-            if per_sequence
-            else Elbo(*(tf.reduce_sum(count * term) / tf.reduce_sum(count) for term in terms))
-        )
+        result = self._run(compute, *given, kind, seed, bool(per_sequence), num_samples)
+        return arguments.check_finite("elbo", result)
 
     def _elbo_of_each(self, frames, mask, controls, kind, seed) -> Elbo:
         """The ELBO of each sequence [B], per observed frame."""
-        a, log_px, log_qa = self._frame_log_probs(frames, mask, controls, 1.0, seed)
-        mask = self._code_mask(mask)
-        seen = tf.ones_like(log_px) if mask is None else of_frames(mask)
+        frame_mask, mask = mask, self._code_mask(mask)
+        a, log_px, log_qa = self._frame_log_probs(frames, frame_mask, mask, controls, 1.0, seed)
+        seen = tf.ones_like(log_px) if mask is None else masks.of_frames(mask)
         log_px, log_qa = (
             tf.math.divide_no_nan(tf.reduce_sum(seen * term, -1), tf.reduce_sum(seen, -1))
             for term in (log_px, log_qa)
@@ -1168,8 +1127,8 @@ class KVAE(SequenceModel):
         Returns:
             The terms in nats per observed frame.
         """
-        batch = batch if "state_noise" in batch else self.batch_of(batch)
-        if "state_noise" not in batch:
+        if "state_noise" not in batch:  # otherwise `with_noise` returned it
+            batch = self.batch_of(batch)
             self.require_keys(batch)
         seed = stateless_seed(seed, self._seeds)
         weights = batch.get("sample_weight")
@@ -1185,13 +1144,17 @@ class KVAE(SequenceModel):
         frames, mask, controls = self._frame_arguments(
             batch["frames"], batch.get("mask"), batch.get("controls")
         )
+        code_mask = self._code_mask(mask)
         keep_prob = self._config["ll_keep_prob"] if training else 1.0
-        a, log_px, log_qa = self._frame_log_probs(frames, mask, controls, keep_prob, seed, training)
-        counted = None if mask is None and weights is None else self.frame_weights(batch)
-        mask = self._code_mask(mask)
-        log_px, log_qa = weighted_mean(log_px, counted), weighted_mean(log_qa, counted)
+        a, log_px, log_qa = self._frame_log_probs(
+            frames, mask, code_mask, controls, keep_prob, seed, training
+        )
         noise = self._state_noise(a, self.bound, fold(seed, STATES))
-        bound = self._total_bound(a, mask, controls, noise, weights)
+        bound = self._total_bound(a, code_mask, controls, noise, weights)
+        counted = None if code_mask is None else masks.of_frames(code_mask)
+        if weights is not None:
+            counted = weights[:, None] * (tf.ones_like(log_px) if counted is None else counted)
+        log_px, log_qa = weighted_mean(log_px, counted), weighted_mean(log_qa, counted)
         return LossTerms(log_px - log_qa + bound, log_px, log_qa, bound)
 
     def check_batch(self, batch: dict, place: Place = NOWHERE) -> None:
@@ -1204,28 +1167,23 @@ class KVAE(SequenceModel):
         Raises:
             ValueError: a check failed.
         """
-        like = self._checked_input(batch)
-        mask = arguments.check_mask(batch.get("mask"), like, self.variable_dtype)
-        arguments.check_mask_values(mask, place)
+        mask, controls, dtype = batch.get("mask"), batch.get("controls"), self.variable_dtype
         if "frames" in batch:
-            mask = self._mask_of(like, mask)
-            self._check_frames_values(like, mask, place)
-            arguments.check_mask_values(mask, place)
+            like = arguments.check_frames(batch["frames"], self.image_shape)
+            mask = arguments.check_mask(mask, like, dtype, place)
+            mask = arguments.frame_mask(like, mask, dtype)
+            arguments.check_frame_values(like, mask, place)
+            if self._of_series:  # all numbers may be NaN
+                arguments.check_mask_values(mask, place)
         else:
-            arguments.check_codes_values(like, mask, batch.get("variance"), place)
-        if batch.get("controls") is not None:
-            controls = arguments.check_controls(
-                batch["controls"], like, self.dim_u, self.variable_dtype
-            )
-            arguments.check_controls_values(controls, place)
-
-    def _checked_input(self, batch: dict) -> tf.Tensor:
-        if "frames" in batch:
-            return arguments.check_frames(batch["frames"], self.image_shape)
-        codes = arguments.check_codes(batch["codes"], self.dim_a, self.variable_dtype, "codes")
-        if "variance" in batch:
-            arguments.check_codes(batch["variance"], self.dim_a, self.variable_dtype, "variance")
-        return codes
+            like = arguments.check_codes(batch["codes"], self.dim_a, dtype, "codes")
+            variance = batch.get("variance")
+            if variance is not None:
+                arguments.check_codes(variance, self.dim_a, dtype, "variance")
+            mask = arguments.check_mask(mask, like, dtype, place)
+            arguments.check_codes_values(like, mask, variance, place)
+        if controls is not None:
+            arguments.check_controls(controls, like, self.dim_u, dtype, place)
 
     def _has_input(self, batch: dict) -> bool:
         return "codes" in batch
@@ -1244,9 +1202,9 @@ class KVAE(SequenceModel):
         if frames is not None and (self._of_series or mask is not None):
             frames = arguments.check_frames(frames, self.image_shape)
             mask = arguments.check_mask(mask, frames, self.variable_dtype)
-            mask = self._code_mask(self._mask_of(frames, mask))
+            mask = self._code_mask(arguments.frame_mask(frames, mask, self.variable_dtype))
             batch = {name: value for name, value in batch.items() if name != "mask"}
-            batch |= {} if mask is None else {"mask": of_frames(mask)}
+            batch |= {} if mask is None else {"mask": masks.of_frames(mask)}
         return super().frame_weights(batch, dtype)
 
     def serving_inputs(self):
@@ -1305,24 +1263,41 @@ class KVAE(SequenceModel):
         )
 
     def _frame_log_probs(
-        self, frames, mask, controls, keep_prob, seed, training=False
+        self, frames, mask, code_mask, controls, keep_prob, seed, training=False
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Codes drawn from q(a | x), log p(x | a) and log q(a | x) [B, T]."""
         a, log_qa = self.frame_vae.draw_codes(frames, mask, seed, training)
-        decoded = self._decoded_codes(a, mask, controls)
+        decoded = a
+        if self._config["sample_z"]:
+            decoded = self._in_graph(self._smooth, a, code_mask, controls).a_mean
         log_px = self.frame_vae.log_px(frames, mask, decoded, keep_prob, fold(seed, KEPT), training)
         return a, log_px, log_qa
 
-    def _decoded_codes(self, a, mask, controls):
-        if not self._config["sample_z"]:
-            return a
-        smoothed = self._in_graph(self._smooth, a, self._code_mask(mask), controls)
-        return smoothed.a_mean
+
+def _repeated(values: Any, count: int) -> Any:
+    """Tensors [B, ...], or None, of a nest -> [count * B, ...]."""
+
+    def repeat(value):
+        if value is None:
+            return None
+        return tf.tile(value, [count] + [1] * (value.shape.rank - 1))
+
+    return tf.nest.map_structure(repeat, values)
 
 
-def _repeated(value: tf.Tensor, count: int) -> tf.Tensor:
-    """[B, ...] -> [count * B, ...]."""
-    return tf.tile(value, [count] + [1] * (value.shape.rank - 1))
+def _importance_weighted(terms: Elbo, count: tf.Tensor, steps: tf.Tensor, num_samples: int):
+    """The importance-weighted bound of draws (Burda et al. 2016, eq. 8).
+
+    terms and count: of each draw of each sequence [S * B]; steps: observed frames, [S * B] or a
+    scalar. Returns terms and count [B].
+    """
+    terms, count, steps = tf.nest.map_structure(
+        lambda value: tf.reshape(value, [num_samples, -1]) if value.shape.rank else value,
+        (terms, count, steps),
+    )
+    steps = steps[0] if steps.shape.rank else steps
+    total = tf.math.divide_no_nan(bounds.log_mean_exp(terms.total * steps), steps)
+    return Elbo(total, *(tf.reduce_mean(term, 0) for term in terms[1:])), count[0]
 
 
 def _quantiles(draws: tf.Tensor, probabilities: np.ndarray) -> tf.Tensor:

@@ -7,7 +7,7 @@ first 4 frames are always observed.
 
 # Probability that a frame is dropped -> wrong pixels.
 RANDOM = {
-    "paper, smoothing": {
+    "published, smoothing": {
         0.1: 0.0056,
         0.2: 0.0059,
         0.3: 0.0062,
@@ -19,7 +19,7 @@ RANDOM = {
         0.9: 0.0189,
         1.0: 0.0266,
     },
-    "paper, filtering": {
+    "published, filtering": {
         0.1: 0.0078,
         0.2: 0.0077,
         0.3: 0.0082,
@@ -35,7 +35,7 @@ RANDOM = {
 
 # Missing frames in a row -> wrong pixels.
 BLOCK = {
-    "paper, smoothing": {
+    "published, smoothing": {
         1: 0.0061,
         3: 0.0077,
         5: 0.0098,
@@ -45,7 +45,7 @@ BLOCK = {
         13: 0.0200,
         15: 0.0227,
     },
-    "paper, filtering": {
+    "published, filtering": {
         1: 0.0085,
         3: 0.0116,
         5: 0.0147,

@@ -45,8 +45,8 @@ class Report:
         n_steps_gen: number of frames of the generated videos.
         seed: seed of every draw.
         training: training sequences for the baselines.
-        world: name of the data set. The paper's curves are drawn beside those of "box"; the errors
-            on a world of balls are wrong pixels, the paper's measure.
+        world: name of the data set. Published curves are drawn beside those of "box"; the errors
+            on a world of balls are wrong pixels, the published measure.
 
     Raises:
         ValueError: no test sequence is observed among its first `t_init_mask` frames, or one of the
@@ -78,7 +78,7 @@ class Report:
         self._length = min(t_steps_mask, test.steps - self._t_init)
         self._begun = _begun(test, self._t_init)
         self._n_steps_gen, self._seed, self._training = n_steps_gen, seed, training
-        self._balls, self._beside_paper = world in BALL_WORLDS, world == "box"
+        self._balls, self._beside_published = world in BALL_WORLDS, world == "box"
 
     def pictures(self, epoch: int, *, gif: bool = False) -> None:
         """Videos and plots of the first test sequences; `epoch` goes into their names.
@@ -255,11 +255,11 @@ class Report:
         return figures
 
     def _curves_figure(self, curves: dict):
-        """Errors over the gaps: wrong pixels for balls, beside the paper's, or else RMSE."""
+        """Errors over the gaps: wrong pixels for balls, beside the published ones, or else RMSE."""
         measure = "wrong_pixels" if self._balls else "rmse"
         baselines = ("mean frame",) if self._balls else ("mean frame", "linear interpolation")
         panels = {}
-        for kind, label, paper in (
+        for kind, label, theirs in (
             ("block", "missing frames in a row", published.BLOCK),
             ("random", "probability that a frame is dropped", published.RANDOM),
         ):
@@ -268,13 +268,13 @@ class Report:
                 "ours": {name: (points["x"], points[name][measure]) for name in METHODS},
                 "published": {
                     name: (list(y), list(y.values()))
-                    for name, y in paper.items()
-                    if self._beside_paper
+                    for name, y in theirs.items()
+                    if self._beside_published
                 },
                 "baseline": {name: (points["x"], points[name][measure]) for name in baselines},
             }
         title = f"Imputation of missing frames, {len(self._begun)} test sequences"
-        title += " (paper: Fraccaro et al. 2017, Figure 3)" if self._beside_paper else ""
+        title += " (published: Fraccaro et al. 2017, Figure 3)" if self._beside_published else ""
         of = "wrong pixels" if self._balls else "root mean squared error of a pixel"
         return plotting.published_curves(panels, y_label=f"{of} on the missing frames", title=title)
 

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
-from kvae import arguments
+from kvae import masks
 from kvae.frame_vae import FrameVAE
 
 _FAR = 1e4  # a mean this many deviations from 0 leaves three digits of a number in float32
@@ -88,11 +88,11 @@ class SeriesVAE(FrameVAE):
         values = (tf.cast(frames, self.variable_dtype) - self.shift) / self.scale
         if mask is None:
             return tf.concat([values, tf.ones_like(values)], -1)
-        seen = tf.broadcast_to(arguments.like_frames(mask, values), tf.shape(values))
-        return tf.concat([tf.where(seen > 0.5, values, 0.0), seen], -1)
+        seen = tf.broadcast_to(masks.like(mask, values), tf.shape(values))
+        return tf.concat([masks.zero_missing(values, seen), seen], -1)
 
 
-class Series(SeriesVAE):
+class ScaledSeries(SeriesVAE):
     """No auto-encoder: a_t = (x_t - shift) / scale. Each number of a_t is observed or missing.
 
     log p(x_t | a_t) is the density of the change of scale, so the evidence lower bound is log p(x).
@@ -135,7 +135,7 @@ class Series(SeriesVAE):
         return tfd.Independent(tfd.Deterministic(self.shift + self.scale * pixels), 1)
 
     def _log_prob(self, pixels: tf.Tensor, frames: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
-        seen = tf.ones_like(pixels) if mask is None else arguments.like_frames(mask, pixels)
+        seen = tf.ones_like(pixels) if mask is None else masks.like(mask, pixels)
         return -tf.reduce_sum(seen * tf.math.log(tf.convert_to_tensor(self.scale)), -1)
 
 

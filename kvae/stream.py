@@ -80,8 +80,8 @@ class Stream:
             seen = tf.ones(shape, model.variable_dtype)
             if mask is not None:
                 seen = arguments.check_mask(self._mask(mask), frames, model.variable_dtype)
-            seen = model._mask_of(frames, seen)
-            model._check_frames_values(frames, seen)
+            seen = arguments.frame_mask(frames, seen, model.variable_dtype)
+            arguments.check_frame_values(frames, seen)
         given = None if controls is None else self._with_axes(controls)
         u = arguments.check_controls(given, frames, model.dim_u, model.variable_dtype)
         carry, result = self._step(self._carry, frames, seen, u)

@@ -4,4 +4,4 @@
 `seqvae.training` is the GradientTape loop, `seqvae.plotting` draws figures and videos.
 """
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"

@@ -689,13 +689,19 @@ class SequenceModel(keras.Model):
         }
 
     def _run(self, method, *args, jit_compile: bool | None = None):
-        """Call a method through its own tf.function: a scan run eagerly takes seconds."""
+        """Call a method through its own tf.function: a scan run eagerly takes seconds.
+
+        The method may be a local function of the caller. Only the first one is kept, so it may use
+        no variable of the caller but `self`.
+        """
+        captured = set(method.__code__.co_freevars) - {"self"}
+        assert not captured, f"{method.__qualname__}: pass {captured} as arguments"
         # Masks of frames and of pixels differ in rank; one graph for both would have unknown rank.
         # TensorFlow would reuse a trace with cuDNN inside an XLA function. The key is a string
         # because a SavedModel cannot store dictionaries with other keys.
         ranks = [str(arg.shape.rank) for arg in args if tf.is_tensor(arg)]
         cudnn = [] if recurrent.cudnn_allowed() else ["without_cudnn"]
-        name = "_".join([method.__name__, *ranks, *cudnn])
+        name = "_".join([method.__qualname__, *ranks, *cudnn])
         if name not in self._compiled:
             # XLA compiles for one shape; a plain graph works for all shapes.
             options = dict(jit_compile=True) if jit_compile else dict(reduce_retracing=True)

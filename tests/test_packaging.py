@@ -2,6 +2,7 @@
 
 import email
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -82,6 +83,7 @@ def test_the_metadata_are_those_of_pyproject(wheel):
     assert (metadata["Name"], metadata["Version"]) == ("seqvae", seqvae.__version__)
     assert (metadata["License-Expression"], metadata["Author"]) == ("MIT", "The seqvae developers")
     assert metadata["Requires-Python"] == "<3.14,>=3.11"
+    assert metadata["License-File"] == "LICENSE" and len(metadata.get_all("Project-URL")) >= 4
     assert {"test", "dev", "gpu", "onnx"} <= set(metadata.get_all("Provides-Extra"))
     assert "seqvae = seqvae.cli:main" in archive.read(f"{folder}/entry_points.txt").decode()
 
@@ -89,6 +91,24 @@ def test_the_metadata_are_those_of_pyproject(wheel):
 def test_the_citation_is_of_this_version():
     lines = (ROOT / "CITATION.cff").read_text(encoding="utf-8").splitlines()
     assert f"version: {seqvae.__version__}" in lines
+    cite = (ROOT / "docs" / "cite.md").read_text(encoding="utf-8")
+    assert f"version = {{{seqvae.__version__}}}" in cite
+
+
+def test_the_changelog_has_this_version_with_its_date_below_unreleased():
+    log = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    headings = re.findall(r"^## (.*)$", log, flags=re.MULTILINE)
+    assert headings[0] == "Unreleased"
+    (date,) = re.findall(rf"^{re.escape(seqvae.__version__)} - (\S+)$", headings[1])
+    assert f"date-released: {date}" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+
+
+def test_an_index_shows_the_readme_without_relative_links_and_pictures(wheel):
+    archive = zipfile.ZipFile(wheel)
+    metadata = archive.read(f"seqvae-{seqvae.__version__}.dist-info/METADATA")
+    text = str(email.message_from_bytes(metadata).get_payload())
+    assert "make test" in text and "](https://arxiv.org" in text
+    assert not re.findall(r"\]\((?!https?:)[^)]*\)|!\[", text)
 
 
 @pytest.mark.slow

@@ -14,48 +14,63 @@ from tests.commands import run_here
 from vrae.data import pad
 
 ROOT = Path(__file__).parents[1]
-MAKE_TARGETS = {"demo", "demo-worldmodels", "demo-dream", "test", "test-all", "soak", "lint"}
+MAKE_TARGETS = {"demo", "demo-worldmodels", "demo-dream", "demo-vrae", "demo-vame", "docs"}
+MAKE_TARGETS |= {"test", "test-all", "soak", "lint", "release-check"}
 _SRUN = {"ntasks", "distribution"}  # flags of SLURM's own command
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+ONE_SCREEN = 70  # lines: of a large monitor
 
 
 # VAME's default sizes take half a minute of arithmetic.
 SMALLER = {
-    "sequences=100": "sequences=8",
-    "steps=100": "steps=7",
-    "epochs=10": "epochs=1",
-    "epochs=5": "epochs=1",
-    "randn(12, 2000)": "randn(12, 600)",
-    "steps_per_epoch=5": "steps_per_epoch=1, batch_size=8, hidden_size_layer_1=8, "
-    "hidden_size_layer_2=8, hidden_size_rec=8, hidden_size_pred=8",
+    "kalman_vae": {"sequences=100": "sequences=8", "epochs=10": "epochs=1"},
+    "world_models": {"steps=100": "steps=7", "epochs=5": "epochs=1"},
+    "vrae": {},
+    "vame": {
+        "randn(12, 2000)": "randn(12, 600)",
+        "steps_per_epoch=5": "steps_per_epoch=1, batch_size=8, hidden_size_layer_1=8, "
+        "hidden_size_layer_2=8, hidden_size_rec=8, hidden_size_pred=8",
+    },
 }
+"""By page of a family: what the fast test replaces."""
+
+
+def _run(path: Path, changes: dict[str, str] | None = None) -> dict:
+    """The names that the Python blocks of a page define, run one after the other."""
+    text = path.read_text(encoding="utf-8")
+    for printed, smaller in (changes or {}).items():
+        assert printed in text, printed
+        text = text.replace(printed, smaller)
+    names = {}
+    for code in re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL):
+        exec(compile(code, path.name, "exec"), names)
+    return names
 
 
 @pytest.mark.parametrize(
-    "changes", [SMALLER, pytest.param({}, marks=pytest.mark.slow)], ids=["smaller", "as printed"]
+    "fast", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["smaller", "as printed"]
 )
-def test_the_python_examples_run_as_printed(tmp_path, monkeypatch, changes):
+@pytest.mark.parametrize("page", SMALLER)
+def test_the_pages_of_the_families_run_as_printed(page, fast, tmp_path, monkeypatch):
     """In an empty folder. The fast test trains fewer epochs and a smaller VAME, on less data."""
     monkeypatch.chdir(tmp_path)
-    names, text = {}, README
-    for printed, smaller in changes.items():
-        assert printed in text, printed
-        text = text.replace(printed, smaller)
-    for code in re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL):
-        exec(compile(code, "README.md", "exec"), names)
-    assert names["dream"].frames.shape == (1, 8 if changes else 101, 64, 64, 3)
-    assert names["observations"].shape == (16, 288) and names["actions"].shape == (16, 2)
-    assert names["new"].shape == (5, 50, 3)
-    assert names["imputed"].smoothed.shape == (2, 20, 32, 32)
-    assert names["future"].frames.shape == (2, 60, 32, 32)
-    assert (tmp_path / "box.keras").exists()
+    names = _run(ROOT / "docs" / f"{page}.md", SMALLER[page] if fast else {})
+    if page == "kalman_vae":
+        assert (tmp_path / "box.keras").exists()
+    elif page == "world_models":
+        assert names["dream"].frames.shape == (1, 8 if fast else 101, 64, 64, 3)
+        assert names["observations"].shape == (16, 288) and names["actions"].shape == (16, 2)
+        assert names["frame"].shape == (64, 64, 3)
+    elif page == "vrae":
+        assert names["new"].shape == (5, 50, 3)
+    else:
+        assert len(names["motifs"]["mouse_1"]) == len(names["codes"]["mouse_1"])
 
 
-def test_the_first_example_fills_missing_frames_in_an_empty_folder(tmp_path, monkeypatch):
+def test_the_example_of_the_readme_fills_missing_frames_in_an_empty_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    names = {}
-    code = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)[0]
-    exec(compile(code, "README.md", "exec"), names)
+    names = _run(ROOT / "README.md")
+    assert names["future"].frames.shape == (2, 60, 32, 32)
     frames, filled = names["frames"] / 255, names["imputed"].smoothed.numpy()
     off = np.sqrt(np.mean(np.square(filled - frames)[:, 4:16]))
     mean = np.sqrt(np.mean(np.square(frames.mean(axis=(0, 1)) - frames)[:, 4:16]))
@@ -65,11 +80,7 @@ def test_the_first_example_fills_missing_frames_in_an_empty_folder(tmp_path, mon
 
 def test_the_page_on_keras_runs_as_printed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    names = {}
-    for code in re.findall(
-        r"```python\n(.*?)```", (ROOT / "docs" / "keras.md").read_text("utf-8"), flags=re.DOTALL
-    ):
-        exec(compile(code, "keras.md", "exec"), names)
+    names = _run(ROOT / "docs" / "keras.md")
     assert names["filled"].shape == (8, 6, 16, 16)
     for ours, theirs in zip(names["again"].get_weights(), names["own"].get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
@@ -209,18 +220,14 @@ def test_the_commands_of_the_page_on_many_series_run_as_printed(many_series, tmp
 
 
 def test_the_page_on_the_kalman_filter_runs_as_printed():
-    names = {}
-    page = (ROOT / "docs" / "kalman_filter_for_tfp.md").read_text("utf-8")
-    exec(
-        compile(
-            "\n".join(re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)),
-            "kalman.md",
-            "exec",
-        ),
-        names,
-    )
+    names = _run(ROOT / "docs" / "kalman_filter_for_tfp.md")
     assert names["mean"].shape == (100, 1)
     assert names["cov"][30, 0, 0] > 2 * names["cov"][80, 0, 0]  # less is known in the missing years
+
+
+def test_the_readme_is_one_screen():
+    assert len(README.splitlines()) <= ONE_SCREEN
+    assert "    make test " in README and "make test" in (ROOT / ".ci" / "run").read_text("utf-8")
 
 
 DOCUMENTS = ["README.md", "datasets/README.md", "benchmarks/README.md", "CONTRIBUTING.md"]
@@ -252,7 +259,12 @@ def test_links_and_flags_exist(document):
 
 @pytest.mark.parametrize(
     "document, least",
-    [("kvae_differences.md", 15), ("worldmodels_differences.md", 10), ("vame_differences.md", 10)],
+    [
+        ("kvae_differences.md", 15),
+        ("worldmodels_differences.md", 10),
+        ("vrae_differences.md", 10),
+        ("vame_differences.md", 10),
+    ],
 )
 def test_every_row_of_the_differences_names_tests_that_exist(document, least):
     rows = [

@@ -100,7 +100,7 @@ def in_order(series: Series, trained: Trained) -> Series:
 
 
 def _check_missing(series: Series, trained: Trained) -> None:
-    holes = (~series.observed() & (series.mask[..., None] > 0.5)).any(axis=(1, 2))
+    holes = series.missing().any(axis=(1, 2))
     if holes.any() and not trained.model.missing:
         raise ValueError(
             f"numbers are missing in {int(holes.sum())} series (the first is "
@@ -117,8 +117,7 @@ def _write_imputed(path: Path, trained: Trained, series: Series, s: VRAEApplySet
             **batch, num_samples=s.num_samples, quantiles=_INTERVAL, seed=s.seed
         )
         mean, (low, high) = found.mean.numpy(), np.asarray(found.quantiles)
-        missing = ~part.observed() & (part.mask[..., None] > 0.5)
-        for i, t, k in np.argwhere(missing):
+        for i, t, k in np.argwhere(part.missing()):
             numbers = (x[i, t, k] for x in (mean, low, high))
             rows.append([names[first + i], t, trained.names[k], *(f"{x:.6g}" for x in numbers)])
         first += len(part.mask)

@@ -24,8 +24,7 @@ def on_one_length(series: Series, length: int) -> np.ndarray:
     """
     made = np.zeros((len(series.mask), length, series.sequences.shape[2]))
     observed = series.observed()
-    for i, sequence in enumerate(series.sequences):
-        end = int((series.mask[i] > 0.5).sum())
+    for i, (sequence, end) in enumerate(zip(series.sequences, series.lengths(), strict=True)):
         at = np.linspace(0.0, max(end - 1, 0), length)
         for k in range(sequence.shape[1]):
             seen = np.flatnonzero(observed[i, :, k])
@@ -43,7 +42,7 @@ class Principal:
     """
 
     def __init__(self, train: Series, size: int):
-        self._length = min(_LONGEST, int((train.mask > 0.5).sum(axis=1).max()))
+        self._length = min(_LONGEST, int(train.lengths().max()))
         flat = self._flat(train)
         self._pca = PCA(min(size, *flat.shape)).fit(flat)
 
@@ -74,8 +73,7 @@ class Principal:
         even = self._pca.inverse_transform(self.codes(series))
         even = even.reshape(-1, self._length, features)
         made = np.zeros(series.sequences.shape)
-        for i, row in enumerate(even):
-            end = int((series.mask[i] > 0.5).sum())
+        for i, (row, end) in enumerate(zip(even, series.lengths(), strict=True)):
             at = np.linspace(0.0, self._length - 1, end)
             for k in range(features):
                 made[i, :end, k] = np.interp(at, np.arange(self._length), row[:, k])

@@ -118,7 +118,7 @@ def standardised(series: Series, layer: keras.layers.Normalization) -> Series:
         The standardised series, 0 in the padding.
     """
     made = np.asarray(layer(series.sequences))
-    return series._replace(sequences=np.where(series.mask[..., None] > 0.5, made, 0.0))
+    return series._replace(sequences=np.where(series.is_step()[..., None], made, 0.0))
 
 
 def tokeniser(

@@ -59,7 +59,8 @@ class VRAE(SequenceModel):
     (tokens, y) with `categorical`, y is the mask: both are [B, T]. `fit(tokens, tokens)` with one
     array means `fit(tokens)`.
 
-    The default arguments are the model of 2014. `for_series` chooses the arguments for given
+    The default arguments are close to the model of 2014 (an LSTM in both directions replaces its
+    plain RNN, and z is an input at every step). `for_series` chooses the arguments for given
     series.
 
     Args:

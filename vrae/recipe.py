@@ -1,6 +1,6 @@
 """Settings and training for series without further knowledge, used by `VRAE.for_series` and the
-estimators. The defaults of `VRAE` are the model of 2014; the settings here were found on series of
-the UCR and UEA archives (`benchmarks/vrae_archive.py`).
+estimators. The defaults of `VRAE` are close to the model of 2014; the settings here were found on
+series of the UCR and UEA archives (`benchmarks/vrae_archive.py`).
 """
 
 import contextlib
@@ -54,10 +54,10 @@ def choose(series: Series, given: Mapping[str, Any] | None = None) -> Choice:
 
 
 def _chosen(series: Series, given: dict[str, Any]) -> Choice:
-    steps = (series.mask > 0.5).sum(axis=1).astype(int)
+    steps = series.lengths()
     longest, shortest, features = int(steps.max()), int(steps.min()), series.sequences.shape[2]
     observed = series.observed()
-    missing = bool((~observed & (series.mask[..., None] > 0.5)).any())
+    missing = bool(series.missing().any())
     values = series.sequences[observed]
     binary = bool(np.isin(values, (0.0, 1.0)).all())
     patch = math.ceil(longest / _BATCHES)

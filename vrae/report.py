@@ -41,7 +41,7 @@ class Report:
         """
         shown = self._test.take(slice(0, _SHOWN))
         made = reconstructions(self._model, shown)
-        there = shown.mask[..., None] > 0.5
+        there = shown.is_step()[..., None]
         rows = {
             "truth": np.where(there, shown.sequences, np.nan),
             "reconstruction": np.where(there, made, np.nan),

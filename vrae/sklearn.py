@@ -504,7 +504,7 @@ class VRAEImputer(TransformerMixin, _Estimator):
         made = [
             self.model_.impute(**batch).mean.numpy() for _, batch in parts_of(self.model_, series)
         ]
-        ends = (series.mask > 0.5).sum(axis=1)
+        ends = series.lengths()
         made = [row[:end] for row, end in zip(np.concatenate(made), ends, strict=True)]
         if isinstance(X, pd.DataFrame):
             return self._filled_frame(X, made)

@@ -196,7 +196,7 @@ def _notes_on_values(train: Series, test: Series) -> list[str]:
 def _from_the_data(s: VRAESettings, train: Series, test: Series, notes: list[str]) -> dict:
     """Settings that depend on the series; a note for each."""
     changed: dict[str, Any] = {}
-    holes = any((~x.observed() & (x.mask[..., None] > 0.5)).any() for x in (train, test))
+    holes = any(x.missing().any() for x in (train, test))
     if holes and not s.missing:
         changed["missing"] = True
         notes.append("numbers are missing: the model is made with missing=True.")

@@ -7,6 +7,7 @@ are [B, T], or [B, T, dim_a] for single numbers.
 
 import tensorflow as tf
 
+from kvae import masks
 from kvae.lgssm import kalman
 from kvae.lgssm.inference import (
     Backward,
@@ -15,8 +16,6 @@ from kvae.lgssm.inference import (
     System,
     batch_major,
     codes_mean,
-    of_frames,
-    of_numbers,
 )
 from kvae.lgssm.kalman import State
 from kvae.lgssm.products import matmul, matvec, sandwich
@@ -62,7 +61,7 @@ def marginal_bound(
     Q = system.covariances.transition
     transition = _transition(z, system) - 0.5 * tf.reduce_sum(_scaled_trace(expected_outer, Q), -1)
     spread = _scaled(sandwich(system.C, P), system.covariances.emission)
-    spread = tf.reduce_sum(of_numbers(mask) * spread, [1, 2])
+    spread = tf.reduce_sum(masks.of_numbers(mask) * spread, [1, 2])
     emission = _emission(a, z, mask, system) - 0.5 * spread
     initial = _initial(z, system.covariances) - 0.5 * _scaled_trace(
         P[:, 0], system.covariances.initial
@@ -169,7 +168,7 @@ def _transition(z: tf.Tensor, system: System) -> tf.Tensor:
 def _emission(a: tf.Tensor, z: tf.Tensor, mask: tf.Tensor, system: System) -> tf.Tensor:
     """[..., B]: sum over observed t of log N(a_t; C_t z_t, R)."""
     each = _log_normals(a - codes_mean(z, system), system.covariances.emission)
-    return tf.reduce_sum(of_numbers(mask) * each, [-2, -1])
+    return tf.reduce_sum(masks.of_numbers(mask) * each, [-2, -1])
 
 
 def _initial(z: tf.Tensor, covariances: Covariances) -> tf.Tensor:
@@ -201,7 +200,7 @@ def _per_frame(mask: tf.Tensor, per_sequence: bool, *terms: tf.Tensor) -> LgssmB
     """Terms [B] in nats per observed frame: per sequence (0 if none is observed), or of the batch.
     A frame with at least one observed number counts as one.
     """
-    mask = of_frames(mask)
+    mask = masks.of_frames(mask)
     if per_sequence:
         return LgssmBound(*(tf.math.divide_no_nan(term, tf.reduce_sum(mask, -1)) for term in terms))
     return LgssmBound(*(tf.reduce_sum(term) / tf.reduce_sum(mask) for term in terms))

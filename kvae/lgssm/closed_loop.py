@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from kvae import masks
 from kvae.dynamics import DynamicsNetwork, Matrices, mix
 from kvae.lgssm import bounds, inference, kalman
 from kvae.lgssm.distribution import MixedLGSSM
@@ -144,7 +145,7 @@ class StateSpace(NamedTuple):
             noise_transition=self.covariances.transition,
             noise_emission=self.covariances.emission,
             init_cov=self.covariances.initial,
-            mask=None if mask is None else inference.of_frames(mask) < 0.5,
+            mask=None if mask is None else masks.of_frames(mask) < 0.5,
             missing=None if mask is None or mask.shape.rank == 2 else mask < 0.5,
             jit_compile=jit_compile,
         )
@@ -197,7 +198,7 @@ class StateSpace(NamedTuple):
         system = distribution.system
         smoothed, backward = inference.smooth_states(filter_pass, system)
         mask = tf.ones_like(a[..., 0]) if mask is None else mask  # pyright: ignore[reportArgumentType]
-        a = tf.where(inference.of_numbers(mask) > 0.5, a, 0.0)
+        a = masks.zero_missing(a, mask)
         if kind == "marginal":
             return bounds.marginal_bound(
                 a, mask, system, filter_pass, smoothed, backward, per_sequence
@@ -230,7 +231,7 @@ class StateSpace(NamedTuple):
             [B].
         """
         if kind == "sampled":
-            seen = tf.ones_like(a[..., 0]) if mask is None else inference.of_frames(mask)  # pyright: ignore[reportArgumentType]
+            seen = tf.ones_like(a[..., 0]) if mask is None else masks.of_frames(mask)  # pyright: ignore[reportArgumentType]
             return self.bound(
                 a, mask, controls, kind, None, noise, per_sequence=True
             ).total * tf.reduce_sum(seen, -1)
@@ -281,8 +282,7 @@ def filter_with_gaps(
     Returns:
         The filter's results, and the mixture weights with the mixed matrices.
     """
-    batch, observed = tf.shape(a)[0], inference.of_numbers(mask)
-    a = tf.where(observed > 0.5, a, 0.0)
+    batch, a = tf.shape(a)[0], masks.zero_missing(a, mask)
 
     def next_alpha(code, state, given_u):
         (alpha, u), state = network.step(code, state)
@@ -306,7 +306,7 @@ def filter_with_gaps(
     first = inference.first_state(batch, system)
     Q, R = inference.at_every_step(covariances, a.dtype)
     Q = kalman.with_batch(Q, first.D)
-    elements = (batch_last(a), batch_last(observed), _next_time_major(controls))
+    elements = (batch_last(a), batch_last(masks.of_numbers(mask)), _next_time_major(controls))
     start = _FilterCarry(first, alpha, u, state)
     kept = (first, first, tf.zeros_like(a[:, 0, 0]), alpha, u)
     updated, following, log_likelihood, *used = inference.scan(step, start, elements, kept)
@@ -374,8 +374,7 @@ def stream_step(
         a_{1:t-1}) [B]; alpha_t [B, K].
     """
     matrices, network = states.matrices, states.network
-    seen = tf.transpose(seen if seen.shape.rank == 2 else seen[:, None])
-    a = tf.where(tf.transpose(seen) > 0.5, a, 0.0)
+    a, seen = masks.zero_missing(a, seen), tf.transpose(masks.like(seen, a))
     Q, R = inference.at_every_step(states.covariances, a.dtype)
     Q = kalman.with_batch(Q, carry.state.D)
     u = controls if carry.u is None else carry.u

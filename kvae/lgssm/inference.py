@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from kvae import masks
 from kvae.lgssm import kalman
 from kvae.lgssm.kalman import Factors, State, batch_last
 from kvae.lgssm.products import matvec, sandwich
@@ -74,30 +75,6 @@ class Backward(NamedTuple):
     """Positive."""
 
 
-def of_numbers(mask: tf.Tensor) -> tf.Tensor:
-    """Give a mask of codes an axis of numbers.
-
-    Args:
-        mask: [B, T] or [B, T, dim_a].
-
-    Returns:
-        [B, T, 1 or dim_a].
-    """
-    return mask if mask.shape.rank == 3 else mask[..., None]  # pyright: ignore[reportArgumentType]
-
-
-def of_frames(mask: tf.Tensor) -> tf.Tensor:
-    """Reduce a mask of codes to a mask of frames.
-
-    Args:
-        mask: [B, T] or [B, T, dim_a].
-
-    Returns:
-        [B, T], 1 where any number of the code is observed.
-    """
-    return mask if mask.shape.rank == 2 else tf.reduce_max(mask, -1)
-
-
 def filter_states(a: tf.Tensor, mask: tf.Tensor | None, system: System) -> FilterPass:
     """Run the Kalman filter (paper, section 2.1).
 
@@ -143,7 +120,7 @@ def log_likelihood(a: tf.Tensor, mask: tf.Tensor | None, system: System) -> tf.T
 
 def _log_likelihood(errors, mask) -> tf.Tensor:
     """[T, B] from the residuals and their variances [T, dim_a, B]."""
-    seen = 1.0 if mask is None else tf.transpose(of_numbers(mask), [2, 1, 0])
+    seen = 1.0 if mask is None else tf.transpose(masks.of_numbers(mask), [2, 1, 0])
     residual, spread = (tf.transpose(value, [1, 0, 2]) for value in errors)
     return kalman.log_density(residual, spread, seen)
 
@@ -401,8 +378,7 @@ def _steps(a: tf.Tensor, mask: tf.Tensor | None, system: System):
         a -= system.offset
     C = system.C
     if mask is not None:
-        seen = of_numbers(mask)
-        a, C = tf.where(seen > 0.5, a, 0.0), C * seen[..., None]  # pyright: ignore[reportArgumentType]
+        a, C = masks.zero_missing(a, mask), C * masks.of_numbers(mask)[..., None]  # pyright: ignore[reportArgumentType]
     control_input = system.control_input
     if control_input is None:
         control_input = tf.zeros_like(system.A[..., 0])  # pyright: ignore[reportArgumentType]

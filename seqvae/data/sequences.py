@@ -80,9 +80,12 @@ class Sequences:
         frames' shape; None: all observed."""
         if self.pixel_mask is None or self.mask is None:
             return self.mask if self.pixel_mask is None else self.pixel_mask
-        return self.pixel_mask & (self.mask > 0.5).reshape(
-            *self.mask.shape, *[1] * (self.images.ndim - 2)
-        )
+        return self.pixel_mask & _like(self.mask > 0.5, self.images)
+
+    @property
+    def _seen(self) -> np.ndarray | None:
+        """`batch_mask` as bool."""
+        return None if self.batch_mask is None else self.batch_mask > 0.5
 
     def batch(self) -> dict[str, np.ndarray]:
         """Arguments of a model.
@@ -100,10 +103,10 @@ class Sequences:
             [*image_shape] float32 in [0, 1]. A pixel that is never observed has the mean of the
             others.
         """
-        seen, total, count = self.batch_mask, np.zeros(self.image_shape), 0
+        seen, total, count = self._seen, np.zeros(self.image_shape), 0
         for i, images in enumerate(self.images):  # not at once: floats take four times the memory
             if seen is None or seen.ndim == 2:
-                shown = images if seen is None else images[seen[i] > 0.5]
+                shown = images if seen is None else images[seen[i]]
                 total += unit_pixels(shown).sum(axis=0, dtype=np.float64)
                 count += len(shown)
             else:
@@ -121,11 +124,8 @@ class Sequences:
         Returns:
             The frames as float32 in [0, 1].
         """
-        frames, seen = unit_pixels(self.images), self.batch_mask
-        if seen is None:
-            return frames
-        seen = (seen > 0.5).reshape(*seen.shape, *[1] * (frames.ndim - seen.ndim))
-        return np.where(seen, frames, fill)
+        frames, seen = unit_pixels(self.images), self._seen
+        return frames if seen is None else np.where(_like(seen, frames), frames, fill)
 
     def take(self, indices: slice | Sequence[int] | np.ndarray) -> "Sequences":
         """Select sequences.
@@ -186,6 +186,11 @@ class Sequences:
         """The arrays that are there, by name."""
         named = {name: getattr(self, name) for name in (*_NAMES, "pixel_mask")}
         return {name: value for name, value in named.items() if value is not None}
+
+
+def _like(mask: np.ndarray, frames: np.ndarray) -> np.ndarray:
+    """A mask with axes of size 1 up to the rank of the frames."""
+    return mask.reshape(*mask.shape, *[1] * (frames.ndim - mask.ndim))
 
 
 def unit_pixels(images: np.ndarray) -> np.ndarray:

@@ -83,9 +83,21 @@ class Series(NamedTuple):
         in_test = np.isin(group, order[:test])
         return self.take(np.flatnonzero(~in_test)), self.take(np.flatnonzero(in_test))
 
+    def is_step(self) -> np.ndarray:
+        """[N, T] bool, True for the steps of a series, False in the padding."""
+        return self.mask > 0.5
+
+    def lengths(self) -> np.ndarray:
+        """[N] int, the steps of each series."""
+        return self.is_step().sum(axis=1)
+
     def observed(self) -> np.ndarray:
         """[N, T, features] bool, True for numbers that are neither missing nor padding."""
-        return np.isfinite(self.sequences) & (self.mask[..., None] > 0.5)
+        return np.isfinite(self.sequences) & self.is_step()[..., None]
+
+    def missing(self) -> np.ndarray:
+        """[N, T, features] bool, True for numbers that are missing before the end of a series."""
+        return ~np.isfinite(self.sequences) & self.is_step()[..., None]
 
     def feature_names(self) -> tuple[str, ...]:
         """`names`, or "feature 0", "feature 1", ... if there are none."""
@@ -169,9 +181,14 @@ def as_series(
         raise ValueError(
             f"mask: expected the shape {values.shape[:2]} of [N, T, features], got {mask.shape}."
         )
-    values = np.where(mask[..., None] > 0.5, values, np.nan)
-    ends = [int(np.flatnonzero(row > 0.5).max(initial=-1)) + 1 for row in mask]
-    return pad([row[:end] for row, end in zip(values, ends, strict=True)])
+    observed = mask > 0.5
+    values = np.where(observed[..., None], values, np.nan)
+    return pad([row[:end] for row, end in zip(values, _ends(observed), strict=True)])
+
+
+def _ends(observed: np.ndarray) -> list[int]:
+    """The number of steps up to the last observed one of each series; observed: [N, T] bool."""
+    return [int(np.flatnonzero(row).max(initial=-1)) + 1 for row in observed]
 
 
 def padded_times(times: Sequence[np.ndarray] | None, steps: int) -> np.ndarray | None:
@@ -232,7 +249,7 @@ def in_windows(series: Series, steps: int, stride: int = 0) -> tuple[Series, lis
             f"--window, --stride: expected at least 1 step each, got {steps}, {stride}."
         )
     ids = np.arange(len(series.mask)).astype(str) if series.ids is None else series.ids
-    lengths = (series.mask > 0.5).sum(axis=1)
+    lengths = series.lengths()
     short = [str(ids[i]) for i in np.flatnonzero(lengths < steps)]
     pieces = [(i, t) for i, n in enumerate(lengths) for t in range(0, int(n) - steps + 1, stride)]
     if pieces:
@@ -296,7 +313,7 @@ def split_by_time(series: Series, test_fraction: float) -> tuple[Series, Series]
     Raises:
         ValueError: a series has one step.
     """
-    lengths = (series.mask > 0.5).sum(axis=1).astype(int)
+    lengths = series.lengths()
     if lengths.min() < 2:
         raise ValueError(
             "--split=time: expected series of at least 2 steps, the shortest has "
@@ -368,9 +385,9 @@ def read_npz(path: str | Path) -> Series:
     for name, shape in shapes.items():
         if name in arrays and arrays[name].shape != shape:
             raise ValueError(f"{path}: {name} {arrays[name].shape}, expected {shape}.")
-    there = mask > 0.5
-    lengths = [int(np.flatnonzero(row).max(initial=-1)) + 1 for row in there]
-    sequences = np.where(there[..., None], sequences, np.nan)
+    observed = mask > 0.5
+    lengths = _ends(observed)
+    sequences = np.where(observed[..., None], sequences, np.nan)
     times = arrays.get("times")
     try:
         return pad(

@@ -378,7 +378,10 @@ def _counting_notes(series: Series) -> list[str]:
     notes = []
     for k, name in enumerate(series.feature_names()):
         gaps = np.concatenate(
-            [np.diff(row[m > 0.5, k]) for row, m in zip(series.sequences, series.mask, strict=True)]
+            [
+                np.diff(row[:end, k])
+                for row, end in zip(series.sequences, series.lengths(), strict=True)
+            ]
         )
         if len(gaps) > 2 and gaps[0] != 0 and np.ptp(gaps) <= 1e-3 * abs(gaps[0]):
             notes.append(
@@ -389,11 +392,10 @@ def _counting_notes(series: Series) -> list[str]:
 
 
 def _missing_note(series: Series) -> list[str]:
-    there = series.mask[..., None] > 0.5
-    missing = (np.isnan(series.sequences) & there).sum(axis=(0, 1))
+    missing = series.missing().sum(axis=(0, 1))
     if not missing.any():
         return []
-    total = int(there.sum()) * series.sequences.shape[-1]
+    total = int(series.lengths().sum()) * series.sequences.shape[-1]
     each = ", ".join(
         f"{name} {n}" for name, n in zip(series.feature_names(), missing, strict=True) if n
     )

@@ -19,18 +19,22 @@ def script(load_script):
 
 
 def finished_run(folder, factor):
-    """A run folder whose smoothing errors are the paper's times `factor`."""
+    """A run folder whose smoothing errors are the published ones times `factor`."""
     folder.mkdir(parents=True)
     curves = {}
-    for kind, x, paper in (("block", BLOCKS, published.BLOCK), ("random", DROPS, published.RANDOM)):
+    for kind, x, theirs in (
+        ("block", BLOCKS, published.BLOCK),
+        ("random", DROPS, published.RANDOM),
+    ):
         curves[kind] = {"x": list(x), "mean frame": {"wrong_pixels": [0.023] * len(x)}}
         curves[kind]["generation"] = {"wrong_pixels": [0.03] * len(x)}
         for name in ("smoothing", "filtering"):
-            errors = [factor * paper[f"paper, {name}"][p] for p in x]
+            errors = [factor * theirs[f"published, {name}"][p] for p in x]
             curves[kind][name] = {"wrong_pixels": errors, "rmse": [0.1] * len(x)}
     (folder / "imputation.json").write_text(
         json.dumps({"curves": curves, "test_elbo": {"elbo": -5.0}})
     )
+    (folder / "report.html").write_text("")
     (folder / "metrics.jsonl").write_text(
         '{"epoch": 0, "seconds": 10.0}\n{"epoch": 1, "seconds": 5.0}\n'
     )
@@ -59,7 +63,7 @@ def test_finished_runs_become_a_table_a_file_and_a_picture(script, tmp_path, cap
         2,
         [15, 15],
     )
-    assert line["smoothing block 5"]["over_paper"] == pytest.approx(0.6, abs=0.01)
+    assert line["smoothing block 5"]["over_published"] == pytest.approx(0.6, abs=0.01)
     assert line["smoothing random 0.9"]["mean"] == pytest.approx(0.6 * 0.0189, abs=1e-4)
     np.testing.assert_allclose(
         line["smoothing block 15"]["range"], [0.5 * 0.0227, 0.7 * 0.0227], atol=1e-4
@@ -91,9 +95,12 @@ def test_a_run_is_started_resumed_or_left_alone(script, tmp_path, monkeypatch):
     (folder / "config.json").write_text("{}")
     script.train(folder, "box", "demo", "0")
     assert commands[-1] == [f"--log_dir={tmp_path}", "--run_name=box-demo-0", "--resume"]
-    (folder / "imputation.json").write_text("{}")
+    (folder / "imputation.json").write_text("{}")  # killed while its errors were computed
     script.train(folder, "box", "demo", "0")
-    assert len(commands) == 3
+    assert len(commands) == 4
+    (folder / "report.html").write_text("")
+    script.train(folder, "box", "demo", "0")
+    assert len(commands) == 4
 
 
 def test_a_run_that_fails_stops_with_how_to_go_on(script, tmp_path, monkeypatch):

@@ -1,5 +1,5 @@
 """Every page in a headless browser, over http: no error in the console, no request to another
-host, no horizontal overflow."""
+host, no horizontal overflow. One page of each kind by axe-core's rules."""
 
 import functools
 import http.server
@@ -11,6 +11,26 @@ import pytest
 pytestmark = pytest.mark.slow
 WIDTHS = (390, 1280)
 """Pixels: a telephone, a laptop."""
+KINDS = (
+    "index",  # the front page
+    "guides",  # an index of pages
+    "your_videos",  # a guide
+    "theory/kvae",  # formulas
+    "notebooks/missing_data",
+    "api/index",
+    "api/generated/kvae.KVAE",
+    "gallery",  # pictures
+    "benchmarks",  # wide tables
+    "search",
+)
+"""One page of each kind, by name."""
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
+"""Tags of axe-core's rules: WCAG 2.0 and 2.1, levels A and AA."""
+THE_THEMES_OWN = {
+    "definition-list",  # Sphinx: a signature of several lines is a <dl> without <dt>
+    "summary-name",  # the theme: the arrows of the navigation have no text
+}
+"""Rules that are broken by what Sphinx or the theme writes, not by a page."""
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):
@@ -57,3 +77,19 @@ def test_pages_fit_their_window_and_load_without_an_error(site, address, page):
                 problems.append((page.url, f"{wide} pixels wide at {width}"))
     assert not problems
     assert all(url.startswith((address, "data:")) for url in requested)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_page_of_each_kind_is_accessible(site, address, page, width):
+    reason = "axe-playwright-python is not installed (pip install '.[docs]')"
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason=reason).Axe()
+    page.set_viewport_size({"width": width, "height": 800})
+    broken = {}
+    for name in KINDS:
+        assert (site / f"{name}.html").exists(), name
+        page.goto(f"{address}/{name}.html")
+        found = axe.run(page, options={"runOnly": {"type": "tag", "values": RULES}}).response
+        assert len(found["passes"]) > 10, name
+        for rule in found["violations"]:
+            broken.setdefault(rule["id"], []).append((name, rule["nodes"][0]["target"]))
+    assert set(broken) <= THE_THEMES_OWN, broken

@@ -10,6 +10,8 @@ pytestmark = pytest.mark.slow
 DOCS = Path(__file__).parents[2] / "docs"
 SHAPES = {
     "start": {"filled": (5, 48, 1)},
+    "scale": {},
+    "vrae_differences": {},
     "theory/kvae": {"a": (2, 6, 2)},
     "theory/worldmodels": {"z": (4, 12, 32)},
     "theory/vrae": {"new": (5, 50, 3)},

@@ -271,8 +271,8 @@ def test_the_elbo_of_all_is_the_mean_of_its_parts(model, data):
 
 
 def test_the_published_curves_are_those_of_the_notes():
-    assert published.RANDOM["paper, smoothing"][0.5] == 0.0075
-    assert published.BLOCK["paper, smoothing"][15] == 0.0227
+    assert published.RANDOM["published, smoothing"][0.5] == 0.0075
+    assert published.BLOCK["published, smoothing"][15] == 0.0227
     for curves in (published.RANDOM, published.BLOCK):
         for name, points in curves.items():
             assert list(points) == sorted(points), name

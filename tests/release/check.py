@@ -24,6 +24,8 @@ PYTHONS = ("3.11", "3.12", "3.13")
 NOT_INSTALLED = ("gpu", "benchmark")
 """Extras that are resolved, not installed: they are large, and need a GPU or PyTorch."""
 DEVELOPMENT = ("test", "dev", "docs", "release")
+METADATA = ("Author", "License-Expression", "License-File", "Project-URL", "Requires-Python")
+"""What an index shows beside the README."""
 
 
 def run(*words: object, cwd: Path | None = None) -> str:
@@ -71,15 +73,22 @@ def check_files(sdist: Path, wheel: Path) -> None:
     """Check metadata and contents of both files.
 
     Raises:
-        SystemExit: what is wrong.
+        SystemExit: with what is wrong.
     """
     run(sys.executable, "-m", "twine", "check", "--strict", sdist, wheel)
     archive = zipfile.ZipFile(wheel)
     (metadata,) = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
-    text = email.message_from_bytes(archive.read(metadata)).get_payload()
-    relative = re.findall(r"\]\((?!https?:)[^)]*\)", str(text))
+    message = email.message_from_bytes(archive.read(metadata))
+    lacking = [name for name in METADATA if not message[name]]
+    if lacking:
+        sys.exit(f"release-check: metadata of the wheel: expected {METADATA}, lacking {lacking}")
+    text = str(message.get_payload())
+    relative = re.findall(r"\]\((?!https?:)[^)]*\)", text)
     if relative:
         sys.exit(f"release-check: README of the wheel: expected no relative links, got {relative}")
+    version = f"## {message['Version']} - "
+    if version not in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"):
+        sys.exit(f"release-check: CHANGELOG.md: expected a section '{version}DATE', got none")
     with tarfile.open(sdist) as tar:
         tests = [name for name in tar.getnames() if "/tests" in name]
     if tests:
