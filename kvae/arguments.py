@@ -3,14 +3,25 @@ what came, and the cure.
 """
 
 from collections.abc import Sequence
-from typing import Any, TypeGuard
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from kvae import masks
-from seqvae.checks import NOWHERE, Array, Place, check_size, require, require_rows, warn_of_bits
+from seqvae.checks import (
+    NOWHERE,
+    Array,
+    Place,
+    check_size,
+    check_zeros_and_ones,
+    is_number,
+    require,
+    require_rows,
+    tensor,
+    warn_of_bits,
+)
 
 BOUNDS = ("marginal", "sampled")
 IDENTITY = "identity"
@@ -80,7 +91,7 @@ def check_config(config: dict) -> dict:
     for name in _NOISES:
         value: Any = config[name]
         if not (isinstance(value, str) and value in _LEARNED) and not (
-            _is_number(value) and value > 0
+            is_number(value) and value > 0
         ):
             raise ValueError(
                 f"{name}: expected a positive variance, got {value!r}. Or pass 'learned' or "
@@ -102,9 +113,9 @@ def check_config(config: dict) -> dict:
     if len(config["image_shape"]) == 1:
         _check_series(config)
     for name in ("init_kf_matrices", "scale_reconstruction"):
-        if not (_is_number(config[name]) and config[name] >= 0):
+        if not (is_number(config[name]) and config[name] >= 0):
             raise ValueError(f"{name}: expected a number of at least 0, got {config[name]!r}.")
-    if not (_is_number(config["ll_keep_prob"]) and 0 < config["ll_keep_prob"] <= 1):
+    if not (is_number(config["ll_keep_prob"]) and 0 < config["ll_keep_prob"] <= 1):
         raise ValueError(
             f"ll_keep_prob: expected a probability in (0, 1], got {config['ll_keep_prob']!r}."
         )
@@ -137,14 +148,6 @@ def _check_series(config: dict) -> None:
             "noise_pixel_var: expected its default with encoder='identity', got "
             f"{config['noise_pixel_var']!r}. The noise of the numbers is noise_emission."
         )
-
-
-def _is_number(value) -> TypeGuard[float]:
-    return (
-        isinstance(value, int | float | np.number)
-        and not isinstance(value, bool)
-        and bool(np.isfinite(value))
-    )
 
 
 def _pixels(image_shape) -> tuple[int, ...]:
@@ -317,7 +320,7 @@ def check_frames(frames: Array, image_shape: tuple[int, ...]) -> tf.Tensor:
     Raises:
         ValueError: another shape or type.
     """
-    frames = _tensor("frames", frames)
+    frames = tensor("frames", frames)
     if len(image_shape) == 1 and (frames.dtype.is_integer or frames.dtype == tf.bool):
         frames = tf.cast(frames, tf.float32)
     if frames.shape.rank != 2 + len(image_shape) or tuple(frames.shape[2:]) != image_shape:
@@ -408,8 +411,7 @@ def check_mask_values(mask: tf.Tensor | None, place: Place = NOWHERE) -> None:
     """
     if mask is None:
         return
-    fine = tf.reduce_all((mask == 0) | (mask == 1), list(range(1, mask.shape.rank)))
-    require_rows(fine, "mask: expected 1 (observed) and 0 (missing) only, not so in {}.", place)
+    check_zeros_and_ones(mask, place)
     require(
         tf.reduce_any(mask == 1),
         "mask: no frame is observed. 1 means observed, 0 missing (TFP's masks say the opposite).",
@@ -513,7 +515,7 @@ def check_codes(a: Array, dim_a: int, dtype: str, name: str = "a") -> tf.Tensor:
     Raises:
         ValueError: another shape.
     """
-    a = tf.cast(_tensor(name, a), dtype)
+    a = tensor(name, a, dtype)
     if a.shape.rank != 3 or a.shape[-1] != dim_a:
         raise ValueError(f"{name}: expected the shape [B, T, {dim_a}], got {_shape(a)}.")
     _check_not_empty(name, a)
@@ -539,7 +541,7 @@ def check_mask(
     """
     if mask is None:
         return None
-    mask = tf.cast(_tensor("mask", mask), dtype)
+    mask = tensor("mask", mask, dtype)
     if not any(mask.shape.is_compatible_with(shape) for shape in (like.shape[:2], like.shape)):
         raise ValueError(
             f"mask: expected the shape {_shape(like)[:2]} (1 = observed, 0 = missing, one for each "
@@ -570,7 +572,7 @@ def check_controls(
     """
     if controls is None:
         return tf.zeros(tf.concat([tf.shape(like)[:2], [dim_u]], 0), dtype)
-    controls = tf.cast(_tensor("controls", controls), dtype)
+    controls = tensor("controls", controls, dtype)
     if not controls.shape.is_compatible_with([*like.shape[:2], dim_u]):
         raise ValueError(
             f"controls: expected the shape {[*_shape(like)[:2], dim_u]} (dim_u={dim_u} numbers for "
@@ -618,20 +620,6 @@ def _first_step(finite: np.ndarray) -> str:
     bad = ~np.all(finite.reshape(*finite.shape[:2], -1), -1)
     step = int(np.argmax(np.any(bad, 0)))
     return f" at time step {step} of sequence {int(np.argmax(bad[:, step]))}"
-
-
-def _tensor(name: str, value) -> tf.Tensor:
-    if np.ma.isMaskedArray(value):
-        raise ValueError(
-            f"{name}: a masked array, whose mask would be lost. Pass np.ma.filled(x.astype(float), "
-            "np.nan) for a series, or the data and a mask."
-        )
-    try:
-        return tf.convert_to_tensor(value)
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"{name}: expected an array or tensor of numbers, got {type(value).__name__} ({error})."
-        ) from None
 
 
 def _check_not_empty(name: str, value: tf.Tensor) -> None:

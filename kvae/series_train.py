@@ -13,12 +13,12 @@ from kvae.series import on_grid
 from kvae.series_report import Clock, SeriesReport, known_values
 from seqvae.commands import Affects, Run
 from seqvae.commands.table_settings import check_files, read_file, windows_of
+from seqvae.commands.training import train_and_report
 from seqvae.data.batches import Batches, StepBatches
 from seqvae.data.series import Series, last_windows, pad
 from seqvae.data.tables import Table
-from seqvae.report import write_run_page
 from seqvae.saved_models import load_model
-from seqvae.training import Checkpoints, Stage, Trainer, exponential_decay
+from seqvae.training import Stage, exponential_decay
 from seqvae.training.evaluate import weighted_means
 
 _WINDOWS_LEAST, _WINDOW_SIZES = 8, (20, 100)
@@ -101,52 +101,55 @@ def run(run: Run) -> None:
         n_steps_gen=s.n_steps_gen,
         seed=s.seed,
     )
-    batches, epochs = _batches(s, train), s.num_epochs
+    batches = _batches(s, train)
     checksum = zlib.crc32(train.tobytes(), zlib.crc32(test.tobytes()))
-
-    def evaluate() -> dict:
-        return _bound(model, test, s.seed)
-
-    def after_epoch(epoch, log):
-        if run.due(epoch, s.display_step):
-            print(_epoch_line(log.read()[-1], epochs), flush=True)
-        if run.due(epoch, s.generate_step):
-            report.pictures(epoch)
-
-    run.claim()
-    signature = {name: model.get_config()[name] for name in s.names(Affects.MODEL)}
-    trainer = Trainer(
-        model,
-        batches,
-        [Stage("all", epochs, tuple(model.trainable_variables))],
-        checkpoints=Checkpoints(
-            run.folder / "checkpoints",
-            signature | s.of(Affects.TRAINING) | {"data": f"{checksum:08x}"},
-        ),
-        log_folder=run.folder,
-        learning_rate=exponential_decay(s.init_lr, s.decay_rate, s.decay_steps),
-        clip_norm=s.max_grad_norm,
-        warmup_steps=s.warmup_steps,
-        seed=s.seed,
-        evaluate=evaluate,
-        after_epoch=after_epoch,
-        placement=run.placement,
-    )
     about = (
         f"{len(train)} training and {len(test)} test series of up to {train.shape[1]} steps of "
         f"{features} numbers ({', '.join(data.whole.feature_names()[:6])}), "
-        f"{model.count_params()} weights, {epochs * len(batches)} steps"
+        f"{model.count_params()} weights, {s.num_epochs * len(batches)} steps"
     )
-    log = run.train(trainer, "\n".join([*data.notes, about]))
-    if log is None:
-        return
-    model.save(run.folder / "model.keras")
-    report.pictures(epochs - 1)
-    report.training_curves(log.read())
-    figures = report.final(_bound(model, test, s.seed))
-    print("\n".join(report.summary(figures)))
-    title = f"Kalman VAE of {Path(s.csv or s.npz).name}: {s.run_name}"
-    print(write_run_page(run, title, lambda: report.sections(figures)))
+
+    def finish(epoch: int) -> dict:
+        report.pictures(epoch)
+        return report.final(_bound(model, test, s.seed))
+
+    train_and_report(
+        run,
+        model,
+        batches,
+        [Stage("all", s.num_epochs, tuple(model.trainable_variables))],
+        report,
+        signature=signature(s, model, f"{checksum:08x}"),
+        about="\n".join([*data.notes, about]),
+        title=f"Kalman VAE of {Path(s.csv or s.npz).name}: {s.run_name}",
+        display=_epoch_line,
+        pictures=report.pictures,
+        picture_step=s.generate_step,
+        first_pictures=False,
+        finish=finish,
+        learning_rate=exponential_decay(s.init_lr, s.decay_rate, s.decay_steps),
+        clip_norm=s.max_grad_norm,
+        warmup_steps=s.warmup_steps,
+        evaluate=lambda: _bound(model, test, s.seed),
+    )
+
+
+def signature(s: KVAESettings, model: KVAE, data: str) -> dict:
+    """State what a checkpoint must agree with.
+
+    It contains the model's own arguments rather than the settings, because --reload_model may bring
+    others.
+
+    Args:
+        s: the settings.
+        model: the model.
+        data: an identifier of the data.
+
+    Returns:
+        JSON values by name.
+    """
+    arguments = {name: model.get_config()[name] for name in s.names(Affects.MODEL)}
+    return arguments | s.of(Affects.TRAINING) | {"data": data}
 
 
 def _check(s: KVAESettings) -> None:

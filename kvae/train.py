@@ -14,10 +14,10 @@ from kvae.model import KVAE
 from kvae.report import Report
 from kvae.stages import Schedule, described, stages
 from seqvae.commands import Affects, Run
+from seqvae.commands.training import train_and_report
 from seqvae.data import Sequences
-from seqvae.report import write_run_page
 from seqvae.saved_models import load_model
-from seqvae.training import Checkpoints, Trainer, exponential_decay
+from seqvae.training import exponential_decay
 
 _ATTEMPTS = 3  # trainings, if the earlier ones collapse
 
@@ -120,44 +120,38 @@ def _train(run: Run, train: InMemory | Streamed, test: Sequences) -> None:
                 "smaller --max_grad_norm."
             ) from error
 
-    def after_epoch(epoch, log):
-        line = log.read()[-1]
+    def check(line: dict) -> None:
         health = Health(*(line.get(f"test_{name}", np.nan) for name in Health._fields))
-        if run.due(epoch, s.display_step * longer):
-            print(_epoch_line(line, trainer.epochs), flush=True)
-        if epoch == 0 or run.due(epoch, s.generate_step * longer):
-            report.pictures(epoch)
-        _check_health(s, health, epoch + 1, len(batches))
+        _check_health(s, health, line["epoch"] + 1, len(batches))
 
-    run.claim()
-    trainer = Trainer(
-        model,
-        batches,
-        made,
-        checkpoints=Checkpoints(run.folder / "checkpoints", _signature(s, model, train)),
-        log_folder=run.folder,
-        learning_rate=exponential_decay(s.init_lr, s.decay_rate, s.decay_steps * longer),
-        clip_norm=s.max_grad_norm,
-        warmup_steps=s.warmup_steps,
-        seed=s.seed,
-        evaluate=evaluate,
-        after_epoch=after_epoch,
-        placement=run.placement,
-    )
+    def finish(epoch: int) -> dict:
+        report.pictures(epoch, gif=True)
+        return report.final()
+
     about = (
         f"{len(train)} training and {len(test)} test sequences of {train.steps} frames "
         f"{train.image_shape}, {model.count_params()} weights"
     )
-    log = run.train(trainer, "\n".join([*described(made, len(batches), len(train)), about]))
-    if log is None:
-        return
-    model.save(run.folder / "model.keras")
-    report.pictures(trainer.epochs - 1, gif=True)
-    report.training_curves(log.read())
-    figures = report.final()
-    print("\n".join(report.summary(figures)))
-    title = f"Kalman VAE of {Path(s.dataset).stem}: {s.run_name}"
-    print(write_run_page(run, title, lambda: report.sections(figures)))
+    train_and_report(
+        run,
+        model,
+        batches,
+        made,
+        report,
+        signature=series_train.signature(s, model, train.fingerprint),
+        about="\n".join([*described(made, len(batches), len(train)), about]),
+        title=f"Kalman VAE of {Path(s.dataset).stem}: {s.run_name}",
+        display=_epoch_line,
+        pictures=report.pictures,
+        picture_step=s.generate_step,
+        longer=longer,
+        finish=finish,
+        check=check,
+        learning_rate=exponential_decay(s.init_lr, s.decay_rate, s.decay_steps * longer),
+        clip_norm=s.max_grad_norm,
+        warmup_steps=s.warmup_steps,
+        evaluate=evaluate,
+    )
 
 
 def _schedule(s: KVAESettings, steps_of_epoch: int) -> tuple[Schedule, int]:
@@ -186,16 +180,6 @@ def _check_health(s: KVAESettings, health: Health, epochs: int, steps_of_epoch: 
             f"collapse in epoch {epochs}: {signs}. Use a smaller --init_lr than {s.init_lr:g}, "
             "another --seed, --activation=elu, or --on_collapse=ignore to go on."
         )
-
-
-def _signature(s: KVAESettings, model: KVAE, train) -> dict:
-    """Values that a checkpoint must agree with.
-
-    They hold the model's own arguments rather than the settings, because --reload_model may bring
-    others.
-    """
-    arguments = {name: model.get_config()[name] for name in s.names(Affects.MODEL)}
-    return arguments | s.of(Affects.TRAINING) | {"data": train.fingerprint}
 
 
 def _model(s: KVAESettings, image_shape: tuple[int, ...]) -> KVAE:

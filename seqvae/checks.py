@@ -8,7 +8,7 @@ values are checked before a compiled step and never inside it.
 import contextlib
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
 import tensorflow as tf
@@ -119,6 +119,110 @@ def check_size(name: str, value: object, least: int = 1) -> int:
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
         raise ValueError(f"{name}: expected an integer of at least {least}, got {value!r}.")
     return int(value)
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether a value is a finite real number; bool is none.
+
+    Args:
+        value: the value.
+
+    Returns:
+        True for a number.
+    """
+    return (
+        isinstance(value, int | float | np.number)
+        and not isinstance(value, bool)
+        and bool(np.isfinite(value))
+    )
+
+
+def check_choice(name: str, value: Any, choices: Iterable[str], other: str = "") -> Any:
+    """Check that a value is one of some choices.
+
+    Args:
+        name: the argument's name.
+        value: the value.
+        choices: the choices.
+        other: what else is allowed, for the message.
+
+    Returns:
+        `value`.
+
+    Raises:
+        ValueError: it is not one of the choices.
+    """
+    choices = tuple(choices)
+    if value not in choices:
+        raise ValueError(f"{name}: expected one of {', '.join(choices)}{other}, got {value!r}.")
+    return value
+
+
+def tensor(name: str, value: Array, dtype: tf.DType | str | None = None) -> tf.Tensor:
+    """Convert numbers to a tensor.
+
+    Args:
+        name: the argument's name.
+        value: the numbers.
+        dtype: type of the result; None: unchanged.
+
+    Returns:
+        The tensor.
+
+    Raises:
+        ValueError: the value does not consist of numbers, or is a masked array.
+    """
+    if np.ma.isMaskedArray(value):
+        raise ValueError(
+            f"{name}: a masked array, whose mask would be lost. Pass np.ma.filled(x.astype(float), "
+            "np.nan) where NaN is a missing number, or the data and a mask."
+        )
+    try:
+        made = tf.convert_to_tensor(value)
+    except (TypeError, ValueError) as error:
+        reason = str(error).strip().splitlines()
+        raise ValueError(
+            f"{name}: expected an array of numbers, got {type(value).__name__} "
+            f"({reason[0] if reason else 'none'})."
+        ) from None
+    if not (made.dtype.is_floating or made.dtype.is_integer or made.dtype.is_bool):
+        raise ValueError(f"{name}: expected an array of numbers, got {made.dtype.name}.")
+    return made if dtype is None else tf.cast(made, dtype)
+
+
+def check_finite(
+    name: str,
+    values: tf.Tensor,
+    place: Place,
+    message: str = "NaN or infinity in {}; expected finite numbers.",
+) -> None:
+    """Check that values are finite.
+
+    Args:
+        name: the argument's name.
+        values: [B, ...].
+        place: names the rows.
+        message: the message, with `{}` for the first row that is not finite.
+
+    Raises:
+        ValueError: a value is not finite; in a graph as for `require`.
+    """
+    fine = tf.reduce_all(tf.math.is_finite(values), list(range(1, values.shape.rank)))
+    require_rows(fine, f"{name}: {message}", place)
+
+
+def check_zeros_and_ones(mask: tf.Tensor, place: Place) -> None:
+    """Check that a mask contains only 0 and 1.
+
+    Args:
+        mask: [B, T, ...].
+        place: names the rows.
+
+    Raises:
+        ValueError: another value; in a graph as for `require`.
+    """
+    fine = tf.reduce_all((mask == 0) | (mask == 1), list(range(1, mask.shape.rank)))
+    require_rows(fine, "mask: expected 1 (observed) and 0 (missing) only, not so in {}.", place)
 
 
 def warn_of_bits(frames: tf.Tensor) -> None:

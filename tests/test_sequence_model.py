@@ -469,7 +469,7 @@ def test_the_loop_skips_steps_that_overflow_in_float16(tmp_path):
     )
     log = trainer.run().read()
     assert np.isfinite([line["train_loss"] for line in log]).all()
-    assert trainer._optimizer.dynamic_scale.numpy() < 2.0**6
+    assert trainer.optimizer.dynamic_scale.numpy() < 2.0**6
     assert np.abs(model.line.kernel.numpy() - np.eye(2)).max() > 0.01
 
 

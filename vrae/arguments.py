@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from seqvae.checks import Array, Place, require, require_rows
+from seqvae.checks import Array, Place, is_number, require, require_rows, tensor
 
 _PROBE = 3
 """Steps of the sequences with which a user's encoder or decoder is tested."""
@@ -31,54 +31,12 @@ def check_number(name: str, value: Any, least: float, most: float = math.inf) ->
     Raises:
         ValueError: it is not.
     """
-    number = isinstance(value, int | float | np.number) and math.isfinite(value)
-    if not number or not least <= value <= most:
+    if not is_number(value) or not least <= value <= most:
         wanted = f"at least {least:g}" if most == math.inf else f"{least:g} to {most:g}"
         raise ValueError(f"{name}: expected {wanted}, got {value!r}.")
 
 
-def check_choice(name: str, value: object, choices: tuple[str, ...], other: str = "") -> None:
-    """Check that a value is one of some choices.
-
-    Args:
-        name: the argument's name.
-        value: the value.
-        choices: the choices.
-        other: what else is allowed, for the message.
-
-    Raises:
-        ValueError: it is not one of the choices.
-    """
-    if value not in choices:
-        raise ValueError(f"{name}: expected one of {', '.join(choices)}{other}, got {value!r}.")
-
-
 # --- arrays ---
-
-
-def tensor(name: str, value: Array, dtype: tf.DType | str | None = None) -> tf.Tensor:
-    """Convert numbers to a tensor.
-
-    Args:
-        name: the argument's name.
-        value: the numbers.
-        dtype: type of the result; None: unchanged.
-
-    Returns:
-        The tensor.
-
-    Raises:
-        ValueError: the value does not consist of numbers.
-    """
-    try:
-        converted = tf.convert_to_tensor(value)
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"{name}: expected an array of numbers, got {type(value).__name__} ({error})."
-        ) from None
-    if not (converted.dtype.is_floating or converted.dtype.is_integer or converted.dtype.is_bool):
-        raise ValueError(f"{name}: expected an array of numbers, got {converted.dtype.name}.")
-    return converted if dtype is None else tf.cast(converted, dtype)
 
 
 def check_shape(name: str, value: tf.Tensor, expected: tuple[int | None, ...], wanted: str) -> None:
@@ -356,22 +314,6 @@ def compacted(
 # --- values: in eager mode or in the graph of a data pipeline ---
 
 
-def check_zeros_and_ones(mask: tf.Tensor, place: Place) -> None:
-    """Check that a mask contains only 0 and 1.
-
-    Args:
-        mask: [B, T] or [B, T, F].
-        place: where the batch comes from, for messages.
-
-    Raises:
-        ValueError: another value.
-    """
-    wrong = tf.reduce_any((mask != 0) & (mask != 1), list(range(1, mask.shape.rank)))
-    require_rows(
-        ~wrong, "mask: expected 1 (observed) and 0 (missing) only, got another value in {}.", place
-    )
-
-
 def check_some_observed(observed: tf.Tensor, place: Place) -> None:
     """Check that every sequence has an observed step.
 
@@ -430,22 +372,6 @@ def check_columns(likelihood: dict, values: tf.Tensor, observed: tf.Tensor) -> N
                 "{} to {}."
             )
             require(whole & (low >= 0) & (high <= kind - 1), message, low, high)
-
-
-def check_finite(name: str, values: tf.Tensor, place: Place, message: str) -> None:
-    """Check that values are finite.
-
-    Args:
-        name: the argument's name.
-        values: [B, ...].
-        place: where the batch comes from, for messages.
-        message: the message, with `{}` for the first sequence that is not finite.
-
-    Raises:
-        ValueError: a value is not finite.
-    """
-    fine = tf.reduce_all(tf.math.is_finite(values), list(range(1, values.shape.rank)))
-    require_rows(fine, f"{name}: {message}", place)
 
 
 def check_tokens(tokens: tf.Tensor, mask: tf.Tensor, count: int) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from seqvae import checks
 from seqvae.checks import Place
 from vrae import arguments
 from vrae.grids import of_numbers, of_steps, to_the_end
@@ -57,7 +58,7 @@ class Inputs:
             sequences, mask = _padded(sequences, mask)
         if arguments.is_list_of_series(sequences, self._tokens):
             sequences, mask = arguments.padded_list(sequences, mask, self._tokens)
-        sequences = arguments.tensor("sequences", sequences)
+        sequences = checks.tensor("sequences", sequences)
         if self._tokens:
             arguments.check_shape("sequences", sequences, (None, None), "[B, T] tokens")
         else:
@@ -122,7 +123,7 @@ class Inputs:
         Raises:
             ValueError: a check failed.
         """
-        arguments.check_zeros_and_ones(mask, place)
+        checks.check_zeros_and_ones(mask, place)
         if self._tokens:
             arguments.check_some_observed(mask, place)
             arguments.check_tokens(sequences, mask, self.feature_size)
@@ -131,7 +132,7 @@ class Inputs:
         if self.positions:
             arguments.check_rising(times, to_the_end(of_steps(mask)), place)
         if self.condition_size:
-            arguments.check_finite(
+            checks.check_finite(
                 "condition", condition, place, "NaN or infinity in {}; expected finite numbers."
             )
 
@@ -147,7 +148,7 @@ class Inputs:
                 else "Make the model with missing=True, or set the mask to 0 where a step is "
                 "missing."
             )
-            arguments.check_finite("sequences", values, place, message)
+            checks.check_finite("sequences", values, place, message)
         if self.likelihood == "bernoulli":
             arguments.check_probabilities(values)
         if isinstance(self.likelihood, dict):

@@ -9,6 +9,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 from tensorflow_probability import distributions as tfd
 
+from seqvae import checks
 from seqvae.checks import NOWHERE, Array, Place, check_keys, check_size
 from seqvae.model import SequenceModel
 from seqvae.objectives import bounded, gaussian_kl, weighted_mean
@@ -694,10 +695,10 @@ class VRAE(SequenceModel):
             ValueError: as for `encode`.
         """
         n = check_size("n", n, least=2)
-        one = None if condition is None else arguments.tensor("condition", condition)[:1]
+        one = None if condition is None else checks.tensor("condition", condition)[:1]
         named = {"first": first, "second": second}
         ends = [
-            self.encode(arguments.tensor(name, x)[None], None, one).mean()[0]
+            self.encode(checks.tensor(name, x)[None], None, one).mean()[0]
             for name, x in named.items()
         ]
         share = tf.linspace(tf.zeros([], self.variable_dtype), tf.ones([], self.variable_dtype), n)[

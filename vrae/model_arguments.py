@@ -5,6 +5,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from seqvae import checks
 from seqvae.checks import check_size
 from vrae import arguments, likelihoods
 from vrae.encoder import POOLINGS, RNNS
@@ -30,7 +31,7 @@ def check(config: dict[str, Any]) -> None:
         ("noise", likelihoods.NOISES),
         ("pooling", POOLINGS),
     ):
-        arguments.check_choice(name, config[name], choices)
+        checks.check_choice(name, config[name], choices)
     if isinstance(config["likelihood"], dict):
         columns = len(likelihoods.columns_of(config["likelihood"]))
         if columns != config["feature_size"]:
@@ -40,9 +41,9 @@ def check(config: dict[str, Any]) -> None:
             )
     else:
         other = ", or a dict of columns"
-        arguments.check_choice("likelihood", config["likelihood"], likelihoods.NAMES, other)
+        checks.check_choice("likelihood", config["likelihood"], likelihoods.NAMES, other)
     if not isinstance(config["decoder"], keras.Layer):
-        arguments.check_choice("decoder", config["decoder"], DECODERS, ", or a Keras layer")
+        checks.check_choice("decoder", config["decoder"], DECODERS, ", or a Keras layer")
     for name, least in (
         ("kl_weight", 0),
         ("free_bits", 0),

@@ -9,12 +9,12 @@ import numpy as np
 
 from seqvae.commands import Affects, Run
 from seqvae.commands.table_settings import check_files, read_file, windows_of
+from seqvae.commands.training import train_and_report
 from seqvae.data.batches import Batches, StepBatches
 from seqvae.data.series import last_windows
 from seqvae.data.tables import read_ts
 from seqvae.objectives import cyclical, linear, sigmoid
-from seqvae.report import write_run_page
-from seqvae.training import Checkpoints, Stage, Trainer
+from seqvae.training import Stage
 from vrae import recipe
 from vrae.archive import read_set
 from vrae.config import VRAESettings
@@ -62,46 +62,39 @@ def run(run: Run) -> None:
         share = epoch / max(1, s.num_epochs - 1)
         model.teacher_forcing.assign(1.0 + share * (s.teacher_forcing - 1.0))
 
-    def after_epoch(epoch, log):
-        if run.due(epoch, s.display_step):
-            print(_epoch_line(log.read()[-1], trainer.epochs), flush=True)
-        if epoch == 0 or run.due(epoch, s.picture_step):
-            report.pictures(epoch)
+    def finish(epoch: int) -> dict:
+        write_description(run.folder, s, train, scaling)
+        write_codes(run.folder / "codes.csv", model, {"train": train, "test": test})
+        report.pictures(epoch)
+        return report.final(evaluate(model, test, seed=s.seed))
 
-    run.claim()
     batches = _batches(s, train)
-    trainer = Trainer(
+    steps = len(batches) * s.num_epochs
+    if steps < _FEW:
+        notes.append(f"{steps} steps are likely too few: --num_steps={recipe.STEPS}.")
+    about = (
+        f"{len(train.sequences)} training and {len(test.sequences)} test series of up to "
+        f"{train.sequences.shape[1]} steps, {train.sequences.shape[2]} features, "
+        f"{model.count_params()} weights, {steps} steps of training"
+    )
+    train_and_report(
+        run,
         model,
         batches,
         [Stage("all", s.num_epochs, tuple(model.trainable_variables))],
-        checkpoints=Checkpoints(run.folder / "checkpoints", _signature(s, train, len(batches))),
-        log_folder=run.folder,
+        report,
+        signature=_signature(s, train, len(batches)),
+        about="\n".join([*notes, about]),
+        title=f"VRAE of {Path(s.csv or s.npz or 'simulated paths').name}: {s.run_name}",
+        display=_epoch_line,
+        pictures=report.pictures,
+        picture_step=s.picture_step,
+        finish=finish,
         learning_rate=rate,
         clip_norm=s.max_grad_norm,
-        seed=s.seed,
         evaluate=lambda: evaluate(model, test, seed=s.seed),
         before_epoch=before_epoch,
-        after_epoch=after_epoch,
-        placement=run.placement,
     )
-    about = f"{len(train.sequences)} training and {len(test.sequences)} test series of up to "
-    about += f"{train.sequences.shape[1]} steps, {train.sequences.shape[2]} features, "
-    steps = len(batches) * s.num_epochs
-    about += f"{model.count_params()} weights, {steps} steps of training"
-    if steps < _FEW:
-        notes.append(f"{steps} steps are likely too few: --num_steps={recipe.STEPS}.")
-    log = run.train(trainer, "\n".join([*notes, about]))
-    if log is None:
-        return
-    model.save(run.folder / "model.keras")
-    write_description(run.folder, s, train, scaling)
-    write_codes(run.folder / "codes.csv", model, {"train": train, "test": test})
-    report.pictures(trainer.epochs - 1)
-    report.training_curves(log.read())
-    figures = report.final(evaluate(model, test, seed=s.seed))
-    print("\n".join(report.summary(figures)))
-    title = f"VRAE of {Path(s.csv or s.npz or 'simulated paths').name}: {s.run_name}"
-    print(write_run_page(run, title, lambda: report.sections(figures)))
 
 
 def read_split(s: VRAESettings) -> tuple[Series, Series, list[str]]:

@@ -2,34 +2,24 @@
 came.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from seqvae.checks import NOWHERE, Array, Place, check_size, require, require_rows, warn_of_bits
+from seqvae.checks import (
+    NOWHERE,
+    Array,
+    Place,
+    check_size,
+    is_number,
+    require,
+    tensor,
+    warn_of_bits,
+)
 
 # --- arguments of constructors ---
-
-
-def check_choice(name: str, value: str, choices: Iterable[str]) -> str:
-    """Check that a value is one of some choices.
-
-    Args:
-        name: the argument's name.
-        value: the value.
-        choices: the choices.
-
-    Returns:
-        The value.
-
-    Raises:
-        ValueError: it is not one of the choices.
-    """
-    if value not in tuple(choices):
-        raise ValueError(f"{name}: expected one of {', '.join(choices)}, got {value!r}.")
-    return value
 
 
 def check_at_least(least: float, **values: object) -> None:
@@ -57,8 +47,7 @@ def check_positive(**values: object) -> None:
         ValueError: one is not; the message names it.
     """
     for name, value in values.items():
-        number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-        if not number or not 0 < value < np.inf:  # pyright: ignore[reportOperatorIssue]
+        if not is_number(value) or value <= 0:
             raise ValueError(f"{name}: expected a number above 0, got {value!r}.")
 
 
@@ -150,7 +139,7 @@ def check_frames(
     Raises:
         ValueError: another shape or type.
     """
-    frames = _tensor("frames", frames)
+    frames = tensor("frames", frames)
     if frames.shape.rank is not None and (
         frames.shape.rank < 4 or not frames.shape[-3:].is_compatible_with(image_shape)
     ):
@@ -214,7 +203,7 @@ def check_last_axis(name: str, value: Array, size: int, dtype: str, rank: int = 
     Raises:
         ValueError: another shape, or not numbers.
     """
-    value = check_numbers(name, value, dtype)
+    value = tensor(name, value, dtype)
     if value.shape.rank is not None and (
         value.shape.rank < rank or value.shape[-1] not in (size, None)
     ):
@@ -239,7 +228,7 @@ def check_steps(name: str, value: Array, size: int | None, dtype: str) -> tf.Ten
     Raises:
         ValueError: another shape, or not numbers.
     """
-    value = check_numbers(name, value, dtype)
+    value = tensor(name, value, dtype)
     wanted = [None, None] if size is None else [None, None, size]
     if not value.shape.is_compatible_with(wanted):
         axes = "B, T" if size is None else f"B, T, {size}"
@@ -373,52 +362,6 @@ def check_mask_values(mask: tf.Tensor, predicted: tf.Tensor) -> None:
         "mask: no step is left to predict. 1 means a step, 0 padding; a next z to predict needs "
         "two steps.",
     )
-
-
-def check_finite_steps(name: str, value: tf.Tensor, place: Place) -> None:
-    """Check that sequences are finite.
-
-    Args:
-        name: the key of the batch.
-        value: [B, T, ...].
-        place: where the batch comes from, for messages.
-
-    Raises:
-        ValueError: a number is not finite.
-    """
-    fine = tf.reduce_all(tf.math.is_finite(value), list(range(1, value.shape.rank)))
-    require_rows(fine, name + ": NaN or infinity in {}; expected finite numbers.", place)
-
-
-def check_numbers(name: str, value: Array, dtype: str) -> tf.Tensor:
-    """Convert numbers to a tensor.
-
-    Args:
-        name: the argument's name.
-        value: the numbers.
-        dtype: type of the result.
-
-    Returns:
-        The tensor.
-
-    Raises:
-        ValueError: the value does not consist of numbers.
-    """
-    value = _tensor(name, value)
-    if not (value.dtype.is_floating or value.dtype.is_integer or value.dtype == tf.bool):
-        raise ValueError(f"{name}: expected an array or tensor of numbers, got {value.dtype.name}.")
-    return tf.cast(value, dtype)
-
-
-def _tensor(name: str, value: Array) -> tf.Tensor:
-    try:
-        return tf.convert_to_tensor(value)
-    except (TypeError, ValueError) as error:
-        reason = str(error).strip().splitlines()
-        raise ValueError(
-            f"{name}: expected an array or tensor of numbers, got {_kind(value)} "
-            f"({reason[0] if reason else 'none'})."
-        ) from None
 
 
 def _kind(value) -> str:

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from seqvae import checks
 from seqvae.checks import Array
 from seqvae.files import NPZ_ERRORS, DataError, atomic_write, save
 from seqvae.presets import Presets, find_preset, write_card
@@ -68,8 +69,8 @@ class Controller:
         bias: bool = True,
     ):
         arguments.check_sizes(1, z_size=z_size, rnn_size=rnn_size, action_size=action_size)
-        arguments.check_choice("inputs", inputs, INPUTS)
-        arguments.check_choice("squash", squash, _SQUASH)
+        checks.check_choice("inputs", inputs, INPUTS)
+        checks.check_choice("squash", squash, _SQUASH)
         if squash == "carracing" and action_size != 3:
             raise ValueError(
                 "action_size: expected 3 (steering, gas, brake) with squash='carracing', got "

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
+from seqvae import checks
 from seqvae.checks import NOWHERE, Place, check_keys
 from seqvae.model import SequenceModel
 from seqvae.objectives import KLWeight, bounded, gaussian_kl, weighted_mean
@@ -94,7 +95,7 @@ class ConvVAE(CourseMethods, SequenceModel):
         dtype: str | keras.DTypePolicy | None = None,
         name: str = "conv_vae",
     ):
-        arguments.check_choice("architecture", architecture, ARCHITECTURES)
+        checks.check_choice("architecture", architecture, ARCHITECTURES)
         arguments.check_sizes(1, z_size=z_size)
         arguments.check_at_least(0, kl_tolerance=kl_tolerance)
         super().__init__(name=name, dtype=dtype, seed=seed)

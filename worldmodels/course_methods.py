@@ -10,8 +10,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from seqvae import checks
 from seqvae.randomness import stateless_seed
-from worldmodels import arguments, original
+from worldmodels import original
 from worldmodels.arguments import Array
 from worldmodels.results import Latents, RNNData
 
@@ -173,7 +174,7 @@ def _check_episodes(obs_data: Sequence, action_data: Sequence, dtype: str) -> li
         )
     actions = []
     for i, (frames, action) in enumerate(zip(obs_data, action_data, strict=True)):
-        action = arguments.check_numbers(f"action_data, episode {i}", action, dtype).numpy()
+        action = checks.tensor(f"action_data, episode {i}", action, dtype).numpy()
         action = action[:, None] if action.ndim == 1 else action
         if not hasattr(frames, "__len__") or action.ndim != 2 or len(action) != len(frames):
             raise ValueError(

@@ -19,6 +19,7 @@ from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
+from seqvae import checks
 from seqvae.physics.window import Window
 from worldmodels import arguments
 from worldmodels.controller import INPUTS
@@ -306,7 +307,7 @@ class _Dreams:
         action_space: Box | None,
         restart_input: bool,
     ):
-        arguments.check_choice("observation", observation, OBSERVATIONS)
+        checks.check_choice("observation", observation, OBSERVATIONS)
         arguments.check_temperature(temperature)
         arguments.check_sizes(1, max_steps=max_steps)
         if vae is None and observation == "frames":
@@ -450,7 +451,7 @@ def _action_space(space: Any, size: int) -> Box:
 def _check_render_mode(mode: str | None, known: list[str], vae: ConvVAE | None) -> None:
     if mode is None:
         return
-    arguments.check_choice("render_mode", mode, known)
+    checks.check_choice("render_mode", mode, known)
     if vae is None:
         raise ValueError(
             f"vae: expected a ConvVAE with render_mode={mode!r}, got None. Pass the ConvVAE whose "

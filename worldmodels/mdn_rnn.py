@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from seqvae import checks
 from seqvae.checks import NOWHERE, Place, check_keys, require
 from seqvae.model import SequenceModel
 from seqvae.objectives import bounded, weighted_mean
@@ -302,7 +303,7 @@ class MDNRNN(SequenceModel):
         arguments.check_temperature(temperature)
         named = {"logmix": logmix, "mean": mean, "logstd": logstd}
         parts = Mixture(
-            *(arguments.check_numbers(n, value, self.variable_dtype) for n, value in named.items())
+            *(checks.tensor(n, value, self.variable_dtype) for n, value in named.items())
         )
         if not all(
             part.shape.rank and part.shape.is_compatible_with(parts.mean.shape) for part in parts
@@ -468,7 +469,7 @@ class MDNRNN(SequenceModel):
             return uniform, tf.random.stateless_normal(shape, fold(seed, _NUMBERS), dtype=dtype)
         pair = arguments.check_pair("noise", noise, "of uniform and standard normal numbers")
         uniform, normal = parts = [
-            arguments.check_numbers("noise", part, self.variable_dtype) for part in pair
+            checks.tensor("noise", part, self.variable_dtype) for part in pair
         ]
         if not all(part.shape.is_compatible_with(static) for part in parts):
             raise ValueError(
@@ -677,7 +678,7 @@ class MDNRNN(SequenceModel):
             arguments.check_mask_values(mask, mask if "next_z" in tensors else mask[:, 1:])
         for name, value in tensors.items():
             if name not in ("mask", "sample_weight"):
-                arguments.check_finite_steps(name, value, place)
+                checks.check_finite(name, value, place)
         if "done" in tensors:
             done = tensors["done"]
             require(

@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 import tensorflow as tf
 
+from seqvae import checks
 from seqvae.randomness import fold
 from worldmodels import arguments
 from worldmodels.arguments import Array
@@ -96,7 +97,7 @@ class Planner:
         given |= {f"state.{n}": (part, (1, rnn.rnn_size)) for n, part in state._asdict().items()}
         tensors = []
         for name, (value, wanted) in given.items():
-            value = arguments.check_numbers(name, value, rnn.variable_dtype)
+            value = checks.tensor(name, value, rnn.variable_dtype)
             if tuple(value.shape) != wanted:
                 raise ValueError(
                     f"{name}: expected floats of the shape {list(wanted)}, got "

@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 import worldmodels
+from seqvae import checks
 from seqvae.training.gradient_step import gradient_step
 from worldmodels import arguments, original
 from worldmodels.arguments import Array
@@ -235,8 +236,7 @@ class ConvVAE:
             ValueError: another number of arrays or other shapes; nothing is changed.
         """
         arrays = [
-            arguments.check_numbers(f"params, array {i}", p, "float64").numpy()
-            for i, p in enumerate(params)
+            checks.tensor(f"params, array {i}", p, "float64").numpy() for i, p in enumerate(params)
         ]
         original.load(self.model, [array / SCALE for array in arrays], source="params")
 

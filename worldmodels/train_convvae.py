@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from seqvae.commands import Affects, Run
+from seqvae.commands.training import train_and_report
 from seqvae.data.streams import ShardBatches
-from seqvae.report import write_run_page
 from seqvae.saved_models import load_model
-from seqvae.training import Checkpoints, Stage, Trainer
+from seqvae.training import Stage
 from worldmodels.config import ConvVAESettings
 from worldmodels.conv_vae import ConvVAE
 from worldmodels.data import episodes_of
@@ -30,42 +30,29 @@ def run(run: Run) -> None:
         model = _model(s, train.shapes["frames"])
     report = VAEReport(model, test, run.folder, s.seed)
 
-    def after_epoch(epoch, log):
-        if run.due(epoch, s.display_step):
-            print(_epoch_line(log.read()[-1], trainer.epochs), flush=True)
-        if epoch == 0 or run.due(epoch, s.picture_step):
-            report.pictures(epoch)
+    def finish(epoch: int) -> dict:
+        model.save_json(run.folder / "vae.json")
+        report.pictures(epoch)
+        return report.final()
 
-    run.claim()
-    trainer = Trainer(
+    train_and_report(
+        run,
         model,
         ShardBatches(train, s.batch_size, {"frames": "frames"}, seed=s.seed, shuffle=s.shuffle),
         [Stage("all", s.num_epochs, tuple(model.trainable_variables))],
-        checkpoints=Checkpoints(run.folder / "checkpoints", _signature(s, model, train)),
-        log_folder=run.folder,
+        report,
+        signature=_signature(s, model, train),
+        about=f"{len(train)} training and {len(test)} test episodes, {train.entries} and "
+        f"{test.entries} frames {train.shapes['frames']}, {model.count_params()} weights",
+        title=f"ConvVAE of {Path(s.dataset).name}: {s.run_name}",
+        display=_epoch_line,
+        pictures=report.pictures,
+        picture_step=s.picture_step,
+        finish=finish,
         learning_rate=lambda epoch: s.learning_rate,
         optimizer=model.optimizer_of_architecture,
-        seed=s.seed,
         evaluate=lambda: evaluate_vae(model, test, s.seed),
-        after_epoch=after_epoch,
-        placement=run.placement,
     )
-    log = run.train(
-        trainer,
-        f"{len(train)} training and {len(test)} test episodes, {train.entries} and {test.entries} "
-        "frames "
-        f"{train.shapes['frames']}, {model.count_params()} weights",
-    )
-    if log is None:
-        return
-    model.save(run.folder / "model.keras")
-    model.save_json(run.folder / "vae.json")
-    report.pictures(trainer.epochs - 1)
-    report.training_curves(log.read())
-    figures = report.final()
-    print("\n".join(report.summary(figures)))
-    title = f"ConvVAE of {Path(s.dataset).name}: {s.run_name}"
-    print(write_run_page(run, title, lambda: report.sections(figures)))
 
 
 def _signature(s: ConvVAESettings, model: ConvVAE, train) -> dict:

@@ -6,11 +6,11 @@ import keras
 from rich.progress import Progress
 
 from seqvae.commands import Affects, Run, saved_config
+from seqvae.commands.training import train_and_report
 from seqvae.data import open_shards
 from seqvae.data.streams import ShardBatches
-from seqvae.report import write_run_page
 from seqvae.saved_models import load_model
-from seqvae.training import Checkpoints, Stage, Trainer
+from seqvae.training import Stage
 from worldmodels.config import MDNRNNSettings
 from worldmodels.conv_vae import ConvVAE
 from worldmodels.data import episodes_of
@@ -53,42 +53,33 @@ def run(run: Run) -> None:
         seed=s.seed,
     )
 
-    def after_epoch(epoch, log):
-        if run.due(epoch, s.display_step):
-            print(_epoch_line(log.read()[-1], trainer.epochs), flush=True)
-        if run.due(epoch, s.picture_step):
-            report.dream(epoch)
-
     test_batches = _batches(test, s, shuffle=False)
-    trainer = Trainer(
+
+    def finish(epoch: int) -> dict:
+        model.save_json(run.folder / "rnn.json")
+        report.dream(epoch, gif=True)
+        return report.final(test_batches)
+
+    train_and_report(
+        run,
         model,
         _batches(train, s, shuffle=s.shuffle),
         [Stage("all", s.num_epochs, tuple(model.trainable_variables), jit_compile=s.jit_compile)],
-        checkpoints=Checkpoints(run.folder / "checkpoints", _signature(s, vae, train)),
-        log_folder=run.folder,
+        report,
+        signature=_signature(s, vae, train),
+        about=f"{len(train)} training and {len(test)} test episodes, {train.entries} and "
+        f"{test.entries} steps, z of {vae.z_size}, actions of {train.shapes['actions'][-1]}, "
+        f"{model.count_params()} weights",
+        title=f"MDN-RNN of {Path(s.vae).name}: {s.run_name}",
+        display=_epoch_line,
+        pictures=report.dream,
+        picture_step=s.picture_step,
+        first_pictures=False,
+        finish=finish,
         learning_rate=lambda epoch: _rate(s, epoch),
         optimizer=lambda: keras.optimizers.Adam(epsilon=1e-8, clipvalue=s.grad_clip, name="adam"),
-        seed=s.seed,
         evaluate=lambda: evaluate_rnn(model, test_batches, s.seed),
-        after_epoch=after_epoch,
-        placement=run.placement,
     )
-    log = run.train(
-        trainer,
-        f"{len(train)} training and {len(test)} test episodes, {train.entries} and {test.entries} "
-        f"steps, z of {vae.z_size}, "
-        f"actions of {train.shapes['actions'][-1]}, {model.count_params()} weights",
-    )
-    if log is None:
-        return
-    model.save(run.folder / "model.keras")
-    model.save_json(run.folder / "rnn.json")
-    report.dream(trainer.epochs - 1, gif=True)
-    report.training_curves(log.read())
-    figures = report.final(test_batches)
-    print("\n".join(report.summary(figures)))
-    title = f"MDN-RNN of {Path(s.vae).name}: {s.run_name}"
-    print(write_run_page(run, title, lambda: report.sections(figures)))
 
 
 def _signature(s: MDNRNNSettings, vae: ConvVAE, train) -> dict:

@@ -16,7 +16,8 @@ from seqvae.data.batches import Batches
 from seqvae.data.streams import ShardBatches
 from seqvae.randomness import fold
 from seqvae.replicas import Placement
-from seqvae.training.checkpoints import CheckpointError, Checkpoints, gather, restore
+from seqvae.training.checkpoints import CheckpointError, Checkpoints
+from seqvae.training.epochs import EpochLoop
 from seqvae.training.gradient_step import NOT_FINITE, gradient_step, loss_scaled, names
 from seqvae.training.progress import RunBar
 from seqvae.training.run_log import RunLog
@@ -57,11 +58,18 @@ class Stage:
     jit_compile: bool = False
 
 
-def _beginning(epoch: int) -> dict:
-    """The position at the start of an epoch: steps done, sums of their figures, the sums' weight,
-    and seconds.
+def _beginning(epoch: int, stage: str | None) -> dict:
+    """The position at the start of an epoch: the stage entered last, steps done, sums of their
+    figures, the sums' weight, and seconds.
     """
-    return {"epoch": epoch, "step": 0, "sums": [], "weight": 0.0, "seconds": 0.0}
+    return {
+        "epoch": epoch,
+        "stage": stage,
+        "step": 0,
+        "sums": [],
+        "weight": 0.0,
+        "seconds": 0.0,
+    }
 
 
 def _adam() -> keras.optimizers.Optimizer:
@@ -70,7 +78,7 @@ def _adam() -> keras.optimizers.Optimizer:
     )  # a fixed name: checkpoints contain the names of variables
 
 
-class Trainer:
+class Trainer(EpochLoop):
     """Trains a `SequenceModel`.
 
     After every epoch come, in this order: `evaluate()`, a line of the log, a checkpoint,
@@ -118,57 +126,30 @@ class Trainer:
         save_seconds: float = 600.0,
         quiet: bool = False,
     ):
-        self.model, self.batches, self.stages = model, batches, stages
-        self._checkpoints, self._log_folder = checkpoints, log_folder
-        self._learning_rate, self._clip_norm, self._make_optimizer = (
+        super().__init__(
+            model,
+            checkpoints=checkpoints,
+            log_folder=log_folder,
+            epochs=sum(stage.epochs for stage in stages),
+            steps=len(batches),
+            placement=placement,
+            quiet=quiet,
+        )
+        self.batches, self.stages, self.position = batches, stages, _beginning(0, None)
+        self._learning_rate, self._clip_norm, self._warmup_steps = (
             learning_rate,
             clip_norm,
-            optimizer or _adam,
+            warmup_steps,
         )
-        self._warmup_steps = warmup_steps
-        self._seed = tf.constant([seed, 0], tf.int32)
-        self._evaluate, self._before_epoch, self._after_epoch, self._quiet = (
-            evaluate,
-            before_epoch,
-            after_epoch,
-            quiet,
-        )
-        self.placement = placement or Placement()
+        self._make_optimizer, self._seed = optimizer or _adam, tf.constant([seed, 0], tf.int32)
+        self._evaluate, self._before_epoch, self._after_epoch = evaluate, before_epoch, after_epoch
         self._save_seconds, self._saved = save_seconds, time.monotonic()
-        self._position = _beginning(0)
-        self._stage: str | None = None
         self._first_step = False  # whether the next step is the first since `_enter`
         # set by `_enter` for each stage
-        self._optimizer: Any = None
         self._take_step: Any = None
         self._stage_batches: Any = None
         self._names: Any = None
         self._stop = False
-
-    @property
-    def epochs(self) -> int:
-        """Epochs of all stages together."""
-        return sum(stage.epochs for stage in self.stages)
-
-    def resume(self) -> bool:
-        """Restore the newest checkpoint.
-
-        Returns:
-            False if there is no checkpoint.
-
-        Raises:
-            CheckpointError: no checkpoint can be read, or it has another signature.
-        """
-        found = self._checkpoints.load_latest()
-        if found is None:
-            return False
-        arrays, position = found
-        restore(self.model.trainable_variables, "model", arrays)
-        if position["stage"] is not None:
-            self._enter(self._stage_called(position["stage"]))
-            restore(self._optimizer.variables, "optimizer", arrays)
-        self._position = {name: position[name] for name in self._position}
-        return True
 
     def run(self) -> RunLog | None:
         """Train to the end of the last stage.
@@ -177,31 +158,44 @@ class Trainer:
             The log; None on a worker that is not the chief.
 
         Raises:
+            CheckpointError: this worker resumed another checkpoint than the chief.
             NonFiniteError: names the epoch, the step and the term.
             Interrupted: Ctrl-C was pressed.
             WorkerLost: another worker no longer responds.
         """
-        self._agree()
-        log = RunLog(self._log_folder, self._position["epoch"]) if self.placement.chief else None
-        quiet = self._quiet or log is None
-        with self._interruptible(), RunBar(self.epochs, len(self.batches), quiet) as bar:
-            while self._position["epoch"] < self.epochs:
-                self._run_epoch(log, bar)
-        return log
+        with self._interruptible():
+            return super().run()
 
-    def _agree(self) -> None:
-        mine = [float(self._position[name]) for name in ("epoch", "step")]
-        if self.placement.of_chief(mine) != mine:
-            raise CheckpointError(
-                f"{self._checkpoints.folder}: worker {self.placement.worker} found another "
-                "checkpoint there than the "
-                "chief. All workers must see the same folder of the run."
-            )
+    def resumed(self) -> None:
+        """Enter the checkpoint's stage."""
+        if self.position["stage"] is not None:
+            self._enter(self._stage_called(self.position["stage"]))
 
-    def _run_epoch(self, log: RunLog | None, bar: RunBar) -> None:
-        epoch = self._position["epoch"]
+    def after_checkpoint(self, log: RunLog) -> None:
+        """Call `after_epoch`.
+
+        Args:
+            log: the log.
+        """
+        self._after_epoch(self.position["epoch"] - 1, log)
+
+    def save(self) -> None:
+        """Write a checkpoint; only the chief does."""
+        self._saved = time.monotonic()
+        super().save()
+
+    def run_epoch(self, bar: RunBar) -> dict:
+        """Train for the epoch's remaining steps and evaluate.
+
+        Args:
+            bar: the progress bar.
+
+        Returns:
+            The log's line.
+        """
+        epoch = self.position["epoch"]
         stage, epoch_of_stage = self._stage_of(epoch)
-        if self._stage != stage.name:
+        if self.position["stage"] != stage.name:
             bar.compiling(epoch, stage.name)
             self._enter(stage)
         rate = (
@@ -210,25 +204,25 @@ class Trainer:
             else self._learning_rate(epoch)
         )
         self._before_epoch(epoch)
-        began = time.perf_counter() - self._position["seconds"]
+        began = time.perf_counter() - self.position["seconds"]
         part = self.placement.worker, self.placement.workers
-        for batch in self._stage_batches.epoch(epoch, skip=self._position["step"], part=part):
-            step = epoch_of_stage * len(self._stage_batches) + self._position["step"]
-            self._optimizer.learning_rate.assign(rate * warmup(step, self._warmup_steps))
+        for batch in self._stage_batches.epoch(epoch, skip=self.position["step"], part=part):
+            step = epoch_of_stage * len(self._stage_batches) + self.position["step"]
+            self.optimizer.learning_rate.assign(rate * warmup(step, self._warmup_steps))
             self._run_step(batch, bar)
             if self._first_step:  # it includes compilation: it is not timed
-                began, self._first_step = time.perf_counter() - self._position["seconds"], False
-            self._position["seconds"] = time.perf_counter() - began
+                began, self._first_step = time.perf_counter() - self.position["seconds"], False
+            self.position["seconds"] = time.perf_counter() - began
             if self._stop or time.monotonic() - self._saved >= self._save_seconds:
-                self._save()
+                self.save()
             if self._stop:
                 raise Interrupted(
-                    f"stopped in epoch {epoch + 1}, after step {self._position['step']}"
+                    f"stopped in epoch {epoch + 1}, after step {self.position['step']}"
                 )
-        self._end_epoch(log, {"epoch": epoch, "stage": stage.name, "learning_rate": float(rate)})
+        return self._end_epoch({"epoch": epoch, "stage": stage.name, "learning_rate": float(rate)})
 
     def _run_step(self, batch, bar: RunBar) -> None:
-        position = self._position
+        position = self.position
         number = position["epoch"] * len(self.batches) + position["step"]
         total = tf.constant(self._stage_batches.rows(position["step"]))
         folder = self._checkpoints.folder
@@ -256,21 +250,19 @@ class Trainer:
         }
         bar.show(position["epoch"], position["step"], self._means())
 
-    def _end_epoch(self, log: RunLog | None, line: dict) -> None:
+    def _end_epoch(self, line: dict) -> dict:
         train = {f"train_{name}": value for name, value in self._means().items()}
-        seconds, self._position = self._position["seconds"], _beginning(line["epoch"] + 1)
-        if log is None:
-            return
-        test = {f"test_{name}": float(value) for name, value in self._evaluate().items()}
-        log.write(line | {"seconds": round(seconds, 3)} | train | test)
-        self._save()
-        self._after_epoch(line["epoch"], log)
+        seconds = round(self.position["seconds"], 3)
+        self.position = _beginning(line["epoch"] + 1, line["stage"])
+        figures = self._evaluate() if self.placement.chief else {}
+        test = {f"test_{name}": float(value) for name, value in figures.items()}
+        return line | {"seconds": seconds} | train | test
 
     def _enter(self, stage: Stage) -> None:
         """Start a stage: make a new optimiser, as the original does, and compile the step for the
         stage's variables.
         """
-        self._stage, self._first_step = stage.name, True
+        self.position["stage"], self._first_step = stage.name, True
         self._stage_batches = stage.batches() if stage.batches else self.batches
         variables = list(stage.variables)
         with self.placement.scope():
@@ -296,7 +288,7 @@ class Trainer:
 
         batch = self._stage_batches.epoch(0).element_spec
         signature = [batch, tf.TensorSpec([], tf.int32), tf.TensorSpec([2], tf.int32)]
-        self._optimizer = optimizer
+        self.optimizer = optimizer
         self._take_step = tf.function(take_step, autograph=False, input_signature=signature)
         self._take_step.get_concrete_function()
 
@@ -319,18 +311,18 @@ class Trainer:
 
     def _means(self) -> dict[str, float]:
         """Averages over the epoch so far, each batch weighted by its observed frames."""
-        means = np.array(self._position["sums"]) / max(self._position["weight"], 1e-30)
+        means = np.array(self.position["sums"]) / max(self.position["weight"], 1e-30)
         return dict(zip(self._names, means.tolist(), strict=True))
 
     def _loss_scale(self) -> float:
         """The scale of a `LossScaleOptimizer`; 0 for another optimiser."""
-        return float(getattr(self._optimizer, "dynamic_scale", 0.0))
+        return float(getattr(self.optimizer, "dynamic_scale", 0.0))
 
     def _raise_non_finite(self, values: list[float]) -> None:
         bad = [
             name for name, value in zip(self._names, values, strict=True) if not np.isfinite(value)
         ]
-        self._save()
+        self.save()
         raise NonFiniteError(
             f"{self._place()}: {', '.join(bad)} is not finite. The weights before that step are "
             "kept in "
@@ -348,19 +340,7 @@ class Trainer:
         ) from None
 
     def _place(self) -> str:
-        return f"epoch {self._position['epoch'] + 1}, step {self._position['step'] + 1}"
-
-    def _save(self) -> None:
-        self._saved = time.monotonic()
-        if not self.placement.chief:
-            return
-        arrays = gather(self.model.trainable_variables, "model") | gather(
-            self._optimizer.variables, "optimizer"
-        )
-        position = self._position | {"stage": self._stage}
-        self._checkpoints.save(
-            self._position["epoch"] * len(self.batches) + self._position["step"], arrays, position
-        )
+        return f"epoch {self.position['epoch'] + 1}, step {self.position['step'] + 1}"
 
     @contextmanager
     def _interruptible(self):

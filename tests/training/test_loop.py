@@ -168,7 +168,7 @@ def test_ctrl_c_ends_after_the_step_with_a_checkpoint_that_resumes_to_the_same_w
 
     def step_with_ctrl_c(batch, bar):
         run_step(batch, bar)
-        if interrupted._position["epoch"] == 2 and interrupted._position["step"] == 2:
+        if interrupted.position["epoch"] == 2 and interrupted.position["step"] == 2:
             os.kill(os.getpid(), signal.SIGINT)
 
     interrupted._run_step = step_with_ctrl_c
@@ -177,7 +177,7 @@ def test_ctrl_c_ends_after_the_step_with_a_checkpoint_that_resumes_to_the_same_w
     assert signal.getsignal(signal.SIGINT) is before
     again = trainer(tmp_path)
     assert again.resume()
-    assert again._position["step"] == 2
+    assert again.position["step"] == 2
     log = again.run()
     for ours, theirs in zip(weights(again), whole[0], strict=True):
         np.testing.assert_array_equal(ours, theirs)
@@ -239,7 +239,7 @@ def test_each_stage_warms_up_also_where_a_run_is_resumed(tmp_path):
         run_step = a_trainer._run_step
 
         def recording_step(batch, bar):
-            rates.append(float(a_trainer._optimizer.learning_rate.numpy()))
+            rates.append(float(a_trainer.optimizer.learning_rate.numpy()))
             run_step(batch, bar)
 
         a_trainer._run_step = recording_step
@@ -371,7 +371,7 @@ def test_the_optimiser_can_be_anothers_and_an_epoch_is_announced_where_a_run_is_
     step = run._run_step
     run._run_step = lambda batch, bar: (step(batch, bar), seen.append(weights(run)))
     run.run()
-    assert told == [0, 1] and run._optimizer.name == "sgd"
+    assert told == [0, 1] and run.optimizer.name == "sgd"
     # plain descent, clipped to a norm of 1: no step is longer than the rate
     moves = [
         max(np.abs(a - b).max() for a, b in zip(*pair, strict=True))

@@ -573,14 +573,14 @@ class RNN_VAE(_Module, SequenceModel):
         Raises:
             ValueError: as for `encode`.
         """
-        windows = arguments.tensor("windows", windows, self.variable_dtype)
+        windows = checks.tensor("windows", windows, self.variable_dtype)
         if windows.shape.rank != 2:
             return self.encode(windows, mask).mean().numpy()
         arguments.check_windows(windows[None], self.seq_len, self._features)
         views = [_views(windows, self.seq_len)]
         if mask is not None:
             mask = arguments.check_mask(
-                arguments.tensor("mask", mask)[None], windows[None], self.variable_dtype
+                checks.tensor("mask", mask)[None], windows[None], self.variable_dtype
             )[0]
             views.append(_views(mask, self.seq_len))
         parts = range(0, len(views[0]), _CHUNK)
@@ -731,7 +731,7 @@ class RNN_VAE(_Module, SequenceModel):
         return windows, mask
 
     def _shaped(self, batch: dict) -> tuple[tf.Tensor, tf.Tensor | None]:
-        windows = arguments.tensor("windows", batch["windows"], self.variable_dtype)
+        windows = checks.tensor("windows", batch["windows"], self.variable_dtype)
         arguments.check_windows(windows, self.seq_len, self._features)
         mask = batch.get("mask")
         return windows, None if mask is None else arguments.check_mask(
@@ -740,7 +740,7 @@ class RNN_VAE(_Module, SequenceModel):
 
     def _check_values(self, windows, mask, place: Place) -> None:
         if mask is not None:
-            arguments.check_zeros_and_ones(mask, place)
+            checks.check_zeros_and_ones(mask, place)
             windows = tf.where(mask[..., None] < 0.5, tf.zeros_like(windows), windows)
         message = (
             "NaN or infinity in {}. Pass a mask that is 0 there, or missing_values=True "
@@ -749,7 +749,7 @@ class RNN_VAE(_Module, SequenceModel):
         if self._config["missing_values"]:
             windows = tf.where(tf.math.is_nan(windows), tf.zeros_like(windows), windows)
             message = "infinity in {}; expected finite numbers, or NaN where a value is missing."
-        arguments.check_finite("windows", windows, place, message)
+        checks.check_finite("windows", windows, place, message)
 
     def _check_future(self, windows: tf.Tensor) -> None:
         message = (
@@ -805,7 +805,7 @@ def _check(config: dict) -> None:
     for name in ("beta", "kmeans_lambda", "kl_weight"):
         arguments.check_number(name, config[name], 0)
     for name in ("mse_reconstruction_reduction", "mse_prediction_reduction"):
-        arguments.check_choice(name, config[name], REDUCTIONS)
+        checks.check_choice(name, config[name], REDUCTIONS)
 
 
 def _bidirectional(units: int, input_size: int, name: str, dtype) -> BidirectionalGRU:

@@ -14,8 +14,7 @@ import numpy as np
 from seqvae.data import save
 from seqvae.files import write_json
 from seqvae.replicas import Placement
-from seqvae.training import CheckpointError, Checkpoints, RunLog
-from seqvae.training.checkpoints import gather, restore
+from seqvae.training import Checkpoints, EpochLoop, RunLog
 from seqvae.training.progress import RunBar
 from vrae.vame import original
 from vrae.vame.config import AFTER_TRAINING, OF_THE_DATA, Config, ConfigSource, read_config
@@ -106,9 +105,12 @@ def train_model(
     """
     settings = read_config(config)
     pieces, test_pieces = training_data(settings)
-    return _Training(settings, pieces, test_pieces, placement or Placement(), quiet=save_logs).run(
-        on_epoch
+    training = _Training(
+        settings, pieces, test_pieces, placement or Placement(), save_logs, on_epoch
     )
+    training.resume()
+    training.run()
+    return training.result()
 
 
 def build_model(settings: Config) -> RNN_VAE:
@@ -140,23 +142,31 @@ def build_model(settings: Config) -> RNN_VAE:
     )
 
 
-class _Training:
-    """The state of a training between its epochs."""
+class _Training(EpochLoop):
+    """VAME's training. It ends early if the model has not improved for `model_convergence` epochs.
 
-    def __init__(self, settings: Config, pieces, test_pieces, placement: Placement, quiet: bool):
+    Besides the epoch, `position` contains the best model's error and epoch, the epochs since then,
+    and the state of the scheduler.
+    """
+
+    def __init__(
+        self,
+        settings: Config,
+        pieces,
+        test_pieces,
+        placement: Placement,
+        quiet: bool,
+        on_epoch: Callable[[dict], None],
+    ):
         if settings.batch_mixing and placement.replicas > 1:
             raise ValueError(
                 "batch_mixing: mixes samples of the whole batch; expected false with more than one "
                 "replica."
             )
-        self._pretrained = pretrained_file(settings) if settings.pretrained_weights else None
-        if self._pretrained:  # as in VAME, the KL has its full weight from the first epoch
+        pretrained = pretrained_file(settings) if settings.pretrained_weights else None
+        if pretrained:  # as in VAME, the KL has its full weight from the first epoch
             settings = replace(settings, kl_start=0, annealtime=1)
-        self._settings, self._placement, self._quiet = (
-            settings,
-            placement,
-            quiet or not placement.chief,
-        )
+        self._settings, self._on_epoch = settings, on_epoch
         self._folder = Path(settings.project_path) / "model"
         self._statistics = statistics(pieces, len(settings.extra_features))
         steps = 2 * settings.time_window
@@ -174,68 +184,69 @@ class _Training:
         )
         keras.utils.set_random_seed(settings.project_random_state)
         with placement.scope():
-            self._model = build_model(settings)
-            self._optimizer = Adam(settings.learning_rate)
-            self._optimizer.build(self._model.trainable_variables)
+            model, optimizer = build_model(settings), Adam(settings.learning_rate)
+            optimizer.build(model.trainable_variables)
+        if pretrained:
+            original.load_state_dict(model, pretrained)
         factor, patience = (
             (settings.scheduler_gamma, settings.scheduler_step_size)
             if settings.scheduler
             else (1.0, 1)
         )
-        self._scheduler = ReduceLROnPlateau(self._optimizer, factor, patience)
-        self._best, self._best_epoch, self._since_best = math.inf, 0, 0
+        self._scheduler = ReduceLROnPlateau(optimizer, factor, patience)
         self._stride = self._test.stride(settings.time_window)
         data = [round(value, 9) for value in np.hstack(self._statistics).tolist()]
         data += [len(self._train), len(self._test)]
         if self._stride < settings.time_window:
             data.append(self._stride)  # errors of other test windows cannot be compared
-        self._checkpoints = Checkpoints(
-            self._folder / "checkpoints", _signature(settings) | {"data": data}
+        super().__init__(
+            model,
+            checkpoints=Checkpoints(
+                self._folder / "checkpoints", _signature(settings) | {"data": data}
+            ),
+            log_folder=self._folder,
+            epochs=settings.max_epochs,
+            placement=placement,
+            quiet=quiet,
         )
+        self.optimizer = optimizer
+        self.position |= {
+            "best": math.inf,
+            "best_epoch": 0,
+            "since_best": 0,
+            "plateau": self._scheduler.state,
+        }
 
-    def run(self, on_epoch: Callable[[dict], None]) -> Trained:
-        """Train to the end.
+    def result(self) -> Trained:
+        """The result so far."""
+        found = self.position
+        return Trained(found["epoch"], found["best_epoch"], found["best"], self._folder)
 
-        Args:
-            on_epoch: called with the log's line after every epoch.
+    def resumed(self) -> None:
+        """Restore the scheduler."""
+        self._scheduler.state = self.position["plateau"]
 
-        Returns:
-            The result.
-        """
-        done = self._resume()
-        if self._placement.of_chief([float(done)]) != [float(done)]:
-            raise CheckpointError(
-                f"{self._folder}: worker {self._placement.worker} found another checkpoint there "
-                "than the chief. All "
-                "workers must see the same folder of the project."
-            )
-        log = RunLog(self._folder, done) if self._placement.chief else None
-        with RunBar(self._settings.max_epochs, 1, self._quiet) as bar:
-            while (
-                done < self._settings.max_epochs
-                and self._since_best <= self._settings.model_convergence
-            ):
-                began = time.perf_counter()
-                cure = (
-                    f"The last epoch is in {self._folder / 'checkpoints'}: start all workers again."
-                )
-                with self._placement.answering(cure):
-                    line = self._epoch(done + 1)
-                better = self._compare(line)
-                if log is not None:
-                    log.write(line | {"seconds": round(time.perf_counter() - began, 3)})
-                    self._write(line, log, better)
-                    on_epoch(log.read()[-1])
-                done += 1
-                bar.show(done - 1, 1, {name: line[name] for name in ("train_loss", "test_mse")})
-        return Trained(done, self._best_epoch, self._best, self._folder)
+    def finished(self) -> bool:
+        """Whether all epochs are done, or the model no longer improves."""
+        return super().finished() or self.position["since_best"] > self._settings.model_convergence
+
+    def run_epoch(self, bar: RunBar) -> dict:
+        """Train and test for an epoch."""
+        began, epoch = time.perf_counter(), self.position["epoch"] + 1
+        cure = f"The last epoch is in {self._folder / 'checkpoints'}: start all workers again."
+        with self.placement.answering(cure):
+            line = self._epoch(epoch)
+        self._compare(line)
+        self.position |= {"epoch": epoch, "plateau": self._scheduler.state}
+        bar.show(epoch - 1, 1, {name: line[name] for name in ("train_loss", "test_mse")})
+        return line | {"seconds": round(time.perf_counter() - began, 3)}
 
     def _epoch(self, epoch: int) -> dict:
         """Train and test for an epoch; the log's line."""
         s = self._settings
         seed, part = (
             (s.project_random_state, epoch),
-            (self._placement.worker, self._placement.workers),
+            (self.placement.worker, self.placement.workers),
         )
         options: dict[str, Any] = dict(
             seq_len=s.time_window,
@@ -245,8 +256,8 @@ class _Training:
         weight, loss, cluster, kl, mse, future, _ = train(
             self._train.drawn(s.batch_size, self._batches, seed, part),
             epoch,
-            self._model,
-            self._optimizer,
+            self.model,
+            self.optimizer,
             s.anneal_function,
             s.beta,
             s.kl_start,
@@ -259,14 +270,14 @@ class _Training:
             bsize=s.batch_size,
             noise=s.noise,
             seed=s.project_random_state,
-            placement=self._placement,
+            placement=self.placement,
             **options,
         )
         tested = (0.0, 0.0, 0.0)
-        if self._placement.chief:
+        if self.placement.chief:
             tested = test(
                 self._test.every(self._stride, s.batch_size),
-                self._model,
+                self.model,
                 s.beta,
                 weight,
                 klmbda=s.kmeans_lambda,
@@ -275,7 +286,7 @@ class _Training:
                 **options,
             )
         # the figures decide when the training ends: all workers use the chief's
-        test_mse, test_loss, test_cluster = self._placement.of_chief(
+        test_mse, test_loss, test_cluster = self.placement.of_chief(
             [float(value) for value in tested]
         )
         if not math.isfinite(loss):
@@ -284,7 +295,7 @@ class _Training:
             )
         return {
             "epoch": epoch - 1,
-            "learning_rate": float(self._optimizer.learning_rate.numpy()),
+            "learning_rate": float(self.optimizer.learning_rate.numpy()),
             "kl_weight": weight,
             "train_loss": loss,
             "train_mse": mse,
@@ -296,23 +307,23 @@ class _Training:
             "test_cluster": test_cluster,
         }
 
-    def _compare(self, line: dict) -> bool:
-        """Whether the model is the best so far; remember it if so."""
+    def _compare(self, line: dict) -> None:
+        """Remember the model's error and epoch if it is the best so far."""
         epoch, full = line["epoch"] + 1, line["kl_weight"] > _FULL_WEIGHT
+        found = self.position
         # A short training never reaches the full weight: then the last model is the best.
-        if (full and line["test_mse"] <= self._best) or (
-            epoch == self._settings.max_epochs and not self._best_epoch
+        if (full and line["test_mse"] <= found["best"]) or (
+            epoch == self._settings.max_epochs and not found["best_epoch"]
         ):
-            self._best, self._best_epoch, self._since_best = line["test_mse"], epoch, 0
-            return True
-        self._since_best += int(full)
-        return False
+            found |= {"best": line["test_mse"], "best_epoch": epoch, "since_best": 0}
+        else:
+            found["since_best"] += int(full)
 
-    def _write(self, line: dict, log: RunLog, better: bool) -> None:
-        """Write the best model, a snapshot, VAME's files of losses, and a checkpoint."""
-        s, epoch = self._settings, line["epoch"] + 1
+    def before_checkpoint(self, log: RunLog) -> None:
+        """Write the best model, a snapshot, and VAME's files of losses."""
+        s, epoch = self._settings, self.position["epoch"]
         name, best = f"{s.model_name}_{s.project_name}", self._folder / "best_model"
-        if better:
+        if self.position["best_epoch"] == epoch:
             self._save_model(best / name)
         if epoch % s.model_snapshot == 0:
             self._save_model(best / "snapshots" / f"{name}_epoch_{epoch}")
@@ -322,39 +333,15 @@ class _Training:
                 self._folder / "model_losses" / f"{file}_{s.model_name}.npy",
                 np.array([x[key] for x in lines], float),
             )
-        self._save(epoch)
+
+    def after_checkpoint(self, log: RunLog) -> None:
+        """Call `on_epoch`."""
+        self._on_epoch(log.read()[-1])
 
     def _save_model(self, path: Path) -> None:
-        save_state(path.with_name(path.name + ".npz"), self._model)
+        save_state(path.with_name(path.name + ".npz"), self.model)
         about = {"statistics": self._statistics._asdict(), "config": asdict(self._settings)}
         write_json(path.with_name(path.name + ".json"), about)
-
-    def _save(self, epoch: int) -> None:
-        arrays = gather(self._model.trainable_variables, "model") | gather(
-            self._optimizer.variables, "optimizer"
-        )
-        position = {
-            "epoch": epoch,
-            "best": self._best,
-            "best_epoch": self._best_epoch,
-            "since_best": self._since_best,
-            "plateau": self._scheduler.state,
-        }
-        self._checkpoints.save(epoch, arrays, position)
-
-    def _resume(self) -> int:
-        """Restore the last complete epoch; its number, 0 if there is none."""
-        found = self._checkpoints.load_latest()
-        if found is None:
-            if self._pretrained:
-                original.load_state_dict(self._model, self._pretrained)
-            return 0
-        arrays, position = found
-        restore(self._model.trainable_variables, "model", arrays)
-        restore(self._optimizer.variables, "optimizer", arrays)
-        self._best, self._best_epoch = position["best"], position["best_epoch"]
-        self._since_best, self._scheduler.state = position["since_best"], position["plateau"]
-        return position["epoch"]
 
 
 def model_file(settings: Config, snapshot: int | None = None) -> Path:
