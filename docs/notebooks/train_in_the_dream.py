@@ -14,8 +14,9 @@
 # # Train in the dream
 #
 # The MDN-RNN is trained on episodes of random actions. An evolution strategy trains a controller in
-# the MDN-RNN's dream. The controller then acts in the world for the first time. Here the world is small, a puck in the plane that is to be brought to the middle, and
-# its state takes the place of a ConvVAE's code.
+# the MDN-RNN's dream. The controller then acts in the world for the first time. Here the world is
+# small, a puck in the plane that is to be brought to the middle, and its state takes the place of
+# a ConvVAE's code.
 
 # %%
 import keras
