@@ -13,8 +13,8 @@
 # %% [markdown]
 # # The Kalman VAE in ten minutes
 #
-# The model reads each frame of a video into a small code `a`, and carries a state `z` through
-# time with a Kalman filter. Here it learns the motion of a spot on a spring from 256 videos of 16
+# An encoder maps each frame of a video to a small code `a`; a Kalman filter computes a state `z`
+# for each frame. Here the model learns the motion of a spot on a spring from 256 videos of 16
 # x 16 pixels, and fills in frames that it is not given.
 
 # %%
@@ -43,7 +43,7 @@ train, test = videos(256), videos(64)
 # %% [markdown]
 # ## Train
 #
-# A code of two numbers can hold the place of the spot. A state of four can hold place and
+# A code of two numbers can hold the position of the spot. A state of four can hold position and
 # velocity, and one linear motion (`K=1`) is enough for a spring. `K=3`, the default, mixes three
 # matrices, for motions that change. Learned noises make the intervals below fit the data; by
 # default they are fixed, as in the original program.

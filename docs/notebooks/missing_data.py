@@ -13,8 +13,8 @@
 # %% [markdown]
 # # Missing data and intervals
 #
-# Series with gaps: fill them, say how sure the model is, and check on numbers that were hidden
-# whether it is right to be that sure. NaN is a missing number; no mask is needed.
+# Series with gaps: fill them, with an interval for each number, and check on hidden numbers whether
+# the intervals contain as many of them as they should. NaN is a missing number; no mask is needed.
 
 # %%
 import keras
@@ -100,8 +100,8 @@ plt.show()
 # %% [markdown]
 # ## What follows
 #
-# `forecast` draws what comes after the last step. `score` says how well each step follows from
-# those before: a low value marks a step that is out of line.
+# `forecast` draws what comes after the last step. `score` is the log-likelihood of each
+# step given those before: a low value marks a step that does not follow from them.
 
 # %%
 future = model.forecast(given[:1], 12, num_samples=200, seed=0)

@@ -14,8 +14,8 @@
 # # Find the frames that do not fit
 #
 # `KVAE.score` gives two numbers for each frame: `log_px` is low for a frame that looks like none of
-# the training frames, `log_pa` for one that the motion before it did not lead to. Here a model of a
-# bouncing ball, which comes with the package, finds a ball that jumps and a frame of noise.
+# the training frames, `log_pa` for one that does not continue the motion before it. Here a model of
+# a bouncing ball, which is in the package, finds a ball that jumps and a frame of noise.
 
 # %%
 import matplotlib.pyplot as plt
@@ -42,8 +42,8 @@ spoilt[:, NOISE] = np.where(rng.random(frames[:, NOISE].shape) < 0.1, 255, 0)
 # %% [markdown]
 # ## Score them
 #
-# What is usual is learned from videos that are in order: the lowest of their scores is the
-# threshold of each number.
+# Videos without such frames give the thresholds: the lowest score that they have, for each of
+# the two numbers.
 
 # %%
 usual, scores = model.score(frames), model.score(spoilt)
@@ -56,7 +56,7 @@ before = np.arange(20) < JUMP
 print(f"false alarms before the jump: {(strange | jumped)[:, before].sum()} of {before.sum() * 24}")
 
 # %% [markdown]
-# After an odd frame the filter believes it was true, so the next frames are surprising too.
+# An odd frame moves the filter to a wrong state, so the frames after it have low scores too.
 
 # %%
 figure, axes = plt.subplots(2, 1, figsize=(8, 4), sharex=True, layout="constrained")

@@ -13,10 +13,10 @@
 # %% [markdown]
 # # Train in the dream
 #
-# A controller that has never acted in the world: the MDN-RNN learns the world from random
-# actions, an evolution strategy trains the controller in its dream, and only then is it tried in
-# the world. Here the world is small, a puck in the plane that is to be brought to the middle, and
-# its state takes the place of a ConvVAE's code.
+# The MDN-RNN is trained on episodes of random actions. An evolution strategy trains a controller in
+# the MDN-RNN's dream. The controller then acts in the world for the first time. Here the world is
+# small, a puck in the plane that is to be brought to the middle, and its state takes the place of
+# a ConvVAE's code.
 
 # %%
 import keras

@@ -102,7 +102,7 @@ print(f"the last code with noise {gaussian(np.diff(z, axis=1)):.2f}")
 # %% [markdown]
 # ## A dream
 #
-# The MDN-RNN first reads ten real steps. Then it gets only the pushes.
+# The first ten steps are real codes. After them the inputs are only the pushes.
 
 # %%
 seen = 10

@@ -128,22 +128,20 @@ def main() -> None:
         for name in pyproject["project"]["optional-dependencies"]
         if name not in (*NOT_INSTALLED, *DEVELOPMENT)
     ]
-    missing = []
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         sdist, wheel = build(folder)
         check_files(sdist, wheel)
         if given.only_files:
             return
+        pythons = [python for python in given.pythons.split(",") if starts(f"python{python}")]
+        for wanted in ("", f"[{','.join(extras)}]"):
+            for python in pythons:
+                check_installed(python, wheel, wanted, folder)
         for name in NOT_INSTALLED:
             run(sys.executable, "-m", "pip", "install", "--dry-run", "--quiet", f"{wheel}[{name}]")
             print(f"extra {name}: resolved, not installed")
-        for python in given.pythons.split(","):
-            if not starts(f"python{python}"):
-                missing.append(python)
-                continue
-            for wanted in ("", f"[{','.join(extras)}]"):
-                check_installed(python, wheel, wanted, folder)
+    missing = sorted(set(given.pythons.split(",")) - set(pythons))
     if missing:
         sys.exit(f"release-check: not checked, no interpreter: python{', python'.join(missing)}")
 
