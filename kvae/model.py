@@ -133,6 +133,7 @@ class KVAE(SequenceModel):
         "codes": "[B, T, dim_a], in place of frames: trains the state-space model alone.",
         "variance": "[B, T, dim_a], of the codes: each step draws from N(codes, variance).",
     }
+    alternatives = ("frames",), ("codes",)
     term_names = LossTerms._fields
 
     def __init__(

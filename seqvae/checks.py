@@ -158,6 +158,23 @@ def check_choice(name: str, value: Any, choices: Iterable[str], other: str = "")
     return value
 
 
+def refuse_masked_array(name: str, value: object) -> None:
+    """Refuse NumPy's masked arrays, because TensorFlow reads the numbers under the mask.
+
+    Args:
+        name: the argument's name.
+        value: the value.
+
+    Raises:
+        ValueError: it is a masked array.
+    """
+    if np.ma.isMaskedArray(value):
+        raise ValueError(
+            f"{name}: a masked array, whose mask would be lost. Pass np.ma.filled(x.astype(float), "
+            "np.nan) where NaN is a missing number, or the data and a mask."
+        )
+
+
 def tensor(name: str, value: Array, dtype: tf.DType | str | None = None) -> tf.Tensor:
     """Convert numbers to a tensor.
 
@@ -172,11 +189,7 @@ def tensor(name: str, value: Array, dtype: tf.DType | str | None = None) -> tf.T
     Raises:
         ValueError: the value does not consist of numbers, or is a masked array.
     """
-    if np.ma.isMaskedArray(value):
-        raise ValueError(
-            f"{name}: a masked array, whose mask would be lost. Pass np.ma.filled(x.astype(float), "
-            "np.nan) where NaN is a missing number, or the data and a mask."
-        )
+    refuse_masked_array(name, value)
     try:
         made = tf.convert_to_tensor(value)
     except (TypeError, ValueError) as error:

@@ -4,11 +4,14 @@ GradientTape loop also trains.
 
 import functools
 import inspect
+import itertools
 import os
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self, cast
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from seqvae import checks, recurrent, replicas, saved_models
@@ -43,6 +46,8 @@ class SequenceModel(keras.Model):
     """The names of the terms that `loss_terms` returns, in the order they are reported."""
     presets: ClassVar = Presets()
     """The trained models in the package: the titles of their cards by name."""
+    alternatives: tuple[tuple[str, ...], ...] = ()
+    """Groups of keys of which a batch may have only one."""
     masks_numbers: bool = False
     """Whether a mask may have the shape of the input, one entry per number."""
 
@@ -50,6 +55,11 @@ class SequenceModel(keras.Model):
         # autocast=False: only the layers inside cast; the model's own weights and inputs keep their
         # precision
         super().__init__(autocast=False, **kwargs)
+        if self.variable_dtype in ("float16", "bfloat16"):
+            raise ValueError(
+                f"dtype: expected float32, float64 or a mixed policy, got {self.variable_dtype}. "
+                f"Use mixed_{self.variable_dtype}, which keeps weights and sums in float32."
+            )
         self.supports_masking = True  # a mask is an argument of `call`, or a key of the batch
         self._seeds = keras.random.SeedGenerator(seed)
         self._compiled = {}
@@ -62,6 +72,23 @@ class SequenceModel(keras.Model):
         super().__init_subclass__(**options)
         if "batch_keys" in vars(cls):
             cls.fit = _documented(cls.fit, cls)
+
+    def __call__(self, *args: Any, **kwargs: Any):
+        """Call the model, as `keras.Model`.
+
+        Args:
+            *args: the inputs of `call`.
+            **kwargs: the other arguments of `call`.
+
+        Returns:
+            The outputs of `call`.
+
+        Raises:
+            ValueError: an input is a masked array, whose mask Keras would drop.
+        """
+        for value in keras.tree.flatten((args, kwargs)):
+            checks.refuse_masked_array("inputs", value)
+        return super().__call__(*args, **kwargs)
 
     def loss_terms(self, batch: dict, *, seed: Seed | None = None, training: bool = True):
         """Compute the unweighted terms of the objective.
@@ -201,6 +228,18 @@ class SequenceModel(keras.Model):
             optimizer = loss_scaled(optimizer, self.dtype_policy)
         super().compile(optimizer=optimizer, loss=None, **options)
 
+    def get_compile_config(self) -> dict | None:
+        """Return the configuration of `compile` and the KL's weight, which belongs to training.
+
+        Returns:
+            The configuration; None: the model is not compiled.
+        """
+        config = super().get_compile_config()
+        weight = getattr(self, "kl_weight", None)
+        if config and weight is not None:
+            config["kl_weight"] = float(weight)
+        return config
+
     def compile_from_config(self, config: dict):
         """Compile a loaded model as the saved one was.
 
@@ -209,6 +248,10 @@ class SequenceModel(keras.Model):
         Args:
             config: what `get_compile_config` returned.
         """
+        config = dict(config)
+        weight = config.pop("kl_weight", None)
+        if weight is not None:
+            cast(Any, self).kl_weight.assign(weight)
         self.compile(**keras.saving.deserialize_keras_object(config))
         if self.built:
             self.optimizer.build(self.trainable_variables)
@@ -360,31 +403,31 @@ class SequenceModel(keras.Model):
         return super().predict_on_batch(self._checked_data(x, None, None)[0])
 
     def make_train_function(self, force: bool = False):
-        """Make Keras' training function. Its retracing is counted per model.
+        """Make Keras' training function, see `_ByRank`.
 
         Args:
             force: whether an existing function is replaced.
         """
-        super().make_train_function(force)
-        _count_traces_alone(self.train_function)
+        if self.train_function is None or force:
+            self.train_function = _ByRank(self, "train_function", super().make_train_function)
 
     def make_test_function(self, force: bool = False):
-        """Make Keras' test function. Its retracing is counted per model.
+        """Make Keras' test function, see `_ByRank`.
 
         Args:
             force: whether an existing function is replaced.
         """
-        super().make_test_function(force)
-        _count_traces_alone(self.test_function)
+        if self.test_function is None or force:
+            self.test_function = _ByRank(self, "test_function", super().make_test_function)
 
     def make_predict_function(self, force: bool = False):
-        """Make Keras' prediction function. Its retracing is counted per model.
+        """Make Keras' prediction function, see `_ByRank`.
 
         Args:
             force: whether an existing function is replaced.
         """
-        super().make_predict_function(force)
-        _count_traces_alone(self.predict_function)
+        if self.predict_function is None or force:
+            self.predict_function = _ByRank(self, "predict_function", super().make_predict_function)
 
     def train_step(self, data: Any):
         """Take one step of gradient descent; called by Keras.
@@ -435,6 +478,11 @@ class SequenceModel(keras.Model):
             previous_mask: unused.
         """
         return None  # outputs carry no mask on to a next layer
+
+    @property
+    def weights(self):
+        """All variables."""
+        return _ById(super().weights)
 
     @property
     def metrics(self):
@@ -617,6 +665,9 @@ class SequenceModel(keras.Model):
 
     def _check_data(self, data, place: Place) -> None:
         """`check_batch` for what a data set yields."""
+        for path, value in keras.tree.flatten_with_path(data):
+            name = path[-1] if path and isinstance(path[-1], str) else self.input_name
+            checks.refuse_masked_array(name, value)
         x, y, _ = self._unpacked(data)
         batch = self.batch_of(data)
         self.require_keys(batch)
@@ -625,7 +676,17 @@ class SequenceModel(keras.Model):
             checks.check_sample_weight_values(batch["sample_weight"])
         given = dict(x) if isinstance(x, dict) else {self.input_name: x}
         if y is not None and not self._second(given, y):
-            _check_same(batch[self.input_name], y, self.input_name, place)
+            form = "is bool, or in" if self.masks_numbers else "is given in"
+            about = (
+                f" A mask of single numbers {form} a dict of {self.input_name} and mask."
+                if "mask" in self.batch_keys
+                else ""
+            )
+            message = (
+                f"y: expected {self.input_name} once more or a mask, got other values than x in "
+                f"{{}}. The model is trained to reconstruct x.{about}"
+            )
+            _check_same(batch[self.input_name], y, message, place)
 
     def require_keys(self, batch: dict) -> None:
         """Check the keys of a batch.
@@ -637,6 +698,12 @@ class SequenceModel(keras.Model):
             ValueError: a key is unknown, or the input is missing.
         """
         checks.check_keys(batch, [*self.batch_keys, "sample_weight"])
+        given = [key for group in self.alternatives for key in group[:1] if key in batch]
+        if len(given) > 1:
+            raise ValueError(
+                f"{' and '.join(given)}: expected one of them in a batch, got both. Only one would "
+                "be used."
+            )
         if self.input_name not in batch and not self._has_input(batch):
             raise ValueError(
                 f"{self.input_name}: missing in a batch of {', '.join(batch) or 'nothing'}."
@@ -653,6 +720,9 @@ class SequenceModel(keras.Model):
         """
         if y is x:  # an auto-encoder's target
             y = None
+        if isinstance(x, dict):
+            x = {name: _as_array(name, value) for name, value in x.items() if value is not None}
+        y, sample_weight = _as_array("y", y), _as_array("sample_weight", sample_weight)
         if not is_arrays(x):
             return checked(x, self._check_data), y, sample_weight
         data = (x, y, sample_weight)
@@ -664,6 +734,14 @@ class SequenceModel(keras.Model):
         skip = 2 if "y" not in inspect.signature(method).parameters else 3
         names = list(inspect.signature(method).parameters)[skip:]
         options = options | dict(zip(names, args, strict=False))
+        if "mask" in options:
+            raise ValueError(
+                f"mask: expected in the data, {{'{self.input_name}': ..., 'mask': ...}} or a pair, "
+                "got an argument."
+            )
+        size = options.get("batch_size")
+        if size is not None:
+            checks.check_size("batch_size", size)
         return self._checked_data(x, y, options.pop("sample_weight", None)), options
 
     def _checked_validation(self, options: dict) -> dict:
@@ -743,6 +821,58 @@ def _documented(fit, model: type[SequenceModel]):
     return documented
 
 
+class _ById(list):
+    """A list of variables in which `in` compares by identity.
+
+    Keras' writer of .h5 files asks `variable in model.weights`, which would compare values.
+    """
+
+    def __contains__(self, variable: object) -> bool:
+        return any(variable is each for each in self)
+
+
+class _ByRank:
+    """Keras' function of a step, one for each combination of ranks of the batches' arrays.
+
+    A mask has the rank of frames or of pixels. TensorFlow would trace one function for both, in
+    which the rank is unknown.
+
+    Args:
+        model: the model.
+        name: the model's attribute that Keras keeps the function in.
+        make: Keras' method that makes it.
+    """
+
+    def __init__(self, model: keras.Model, name: str, make: Callable[[bool], object]):
+        self._model, self._name, self._make, self._made = model, name, make, {}
+
+    def __call__(self, data: Any) -> Any:
+        """Take a step.
+
+        Args:
+            data: an iterator of batches, or a list of batches.
+
+        Returns:
+            What Keras' function returns.
+        """
+        structure = data
+        if isinstance(data, Generator):  # `train_on_batch`
+            structure = next(data)
+            data = itertools.chain([structure], data)
+        structure = getattr(data, "element_spec", structure)
+        ranks = tuple(_rank(part) for part in keras.tree.flatten(structure))
+        if ranks not in self._made:
+            self._make(True)
+            self._made[ranks] = getattr(self._model, self._name)
+            _count_traces_alone(self._made[ranks])
+            setattr(self._model, self._name, self)
+        return self._made[ranks](data)
+
+
+def _rank(part: Any) -> int | None:
+    return tf.TensorShape(getattr(part, "shape", None)).rank
+
+
 def _count_traces_alone(function) -> None:
     """Count the traces of this model's steps separately: TensorFlow counts them over all models and
     would warn after ten models that are traced once each.
@@ -761,20 +891,26 @@ def _steps_taken(optimizer) -> tf.Tensor:
     return tf.cast(getattr(inner, "_iterations", inner.iterations), tf.int32)
 
 
+def _as_array(name: str, value: Any) -> Any:
+    """Nested lists of numbers as an array, anything else unchanged."""
+    if not isinstance(value, list | tuple):
+        return value
+    try:
+        array = np.asarray(value)
+    except ValueError:  # rows of different lengths
+        return value
+    return array if array.dtype.kind in "biuf" else value
+
+
 def _is_float(value) -> bool:
     dtype = getattr(value, "dtype", None)
     return dtype is None or tf.as_dtype(dtype).is_floating
 
 
-def _check_same(x, y, name: str, place: Place) -> None:
+def _check_same(x, y, message: str, place: Place) -> None:
     """Check that y repeats x: another target would be ignored."""
     x, y = tf.convert_to_tensor(x), tf.convert_to_tensor(y)
     y = tf.cast(y, x.dtype)
     both_nan = (x != x) & (y != y)
     same = tf.reduce_all((x == y) | both_nan, list(range(1, x.shape.rank)))
-    message = (
-        f"y: expected {name} once more or a mask, got other values than x in {{}}. "
-        f"The model is trained to reconstruct x. A mask of single numbers is bool, or in a dict of "
-        f"{name} and mask."
-    )
     checks.require_rows(same, message, place)

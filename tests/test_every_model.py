@@ -367,6 +367,54 @@ def test_a_run_that_is_interrupted_is_restored_by_keras(name, trained, tmp_path)
     np.testing.assert_allclose(flat(model), trained(name).weights, **SAME_FLOAT32)
 
 
+@pytest.mark.parametrize(
+    ("model", "data"),
+    [
+        (MODELS["KVAE"].make, MODELS["KVAE"].batch["frames"]),
+        (lambda: MODELS["VRAE"].make(missing=True), MODELS["VRAE"].batch["sequences"]),
+    ],
+    ids=["KVAE", "VRAE"],
+)
+def test_masks_of_steps_and_of_numbers_in_turn(model, data):
+    model = model()
+    model.compile(keras.optimizers.SGD(0.0))
+    numbers = np.broadcast_to(MASK.reshape(4, 4, *[1] * (data.ndim - 2)), data.shape)
+    for verb in (model.train_on_batch, model.test_on_batch):
+        found = [verb({model.input_name: data, "mask": mask}) for mask in (MASK, numbers, MASK)]
+        assert np.isfinite(found).all()
+    predicted = [
+        tf.nest.flatten(model.predict({model.input_name: data, "mask": mask}, verbose=0))[0]
+        for mask in (MASK, numbers, MASK)
+    ]
+    np.testing.assert_array_equal(predicted[0], predicted[2])
+
+
+def test_two_inputs_of_which_one_would_be_ignored_are_refused():
+    model, batch = compiled("KVAE"), MODELS["KVAE"].batch
+    with pytest.raises(ValueError, match="frames and codes: expected one of them in a batch"):
+        model.evaluate(batch | {"codes": np.zeros((4, 4, 2))}, verbose=0)
+    model, batch = compiled("MDNRNN"), MODELS["MDNRNN"].batch
+    with pytest.raises(ValueError, match="z and mean: expected one of them in a batch, got both"):
+        model.evaluate(batch | {"mean": batch["z"], "logvar": batch["z"]}, verbose=0)
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if name != "MDNRNN"])
+def test_a_saved_model_keeps_the_weight_of_the_kl(name, tmp_path):
+    model = compiled(name)
+    model.kl_weight.assign(0.25)
+    model.save(tmp_path / "model.keras")
+    assert float(keras.models.load_model(tmp_path / "model.keras").kl_weight) == 0.25
+
+
+@every_model
+def test_a_legacy_h5_file_holds_all_weights(name, tmp_path):
+    model = MODELS[name].make()
+    model.save(tmp_path / "model.h5")
+    again = keras.models.load_model(tmp_path / "model.h5", {type(model).__name__: type(model)})
+    for ours, theirs in zip(model.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
 @every_model_most_slow
 def test_copies_compute_the_same(name, trained):
     model, batch = trained(name).model, MODELS[name].batch

@@ -129,6 +129,8 @@ def plain():
         lambda: (tf.constant(X),),
         lambda: ((X, np.ones((6, 3), bool)),),
         lambda: (X, np.ones((6, 3), np.int64)),
+        lambda: ({"frames": X.tolist(), "mask": None},),
+        lambda: (X, [[1, 1, 1]] * 6),
     ],
     ids=[
         "dict",
@@ -140,6 +142,8 @@ def plain():
         "tensor",
         "pair",
         "int mask",
+        "lists and None",
+        "list as mask",
     ],
 )
 def test_fit_takes_every_form_of_the_same_data(plain, data):
@@ -333,6 +337,9 @@ def test_a_warning_comes_from_arrays_and_from_pipelines():
         ),
         (lambda: (X, {"frames": X}), "y: expected a mask .* got a dict"),
         (lambda: ((X, MASK, X),), "x: expected frames, or a pair of it and a mask, got 3 arrays"),
+        (lambda: (np.ma.masked_array(X, X > 1),), "^frames: a masked array, whose mask would be"),
+        (lambda: (Parts(np.ma.masked_array(X, X > 1)),), "^frames: a masked array"),
+        (lambda: ({"frames": X, "mask": np.ma.masked_array(MASK, MASK < 1)},), "^mask: a masked"),
     ],
 )
 def test_data_that_would_be_ignored_or_misread_are_refused(data, message):
@@ -391,6 +398,20 @@ def test_a_subclass_adds_layers_and_metrics_after_the_constructor():
     assert history["steps"] == [3.0, 3.0]
     assert len(model.trainable_variables) == 3
     assert history["error"][1] < history["error"][0]
+
+
+def test_arguments_that_fit_and_predict_do_not_have_are_named():
+    model = Line()
+    model.compile("sgd")
+    with pytest.raises(ValueError, match=r"mask: expected in the data, .* or a pair, got an arg"):
+        model.fit(X, mask=MASK)
+    with pytest.raises(ValueError, match="batch_size: expected an integer of at least 1, got arr"):
+        model.predict(X, MASK)
+    with pytest.raises(ValueError, match="inputs: a masked array"):
+        model(np.ma.masked_array(X, X > 1))
+    for half in ("float16", "bfloat16"):
+        with pytest.raises(ValueError, match=f"got {half}. Use mixed_{half}, which keeps weights"):
+            Line(dtype=half)
 
 
 def test_weights_go_to_an_h5_file_of_any_name_and_back(tmp_path):

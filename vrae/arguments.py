@@ -161,7 +161,13 @@ def _one_hot(labels: tf.Tensor, size: int, dtype: str) -> tf.Tensor:
     return tf.one_hot(whole, size, dtype=dtype)
 
 
-def check_mask(mask: Array | None, like: tf.Tensor, dtype: str, numbers: bool = False) -> tf.Tensor:
+def check_mask(
+    mask: Array | None,
+    like: tf.Tensor,
+    dtype: str,
+    numbers: bool = False,
+    single_numbers: str = "For masks of single numbers make the model with missing=True.",
+) -> tf.Tensor:
     """Check the shape of a mask.
 
     If single numbers may be missing, the result always has the shape of `like`: a function traced
@@ -172,6 +178,7 @@ def check_mask(mask: Array | None, like: tf.Tensor, dtype: str, numbers: bool = 
         like: [B, T, ...], the sequences.
         dtype: type of the result.
         numbers: whether single numbers may be missing.
+        single_numbers: the cure in the message on a mask of single numbers.
 
     Returns:
         The mask as a tensor.
@@ -185,8 +192,8 @@ def check_mask(mask: Array | None, like: tf.Tensor, dtype: str, numbers: bool = 
     rank = mask.shape.rank
     if rank == 3 and not numbers:
         raise ValueError(
-            f"mask: expected the shape {tuple(like.shape[:2])}, got {shape_of(mask)}. For masks of "
-            "single numbers make the model with missing=True."
+            f"mask: expected the shape {tuple(like.shape[:2])}, got {shape_of(mask)}. "
+            f"{single_numbers}"
         )
     wanted = like.shape if rank == 3 else like.shape[:2]
     if not mask.shape.is_compatible_with(wanted):

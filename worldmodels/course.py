@@ -19,6 +19,8 @@ import numpy as np
 import tensorflow as tf
 
 import worldmodels
+from seqvae import checks
+from seqvae.training.checked_data import checked, is_arrays
 from worldmodels import arguments
 from worldmodels.arguments import Array
 
@@ -151,7 +153,7 @@ class DrawingEncoder(keras.Model):
         super().__init__(autocast=False, name="encoder", dtype=vae.dtype_policy)
         self.network = vae.encoder
         self._seeds = keras.random.SeedGenerator()
-        self._encode, self._frames = vae._encode, vae._frames
+        self._encode, self._frames, self._check = vae._encode, vae._frames, vae._check_data
         self.built = True
 
     def call(self, frames: tf.Tensor) -> tf.Tensor:
@@ -168,19 +170,21 @@ class DrawingEncoder(keras.Model):
     def predict(self, x: Array, *args: Any, **options: Any) -> np.ndarray:
         """Draw codes, as `keras.Model.predict`.
 
-        Arrays are checked as by `worldmodels.ConvVAE.encode`.
+        Frames are checked as by `worldmodels.ConvVAE.encode`, those of a data set when they are
+        read.
 
         Args:
-            x: frames [N, H, W, C], or a data set.
+            x: frames [N, H, W, C], or a data set or generator of them.
             *args: as in Keras.
             **options: as in Keras.
 
         Returns:
             z [N, z_size].
         """
-        return super().predict(
-            x if isinstance(x, tf.data.Dataset) else self._frames(x), *args, **options
-        )
+        if is_arrays(x) or isinstance(x, list | tuple):
+            return super().predict(self._frames(x), *args, **options)
+        with checks.named():
+            return super().predict(checked(x, self._check), *args, **options)
 
 
 def _check_constants() -> None:

@@ -14,7 +14,7 @@ from tensorflow_probability.python.internal import parameter_properties
 
 from kvae.lgssm import compiled, inference
 from kvae.lgssm.inference import Covariances, FilterPass, System, batch_major
-from seqvae.checks import Array
+from seqvae.checks import Array, refuse_masked_array
 from seqvae.randomness import Seed
 
 _properties = tfp.util.ParameterProperties
@@ -193,6 +193,23 @@ class MixedLGSSM(tfd.LinearGaussianStateSpaceModel):
     def _get_mask(self, mask):
         return self._mask if mask is None else as_mask(mask)
 
+    def log_prob(self, value: Array, name: str = "log_prob", **options: Any):
+        """Compute log p(a_{1:T}), as TFP's method.
+
+        Args:
+            value: a, [..., T, dim_a].
+            name: of the operation.
+            **options: `mask`, bool [..., T], True = missing; None: the distribution's mask.
+
+        Returns:
+            [...].
+
+        Raises:
+            ValueError: a masked array, or a mask that is not bool.
+        """
+        refuse_masked_array("value", value)
+        return super().log_prob(value, name=name, **options)
+
     def _log_prob(self, x, mask=None):
         batch, arguments = self._flat(x, self._get_mask(mask))
         return tf.reshape(self._run(inference.log_likelihood, *arguments), batch)
@@ -341,6 +358,7 @@ class MixedLGSSM(tfd.LinearGaussianStateSpaceModel):
         return call(function, *arguments)
 
     def _codes(self, x):
+        refuse_masked_array("x", x)
         return tf.convert_to_tensor(x, dtype_hint=self.dtype, name="x")
 
     def _normal(self, shape, seed):
@@ -476,6 +494,7 @@ def _converted(parameters: dict) -> dict:
 
 
 def _tensor(value, dtype: tf.DType, name: str) -> tf.Tensor:
+    refuse_masked_array(name, value)
     if hasattr(value, "dtype") and not tf.as_dtype(value.dtype).is_floating:  # integers
         return tf.cast(value, dtype)
     return tf.convert_to_tensor(value, dtype, name=name)

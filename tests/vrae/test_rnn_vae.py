@@ -242,10 +242,29 @@ def changed(at, value):
             r"transposed from VAME's \[B, features, steps\], got the shape",
         ),
         ({"windows": WINDOWS[:, :4]}, r"windows: expected \[B, 5 steps or more, 3\]"),
+        (
+            {"windows": np.concatenate([WINDOWS, WINDOWS], 1)},
+            "windows: expected at most TEMPORAL_WINDOW = 10 steps, got 20. Later steps would not",
+        ),
+        (
+            {"windows": WINDOWS, "mask": np.ones_like(WINDOWS)},
+            "mask: .* Make the model with missing_values=True and set single missing",
+        ),
         ({"window": WINDOWS}, "window: unknown in a batch, which may have windows, mask"),
         ({"mask": np.ones((6, 10))}, "windows: missing in a batch of mask"),
     ],
-    ids=["nan", "half", "mask", "features", "transposed", "short", "key", "missing"],
+    ids=[
+        "nan",
+        "half",
+        "mask",
+        "features",
+        "transposed",
+        "short",
+        "long",
+        "numbers",
+        "key",
+        "none",
+    ],
 )
 @pytest.mark.parametrize(
     "data_sets", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["arrays", "data sets"]

@@ -104,6 +104,10 @@ def test_the_models_and_what_they_give(tiny):
         ValueError, match=r"frames: expected floats in \[0, 1\], got values from 0 to 255"
     ):
         tiny.encoder.predict(np.array([0.0, 255.0]).repeat(6144).reshape(1, 64, 64, 3))
+    data = tf.data.Dataset.from_tensors(np.full((1, 64, 64, 3), 255, np.float32))
+    with pytest.raises(ValueError, match=r"frames: expected floats in \[0, 1\]"):
+        tiny.encoder.predict(data, verbose=0)
+    assert tiny.encoder.predict(data.map(lambda x: x / 255), verbose=0).shape == (1, 5)
 
 
 def test_the_walk_from_frames_to_the_memory_model(tiny, tmp_path, monkeypatch, capsys):

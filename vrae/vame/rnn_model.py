@@ -733,9 +733,19 @@ class RNN_VAE(_Module, SequenceModel):
     def _shaped(self, batch: dict) -> tuple[tf.Tensor, tf.Tensor | None]:
         windows = checks.tensor("windows", batch["windows"], self.variable_dtype)
         arguments.check_windows(windows, self.seq_len, self._features)
+        steps, most = windows.shape[1], 2 * self.seq_len
+        if steps is not None and steps > most:
+            raise ValueError(
+                f"windows: expected at most TEMPORAL_WINDOW = {most} steps, got {steps}. Later "
+                "steps would not be used: cut the series into windows, or use embed."
+            )
         mask = batch.get("mask")
         return windows, None if mask is None else arguments.check_mask(
-            mask, windows, self.variable_dtype
+            mask,
+            windows,
+            self.variable_dtype,
+            single_numbers="Make the model with missing_values=True and set single missing numbers "
+            "to NaN.",
         )
 
     def _check_values(self, windows, mask, place: Place) -> None:
