@@ -271,7 +271,8 @@ def training_and_test(
         train, test = whole.split(0.1, missing.seed)
         test = _loaded(test, path) if isinstance(test, Shards) else test
         print(
-            f"no {test_path.name} beside {path.name}: {len(test)} of its sequences are the test set"
+            f"no {test_path.name} beside {path.name}: {len(test)} of its sequences are kept for "
+            "the test"
         )
     training = Streamed(train, missing) if isinstance(train, Shards) else InMemory(train, missing)
     if (test.image_shape, test.steps) != (training.image_shape, training.steps):
