@@ -105,8 +105,8 @@ for name, frames in {
     print(f"{name:20} {rmse(frames):.3f}")
 
 # %% [markdown]
-# Forty epochs are few: the smoothed frames are better than those of linear interpolation, but only a
-# little better than the mean frame. On your own videos train longer, with the presets of the
+# Forty epochs are few: the smoothed frames are better than linear interpolation, but only a little
+# better than the mean frame. Train longer on your own videos, for example with the presets of the
 # command.
 
 # %%
