@@ -104,6 +104,11 @@ for name, frames in {
 }.items():
     print(f"{name:20} {rmse(frames):.3f}")
 
+# %% [markdown]
+# Forty epochs are few: the smoothed frames are better than linear interpolation, but only a little
+# better than the mean frame. Train longer on your own videos, for example with the presets of the
+# command.
+
 # %%
 fig, axes = plt.subplots(2, 20, figsize=(12, 1.6))
 for row, name, frames in zip(
