@@ -184,9 +184,7 @@ class ImputationView:
         # filtering without any later frame is generation from the last state
         frames = [found.smoothed[0], found.filtered[0], found.filtered[1]]
         codes = tf.stack([found.a_smoothed[0], found.a_filtered[0], found.a_filtered[1]])
-        cov = tf.stack(
-            [found.a_smoothed_cov[0], found.a_filtered_cov[0], found.a_filtered_cov[1]]
-        )
+        cov = tf.stack([found.a_smoothed_cov[0], found.a_filtered_cov[0], found.a_filtered_cov[1]])
         spread = self._draw(codes, cov).numpy()
         shown = {name: np.asarray(frame) for name, frame in zip(METHODS, frames, strict=True)}
         return {

@@ -26,8 +26,8 @@ PLAY = Tool(
     module="seqvae.play.serve",
     argument="run folder",
     optional=True,
-    description="""Opens a page on this machine: hide frames of a video and see what a Kalman VAE fills in, play
-inside of the dream of a world model, watch the motifs of an animal.
+    description="""Opens a page on this machine: hide frames of a video and see what a
+Kalman VAE fills in, play inside of the dream of a world model, watch the motifs of an animal.
 
     COMMAND                                     # the models that ship with the package
     COMMAND logs/mine_kvae                      # a run of `seqvae kvae`, and its test sequences

@@ -76,4 +76,4 @@ def rounded(values: np.ndarray, digits: int = 4) -> Any:
     fine = np.isfinite(values)
     largest = np.abs(values[fine]).max(initial=0.0)
     places = digits - 1 - (math.floor(math.log10(largest)) if largest else 0)
-    return np.where(fine, np.round(values, places), None).tolist()
+    return np.where(fine, np.round(values, places), np.array(None)).tolist()

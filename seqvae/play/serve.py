@@ -103,7 +103,7 @@ def serve(listening: socket.socket, views: Mapping, first: str) -> None:
         server_header=False,
         ws_max_size=_LONGEST_MESSAGE,
         ws_per_message_deflate=False,  # the page is on this machine: compressing only costs time
-        timeout_graceful_shutdown=1,
+        timeout_graceful_shutdown=3,
     )
     listening.listen()  # from here on, a browser that connects waits for the server's start
     print(f"open http://{_HOST}:{listening.getsockname()[1]}/ (Ctrl-C ends it)", flush=True)

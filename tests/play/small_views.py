@@ -54,7 +54,9 @@ def motifs():
     _, codes, _ = measured()
     windows = {name: labels[3:-2] for name, labels in LABELS.items()}
     return MotifView(
-        Found(SESSIONS, codes, windows, Config(**KEYS, time_window=6)), seed=0, name="walks"
+        Found(SESSIONS, codes, windows, Config(**KEYS, time_window=6, prediction_steps=1)),
+        seed=0,
+        name="walks",
     )
 
 

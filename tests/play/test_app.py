@@ -157,5 +157,3 @@ def test_a_view_without_a_model_has_no_session(client, view):
     with connect(client, view, origin=HERE) as socket, pytest.raises(WebSocketDisconnect) as end:
         socket.receive_text()
     assert end.value.code == 4404
-
-

@@ -126,6 +126,7 @@ def _of_preset(seed: int) -> Found:
         time_window=config["TEMPORAL_WINDOW"] // 2,
         zdims=config["ZDIMS"],
         num_features=config["NUM_FEATURES"],
+        prediction_steps=1,  # of a decoder that is not used
     )
     made = simulate_poses(_SESSIONS, _FRAMES, seed=0, first=_FIRST)  # the motifs of its training
     sessions = {name: as_it_is(one.positions) for name, one in made.items()}
