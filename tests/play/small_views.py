@@ -15,7 +15,7 @@ from seqvae.physics.pixel_world import PixelWorld
 from seqvae.play.app import make_app
 from seqvae.play.serve import bound
 from tests.vrae.test_vame_cards import KEYS, LABELS, SESSIONS, measured
-from tests.worldmodels.small_models import SHAPE, small_controller, small_rnn, small_vae
+from tests.worldmodels.small_models import SHAPE, dodge_parts
 from vrae.vame import Config
 from vrae.vame.play import Found, MotifView
 from worldmodels.play import Agent, DreamView
@@ -23,41 +23,24 @@ from worldmodels.play import Agent, DreamView
 DODGE = PixelWorld("seqvae/Dodge-v0", size=SHAPE[:2])
 
 
-def small_kvae(**options):
+def imputation():
     keras.utils.set_random_seed(0)
-    return kvae.KVAE((8, 8), num_filters=(2,), alpha_units=3, init_kf_matrices=0.5, **options)
+    model = kvae.KVAE((8, 8), num_filters=(2,), alpha_units=3, init_kf_matrices=0.5)
+    images = np.random.default_rng(0).random((3, 6, 8, 8)) > 0.6
+    return ImputationView(model, Sequences(images), "small", "noise", seed=0)
 
 
-def imputation(model=None, frames=6, **arrays):
-    images = np.random.default_rng(0).random((3, frames, 8, 8)) > 0.6
-    sequences = Sequences(**{"images": images} | arrays)
-    return ImputationView(model or small_kvae(), sequences, "small", "noise", seed=0)
-
-
-def agent(**options):
-    """The done head of the rnn has random weights; `ends` sets its bias."""
-    ends = options.pop("ends", -100.0)
-    rnn = small_rnn(action_size=1, predict_done=True, **options)
-    kernel, bias = rnn.head.get_weights()
-    bias[0] = ends
-    kernel[:, 0] = 0.0
-    rnn.head.set_weights([kernel, bias])
-    return Agent(small_vae(), rnn, small_controller(action_size=1, squash="tanh"))
-
-
-def dream(**options):
-    return DreamView(agent(**options), DODGE, seed=0, name="small", temperature=1.15)
+def dream():
+    agent = Agent(*dodge_parts())
+    return DreamView(agent, DODGE, seed=0, name="small", temperature=1.15)
 
 
 def motifs():
     """Sessions of an animal that walks, with three motifs."""
     _, codes, _ = measured()
     windows = {name: labels[3:-2] for name, labels in LABELS.items()}
-    return MotifView(
-        Found(SESSIONS, codes, windows, Config(**KEYS, time_window=6, prediction_steps=1)),
-        seed=0,
-        name="walks",
-    )
+    config = Config(**KEYS, time_window=6, prediction_steps=1)
+    return MotifView(Found(SESSIONS, codes, windows, config), seed=0, name="walks")
 
 
 @contextlib.contextmanager

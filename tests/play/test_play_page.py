@@ -9,15 +9,17 @@ import threading
 
 import pytest
 
-for package in ("starlette", "uvicorn", "websockets", "gymnasium"):
-    pytest.importorskip(package, reason=f"{package} is not installed: the extra `play`")
+pytest.importorskip("starlette", reason="starlette is not installed: the extra `play`")
+pytest.importorskip("uvicorn", reason="uvicorn is not installed: the extra `play`")
+pytest.importorskip("websockets", reason="websockets is not installed: the extra `play`")
+pytest.importorskip("gymnasium", reason="gymnasium is not installed: the extra `play`")
 
 from tests.play import small_views as small
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
 WIDTHS = {"phone": 390, "screen": 1280}
 MISSING = "No agent ships. Make one: `seqvae worldmodel --run_name=<b>`."
-EXPECTED = "--host-resolver-rules=MAP evil.example 127.0.0.1"
+FOREIGN_NAME = "--host-resolver-rules=MAP evil.example 127.0.0.1"
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +37,7 @@ def browser():
     if BROWSER is None:
         pytest.skip("needs a browser: Debian's `chromium`")
     with playwright.sync_playwright() as running:
-        started = running.chromium.launch(executable_path=BROWSER, args=[EXPECTED])
+        started = running.chromium.launch(executable_path=BROWSER, args=[FOREIGN_NAME])
         yield started
         started.close()
 

@@ -12,7 +12,13 @@ pytest.importorskip("gymnasium")
 from seqvae.physics.pixel_world import PixelWorld
 from seqvae.play.views import NoModelError
 from tests.tolerances import SAME_FLOAT32
-from tests.worldmodels.small_models import SHAPE, small_controller, small_rnn, small_vae
+from tests.worldmodels.small_models import (
+    SHAPE,
+    dodge_parts,
+    small_controller,
+    small_rnn,
+    small_vae,
+)
 from worldmodels import play
 from worldmodels.config import WorldModelSettings
 from worldmodels.play import Agent, DreamView
@@ -24,13 +30,8 @@ DODGE = PixelWorld("seqvae/Dodge-v0", size=SHAPE[:2])
 STEP = {"do": "step", "x": 0, "y": 0, "agent": 0, "temperature": 1.0}
 
 
-def agent_of(ends=-100.0, **options):
-    """An agent of Dodge, whose dream ends at every step if `ends` is above 0."""
-    rnn = small_rnn(action_size=1, predict_done=True, **options)
-    kernel, bias = rnn.head.get_weights()
-    kernel[:, 0], bias[0] = 0.0, ends
-    rnn.head.set_weights([kernel, bias])
-    return Agent(small_vae(), rnn, small_controller(action_size=1, squash="tanh"))
+def agent_of(**options):
+    return Agent(*dodge_parts(**options))
 
 
 def view_of(agent=None, **options):
