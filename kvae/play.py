@@ -25,7 +25,7 @@ METHODS = ("smoothed", "filtered", "generated")
 _PRESET = "box"
 _SEQUENCES = 20  # that the page offers
 _MOST_STEPS = 40  # frames of a sequence that are shown
-_DRAWS = 8  # of the codes of a frame, for the deviation of its pixels
+_DRAWS = 6  # of the codes of a frame, for the deviation of its pixels
 _NINETY = math.sqrt(-2.0 * math.log(1.0 - 0.9))
 """Radius of the ellipse of two standard normal numbers that holds 90 %."""
 _NEW = 20_000  # added to the seed of a world's sequences: no run is trained on them
