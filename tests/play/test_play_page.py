@@ -77,7 +77,8 @@ def drawn(page, selector):
 
 def score(page, screen=".dreamt"):
     text = page.locator(f"#dream {screen} .score").inner_text()
-    return float(re.search(r"Score ([\d.]+)", text)[1])
+    found = re.search(r"Score ([\d.]+)", text)
+    return float(found[1]) if found else 0.0  # there is none before the first answer
 
 
 def until(page, condition, seconds=20):
