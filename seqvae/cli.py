@@ -4,6 +4,7 @@ examples/ and datasets/.
 Only this module of `seqvae` may name the model families.
 """
 
+import dataclasses
 import importlib
 import importlib.util
 import sys
@@ -29,10 +30,14 @@ COMMANDS = {
     "vame": ("vrae.vame.command_config", "VAME", "VAME's RNN-VAE, from poses to motifs"),
     "make-data": ("seqvae.physics.make_data", "MAKE_DATA", "datasets of bouncing balls"),
     "from-videos": ("seqvae.data.from_videos", "FROM_VIDEOS", "a dataset of a folder of videos"),
+    "play": ("seqvae.play.config", "PLAY", "a page that shows models live, on this machine"),
 }
 """For each command: the module of its settings, the name of the `Command` or `Tool` in that module,
 and a line of help.
 """
+
+VIEWS = {"kvae": "kvae.play", "dream": "worldmodels.play", "motifs": "vrae.vame.play"}
+"""The views of `seqvae play`: the module of each."""
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -62,7 +67,8 @@ def command(name: str) -> Command | Tool:
     """
     module, attribute, _ = COMMANDS[name]
     load = importlib.import_module if module.startswith("seqvae.") else _without_its_package
-    return getattr(load(module), attribute)
+    found = getattr(load(module), attribute)
+    return dataclasses.replace(found, options={"families": VIEWS}) if name == "play" else found
 
 
 def _usage() -> str:

@@ -30,6 +30,7 @@ def wheel(tmp_path_factory):
         for p in [
             *(ROOT / name).rglob("*.py"),
             *(ROOT / name).rglob("*.html"),
+            *(ROOT / name).glob("play/page/*"),
             *(ROOT / name).glob("py.typed"),
             *(ROOT / name).glob("presets/*/*/*"),
         ]
@@ -66,7 +67,7 @@ def test_the_wheel_holds_every_module_of_the_packages(wheel):
     assert {
         p.relative_to(ROOT).as_posix()
         for name in tops
-        for ending in ("py", "html")
+        for ending in ("py", "html", "css", "js")
         for p in (ROOT / name).rglob(f"*.{ending}")
     } <= set(names)
     trained = {p.relative_to(ROOT).as_posix() for p in ROOT.glob("*/presets/*/*/*")}

@@ -54,7 +54,7 @@ def run(run: Run) -> None:
     """
     s: WorldModelSettings = run.settings
     _check(s)
-    world = _world(s)
+    world = world_of(s)
     world.make().close()  # a mistake is named before anything is written
     run.claim()
     run.write_config()
@@ -336,7 +336,18 @@ def _check(s: WorldModelSettings) -> None:
             )
 
 
-def _world(s: WorldModelSettings) -> PixelWorld:
+def world_of(s: WorldModelSettings) -> PixelWorld:
+    """Describe the environment of a run.
+
+    Args:
+        s: the run's settings.
+
+    Returns:
+        The environment's description.
+
+    Raises:
+        ValueError: --size is malformed.
+    """
     parts = s.size.split(",")
     if len(parts) != 2 or not all(part.isdigit() and int(part) for part in parts):
         raise ValueError(f"--size: expected height,width such as 64,64, got {s.size!r}.")

@@ -1,4 +1,4 @@
-"""A tool: a command that takes one argument and settings and writes files."""
+"""A tool: a command that takes one argument and settings and trains nothing."""
 
 import dataclasses
 import importlib
@@ -10,19 +10,23 @@ from seqvae.commands.settings import Settings, help_text
 
 @dataclasses.dataclass(frozen=True)
 class Tool:
-    """A program that writes files.
+    """A program that takes one word beside its flags, such as one that writes files.
 
     Attributes:
         settings: the dataclass of its settings.
-        module: name of the module with `run(argument: str, settings)`.
+        module: name of the module with `run(argument: str, settings, **options)`.
         argument: name of the argument besides the flags, for messages.
         description: the head of `--help`; "COMMAND" in it stands for the program.
+        optional: whether the word may be left out; it is then "".
+        options: other arguments of `run`.
     """
 
     settings: type[Settings]
     module: str
     argument: str
     description: str
+    optional: bool = False
+    options: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def main(self, argv: list[str], program: str | None = None, **defaults: Any) -> None:
         """Run the tool; exit the process if it fails.
@@ -39,6 +43,8 @@ class Tool:
                 print(self.description.replace("COMMAND", program))
                 print(help_text(self.settings, defaults))
                 return
-            if len(rest) != 1:
+            if len(rest) > 1 or not (rest or self.optional):
                 raise ValueError(f"expected one {self.argument}, got {rest}. See {program} --help.")
-            importlib.import_module(self.module).run(rest[0], self.settings(**defaults | given))
+            settings = self.settings(**defaults | given)
+            body = importlib.import_module(self.module)
+            body.run(rest[0] if rest else "", settings, **self.options)

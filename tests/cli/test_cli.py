@@ -39,7 +39,7 @@ def test_help_of_every_command_names_the_program(name, capsys):
         (
             ["vram"],
             "seqvae: expected one of kvae, convvae, mdnrnn, worldmodel, vrae, vrae-apply, vame, "
-            "make-data, from-videos, got 'vram'.",
+            "make-data, from-videos, play, got 'vram'.",
         ),
         (
             ["kvae", "--alpha_unit=3"],

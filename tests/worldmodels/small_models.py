@@ -32,3 +32,12 @@ def small_controller(seed=2, **options) -> Controller:
     controller = Controller(**dict(z_size=3, rnn_size=5, action_size=3) | options)
     controller.vector = np.random.default_rng(seed).standard_normal(controller.size)
     return controller
+
+
+def dodge_parts(ends=-100.0) -> tuple[ConvVAE, MDNRNN, Controller]:
+    """Parts with one action, such as Dodge's. `ends` is the logit of the end of a dream."""
+    rnn = small_rnn(action_size=1, predict_done=True)
+    kernel, bias = rnn.head.get_weights()
+    kernel[:, 0], bias[0] = 0.0, ends
+    rnn.head.set_weights([kernel, bias])
+    return small_vae(), rnn, small_controller(action_size=1, squash="tanh")

@@ -55,7 +55,7 @@ def read(s: VAMESettings) -> RunSessions:
         )
         keys: dict[str, Any] = {"low_confidence": s.low_confidence, "longest_gap": s.longest_gap}
         return RunSessions(
-            {name: _as_it_is(one.positions, **keys) for name, one in simulated.items()},
+            {name: as_it_is(one.positions, **keys) for name, one in simulated.items()},
             {name: one.motifs for name, one in simulated.items()},
         )
     folder = Path(s.dataset)
@@ -74,7 +74,7 @@ def read(s: VAMESettings) -> RunSessions:
     for path in paths:
         plain = _plain(path) if path.suffix == ".npz" else {}
         if plain and "keypoints" not in plain:
-            sessions[path.stem] = _as_it_is(plain["positions"])
+            sessions[path.stem] = as_it_is(plain["positions"])
         else:
             pose = read_pose(path, individual=s.individual, fps=s.fps, skeleton=listed(s.skeleton))
             sessions[path.stem] = preprocess(pose, settings)
@@ -113,9 +113,15 @@ def listed(text: str) -> tuple[str, ...]:
     return tuple(item.strip() for item in text.split(",") if item.strip())
 
 
-def _as_it_is(positions: np.ndarray, **keys: Any) -> Session:
-    """A session of features without preprocessing, except for the given keys. An even number of
-    features is taken as x and y of keypoints.
+def as_it_is(positions: np.ndarray, **keys: Any) -> Session:
+    """Make a session of features without preprocessing.
+
+    Args:
+        positions: [features, frames]. An even number of features is taken as x and y of keypoints.
+        **keys: of `Preprocessing`, for the steps that are taken nevertheless.
+
+    Returns:
+        The session.
     """
     positions = np.asarray(positions, np.float64)
     if positions.ndim != 2 or len(positions) % 2 or not positions.size:

@@ -1,0 +1,1 @@
+"""`seqvae play`: a page on this machine on which models are tried out."""
