@@ -16,6 +16,7 @@ from kvae.lgssm import MixedLGSSM, bounds, kalman
 from kvae.lgssm.closed_loop import StateSpace, after, continued, draw_noise, generate_states
 from kvae.lgssm.inference import Covariances, of_frames, of_numbers
 from kvae.lgssm.products import matvec
+from kvae.lgssm.uneven import at_frames, on_steps
 from kvae.results import (
     CodeTerms,
     Elbo,
@@ -65,8 +66,10 @@ class KVAE(SequenceModel):
     Frames are [B, T, *image_shape], uint8, bool, or floats in [0, 1]. Series are [B, T, F], any
     floats, NaN where a number is missing. Masks are 1 for observed and 0 for missing: [B, T], or
     [B, T, *image_shape] for single pixels and numbers; of codes [B, T], or [B, T, dim_a]. Controls
-    are [B, T, dim_u]; u_t acts on the step into frame t, and is zero by default. Methods are
-    compiled on their first call for a kind of input.
+    are [B, T, dim_u]; u_t acts on the step into frame t, and is zero by default. Frames at uneven
+    times have `dt` [B, T], the whole number of steps since the frame before: between them are
+    missing frames, at all of whose steps u_t acts. Results are those at the given frames. Methods
+    are compiled on their first call for a kind of input.
 
     Args:
         image_shape: (H, W) or (H, W, C); H and W multiples of 2 ** len(num_filters) with `conv`.
@@ -130,6 +133,8 @@ class KVAE(SequenceModel):
         "May be NaN where the mask is 0; series need no mask, NaN is missing.",
         "mask": "[B, T] or [B, T, *image_shape], 1 = observed, 0 = missing.",
         "controls": "[B, T, dim_u], u_t acts on the step into frame t.",
+        "dt": "[B, T], whole numbers of at least 1, the steps since the frame before; only with "
+        "frames.",
         "codes": "[B, T, dim_a], in place of frames: trains the state-space model alone.",
         "variance": "[B, T, dim_a], of the codes: each step draws from N(codes, variance).",
     }
@@ -470,10 +475,11 @@ class KVAE(SequenceModel):
             return self._run(method, *given)
         pixels = steps * int(np.prod(self.image_shape[:2]))
         size = batch_size or max(1, _PIXELS_AT_ONCE // pixels)
-        parts = [
-            self._run(method, *(None if v is None else v[i : i + size] for v in given))
-            for i in range(0, count, size)
-        ]
+        parts = []
+        for i in range(0, count, size):
+            first, *others = (None if v is None else v[i : i + size] for v in given)
+            # frames of any type share a trace; before, they take a quarter of the memory
+            parts.append(self._run(method, self.frame_vae.floats(first), *others))
         if len(parts) == 1:
             return parts[0]
         return tf.nest.map_structure(lambda *of_parts: tf.concat(of_parts, 0), *parts)
@@ -486,6 +492,7 @@ class KVAE(SequenceModel):
         mask: Array | None = None,
         controls: Array | None = None,
         *,
+        dt: Array | None = None,
         check_finite: bool = True,
     ) -> Filtered:
         """Run the Kalman filter over codes (section 2.1): p(z_t | a_{1:t}) and p(z_t | a_{1:t-1}).
@@ -497,6 +504,8 @@ class KVAE(SequenceModel):
             a: [B, T, dim_a].
             mask: [B, T], or [B, T, dim_a] for single numbers, 1 = observed; None: all but NaN.
             controls: [B, T, dim_u]; None: zero.
+            dt: [B, T], whole numbers of at least 1: the steps of the model since the frame before;
+                the first one is not used. None: 1.
             check_finite: False: results may be not finite instead of raising FloatingPointError.
                 Over a long gap the states of a sequence may grow without limit.
 
@@ -508,9 +517,8 @@ class KVAE(SequenceModel):
             FloatingPointError: a result is not finite; the message names the tensor and the time
                 step.
         """
-        result = self._run(
-            self._filter, *self._state_arguments(a, mask, controls), jit_compile=self._jit
-        )
+        *given, at = self._on_steps(*self._state_arguments(a, mask, controls), dt)
+        result = at_frames(self._run(self._filter, *given, jit_compile=self._jit), at)
         if check_finite:
             arguments.check_finite("filter", result)
         return result
@@ -521,6 +529,7 @@ class KVAE(SequenceModel):
         mask: Array | None = None,
         controls: Array | None = None,
         *,
+        dt: Array | None = None,
         check_finite: bool = True,
     ) -> Smoothed:
         """Run the Rauch-Tung-Striebel smoother over codes (section 2.1): p(z_t | a_{1:T}).
@@ -529,6 +538,7 @@ class KVAE(SequenceModel):
             a: [B, T, dim_a].
             mask: [B, T], or [B, T, dim_a] for single numbers, 1 = observed; None: all but NaN.
             controls: [B, T, dim_u]; None: zero.
+            dt: as for `filter`.
             check_finite: as for `filter`.
 
         Returns:
@@ -538,9 +548,8 @@ class KVAE(SequenceModel):
             ValueError: as for `filter`.
             FloatingPointError: as for `filter`.
         """
-        result = self._run(
-            self._smooth, *self._state_arguments(a, mask, controls), jit_compile=self._jit
-        )
+        *given, at = self._on_steps(*self._state_arguments(a, mask, controls), dt)
+        result = at_frames(self._run(self._smooth, *given, jit_compile=self._jit), at)
         if check_finite:
             arguments.check_finite("smooth", result)
         return result
@@ -620,6 +629,11 @@ class KVAE(SequenceModel):
         mask = arguments.number_mask(a, arguments.check_mask(mask, a, self.variable_dtype))
         return a, mask, arguments.check_controls(controls, a, self.dim_u, self.variable_dtype)
 
+    def _on_steps(self, a, mask, controls, dt) -> tuple:
+        """Codes, mask and controls at all steps, and the step of each frame; None without dt."""
+        dt = arguments.check_dt(dt, a)
+        return (a, mask, controls, None) if dt is None else tuple(on_steps(a, mask, controls, dt))
+
     @property
     def _states(self) -> StateSpace:
         matrices = Matrices(
@@ -691,6 +705,7 @@ class KVAE(SequenceModel):
         mask: Array | None = None,
         controls: Array | None = None,
         *,
+        dt: Array | None = None,
         check_finite: bool = True,
         batch_size: int | None = None,
         num_samples: int | None = None,
@@ -704,6 +719,7 @@ class KVAE(SequenceModel):
             mask: [B, T] or [B, T, *image_shape], 1 = observed; None: all observed, in series all
                 but NaN.
             controls: [B, T, dim_u]; None: zero.
+            dt: as for `filter`.
             check_finite: as for `filter`.
             batch_size: sequences computed at a time; None: as many as need about half a gigabyte.
             num_samples: S, number of draws of the frames from their posterior
@@ -728,21 +744,27 @@ class KVAE(SequenceModel):
             )
         probabilities = arguments.check_quantiles(_INTERVAL if quantiles is None else quantiles)
         given = self._frame_arguments(frames, mask, controls)
-        result = self._in_batches(self._impute, batch_size, *given)
+        dt = arguments.check_dt(dt, given[0])
+        result = self._in_batches(self._impute, batch_size, *given, dt)
         if check_finite:
             arguments.check_finite("impute", result)
         if num_samples is None:
             return result
         seed = stateless_seed(seed, self._seeds)
         draws = self.posterior_sample(
-            *given, num_samples=num_samples, decode=False, seed=fold(seed, _PATHS)
+            *given, dt=dt, num_samples=num_samples, decode=False, seed=fold(seed, _PATHS)
         )
         samples = self._drawn_frames(draws.a, fold(seed, _PIXELS))
         ends = _quantiles(samples, probabilities)
         return ImputedWithSamples(**result._asdict(), samples=samples, quantiles=ends)
 
     def score(
-        self, frames: Array, mask: Array | None = None, controls: Array | None = None
+        self,
+        frames: Array,
+        mask: Array | None = None,
+        controls: Array | None = None,
+        *,
+        dt: Array | None = None,
     ) -> Scores:
         """Measure how well each frame fits those before it::
 
@@ -758,6 +780,7 @@ class KVAE(SequenceModel):
             mask: [B, T] or [B, T, *image_shape], 1 = observed; None: all observed, in series all
                 but NaN.
             controls: [B, T, dim_u]; None: zero.
+            dt: as for `filter`.
 
         Returns:
             The scores in nats.
@@ -767,14 +790,16 @@ class KVAE(SequenceModel):
             FloatingPointError: a result is not finite.
         """
         given = self._frame_arguments(frames, mask, controls)
-        result = self._in_batches(self._score, None, *given)
+        dt = arguments.check_dt(dt, given[0])
+        result = self._in_batches(self._score, None, *given, dt)
         arguments.check_finite("score", result)
         return result
 
-    def _score(self, frames, mask, controls) -> Scores:
+    def _score(self, frames, mask, controls, dt=None) -> Scores:
         a, _ = self.frame_vae.encode(frames, mask)
         code_mask = self._code_mask(mask)
-        log_pa = self._states.run(a, code_mask, controls).filtered().log_likelihood
+        *given, at = self._on_steps(a, code_mask, controls, dt)
+        log_pa = at_frames(self._states.run(*given).filtered().log_likelihood, at)
         log_px = self.frame_vae.log_px(frames, mask, a, 1.0, tf.constant([0, 0]))
         seen = tf.ones_like(log_pa) if code_mask is None else of_frames(code_mask)
         log_px *= seen
@@ -936,6 +961,7 @@ class KVAE(SequenceModel):
         mask: Array | None = None,
         controls: Array | None = None,
         *,
+        dt: Array | None = None,
         num_samples: int = 1,
         decode: bool = True,
         seed: Seed | None = None,
@@ -954,6 +980,7 @@ class KVAE(SequenceModel):
             mask: [B, T] or [B, T, *image_shape], 1 = observed; None: all observed, in series all
                 but NaN.
             controls: [B, T, dim_u]; None: zero.
+            dt: as for `filter`.
             num_samples: S, the number of draws.
             decode: False: only codes and states, no frames.
             seed: seed of the draws; None: the model's next seed.
@@ -969,13 +996,14 @@ class KVAE(SequenceModel):
         frames, mask, controls = self._frame_arguments(frames, mask, controls)
         seed = stateless_seed(seed, self._seeds)
         mean, _ = self._in_batches(self.frame_vae.encode, None, frames, mask)
-        shape = tf.concat([[num_samples], tf.shape(mean)[:2]], 0)
+        a, mask, controls, at = self._on_steps(mean, self._code_mask(mask), controls, dt)
+        shape = tf.concat([[num_samples], tf.shape(a)[:2]], 0)
         noises = (
             normal(tf.concat([shape, [size]], 0), fold(seed, i), mean.dtype)
             for i, size in enumerate((self.dim_z, self.dim_a))
         )
-        given = mean, self._code_mask(mask), controls, *noises
-        z, a = self._run(self._draw_paths, *given, jit_compile=self._jit)
+        paths = self._run(self._draw_paths, a, mask, controls, *noises, jit_compile=self._jit)
+        z, a = at_frames(paths, at, axis=2)
         result = PosteriorSample(self._mean_frames(a) if decode else None, a, z)
         arguments.check_finite("posterior_sample", result)
         return result
@@ -986,6 +1014,7 @@ class KVAE(SequenceModel):
         mask: Array | None = None,
         controls: Array | None = None,
         *,
+        dt: Array | None = None,
         kind: str | None = None,
         seed: Seed | None = None,
         per_sequence: bool = False,
@@ -998,6 +1027,7 @@ class KVAE(SequenceModel):
             mask: [B, T] or [B, T, *image_shape], 1 = observed; None: all observed, in series all
                 but NaN.
             controls: [B, T, dim_u]; None: zero.
+            dt: as for `filter`.
             kind: "marginal" or "sampled"; None: the model's `bound`.
             seed: seed of the draws; None: the model's next seed.
             per_sequence: whether the results are [B], each per observed frame of its sequence.
@@ -1015,7 +1045,9 @@ class KVAE(SequenceModel):
         arguments.check_num_samples(num_samples)
         given = self._frame_arguments(frames, mask, controls)
         seed = stateless_seed(seed, self._seeds)
-        result = self._run(self._elbo, *given, kind, seed, bool(per_sequence), num_samples)
+        dt = arguments.check_dt(dt, given[0])
+        given = self.frame_vae.floats(given[0]), *given[1:]
+        result = self._run(self._elbo, *given, dt, kind, seed, bool(per_sequence), num_samples)
         arguments.check_finite("elbo", result)
         return result
 
@@ -1052,12 +1084,13 @@ class KVAE(SequenceModel):
         """The mask of codes for a mask of frames, of pixels or of the numbers of series."""
         return None if mask is None else self.frame_vae.code_mask(mask)
 
-    def _impute(self, frames, mask, controls) -> Imputed:
+    def _impute(self, frames, mask, controls, dt=None) -> Imputed:
         mean, _ = self.frame_vae.encode(frames, mask)
         mask = self._code_mask(mask)
-        filtered, smoothed = self._run(
-            self._filter_and_smooth, mean, mask, controls, jit_compile=self._jit
-        )
+        *given, at = self._on_steps(mean, mask, controls, dt)
+        jit = self._jit if dt is None else None  # XLA would need the number of steps beforehand
+        states = self._run(self._filter_and_smooth, *given, jit_compile=jit)
+        filtered, smoothed = at_frames(states, at)
         a_filtered, a_smoothed = filtered.a_mean, smoothed.a_mean
         known = mean if mask is None else tf.where(of_numbers(mask) > 0.5, mean, a_smoothed)
         images = [self.frame_vae.mean_frames(a) for a in (a_smoothed, a_filtered, known)]
@@ -1089,11 +1122,11 @@ class KVAE(SequenceModel):
         frames = self._in_batches(self.frame_vae.mean_frames, None, flat)
         return tf.reshape(frames, tf.concat([tf.shape(a)[:-1], self.image_shape], 0))
 
-    def _elbo(self, frames, mask, controls, kind, seed, per_sequence, num_samples) -> Elbo:
+    def _elbo(self, frames, mask, controls, dt, kind, seed, per_sequence, num_samples) -> Elbo:
         if num_samples is not None:
             frames, controls = _repeated(frames, num_samples), _repeated(controls, num_samples)
-            mask = None if mask is None else _repeated(mask, num_samples)
-        terms = self._elbo_of_each(frames, mask, controls, kind, seed)
+            mask, dt = (None if v is None else _repeated(v, num_samples) for v in (mask, dt))
+        terms = self._elbo_of_each(frames, mask, controls, dt, kind, seed)
         seen = None if mask is None else of_frames(self.frame_vae.code_mask(mask))
         count = tf.ones_like(terms.total) if seen is None else tf.reduce_sum(seen, -1)
         if num_samples is not None:
@@ -1115,15 +1148,16 @@ class KVAE(SequenceModel):
             else Elbo(*(tf.reduce_sum(count * term) / tf.reduce_sum(count) for term in terms))
         )
 
-    def _elbo_of_each(self, frames, mask, controls, kind, seed) -> Elbo:
+    def _elbo_of_each(self, frames, mask, controls, dt, kind, seed) -> Elbo:
         """The ELBO of each sequence [B], per observed frame."""
-        a, log_px, log_qa = self._frame_log_probs(frames, mask, controls, 1.0, seed)
+        a, log_px, log_qa = self._frame_log_probs(frames, mask, controls, dt, 1.0, seed)
         mask = self._code_mask(mask)
         seen = tf.ones_like(log_px) if mask is None else of_frames(mask)
         log_px, log_qa = (
             tf.math.divide_no_nan(tf.reduce_sum(seen * term, -1), tf.reduce_sum(seen, -1))
             for term in (log_px, log_qa)
         )
+        a, mask, controls, _ = self._on_steps(a, mask, controls, dt)
         bound = self._bound(a, mask, controls, kind, None, fold(seed, STATES), per_sequence=True)
         return Elbo(log_px - log_qa + bound.total, log_px, log_qa, *bound)
 
@@ -1133,7 +1167,7 @@ class KVAE(SequenceModel):
         """Compute `impute` of a batch.
 
         Args:
-            inputs: frames, or a dict of `frames`, `mask` and `controls`.
+            inputs: frames, or a dict of `frames`, `mask`, `controls` and `dt`.
             mask: [B, T] or [B, T, *image_shape], 1 = observed; None: the mask of the dict, if any.
 
         Returns:
@@ -1149,7 +1183,7 @@ class KVAE(SequenceModel):
         frames, mask, controls = self._frame_arguments(
             batch["frames"], batch.get("mask"), batch.get("controls")
         )
-        return self._impute(frames, mask, controls)
+        return self._impute(frames, mask, controls, arguments.check_dt(batch.get("dt"), frames))
 
     def loss_terms(
         self, batch: Any, *, seed: Seed | None = None, training: bool = True
@@ -1161,7 +1195,7 @@ class KVAE(SequenceModel):
         (`kvae.data.encoded`).
 
         Args:
-            batch: a dict of `frames` and optionally `mask`, `controls` and `sample_weight`.
+            batch: a dict of `frames` and optionally `mask`, `controls`, `dt` and `sample_weight`.
             seed: seed of the random draws; None: the model's next seed.
             training: whether the networks are in training mode.
 
@@ -1185,11 +1219,15 @@ class KVAE(SequenceModel):
         frames, mask, controls = self._frame_arguments(
             batch["frames"], batch.get("mask"), batch.get("controls")
         )
+        dt = arguments.check_dt(batch.get("dt"), frames)
         keep_prob = self._config["ll_keep_prob"] if training else 1.0
-        a, log_px, log_qa = self._frame_log_probs(frames, mask, controls, keep_prob, seed, training)
+        a, log_px, log_qa = self._frame_log_probs(
+            frames, mask, controls, dt, keep_prob, seed, training
+        )
         counted = None if mask is None and weights is None else self.frame_weights(batch)
         mask = self._code_mask(mask)
         log_px, log_qa = weighted_mean(log_px, counted), weighted_mean(log_qa, counted)
+        a, mask, controls, _ = self._on_steps(a, mask, controls, dt)
         noise = self._state_noise(a, self.bound, fold(seed, STATES))
         bound = self._total_bound(a, mask, controls, noise, weights)
         return LossTerms(log_px - log_qa + bound, log_px, log_qa, bound)
@@ -1211,6 +1249,11 @@ class KVAE(SequenceModel):
             mask = self._mask_of(like, mask)
             self._check_frames_values(like, mask, place)
             arguments.check_mask_values(mask, place)
+            arguments.check_dt(batch.get("dt"), like, place)
+        elif batch.get("dt") is not None:
+            raise ValueError(
+                f"dt: expected frames beside it, got {', '.join(batch)}. Codes have even steps."
+            )
         else:
             arguments.check_codes_values(like, mask, batch.get("variance"), place)
         if batch.get("controls") is not None:
@@ -1305,19 +1348,19 @@ class KVAE(SequenceModel):
         )
 
     def _frame_log_probs(
-        self, frames, mask, controls, keep_prob, seed, training=False
+        self, frames, mask, controls, dt, keep_prob, seed, training=False
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Codes drawn from q(a | x), log p(x | a) and log q(a | x) [B, T]."""
         a, log_qa = self.frame_vae.draw_codes(frames, mask, seed, training)
-        decoded = self._decoded_codes(a, mask, controls)
+        decoded = self._decoded_codes(a, mask, controls, dt)
         log_px = self.frame_vae.log_px(frames, mask, decoded, keep_prob, fold(seed, KEPT), training)
         return a, log_px, log_qa
 
-    def _decoded_codes(self, a, mask, controls):
+    def _decoded_codes(self, a, mask, controls, dt):
         if not self._config["sample_z"]:
             return a
-        smoothed = self._in_graph(self._smooth, a, self._code_mask(mask), controls)
-        return smoothed.a_mean
+        *given, at = self._on_steps(a, self._code_mask(mask), controls, dt)
+        return at_frames(self._in_graph(self._smooth, *given).a_mean, at)
 
 
 def _repeated(value: tf.Tensor, count: int) -> tf.Tensor:

@@ -175,7 +175,7 @@ def test_days_are_written_as_days_and_what_is_left_out_is_said(folder):
     assert code == 0, err
     assert "fill no window and are left out" in out
     filled = table(folder / "logs/e_kvae/imputed.csv")
-    assert filled[0]["time"] == "2024-01-01" and filled[31]["time"] == "2024-02-01"
+    assert filled[0]["date"] == "2024-01-01" and filled[31]["date"] == "2024-02-01"
 
 
 def test_months_are_an_even_grid_with_their_dates(folder):
