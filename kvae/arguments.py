@@ -597,8 +597,8 @@ def check_dt(dt: Array | None, like: tf.Tensor, place: Place = NOWHERE) -> tf.Te
     require_rows(fine, message, place)
     fine = tf.reduce_sum(whole[:, 1:], 1) < _MOST_STEPS
     message = (
-        f"dt: expected fewer than {_MOST_STEPS} steps in a sequence, more in {{}}. Divide the times "
-        "by the length of a step, or cut the sequence at its long gaps."
+        f"dt: expected fewer than {_MOST_STEPS} steps in a sequence, more in {{}}. Divide the "
+        "times by the length of a step, or cut the sequence at its long gaps."
     )
     require_rows(fine, message, place)
     return tf.cast(whole, tf.int32)

@@ -477,9 +477,10 @@ class KVAE(SequenceModel):
         size = batch_size or max(1, _PIXELS_AT_ONCE // pixels)
         parts = []
         for i in range(0, count, size):
-            first, *others = (None if v is None else v[i : i + size] for v in given)
+            others = [None if v is None else v[i : i + size] for v in given[1:]]
             # frames of any type share a trace; before, they take a quarter of the memory
-            parts.append(self._run(method, self.frame_vae.floats(first), *others))
+            frames = self.frame_vae.floats(first[i : i + size])
+            parts.append(self._run(method, frames, *others))
         if len(parts) == 1:
             return parts[0]
         return tf.nest.map_structure(lambda *of_parts: tf.concat(of_parts, 0), *parts)

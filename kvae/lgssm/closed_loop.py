@@ -351,7 +351,7 @@ def filter_with_gaps(
     filter_pass = inference.filter_pass_of(first, updated, following, log_likelihood)
     A, B, C = (mix(alpha, m) for m in matrices[:3])
     shrinkage = tf.transpose(tf.concat([tf.ones_like(shrinkage[:1]), shrinkage[:-1]], 0))
-    return filter_pass, Mixed(alpha, shrinkage[..., None, None] * A, B, C, u)
+    return filter_pass, Mixed(alpha, shrinkage[:, :, None, None] * A, B, C, u)
 
 
 def _mix_last(alpha: tf.Tensor, matrices: tf.Tensor) -> tf.Tensor:

@@ -70,7 +70,8 @@ def at_frames(result: Any, at: tf.Tensor | None, axis: int = 1) -> Any:
         return result
 
     def taken(value: tf.Tensor) -> tf.Tensor:
-        places = at if axis == 1 else tf.tile(at[None], [tf.shape(value)[0], 1, 1])  # pyright: ignore[reportOptionalSubscript]
+        draws = tf.shape(value)[: axis - 1]  # none, or [S]
+        places = tf.broadcast_to(at, tf.concat([draws, tf.shape(at)], 0))
         return tf.gather(value, places, axis=axis, batch_dims=axis)
 
     return tf.nest.map_structure(taken, result)
