@@ -133,10 +133,10 @@ class KVAE(SequenceModel):
         "May be NaN where the mask is 0; series need no mask, NaN is missing.",
         "mask": "[B, T] or [B, T, *image_shape], 1 = observed, 0 = missing.",
         "controls": "[B, T, dim_u], u_t acts on the step into frame t.",
-        "dt": "[B, T], whole numbers of at least 1, the steps since the frame before; only with "
-        "frames.",
         "codes": "[B, T, dim_a], in place of frames: trains the state-space model alone.",
         "variance": "[B, T, dim_a], of the codes: each step draws from N(codes, variance).",
+        "dt": "[B, T], whole numbers of at least 1, the steps since the frame before; only with "
+        "frames.",
     }
     term_names = LossTerms._fields
 
