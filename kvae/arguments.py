@@ -27,6 +27,8 @@ BOUNDS = ("marginal", "sampled")
 IDENTITY = "identity"
 """Value of `encoder` for series without an auto-encoder: the codes are the scaled numbers."""
 _CHOICES = {"out_distr": ("bernoulli", "gaussian"), "bound": BOUNDS}
+_MOST_STEPS = 1_000_000  # of a sequence: more are surely times in another unit
+_OFF_GRID = 1e-3  # of a step, that rounding may move a time
 _LEARNED = ("learned", "learned_diagonal")
 _NOISES = {
     "noise_transition": 0.08,
@@ -582,6 +584,47 @@ def check_controls(
     if tf.executing_eagerly() or place:
         check_controls_values(controls, place or NOWHERE)
     return controls
+
+
+def check_dt(dt: Array | None, like: tf.Tensor, place: Place = NOWHERE) -> tf.Tensor | None:
+    """Check uneven time steps.
+
+    Args:
+        dt: [B, T], whole numbers of at least 1; None stays None. The first one is not used.
+        like: [B, T, ...].
+        place: where the batch comes from, for messages.
+
+    Returns:
+        [B, T] int32, or None.
+
+    Raises:
+        ValueError: another shape, a step that is not a whole number of at least 1, or a million
+            steps in a sequence.
+    """
+    if dt is None:
+        return None
+    dt = tf.cast(tensor("dt", dt), tf.float64)
+    if not dt.shape.is_compatible_with(like.shape[:2]):
+        raise ValueError(
+            f"dt: expected the shape {_shape(like)[:2]} (the steps since the frame before), got "
+            f"{_shape(dt)}."
+        )
+    whole = tf.math.rint(dt)
+    fine = (tf.abs(dt - whole) <= _OFF_GRID) & (whole >= 1.0)
+    fine = tf.reduce_all(fine[:, 1:], 1)
+    message = (
+        "dt: expected whole numbers of at least 1, the steps of the model since the frame before, "
+        "not so in {}. Divide the times by the length of a step. For times that fit no grid, "
+        "kvae.lgssm.discretise gives the matrices of a filter with known continuous-time dynamics."
+    )
+    require_rows(fine, message, place)
+    fine = tf.reduce_sum(whole[:, 1:], 1) < _MOST_STEPS
+    message = (
+        f"dt: expected fewer than {_MOST_STEPS} steps in a sequence, more in {{}}. Divide the "
+        "times by the length of a step, or cut the sequence at its long gaps."
+    )
+    require_rows(fine, message, place)
+    return tf.cast(whole, tf.int32)
 
 
 def check_finite(verb: str, result: Any, check: bool = True) -> Any:

@@ -334,12 +334,23 @@ class FrameVAE(keras.layers.Layer):
             seen = tf.where(masks.is_observed(mask, seen), seen, mean)
         return tf.reshape(seen, tf.concat([tf.shape(seen)[:2], self._image], 0))
 
+    def floats(self, frames: tf.Tensor) -> tf.Tensor:
+        """Convert frames to the variables' type.
+
+        Args:
+            frames: [B, T, *image_shape], uint8, bool or floats.
+
+        Returns:
+            Floats; of uint8 in [0, 1].
+        """
+        floats = tf.cast(frames, self.variable_dtype)
+        return floats / 255.0 if frames.dtype == tf.uint8 else floats
+
     def _seen(self, frames: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
         """Frames as floats in [0, 1]. Missing frames and pixels, which may be NaN, become black, so
         that no NaN reaches a gradient.
         """
-        floats = tf.cast(frames, self.variable_dtype)
-        floats = floats / 255.0 if frames.dtype == tf.uint8 else floats
+        floats = self.floats(frames)
         return floats if mask is None else masks.zero_missing(floats, mask)
 
 

@@ -16,6 +16,7 @@ from kvae.lgssm import MixedLGSSM, bounds, kalman
 from kvae.lgssm.closed_loop import StateSpace, after, continued, draw_noise, generate_states
 from kvae.lgssm.inference import Covariances
 from kvae.lgssm.products import matvec
+from kvae.lgssm.uneven import at_frames, on_steps
 from kvae.results import (
     CodeTerms,
     Elbo,
@@ -65,8 +66,10 @@ class KVAE(SequenceModel):
     Frames are [B, T, *image_shape], uint8, bool, or floats in [0, 1]. Series are [B, T, F], any
     floats, NaN where a number is missing. Masks are 1 for observed and 0 for missing: [B, T], or
     [B, T, *image_shape] for single pixels and numbers; of codes [B, T], or [B, T, dim_a]. Controls
-    are [B, T, dim_u]; u_t acts on the step into frame t, and is zero by default. Methods are
-    compiled on their first call for a kind of input.
+    are [B, T, dim_u]; u_t acts on the step into frame t, and is zero by default. Frames at uneven
+    times have `dt` [B, T], the whole number of steps since the frame before: between them are
+    missing frames, at all of whose steps u_t acts. Results are those at the given frames. Methods
+    are compiled on their first call for a kind of input.
 
     Args:
         image_shape: (H, W) or (H, W, C); H and W multiples of 2 ** len(num_filters) with `conv`.
@@ -132,6 +135,8 @@ class KVAE(SequenceModel):
         "controls": "[B, T, dim_u], u_t acts on the step into frame t.",
         "codes": "[B, T, dim_a], in place of frames: trains the state-space model alone.",
         "variance": "[B, T, dim_a], of the codes: each step draws from N(codes, variance).",
+        "dt": "[B, T], whole numbers of at least 1, the steps since the frame before; only with "
+        "frames.",
     }
     alternatives = ("frames",), ("codes",)
     term_names = LossTerms._fields
@@ -475,10 +480,12 @@ class KVAE(SequenceModel):
             return self._run(method, *given)
         pixels = steps * int(np.prod(self.image_shape[:2]))
         size = batch_size or max(1, _PIXELS_AT_ONCE // pixels)
-        parts = [
-            self._run(method, *(None if v is None else v[i : i + size] for v in given))
-            for i in range(0, count, size)
-        ]
+        parts = []
+        for i in range(0, count, size):
+            others = [None if v is None else v[i : i + size] for v in given[1:]]
+            # frames of any type share a trace; before, they take a quarter of the memory
+            frames = self.frame_vae.floats(first[i : i + size])
+            parts.append(self._run(method, frames, *others))
         if len(parts) == 1:
             return parts[0]
         return tf.nest.map_structure(lambda *of_parts: tf.concat(of_parts, 0), *parts)
@@ -491,6 +498,7 @@ class KVAE(SequenceModel):
         mask: Array | None = None,
         controls: Array | None = None,
         *,
+        dt: Array | None = None,
         check_finite: bool = True,
     ) -> Filtered:
         """Run the Kalman filter over codes (section 2.1): p(z_t | a_{1:t}) and p(z_t | a_{1:t-1}).
@@ -502,6 +510,8 @@ class KVAE(SequenceModel):
             a: [B, T, dim_a].
             mask: [B, T], or [B, T, dim_a] for single numbers, 1 = observed; None: all but NaN.
             controls: [B, T, dim_u]; None: zero.
+            dt: [B, T], whole numbers of at least 1: the steps of the model since the frame before;
+                the first one is not used. None: 1.
             check_finite: False: results may be not finite instead of raising FloatingPointError.
                 Over a long gap the states of a sequence may grow without limit.
 
@@ -513,12 +523,12 @@ class KVAE(SequenceModel):
             FloatingPointError: a result is not finite; the message names the tensor and the time
                 step.
         """
-        given = self._state_arguments(a, mask, controls)
+        *given, at = self._on_steps(*self._state_arguments(a, mask, controls), dt)
 
         def compute(a, mask, controls) -> Filtered:
             return self._states.run(a, mask, controls).filtered()
 
-        result = self._run(compute, *given, jit_compile=self._jit)
+        result = at_frames(self._run(compute, *given, jit_compile=self._jit), at)
         return arguments.check_finite("filter", result, check_finite)
 
     def smooth(
@@ -527,6 +537,7 @@ class KVAE(SequenceModel):
         mask: Array | None = None,
         controls: Array | None = None,
         *,
+        dt: Array | None = None,
         check_finite: bool = True,
     ) -> Smoothed:
         """Run the Rauch-Tung-Striebel smoother over codes (section 2.1): p(z_t | a_{1:T}).
@@ -535,6 +546,7 @@ class KVAE(SequenceModel):
             a: [B, T, dim_a].
             mask: [B, T], or [B, T, dim_a] for single numbers, 1 = observed; None: all but NaN.
             controls: [B, T, dim_u]; None: zero.
+            dt: as for `filter`.
             check_finite: as for `filter`.
 
         Returns:
@@ -544,8 +556,8 @@ class KVAE(SequenceModel):
             ValueError: as for `filter`.
             FloatingPointError: as for `filter`.
         """
-        given = self._state_arguments(a, mask, controls)
-        result = self._run(self._smooth, *given, jit_compile=self._jit)
+        *given, at = self._on_steps(*self._state_arguments(a, mask, controls), dt)
+        result = at_frames(self._run(self._smooth, *given, jit_compile=self._jit), at)
         return arguments.check_finite("smooth", result, check_finite)
 
     def _smooth(self, a, mask, controls) -> Smoothed:
@@ -639,6 +651,11 @@ class KVAE(SequenceModel):
         mask = arguments.number_mask(a, arguments.check_mask(mask, a, self.variable_dtype))
         return a, mask, arguments.check_controls(controls, a, self.dim_u, self.variable_dtype)
 
+    def _on_steps(self, a, mask, controls, dt) -> tuple:
+        """Codes, mask and controls at all steps, and the step of each frame; None without dt."""
+        dt = arguments.check_dt(dt, a)
+        return (a, mask, controls, None) if dt is None else tuple(on_steps(a, mask, controls, dt))
+
     @property
     def _states(self) -> StateSpace:
         matrices = Matrices(
@@ -710,6 +727,7 @@ class KVAE(SequenceModel):
         mask: Array | None = None,
         controls: Array | None = None,
         *,
+        dt: Array | None = None,
         check_finite: bool = True,
         batch_size: int | None = None,
         num_samples: int | None = None,
@@ -723,6 +741,7 @@ class KVAE(SequenceModel):
             mask: [B, T] or [B, T, *image_shape], 1 = observed; None: all observed, in series all
                 but NaN.
             controls: [B, T, dim_u]; None: zero.
+            dt: as for `filter`.
             check_finite: as for `filter`.
             batch_size: sequences computed at a time; None: as many as need about half a gigabyte.
             num_samples: S, number of draws of the frames from their posterior
@@ -747,24 +766,26 @@ class KVAE(SequenceModel):
             )
         probabilities = arguments.check_quantiles(_INTERVAL if quantiles is None else quantiles)
         given = self._frame_arguments(frames, mask, controls)
-        result = self._in_batches(self._impute, batch_size, *given)
+        dt = arguments.check_dt(dt, given[0])
+        result = self._in_batches(self._impute, batch_size, *given, dt)
         arguments.check_finite("impute", result, check_finite)
         if num_samples is None:
             return result
         seed = stateless_seed(seed, self._seeds)
         draws = self.posterior_sample(
-            *given, num_samples=num_samples, decode=False, seed=fold(seed, _PATHS)
+            *given, dt=dt, num_samples=num_samples, decode=False, seed=fold(seed, _PATHS)
         )
         samples = self._drawn_frames(draws.a, fold(seed, _PIXELS))
         ends = _quantiles(samples, probabilities)
         return ImputedWithSamples(**result._asdict(), samples=samples, quantiles=ends)
 
-    def _impute(self, frames, mask, controls) -> Imputed:
+    def _impute(self, frames, mask, controls, dt=None) -> Imputed:
         mean, _ = self.frame_vae.encode(frames, mask)
         mask = self._code_mask(mask)
-        filtered, smoothed = self._run(
-            self._filter_and_smooth, mean, mask, controls, jit_compile=self._jit
-        )
+        *given, at = self._on_steps(mean, mask, controls, dt)
+        jit = self._jit if dt is None else None  # XLA would need the number of steps beforehand
+        states = self._run(self._filter_and_smooth, *given, jit_compile=jit)
+        filtered, smoothed = at_frames(states, at)
         a_filtered, a_smoothed = filtered.a_mean, smoothed.a_mean
         known = mean if mask is None else tf.where(masks.is_observed(mask, mean), mean, a_smoothed)
         images = [self.frame_vae.mean_frames(a) for a in (a_smoothed, a_filtered, known)]
@@ -776,7 +797,12 @@ class KVAE(SequenceModel):
         return run.filtered(), run.smoothed()
 
     def score(
-        self, frames: Array, mask: Array | None = None, controls: Array | None = None
+        self,
+        frames: Array,
+        mask: Array | None = None,
+        controls: Array | None = None,
+        *,
+        dt: Array | None = None,
     ) -> Scores:
         """Measure how well each frame fits those before it::
 
@@ -792,6 +818,7 @@ class KVAE(SequenceModel):
             mask: [B, T] or [B, T, *image_shape], 1 = observed; None: all observed, in series all
                 but NaN.
             controls: [B, T, dim_u]; None: zero.
+            dt: as for `filter`.
 
         Returns:
             The scores in nats.
@@ -801,11 +828,13 @@ class KVAE(SequenceModel):
             FloatingPointError: a result is not finite.
         """
         given = self._frame_arguments(frames, mask, controls)
+        dt = arguments.check_dt(dt, given[0])
 
-        def compute(frames, mask, controls) -> Scores:
+        def compute(frames, mask, controls, dt=None) -> Scores:
             a, _ = self.frame_vae.encode(frames, mask)
             code_mask = self._code_mask(mask)
-            log_pa = self._states.run(a, code_mask, controls).filtered().log_likelihood
+            *given, at = self._on_steps(a, code_mask, controls, dt)
+            log_pa = at_frames(self._states.run(*given).filtered().log_likelihood, at)
             log_px = self.frame_vae.log_px(frames, mask, a, 1.0, tf.constant([0, 0]))
             seen = tf.ones_like(log_pa) if code_mask is None else masks.of_frames(code_mask)
             log_px *= seen
@@ -813,7 +842,7 @@ class KVAE(SequenceModel):
             mean = tf.math.divide_no_nan(tf.reduce_sum(total, -1), tf.reduce_sum(seen, -1))
             return Scores(total, log_px, log_pa, mean)
 
-        return arguments.check_finite("score", self._in_batches(compute, None, *given))
+        return arguments.check_finite("score", self._in_batches(compute, None, *given, dt))
 
     def generate(
         self,
@@ -973,6 +1002,7 @@ class KVAE(SequenceModel):
         mask: Array | None = None,
         controls: Array | None = None,
         *,
+        dt: Array | None = None,
         num_samples: int = 1,
         decode: bool = True,
         seed: Seed | None = None,
@@ -991,6 +1021,7 @@ class KVAE(SequenceModel):
             mask: [B, T] or [B, T, *image_shape], 1 = observed; None: all observed, in series all
                 but NaN.
             controls: [B, T, dim_u]; None: zero.
+            dt: as for `filter`.
             num_samples: S, the number of draws.
             decode: False: only codes and states, no frames.
             seed: seed of the draws; None: the model's next seed.
@@ -1006,7 +1037,8 @@ class KVAE(SequenceModel):
         frames, mask, controls = self._frame_arguments(frames, mask, controls)
         seed = stateless_seed(seed, self._seeds)
         mean, _ = self._in_batches(self.frame_vae.encode, None, frames, mask)
-        shape = tf.concat([[num_samples], tf.shape(mean)[:2]], 0)
+        a, mask, controls, at = self._on_steps(mean, self._code_mask(mask), controls, dt)
+        shape = tf.concat([[num_samples], tf.shape(a)[:2]], 0)
         noises = (
             normal(tf.concat([shape, [size]], 0), fold(seed, i), mean.dtype)
             for i, size in enumerate((self.dim_z, self.dim_a))
@@ -1018,8 +1050,8 @@ class KVAE(SequenceModel):
             deviation = tf.sqrt(self._variance("noise_emission"))
             return z, matvec(run.mixed.C, z) + deviation * code_noise
 
-        given = mean, self._code_mask(mask), controls, *noises
-        z, a = self._run(compute, *given, jit_compile=self._jit)
+        paths = self._run(compute, a, mask, controls, *noises, jit_compile=self._jit)
+        z, a = at_frames(paths, at, axis=2)
         result = PosteriorSample(self._mean_frames(a) if decode else None, a, z)
         return arguments.check_finite("posterior_sample", result)
 
@@ -1029,6 +1061,7 @@ class KVAE(SequenceModel):
         mask: Array | None = None,
         controls: Array | None = None,
         *,
+        dt: Array | None = None,
         kind: str | None = None,
         seed: Seed | None = None,
         per_sequence: bool = False,
@@ -1041,6 +1074,7 @@ class KVAE(SequenceModel):
             mask: [B, T] or [B, T, *image_shape], 1 = observed; None: all observed, in series all
                 but NaN.
             controls: [B, T, dim_u]; None: zero.
+            dt: as for `filter`.
             kind: "marginal" or "sampled"; None: the model's `bound`.
             seed: seed of the draws; None: the model's next seed.
             per_sequence: whether the results are [B], each per observed frame of its sequence.
@@ -1058,11 +1092,13 @@ class KVAE(SequenceModel):
         arguments.check_num_samples(num_samples)
         given = self._frame_arguments(frames, mask, controls)
         seed = stateless_seed(seed, self._seeds)
+        dt = arguments.check_dt(dt, given[0])
+        given = self.frame_vae.floats(given[0]), *given[1:]
 
-        def compute(frames, mask, controls, kind, seed, per_sequence, num_samples) -> Elbo:
+        def compute(frames, mask, controls, dt, kind, seed, per_sequence, num_samples) -> Elbo:
             if num_samples is not None:
-                frames, mask, controls = _repeated((frames, mask, controls), num_samples)
-            terms = self._elbo_of_each(frames, mask, controls, kind, seed)
+                frames, mask, controls, dt = _repeated((frames, mask, controls, dt), num_samples)
+            terms = self._elbo_of_each(frames, mask, controls, dt, kind, seed)
             seen = None if mask is None else masks.of_frames(mask)
             count = tf.ones_like(terms.total) if seen is None else tf.reduce_sum(seen, -1)
             if num_samples is not None:
@@ -1072,18 +1108,19 @@ class KVAE(SequenceModel):
                 return terms
             return Elbo(*(tf.reduce_sum(count * term) / tf.reduce_sum(count) for term in terms))
 
-        result = self._run(compute, *given, kind, seed, bool(per_sequence), num_samples)
+        result = self._run(compute, *given, dt, kind, seed, bool(per_sequence), num_samples)
         return arguments.check_finite("elbo", result)
 
-    def _elbo_of_each(self, frames, mask, controls, kind, seed) -> Elbo:
+    def _elbo_of_each(self, frames, mask, controls, dt, kind, seed) -> Elbo:
         """The ELBO of each sequence [B], per observed frame."""
         frame_mask, mask = mask, self._code_mask(mask)
-        a, log_px, log_qa = self._frame_log_probs(frames, frame_mask, mask, controls, 1.0, seed)
+        a, log_px, log_qa = self._frame_log_probs(frames, frame_mask, mask, controls, dt, 1.0, seed)
         seen = tf.ones_like(log_px) if mask is None else masks.of_frames(mask)
         log_px, log_qa = (
             tf.math.divide_no_nan(tf.reduce_sum(seen * term, -1), tf.reduce_sum(seen, -1))
             for term in (log_px, log_qa)
         )
+        a, mask, controls, _ = self._on_steps(a, mask, controls, dt)
         bound = self._bound(a, mask, controls, kind, None, fold(seed, STATES), per_sequence=True)
         return Elbo(log_px - log_qa + bound.total, log_px, log_qa, *bound)
 
@@ -1093,7 +1130,7 @@ class KVAE(SequenceModel):
         """Compute `impute` of a batch.
 
         Args:
-            inputs: frames, or a dict of `frames`, `mask` and `controls`.
+            inputs: frames, or a dict of `frames`, `mask`, `controls` and `dt`.
             mask: [B, T] or [B, T, *image_shape], 1 = observed; None: the mask of the dict, if any.
 
         Returns:
@@ -1109,7 +1146,7 @@ class KVAE(SequenceModel):
         frames, mask, controls = self._frame_arguments(
             batch["frames"], batch.get("mask"), batch.get("controls")
         )
-        return self._impute(frames, mask, controls)
+        return self._impute(frames, mask, controls, arguments.check_dt(batch.get("dt"), frames))
 
     def loss_terms(
         self, batch: Any, *, seed: Seed | None = None, training: bool = True
@@ -1121,7 +1158,7 @@ class KVAE(SequenceModel):
         (`kvae.data.encoded`).
 
         Args:
-            batch: a dict of `frames` and optionally `mask`, `controls` and `sample_weight`.
+            batch: a dict of `frames` and optionally `mask`, `controls`, `dt` and `sample_weight`.
             seed: seed of the random draws; None: the model's next seed.
             training: whether the networks are in training mode.
 
@@ -1145,11 +1182,17 @@ class KVAE(SequenceModel):
         frames, mask, controls = self._frame_arguments(
             batch["frames"], batch.get("mask"), batch.get("controls")
         )
+        dt = arguments.check_dt(batch.get("dt"), frames)
         code_mask = self._code_mask(mask)
         keep_prob = self._config["ll_keep_prob"] if training else 1.0
         a, log_px, log_qa = self._frame_log_probs(
-            frames, mask, code_mask, controls, keep_prob, seed, training
+            frames, mask, code_mask, controls, dt, keep_prob, seed, training
         )
+        counted = None if code_mask is None else masks.of_frames(code_mask)
+        if weights is not None:
+            counted = weights[:, None] * (tf.ones_like(log_px) if counted is None else counted)
+        log_px, log_qa = weighted_mean(log_px, counted), weighted_mean(log_qa, counted)
+        a, code_mask, controls, _ = self._on_steps(a, code_mask, controls, dt)
         noise = self._state_noise(a, self.bound, fold(seed, STATES))
         bound = self._total_bound(a, code_mask, controls, noise, weights)
         counted = None if code_mask is None else masks.of_frames(code_mask)
@@ -1176,6 +1219,11 @@ class KVAE(SequenceModel):
             arguments.check_frame_values(like, mask, place)
             if self._of_series:  # all numbers may be NaN
                 arguments.check_mask_values(mask, place)
+            arguments.check_dt(batch.get("dt"), like, place)
+        elif batch.get("dt") is not None:
+            raise ValueError(
+                f"dt: expected frames beside it, got {', '.join(batch)}. Codes have even steps."
+            )
         else:
             like = arguments.check_codes(batch["codes"], self.dim_a, dtype, "codes")
             variance = batch.get("variance")
@@ -1264,13 +1312,14 @@ class KVAE(SequenceModel):
         )
 
     def _frame_log_probs(
-        self, frames, mask, code_mask, controls, keep_prob, seed, training=False
+        self, frames, mask, code_mask, controls, dt, keep_prob, seed, training=False
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Codes drawn from q(a | x), log p(x | a) and log q(a | x) [B, T]."""
         a, log_qa = self.frame_vae.draw_codes(frames, mask, seed, training)
         decoded = a
         if self._config["sample_z"]:
-            decoded = self._in_graph(self._smooth, a, code_mask, controls).a_mean
+            *given, at = self._on_steps(a, code_mask, controls, dt)
+            decoded = at_frames(self._in_graph(self._smooth, *given).a_mean, at)
         log_px = self.frame_vae.log_px(frames, mask, decoded, keep_prob, fold(seed, KEPT), training)
         return a, log_px, log_qa
 

@@ -17,7 +17,7 @@ from seqvae.data import Sequences, load
 from seqvae.physics import WORLDS, record
 from seqvae.play.messages import picture, rounded, whole
 from seqvae.play.views import NoModelError
-from seqvae.presets import shipped
+from seqvae.presets import packaged_presets
 from seqvae.saved_models import load_model
 
 READS_DATA = True
@@ -60,7 +60,7 @@ def open_view(folder: Path | None, data: str, seed: int) -> "ImputationView":
         ValueError: the run is not finished, damaged, or of series; or the data do not fit.
     """
     if folder is None:
-        if _PRESET not in shipped(KVAE):
+        if _PRESET not in packaged_presets(KVAE):
             raise NoModelError(
                 "No Kalman VAE ships with this version. Train one: `seqvae kvae --preset=demo "
                 "--run_name=mine`, then `seqvae play logs/mine_kvae`."

@@ -15,7 +15,8 @@ class Mixed(NamedTuple):
     """[B, T, K], softmax output of the dynamics network for a_0, ..., a_{t-1}."""
     A: tf.Tensor
     """[B, T, dim_z, dim_z], A_t = sum_k alpha_t[k] A[k], maps z_{t-1} to z_t. The first is not
-    used: z_1 comes from the prior.
+    used: z_1 comes from the prior. After a missing frame it may be shrunk, see
+    `kvae.lgssm.closed_loop.MOST_GROWTH`.
     """
     B: tf.Tensor
     """[B, T, dim_z, dim_u], mixed as A."""

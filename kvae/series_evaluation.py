@@ -71,8 +71,8 @@ class Errors(NamedTuple):
     like a baseline, its own mean squared error.
     """
     each: list[float]
-    """Root mean squared error of each feature in its unit; NaN if none of its numbers was
-    hidden.
+    """Root mean squared error of each feature in its unit; NaN if none of its numbers was hidden,
+    or the feature is not judged.
     """
 
 
@@ -157,6 +157,7 @@ def errors_at(
     hidden: np.ndarray,
     sources: np.ndarray | None = None,
     *,
+    features: np.ndarray | None = None,
     forecast: bool = False,
     seed: int = 0,
 ) -> SeriesErrors | None:
@@ -167,6 +168,8 @@ def errors_at(
         values: [N, T, F], NaN where a number is missing.
         hidden: [N, T] bool.
         sources: [N], which rows are repetitions of the same series; None: none are.
+        features: [F] bool, the features that are judged; None: all. A constant one is predicted
+            without an error by every method, and would raise all log-likelihoods.
         forecast: whether the steps after the hidden ones are hidden too; linear interpolation is
             then not a baseline.
         seed: seed of the draws.
@@ -180,6 +183,7 @@ def errors_at(
     sources = np.arange(len(values)) if sources is None else sources
     values, given, hidden, sources = (x[usable] for x in (values, given, hidden, sources))
     scored = np.isfinite(values) & hidden[..., None]
+    scored &= True if features is None else features
     if not scored.any():
         return None
     smoothed, filtered = filled(model, given, seed=seed)

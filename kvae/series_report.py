@@ -2,12 +2,11 @@
 filled gaps and forecasts.
 """
 
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
+from kvae.clock import Clock, Months
 from kvae.model import KVAE
 from kvae.series_evaluation import (
     LEVEL,
@@ -23,39 +22,11 @@ from seqvae.files import write_json
 from seqvae.report import Section, Table, newest
 
 _SHOWN = 3
-_DAY = 86400.0  # seconds
-_FEATURES = 6  # features whose errors are shown
+_ENDS = ("", "_low", "_high")  # of a feature's columns: its number and the interval's ends
+_FEATURES = 6  # of which errors are shown
 _CALIBRATED = (0.8, 0.97)
 """Shares of hidden numbers in the intervals of `LEVEL` that is reported as calibrated."""
 _FEW = 100  # below this number of hidden numbers the share is not judged
-
-
-class Clock(NamedTuple):
-    """The times of the steps of series: step k of series i is at starts[i] + k dt."""
-
-    starts: np.ndarray
-    """[N], the time of each first step."""
-    dt: float
-    """The time between two steps."""
-    dated: bool
-    """Whether times are dates, in seconds since 1970."""
-
-    def time(self, i: int, step: int) -> str:
-        """Time of a step as text.
-
-        Args:
-            i: index of the series.
-            step: index of the step.
-
-        Returns:
-            The date and time, or the number.
-        """
-        value = self.starts[i] + step * self.dt
-        if self.dated and not (self.starts % _DAY).any() and self.dt % _DAY == 0:
-            return datetime.fromtimestamp(value, UTC).date().isoformat()
-        if self.dated:
-            return datetime.fromtimestamp(value, UTC).replace(tzinfo=None).isoformat(sep=" ")
-        return f"{value:.15g}"
 
 
 class SeriesReport:
@@ -70,6 +41,7 @@ class SeriesReport:
         test: the test series.
         folder: the folder to write to.
         clock: times of the steps; None: steps have no times.
+        head: the names of the columns of ids and times in the written tables.
         t_init_mask: the smallest number of steps before a gap.
         t_steps_mask: steps of a gap.
         n_steps_gen: steps of the forecast.
@@ -86,11 +58,12 @@ class SeriesReport:
         test: Series,
         folder: str | Path,
         *,
-        clock: Clock | None,
+        clock: Clock | Months | None,
         t_init_mask: int,
         t_steps_mask: int,
         n_steps_gen: int,
         seed: int,
+        head: tuple[str, str] = ("id", "time"),
     ):
         for name, value in (
             ("t_init_mask", t_init_mask),
@@ -100,8 +73,11 @@ class SeriesReport:
             if value < 1:
                 raise ValueError(f"{name}: expected at least 1 step, got {value}.")
         self._model, self._whole, self._folder = model, whole, Path(folder)
-        _check_names(whole.feature_names())
         self._names, self._length = whole.feature_names(), t_steps_mask
+        self._head = [head[0], "step", *([head[1]] if clock else [])]
+        self._head += [f"{name}{end}" for name in self._names for end in _ENDS]
+        _check_names(self._head)
+        self._judged = ~constant_features(whole)
         self._clock, self._seed = clock, seed
         self._horizon = n_steps_gen
         self._test, self._gaps, self._sources = with_gaps(
@@ -161,6 +137,7 @@ class SeriesReport:
                 self._gaps,
                 sources=self._sources,
                 forecast=name == "forecast",
+                features=self._judged,
                 seed=self._seed,
             )
             figures[name] = errors and errors.as_dict() | {"names": list(self._names)}
@@ -173,24 +150,18 @@ class SeriesReport:
         """A row for each step of the file's series: missing numbers are filled, with their
         intervals.
         """
-        head = ["id", "step", *(["time"] if self._clock else [])]
-        for name in self._names:
-            head += [name, f"{name}_low", f"{name}_high"]
         rows = []
         for i in range(len(self._whole.mask)):
             values = self._values(i)
             found, _ = filled(self._model, values[None], seed=self._seed)
             for t, row in enumerate(values):
                 rows.append([*self._key(i, t), *_cells(row, found, t)])
-        write_table(self._folder / "imputed.csv", head, rows)
+        write_table(self._folder / "imputed.csv", self._head, rows)
 
     def _write_forecast(self) -> None:
         """A row for each step after the end of each series: mean and interval of each feature; and
         a picture of the first series.
         """
-        head = ["id", "step", *(["time"] if self._clock else [])]
-        for name in self._names:
-            head += [name, f"{name}_low", f"{name}_high"]
         rows, ends = [], (0.5 - LEVEL / 2, 0.5 + LEVEL / 2)
         for i in range(len(self._whole.mask)):
             values = self._values(i)
@@ -206,7 +177,7 @@ class SeriesReport:
                 rows.append([*self._key(i, len(values) + k), *(f"{x:.7g}" for x in numbers)])
             if i == 0:
                 self._forecast_picture(values, mean, low, high)
-        write_table(self._folder / "forecast.csv", head, rows)
+        write_table(self._folder / "forecast.csv", self._head, rows)
 
     def _forecast_picture(self, values, mean, low, high) -> None:
         before = values[-4 * self._horizon :]
@@ -302,20 +273,28 @@ class SeriesReport:
         ]
 
 
-def _check_names(names: tuple[str, ...]) -> None:
-    """Raises ValueError for a feature with the name of another column of the tables."""
-    head = [
-        "id",
-        "step",
-        "time",
-        *(f"{name}{end}" for name in names for end in ("", "_low", "_high")),
-    ]
+def _check_names(head: list[str]) -> None:
+    """Raises ValueError for two columns of one name in the written tables."""
     twice = sorted({name for name in head if head.count(name) > 1})
     if twice:
         raise ValueError(
-            f"columns {', '.join(twice)}: these would be twice in imputed.csv, which has id, step, "
-            "time, and for each feature NAME_low and NAME_high. Rename them."
+            f"columns {', '.join(twice)}: these would be twice in imputed.csv, which has the "
+            "columns of ids and times, step, and for each feature NAME_low and NAME_high. Rename "
+            "them."
         )
+
+
+def constant_features(series: Series) -> np.ndarray:
+    """Find the features with one value.
+
+    Args:
+        series: the series.
+
+    Returns:
+        [F] bool.
+    """
+    values = known_values(series)
+    return np.fmax.reduce(values, axis=(0, 1)) == np.fmin.reduce(values, axis=(0, 1))
 
 
 def known_values(series: Series) -> np.ndarray:

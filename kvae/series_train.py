@@ -6,11 +6,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from kvae.arguments import IDENTITY
 from kvae.auto import AUTO
-from kvae.config import PRESETS, KVAESettings
+from kvae.clock import Clock, Months, in_months
+from kvae.config import PRESETS, KVAESettings, adopted
 from kvae.model import KVAE
 from kvae.series import on_grid
-from kvae.series_report import Clock, SeriesReport, known_values
+from kvae.series_report import SeriesReport, constant_features, known_values
 from seqvae.commands import Affects, Run
 from seqvae.commands.table_settings import check_files, read_file, windows_of
 from seqvae.commands.training import train_and_report
@@ -70,8 +72,10 @@ class Data(NamedTuple):
     """Whole series, or windows of them."""
     test: Series
     """Test series or windows."""
-    clock: Clock | None
+    clock: Clock | Months | None
     """The times of the steps of `whole`; None: no times."""
+    head: tuple[str, str]
+    """The names of the columns of ids and times."""
     notes: list[str]
     """A sentence for each thing that was done."""
 
@@ -90,12 +94,19 @@ def run(run: Run) -> None:
     train, test = known_values(data.train), known_values(data.test)
     with run.placement.scope():
         model = _model(s, train)
+    if s.reload_model:
+        identity = model.get_config()["encoder"] == IDENTITY
+        s = run.change(series_encoder="identity" if identity else "dense")
+        unused = (*_FRAMES_ONLY, *_DENSE_ONLY) if identity else _FRAMES_ONLY
+        own, notes = adopted(s, model.get_config(), unused)
+        s, data = run.change(**own), data._replace(notes=data.notes + notes)
     report = SeriesReport(
         model,
         data.whole,
         data.test,
         run.folder,
         clock=data.clock,
+        head=data.head,
         t_init_mask=s.t_init_mask,
         t_steps_mask=s.t_steps_mask,
         n_steps_gen=s.n_steps_gen,
@@ -206,7 +217,8 @@ def read(s: KVAESettings) -> Data:
     if lost > 0:
         notes.append(f"{lost} steps at the ends of series fill no window and are left out.")
     parts = last_windows(cut, s.test_fraction) if few else cut.split(s.test_fraction, s.seed)
-    return Data(series, *parts, clock, notes + about)
+    head = table.id_name or "id", table.time_name or "time"
+    return Data(series, *parts, clock, head, notes + about)
 
 
 def _window(series: Series, test_fraction: float) -> tuple[int, str]:
@@ -230,37 +242,40 @@ class _Windows(NamedTuple):
 
 
 def _notes_on_constants(series: Series) -> list[str]:
-    values = known_values(series)
-    names = [
-        name
-        for k, name in enumerate(series.feature_names())
-        if np.isfinite(values[..., k]).any() and np.nanstd(values[..., k]) == 0
-    ]
+    constant = constant_features(series)
+    names = [name for name, flat in zip(series.feature_names(), constant, strict=True) if flat]
     if not names:
         return []
-    return [f"constant: {', '.join(names)}. Leave them out with --drop."]
+    return [f"constant: {', '.join(names)}. Not judged; leave them out with --drop."]
 
 
-def _on_even_steps(s: KVAESettings, table: Table) -> tuple[Series, Clock | None, list[str]]:
+def _on_even_steps(
+    s: KVAESettings, table: Table
+) -> tuple[Series, Clock | Months | None, list[str]]:
     """The series on an even grid, the times of its steps, and sentences."""
-    series, times = table.series, table.times
-    if times is None:
+    series = table.series
+    if table.times is None:
         if s.dt:
             raise ValueError(
                 f"--dt: expected a column of times (--time) beside it, got --dt={s.dt:g} alone."
             )
         return series, None, []
     lengths = series.mask.sum(axis=1).astype(int)
-    gaps = np.concatenate([np.diff(t[:n]) for t, n in zip(times, lengths, strict=True)])
+    times = [row[:n] for row, n in zip(table.times, lengths, strict=True)]
+    gaps = np.concatenate([np.diff(row) for row in times])
     dt = s.dt or (float(gaps.min()) if len(gaps) else 1.0)
-    clock = Clock(times[:, 0], dt, table.dated)
+    clock = Clock(table.times[:, 0], dt, table.dated)
     if series.times is None and not s.dt:
         return series, clock, []
+    months = in_months(times) if table.dated and not s.dt else None
+    if months:
+        times, clock = months
+        dt = clock.dt
     values, grids = known_values(series), []
-    for i, n in enumerate(lengths):
+    for i, of_series in enumerate(times):
         try:
-            _check_length(times[i, :n], dt)
-            grids.append(on_grid(times[i, :n], values[i, :n], dt))
+            _check_length(of_series, dt)
+            grids.append(on_grid(of_series, values[i, : len(of_series)], dt))
         except ValueError as error:
             if s.dt or isinstance(error, _SparseError):
                 given = f"--dt={dt:g}" if s.dt else "--time"
@@ -271,11 +286,17 @@ def _on_even_steps(s: KVAESettings, table: Table) -> tuple[Series, Clock | None,
                 "use --time=none and --drop where the times do not matter."
             ) from error
     even = pad(grids, series.labels, ids=series.ids, names=series.names)
-    moved = max(_moved(t[:n], dt) for t, n in zip(times, lengths, strict=True))
+    if months:
+        return even, clock, [_about_months(clock.dt)]
+    moved = max(_moved(row, dt) for row in times)
     about = [] if s.dt else [f"the times fit a grid of {dt:g}{' s' * table.dated} (--dt)."]
     if moved > 1e-6 * dt:
         about.append(f"times were moved to the grid by up to {moved:g}{' s' * table.dated}.")
     return even, clock, about
+
+
+def _about_months(dt: float) -> str:
+    return f"the dates are of calendar months: a step is {dt:g} month{'s' * (dt > 1)}."
 
 
 def _moved(times: np.ndarray, dt: float) -> float:

@@ -7,7 +7,7 @@ import numpy as np
 from kvae import original, series_train
 from kvae.auto import AUTO, chosen
 from kvae.collapse import GRACE_STEPS, CollapseError, Examiner, Health
-from kvae.config import KVAESettings
+from kvae.config import KVAESettings, adopted
 from kvae.data import InMemory, Missing, Streamed, training_and_test
 from kvae.evaluation import evaluate_elbo
 from kvae.model import KVAE
@@ -87,6 +87,11 @@ def _train(run: Run, train: InMemory | Streamed, test: Sequences) -> None:
         model = _model(s, train.image_shape)
         if s.first_bias == "mean" and not s.reload_model:
             model.adapt(mean_frame[None, None])
+    if s.reload_model:
+        own, notes = adopted(s, model.get_config())
+        s = run.change(**own)
+        if notes and run.placement.chief:
+            print(*notes)
     report = Report(
         model,
         test,

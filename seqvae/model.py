@@ -870,7 +870,8 @@ class _ByRank:
 
 
 def _rank(part: Any) -> int | None:
-    return tf.TensorShape(getattr(part, "shape", None)).rank
+    shape: Any = getattr(part, "shape", None)
+    return tf.TensorShape(shape).rank
 
 
 def _count_traces_alone(function) -> None:

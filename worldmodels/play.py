@@ -14,7 +14,7 @@ from seqvae.commands import saved_config
 from seqvae.physics.pixel_world import PixelEnv, PixelWorld
 from seqvae.play.messages import number, picture, whole
 from seqvae.play.views import NoModelError
-from seqvae.presets import shipped
+from seqvae.presets import packaged_presets
 from worldmodels.agent import agent_step, check_parts
 from worldmodels.config import WorldModelSettings
 from worldmodels.controller import Controller
@@ -62,7 +62,7 @@ def open_view(folder: Path | None, data: str, seed: int) -> "DreamView":
     """
     del data
     if folder is None:
-        names = [set(shipped(kind)) for kind in (ConvVAE, MDNRNN, Controller)]
+        names = [set(packaged_presets(kind)) for kind in (ConvVAE, MDNRNN, Controller)]
         if _PRESET not in set.intersection(*names):
             raise NoModelError(
                 "No agent ships with this version. Make one: `seqvae worldmodel --preset=demo "

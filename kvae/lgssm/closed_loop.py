@@ -26,6 +26,14 @@ hundred kernels per step.
 """
 
 
+MOST_GROWTH = 1e8
+"""In a gap, no variance of the predicted state exceeds this many times the largest variance of z_1
+or of a step: A is divided by a number above 1 where it would. The mixed A of a trained model can be
+unstable, because in training the next observed frame corrects the state. Over a long gap the
+variance would then grow until float32 cannot represent it.
+"""
+
+
 class Run(NamedTuple):
     """The filter's results for a batch of codes, and the distribution they belong to."""
 
@@ -254,6 +262,29 @@ class StateSpace(NamedTuple):
         return long or bool(tf.config.list_physical_devices("GPU"))
 
 
+def _shrinkage(
+    updated: State, A: tf.Tensor, seen: tf.Tensor, first: State, Q: kalman.Factors
+) -> tf.Tensor:
+    """The factor on A [B], 1 unless the frame is missing and A would exceed `MOST_GROWTH`.
+
+    Args:
+        updated: p(z_t | a_{1:t}).
+        A: [dim_z, dim_z, B], into t + 1.
+        seen: [B], or [1 or dim_a, B]: which numbers of frame t are observed.
+        first: p(z_1).
+        Q: the noise of a step.
+
+    Returns:
+        [B].
+    """
+    most = MOST_GROWTH * tf.reduce_max(tf.maximum(first.D, Q.D), 0)
+    moved = kalman.product(A, updated.U)
+    variance = tf.reduce_max(tf.reduce_sum(moved**2 * updated.D[None], 1), 0)
+    seen = seen if seen.shape.rank == 1 else tf.reduce_max(seen, 0)
+    free = (seen < 0.5) & (variance > most)
+    return tf.where(free, tf.sqrt(most / tf.where(free, variance, 1.0)), 1.0)
+
+
 class _FilterCarry(NamedTuple):
     following: State
     alpha: tf.Tensor
@@ -295,10 +326,12 @@ def filter_with_gaps(
         network_input = seen * a_t + (1.0 - seen) * kalman.product_vector(C, predicted.mean)
         alpha, u, state = next_alpha(tf.transpose(network_input), carry.network, next_u)
         control_input = kalman.product_vector(_mix_last(alpha, matrices.B), tf.transpose(u))
-        following = kalman.predict(updated, _mix_last(alpha, matrices.A), control_input, Q)
+        A = _mix_last(alpha, matrices.A)
+        shrinkage = _shrinkage(updated, A, seen, first, Q)
+        following = kalman.predict(updated, shrinkage * A, control_input, Q)
         carry = _FilterCarry(following, alpha, u, state)
         log_likelihood = kalman.log_density(residual, spread, seen)
-        return carry, (updated, following, log_likelihood, alpha, u)
+        return carry, (updated, following, log_likelihood, shrinkage, alpha, u)
 
     a_0 = tf.broadcast_to(matrices.a_0, [batch, matrices.a_0.shape[0]])
     alpha, u, state = next_alpha(a_0, network.initial_state(batch), controls[:, 0])
@@ -308,13 +341,17 @@ def filter_with_gaps(
     Q = kalman.with_batch(Q, first.D)
     elements = (batch_last(a), batch_last(masks.of_numbers(mask)), _next_time_major(controls))
     start = _FilterCarry(first, alpha, u, state)
-    kept = (first, first, tf.zeros_like(a[:, 0, 0]), alpha, u)
-    updated, following, log_likelihood, *used = inference.scan(step, start, elements, kept)
+    row = tf.zeros_like(a[:, 0, 0])
+    updated, following, log_likelihood, shrinkage, *used = inference.scan(
+        step, start, elements, (first, first, row, row, alpha, u)
+    )
     alpha, u = (
         _time_major(tf.concat([f[None], x[:-1]], 0)) for f, x in zip((alpha, u), used, strict=True)
     )
     filter_pass = inference.filter_pass_of(first, updated, following, log_likelihood)
-    return filter_pass, Mixed(alpha, *(mix(alpha, m) for m in matrices[:3]), u=u)
+    A, B, C = (mix(alpha, m) for m in matrices[:3])
+    shrinkage = tf.transpose(tf.concat([tf.ones_like(shrinkage[:1]), shrinkage[:-1]], 0))
+    return filter_pass, Mixed(alpha, shrinkage[:, :, None, None] * A, B, C, u)
 
 
 def _mix_last(alpha: tf.Tensor, matrices: tf.Tensor) -> tf.Tensor:
@@ -329,6 +366,8 @@ class StreamState(NamedTuple):
     """The filtered state of the last frame; before the first frame the prior."""
     begun: tf.Tensor
     """Whether a frame has been processed, a boolean scalar."""
+    seen: tf.Tensor
+    """Whether any number of the last frame was observed, [B], 1 or 0."""
     alpha: tf.Tensor
     """The mixture weights of the next frame, [B, K]."""
     u: tf.Tensor | None
@@ -348,11 +387,17 @@ def stream_start(states: StateSpace, batch: tf.Tensor) -> StreamState:
         The state of the stream.
     """
     matrices, network = states.matrices, states.network
-    system = System(matrices.A[None], None, matrices.C[None], None, states.covariances)
     a_0 = tf.broadcast_to(matrices.a_0, [batch, matrices.a_0.shape[0]])
     (alpha, u), state = network.step(a_0, network.initial_state(batch))
-    first = inference.first_state(batch, system)
-    return StreamState(first, tf.zeros([], tf.bool), alpha, u, state)
+    first = _prior(states, batch)
+    return StreamState(first, tf.zeros([], tf.bool), tf.ones_like(alpha[:, 0]), alpha, u, state)
+
+
+def _prior(states: StateSpace, batch: tf.Tensor) -> State:
+    """p(z_1)."""
+    matrices = states.matrices
+    system = System(matrices.A[None], None, matrices.C[None], None, states.covariances)
+    return inference.first_state(batch, system)
 
 
 def stream_step(
@@ -378,9 +423,10 @@ def stream_step(
     Q, R = inference.at_every_step(states.covariances, a.dtype)
     Q = kalman.with_batch(Q, carry.state.D)
     u = controls if carry.u is None else carry.u
+    A, first = _mix_last(carry.alpha, matrices.A), _prior(states, tf.shape(a)[0])
     moved = kalman.predict(
         carry.state,
-        _mix_last(carry.alpha, matrices.A),
+        _shrinkage(carry.state, A, carry.seen, first, Q) * A,
         kalman.product_vector(_mix_last(carry.alpha, matrices.B), tf.transpose(u)),
         Q,
     )
@@ -393,7 +439,9 @@ def stream_step(
     (alpha, next_u), state = network.step(
         tf.transpose(seen * codes + (1.0 - seen) * guess), carry.network
     )
-    following = StreamState(updated, tf.ones([], tf.bool), alpha, next_u, state)
+    following = StreamState(
+        updated, tf.ones([], tf.bool), tf.reduce_max(seen, 0), alpha, next_u, state
+    )
     log_likelihood = kalman.log_density(residual, spread, seen)
     return following, updated, kalman.product_vector(C, updated.mean), log_likelihood, carry.alpha
 

@@ -30,7 +30,7 @@ class State(NamedTuple):
     @property
     def cov(self) -> tf.Tensor:
         """[dim_z, dim_z, ...], exactly symmetric."""
-        return symmetric(product(self.U * self.D[None], transposed(self.U)))
+        return symmetric(product(self.U * self.D, transposed(self.U)))
 
 
 LEAST_VARIANCE = 1e-18
@@ -50,7 +50,7 @@ class Factors(NamedTuple):
     @property
     def deviations(self) -> tf.Tensor:
         """A square root of the covariance: U diag(D)^(1/2), or D^(1/2) if U is None."""
-        return tf.sqrt(self.D) if self.U is None else self.U * tf.sqrt(self.D)[None]
+        return tf.sqrt(self.D) if self.U is None else self.U * tf.sqrt(self.D)
 
     def each(self, change: Callable[[tf.Tensor], tf.Tensor]) -> "Factors":
         """Apply a function to D, and to U if it is not None.
@@ -124,8 +124,9 @@ def update(
         given the numbers before it.
     """
     (mean, U, D), residuals, spreads = state, [], []
-    for i, row in enumerate(tf.unstack(C)):
-        residual = a[i] - tf.reduce_sum(row * mean, 0)
+    rows = tf.unstack(C)
+    for i, (row, number) in enumerate(zip(rows, tf.unstack(a, len(rows)), strict=True)):
+        residual = number - tf.reduce_sum(row * mean, 0)
         U, D, gain, spread = _update_by_number(U, D, row, _number(variance, i))
         mean += gain * residual
         residuals.append(residual)
@@ -157,15 +158,14 @@ def _update_by_number(U: tf.Tensor, D: tf.Tensor, row: tf.Tensor, variance):
     """Condition on one number row' z + N(0, variance), row [dim_z, ...]: the updated U and D, the
     gain [dim_z, ...], and the number's variance [...].
     """
-    f = tf.reduce_sum(U * row[:, None], 0)
+    f = tf.reduce_sum(U * tf.expand_dims(row, 1), 0)
     v = D * f
-    seen = tf.cumsum(f * v, 0)
-    after = variance + seen
-    before = variance + tf.pad(seen[:-1], [[1, 0]] + [[0, 0]] * (seen.shape.rank - 1))
-    columns = U * v[None]
+    after = variance + tf.cumsum(f * v, 0)
+    before = variance + tf.cumsum(f * v, 0, exclusive=True)
+    columns, spread = U * v, after[-1]
     gathered = tf.cumsum(columns, 1, exclusive=True)
-    gain = tf.reduce_sum(columns, 1) / after[-1]
-    return U - gathered * (f / before)[None], D * before / after, gain, after[-1]
+    gain = tf.reduce_sum(columns, 1) / spread
+    return U - gathered * (f / before), D * before / after, gain, spread
 
 
 def predict(state: State, A: tf.Tensor, control_input: tf.Tensor, noise: Factors) -> State:
@@ -201,14 +201,15 @@ def add(X: tf.Tensor, D: tf.Tensor, Y: tf.Tensor, E: tf.Tensor) -> tuple[tf.Tens
     rows, weights = tf.concat([X, Y], 1), tf.concat([D, E], 0)
     columns, spreads = [tf.zeros_like(D)], []
     for j in range(size - 1, 0, -1):
-        last, rest = rows[j], rows[:j]
-        weighted = last * weights
-        spread = tf.reduce_sum(weighted * last, 0)
-        above = tf.reduce_sum(rest * weighted[None], 1) / spread
-        rows = rest - above[:, None] * last[None]
+        rest, last = tf.split(rows, [j, 1])
+        row = tf.squeeze(last, 0)
+        weighted = row * weights
+        spread = tf.reduce_sum(weighted * row, 0)
+        above = tf.reduce_sum(rest * weighted, 1) / spread
+        rows = rest - tf.expand_dims(above, 1) * last
         columns.insert(1, tf.pad(above, [[0, size - j], [0, 0]]))
         spreads.insert(0, spread)
-    first = tf.reduce_sum(rows[0] ** 2 * weights, 0)
+    first = tf.reduce_sum(tf.squeeze(rows, 0) ** 2 * weights, 0)
     return tf.stack(columns, 1) + _eye(size, X.dtype), tf.stack([first, *spreads])
 
 
@@ -282,7 +283,7 @@ def product(left: tf.Tensor, right: tf.Tensor) -> tf.Tensor:
     Returns:
         [n, m, ...].
     """
-    return tf.reduce_sum(left[:, :, None] * right[None], 1)
+    return tf.reduce_sum(tf.expand_dims(left, 2) * right, 1)
 
 
 def product_vector(matrix: tf.Tensor, vector: tf.Tensor) -> tf.Tensor:
@@ -295,7 +296,7 @@ def product_vector(matrix: tf.Tensor, vector: tf.Tensor) -> tf.Tensor:
     Returns:
         [n, ...].
     """
-    return tf.reduce_sum(matrix * vector[None], 1)
+    return tf.reduce_sum(matrix * vector, 1)
 
 
 def transposed(matrix: tf.Tensor) -> tf.Tensor:

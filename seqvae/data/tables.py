@@ -35,6 +35,10 @@ class Table(NamedTuple):
     The last time is repeated in the padding."""
     dated: bool = False
     """Whether the times were dates, and are now seconds since 1970."""
+    id_name: str | None = None
+    """The name of the column of ids; None: no such column."""
+    time_name: str | None = None
+    """The name of the column of times; None: no such column."""
 
 
 def read_csv(path: str | Path) -> Series:
@@ -89,6 +93,8 @@ def read_table(
         columns.role(flag, name, usual, dropped, optional=features is not None)
         for flag, name, usual in roles
     )
+    flags = ("--drop",) * len(dropped) + tuple(flag for flag, *_ in roles)
+    _check_roles(columns, zip(flags, (*dropped, of_id, of_label, of_time), strict=True))
     if features is None:
         taken = [*dropped, *(i for i in (of_id, of_label, of_time) if i is not None)]
         taken += columns.index(taken)
@@ -122,7 +128,8 @@ def read_table(
         raise ValueError(f"{path}: {error}") from error
     notes += _counting_notes(series) + _missing_note(series)
     every = None if times is None else [times[rows] for rows in order.values()]
-    return Table(series, notes, padded_times(every, series.mask.shape[1]), columns.dated)
+    named = [None if i is None else names[i] for i in (of_id, of_time)]
+    return Table(series, notes, padded_times(every, series.mask.shape[1]), columns.dated, *named)
 
 
 class _Columns:
@@ -272,6 +279,17 @@ class _Columns:
             return np.array([self.number(text) for text in values])
         except ValueError:
             return np.array(values)
+
+
+def _check_roles(columns: _Columns, chosen: Iterable[tuple[str, int | None]]) -> None:
+    """Raises ValueError for a column that two flags name."""
+    flags: dict[int, str] = {}
+    for flag, i in chosen:
+        if i is not None and flags.setdefault(i, flag) != flag:
+            raise ValueError(
+                f"{flags[i]}, {flag}: expected different columns, got {columns.names[i]!r} for "
+                "both. Leave one of them out."
+            )
 
 
 def _rows(path: Path) -> tuple[list[str], list[tuple[int, list[str]]], bool]:

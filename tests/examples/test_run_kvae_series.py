@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kvae import KVAE
+from kvae import KVAE, series_train
+from kvae.config import KVAESettings
 from kvae.series_evaluation import errors_at, with_gaps
 from seqvae.saved_models import load_model
 from tests.commands import run_here
@@ -66,10 +67,10 @@ def test_the_table_is_filled_and_continued(folder, whole):
     rows = table(run / "imputed.csv")
     assert len(rows) == 6 * 30
     assert list(rows[0]) == [
-        "id", "step", "time", "load", "load_low", "load_high", "level", "level_low", "level_high",
+        "id", "step", "day", "load", "load_low", "load_high", "level", "level_low", "level_high",
     ]  # fmt: skip
     mine = [row for row in rows if row["id"] == "tank 2"]
-    assert [float(row["time"]) for row in mine] == [10 + 2 * t for t in range(30)]
+    assert [float(row["day"]) for row in mine] == [10 + 2 * t for t in range(30)]
     given = series()[2]
     given[9:11], given[5, 1] = np.nan, np.nan
     for t, row in enumerate(mine):
@@ -83,7 +84,7 @@ def test_the_table_is_filled_and_continued(folder, whole):
     low, high = float(mine[9]["load_low"]), float(mine[9]["load_high"])
     assert low < filled[9, 0] < high
     future = table(run / "forecast.csv")
-    assert len(future) == 6 * 5 and future[0]["step"] == "30" and future[0]["time"] == "70"
+    assert len(future) == 6 * 5 and future[0]["step"] == "30" and future[0]["day"] == "70"
     assert "filled and continued" in out and "2 numbers (load, level)" in out
     assert "the times fit a grid of 2 (--dt)" in out
     assert out.splitlines()[-1].startswith("report: ") and "RMSE of level" in (
@@ -144,13 +145,23 @@ def test_dates_few_series_and_constants(folder):
         SCRIPT, "--csv=hours.csv", "--id=station", "--run_name=d", *SMALL, cwd=folder
     )
     assert code == 0, err
-    assert "the times fit a grid of 3600 s (--dt)" in out and "constant: flag. Leave" in out
+    assert (
+        "the times fit a grid of 3600 s (--dt)" in out
+        and "constant: flag. Not judged; leave" in out
+    )
     assert "2 series of up to 48 steps: cut into windows of 20" in out
     filled = table(folder / "logs/d_kvae/imputed.csv")
     assert len(filled) == 2 * 48
     assert (filled[7]["time"], bool(filled[7]["load_low"])) == ("2024-03-01 07:00:00", True)
     future = table(folder / "logs/d_kvae/forecast.csv")
-    assert (future[0]["id"], future[0]["time"]) == ("A", "2024-03-03 00:00:00")
+    assert (future[0]["station"], future[0]["time"]) == ("A", "2024-03-03 00:00:00")
+    figures = json.loads((folder / "logs/d_kvae/imputation.json").read_text())["gap"]
+    for errors in (figures["methods"] | figures["baselines"]).values():
+        load, flag = errors["each"]
+        assert load > 0 and flag is None
+    mean = figures["baselines"]["mean"]
+    normal = -0.5 * (np.log(2 * np.pi * mean["each"][0] ** 2) + 1)  # of the load alone
+    assert mean["log_likelihood"] == pytest.approx(normal, rel=1e-5)
     given = [row[2] for row in rows if row[1] == "A"]
     kept = [float(row["load"]) for row in filled[:48] if not row["load_low"]]
     np.testing.assert_allclose(kept, given, rtol=1e-7)
@@ -164,7 +175,36 @@ def test_days_are_written_as_days_and_what_is_left_out_is_said(folder):
     assert code == 0, err
     assert "fill no window and are left out" in out
     filled = table(folder / "logs/e_kvae/imputed.csv")
-    assert filled[0]["time"] == "2024-01-01" and filled[31]["time"] == "2024-02-01"
+    assert filled[0]["date"] == "2024-01-01" and filled[31]["date"] == "2024-02-01"
+
+
+def test_months_are_an_even_grid_with_their_dates(folder):
+    """Sixty months of different lengths, three without a row."""
+    months = [m for m in range(60) if m not in (3, 4, 30)]
+    rows = [[f"{2019 + m // 12}-{1 + m % 12:02d}-01", m % 7] for m in months]
+    write(folder / "months.csv", rows, "Month,load")
+    data = series_train.read(KVAESettings(csv=str(folder / "months.csv"), time="Month"))
+    assert data.whole.sequences.shape == (1, 60, 1) and data.head == ("id", "Month")
+    seen = np.isfinite(data.whole.sequences[0, :, 0])
+    np.testing.assert_array_equal(np.flatnonzero(seen), months)
+    assert "the dates are of calendar months: a step is 1 month." in data.notes
+    assert data.clock is not None
+    assert [data.clock.time(0, t) for t in (0, 13, 60)] == [
+        "2019-01-01",
+        "2020-02-01",
+        "2024-01-01",
+    ]
+
+
+def test_a_reloaded_model_keeps_its_sizes_and_the_run_says_so(folder, whole):
+    code, out, err = run_here(
+        SCRIPT, "--csv=tanks.csv", "--time=day", "--run_name=again", *SMALL, "--K=3",
+        f"--reload_model={whole[0] / 'model.keras'}", cwd=folder,
+    )  # fmt: skip
+    assert code == 0, err
+    assert "--reload_model: the model has K=1 (not 3). These flags are ignored." in out
+    config = json.loads((folder / "logs" / "again_kvae" / "config.json").read_text())
+    assert config["K"] == 1
 
 
 def errors_by_hand(guess, values, hidden):

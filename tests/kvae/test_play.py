@@ -210,7 +210,7 @@ def test_runs_that_are_refused(run):
 
 
 def test_without_a_model_that_ships_the_command_is_named(monkeypatch):
-    monkeypatch.setattr(play, "shipped", lambda kind: {})
+    monkeypatch.setattr(play, "packaged_presets", lambda kind: {})
     with pytest.raises(play.NoModelError, match="`seqvae kvae --preset=demo --run_name=mine`"):
         play.open_view(None, "", 0)
 

@@ -128,7 +128,7 @@ def test_projects_that_are_refused(project):
 
 
 def test_the_preset_is_shown_and_without_it_the_command_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(play, "shipped", lambda kind: {})
+    monkeypatch.setattr(play, "packaged_presets", lambda kind: {})
     with pytest.raises(NoModelError, match="`seqvae vame --preset=demo --run_name=mine`"):
         play.open_view(None, "", 0)
     model = RNN_VAE(
@@ -148,8 +148,8 @@ def test_the_preset_is_shown_and_without_it_the_command_is_named(tmp_path, monke
     )
     card = "---\nstatistics: {mean: 0.0, std: 2.0}\n---\n# small"
     model.save_to_preset(tmp_path, card)
-    monkeypatch.setattr(play, "shipped", lambda kind: {"poses": tmp_path})
-    monkeypatch.setattr("seqvae.presets.shipped", lambda kind: {"poses": tmp_path})
+    monkeypatch.setattr(play, "packaged_presets", lambda kind: {"poses": tmp_path})
+    monkeypatch.setattr("seqvae.presets.packaged_presets", lambda kind: {"poses": tmp_path})
     monkeypatch.setattr(play, "_FRAMES", 200)
     view = play.open_view(None, "", 0)
     about = view.about()

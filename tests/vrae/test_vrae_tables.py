@@ -16,6 +16,18 @@ def table(tmp_path, text, encoding="utf-8", **options):
     return read_table(path, **options)
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"drop": ["Y"], "label": "y"}, "--drop, --label: expected different columns, got 'y' for"),
+        ({"id": "s", "time": "s"}, "--id, --time: expected different columns, got 's' for both"),
+    ],
+)
+def test_two_flags_that_name_one_column_are_refused(tmp_path, options, message):
+    with pytest.raises(ValueError, match=message):
+        table(tmp_path, "s,x,y\na,1,2\na,3,2\n", **options)
+
+
 def test_series_labels_and_names(tmp_path):
     found = table(tmp_path, "x,sequence, y,label\n1,a,2,5\n3,b,4,6\n5,a,6,5\n")
     series = found.series
@@ -25,6 +37,8 @@ def test_series_labels_and_names(tmp_path):
     one = table(tmp_path, "x\n1\n2\n3\n").series
     assert one.sequences.shape == (1, 3, 1) and one.labels is None and one.ids is None
     assert read_csv(tmp_path / "a.csv").names == ("x",)
+    named = table(tmp_path, "Who,When,x\na,1,2\na,2,3\n", id="who", time="when")
+    assert (named.id_name, named.time_name) == ("Who", "When")
 
 
 @pytest.mark.parametrize(

@@ -233,14 +233,14 @@ def test_runs_that_are_refused(run):
 
 def test_the_preset_is_shown_and_without_it_the_command_is_named(tmp_path, monkeypatch):
     with pytest.raises(NoModelError, match="`seqvae worldmodel --preset=demo --run_name=mine`"):
-        monkeypatch.setattr(play, "shipped", lambda kind: {})
+        monkeypatch.setattr(play, "packaged_presets", lambda kind: {})
         play.open_view(None, "", 0)
     agent = agent_of()
     for part in agent:
         part.save_to_preset(tmp_path / type(part).__name__, "# small")
     found = lambda kind: {"dodge": tmp_path / kind.__name__}  # noqa: E731
-    monkeypatch.setattr(play, "shipped", found)
-    monkeypatch.setattr("seqvae.presets.shipped", found)
+    monkeypatch.setattr(play, "packaged_presets", found)
+    monkeypatch.setattr("seqvae.presets.packaged_presets", found)
     view = play.open_view(None, "", 0)
     assert view.about()["name"] == "the preset dodge" and view.world == DODGE
     np.testing.assert_array_equal(view.agent.controller.vector, agent.controller.vector)

@@ -10,7 +10,7 @@ from seqvae.commands import saved_config
 from seqvae.files import NPZ_ERRORS
 from seqvae.play.messages import rounded, whole
 from seqvae.play.views import NoModelError
-from seqvae.presets import card_of, shipped
+from seqvae.presets import card_of, packaged_presets
 from vrae.vame.cards.bouts import all_bouts, edges_of, of_frames, seen_from_the_onset, shown_bouts
 from vrae.vame.cards.measures import fps_of, measure
 from vrae.vame.cards.report import references_of
@@ -114,7 +114,7 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def _of_preset(seed: int) -> Found:
-    folder = shipped(RNN_VAE).get(_PRESET)
+    folder = packaged_presets(RNN_VAE).get(_PRESET)
     if folder is None:
         raise NoModelError(
             "No model of motifs ships with this version. Make one: `seqvae vame --preset=demo "

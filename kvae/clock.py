@@ -1,0 +1,101 @@
+"""The times of the steps of series: numbers, dates, or calendar months."""
+
+import calendar
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+import numpy as np
+
+_DAY = 86400.0  # seconds
+
+
+class Clock(NamedTuple):
+    """Times of equal steps: step k of series i is at starts[i] + k dt."""
+
+    starts: np.ndarray
+    """[N], the time of each first step."""
+    dt: float
+    """The time between two steps."""
+    dated: bool
+    """Whether times are dates, in seconds since 1970."""
+
+    def time(self, i: int, step: int) -> str:
+        """Time of a step as text.
+
+        Args:
+            i: index of the series.
+            step: index of the step.
+
+        Returns:
+            The date and time, or the number.
+        """
+        value = self.starts[i] + step * self.dt
+        if self.dated:
+            return _text(_moment(value), not (self.starts % _DAY).any() and self.dt % _DAY == 0)
+        return f"{value:.15g}"
+
+
+class Months(NamedTuple):
+    """Dates in steps of calendar months, all on the same day, or all on the last day."""
+
+    starts: np.ndarray
+    """[N], the month of each first step, counted from year 0."""
+    dt: int
+    """Months between two steps."""
+    in_month: timedelta
+    """The time from the first, or of last days from the last midnight of a month."""
+    last_days: bool
+    """Whether all dates are the last days of their months."""
+
+    def time(self, i: int, step: int) -> str:
+        """Time of a step as text.
+
+        Args:
+            i: index of the series.
+            step: index of the step.
+
+        Returns:
+            The date, with the time of day unless it is midnight.
+        """
+        year, month = divmod(int(self.starts[i]) + step * self.dt, 12)
+        day = calendar.monthrange(year, month + 1)[1] if self.last_days else 1
+        moment = datetime(year, month + 1, day) + self.in_month
+        return _text(moment, self.in_month % timedelta(days=1) == timedelta())
+
+
+def in_months(seconds: list[np.ndarray]) -> tuple[list[np.ndarray], Months] | None:
+    """Count dates in calendar months, where they are on the same day and time of each month.
+
+    Args:
+        seconds: [T_i] each, seconds since 1970, increasing.
+
+    Returns:
+        The month of each date [T_i], counted from year 0, and the clock, whose step is the greatest
+        that all dates fit; None if the dates are not in steps of months.
+    """
+    moments = [[_moment(value) for value in times] for times in seconds]
+    every = [moment for row in moments for moment in row]
+    last = all(calendar.monthrange(m.year, m.month)[1] == m.day for m in every)
+    places = {_in_month(moment, last) for moment in every}
+    months = [np.array([12 * m.year + m.month - 1 for m in row], float) for row in moments]
+    gaps = np.concatenate([np.diff(row) for row in months]).astype(int)
+    if len(places) > 1 or not len(gaps) or gaps.min() < 1:
+        return None
+    starts = np.array([row[0] for row in months])
+    return months, Months(starts, int(np.gcd.reduce(gaps)), places.pop(), last)
+
+
+def _in_month(moment: datetime, last_day: bool) -> timedelta:
+    return timedelta(
+        days=0 if last_day else moment.day - 1,
+        seconds=3600 * moment.hour + 60 * moment.minute + moment.second,
+        microseconds=moment.microsecond,
+    )
+
+
+def _moment(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None)
+
+
+def _text(moment: datetime, only_date: bool) -> str:
+    return moment.date().isoformat() if only_date else moment.isoformat(sep=" ")
