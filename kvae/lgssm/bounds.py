@@ -54,12 +54,14 @@ def marginal_bound(
         The bound and its terms in nats per observed frame: scalars, or [B].
     """
     z, P = batch_major(smoothed.mean), batch_major(smoothed.cov)
-    A, gain = system.A[:, 1 : tf.shape(z)[1]], batch_major(backward.gain)[:, :-1]
-    conditional_cov = batch_major(State(smoothed.mean, backward.U, backward.D).cov)[:, :-1]
-    left = tf.eye(kalman.size_of(A, -1), dtype=z.dtype) - matmul(A, gain)
-    expected_outer = sandwich(left, P[:, 1:]) + sandwich(A, conditional_cov)
-    Q = system.covariances.transition
-    transition = _transition(z, system) - 0.5 * tf.reduce_sum(_scaled_trace(expected_outer, Q), -1)
+    transition = _transition(z, system)
+    if z.shape[1] != 1:  # TensorFlow's graph optimiser dies of axes that are known to be empty
+        A, gain = system.A[:, 1 : tf.shape(z)[1]], batch_major(backward.gain)[:, :-1]
+        conditional_cov = batch_major(State(smoothed.mean, backward.U, backward.D).cov)[:, :-1]
+        left = tf.eye(kalman.size_of(A, -1), dtype=z.dtype) - matmul(A, gain)
+        expected_outer = sandwich(left, P[:, 1:]) + sandwich(A, conditional_cov)
+        spread = _scaled_trace(expected_outer, system.covariances.transition)
+        transition -= 0.5 * tf.reduce_sum(spread, -1)
     spread = _scaled(sandwich(system.C, P), system.covariances.emission)
     spread = tf.reduce_sum(masks.of_numbers(mask) * spread, [1, 2])
     emission = _emission(a, z, mask, system) - 0.5 * spread
