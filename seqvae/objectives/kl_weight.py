@@ -7,7 +7,7 @@ class KLWeight:
     """A scalar float32 variable of value 1.
 
     A model stores this object instead of the variable: the weight belongs to the training, so it is
-    not trained, counted or saved with the model.
+    not trained or counted, and it is saved only with a compiled model.
 
     Attributes:
         variable: the variable.

@@ -499,7 +499,7 @@ class RNN_VAE(_Module, SequenceModel):
     @property
     def kl_weight(self) -> keras.Variable:
         """The weight of the KL and the cluster term, see `seqvae.objectives.KLAnnealing`. VAME's
-        models have no such weight: it is not counted or saved with the model.
+        models have no such weight: it is not counted, and saved only with a compiled model.
         """
         return self._kl.variable
 
