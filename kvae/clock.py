@@ -43,7 +43,7 @@ class Months(NamedTuple):
     dt: int
     """Months between two steps."""
     in_month: timedelta
-    """The time from the first, or of last days from the last midnight of a month."""
+    """The time since the beginning of the month; with `last_days`, since that of its last day."""
     last_days: bool
     """Whether all dates are the last days of their months."""
 

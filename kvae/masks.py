@@ -48,7 +48,7 @@ def zero_missing(values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
 
 
 def of_numbers(mask: tf.Tensor) -> tf.Tensor:
-    """Give a mask of codes an axis of numbers.
+    """Add the axis of numbers to a mask of codes, unless it has one.
 
     Args:
         mask: [B, T] or [B, T, dim_a].

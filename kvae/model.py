@@ -67,9 +67,9 @@ class KVAE(SequenceModel):
     floats, NaN where a number is missing. Masks are 1 for observed and 0 for missing: [B, T], or
     [B, T, *image_shape] for single pixels and numbers; of codes [B, T], or [B, T, dim_a]. Controls
     are [B, T, dim_u]; u_t acts on the step into frame t, and is zero by default. Frames at uneven
-    times have `dt` [B, T], the whole number of steps since the frame before: between them are
-    missing frames, at all of whose steps u_t acts. Results are those at the given frames. Methods
-    are compiled on their first call for a kind of input.
+    times have `dt` [B, T], the whole number of steps since the frame before. The steps between are
+    missing frames, and u_t acts on each step since the frame before. Results are returned at the
+    given frames only. Methods are compiled on their first call for a kind of input.
 
     Args:
         image_shape: (H, W) or (H, W, C); H and W multiples of 2 ** len(num_filters) with `conv`.
@@ -234,7 +234,7 @@ class KVAE(SequenceModel):
 
     @classmethod
     def for_series(cls, series: np.ndarray, **options: Any) -> "KVAE":
-        """Make a model of series of any scale, which is not trained yet.
+        """Make an untrained model of series of any scale.
 
         It stores the mean and the standard deviation of each feature of `series` and scales by
         them::
@@ -250,7 +250,7 @@ class KVAE(SequenceModel):
         matrices, for dynamics that change, and needs long or many series: with few, the model
         becomes overconfident. `encoder=None` adds a variational auto-encoder of dense layers, for
         many features with few causes. For series of different lengths see `kvae.series.padded`, for
-        irregular times `kvae.series.on_grid`.
+        uneven times `kvae.series.on_grid` or the argument `dt` of methods.
 
         Args:
             series: [N, T, F], NaN where a number is missing.
@@ -429,7 +429,7 @@ class KVAE(SequenceModel):
     ) -> tfd.Distribution:
         """Compute q(a_t | x_t) for each frame (section 3.1).
 
-        Missing frames are read as black; their codes are meaningless.
+        Missing frames are encoded as black ones; their codes are meaningless.
 
         Args:
             frames: [B, T, *image_shape]; missing frames may be NaN.
@@ -512,8 +512,8 @@ class KVAE(SequenceModel):
             controls: [B, T, dim_u]; None: zero.
             dt: [B, T], whole numbers of at least 1: the steps of the model since the frame before;
                 the first one is not used. None: 1.
-            check_finite: False: results may be not finite instead of raising FloatingPointError.
-                Over a long gap the states of a sequence may grow without limit.
+            check_finite: False: results that are not finite are returned instead of raising
+                FloatingPointError.
 
         Returns:
             The filtered states.
@@ -1195,14 +1195,10 @@ class KVAE(SequenceModel):
         a, code_mask, controls, _ = self._on_steps(a, code_mask, controls, dt)
         noise = self._state_noise(a, self.bound, fold(seed, STATES))
         bound = self._total_bound(a, code_mask, controls, noise, weights)
-        counted = None if code_mask is None else masks.of_frames(code_mask)
-        if weights is not None:
-            counted = weights[:, None] * (tf.ones_like(log_px) if counted is None else counted)
-        log_px, log_qa = weighted_mean(log_px, counted), weighted_mean(log_qa, counted)
         return LossTerms(log_px - log_qa + bound, log_px, log_qa, bound)
 
     def check_batch(self, batch: dict, place: Place = NOWHERE) -> None:
-        """Check a batch of frames or of codes: shapes, pixels, masks, controls.
+        """Check a batch of frames or of codes: shapes, pixels, masks, controls, dt.
 
         Args:
             batch: the batch.

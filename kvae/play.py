@@ -237,7 +237,7 @@ class ImputationView:
         true = _floats(self._images[i])
         known = np.ones_like(true, bool) if self._pixels is None else self._pixels[i]
         last = last_observed(np.nan_to_num(true)[None], seen[None])[0]
-        methods = {**shown, "last seen frame": last}
+        methods = {**shown, "last observed frame": last}
         return [
             (name, float(np.sqrt(np.square((frames - true)[judged][known[judged]]).mean())))
             for name, frames in methods.items()
@@ -245,7 +245,7 @@ class ImputationView:
 
 
 def _first_run(seen: np.ndarray) -> np.ndarray:
-    """The first stretch of seen frames, [T] bool."""
+    """The first run of observed frames, [T] bool."""
     places = np.flatnonzero(seen)
     gaps = np.flatnonzero(~seen[places[0] :])
     stop = places[0] + gaps[0] if len(gaps) else len(seen)

@@ -149,7 +149,7 @@ def _train(run: Run, train: InMemory | Streamed, test: Sequences) -> None:
         display=_epoch_line,
         pictures=report.pictures,
         picture_step=s.generate_step,
-        longer=longer,
+        step_factor=longer,
         finish=finish,
         check=check,
         learning_rate=exponential_decay(s.init_lr, s.decay_rate, s.decay_steps * longer),

@@ -47,7 +47,7 @@ class SequenceModel(keras.Model):
     presets: ClassVar = Presets()
     """The trained models in the package: the titles of their cards by name."""
     alternatives: tuple[tuple[str, ...], ...] = ()
-    """Groups of keys of which a batch may have only one."""
+    """Alternative inputs, each a group of keys: a batch has the first key of only one group."""
     masks_numbers: bool = False
     """Whether a mask may have the shape of the input, one entry per number."""
 
@@ -104,7 +104,7 @@ class SequenceModel(keras.Model):
         raise NotImplementedError
 
     def with_noise(self, batch: dict, seed: tf.Tensor) -> dict:
-        """Add the random draws that must be made outside XLA, whose random numbers differ.
+        """Add the random draws that must be made outside XLA, where random numbers would differ.
 
         Args:
             batch: a batch.
@@ -219,9 +219,8 @@ class SequenceModel(keras.Model):
                     f"{name}: expected none. {type(self).__name__} is trained on its own "
                     "objective, "
                     f"{self._about_objective()}, and reports {', '.join(self.term_names)}. For "
-                    "another loss, override "
-                    "`objective` in a subclass; for your own figures, call the model's verbs in a "
-                    "keras.callbacks.Callback."
+                    "another loss, override `objective` in a subclass; for your own figures, call "
+                    "the model's methods in a keras.callbacks.Callback."
                 )
         optimizer = keras.optimizers.get(optimizer)
         if options.get("auto_scale_loss", True):
@@ -477,7 +476,7 @@ class SequenceModel(keras.Model):
             inputs: unused.
             previous_mask: unused.
         """
-        return None  # outputs carry no mask on to a next layer
+        return None
 
     @property
     def weights(self):
@@ -503,7 +502,9 @@ class SequenceModel(keras.Model):
         input_signature: Any = None,
         **options: Any,
     ):
-        """Export the model as `keras.Model.export` does. The export of a GPU also runs on a CPU.
+        """Export the model as `keras.Model.export` does.
+
+        A model that was exported on a GPU also runs on a CPU.
 
         Args:
             filepath: the folder or file to write.
@@ -569,7 +570,7 @@ class SequenceModel(keras.Model):
         return cast(Self, load_preset(preset, cls))
 
     def save_to_preset(self, folder: str | os.PathLike, card: str = "", half: bool = False) -> None:
-        """Write the model to a folder in Keras' own format, without the optimizer's state.
+        """Write the model to a folder in Keras' own format, without the optimiser's state.
 
         `from_preset` and the Hugging Face Hub can read the folder.
 

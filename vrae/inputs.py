@@ -13,7 +13,7 @@ from vrae.grids import of_numbers, of_steps, to_the_end
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a model takes.
+    """The form of a model's inputs.
 
     Attributes:
         feature_size: features of a step, or the number of tokens.

@@ -27,10 +27,10 @@ hundred kernels per step.
 
 
 MOST_GROWTH = 1e8
-"""In a gap, no variance of the predicted state exceeds this many times the largest variance of z_1
-or of a step: A is divided by a number above 1 where it would. The mixed A of a trained model can be
-unstable, because in training the next observed frame corrects the state. Over a long gap the
-variance would then grow until float32 cannot represent it.
+"""Limit of the variances of A z_t after a missing frame, in units of the largest variance of z_1 or
+of a step's noise: where a variance would exceed it, A is divided by a number above 1. The mixed A
+of a trained model can be unstable, because in training the next observed frame corrects the state.
+Over a long gap the variance would then grow until float32 cannot represent it.
 """
 
 
@@ -265,7 +265,7 @@ class StateSpace(NamedTuple):
 def _shrinkage(
     updated: State, A: tf.Tensor, seen: tf.Tensor, first: State, Q: kalman.Factors
 ) -> tf.Tensor:
-    """The factor on A [B], 1 unless the frame is missing and A would exceed `MOST_GROWTH`.
+    """The factor on A, 1 unless frame t is missing and a variance would exceed `MOST_GROWTH`.
 
     Args:
         updated: p(z_t | a_{1:t}).
@@ -281,8 +281,8 @@ def _shrinkage(
     moved = kalman.product(A, updated.U)
     variance = tf.reduce_max(tf.reduce_sum(moved**2 * updated.D[None], 1), 0)
     seen = seen if seen.shape.rank == 1 else tf.reduce_max(seen, 0)
-    free = (seen < 0.5) & (variance > most)
-    return tf.where(free, tf.sqrt(most / tf.where(free, variance, 1.0)), 1.0)
+    limited = (seen < 0.5) & (variance > most)
+    return tf.where(limited, tf.sqrt(most / tf.where(limited, variance, 1.0)), 1.0)
 
 
 class _FilterCarry(NamedTuple):
@@ -465,11 +465,11 @@ def after(
     batch = tf.shape(a)[0]
     start = stream_start(states, batch)
 
-    there = [value is not None for value in tf.nest.flatten(start)]
+    present = [value is not None for value in tf.nest.flatten(start)]
 
     def body(t, *values):
         given = iter(values)
-        flat = [next(given) if is_there else None for is_there in there]
+        flat = [next(given) if is_present else None for is_present in present]
         carry = tf.nest.pack_sequence_as(start, flat)
         carry = stream_step(states, carry, *(value[t] for value in elements))[0]
         return t + 1, *(value for value in tf.nest.flatten(carry) if value is not None)
@@ -481,7 +481,7 @@ def after(
     )
     given = iter(values)
     return tf.nest.pack_sequence_as(
-        start, [next(given) if is_there else None for is_there in there]
+        start, [next(given) if is_present else None for is_present in present]
     )
 
 

@@ -1,4 +1,4 @@
-"""Frames at uneven times: they are placed on the even steps of the model, the others are missing.
+"""Frames at uneven times: each is placed on a step of the model; the steps between are missing.
 
 A step of the model is one transition. A frame that comes n steps after the one before it takes n
 transitions, of which the first n - 1 end at a missing frame. This is exact.
@@ -15,11 +15,11 @@ class OnSteps(NamedTuple):
     """Codes on even steps."""
 
     a: tf.Tensor
-    """[B, L, dim_a], 0 where no frame is."""
+    """[B, L, dim_a], 0 at steps without a frame."""
     mask: tf.Tensor
-    """[B, L] or [B, L, dim_a], 0 where no frame is."""
+    """[B, L] or [B, L, dim_a], 0 at steps without a frame."""
     controls: tf.Tensor
-    """[B, L, dim_u], those of a frame at all steps since the frame before it."""
+    """[B, L, dim_u]; the control of a frame is repeated at all steps since the frame before it."""
     at: tf.Tensor
     """[B, T] int32, the step of each frame."""
 
@@ -34,7 +34,7 @@ def on_steps(a: tf.Tensor, mask: tf.Tensor | None, controls: tf.Tensor, dt: tf.T
         dt: [B, T] int32, at least 1, steps since the frame before; the first one is not used.
 
     Returns:
-        The codes on L steps, the most of any sequence.
+        The codes on L steps, the length of the longest sequence.
     """
     at = tf.cumsum(tf.concat([tf.zeros_like(dt[:, :1]), dt[:, 1:]], 1), 1)
     steps = tf.range(tf.reduce_max(at) + 1)
@@ -48,10 +48,10 @@ def on_steps(a: tf.Tensor, mask: tf.Tensor | None, controls: tf.Tensor, dt: tf.T
 
     mask = tf.ones_like(a[..., 0]) if mask is None else mask  # pyright: ignore[reportArgumentType]
     a = masks.zero_missing(a, mask)
-    # the frame that each step leads to; after the last frame of a sequence, that frame
-    toward = tf.reduce_sum(tf.cast(at[:, None] < steps[None, :, None], tf.int32), -1)
-    toward = tf.minimum(toward, tf.shape(at)[1] - 1)
-    held = tf.gather(controls, toward, axis=1, batch_dims=1)
+    # the index of the next frame at each step; after the last frame of a sequence, of that frame
+    next_frame = tf.reduce_sum(tf.cast(at[:, None] < steps[None, :, None], tf.int32), -1)
+    next_frame = tf.minimum(next_frame, tf.shape(at)[1] - 1)
+    held = tf.gather(controls, next_frame, axis=1, batch_dims=1)
     return OnSteps(placed(a), placed(mask), held, at)
 
 

@@ -1,4 +1,4 @@
-"""How the commands train a model: what comes before, between and after the epochs."""
+"""How the commands train a model, print and draw its progress, and report the result."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -26,7 +26,7 @@ def train_and_report(
     picture_step: int,
     finish: Callable[[int], dict],
     first_pictures: bool = True,
-    longer: int = 1,
+    step_factor: int = 1,
     check: Callable[[dict], None] = lambda line: None,
     **options: Any,
 ) -> None:
@@ -37,8 +37,8 @@ def train_and_report(
         model: the model, made in the scope of the run's placement.
         batches: the batches of each epoch.
         stages: the stages, in order.
-        report: the family's report, with `training_curves(lines)`, `summary(figures)` and
-            `sections(figures)`.
+        report: the family's report, an object with the methods `training_curves(lines)`,
+            `summary(figures)` and `sections(figures)`.
         signature: what a checkpoint must agree with.
         about: lines that say what is trained on what.
         title: the page's title.
@@ -49,16 +49,17 @@ def train_and_report(
         finish: called with the last epoch when the model is saved; writes the family's own files
             and returns the run's figures.
         first_pictures: whether pictures are also drawn after the first epoch.
-        longer: factor of `display_step` and `picture_step`.
-        check: called with the log's line after everything else of an epoch.
+        step_factor: multiplies `display_step` and `picture_step`, for a run with more epochs than
+            the settings have.
+        check: called with the log's line at the end of each epoch; may raise to end the run.
         **options: of the `Trainer`.
     """
 
     def after_epoch(epoch, log):
         line = log.read()[-1]
-        if run.due(epoch, run.settings.display_step * longer):
+        if run.due(epoch, run.settings.display_step * step_factor):
             print(display(line, trainer.epochs), flush=True)
-        if run.due(epoch, picture_step * longer) or (first_pictures and epoch == 0):
+        if run.due(epoch, picture_step * step_factor) or (first_pictures and epoch == 0):
             pictures(epoch)
         check(line)
 

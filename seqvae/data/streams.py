@@ -13,7 +13,7 @@ from seqvae.replicas import rows_of
 
 _READERS = 2
 _ROW = np.dtype([("group", "i4"), ("place", "i4"), ("file", "i4"), ("item", "i8")])
-"""A row of the plan: an item of a file, which has a place in its group."""
+"""A row of the plan: an item of a file; `place` is the file's index in its group."""
 
 
 class Epoch:
@@ -70,7 +70,7 @@ class ShardBatches:
     - The order depends only on the seed and the epoch: not on the number of workers, the threads
       that read, or where a run was resumed. With shuffle=False it is the order of the files.
     - A batch mixes items of `group` files, each in proportion to its length.
-    - At most `2 * group` files are in memory, and the prefetched batches.
+    - Memory holds at most `2 * group` files and the prefetched batches.
     - Files are read in the background, before they are needed.
     - A resumed epoch reads no file that only skipped batches need.
     - The rows of all workers joined are the batch. A worker reads only the files of its rows; with
@@ -78,10 +78,10 @@ class ShardBatches:
     - A file that cannot be read raises its own error, at the batch that needs it.
 
     The plan behind it: the files are shuffled and cut into groups, which are used one after the
-    other. Each file of a group contributes its items, in a random order, at even distances over the
-    group's time. Within a batch the items are sorted by the file's place in its group, so that the
-    workers' rows belong to different files. (`tf.data.Dataset.interleave` does the mixing, but
-    reads what `skip` leaves out and what other workers need.)
+    other. The items of each file, in a random order, are spread evenly over the group. Within a
+    batch the items are sorted by the file's place in its group, so that the workers' rows belong to
+    different files. (`tf.data.Dataset.interleave` does the mixing, but reads what `skip` leaves out
+    and what other workers need.)
 
     Args:
         shards: the dataset.
@@ -93,7 +93,7 @@ class ShardBatches:
         overlap: entries that a window shares with the previous one; 1 if the last entry of a window
             is only a target.
         seed: seed of the order.
-        shuffle: whether the order is random; False: one queue, in the order of the files.
+        shuffle: whether the order is random; False: one file after the other, in order.
         group: files that are mixed at a time.
         prepare: called as prepare(i, arrays) after file i was read; returns the arrays to use,
             {name in a batch: [entries, ...]}.
@@ -256,15 +256,15 @@ class ShardBatches:
         if self._window is None:
             return {name: value[items] for name, value in arrays.items()}
         where = items[:, None] * (self._window - self._overlap) + np.arange(self._window)
-        there = where < len(next(iter(arrays.values())))
-        taken = {name: value[np.where(there, where, 0)] for name, value in arrays.items()}
+        valid = where < len(next(iter(arrays.values())))
+        taken = {name: value[np.where(valid, where, 0)] for name, value in arrays.items()}
         for value in taken.values():
-            value[~there] = 0
-        return taken | {"mask": there.astype(np.float32)}
+            value[~valid] = 0
+        return taken | {"mask": valid.astype(np.float32)}
 
 
 class _Piece(NamedTuple):
-    """The rows of a batch that are of one file."""
+    """The rows of a batch that come from one file."""
 
     file: int
     group: int

@@ -1,1 +1,1 @@
-"""`seqvae play`: a page on this machine on which models are tried out."""
+"""`seqvae play`: a page on this machine to try models in a browser."""

@@ -1,4 +1,4 @@
-"""The web application: the page's files, a websocket for each view, and who may use them."""
+"""The web application: the page's files, a websocket for each view, and access control."""
 
 import json
 from collections.abc import Mapping

@@ -27,7 +27,7 @@ PLAY = Tool(
     argument="run folder",
     optional=True,
     description="""Opens a page on this machine: hide frames of a video and see what a
-Kalman VAE fills in, play inside of the dream of a world model, watch the motifs of an animal.
+Kalman VAE fills in, play inside the dream of a world model, watch the motifs of animal motion.
 
     COMMAND                                     # the models that ship with the package
     COMMAND logs/mine_kvae                      # a run of `seqvae kvae`, and its test sequences

@@ -1,4 +1,4 @@
-"""Messages between the page and its sessions: checks of what comes, and arrays as JSON."""
+"""Messages between the page and its sessions: checks of received messages, and arrays as JSON."""
 
 import base64
 import math

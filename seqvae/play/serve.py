@@ -28,7 +28,7 @@ def run(folder: str, settings: PlaySettings, families: Mapping[str, str]) -> Non
         OSError: the port is in use.
     """
     check_extra()
-    listening = bound(settings.port)  # a port in use is named before models are loaded
+    listening = bind(settings.port)  # a port in use is named before models are loaded
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     print("loading models ...", flush=True)
     modules = {name: importlib.import_module(module) for name, module in families.items()}
@@ -55,8 +55,8 @@ def check_extra() -> None:
         raise RuntimeError(f"needs {', '.join(missing)}. Install: pip install 'seqvae[play]'.")
 
 
-def bound(port: int) -> socket.socket:
-    """Bind a socket of this machine alone.
+def bind(port: int) -> socket.socket:
+    """Bind a socket that only this machine can connect to.
 
     Args:
         port: the port; 0: any free one.

@@ -14,8 +14,8 @@ from seqvae.training.run_log import RunLog
 class EpochLoop:
     """Runs epochs, with a line of the log and a checkpoint after each.
 
-    A subclass defines `run_epoch`; it may define `finished`, which ends the training early, and the
-    methods that are called at certain moments: `resumed`, `before_checkpoint`, `after_checkpoint`.
+    A subclass defines `run_epoch`. It may extend `finished`, to end the training early, and define
+    the hooks `resumed`, `before_checkpoint` and `after_checkpoint`.
 
     Args:
         model: the model.
@@ -29,9 +29,9 @@ class EpochLoop:
 
     Attributes:
         model: the model; its trainable variables are in every checkpoint.
-        optimizer: its variables are in every checkpoint; None: there is none yet.
+        optimizer: set by the subclass before the first checkpoint, which contains its variables.
         placement: the replicas.
-        position: how far the training is and what decides how it goes on: JSON values by name, with
+        position: the state of the training besides the variables: JSON values by name, with
             `epoch`, the number of complete epochs. It is in every checkpoint, and a resumed
             training starts with it.
     """
@@ -69,17 +69,17 @@ class EpochLoop:
         return self.position["epoch"] >= self.epochs
 
     def resumed(self) -> None:
-        """Called when the model and `position` are restored, before the optimiser is."""
+        """Called after the model and `position` are restored, before the optimiser is."""
 
     def before_checkpoint(self, log: RunLog) -> None:
-        """Called in the chief after each epoch. A training killed here repeats the epoch.
+        """Called in the chief after each epoch. A training that is killed here repeats the epoch.
 
         Args:
             log: the log, with the epoch's line.
         """
 
     def after_checkpoint(self, log: RunLog) -> None:
-        """Called in the chief after each epoch, when it will not be repeated.
+        """Called in the chief after the checkpoint: the epoch will not be repeated.
 
         Args:
             log: the log, with the epoch's line.

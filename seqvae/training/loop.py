@@ -169,7 +169,7 @@ class Trainer(EpochLoop):
     def resumed(self) -> None:
         """Enter the checkpoint's stage."""
         if self.position["stage"] is not None:
-            self._enter(self._stage_called(self.position["stage"]))
+            self._enter(self._stage_named(self.position["stage"]))
 
     def after_checkpoint(self, log: RunLog) -> None:
         """Call `after_epoch`.
@@ -292,7 +292,7 @@ class Trainer(EpochLoop):
         self._take_step = tf.function(take_step, autograph=False, input_signature=signature)
         self._take_step.get_concrete_function()
 
-    def _stage_called(self, name: str) -> Stage:
+    def _stage_named(self, name: str) -> Stage:
         for stage in self.stages:
             if stage.name == name:
                 return stage

@@ -95,10 +95,10 @@ def test_the_deviation_of_pixels_is_that_of_decoded_draws(model, view):
 
 def test_errors_are_on_hidden_frames_beside_the_last_seen_one(view):
     found = view.answer({"sequence": 0, "hidden": [3, 4]})
-    assert [name for name, _ in found["errors"]] == [*METHODS, "last seen frame"]
+    assert [name for name, _ in found["errors"]] == [*METHODS, "last observed frame"]
     true = pixels(found["true"]) / 255
     last = np.sqrt(np.square(true[[3, 4]] - true[[2, 2]]).mean())
-    assert dict(found["errors"])["last seen frame"] == pytest.approx(last, rel=1e-6)
+    assert dict(found["errors"])["last observed frame"] == pytest.approx(last, rel=1e-6)
     smoothed = pixels(found["rows"]["smoothed"]["frames"])[3:5] / 255
     rmse = np.sqrt(np.square(smoothed - true[3:5]).mean())
     assert dict(found["errors"])["smoothed"] == pytest.approx(rmse, abs=2e-3)
@@ -222,4 +222,4 @@ def test_the_model_that_ships_beats_the_last_seen_frame():
         dict(view.answer({"sequence": i, "hidden": list(range(4, 12))})["errors"]) for i in range(8)
     ]
     mean = {name: np.mean([each[name] for each in errors]) for name in errors[0]}
-    assert mean["smoothed"] < mean["filtered"] < mean["last seen frame"]
+    assert mean["smoothed"] < mean["filtered"] < mean["last observed frame"]

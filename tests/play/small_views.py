@@ -13,7 +13,7 @@ from kvae.play import ImputationView
 from seqvae.data import Sequences
 from seqvae.physics.pixel_world import PixelWorld
 from seqvae.play.app import make_app
-from seqvae.play.serve import bound
+from seqvae.play.serve import bind
 from tests.vrae.test_vame_cards import KEYS, LABELS, SESSIONS, measured
 from tests.worldmodels.small_models import SHAPE, dodge_parts
 from vrae.vame import Config
@@ -46,7 +46,7 @@ def motifs():
 @contextlib.contextmanager
 def served(views, first="kvae"):
     """The page's address while it is served."""
-    listening = bound(0)
+    listening = bind(0)
     app = make_app(views, first)
     config = uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)

@@ -92,7 +92,7 @@ def test_mistakes_are_named_before_models_are_loaded(monkeypatch, capsys):
 
 
 def test_the_socket_is_of_this_machine_alone():
-    with serve.bound(0) as listening:
+    with serve.bind(0) as listening:
         assert listening.getsockname()[0] == "127.0.0.1"
 
 

@@ -96,7 +96,7 @@ def test_a_click_hides_a_frame_and_the_model_fills_it_in(opened):
     page = opened("kvae")
     page.get_by_role("button", name="Show all").click()
     frame = page.locator("#kvae .strip button").nth(2)
-    expect(frame).to_have_attribute("aria-label", "Frame 3, seen")
+    expect(frame).to_have_attribute("aria-label", "Frame 3, observed")
     expect(page.locator("#kvae .judgement")).to_contain_text("Hide a frame")
     rows = ["#kvae .strip .row >> nth=0", "#kvae .strip .row >> nth=1", "#kvae .plane"]
     before = [drawn(page, row) for row in rows]
@@ -106,7 +106,7 @@ def test_a_click_hides_a_frame_and_the_model_fills_it_in(opened):
     expect(page.locator("#kvae .errors tr")).to_have_count(4)
     assert all(old != drawn(page, row) for old, row in zip(before, rows, strict=True))
     frame.press("Enter")  # a key does what a click does
-    expect(frame).to_have_attribute("aria-label", "Frame 3, seen")
+    expect(frame).to_have_attribute("aria-label", "Frame 3, observed")
     page.get_by_role("button", name="Hide every second").click()
     expect(page.locator("#kvae .strip button[aria-pressed=true]")).to_have_count(3)
 

@@ -89,7 +89,7 @@ def train_model(
 
     Args:
         config: path of the config.yaml, or its keys and values, see `Config`.
-        save_logs: whether there is no progress bar, for output to a file.
+        save_logs: whether the progress bar is left out, for output to a file.
         on_epoch: called with the log's line after every epoch.
         placement: the replicas that share each step. With several workers, only the chief tests,
             writes, and calls `on_epoch`.
@@ -308,7 +308,7 @@ class _Training(EpochLoop):
         }
 
     def _compare(self, line: dict) -> None:
-        """Remember the model's error and epoch if it is the best so far."""
+        """Record the model's error and epoch if it is the best so far."""
         epoch, full = line["epoch"] + 1, line["kl_weight"] > _FULL_WEIGHT
         found = self.position
         # A short training never reaches the full weight: then the last model is the best.
@@ -482,8 +482,8 @@ def save_state(path: Path, model: RNN_VAE) -> None:
 
 
 def _signature(settings: Config) -> dict:
-    """The values that a checkpoint must agree with: all but places, and how long the training
-    is.
+    """The values that a checkpoint must agree with: all but paths and the length of the
+    training.
     """
     free = {"project_path", "max_epochs", "model_snapshot", "model_convergence", "feature_names"}
     free |= {*OF_THE_DATA, *AFTER_TRAINING}

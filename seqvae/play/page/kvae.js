@@ -2,9 +2,9 @@
 import { COLOURS, bytesOf, made, paint, rowsInto, sharp } from "./shared.js";
 
 const METHODS = {
-  smoothed: { colour: COLOURS.blue, dash: [], about: "Smoothed: from all frames that are seen" },
-  filtered: { colour: COLOURS.orange, dash: [7, 4], about: "Filtered: from the frames before" },
-  generated: { colour: COLOURS.green, dash: [2, 3], about: "Generated: from the first stretch of seen frames" },
+  smoothed: { colour: COLOURS.blue, dash: [], about: "Smoothed: from all observed frames" },
+  filtered: { colour: COLOURS.orange, dash: [7, 4], about: "Filtered: from the observed frames up to each time" },
+  generated: { colour: COLOURS.green, dash: [2, 3], about: "Generated: from the first run of observed frames" },
 };
 
 export function start(section, about, line) {
@@ -44,7 +44,7 @@ export function start(section, about, line) {
   for (const [name, { about: label }] of Object.entries(METHODS)) {
     strip.append(made("p", `${label}; below, the standard deviation of each pixel`, { class: "label" }));
     rows[name] = newRow(label);
-    rows[`${name} spread`] = newRow(`${name}: standard deviation of each pixel, brighter is less sure`);
+    rows[`${name} spread`] = newRow(`${name}: standard deviation of each pixel, brighter is less certain`);
   }
   strip.append(made("p", "True", { class: "label" }));
   rows.true = newRow("The true frames");
@@ -82,7 +82,7 @@ export function start(section, about, line) {
     for (const [t, button] of buttons.entries()) {
       paint(button.firstChild, bytes, t * size, shape);
       button.disabled = !answer.known[t];
-      button.setAttribute("aria-label", `Frame ${t + 1}, ${!answer.known[t] ? "missing in the data" : hidden.has(t) ? "hidden" : "seen"}`);
+      button.setAttribute("aria-label", `Frame ${t + 1}, ${!answer.known[t] ? "missing in the data" : hidden.has(t) ? "hidden" : "observed"}`);
     }
     paintRow(rows.true, answer.true);
     for (const name of Object.keys(METHODS)) {
@@ -99,8 +99,8 @@ export function start(section, about, line) {
     if (!errors.length) return "Hide a frame to compare the methods.";
     const [, last] = errors.at(-1);
     const worse = errors.slice(0, -1).filter(([, error]) => error >= last).map(([name]) => name);
-    if (worse.length) return `Not better than repeating the last seen frame: ${worse.join(", ")}.`;
-    return "All three are better than repeating the last seen frame.";
+    if (worse.length) return `Not better than repeating the last observed frame: ${worse.join(", ")}.`;
+    return "All three are better than repeating the last observed frame.";
   }
 
   choice.onchange = ask;
@@ -136,7 +136,7 @@ export function start(section, about, line) {
     pen.stroke(new Path2D("M0 7H48"));
     mark(pen, name, 24, 7, 4);
   }
-  const codes = made("p", "● code of a seen frame, by the encoder", { class: "note" });
+  const codes = made("p", "● code of an observed frame, by the encoder", { class: "note" });
   find(".methods").append(codes);
 
   function look(t) {

@@ -2,7 +2,7 @@
 import { start as kvae } from "./kvae.js";
 import { start as dream } from "./dream.js";
 import { start as motifs } from "./motifs.js";
-import { Line, told } from "./shared.js";
+import { Line, showError } from "./shared.js";
 
 const STARTS = { kvae, dream, motifs };
 const started = new Set();
@@ -16,7 +16,7 @@ function show() {
     if (link.hash === `#${view}`) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
-  told("");
+  showError("");
   if (!started.has(view)) begin(view);
 }
 

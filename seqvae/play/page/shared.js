@@ -6,7 +6,7 @@ export const COLOURS = {
 };
 const YELLOW = [240, 228, 66];
 
-export function told(error) {
+export function showError(error) {
   document.getElementById("error").textContent = error;
 }
 
@@ -18,10 +18,10 @@ export class Line {
     this._next = null;
     this._socket = new WebSocket(`ws://${location.host}/play/${view}`);
     this._socket.onopen = () => this._free();
-    this._socket.onclose = () => told("The connection is closed. Is seqvae play still running? Reload the page.");
+    this._socket.onclose = () => showError("The connection is closed. Is seqvae play still running? Reload the page.");
     this._socket.onmessage = (event) => {
       const answer = JSON.parse(event.data);
-      told(answer.error ?? "");
+      showError(answer.error ?? "");
       this._free();
       this.onanswer(answer);
     };
