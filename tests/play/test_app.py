@@ -49,7 +49,9 @@ class Count:
 @pytest.fixture
 def client():
     app = make_app({"counter": Counter(), "none": "No model. Run `seqvae kvae`."}, "counter")
-    return TestClient(app, base_url=HERE)
+    # as a context: all connections share one event loop, as on a server
+    with TestClient(app, base_url=HERE) as one:
+        yield one
 
 
 def connect(client, view="counter", **headers):

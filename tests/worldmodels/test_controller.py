@@ -152,7 +152,7 @@ def test_files_that_do_not_fit_are_refused_and_nothing_is_changed(tmp_path, text
         (lambda c: c.act(np.zeros((2, 9))), r"inputs: expected floats of the shape \[..., 8\]"),
         (
             lambda c: c.act(np.zeros((2, 8)), vectors=np.zeros((3, 27))),
-            r"vectors: expected \[27\], or \[P, 27\] .* got \(3, 27\) beside \(2, 8\)",
+            r"vectors: expected \[27\], or \[P, 27\] .* got \(3, 27\) with \(2, 8\)",
         ),
         (lambda c: c.act(np.zeros((2, 8)), vectors=np.zeros(26)), r"vectors: .* got \(26,\)"),
     ],
