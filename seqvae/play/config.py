@@ -35,5 +35,5 @@ Kalman VAE fills in, play inside the dream of a world model, watch the motifs of
     COMMAND logs/mine_worldmodel                # the agent of a run of `seqvae worldmodel`
     COMMAND logs/mine_vame                      # the motifs of a run of `seqvae vame`
 
-Needs: pip install 'seqvae[play]'. Only this machine can open the page. Ctrl-C ends it.""",
+Needs: pip install ".[play]". Only this machine can open the page. Ctrl-C ends it.""",
 )

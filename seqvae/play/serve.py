@@ -52,7 +52,7 @@ def check_extra() -> None:
     """
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if missing:
-        raise RuntimeError(f"needs {', '.join(missing)}. Install: pip install 'seqvae[play]'.")
+        raise RuntimeError(f'needs {", ".join(missing)}. Install: pip install ".[play]".')
 
 
 def bind(port: int) -> socket.socket:

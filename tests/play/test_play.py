@@ -75,7 +75,7 @@ def test_without_the_extra_its_name_is_said(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "starlette", pytest)
     monkeypatch.setattr(serve.importlib.util, "find_spec", lambda n: None if n[0] == "n" else 1)
     err = ended(capsys=capsys)
-    assert err == "seqvae play: needs no_such_server. Install: pip install 'seqvae[play]'.\n"
+    assert err == 'seqvae play: needs no_such_server. Install: pip install ".[play]".\n'
 
 
 def test_mistakes_are_named_before_models_are_loaded(monkeypatch, capsys):
