@@ -166,9 +166,10 @@ def refuse_masked_array(name: str, value: object) -> None:
         value: the value.
 
     Raises:
-        ValueError: it is a masked array.
+        ValueError: it is a masked array, or a list of arrays with one.
     """
-    if np.ma.isMaskedArray(value):
+    parts = value if isinstance(value, list | tuple) else (value,)
+    if any(np.ma.isMaskedArray(part) for part in parts):
         raise ValueError(
             f"{name}: a masked array, whose mask would be lost. Pass np.ma.filled(x.astype(float), "
             "np.nan) where NaN is a missing number, or the data and a mask."

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from seqvae import checks
 from seqvae.checks import Place, require, warn_where
 from seqvae.data.batches import Batches
 from seqvae.model import SequenceModel
@@ -409,6 +410,8 @@ def test_arguments_that_fit_and_predict_do_not_have_are_named():
         model.predict(X, MASK)
     with pytest.raises(ValueError, match="inputs: a masked array"):
         model(np.ma.masked_array(X, X > 1))
+    with pytest.raises(ValueError, match="frames: a masked array"):
+        checks.tensor("frames", [np.ma.masked_array(X[0], X[0] > 1), X[1]])
     for half in ("float16", "bfloat16"):
         with pytest.raises(ValueError, match=f"got {half}. Use mixed_{half}, which keeps weights"):
             Line(dtype=half)
