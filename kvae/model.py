@@ -138,7 +138,7 @@ class KVAE(SequenceModel):
         "dt": "[B, T], whole numbers of at least 1, the steps since the frame before; only with "
         "frames.",
     }
-    alternatives = ("frames",), ("codes",)
+    alternatives = "frames", "codes"
     term_names = LossTerms._fields
 
     def __init__(

@@ -46,8 +46,8 @@ class SequenceModel(keras.Model):
     """The names of the terms that `loss_terms` returns, in the order they are reported."""
     presets: ClassVar = Presets()
     """The trained models in the package: the titles of their cards by name."""
-    alternatives: tuple[tuple[str, ...], ...] = ()
-    """Alternative inputs, each a group of keys: a batch has the first key of only one group."""
+    alternatives: tuple[str, ...] = ()
+    """Keys of alternative inputs, of which a batch has one."""
     masks_numbers: bool = False
     """Whether a mask may have the shape of the input, one entry per number."""
 
@@ -625,8 +625,13 @@ class SequenceModel(keras.Model):
 
         Returns:
             The batch, a dict.
+
+        Raises:
+            ValueError: the second of two inputs is neither a mask nor the first once more.
         """
         batch = self.batch_of(inputs)
+        if tf.executing_eagerly():  # in a graph, `_check_data` has checked the pipeline
+            self._check_target(inputs, batch, NOWHERE)
         mask = mask.get(self.input_name) if isinstance(mask, dict) else mask
         return (
             batch if all(part is None for part in tf.nest.flatten(mask)) else batch | {"mask": mask}
@@ -669,12 +674,16 @@ class SequenceModel(keras.Model):
         for path, value in keras.tree.flatten_with_path(data):
             name = path[-1] if path and isinstance(path[-1], str) else self.input_name
             checks.refuse_masked_array(name, value)
-        x, y, _ = self._unpacked(data)
         batch = self.batch_of(data)
         self.require_keys(batch)
         self.check_batch(batch, place)
         if "sample_weight" in batch:
             checks.check_sample_weight_values(batch["sample_weight"])
+        self._check_target(data, batch, place)
+
+    def _check_target(self, data, batch: dict, place: Place) -> None:
+        """Check that y, if it is no mask, repeats x: another target would be ignored."""
+        x, y, _ = self._unpacked(data)
         given = dict(x) if isinstance(x, dict) else {self.input_name: x}
         if y is not None and not self._second(given, y):
             form = "is bool, or in" if self.masks_numbers else "is given in"
@@ -699,7 +708,7 @@ class SequenceModel(keras.Model):
             ValueError: a key is unknown, or the input is missing.
         """
         checks.check_keys(batch, [*self.batch_keys, "sample_weight"])
-        given = [key for group in self.alternatives for key in group[:1] if key in batch]
+        given = [key for key in self.alternatives if key in batch]
         if len(given) > 1:
             raise ValueError(
                 f"{' and '.join(given)}: expected one of them in a batch, got both. Only one would "

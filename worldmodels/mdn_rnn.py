@@ -94,7 +94,7 @@ class MDNRNN(SequenceModel):
         "rewards": "[B, T], the reward observed with each frame, for the model's reward head.",
         "next_z": "[B, T, z_size], the code after each step; without it, z one step later.",
     }
-    alternatives = ("z",), ("mean", "logvar")
+    alternatives = "z", "mean"
     term_names = MDNRNNTerms._fields
 
     def __init__(
