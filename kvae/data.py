@@ -9,6 +9,7 @@ import numpy as np
 
 from kvae.model import KVAE
 from seqvae.data import (
+    DataError,
     Sequences,
     Shards,
     load,
@@ -274,7 +275,18 @@ def training_and_test(
             f"no {test_path.name} beside {path.name}: {len(test)} of its sequences are kept for "
             "the test"
         )
-    training = Streamed(train, missing) if isinstance(train, Shards) else InMemory(train, missing)
+    if isinstance(train, Shards):
+        if "dt" in train.shapes:
+            raise DataError(
+                f"{path}: dt: not read from shards. Save the frames in one file, or on even steps "
+                "with a mask."
+            )
+        training = Streamed(train, missing)
+    else:
+        if train.uneven or test.uneven:
+            steps = max(train.steps, test.steps)
+            train, test = train.extended(steps), test.extended(steps)
+        training = InMemory(train, missing)
     if (test.image_shape, test.steps) != (training.image_shape, training.steps):
         raise ValueError(
             f"{test_path}: {test.steps} frames {test.image_shape} a sequence, {path} has "
@@ -287,7 +299,7 @@ def _loaded(shards: Shards, path: Path) -> Sequences:
     """Sequences of the first files, as many files as hold the first `_TEST_MOST` sequences."""
     ends = np.cumsum(shards.lengths)
     count = 1 + int(np.searchsorted(ends, _TEST_MOST))
-    names = [name for name in ("images", "mask", "controls") if name in shards.shapes]
+    names = [name for name in ("images", "mask", "controls", "dt") if name in shards.shapes]
     parts = [shards.read(i, names) for i in range(min(count, len(shards)))]
     return sequences_of(
         {name: np.concatenate([part[name] for part in parts]) for name in names}, path

@@ -915,6 +915,7 @@ class KVAE(SequenceModel):
         *,
         mask: Array | None = None,
         controls: Array | None = None,
+        dt: Array | None = None,
         num_samples: int = 100,
         quantiles: Sequence[float] = (0.05, 0.5, 0.95),
         decode: bool = True,
@@ -933,6 +934,7 @@ class KVAE(SequenceModel):
             mask: [B, T] or [B, T, *image_shape], 1 = observed; None: all observed, in series all
                 but NaN.
             controls: [B, T + num_steps, dim_u]; None: zero.
+            dt: as for `filter`, of the T frames. The predicted frames are one step apart.
             num_samples: S, the number of draws; memory and decoding time grow with it.
             quantiles: Q probabilities.
             decode: False: only codes and states, no frames.
@@ -952,17 +954,19 @@ class KVAE(SequenceModel):
         count, steps = (kalman.size_of(frames, axis) for axis in (0, 1))
         like = tf.zeros([count, steps + num_steps])
         controls = arguments.check_controls(controls, like, self.dim_u, self.variable_dtype)
+        dt = arguments.check_dt(dt, frames)
         seed = stateless_seed(seed, self._seeds)
         shape = [count, num_samples, num_steps + 1, self.dim_z + self.dim_a]
         noise = normal(shape, fold(seed, _PATHS), self.variable_dtype)
 
-        def compute(codes, mask, controls, noise) -> tuple[tf.Tensor, tf.Tensor]:
+        def compute(codes, mask, controls, dt, noise) -> tuple[tf.Tensor, tf.Tensor]:
             states, steps = self._states, tf.shape(codes)[1]
-            carry = after(states, codes, mask, controls[:, :steps])
+            *given, at = self._on_steps(codes, mask, controls[:, :steps], dt)
+            carry = after(states, *given, None if at is None else at[:, -1])
             return continued(states, carry, controls[:, steps:], tf.transpose(noise, [1, 0, 2, 3]))
 
         codes, _ = self._in_batches(self.frame_vae.encode, None, frames, mask)
-        z, a = self._run(compute, codes, self._code_mask(mask), controls, noise)
+        z, a = self._run(compute, codes, self._code_mask(mask), controls, dt, noise)
         moments = [
             tf.reduce_mean(a, 0),
             tfp.stats.covariance(a, sample_axis=0, event_axis=-1),

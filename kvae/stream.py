@@ -6,8 +6,8 @@ import numpy as np
 import tensorflow as tf
 
 from kvae import arguments
-from kvae.lgssm.closed_loop import StreamState, stream_start, stream_step
-from seqvae.checks import Array
+from kvae.lgssm.closed_loop import StreamState, stream_missing, stream_start, stream_step
+from seqvae.checks import Array, check_size
 
 if TYPE_CHECKING:
     from kvae.model import KVAE
@@ -55,7 +55,12 @@ class Stream:
         self._carry = None
 
     def step(
-        self, frame: Array | None, mask: Array | None = None, controls: Array | None = None
+        self,
+        frame: Array | None,
+        mask: Array | None = None,
+        controls: Array | None = None,
+        *,
+        dt: int = 1,
     ) -> Streamed:
         """Process the next frame.
 
@@ -64,13 +69,17 @@ class Stream:
             mask: 1 = observed: [B] for sequences, only with a batch_size; or for single pixels or
                 numbers, of the shape of `frame`. None: all observed, in a series all but NaN.
             controls: [dim_u], with a batch_size [B, dim_u]: what acted on the step into this frame.
+            dt: steps of the model since the frame before, the same for all sequences; the steps
+                between are missing, with the controls of this frame. Not used for the first frame.
 
         Returns:
             The filter's result.
 
         Raises:
-            ValueError: a wrong shape, or a pixel that is not in [0, 1].
+            ValueError: a wrong shape, a pixel that is not in [0, 1], or a dt that is not a whole
+                number of at least 1.
         """
+        check_size("dt", dt)
         model, shape = self._model, (self._count, 1)
         if frame is None:
             frames = tf.zeros([*shape, *model.image_shape], model.variable_dtype)
@@ -84,7 +93,8 @@ class Stream:
             arguments.check_frame_values(frames, seen)
         given = None if controls is None else self._with_axes(controls)
         u = arguments.check_controls(given, frames, model.dim_u, model.variable_dtype)
-        carry, result = self._step(self._carry, frames, seen, u)
+        between = None if self._carry is None or dt == 1 else tf.constant(dt - 1)
+        carry, result = self._step(self._carry, frames, seen, u, between)
         self._carry = carry
         return result
 
@@ -99,12 +109,14 @@ class Stream:
         array = np.asarray(value)
         return array[None, None] if self._batch is None else array[:, None]
 
-    def _in_graph(self, carry, frames, seen, u):
+    def _in_graph(self, carry, frames, seen, u, between):
         model = self._model
         mean, _ = model.frame_vae.encode(frames, seen)
         states, seen = model._states, model.frame_vae.code_mask(seen)
         if carry is None:
             carry = stream_start(states, tf.shape(frames)[0])
+        if between is not None:
+            carry = stream_missing(states, carry, u[:, 0], between)
         carry, filtered, code, log_likelihood, alpha = stream_step(
             states, carry, mean[:, 0], seen[:, 0], u[:, 0]
         )

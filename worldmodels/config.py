@@ -256,8 +256,10 @@ class PartSettings(Settings):
     noise: float = setting(
         0.3, "noise of the controller's weights in recordings by the agent, relative to their size"
     )
-    vae_flags: str = setting("", "flags of `seqvae convvae`, such as '--z_size=16 --num_epochs=3'")
-    rnn_flags: str = setting("--predict_done", "flags of `seqvae mdnrnn`")
+    vae_flags: str = setting(
+        "", "flags of `seqvae convvae`, such as '--z_size=16 --num_epochs=3', beside the preset's"
+    )
+    rnn_flags: str = setting("--predict_done", "flags of `seqvae mdnrnn`, beside the preset's")
 
 
 @group("The controller")

@@ -31,7 +31,7 @@ from seqvae.physics.pixel_world import PixelWorld
 from seqvae.report import write_run_page
 from seqvae.saved_models import load_model
 from worldmodels import train_convvae, train_mdnrnn
-from worldmodels.config import CONVVAE, MDNRNN, WorldModelSettings
+from worldmodels.config import CONVVAE, MDNRNN, WORLDMODEL_PRESETS, WorldModelSettings
 from worldmodels.controller import Controller
 from worldmodels.conv_vae import ConvVAE
 from worldmodels.dream_rollouts import DreamRollouts
@@ -62,6 +62,20 @@ def run(run: Run) -> None:
     for i in range(1, 1 + s.iterations):
         whole.iterate(i)
     whole.evaluate()
+
+
+def flags_beside_preset(preset: str, name: str, flags: str) -> list[str]:
+    """Add the flags of a model to those of the preset; of two values of a flag the later counts.
+
+    Args:
+        preset: the preset's name.
+        name: "vae_flags" or "rnn_flags".
+        flags: the flags of the run.
+
+    Returns:
+        The words of the flags.
+    """
+    return shlex.split(WORLDMODEL_PRESETS[preset].get(name, "")) + shlex.split(flags)
 
 
 class _Whole:
@@ -169,7 +183,8 @@ class _Whole:
 
     def _stage_settings(self, i: int, command: Command, flags: str) -> Any:
         name = "vae_flags" if command is CONVVAE else "rnn_flags"
-        given, rest = parse([f"--{name}", *shlex.split(flags)], command.settings)
+        words = flags_beside_preset(self._s.preset, name, flags)
+        given, rest = parse([f"--{name}", *words], command.settings)
         if rest or given is None:
             raise ValueError(f"--{name}: expected flags of `seqvae {command.name}`, got {flags!r}.")
         preset = command.presets.get(given.get("preset", ""), {})

@@ -5,6 +5,7 @@ If a frame is missing, the input of the dynamics network is the filter's predict
 instead of a_t. Network and filter therefore run together, step by step.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -447,7 +448,11 @@ def stream_step(
 
 
 def after(
-    states: StateSpace, a: tf.Tensor, mask: tf.Tensor | None, controls: tf.Tensor
+    states: StateSpace,
+    a: tf.Tensor,
+    mask: tf.Tensor | None,
+    controls: tf.Tensor,
+    last: tf.Tensor | None = None,
 ) -> StreamState:
     """Compute the state of a stream after the last of some codes.
 
@@ -456,32 +461,81 @@ def after(
         a: [B, T, dim_a].
         mask: [B, T] or [B, T, dim_a], 1 = observed; None: all observed.
         controls: [B, T, dim_u].
+        last: [B], the index of each sequence's last code; None: T - 1.
 
     Returns:
         The state of the stream.
     """
     mask = tf.ones_like(a[..., 0]) if mask is None else mask  # pyright: ignore[reportArgumentType]
     elements = [_time_major(value) for value in (a, mask, controls)]
-    batch = tf.shape(a)[0]
-    start = stream_start(states, batch)
 
+    def step(t: tf.Tensor, before: StreamState) -> StreamState:
+        carry = stream_step(states, before, *(value[t] for value in elements))[0]
+        return carry if last is None else _in_rows(t <= last, carry, before)
+
+    return _repeated(step, stream_start(states, tf.shape(a)[0]), tf.shape(a)[1])
+
+
+def stream_missing(
+    states: StateSpace, carry: StreamState, controls: tf.Tensor, count: tf.Tensor
+) -> StreamState:
+    """Process missing frames.
+
+    Args:
+        states: the model.
+        carry: the state of the stream.
+        controls: [B, dim_u], of each of the steps.
+        count: the number of frames.
+
+    Returns:
+        The next state of the stream.
+    """
+    missing = tf.zeros_like(controls[:, 0])
+    code = tf.zeros([tf.shape(controls)[0], states.matrices.C.shape[1]], controls.dtype)
+
+    def step(t: tf.Tensor, before: StreamState) -> StreamState:
+        del t
+        return stream_step(states, before, code, missing, controls)[0]
+
+    return _repeated(step, carry, count)
+
+
+def _repeated(
+    step: Callable[[tf.Tensor, StreamState], StreamState], start: StreamState, count: tf.Tensor
+) -> StreamState:
+    """The state after `count` steps. A loop cannot carry the None of `u`."""
     present = [value is not None for value in tf.nest.flatten(start)]
 
-    def body(t, *values):
+    def packed(values) -> StreamState:
         given = iter(values)
         flat = [next(given) if is_present else None for is_present in present]
-        carry = tf.nest.pack_sequence_as(start, flat)
-        carry = stream_step(states, carry, *(value[t] for value in elements))[0]
-        return t + 1, *(value for value in tf.nest.flatten(carry) if value is not None)
+        return tf.nest.pack_sequence_as(start, flat)
 
-    values = [value for value in tf.nest.flatten(start) if value is not None]
+    def flattened(state: StreamState) -> list[tf.Tensor]:
+        return [value for value in tf.nest.flatten(state) if value is not None]
+
+    def body(t, *values):
+        return t + 1, *flattened(step(t, packed(values)))
+
+    values = flattened(start)
     shapes = [tf.TensorShape([]), *(value.shape for value in values)]
-    _, *values = tf.while_loop(
-        lambda t, *_: t < tf.shape(a)[1], body, [0, *values], shape_invariants=shapes
-    )
-    given = iter(values)
-    return tf.nest.pack_sequence_as(
-        start, [next(given) if is_present else None for is_present in present]
+    _, *values = tf.while_loop(lambda t, *_: t < count, body, [0, *values], shape_invariants=shapes)
+    return packed(values)
+
+
+def _in_rows(rows: tf.Tensor, new: StreamState, old: StreamState) -> StreamState:
+    """The new state where `rows` [B] is true, the old one elsewhere."""
+
+    def batch_first(one, other):
+        return None if one is None else tf.where(rows[:, None], one, other)
+
+    return StreamState(
+        State(*(tf.where(rows, *pair) for pair in zip(new.state, old.state, strict=True))),
+        new.begun,
+        tf.where(rows, new.seen, old.seen),
+        batch_first(new.alpha, old.alpha),
+        batch_first(new.u, old.u),
+        tf.nest.map_structure(batch_first, new.network, old.network),
     )
 
 

@@ -2,6 +2,7 @@
 atomically.
 """
 
+import warnings
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +14,8 @@ from seqvae.data.shards import open_shards
 from seqvae.files import NPZ_ERRORS, DataError
 
 _NAMES = ("images", "mask", "controls", "state")
+_SPARSE = 50
+"""Most even steps for each frame at uneven times: the steps between are stored as empty frames."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,8 @@ class Sequences:
             none.
         state: [N, T, S] float32, the simulator's state; None: unknown. No model uses it.
         source: where the data came from, for messages.
+        uneven: whether the frames came at uneven times and were placed on even steps, where
+            sequences may end with missing frames.
 
     Raises:
         DataError: an array has another shape, type or range.
@@ -40,6 +45,7 @@ class Sequences:
     state: np.ndarray | None = None
     pixel_mask: np.ndarray | None = None
     source: str = "the given arrays"
+    uneven: bool = False
 
     def __post_init__(self):
         if self.mask is not None and self.mask.ndim > 2:
@@ -152,6 +158,27 @@ class Sequences:
             self, mask=np.asarray(mask, np.float32) * (1.0 if self.mask is None else self.mask)
         )
 
+    def extended(self, steps: int) -> "Sequences":
+        """Append missing frames.
+
+        Args:
+            steps: the number of frames in a sequence afterwards, at least T.
+
+        Returns:
+            The sequences.
+        """
+        if steps == self.steps:
+            return self
+        arrays = self.arrays()
+        arrays.setdefault("mask", np.ones(self.images.shape[:2], np.float32))
+        longer = {
+            name: np.concatenate(
+                [value, np.zeros((len(self), steps - self.steps, *value.shape[2:]), value.dtype)], 1
+            )
+            for name, value in arrays.items()
+        }
+        return replace(self, **longer)
+
     def split(self, test_fraction: float, seed: int) -> tuple["Sequences", "Sequences"]:
         """Split the sequences at random into training and test data, at least one sequence each.
 
@@ -208,6 +235,11 @@ def unit_pixels(images: np.ndarray) -> np.ndarray:
 def load(path: str | Path) -> Sequences:
     """Read sequences from a `.npz` file, or from its shards `NAME-00000-of-0000N.npz`.
 
+    The file has the arrays of `Sequences`, of which only `images` is needed. For frames at uneven
+    times it also has `dt` [N, T], the whole number of steps since the frame before; the first
+    column is not used. Frames are then placed on even steps, and the steps between are missing
+    frames with the controls of the next frame. Other arrays are not read, with a warning.
+
     Args:
         path: the file, or the name that its shards are derived from.
 
@@ -222,7 +254,7 @@ def load(path: str | Path) -> Sequences:
     if path.is_file():
         return sequences_of(_read(path), path)
     shards = open_shards(path, {"images": "[N, T, H, W] or [N, T, H, W, C]"})
-    names = [name for name in _NAMES if name in shards.shapes]
+    names = [name for name in (*_NAMES, "dt") if name in shards.shapes]
     parts = [shards.read(i, names) for i in range(len(shards))]
     return sequences_of({name: np.concatenate([p[name] for p in parts]) for name in names}, path)
 
@@ -231,7 +263,7 @@ def sequences_of(arrays: dict[str, np.ndarray], path: Path) -> Sequences:
     """Convert the arrays of a file to `Sequences`.
 
     Args:
-        arrays: the arrays by name, with `images`.
+        arrays: the arrays by name, with `images`; see `load`.
         path: the file, for messages.
 
     Returns:
@@ -247,7 +279,47 @@ def sequences_of(arrays: dict[str, np.ndarray], path: Path) -> Sequences:
             "one-bit frames as bool, "
             "or multiply by 255."
         )
+    if "dt" in arrays:
+        return Sequences(**_on_even_steps(arrays, path), source=str(path), uneven=True)
     return Sequences(**arrays, source=str(path))
+
+
+def _on_even_steps(arrays: dict[str, np.ndarray], path: Path) -> dict[str, np.ndarray]:
+    """Arrays without `dt`, on even steps. The state between two frames is not known: none is
+    kept."""
+    images, dt = arrays["images"], np.asarray(arrays["dt"], np.float64)
+    count = images.shape[:2]
+    if dt.shape != count:
+        raise DataError(
+            f"{path}: dt has the shape {list(dt.shape)}, expected {list(count)} to fit images."
+        )
+    later = dt[:, 1:]
+    if not ((later >= 1) & (later == np.rint(later))).all():
+        raise DataError(
+            f"{path}: dt: expected whole numbers of at least 1, the steps since the frame before. "
+            "Divide the times by the length of a step and round them."
+        )
+    at = np.cumsum(np.pad(later, ((0, 0), (1, 0))), axis=1).astype(int)
+    steps = int(at.max()) + 1
+    if steps > _SPARSE * count[1]:
+        raise DataError(
+            f"{path}: dt: {steps} steps for {count[1]} frames, expected at most {_SPARSE} each. "
+            "Cut the sequences at their long gaps, or divide the times by a longer step."
+        )
+    rows = np.arange(count[0])[:, None]
+
+    def placed(value: np.ndarray) -> np.ndarray:
+        found = np.zeros((count[0], steps, *value.shape[2:]), value.dtype)
+        found[rows, at] = value
+        return found
+
+    mask = arrays.get("mask", np.ones(count, np.float32))
+    even = {"images": placed(images), "mask": placed(mask)}
+    if "controls" in arrays:
+        following = [np.searchsorted(row, np.arange(steps)) for row in at]
+        following = np.minimum(np.stack(following), count[1] - 1)
+        even["controls"] = arrays["controls"][rows, following]
+    return even
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:
@@ -265,7 +337,13 @@ def _read(path: Path) -> dict[str, np.ndarray]:
                     "np.savez_compressed(path, images=frames), frames [N, T, H, W] or [N, T, H, W, "
                     "C]."
                 )
-            return {name: file[name] for name in _NAMES if name in names}
+            known = (*_NAMES, "dt")
+            if others := sorted(names.difference(known)):
+                warnings.warn(
+                    f"{path}: not read: {', '.join(others)}. Known arrays: {', '.join(known)}.",
+                    stacklevel=4,
+                )
+            return {name: file[name] for name in known if name in names}
     except DataError:
         raise
     except NPZ_ERRORS as error:

@@ -24,10 +24,12 @@ def run(folder: str, settings: PlaySettings, families: Mapping[str, str]) -> Non
 
     Raises:
         RuntimeError: a package of the extra is missing.
-        ValueError: a folder or file cannot be shown.
+        ValueError: a folder or file cannot be shown, or the seed is negative.
         OSError: the port is in use.
     """
     check_extra()
+    if settings.seed < 0:
+        raise ValueError(f"--seed: expected at least 0, got {settings.seed}.")
     listening = bind(settings.port)  # a port in use is named before models are loaded
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     print("loading models ...", flush=True)

@@ -246,3 +246,51 @@ def test_nan_in_a_visible_pixel_is_refused():
     images[0, 0, 0, 1] = np.nan
     with pytest.raises(DataError, match="NaN in an observed frame"):
         Sequences(images, hidden_pixels(images))
+
+
+def test_frames_at_uneven_times_are_placed_on_even_steps(tmp_path):
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (2, 3, 4, 4)).astype(np.uint8)
+    controls = rng.normal(size=(2, 3, 1)).astype(np.float32)
+    dt = np.array([[9, 1, 3], [0, 2, 1]])
+    mask = np.array([[1, 0, 1], [1, 1, 1]])
+    save(tmp_path / "uneven.npz", {"images": images, "dt": dt, "controls": controls, "mask": mask})
+    found = load(tmp_path / "uneven.npz")
+    assert found.uneven and found.steps == 5
+    np.testing.assert_array_equal(found.mask, [[1, 0, 0, 0, 1], [1, 0, 1, 1, 0]])
+    np.testing.assert_array_equal(found.images[0, [0, 1, 4]], images[0])
+    np.testing.assert_array_equal(found.images[1, [0, 2, 3]], images[1])
+    np.testing.assert_array_equal(found.controls[0], controls[0, [0, 1, 2, 2, 2]])
+    np.testing.assert_array_equal(found.controls[1], controls[1, [0, 1, 1, 2, 2]])
+    longer = found.extended(7)
+    assert longer.steps == 7 and not longer.mask[:, 5:].any()
+    pixels = np.ones(images.shape, bool)
+    pixels[:, :, :2] = False
+    save(tmp_path / "hidden.npz", {"images": images, "dt": dt, "mask": pixels})
+    found = load(tmp_path / "hidden.npz")
+    assert not found.observed[0, 2] and found.observed[0, 4]
+    np.testing.assert_array_equal(found.pixel_mask[0, 4], pixels[0, 2])
+
+
+@pytest.mark.parametrize(
+    ("dt", "message"),
+    [
+        (np.ones((2, 4)), r"dt has the shape \[2, 4\], expected \[2, 3\] to fit images"),
+        (np.full((2, 3), 1.5), "dt: expected whole numbers of at least 1"),
+        (np.zeros((2, 3)), "dt: expected whole numbers of at least 1"),
+        (np.full((2, 3), np.nan), "dt: expected whole numbers of at least 1"),
+        (np.full((2, 3), 500), "dt: 1001 steps for 3 frames, expected at most 50 each"),
+    ],
+)
+def test_uneven_times_that_are_refused(tmp_path, dt, message):
+    save(tmp_path / "uneven.npz", {"images": np.zeros((2, 3, 4, 4)), "dt": dt})
+    with pytest.raises(DataError, match=message):
+        load(tmp_path / "uneven.npz")
+
+
+def test_an_array_that_is_not_read_is_named(tmp_path):
+    save(tmp_path / "mine.npz", {"images": np.zeros((2, 3, 4, 4)), "masks": np.ones((2, 3))})
+    with pytest.warns(
+        UserWarning, match=r"mine\.npz: not read: masks\. Known arrays: images, mask"
+    ):
+        load(tmp_path / "mine.npz")

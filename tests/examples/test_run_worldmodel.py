@@ -12,9 +12,12 @@ import numpy as np
 import pytest
 
 import tests.worldmodels.small_worlds as worlds
+from seqvae.commands.command import parse
 from tests.commands import run_here, start
 from worldmodels import Controller
+from worldmodels.config import CONVVAE
 from worldmodels.report import verdicts
+from worldmodels.train_worldmodel import flags_beside_preset
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "run_worldmodel.py"
 SMALL = (
@@ -168,6 +171,13 @@ def test_an_agent_that_is_no_better_than_chance_is_called_so():
 
 
 # --- wrong input ---
+
+
+def test_given_flags_of_a_model_keep_those_of_the_preset():
+    words = flags_beside_preset("demo", "vae_flags", "--num_epochs=3")
+    given, rest = parse(["--vae_flags", *words], CONVVAE.settings)
+    assert given["num_epochs"] == 3 and given["z_size"] == 16 and not rest
+    assert flags_beside_preset("", "vae_flags", "--z_size=4") == ["--z_size=4"]
 
 
 @pytest.mark.parametrize(

@@ -83,6 +83,19 @@ def test_test_data_of_another_shape_is_refused(tmp_path, images):
         training_and_test(str(tmp_path / "mine.npz"), "", NOTHING)
 
 
+def test_training_and_test_frames_at_uneven_times_have_one_length(tmp_path, images):
+    dt = np.ones((3, 4), int)
+    save(tmp_path / "mine.npz", {"images": images[:3, :4], "dt": 2 * dt})
+    save(tmp_path / "mine_test.npz", {"images": images[:3, :4], "dt": dt})
+    train, test = training_and_test(str(tmp_path / "mine.npz"), "", NOTHING)
+    assert train.sequences.steps == test.steps == 7
+    np.testing.assert_array_equal(test.mask[0], [1, 1, 1, 1, 0, 0, 0])
+    for i in range(2):
+        write_shard(shard_path(tmp_path / "parts.npz", i, 2), {"images": images[:3, :4], "dt": dt})
+    with pytest.raises(DataError, match=r"parts\.npz: dt: not read from shards"):
+        training_and_test(str(tmp_path / "parts.npz"), "", NOTHING)
+
+
 def test_a_dataset_of_no_world_and_no_file_is_refused():
     with pytest.raises(
         ValueError,

@@ -80,6 +80,33 @@ def test_draws_have_the_moments_of_the_smoother(series):
     assert samples.shape == (3, 2, 5, 2)
 
 
+def test_forecasts_begin_at_the_last_frame_of_each_sequence(series):
+    model, values, controls, grid = series
+    future = np.random.default_rng(3).normal(size=(2, 3, 1))
+    u, arguments = held(controls), dict(num_samples=2, decode=False, seed=0)
+    given = np.concatenate([controls, future], axis=1)
+    found = model.forecast(values, 3, controls=given, dt=DT, **arguments).a
+    for i, (row, last) in enumerate(zip(grid, AT[:, -1], strict=True)):
+        both = [np.concatenate([u[i, : last + 1], future[i]])] * 2  # the draws depend on the rows
+        expected = model.forecast(
+            np.stack([row[: last + 1]] * 2), 3, controls=np.stack(both), **arguments
+        )
+        close(found[:, i], expected.a[:, i])
+
+
+def test_a_stream_takes_dt(series):
+    model, values, controls, _ = series
+    codes = model.encode(values[:1]).mean()
+    expected = model.filter(codes, ~np.isnan(values[:1]), controls[:1], dt=DT[:1])
+    stream = model.stream()
+    for t, step in enumerate(DT[0]):
+        found = stream.step(values[0, t], controls=controls[0, t], dt=int(step))
+        close(found.mean, expected.mean[:, t])
+        close(found.cov, expected.cov[:, t])
+    with pytest.raises(ValueError, match=r"dt: expected an integer of at least 1, got 0\.5"):
+        stream.step(values[0, 0], dt=0.5)
+
+
 def test_a_gap_is_the_product_of_its_steps(series):
     """K=1: one transition A^n with the noise of n steps, in a model written by hand."""
     _, values, _, _ = series

@@ -83,6 +83,7 @@ def test_mistakes_are_named_before_models_are_loaded(monkeypatch, capsys):
     monkeypatch.setattr(serve, "open_views", None)
     assert "expected one run folder, got ['a', 'b']" in ended("a", "b", capsys=capsys)
     assert "--port: expected 0 to 65535, got -1." in ended("--port=-1", capsys=capsys)
+    assert "--seed: expected at least 0, got -1." in ended("--seed=-1", capsys=capsys)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
