@@ -2,6 +2,7 @@
 what came, and the cure.
 """
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,6 +29,7 @@ IDENTITY = "identity"
 """Value of `encoder` for series without an auto-encoder: the codes are the scaled numbers."""
 _CHOICES = {"out_distr": ("bernoulli", "gaussian"), "bound": BOUNDS}
 _MOST_STEPS = 1_000_000  # of a sequence: more are surely times in another unit
+_MANY_STEPS = 20_000  # of a sequence: more take minutes
 _OFF_GRID = 1e-3  # of a step, that rounding may move a time
 _LEARNED = ("learned", "learned_diagonal")
 _NOISES = {
@@ -624,6 +626,13 @@ def check_dt(dt: Array | None, like: tf.Tensor, place: Place = NOWHERE) -> tf.Te
         "times by the length of a step, or cut the sequence at its long gaps."
     )
     require_rows(fine, message, place)
+    steps = tf.reduce_max(tf.reduce_sum(whole[:, 1:], 1))
+    if tf.executing_eagerly() and steps > _MANY_STEPS:
+        warnings.warn(
+            f"dt: a sequence of {int(steps)} steps, of which each takes a step of the filter. A "
+            "model with longer steps is faster: divide the times by more.",
+            stacklevel=3,
+        )
     return tf.cast(whole, tf.int32)
 
 

@@ -36,16 +36,16 @@ class Clock(NamedTuple):
 
 
 class Months(NamedTuple):
-    """Dates in steps of calendar months, all on the same day, or all on the last day."""
+    """Dates in steps of calendar months, all on the same day; in shorter months on the last one."""
 
     starts: np.ndarray
     """[N], the month of each first step, counted from year 0."""
     dt: int
     """Months between two steps."""
-    in_month: timedelta
-    """The time since the beginning of the month; with `last_days`, since that of its last day."""
-    last_days: bool
-    """Whether all dates are the last days of their months."""
+    day: int
+    """The day of the month, 1 to 31."""
+    in_day: timedelta
+    """The time since midnight."""
 
     def time(self, i: int, step: int) -> str:
         """Time of a step as text.
@@ -58,13 +58,16 @@ class Months(NamedTuple):
             The date, with the time of day unless it is midnight.
         """
         year, month = divmod(int(self.starts[i]) + step * self.dt, 12)
-        day = calendar.monthrange(year, month + 1)[1] if self.last_days else 1
-        moment = datetime(year, month + 1, day) + self.in_month
-        return _text(moment, self.in_month % timedelta(days=1) == timedelta())
+        day = min(self.day, calendar.monthrange(year, month + 1)[1])
+        moment = datetime(year, month + 1, day) + self.in_day
+        return _text(moment, not self.in_day)
 
 
 def in_months(seconds: list[np.ndarray]) -> tuple[list[np.ndarray], Months] | None:
     """Count dates in calendar months, where they are on the same day and time of each month.
+
+    A month that is shorter than that has its last day. Dates that all are last days of their months
+    are on day 31.
 
     Args:
         seconds: [T_i] each, seconds since 1970, increasing.
@@ -75,22 +78,17 @@ def in_months(seconds: list[np.ndarray]) -> tuple[list[np.ndarray], Months] | No
     """
     moments = [[_moment(value) for value in times] for times in seconds]
     every = [moment for row in moments for moment in row]
-    last = all(calendar.monthrange(m.year, m.month)[1] == m.day for m in every)
-    places = {_in_month(moment, last) for moment in every}
+    lengths = [calendar.monthrange(moment.year, moment.month)[1] for moment in every]
+    last = all(m.day == length for m, length in zip(every, lengths, strict=True))
+    day = 31 if last else max(moment.day for moment in every)
+    same_day = all(m.day == min(day, length) for m, length in zip(every, lengths, strict=True))
+    times = {moment - datetime(moment.year, moment.month, moment.day) for moment in every}
     months = [np.array([12 * m.year + m.month - 1 for m in row], float) for row in moments]
     gaps = np.concatenate([np.diff(row) for row in months]).astype(int)
-    if len(places) > 1 or not len(gaps) or gaps.min() < 1:
+    if not same_day or len(times) > 1 or not len(gaps) or gaps.min() < 1:
         return None
     starts = np.array([row[0] for row in months])
-    return months, Months(starts, int(np.gcd.reduce(gaps)), places.pop(), last)
-
-
-def _in_month(moment: datetime, last_day: bool) -> timedelta:
-    return timedelta(
-        days=0 if last_day else moment.day - 1,
-        seconds=3600 * moment.hour + 60 * moment.minute + moment.second,
-        microseconds=moment.microsecond,
-    )
+    return months, Months(starts, int(np.gcd.reduce(gaps)), day, times.pop())
 
 
 def _moment(seconds: float) -> datetime:

@@ -162,6 +162,13 @@ def test_steps_that_fit_no_grid_are_refused(series, dt, message):
         model.fit({"frames": values.astype(np.float32), "dt": dt}, verbose=0)
 
 
+def test_so_many_steps_that_a_call_takes_minutes_are_named(monkeypatch, series):
+    monkeypatch.setattr("kvae.arguments._MANY_STEPS", 50)
+    model, values, *_ = series
+    with pytest.warns(UserWarning, match=r"dt: a sequence of 70 steps, .* divide the times by"):
+        model.filter(np.nan_to_num(values), dt=10 * DT)
+
+
 def test_codes_have_even_steps(series):
     model, values, *_ = series
     model.compile("adam")
