@@ -12,6 +12,7 @@ from tensorflow_probability import distributions as tfd
 from kvae import arguments, masks
 from kvae.dynamics import DynamicsNetwork, Matrices
 from kvae.frame_vae import KEPT, STATES, FrameVAE
+from kvae.inputs import Inputs
 from kvae.lgssm import MixedLGSSM, bounds, kalman
 from kvae.lgssm.closed_loop import StateSpace, after, continued, draw_noise, generate_states
 from kvae.lgssm.inference import Covariances
@@ -207,6 +208,7 @@ class KVAE(SequenceModel):
             "dim_a",
             *_NETWORKS[:2],
         )
+        self._inputs = Inputs(self.image_shape, dim_a, dim_u, self.variable_dtype)
         self.frame_vae = self._kind_of_frames()(
             self.image_shape,
             **{name: config[name] for name in options},
@@ -418,7 +420,7 @@ class KVAE(SequenceModel):
         Raises:
             ValueError: an argument is invalid, or the caller's own decoder has no layer `pixels`.
         """
-        given, known, _ = self._frame_arguments(frames, mask, None)
+        given, known, *_ = self._inputs.frames(frames, mask)
         seen = np.ones_like(frames, bool)
         if known is not None:
             seen &= masks.is_observed(known, given).numpy()
@@ -442,7 +444,7 @@ class KVAE(SequenceModel):
         Raises:
             ValueError: an argument is invalid.
         """
-        frames, mask, _ = self._frame_arguments(frames, mask, None)
+        frames, mask, *_ = self._inputs.frames(frames, mask)
         mean, variance = self._in_batches(self.frame_vae.encode, batch_size, frames, mask)
         if mask is not None and self._config["encoder"] == arguments.IDENTITY:
             # NaN: `filter` and `smooth` of these codes treat them as missing, too
@@ -523,7 +525,7 @@ class KVAE(SequenceModel):
             FloatingPointError: a result is not finite; the message names the tensor and the time
                 step.
         """
-        *given, at = self._on_steps(*self._state_arguments(a, mask, controls), dt)
+        *given, at = self._on_steps(*self._inputs.codes(a, mask, controls, dt))
 
         def compute(a, mask, controls) -> Filtered:
             return self._states.run(a, mask, controls).filtered()
@@ -556,7 +558,7 @@ class KVAE(SequenceModel):
             ValueError: as for `filter`.
             FloatingPointError: as for `filter`.
         """
-        *given, at = self._on_steps(*self._state_arguments(a, mask, controls), dt)
+        *given, at = self._on_steps(*self._inputs.codes(a, mask, controls, dt))
         result = at_frames(self._run(self._smooth, *given, jit_compile=self._jit), at)
         return arguments.check_finite("smooth", result, check_finite)
 
@@ -582,7 +584,7 @@ class KVAE(SequenceModel):
         Raises:
             ValueError: as for `filter`.
         """
-        given = self._state_arguments(a, mask, controls)
+        *given, _ = self._inputs.codes(a, mask, controls)
 
         def compute(a, mask, controls) -> MixedLGSSM:
             states = self._states
@@ -636,7 +638,7 @@ class KVAE(SequenceModel):
         if z is not None:
             z = arguments.check_codes(z, self.dim_z, self.variable_dtype, "z")
         seed = stateless_seed(seed, self._seeds)
-        given = self._state_arguments(a, mask, controls)
+        *given, _ = self._inputs.codes(a, mask, controls)
         result = self._run(self._bound, *given, kind, z, seed, bool(per_sequence), num_samples)
         return arguments.check_finite("lgssm_bound", result)
 
@@ -646,14 +648,8 @@ class KVAE(SequenceModel):
         noise = self._state_noise(a, kind, seed, num_samples)
         return self._states.bound(a, mask, controls, kind, z, noise, per_sequence)
 
-    def _state_arguments(self, a, mask, controls):
-        a = arguments.check_codes(a, self.dim_a, self.variable_dtype)
-        mask = arguments.number_mask(a, arguments.check_mask(mask, a, self.variable_dtype))
-        return a, mask, arguments.check_controls(controls, a, self.dim_u, self.variable_dtype)
-
     def _on_steps(self, a, mask, controls, dt) -> tuple:
         """Codes, mask and controls at all steps, and the step of each frame; None without dt."""
-        dt = arguments.check_dt(dt, a)
         return (a, mask, controls, None) if dt is None else tuple(on_steps(a, mask, controls, dt))
 
     @property
@@ -705,18 +701,6 @@ class KVAE(SequenceModel):
 
     # --- sequences ---
 
-    def _frame_arguments(self, frames, mask, controls):
-        """Frames, mask and controls as tensors; in eager mode their values are checked."""
-        dtype = self.variable_dtype
-        frames = arguments.check_frames(frames, self.image_shape)
-        mask = arguments.check_mask(mask, frames, dtype)
-        mask = arguments.frame_mask(frames, mask, dtype)
-        if tf.executing_eagerly():
-            arguments.check_frame_values(frames, mask)
-            if self._of_series:  # all numbers may be NaN
-                arguments.check_mask_values(mask)
-        return frames, mask, arguments.check_controls(controls, frames, self.dim_u, dtype)
-
     def _code_mask(self, mask: tf.Tensor | None) -> tf.Tensor | None:
         """The mask of codes for a mask of frames, of pixels or of the numbers of series."""
         return None if mask is None else self.frame_vae.code_mask(mask)
@@ -765,21 +749,20 @@ class KVAE(SequenceModel):
                 "quantiles are those of draws."
             )
         probabilities = arguments.check_quantiles(_INTERVAL if quantiles is None else quantiles)
-        given = self._frame_arguments(frames, mask, controls)
-        dt = arguments.check_dt(dt, given[0])
-        result = self._in_batches(self._impute, batch_size, *given, dt)
+        given = self._inputs.frames(frames, mask, controls, dt)
+        result = self._in_batches(self._impute, batch_size, *given)
         arguments.check_finite("impute", result, check_finite)
         if num_samples is None:
             return result
         seed = stateless_seed(seed, self._seeds)
         draws = self.posterior_sample(
-            *given, dt=dt, num_samples=num_samples, decode=False, seed=fold(seed, _PATHS)
+            **given._asdict(), num_samples=num_samples, decode=False, seed=fold(seed, _PATHS)
         )
         samples = self._drawn_frames(draws.a, fold(seed, _PIXELS))
         ends = _quantiles(samples, probabilities)
         return ImputedWithSamples(**result._asdict(), samples=samples, quantiles=ends)
 
-    def _impute(self, frames, mask, controls, dt=None) -> Imputed:
+    def _impute(self, frames, mask, controls, dt) -> Imputed:
         mean, _ = self.frame_vae.encode(frames, mask)
         mask = self._code_mask(mask)
         *given, at = self._on_steps(mean, mask, controls, dt)
@@ -827,10 +810,9 @@ class KVAE(SequenceModel):
             ValueError: an argument is invalid.
             FloatingPointError: a result is not finite.
         """
-        given = self._frame_arguments(frames, mask, controls)
-        dt = arguments.check_dt(dt, given[0])
+        given = self._inputs.frames(frames, mask, controls, dt)
 
-        def compute(frames, mask, controls, dt=None) -> Scores:
+        def compute(frames, mask, controls, dt) -> Scores:
             a, _ = self.frame_vae.encode(frames, mask)
             code_mask = self._code_mask(mask)
             *given, at = self._on_steps(a, code_mask, controls, dt)
@@ -842,7 +824,7 @@ class KVAE(SequenceModel):
             mean = tf.math.divide_no_nan(tf.reduce_sum(total, -1), tf.reduce_sum(seen, -1))
             return Scores(total, log_px, log_pa, mean)
 
-        return arguments.check_finite("score", self._in_batches(compute, None, *given, dt))
+        return arguments.check_finite("score", self._in_batches(compute, None, *given))
 
     def generate(
         self,
@@ -896,7 +878,7 @@ class KVAE(SequenceModel):
         like = tf.ensure_shape(
             tf.zeros([tf.shape(states)[0], num_steps]), [states.shape[0], num_steps]
         )
-        controls = arguments.check_controls(controls, like, self.dim_u, self.variable_dtype)
+        controls = self._inputs.controls(controls, like)
 
         def compute(states, controls, noise_scale, held, seed) -> tuple[tf.Tensor, ...]:
             sizes = self.dim_z, self.dim_a
@@ -950,19 +932,18 @@ class KVAE(SequenceModel):
         check_size("num_steps", num_steps)
         arguments.check_num_samples(num_samples, optional=False)
         probabilities = arguments.check_quantiles(quantiles)
-        frames, mask, _ = self._frame_arguments(frames, mask, None)
+        frames, mask, _, dt = self._inputs.frames(frames, mask, None, dt)
         count, steps = (kalman.size_of(frames, axis) for axis in (0, 1))
         like = tf.zeros([count, steps + num_steps])
-        controls = arguments.check_controls(controls, like, self.dim_u, self.variable_dtype)
-        dt = arguments.check_dt(dt, frames)
+        controls = self._inputs.controls(controls, like)
         seed = stateless_seed(seed, self._seeds)
         shape = [count, num_samples, num_steps + 1, self.dim_z + self.dim_a]
         noise = normal(shape, fold(seed, _PATHS), self.variable_dtype)
 
         def compute(codes, mask, controls, dt, noise) -> tuple[tf.Tensor, tf.Tensor]:
             states, steps = self._states, tf.shape(codes)[1]
-            *given, at = self._on_steps(codes, mask, controls[:, :steps], dt)
-            carry = after(states, *given, None if at is None else at[:, -1])
+            a, mask, past, at = self._on_steps(codes, mask, controls[:, :steps], dt)
+            carry = after(states, a, mask, past, None if at is None else at[:, -1])
             return continued(states, carry, controls[:, steps:], tf.transpose(noise, [1, 0, 2, 3]))
 
         codes, _ = self._in_batches(self.frame_vae.encode, None, frames, mask)
@@ -1038,7 +1019,7 @@ class KVAE(SequenceModel):
             FloatingPointError: a result is not finite.
         """
         arguments.check_num_samples(num_samples, optional=False)
-        frames, mask, controls = self._frame_arguments(frames, mask, controls)
+        frames, mask, controls, dt = self._inputs.frames(frames, mask, controls, dt)
         seed = stateless_seed(seed, self._seeds)
         mean, _ = self._in_batches(self.frame_vae.encode, None, frames, mask)
         a, mask, controls, at = self._on_steps(mean, self._code_mask(mask), controls, dt)
@@ -1094,10 +1075,9 @@ class KVAE(SequenceModel):
         """
         kind = arguments.check_choice("kind", kind or self.bound, arguments.BOUNDS)
         arguments.check_num_samples(num_samples)
-        given = self._frame_arguments(frames, mask, controls)
+        given = self._inputs.frames(frames, mask, controls, dt)
+        given = given._replace(frames=self.frame_vae.floats(given.frames))
         seed = stateless_seed(seed, self._seeds)
-        dt = arguments.check_dt(dt, given[0])
-        given = self.frame_vae.floats(given[0]), *given[1:]
 
         def compute(frames, mask, controls, dt, kind, seed, per_sequence, num_samples) -> Elbo:
             if num_samples is not None:
@@ -1112,7 +1092,7 @@ class KVAE(SequenceModel):
                 return terms
             return Elbo(*(tf.reduce_sum(count * term) / tf.reduce_sum(count) for term in terms))
 
-        result = self._run(compute, *given, dt, kind, seed, bool(per_sequence), num_samples)
+        result = self._run(compute, *given, kind, seed, bool(per_sequence), num_samples)
         return arguments.check_finite("elbo", result)
 
     def _elbo_of_each(self, frames, mask, controls, dt, kind, seed) -> Elbo:
@@ -1147,10 +1127,7 @@ class KVAE(SequenceModel):
                 f"frames: missing in a batch of {', '.join(batch)}; imputation needs the frames "
                 "themselves."
             )
-        frames, mask, controls = self._frame_arguments(
-            batch["frames"], batch.get("mask"), batch.get("controls")
-        )
-        return self._impute(frames, mask, controls, arguments.check_dt(batch.get("dt"), frames))
+        return self._impute(*self._inputs.frames_of(batch))
 
     def loss_terms(
         self, batch: Any, *, seed: Seed | None = None, training: bool = True
@@ -1177,16 +1154,13 @@ class KVAE(SequenceModel):
         weights = None if weights is None else tf.cast(weights, self.variable_dtype)
         if "codes" in batch:
             batch = self.with_noise(batch, seed)
-            a, mask, controls = self._state_arguments(
+            a, mask, controls, _ = self._inputs.codes(
                 batch["codes"], batch.get("mask"), batch.get("controls")
             )
             return CodeTerms(
                 self._total_bound(a, mask, controls, batch.get("state_noise"), weights)
             )
-        frames, mask, controls = self._frame_arguments(
-            batch["frames"], batch.get("mask"), batch.get("controls")
-        )
-        dt = arguments.check_dt(batch.get("dt"), frames)
+        frames, mask, controls, dt = self._inputs.frames_of(batch)
         code_mask = self._code_mask(mask)
         keep_prob = self._config["ll_keep_prob"] if training else 1.0
         a, log_px, log_qa = self._frame_log_probs(
@@ -1211,28 +1185,14 @@ class KVAE(SequenceModel):
         Raises:
             ValueError: a check failed.
         """
-        mask, controls, dtype = batch.get("mask"), batch.get("controls"), self.variable_dtype
         if "frames" in batch:
-            like = arguments.check_frames(batch["frames"], self.image_shape)
-            mask = arguments.check_mask(mask, like, dtype, place)
-            mask = arguments.frame_mask(like, mask, dtype)
-            arguments.check_frame_values(like, mask, place)
-            if self._of_series:  # all numbers may be NaN
-                arguments.check_mask_values(mask, place)
-            arguments.check_dt(batch.get("dt"), like, place)
+            self._inputs.frames_of(batch, place)
         elif batch.get("dt") is not None:
             raise ValueError(
                 f"dt: expected frames beside it, got {', '.join(batch)}. Codes have even steps."
             )
         else:
-            like = arguments.check_codes(batch["codes"], self.dim_a, dtype, "codes")
-            variance = batch.get("variance")
-            if variance is not None:
-                arguments.check_codes(variance, self.dim_a, dtype, "variance")
-            mask = arguments.check_mask(mask, like, dtype, place)
-            arguments.check_codes_values(like, mask, variance, place)
-        if controls is not None:
-            arguments.check_controls(controls, like, self.dim_u, dtype, place)
+            self._inputs.check_codes_of(batch, place)
 
     def _has_input(self, batch: dict) -> bool:
         return "codes" in batch
@@ -1247,11 +1207,8 @@ class KVAE(SequenceModel):
         Returns:
             [B, T].
         """
-        frames, mask = batch.get("frames"), batch.get("mask")
-        if frames is not None and (self._of_series or mask is not None):
-            frames = arguments.check_frames(frames, self.image_shape)
-            mask = arguments.check_mask(mask, frames, self.variable_dtype)
-            mask = self._code_mask(arguments.frame_mask(frames, mask, self.variable_dtype))
+        if "frames" in batch and (self._of_series or batch.get("mask") is not None):
+            mask = self._code_mask(self._inputs.frames_of(batch).mask)
             batch = {name: value for name, value in batch.items() if name != "mask"}
             batch |= {} if mask is None else {"mask": masks.of_frames(mask)}
         return super().frame_weights(batch, dtype)

@@ -6,7 +6,7 @@ instead of a_t. Network and filter therefore run together, step by step.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -526,7 +526,7 @@ def _repeated(
 def _in_rows(rows: tf.Tensor, new: StreamState, old: StreamState) -> StreamState:
     """The new state where `rows` [B] is true, the old one elsewhere."""
 
-    def batch_first(one, other):
+    def batch_first(one, other) -> Any:
         return None if one is None else tf.where(rows[:, None], one, other)
 
     return StreamState(

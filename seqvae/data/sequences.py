@@ -280,8 +280,9 @@ def sequences_of(arrays: dict[str, np.ndarray], path: Path) -> Sequences:
             "or multiply by 255."
         )
     if "dt" in arrays:
-        return Sequences(**_on_even_steps(arrays, path), source=str(path), uneven=True)
-    return Sequences(**arrays, source=str(path))
+        arrays = _on_even_steps(arrays, path)
+        return Sequences(source=str(path), uneven=True, **arrays)  # pyright: ignore[reportArgumentType]
+    return Sequences(source=str(path), **arrays)  # pyright: ignore[reportArgumentType]
 
 
 def _on_even_steps(arrays: dict[str, np.ndarray], path: Path) -> dict[str, np.ndarray]:

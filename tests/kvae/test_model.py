@@ -361,7 +361,7 @@ def test_controls_move_the_states():
 def test_one_model_takes_any_batch_size_and_length_in_one_trace(model):
     """Nothing but the data knows the batch size: a graph with unknown sizes serves them all."""
     traced = tf.function(
-        lambda x: model._impute(x, None, tf.zeros([tf.shape(x)[0], tf.shape(x)[1], 1])).smoothed,
+        lambda x: model({"frames": x}).smoothed,
         input_signature=[tf.TensorSpec([None, None, 8, 8])],
         autograph=False,
     )
