@@ -1,5 +1,5 @@
 // The Kalman VAE: a click hides a frame; rows of frames, and the plane of codes.
-import { COLOURS, bytesOf, made, paint, rowsInto, sharp } from "./shared.js";
+import { COLOURS, bytesOf, newElement, paint, rowsInto, sharpPen } from "./shared.js";
 
 const METHODS = {
   smoothed: { colour: COLOURS.blue, dash: [], about: "Smoothed: from all observed frames" },
@@ -17,7 +17,7 @@ export function start(section, about, line) {
 
   const cut = about.steps < about.whole_steps ? `, the first ${about.steps} of ${about.whole_steps} frames` : "";
   find(".name").textContent += `. Videos: ${about.source}${cut}.`;
-  for (let i = 0; i < about.sequences; i++) choice.append(made("option", `${i + 1}`, { value: i }));
+  for (let i = 0; i < about.sequences; i++) choice.append(newElement("option", `${i + 1}`, { value: i }));
   const plain = about.codes === 1 ? "The code a over time" : "The codes a";
   find(".axes").textContent = about.codes > 2 ? `${plain}: the first two of ${about.codes} numbers` : plain;
 
@@ -25,10 +25,10 @@ export function start(section, about, line) {
 
   const buttons = [];
   const rows = {};
-  const frames = made("div", "", { class: "frames" });
+  const frames = newElement("div", "", { class: "frames" });
   for (let t = 0; t < about.steps; t++) {
-    const button = made("button", "", { type: "button", "aria-pressed": "false" });
-    const canvas = made("canvas", "");
+    const button = newElement("button", "", { type: "button", "aria-pressed": "false" });
+    const canvas = newElement("canvas", "");
     Object.assign(canvas, { width, height });
     button.append(canvas);
     button.onclick = () => {
@@ -40,17 +40,17 @@ export function start(section, about, line) {
     buttons.push(button);
     frames.append(button);
   }
-  strip.append(made("p", "Observed: click a frame to hide it", { class: "label" }), frames);
+  strip.append(newElement("p", "Observed: click a frame to hide it", { class: "label" }), frames);
   for (const [name, { about: label }] of Object.entries(METHODS)) {
-    strip.append(made("p", `${label}; below, the standard deviation of each pixel`, { class: "label" }));
+    strip.append(newElement("p", `${label}; below, the standard deviation of each pixel`, { class: "label" }));
     rows[name] = newRow(label);
     rows[`${name} spread`] = newRow(`${name}: standard deviation of each pixel, brighter is less certain`);
   }
-  strip.append(made("p", "True", { class: "label" }));
+  strip.append(newElement("p", "True", { class: "label" }));
   rows.true = newRow("The true frames");
 
   function newRow(label) {
-    const canvas = made("canvas", "", { class: "row", role: "img", "aria-label": label });
+    const canvas = newElement("canvas", "", { class: "row", role: "img", "aria-label": label });
     Object.assign(canvas, { width: width * about.steps, height });
     canvas.style.width = `calc(${about.steps} * var(--cell))`;
     canvas.onpointermove = (event) => {
@@ -90,12 +90,12 @@ export function start(section, about, line) {
       paintRow(rows[`${name} spread`], answer.rows[name].spread, true);
     }
     rowsInto(find(".errors"), answer.errors.map(([name, error]) => [name, error.toFixed(4)]));
-    find(".judgement").textContent = judged(answer.errors);
+    find(".judgement").textContent = judgement(answer.errors);
     find(".time").textContent = `filled in ${Math.round(performance.now() - sent)} ms`;
     draw();
   };
 
-  function judged(errors) {
+  function judgement(errors) {
     if (!errors.length) return "Hide a frame to compare the methods.";
     const [, last] = errors.at(-1);
     const worse = errors.slice(0, -1).filter(([, error]) => error >= last).map(([name]) => name);
@@ -120,8 +120,8 @@ export function start(section, about, line) {
   // --- the plane of codes ---
 
   for (const [name, { colour, dash }] of Object.entries(METHODS)) {
-    const label = made("label"), box = made("input", "", { type: "checkbox" });
-    const sample = made("canvas", "", { "aria-hidden": "true" });
+    const label = newElement("label"), box = newElement("input", "", { type: "checkbox" });
+    const sample = newElement("canvas", "", { "aria-hidden": "true" });
     box.checked = true;
     box.onchange = () => {
       if (box.checked) shown.add(name);
@@ -130,13 +130,13 @@ export function start(section, about, line) {
     };
     label.append(box, sample, name);
     find(".methods").append(label);
-    const pen = sharp(sample, 48, 14);
+    const pen = sharpPen(sample, 48, 14);
     Object.assign(pen, { strokeStyle: colour, fillStyle: colour, lineWidth: 2 });
     pen.setLineDash(dash);
     pen.stroke(new Path2D("M0 7H48"));
     mark(pen, name, 24, 7, 4);
   }
-  const codes = made("p", "● code of an observed frame, by the encoder", { class: "note" });
+  const codes = newElement("p", "● code of an observed frame, by the encoder", { class: "note" });
   find(".methods").append(codes);
 
   function look(t) {
@@ -162,7 +162,7 @@ export function start(section, about, line) {
     if (!newest) return;
     const side = plane.clientWidth || 360, tall = Math.min(side, 460);
     plane.style.height = `${tall}px`;
-    const pen = sharp(plane, side, tall);
+    const pen = sharpPen(plane, side, tall);
     const { encoded, codes: at, axes } = newest.plane;
     const place = scaled(at, axes, encoded, side, tall);
     frameOf(pen, place, side, tall);

@@ -1,5 +1,5 @@
 // Motifs: a grid of moving skeletons, a card, and neighbours to go to.
-import { COLOURS, made, rowsInto, sharp } from "./shared.js";
+import { COLOURS, newElement, rowsInto, sharpPen } from "./shared.js";
 
 const KEYPOINTS = ["blue", "orange", "green", "red", "sky", "black", "purple"].map((name) => COLOURS[name]);
 const TRAIL = 12; // frames
@@ -13,13 +13,13 @@ export function start(section, about, line) {
 
   find(".name").textContent += `, ${about.sessions} session${about.sessions > 1 ? "s" : ""}.`;
   for (const { motif, share } of about.motifs) {
-    const button = made("button", `${motif} (${(100 * share).toFixed(0)} %)`, { type: "button", "data-motif": motif });
+    const button = newElement("button", `${motif} (${(100 * share).toFixed(0)} %)`, { type: "button", "data-motif": motif });
     button.onclick = () => ask(motif);
     find(".choice").append(button);
   }
   find(".keypoints").append(...about.keypoints.map((name, k) => {
-    const entry = made("span"), dot = made("canvas");
-    const pen = sharp(dot, 12, 12);
+    const entry = newElement("span"), dot = newElement("canvas");
+    const pen = sharpPen(dot, 12, 12);
     pen.fillStyle = KEYPOINTS[k % KEYPOINTS.length];
     pen.arc(6, 6, 5, 0, 7);
     pen.fill();
@@ -41,10 +41,10 @@ export function start(section, about, line) {
     for (const title of section.querySelectorAll(".motif")) title.textContent = answer.motif;
     rowsInto(find(".card"), answer.card);
     find(".neighbours").replaceChildren(...Object.entries(NEIGHBOURS).map(([key, label]) => {
-      const row = made("p", `${label}: `);
+      const row = newElement("p", `${label}: `);
       const digits = key === "nearest" ? (value) => `distance ${value.toFixed(1)}` : (value) => `${(100 * value).toFixed(0)} %`;
       for (const [motif, value] of answer[key]) {
-        const button = made("button", `${motif} (${digits(value)})`, { type: "button" });
+        const button = newElement("button", `${motif} (${digits(value)})`, { type: "button" });
         button.onclick = () => ask(motif);
         row.append(button);
       }
@@ -72,7 +72,7 @@ export function start(section, about, line) {
     const columns = Math.min(width < 480 ? 2 : 3, shown.bouts.length), size = width / columns;
     const height = size * Math.ceil(shown.bouts.length / columns);
     canvas.style.height = `${height}px`;
-    const pen = sharp(canvas, width, height);
+    const pen = sharpPen(canvas, width, height);
     for (const [i, bout] of shown.bouts.entries()) {
       pen.save();
       pen.translate((i % columns) * size, Math.floor(i / columns) * size);

@@ -63,7 +63,7 @@ export function paint(canvas, bytes, from, shape, left = 0, yellow = false) {
 }
 
 // A context whose unit is a CSS pixel, sharp on any screen.
-export function sharp(canvas, width, height) {
+export function sharpPen(canvas, width, height) {
   const ratio = devicePixelRatio || 1;
   canvas.width = Math.round(width * ratio);
   canvas.height = Math.round(height * ratio);
@@ -72,7 +72,7 @@ export function sharp(canvas, width, height) {
   return pen;
 }
 
-export function made(tag, text = "", attributes = {}) {
+export function newElement(tag, text = "", attributes = {}) {
   const element = document.createElement(tag);
   element.textContent = text;
   for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
@@ -82,7 +82,7 @@ export function made(tag, text = "", attributes = {}) {
 export function rowsInto(body, rows) {
   body.replaceChildren(...rows.map(([name, value]) => {
     const row = document.createElement("tr");
-    row.append(made("th", name, { scope: "row" }), made("td", value));
+    row.append(newElement("th", name, { scope: "row" }), newElement("td", value));
     return row;
   }));
 }
