@@ -371,7 +371,11 @@ def test_a_run_that_is_interrupted_is_restored_by_keras(name, trained, tmp_path)
     ("model", "data"),
     [
         (MODELS["KVAE"].make, MODELS["KVAE"].batch["frames"]),
-        (lambda: MODELS["VRAE"].make(missing=True), MODELS["VRAE"].batch["sequences"]),
+        pytest.param(
+            lambda: MODELS["VRAE"].make(missing=True),
+            MODELS["VRAE"].batch["sequences"],
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=["KVAE", "VRAE"],
 )

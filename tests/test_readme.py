@@ -78,6 +78,7 @@ def test_the_example_of_the_readme_fills_missing_frames_in_an_empty_folder(tmp_p
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_the_page_on_keras_runs_as_printed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = _run(ROOT / "docs" / "keras.md")
@@ -86,6 +87,7 @@ def test_the_page_on_keras_runs_as_printed(tmp_path, monkeypatch):
         np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.slow
 def test_the_page_on_your_own_videos_runs_as_printed(tmp_path, monkeypatch):
     """Its commands on two small videos, with fewer and smaller steps; then its Python. The last
     command is the one before it with other values."""
@@ -137,6 +139,7 @@ def test_the_page_on_your_own_environment_runs_as_printed(tmp_path, monkeypatch)
     assert names["score"] > 0 and names["found"].actions.shape == (20, 1)
 
 
+@pytest.mark.slow
 def test_the_page_on_your_own_series_runs_as_printed(tmp_path, monkeypatch):
     """On a table of uneven months, with few epochs."""
     rng = np.random.default_rng(0)

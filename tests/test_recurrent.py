@@ -96,6 +96,7 @@ def test_the_loss_of_every_model_can_be_compiled(told, name):
     assert set(told) == {False}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_an_exported_model_needs_no_gpu(told, tmp_path, name):
     model, batch = MODELS[name]()

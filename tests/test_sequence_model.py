@@ -462,6 +462,7 @@ def test_an_exported_model_needs_no_signature(tmp_path):
     np.testing.assert_allclose(served, model.predict(X, verbose=0), **SAME_FLOAT32)
 
 
+@pytest.mark.slow
 def test_fit_under_a_strategy_of_one_device(plain):
     with tf.distribute.MirroredStrategy(["CPU:0"]).scope():
         model, optimizer = Line(), keras.optimizers.SGD(0.01)

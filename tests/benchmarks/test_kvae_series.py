@@ -8,6 +8,7 @@ import pytest
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "kvae_series.py"
 
 
+@pytest.mark.slow
 def test_gaps_are_hidden_and_judged_beside_baselines(load_script):
     script = load_script(SCRIPT)
     for name, (count, steps, gap) in script.SHAPES.items():

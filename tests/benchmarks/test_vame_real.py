@@ -76,6 +76,7 @@ def run(script, tmp_path, *more):
     return script.lines_of(tmp_path / "out.jsonl")
 
 
+@pytest.mark.slow
 def test_rows_are_measured_once_and_tabled(load_script, tmp_path, capsys):
     script = load_script(FOLDER / "vame_real.py")
     wheel(tmp_path / "a.whl", recordings())

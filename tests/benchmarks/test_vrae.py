@@ -44,6 +44,7 @@ def test_windows_cover_the_series_and_scores_of_steps_are_their_mean(tasks):
     np.testing.assert_allclose(tasks._of_steps(peak, starts, 103, 20)[50:71], 1.0)
 
 
+@pytest.mark.slow
 def test_series_that_can_be_told_apart_have_a_high_discriminative_score(tasks, monkeypatch):
     few = tasks._fit
     monkeypatch.setattr(tasks, "_fit", lambda *data: few(*data, steps=60))
@@ -68,6 +69,7 @@ def test_series_are_read_from_the_wheel(tasks, tmp_path):
     assert values.tolist() == [5, 6] and labels.tolist() == [0, 1]
 
 
+@pytest.mark.slow
 @pytest.mark.eager
 @pytest.mark.filterwarnings("ignore")
 def test_each_task_has_figures_of_the_model_and_of_simple_methods(tasks, monkeypatch):

@@ -211,6 +211,7 @@ def test_wrong_inputs_end_with_one_clear_line(folder, whole):
     assert {p.name for p in (folder / "logs").glob("[!.]*")} <= {"whole_kvae", "stopped_kvae"}
 
 
+@pytest.mark.slow
 def test_a_dataset_with_hidden_pixels(folder):
     """`mask` of the frames' shape: trained, judged on visible pixels, drawn."""
     images = np.load(folder / "mine.npz")["images"]

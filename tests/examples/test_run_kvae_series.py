@@ -120,6 +120,7 @@ def test_a_run_goes_on_where_it_stood(folder, whole):
         np.testing.assert_allclose(one.numpy(), other.numpy(), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_one_long_series_is_cut_into_windows_and_a_dense_encoder_works(folder):
     values = series(1, 120)[0]
     values[50:60] = np.nan
@@ -133,6 +134,7 @@ def test_one_long_series_is_cut_into_windows_and_a_dense_encoder_works(folder):
     assert len(rows) == 120 and rows[55]["load_low"] and not rows[49]["load_low"]
 
 
+@pytest.mark.slow
 def test_dates_few_series_and_constants(folder):
     """Two stations, an hour without rows, a column that says nothing."""
     rows = []
@@ -167,6 +169,7 @@ def test_dates_few_series_and_constants(folder):
     np.testing.assert_allclose(kept, given, rtol=1e-7)
 
 
+@pytest.mark.slow
 def test_days_are_written_as_days_and_what_is_left_out_is_said(folder):
     rows = [[f"2024-0{1 + t // 30}-{1 + t % 30:02d}", x[0]] for t, x in enumerate(series(1, 87)[0])]
     rows = [row for row in rows if row[0] != "2024-02-30"]
@@ -196,6 +199,7 @@ def test_months_are_an_even_grid_with_their_dates(folder):
     ]
 
 
+@pytest.mark.slow
 def test_a_reloaded_model_keeps_its_sizes_and_the_run_says_so(folder, whole):
     code, out, err = run_here(
         SCRIPT, "--csv=tanks.csv", "--time=day", "--run_name=again", *SMALL, "--K=3",

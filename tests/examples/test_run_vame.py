@@ -86,6 +86,7 @@ def test_a_run_leaves_a_project_and_goes_on(tmp_path):
     ), again.stderr
 
 
+@pytest.mark.slow
 def test_deeplabcuts_files_and_their_gaps_by_a_hidden_markov_model(tmp_path):
     (tmp_path / "mine").mkdir()
     rng = np.random.default_rng(0)
@@ -187,6 +188,7 @@ def test_agreement_counts_bouts_and_compares_transitions():
     assert found["transition_error"] == pytest.approx((0 + 0 + 0.5) / 3)
 
 
+@pytest.mark.slow
 def test_baselines_are_windows_and_their_components_and_a_windows_motif_is_that_of_its_middle():
     motifs = np.repeat([0, 1, 0], 60)
     level = np.repeat([0.0, 5.0, 0.0], 60) + 0.1 * np.random.default_rng(0).standard_normal(

@@ -84,6 +84,7 @@ def test_a_run_leaves_what_a_user_looks_for(whole):
     assert Controller.load(folder / "controller.npz").inputs == "zh"
 
 
+@pytest.mark.slow
 def test_finished_stages_are_not_repeated_and_the_controller_is_the_same(whole, tmp_path):
     folder, _ = whole
     copy = tmp_path / "logs" / "whole_worldmodel"

@@ -22,7 +22,9 @@ def oracle():
     return series, model, model.smooth([IRREGULAR, LEVEL, 0.0, 0.0], cov_type="none")
 
 
-@pytest.mark.parametrize("dtype, close", [(np.float64, 1e-8), (np.float32, 2e-4)])
+@pytest.mark.parametrize(
+    "dtype, close", [(np.float64, 1e-8), pytest.param(np.float32, 2e-4, marks=pytest.mark.slow)]
+)
 def test_likelihood_means_and_bands_are_those_of_statsmodels(oracle, dtype, close):
     series, model, expected = oracle
     steps = len(series)

@@ -51,6 +51,7 @@ def rows(batches, name):
     return sorted(values.reshape(len(values), -1).tolist())
 
 
+@pytest.mark.slow
 def test_a_dataset_that_is_missing_is_made_with_a_line_that_says_so(tmp_path, capsys):
     train, test = training_and_test("box", tmp_path, NOTHING)
     assert (len(train), len(test), train.dim_u) == (5000, 1000, None)

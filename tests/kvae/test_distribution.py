@@ -121,6 +121,7 @@ def assert_tfps(made, mask, x):
     compare(values_and_gradients(ours)(given, mask, x), expected)
 
 
+@pytest.mark.slow
 def test_every_value_and_gradient_equals_tfps_with_the_matrices_after_the_last_step():
     """The fast test: the prediction after the last step needs the matrices of the next."""
     assert_tfps(*arrays(2, extra=1))

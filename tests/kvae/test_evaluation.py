@@ -65,6 +65,7 @@ def test_the_errors_are_those_of_the_verbs(model, data):
         np.testing.assert_allclose(errors.codes[name], error, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_the_coverage_of_normal_pixels_is_that_of_draws(training):
     """Against many draws of whole frames; a Bernoulli model has none."""
     keras.utils.set_random_seed(1)
@@ -105,6 +106,7 @@ def test_hidden_pixels_are_neither_seen_nor_judged(model, training):
     assert ratio == pytest.approx(judged.sum() / (judged.shape[0] * 5 * 64), rel=0.1)
 
 
+@pytest.mark.slow
 def test_the_log_likelihood_is_that_of_the_posterior_of_the_codes(model, data):
     """Against the integral over a_t on a fine grid."""
     mask = block_mask(5, 12, start=4, length=5)

@@ -52,6 +52,7 @@ def test_at_its_limits_the_gradient_leads_back_and_not_further_out(encoder, side
     np.testing.assert_allclose(out, 0.0, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_variance_driven_to_its_limit_comes_back(encoder):
     encode, bias = encoder
     bias.assign([27.0, 27.0])

@@ -44,6 +44,7 @@ def test_the_noise_of_normal_numbers_is_in_the_draws(series):
     np.testing.assert_allclose(np.std(found.samples, 0) / expected, 1.0, atol=0.08)
 
 
+@pytest.mark.slow
 def test_frames_of_bits_and_wrong_arguments():
     model = KVAE((8, 8), num_filters=(2,), alpha_units=3)
     frames, mask = np.random.default_rng(0).random((2, 5, 8, 8)) > 0.7, np.ones((2, 5))

@@ -57,6 +57,7 @@ def test_the_smoother_takes_the_same_shrunk_matrices():
     np.testing.assert_allclose(found.predicted_mean[:, 1:], expected, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_stable_model_and_short_gaps_are_unchanged(monkeypatch):
     def results():
         stable, unstable = make(0.8), make(3.0)
@@ -73,6 +74,7 @@ def test_a_stable_model_and_short_gaps_are_unchanged(monkeypatch):
         np.testing.assert_array_equal(mine, other)
 
 
+@pytest.mark.slow
 def test_a_stream_equals_the_filter_over_a_long_gap():
     model = make(3.0, "float64")
     frames, (_, mask) = np.random.default_rng(2).random((1, 70, 8, 8)), gap(70)

@@ -99,6 +99,7 @@ def test_the_verbs_of_states_equal_the_dense_gaussian_where_the_matrices_are_fix
     np.testing.assert_allclose(codes.total, parts, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_mask_of_numbers_that_hides_whole_codes_is_a_mask_of_codes(system):
     *_, a, _ = system
     model = small()
@@ -206,7 +207,7 @@ def test_without_an_encoder_the_bound_is_the_log_likelihood_of_the_series(series
     np.testing.assert_allclose(known[seen], series[seen])
 
 
-@pytest.mark.parametrize("encoder", [None, "identity"])
+@pytest.mark.parametrize("encoder", [pytest.param(None, marks=pytest.mark.slow), "identity"])
 def test_series_with_holes_are_fitted_and_saved(series, encoder, tmp_path):
     model = small(
         image_shape=(2,),
@@ -281,6 +282,7 @@ def test_bad_series_are_named(series):
         model.adapt(bad)
 
 
+@pytest.mark.slow
 def test_learned_pixel_variances_of_frames_follow_the_errors():
     keras.utils.set_random_seed(1)
     model = KVAE((8, 8), num_filters=(2,), out_distr="gaussian", noise_pixel_var="learned")
@@ -291,6 +293,7 @@ def test_learned_pixel_variances_of_frames_follow_the_errors():
     assert 3e-4 < float(model.frame_vae.pixel_variance) < 2e-3
 
 
+@pytest.mark.slow
 def test_codes_with_nan_are_read_as_the_series_they_come_from(series):
     model = small(image_shape=(2,), out_distr="gaussian", encoder="identity")
     model.adapt(series)
@@ -354,6 +357,7 @@ def test_what_does_nothing_without_an_encoder_is_refused(option):
         KVAE((2,), out_distr="gaussian", encoder="identity", **option)
 
 
+@pytest.mark.slow
 def test_a_stream_takes_masks_of_pixels_and_of_numbers():
     model = small(dtype="float32")
     rng = np.random.default_rng(3)

@@ -37,6 +37,7 @@ def test_sequences_whose_beginning_is_missing_are_not_imputed(model, tmp_path):
     assert len(figures["curves"]["block"]["x"]) == len(alone["curves"]["block"]["x"]) == 2
 
 
+@pytest.mark.slow
 def test_where_every_hidden_frame_is_missing_already_there_is_no_figure(model, tmp_path):
     report = Report(model, gaps([1, 1, 0, 0, 0, 1]), tmp_path, **OPTIONS)
     figures = report.final()
@@ -62,6 +63,7 @@ def test_numbers_of_frames_are_checked(model, tmp_path, name, value, least):
         Report(model, gaps([1, 1, 1, 1]), tmp_path, **OPTIONS | {name: value})
 
 
+@pytest.mark.slow
 def test_sequences_that_end_before_the_block_are_shown_without_it(model, tmp_path):
     report = Report(
         model, Sequences(np.random.default_rng(0).random((2, 2, 8, 8)) < 0.3), tmp_path, **OPTIONS

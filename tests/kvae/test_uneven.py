@@ -127,6 +127,7 @@ def test_a_gap_is_the_product_of_its_steps(series):
     np.testing.assert_allclose(found, expected, **FLOAT64)
 
 
+@pytest.mark.slow
 def test_videos_and_training_take_dt():
     model = randomised(KVAE((8, 8), num_filters=(2,), alpha_units=3, use_vae=False, sample_z=True))
     rng = np.random.default_rng(2)

@@ -38,6 +38,7 @@ def test_all_kinds_are_listed(script):
     assert tuple(kind for kind in script.kinds() if kind != "torch") == KINDS  # torch is an extra
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", KINDS)
 def test_a_mutated_file_loads_or_is_refused_by_name(script, name):
     count = 100 if name == "keras" else 200  # every file builds a model

@@ -121,6 +121,7 @@ def test_evaluate_is_vames_test_and_the_future(model):
     np.testing.assert_allclose(logs["future"], error, **FLOAT32)
 
 
+@pytest.mark.slow
 def test_weights_of_the_terms_are_arguments_and_annealed():
     model = make(
         beta=3.0,
@@ -154,6 +155,7 @@ def test_a_weight_of_0_leaves_a_window_out_and_a_weight_of_2_counts_it_twice():
     assert model.count({"windows": WINDOWS, "sample_weight": weights}) == 4.0
 
 
+@pytest.mark.slow
 def test_noise_on_the_input_is_of_training_alone():
     model = make(noise=True)
 
@@ -422,6 +424,7 @@ def test_it_is_exported_saved_and_copied(model, tmp_path):
         assert each.get_config() | {"name": ""} == model.get_config() | {"name": ""}
 
 
+@pytest.mark.slow
 def test_regularisers_of_sub_layers_count():
     model = make(dtype="float32")
     model.decoder.hidden_to_output.kernel.regularizer = keras.regularizers.L2(2.0)

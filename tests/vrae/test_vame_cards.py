@@ -326,6 +326,7 @@ def test_tables_are_read_back(tmp_path):
 # --- movies and page ---
 
 
+@pytest.mark.slow
 def test_movies_of_every_motif(tmp_path):
     config, said = Config(**KEYS, length_of_motif_video=12), []
     sessions = SESSIONS | {"array": Session((), np.zeros((2, 100)))}
@@ -361,6 +362,7 @@ def test_the_page_has_a_card_of_every_motif(tmp_path, groups):
     assert text.count("data:image/png") == 4 + 3 and "<video" not in text
 
 
+@pytest.mark.slow
 def test_arrays_have_cards_without_poses(tmp_path):
     pytest.importorskip("jinja2")
     rows = np.random.default_rng(0).standard_normal((3, 100))

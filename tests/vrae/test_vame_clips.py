@@ -23,6 +23,7 @@ def video(path, frames=100, size=(64, 96)):
     return path
 
 
+@pytest.mark.slow
 def test_clips_show_the_frames_of_the_bouts(tmp_path):
     videos = {name: video(tmp_path / f"{name}.mp4") for name in SESSIONS}
     config, said = Config(**KEYS, length_of_motif_video=12), []

@@ -88,6 +88,7 @@ def test_the_page_opens_without_errors_or_requests(page):
     assert urls == {"http://outside.invalid/a.png"} and errors
 
 
+@pytest.mark.slow
 @needs_browser
 @pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS)
 def test_the_page_fits_into_narrow_and_wide_windows(page, width):
@@ -101,6 +102,7 @@ def test_the_page_fits_into_narrow_and_wide_windows(page, width):
     assert not [line for line in log.splitlines() if "CONSOLE" in line]
 
 
+@pytest.mark.slow
 @needs_browser
 def test_the_page_is_drawn(page):
     picture = page.parent / "page.png"

@@ -207,6 +207,7 @@ def test_a_short_training_has_a_best_model_too(tmp_path):
     assert (tmp_path / "model" / "best_model" / "VAME_project.npz").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.eager
 def test_it_stops_when_nothing_improves(tmp_path):
     options = dict(max_epochs=12, steps_per_epoch=1, annealtime=1, model_convergence=1)
@@ -216,6 +217,7 @@ def test_it_stops_when_nothing_improves(tmp_path):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.eager
 def test_a_trained_model_is_evaluated_on_every_test_window_of_a_short_test_piece(whole):
     folder, config, _ = whole
@@ -323,6 +325,7 @@ def test_training_data_is_mapped_from_its_files_not_read(whole):
         assert piece.mode == "r"
 
 
+@pytest.mark.slow
 def test_figures_of_pieces_do_not_depend_on_the_parts_they_are_read_in(monkeypatch, tmp_path):
     pieces = [
         np.random.default_rng(i).standard_normal((3, n)) + 5.0 for i, n in enumerate((50, 7, 23))

@@ -183,6 +183,7 @@ def test_grid_search_over_a_pipeline_of_ragged_series():
     assert search.predict(x).shape == (12,)
 
 
+@pytest.mark.slow
 def test_grid_search_without_labels_is_by_the_log_likelihood(untrained):
     x = [each[: 6 + i % 3] for i, each in enumerate(series())]
     search = GridSearchCV(VRAETransformer(**FEW), {"z_size": [1, 2]}, cv=2, error_score="raise")

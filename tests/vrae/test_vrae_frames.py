@@ -115,6 +115,7 @@ def test_frames_that_are_refused(frame, message):
         VRAETransformer(**FEW).fit(frame)
 
 
+@pytest.mark.slow
 def test_estimators_take_long_frames_by_the_names_of_their_columns(monkeypatch):
     monkeypatch.setattr("vrae.recipe.train", lambda *_, **__: [0.0])
     arrays = parts()

@@ -354,6 +354,7 @@ def test_ten_models_in_a_process_warn_of_no_retracing(caplog):
 # --- files and copies ---
 
 
+@pytest.mark.slow
 @pytest.mark.graph
 def test_an_exported_model_computes_the_same(model, tokens, tmp_path):
     model.export(tmp_path / "floats", verbose=False)

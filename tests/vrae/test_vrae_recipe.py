@@ -126,6 +126,7 @@ def test_where_there_is_nothing_to_choose_nothing_is_trained(options, keep, monk
     assert trial.best == {} and "nothing to choose" in trial.rule()
 
 
+@pytest.mark.slow
 @pytest.mark.eager
 def test_held_out_series_choose_the_settings_of_a_model_of_series(capsys, monkeypatch):
     """The trial models are not trained on the held-out series; what the user gives stays."""

@@ -61,6 +61,7 @@ def test_a_fit_whose_codes_carry_nothing_warns(transformer, monkeypatch):
         VRAETransformer(**few).fit(1e-9 * series()[0] + np.arange(8)[:, None])
 
 
+@pytest.mark.slow
 def test_clusters_are_the_classes():
     x, labels = series()
     found = VRAEClusterer(2, **FEW).fit(x)
@@ -83,6 +84,7 @@ def test_imputation_keeps_what_was_observed_and_the_form():
         VRAEImputer(missing=False).fit(x)
 
 
+@pytest.mark.slow
 def test_improbable_series_and_steps_are_found():
     x, _ = series(40)
     found = VRAEAnomalyDetector(0.1, num_samples=5, **FEW).fit(x)

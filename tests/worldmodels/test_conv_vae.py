@@ -225,6 +225,7 @@ def test_the_loss_has_the_gradient_of_finite_differences():
 # --- the course's methods ---
 
 
+@pytest.mark.slow
 def test_train_is_fit_with_the_courses_early_stop(model):
     twin = ConvVAE(**SMALL, architecture="course")
     history = twin.train(frames(10), epochs=40, batch_size=4, verbose=0)

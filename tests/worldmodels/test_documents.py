@@ -239,6 +239,7 @@ def test_train_op_takes_a_step(trained):
         trained.train_op(frames(3))
 
 
+@pytest.mark.slow
 def test_weights_as_lists_files_and_random_numbers(trained, tmp_path):
     params, shapes, names = trained.get_model_params()
     assert [name.split("/")[1] for name in names[::2]] == list(LAYERS)
