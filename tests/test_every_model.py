@@ -465,7 +465,10 @@ def assert_the_same(served, expected):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
 
 
-@every_model_most_slow
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=pytest.mark.slow) if n in (*SLOW, "VRAE") else n for n in MODELS],
+)
 def test_a_model_exported_to_onnx_computes_the_same(name, trained, tmp_path):
     model, path = trained(name).model, tmp_path / "model.onnx"
     model.export(path, format="onnx", verbose=False)

@@ -20,6 +20,8 @@ from worldmodels.latents import encode
 from worldmodels.mdn_rnn import MDNRNN
 
 _SHOWN, _TRAVERSED, _LATENTS = 10, 9, 6
+_GOLDEN_RATIO = (5**0.5 - 1) / 2
+"""Its multiples, modulo 1, are spread evenly."""
 
 
 class VAEReport:
@@ -537,8 +539,9 @@ def _spread(episodes: Shards, count: int) -> np.ndarray:
     chosen = range(0, len(episodes), max(1, len(episodes) // 16))
     each = max(1, count // len(chosen))
     parts = []
-    for i in chosen:
+    for n, i in enumerate(chosen):
         frames = episodes.read(i, ("frames",))["frames"]
-        middles = (np.arange(each) + 0.5) / each  # not the ends: first frames are all alike
-        parts.append(frames[np.unique((middles * len(frames)).astype(int))])
+        # so that every n-th of them, too, shows early and late frames
+        times = np.arange(n * each, (n + 1) * each) * _GOLDEN_RATIO % 1
+        parts.append(frames[(times * len(frames)).astype(int)])
     return np.concatenate(parts)

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from seqvae.data import open_shards
+from seqvae.data import open_shards, shard_path, write_shard
 from worldmodels.evaluation import mean_frame_error
+from worldmodels.report import _spread
 
 
 def test_the_error_of_the_mean_frame_is_that_of_all_frames_together(tmp_path):
@@ -16,3 +17,15 @@ def test_the_error_of_the_mean_frame_is_that_of_all_frames_together(tmp_path):
     expected = np.square(frames - frames.mean(axis=0)).mean()
     found = mean_frame_error(open_shards(tmp_path, {"frames": "[T, H, W, C] uint8"}))
     assert found == pytest.approx(expected, rel=1e-9)
+
+
+def test_every_nth_of_the_pictured_frames_is_from_another_time(tmp_path):
+    """Episodes of 100 frames whose pixels are their time."""
+    time = np.arange(100, dtype=np.uint8)[:, None, None, None]
+    frames = np.broadcast_to(time, (100, 2, 2, 3))
+    for i in range(30):
+        write_shard(shard_path(tmp_path / "e.npz", i, 30), {"frames": frames})
+    shown = _spread(open_shards(tmp_path / "e.npz", {"frames": "frames"}), 64)[:, 0, 0, 0]
+    for step in (1, 2, 3, 6):
+        every = np.sort(shown[::step])
+        assert every[0] < 20 and every[-1] > 80 and np.diff(every.astype(int)).max() < 35
