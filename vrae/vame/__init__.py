@@ -17,6 +17,7 @@ from vrae.vame.project import (
     segment_sessions,
 )
 from vrae.vame.readers import read_pose
+from vrae.vame.rnn_model import RNN_VAE
 from vrae.vame.sessions import Session, load_session
 from vrae.vame.training import Trained, load_best, snapshots
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from vrae.vame.report import evaluate
 
 __all__ = [
+    "RNN_VAE",
     "Config",
     "Pose",
     "Preprocessing",
