@@ -20,6 +20,8 @@ from worldmodels.latents import encode
 from worldmodels.mdn_rnn import MDNRNN
 
 _SHOWN, _TRAVERSED, _LATENTS = 10, 9, 6
+_AT_FLOOR = 1.02  # a KL of fewer times its floor stands at it
+_SMALL_ERROR = 0.05  # of the mean frame's
 _GOLDEN_RATIO = (5**0.5 - 1) / 2
 """Its multiples, modulo 1, are spread evenly."""
 
@@ -133,7 +135,16 @@ class VAEReport:
         mine, mean = figures["pixel_mse"], figures["baselines"]["mean_frame"]
         if not mine < mean:
             return f"the ConvVAE is WORSE than the mean frame: squared error {mine:.2g}, {mean:.2g}"
-        return f"squared error of a pixel: {mine / mean:.1%} of the mean frame's"
+        verdict = f"squared error of a pixel: {mine / mean:.1%} of the mean frame's"
+        floor = self._vae.kl_tolerance * self._vae.z_size
+        if self._vae.architecture == "course" or figures["kl"] > _AT_FLOOR * floor:
+            return verdict
+        if mine < _SMALL_ERROR * mean:
+            return verdict
+        return (
+            f"{verdict}. The KL stands at its floor of {floor:g} nats: if small things are missing "
+            "in the reconstructions, raise --kl_tolerance"
+        )
 
     def sections(self, figures: dict) -> list[Section]:
         """Make the sections of `report.html` from the files of the run.
