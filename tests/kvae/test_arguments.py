@@ -86,6 +86,10 @@ CALLS = [
         r"z: expected the shape \[B, T, 4\], got \[2, 3, 2\]",
     ),
     (
+        lambda m: m.lgssm_bound(A, kind="marginal", z=np.zeros((2, 3, 4))),
+        "z: expected None for kind='marginal'.*Use kind='sampled'",
+    ),
+    (
         lambda m: m.generate(0, states=np.zeros((1, 1, 4))),
         "num_steps: expected an integer of at least 1, got 0",
     ),

@@ -148,9 +148,9 @@ def test_videos_and_training_take_dt():
     ("dt", "message"),
     [
         (DT[:, :4], r"dt: expected the shape \[2, 5\] .* got \[2, 4\]"),
-        (DT * 0.5, r"dt: expected whole numbers .* not so in sequence 0.*kvae.lgssm.discretise"),
+        (DT * 0.5, r"dt: expected whole numbers .* value in sequence 0.*kvae.lgssm.discretise"),
         (DT * 200_000, "dt: expected fewer than 1000000 steps in a sequence, more in sequence 0"),
-        (DT * [[1], [0]], r"dt: expected whole numbers of at least 1.* not so in sequence 1"),
+        (DT * [[1], [0]], r"dt: expected whole numbers of at least 1.* value in sequence 1"),
     ],
 )
 def test_steps_that_fit_no_grid_are_refused(series, dt, message):
