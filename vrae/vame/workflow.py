@@ -74,8 +74,7 @@ def run(run: Run) -> None:
     errors = vame.evaluate(str(project))
     print(
         f"{trained.epochs} epochs, the best model of epoch {trained.best_epoch}: squared error "
-        f"{errors['mse']:.4f} of the "
-        f"variance{_of_future(errors)}"
+        f"{errors['mse']:.4f} of the variance{_of_future(errors)}"
     )
     results = Results(run.folder / "results", _paced())
     codes, observed = results.embedded(str(project), sessions, s.min_observed)
@@ -102,8 +101,7 @@ def run(run: Run) -> None:
         _print_agreement(agreed)
     names = (
         "movies/, preprocessing.png, motifs.png, latent_space.png, motif_usage.png, "
-        "training_curves.png, "
-        "model/evaluate/future_reconstruction.png"
+        "training_curves.png, model/evaluate/future_reconstruction.png"
     )
     print(f"look at {run.folder}/: {names}")
     title = f"Motifs of {Path(s.dataset).name}: {s.run_name}"
