@@ -148,9 +148,8 @@ def _of_future(errors: dict) -> str:
 def _print_epoch(line: dict, s: VAMESettings) -> None:
     if (line["epoch"] + 1) % s.display_step == 0:
         print(
-            f"epoch {line['epoch'] + 1}/{s.max_epochs}  {line['seconds']:.1f} s  loss "
-            f"{line['train_loss']:.1f}  "
-            f"test squared error {line['test_mse']:.1f}",
+            f"epoch {line['epoch'] + 1}/{s.max_epochs}  {line['seconds']:.1f} s  "
+            f"loss {line['train_loss']:.1f}  test squared error {line['test_mse']:.1f}",
             flush=True,
         )
 
