@@ -165,7 +165,7 @@ def test_steps_that_fit_no_grid_are_refused(series, dt, message):
 def test_so_many_steps_that_a_call_takes_minutes_are_named(monkeypatch, series):
     monkeypatch.setattr("kvae.arguments._MANY_STEPS", 50)
     model, values, *_ = series
-    with pytest.warns(UserWarning, match=r"dt: a sequence of 70 steps, .* divide the times by"):
+    with pytest.warns(UserWarning, match=r"dt: a sequence takes 70 steps .* Divide the times by"):
         model.filter(np.nan_to_num(values), dt=10 * DT)
 
 
