@@ -28,9 +28,9 @@ BOUNDS = ("marginal", "sampled")
 IDENTITY = "identity"
 """Value of `encoder` for series without an auto-encoder: the codes are the scaled numbers."""
 _CHOICES = {"out_distr": ("bernoulli", "gaussian"), "bound": BOUNDS}
-_MOST_STEPS = 1_000_000  # of a sequence: more are surely times in another unit
+_MOST_STEPS = 1_000_000  # of a sequence: with more, `dt` is almost certainly in another unit
 _MANY_STEPS = 20_000  # of a sequence: more take minutes
-_OFF_GRID = 1e-3  # of a step, that rounding may move a time
+_OFF_GRID = 1e-3  # distance of a `dt` from a whole number that is taken for a rounding error
 _LEARNED = ("learned", "learned_diagonal")
 _NOISES = {
     "noise_transition": 0.08,
@@ -85,7 +85,7 @@ def check_config(config: dict) -> dict:
         ValueError: a size is not a positive integer, a variance is not positive, and so on.
     """
     config = config | {"num_filters": _filters(config["num_filters"])}
-    config["image_shape"] = _pixels(config["image_shape"])
+    config["image_shape"] = _integers(config["image_shape"])
     for name, choices in _CHOICES.items():
         config[name] = check_choice(name, config[name], choices)
     for name in ("activation", "alpha_activation"):
@@ -103,8 +103,8 @@ def check_config(config: dict) -> dict:
             )
     if config["out_distr"] == "bernoulli" and isinstance(config["noise_pixel_var"], str):
         raise ValueError(
-            f"noise_pixel_var: {config['noise_pixel_var']!r} is for out_distr='gaussian'; a "
-            "Bernoulli pixel has no variance of its own."
+            "noise_pixel_var: expected a number with out_distr='bernoulli', which has no variance, "
+            f"got {config['noise_pixel_var']!r}. Use out_distr='gaussian'."
         )
     if isinstance(config["encoder"], str) and config["encoder"] != IDENTITY:
         raise ValueError(
@@ -112,7 +112,8 @@ def check_config(config: dict) -> dict:
         )
     if config["encoder"] == IDENTITY and len(config["image_shape"]) > 1:
         raise ValueError(
-            f"encoder: 'identity' is for series, image_shape=(F,), got {config['image_shape']}."
+            "encoder: expected 'identity' only for series, image_shape=(F,), got "
+            f"image_shape={config['image_shape']}."
         )
     if len(config["image_shape"]) == 1:
         _check_series(config)
@@ -154,7 +155,7 @@ def _check_series(config: dict) -> None:
         )
 
 
-def _pixels(image_shape) -> tuple[int, ...]:
+def _integers(image_shape) -> tuple[int, ...]:
     try:
         return tuple(int(n) for n in image_shape)
     except (TypeError, ValueError):
@@ -177,8 +178,7 @@ def _activation(name: str, value) -> str | dict:
     except (ValueError, TypeError):
         raise ValueError(
             f"{name}: expected a name or function that keras.activations.get accepts, such as "
-            "relu, tanh, elu or linear, "
-            f"got {value!r}."
+            f"relu, tanh, elu or linear, got {value!r}."
         ) from None
 
 
@@ -239,8 +239,7 @@ def _filters(num_filters) -> tuple[int, ...]:
     if not filters or min(filters) < 1:
         raise ValueError(
             "num_filters: expected positive integers, one for each conv layer, such as (32, 32, "
-            "32) or '32,32,32', "
-            f"got {num_filters!r}."
+            f"32) or '32,32,32', got {num_filters!r}."
         )
     return filters
 
@@ -250,7 +249,7 @@ def check_image_shape(image_shape: Sequence[int], conv_layers: int) -> tuple[int
 
     Args:
         image_shape: (H, W), (H, W, C), or (F,) for series.
-        conv_layers: how often H and W must be divisible by 2.
+        conv_layers: number of convolutions, each of which halves H and W.
 
     Returns:
         (H, W, C), or (F,).
@@ -271,9 +270,8 @@ def check_image_shape(image_shape: Sequence[int], conv_layers: int) -> tuple[int
     if height % factor or width % factor:
         raise ValueError(
             f"image_shape: {height}x{width} pixels cannot be halved {conv_layers} times, once for "
-            "each of num_filters. "
-            f"Crop or resize the frames to multiples of {factor}, use fewer num_filters, or "
-            "conv=False."
+            f"each of num_filters. Crop or resize the frames to multiples of {factor}, use fewer "
+            "num_filters, or conv=False."
         )
     return height, width, channels
 
@@ -294,7 +292,7 @@ def check_network(
     Raises:
         ValueError: it is not a Keras layer, its call fails, or its outputs have other shapes.
     """
-    together = (*outputs[0][:-1], sum(shape[-1] for shape in outputs))
+    joined = (*outputs[0][:-1], sum(shape[-1] for shape in outputs))
     wanted = " and ".join(f"[N, {', '.join(map(str, shape))}]" for shape in outputs)
     if not isinstance(network, keras.layers.Layer):
         raise ValueError(f"{name}: expected a Keras layer or model, got {type(network).__name__}.")
@@ -307,7 +305,7 @@ def check_network(
         ) from error
     found = list(found) if isinstance(found, list | tuple) else [found]
     shapes = [tuple(value.shape) for value in found]
-    if shapes not in ([(2, *shape) for shape in outputs], [(2, *together)]):
+    if shapes not in ([(2, *shape) for shape in outputs], [(2, *joined)]):
         raise ValueError(f"{name}: expected outputs {wanted} for N frames, got {shapes} for N = 2.")
 
 
@@ -331,8 +329,7 @@ def check_frames(frames: Array, image_shape: tuple[int, ...]) -> tf.Tensor:
         wanted = ", ".join(map(str, image_shape))
         raise ValueError(
             f"frames: expected the shape [B, T, {wanted}] (sequences, frames, image_shape), got "
-            f"{_shape(frames)}. "
-            "Add a sequence axis to a single video: frames[None]."
+            f"{_shape(frames)}. Add a sequence axis to a single video: frames[None]."
         )
     _check_not_empty("frames", frames)
     if frames.dtype not in (tf.uint8, tf.bool) and not frames.dtype.is_floating:
@@ -580,8 +577,7 @@ def check_controls(
     if not controls.shape.is_compatible_with([*like.shape[:2], dim_u]):
         raise ValueError(
             f"controls: expected the shape {[*_shape(like)[:2], dim_u]} (dim_u={dim_u} numbers for "
-            "each frame, acting on "
-            f"the step into it), got {_shape(controls)}."
+            f"each frame, acting on the step into it), got {_shape(controls)}."
         )
     if tf.executing_eagerly() or place:
         check_controls_values(controls, place or NOWHERE)
@@ -616,8 +612,9 @@ def check_dt(dt: Array | None, like: tf.Tensor, place: Place = NOWHERE) -> tf.Te
     fine = tf.reduce_all(fine[:, 1:], 1)
     message = (
         "dt: expected whole numbers of at least 1, the steps of the model since the frame before, "
-        "not so in {}. Divide the times by the length of a step. For times that fit no grid, "
-        "kvae.lgssm.discretise gives the matrices of a filter with known continuous-time dynamics."
+        "got another value in {}. Divide the times by the length of a step. For times that fit no "
+        "grid, kvae.lgssm.discretise gives the matrices of a filter with known continuous-time "
+        "dynamics."
     )
     require_rows(fine, message, place)
     fine = tf.reduce_sum(whole[:, 1:], 1) < _MOST_STEPS
@@ -629,8 +626,8 @@ def check_dt(dt: Array | None, like: tf.Tensor, place: Place = NOWHERE) -> tf.Te
     steps = tf.reduce_max(tf.reduce_sum(whole[:, 1:], 1))
     if tf.executing_eagerly() and steps > _MANY_STEPS:
         warnings.warn(
-            f"dt: a sequence of {int(steps)} steps, of which each takes a step of the filter. A "
-            "model with longer steps is faster: divide the times by more.",
+            f"dt: a sequence takes {int(steps)} steps of the filter, which is slow. Divide the "
+            "times by a larger number: a model with longer steps is faster.",
             stacklevel=3,
         )
     return tf.cast(whole, tf.int32)
@@ -661,14 +658,14 @@ def check_finite(verb: str, result: Any, check: bool = True) -> Any:
         where = "" if finite.ndim < 2 else _first_step(finite)
         raise FloatingPointError(
             f"KVAE.{verb}: {name} is not finite{where}. The state may have grown beyond the type's "
-            "range, over a long "
-            "gap or by an unstable A, or a weight or input is not finite: check these, or use "
-            "dtype='float64'."
+            "range, over a long gap or by an unstable A, or a weight or input is not finite: check "
+            "these, or use dtype='float64'."
         )
     return result
 
 
 def _first_step(finite: np.ndarray) -> str:
+    """Text with the first time step, and its first sequence, that is not finite; [B, T, ...]."""
     bad = ~np.all(finite.reshape(*finite.shape[:2], -1), -1)
     step = int(np.argmax(np.any(bad, 0)))
     return f" at time step {step} of sequence {int(np.argmax(bad[:, step]))}"

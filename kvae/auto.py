@@ -9,10 +9,11 @@ from sklearn.neighbors import NearestNeighbors
 from seqvae.data import Sequences, unit_pixels
 
 AUTO = "auto"
-_FRAMES_MOST, _FRAMES_LEAST, _NEIGHBOURS = 2000, 100, 30
-_BLUR = 1 / 8  # of the frame's shorter side
-_CODE_SIZES = (2, 10)
-_BINARY, _GREY_SHARE = 0.1, 0.2
+_FRAMES_MOST, _FRAMES_LEAST, _NEIGHBOURS = 2000, 100, 30  # for the estimate of the dimension
+_BLUR = 1 / 8  # standard deviation of the blur, in units of the frame's shorter side
+_CODE_SIZES = (2, 10)  # smallest and largest dim_a
+_BINARY = 0.1  # a pixel is grey if it is farther than this from 0 and from 1
+_GREY_SHARE = 0.2  # with a larger share of grey pixels, "gaussian" is chosen
 
 
 def chosen(
@@ -50,10 +51,10 @@ def chosen(
 def _distribution(frames: np.ndarray) -> tuple[str, str]:
     grey = float(((frames > _BINARY) & (frames < 1 - _BINARY)).mean())
     name = "gaussian" if grey > _GREY_SHARE else "bernoulli"
-    bound = "more" if grey > _GREY_SHARE else "not more"
+    comparison = "more" if grey > _GREY_SHARE else "not more"
     return name, (
         f"out_distr={name}: {grey:.0%} of the pixels lie between {_BINARY} and {1 - _BINARY}, "
-        f"{bound} than {_GREY_SHARE:.0%}"
+        f"{comparison} than {_GREY_SHARE:.0%}"
     )
 
 

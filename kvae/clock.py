@@ -36,7 +36,7 @@ class Clock(NamedTuple):
 
 
 class Months(NamedTuple):
-    """Dates in steps of calendar months, all on the same day; in shorter months on the last one."""
+    """Dates in steps of calendar months, on the same day of each; in shorter months on the last."""
 
     starts: np.ndarray
     """[N], the month of each first step, counted from year 0."""
@@ -64,17 +64,17 @@ class Months(NamedTuple):
 
 
 def in_months(seconds: list[np.ndarray]) -> tuple[list[np.ndarray], Months] | None:
-    """Count dates in calendar months, where they are on the same day and time of each month.
+    """Convert dates to calendar months, if all are at the same day and time of their months.
 
-    A month that is shorter than that has its last day. Dates that all are last days of their months
-    are on day 31.
+    In a month without that day, its last day counts as it. If all dates are last days of their
+    months, the day is 31.
 
     Args:
         seconds: [T_i] each, seconds since 1970, increasing.
 
     Returns:
         The month of each date [T_i], counted from year 0, and the clock, whose step is the greatest
-        that all dates fit; None if the dates are not in steps of months.
+        common divisor of all gaps; None if the dates are not in steps of months.
     """
     moments = [[_moment(value) for value in times] for times in seconds]
     every = [moment for row in moments for moment in row]

@@ -13,9 +13,9 @@ from seqvae.data import Sequences, unit_pixels
 
 GRACE_STEPS = 500
 """A healthy model may look collapsed for this many training steps."""
-_FRAMES_MOST = 1280
-_CONSTANT, _SURELY_CONSTANT = 1e-2, 1e-5
-_LIMIT = 0.99
+_FRAMES_MOST = 1280  # frames that are examined
+_CONSTANT, _SURELY_CONSTANT = 1e-2, 1e-5  # `codes_std` of a collapsed model: late, at any time
+_LIMIT = 0.99  # `variance_share` of a model whose codes are noise
 
 
 class CollapseError(RuntimeError):
@@ -56,7 +56,7 @@ class Health(NamedTuple):
                 self.gain <= 0
             ),
         }
-        return [sign for sign, there in found.items() if there]
+        return [sign for sign, present in found.items() if present]
 
     def collapsed(self, steps: int) -> bool:
         """Whether the model has collapsed for good.
@@ -107,8 +107,8 @@ class Examiner:
 
     def _log_px_of(self, frame: np.ndarray) -> float:
         """Mean log-likelihood of the frames if the decoder's output were always `frame`."""
-        inside = np.clip(frame, 1e-4, 1 - 1e-4)
-        pixels = frame if self._model.out_distr == "gaussian" else np.log(inside / (1 - inside))
+        clipped = np.clip(frame, 1e-4, 1 - 1e-4)
+        pixels = frame if self._model.out_distr == "gaussian" else np.log(clipped / (1 - clipped))
         pixels = tf.constant(pixels[None], tf.float32)
         distribution = self._model.frame_vae.frame_distribution(pixels)
         return float(distribution.log_prob(self._frames[0]).numpy().mean())
@@ -117,8 +117,8 @@ class Examiner:
         if self._hidden is None:
             return float("nan")
         pixels = self._frames[0]
-        inside = self._hidden.inputs[0].shape[1:]
-        values = self._hidden.predict_on_batch(pixels.reshape(-1, *inside))
+        input_shape = self._hidden.inputs[0].shape[1:]
+        values = self._hidden.predict_on_batch(pixels.reshape(-1, *input_shape))
         alive = (np.asarray(values) > 0).any(axis=tuple(range(values.ndim - 1)))
         return float(1.0 - alive.mean())
 
@@ -198,7 +198,7 @@ class StopOnCollapse(keras.callbacks.Callback):
 def _shown(
     sequences: Sequences, rows: np.ndarray, steps: np.ndarray, mean_frame: np.ndarray
 ) -> np.ndarray:
-    """Frames in [0, 1], their missing pixels as in the mean frame."""
+    """Frames in [0, 1], with missing pixels replaced by those of the mean frame."""
     frames = unit_pixels(sequences.images[rows, steps])
     if sequences.pixel_mask is None:
         return frames

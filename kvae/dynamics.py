@@ -57,7 +57,7 @@ class DynamicsNetwork(keras.layers.Layer):
         K: number of matrices.
         alpha_rnn: True: an LSTM; False: an MLP.
         alpha_units: units of the LSTM or of each layer of the MLP. With `learn_u` there are twice
-            as many: the first half gives alpha, the second half u.
+            as many: alpha is computed from the first half, u from the second.
         alpha_layers: layers of the MLP.
         alpha_activation: activation of the MLP.
         fifo_size: number of codes that the MLP takes.
@@ -201,12 +201,11 @@ class DynamicsNetwork(keras.layers.Layer):
 
 
 def _units_of(cell, trivial: bool, learn_u: bool) -> int:
-    """The number of cell outputs that each head uses."""
+    """The number of a given cell's outputs that alpha is computed from; checks the cell."""
     if not hasattr(cell, "state_size") or not isinstance(getattr(cell, "output_size", None), int):
         raise ValueError(
             "dynamics: expected a Keras RNN cell, such as keras.layers.GRUCell(32), with "
-            "state_size, output_size and "
-            f"get_initial_state; got {type(cell).__name__}."
+            f"state_size, output_size and get_initial_state, got {type(cell).__name__}."
         )
     for each in [cell, *getattr(cell, "cells", [])]:
         if getattr(each, "dropout", 0) or getattr(each, "recurrent_dropout", 0):
@@ -215,11 +214,12 @@ def _units_of(cell, trivial: bool, learn_u: bool) -> int:
                 "from its network."
             )
     if trivial:
-        raise ValueError("dynamics: expected None with K=1 and learn_u=False, which mix nothing.")
+        raise ValueError(
+            "dynamics: expected None with K=1 and learn_u=False, where there is nothing to mix."
+        )
     if learn_u and cell.output_size % 2:
         raise ValueError(
             "dynamics: expected a cell with an even number of outputs with learn_u, half of them "
-            "for u, got "
-            f"{cell.output_size}."
+            f"for u, got {cell.output_size}."
         )
     return cell.output_size // 2 if learn_u else cell.output_size

@@ -17,7 +17,9 @@ from seqvae.training.evaluate import weighted_means
 BLOCKS = tuple(range(1, 16, 2))
 DROPS = tuple(round(0.1 * i, 1) for i in range(1, 11))
 METHODS = ("smoothing", "filtering", "generation")
-"""The model's methods: from all observed frames, from those before, from the first t_init only."""
+"""The model's methods. They use all observed frames, those up to the imputed one, or only the first
+t_init frames.
+"""
 BASELINES = ("mean frame", "last frame", "linear interpolation", "nearest training sequence")
 _FAIR = {"smoothing": BASELINES, "filtering": BASELINES[:2], "generation": BASELINES[:2]}
 """For each method, the baselines that use no more observed frames than it does."""
@@ -290,12 +292,12 @@ class Imputer:
         """
         variance = np.diagonal(codes.cov, axis1=-2, axis2=-1)
         spread = np.sqrt(np.maximum(self._variance, 1e-12))
-        off = codes.mean - self._encoded
+        distance = codes.mean - self._encoded
         inside = []
         with np.errstate(invalid="ignore"):  # diverged codes are left out by the caller
             for level in LEVELS:
                 half = norm.ppf(0.5 + level / 2) * np.sqrt(variance)
-                inside.append(ndtr((off + half) / spread) - ndtr((off - half) / spread))
+                inside.append(ndtr((distance + half) / spread) - ndtr((distance - half) / spread))
         return np.stack(inside).mean(axis=-1).transpose(1, 2, 0)
 
     def _diverged(self, codes: Codes, hidden: np.ndarray) -> np.ndarray:
@@ -304,9 +306,9 @@ class Imputer:
         """
         known = self._encoded[self._known]
         low, high = known.min(axis=0), known.max(axis=0)
-        room = _FAR * max(1.0, float((high - low).max()))
+        margin = _FAR * max(1.0, float((high - low).max()))
         a, variance = codes.mean, np.diagonal(codes.cov, axis1=-2, axis2=-1)
-        inside = (a > low - room) & (a < high + room) & (variance < room**2)  # False for NaN
+        inside = (a > low - margin) & (a < high + margin) & (variance < margin**2)  # NaN: False
         inside = inside.all(axis=-1)
         return hidden & ~inside
 
@@ -358,7 +360,7 @@ class Imputer:
         drawn = (a.mean + np.einsum("mij,smj->smi", root, noise)).astype(np.float32)
         known = np.ones(truth.shape, bool) if shown is None else shown
         found = [
-            self._of_chunk(codes, true, seen)
+            self._posterior_of_chunk(codes, true, seen)
             for codes, true, seen in zip(
                 _chunks(drawn.swapaxes(0, 1)), _chunks(truth), _chunks(known), strict=True
             )
@@ -366,7 +368,7 @@ class Imputer:
         log_px, inside = zip(*found, strict=True)
         return np.concatenate(log_px), np.concatenate(inside) if self._gaussian else None
 
-    def _of_chunk(
+    def _posterior_of_chunk(
         self, codes: np.ndarray, truth: np.ndarray, known: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """`_posterior` of draws [m, draws, dim_a] for frames [m, ...]."""
@@ -399,13 +401,13 @@ class Imputer:
         frames = self._data.take(part).complete(self._mean)  # unobserved: the mean frame
         seen = self._seen(part, mask)
         yield "mean frame", np.broadcast_to(self._mean, frames.shape)[where]
-        some = np.any(seen, axis=1)  # a random mask may hide all known frames of a sequence
+        possible = np.any(seen, axis=1)  # a random mask may hide all known frames of a sequence
         fills = {
             "last frame": baselines.last_observed,
             "linear interpolation": baselines.interpolated,
         }
         for name, fill in fills.items():
-            yield name, self._filled(frames, seen, some, fill)[where]
+            yield name, self._filled(frames, seen, possible, fill)[where]
         if others is not None and self._training is not None:
             known = self._training.observed
             shared = seen.astype(np.float32) @ known.T.astype(np.float32)
@@ -455,8 +457,11 @@ class _Sums:
         log_px: np.ndarray | None = None,
         inside: np.ndarray | None = None,
     ) -> "_Sums":
-        """Adds frames [M, ...]; shown: their known pixels, None: all. log_px [M]: where the guess
-        has its own distribution; inside [m, levels]: shares of pixels in its intervals."""
+        """Add frames [M, ...]; shown: their known pixels, None: all.
+
+        log_px [M]: log-likelihoods of a guess with its own distribution; None: that of the best
+        error rate or variance is used. inside [m, levels]: shares of pixels in its intervals.
+        """
         if inside is not None:
             self._inside.append(inside)
         if shown is not None:
@@ -476,7 +481,7 @@ class _Sums:
         return self
 
     def coverage(self) -> list[float]:
-        """The mean of `inside` over the frames; empty without."""
+        """The mean of `inside` over the frames; empty if none was added."""
         return np.concatenate(self._inside).mean(axis=0).tolist() if self._inside else []
 
     def errors(self, gaussian: bool) -> FrameErrors:
@@ -506,13 +511,12 @@ def worse_than_baselines(errors: ImputationErrors) -> list[str]:
     """
     found = []
     for method, fair in _FAIR.items():
-        mine = errors.frames[method]
-        there = [name for name in fair if name in errors.frames]
+        present = [name for name in fair if name in errors.frames]
         for measure, sign in (("rmse", 1), ("log_likelihood", -1)):
-            value = getattr(mine, measure)
+            value = getattr(errors.frames[method], measure)
             worse = [
                 f"{name} ({theirs:.4g})"
-                for name in there
+                for name in present
                 if sign * value > sign * (theirs := getattr(errors.frames[name], measure))
             ]
             if worse:

@@ -15,12 +15,11 @@ from kvae import arguments, masks, networks
 from kvae.lgssm.products import matvec
 from seqvae.randomness import fold, normal, uniform
 
-_LOGIT_LIMIT = (
-    13.815510  # log((1 - 1e-6) / 1e-6): the original clips probabilities to [1e-6, 1 - 1e-6]
-)
+_LOGIT_LIMIT = 13.815510
+"""log((1 - 1e-6) / 1e-6): the original clips probabilities to [1e-6, 1 - 1e-6]."""
 _LEAST_PIXEL = 1e-3  # lower limit of the mean pixel: the logit of 0 is -infinity
 _LEAST_PIXEL_VARIANCE = 1e-6  # lower limit of a learned variance: some data are fitted exactly
-_LEAST_SLOPE = 0.02  # of `_sigmoid`, where descent reduces |raw|
+_LEAST_SLOPE = 0.02  # lower bound of the gradient of `_sigmoid`, see there
 CODES, STATES, KEPT = range(3)
 """Purposes of the objective's random draws, for `fold`: a_t from q(a_t | x_t), the states of the
 sampled bound, the frames that are decoded."""
@@ -93,12 +92,12 @@ class FrameVAE(keras.layers.Layer):
             options |= dict(num_layers=num_layers, num_units=vae_num_units)
             make_encoder, make_decoder = networks.mlp_encoder, networks.mlp_decoder
         with keras.name_scope("encoder"):  # makes the variables' paths unique
-            read = self._read_shape
-            self.encoder = encoder or make_encoder(read, with_variance=use_vae, **options)
+            input_shape = self._encoder_shape
+            self.encoder = encoder or make_encoder(input_shape, with_variance=use_vae, **options)
             arguments.check_network(
                 "encoder",
                 self.encoder,
-                read,
+                input_shape,
                 [(dim_a,)] * (2 if use_vae else 1),
                 self.compute_dtype,
             )
@@ -109,7 +108,7 @@ class FrameVAE(keras.layers.Layer):
         self.built = True  # functional models have their weights from the start
 
     @property
-    def _read_shape(self) -> tuple[int, ...]:
+    def _encoder_shape(self) -> tuple[int, ...]:
         """The shape of the encoder's input for one frame."""
         return self._image
 
@@ -151,7 +150,8 @@ class FrameVAE(keras.layers.Layer):
         """Compute mean and variance of q(a_t | x_t).
 
         The variance is noise_emission * sigmoid(.), or 0 for the plain auto-encoder. Missing frames
-        are read as black, missing pixels as the mean of the frame's observed ones.
+        are replaced by black ones, missing pixels by the mean of the frame's observed pixels of the
+        same channel.
 
         Args:
             frames: [B, T, *image_shape].
@@ -161,7 +161,7 @@ class FrameVAE(keras.layers.Layer):
         Returns:
             Mean and variance, [B, T, dim_a] each.
         """
-        pixels = tf.cast(self._read(frames, mask), self.compute_dtype)
+        pixels = tf.cast(self._encoder_input(frames, mask), self.compute_dtype)
         outputs = self.encoder(tf.reshape(pixels, [-1, *pixels.shape[2:]]), training=training)
         if self._variational and not isinstance(outputs, list | tuple):
             outputs = tf.split(outputs, 2, axis=-1)
@@ -296,7 +296,7 @@ class FrameVAE(keras.layers.Layer):
             frames: [B, T, *image_shape].
             mask: [B, T] or [B, T, *image_shape], 1 = observed; None: all observed.
             a: [B, T, dim_a].
-            keep: the share of frames that are decoded.
+            keep: the share of frames that are decoded, in (0, 1].
             seed: [2] int32, seed of their choice.
             training: whether the decoder is in training mode.
 
@@ -317,17 +317,17 @@ class FrameVAE(keras.layers.Layer):
 
     def _log_prob(self, pixels: tf.Tensor, frames: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
         """log p(x_t | a_t) [B, T] of the observed pixels, for the decoder's output."""
-        found, seen = self.frame_distribution(pixels), self._seen(frames, mask)
+        found, seen = self.frame_distribution(pixels), self._masked_floats(frames, mask)
         if mask is None or mask.shape.rank == 2:
             return found.log_prob(seen)
         axes = list(range(2, mask.shape.rank))
         return tf.reduce_sum(mask * found.distribution.log_prob(seen), axes)
 
-    def _read(self, frames: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
+    def _encoder_input(self, frames: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
         """The encoder's input, [B, T, ...] in the variables' type."""
-        seen = self._seen(frames, mask)
+        seen = self._masked_floats(frames, mask)
         if mask is not None and mask.shape.rank > 2:
-            axes = [2, 3]  # each colour has its own mean
+            axes = [2, 3]  # not the channels: each has its own mean
             mean = tf.math.divide_no_nan(
                 tf.reduce_sum(seen, axes, keepdims=True), tf.reduce_sum(mask, axes, keepdims=True)
             )
@@ -346,7 +346,7 @@ class FrameVAE(keras.layers.Layer):
         floats = tf.cast(frames, self.variable_dtype)
         return floats / 255.0 if frames.dtype == tf.uint8 else floats
 
-    def _seen(self, frames: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
+    def _masked_floats(self, frames: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
         """Frames as floats in [0, 1]. Missing frames and pixels, which may be NaN, become black, so
         that no NaN reaches a gradient.
         """
@@ -363,9 +363,8 @@ def _sigmoid(raw: tf.Tensor) -> Any:
 
     def gradient(upstream: tf.Tensor) -> tf.Tensor:
         slope = value * (1.0 - value)
-        back = upstream * raw > 0.0  # descent then makes |raw| smaller
-        return upstream * tf.where(
-            back, tf.maximum(slope, tf.constant(_LEAST_SLOPE, slope.dtype)), slope
-        )
+        shrinks = upstream * raw > 0.0  # descent then makes |raw| smaller
+        bounded = tf.maximum(slope, tf.constant(_LEAST_SLOPE, slope.dtype))
+        return upstream * tf.where(shrinks, bounded, slope)
 
     return value, gradient

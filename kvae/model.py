@@ -44,7 +44,7 @@ _PIXELS_AT_ONCE = 2**20
 _NETWORKS = ("encoder", "decoder", "dynamics")
 """Arguments that are the caller's own networks."""
 _INTERVAL = (0.05, 0.5, 0.95)
-"""Probabilities of the quantiles of `impute`, where it is asked for draws alone."""
+"""Default probabilities of the quantiles of `impute`."""
 _PATHS, _PIXELS, _FIRST_STATE = range(3)
 """Purposes of the random draws of methods, for `fold`."""
 
@@ -96,9 +96,11 @@ class KVAE(SequenceModel):
         K: number of mixed matrices.
         noise_emission: the variance R: a number, which is fixed; "learned", one weight for all
             numbers of a; or "learned_diagonal", one weight for each. Learned variances start at the
-            default. The encoder's variance is limited by its initial value.
-        noise_transition: the variance Q, likewise.
-        init_cov: the variance of z_1, likewise.
+            default. The initial value is also the upper limit of the variance of q(a | x).
+        noise_transition: the variance Q: a number, "learned" or "learned_diagonal", as for
+            `noise_emission`.
+        init_cov: the variance of z_1: a number, "learned" or "learned_diagonal", as for
+            `noise_emission`.
         alpha_rnn: True: the dynamics network is an LSTM; False: dense layers on the last
             `fifo_size` codes.
         alpha_units: units of the LSTM or of each dense layer.
@@ -278,19 +280,19 @@ class KVAE(SequenceModel):
                 f"{list(series.shape)}. Add axes to a single series: series[None, :, None]."
             )
         features = series.shape[-1]
-        itself = options.get("encoder", arguments.IDENTITY) == arguments.IDENTITY
+        identity = options.get("encoder", arguments.IDENTITY) == arguments.IDENTITY
         defaults: dict[str, Any] = dict(
             out_distr="gaussian",
             encoder=arguments.IDENTITY,
             K=1,
-            dim_a=features if itself else min(features, 2),
-            dim_z=max(4, 2 * features if itself else 4),
+            dim_a=features if identity else min(features, 2),
+            dim_z=max(4, 2 * features) if identity else 4,
             noise_transition="learned_diagonal",
             noise_emission="learned_diagonal",
             init_cov="learned_diagonal",
             init_kf_matrices=0.5,
             scale_reconstruction=1.0,
-        ) | ({} if itself else {"noise_pixel_var": "learned_diagonal"})
+        ) | ({} if identity else {"noise_pixel_var": "learned_diagonal"})
         model = cls((features,), **defaults | options)
         model.adapt(series)
         return model
@@ -431,7 +433,8 @@ class KVAE(SequenceModel):
     ) -> tfd.Distribution:
         """Compute q(a_t | x_t) for each frame (section 3.1).
 
-        Missing frames are encoded as black ones; their codes are meaningless.
+        Missing frames are encoded as black ones; their codes are meaningless. With
+        encoder="identity" the codes of missing numbers are NaN.
 
         Args:
             frames: [B, T, *image_shape]; missing frames may be NaN.
@@ -485,7 +488,8 @@ class KVAE(SequenceModel):
         parts = []
         for i in range(0, count, size):
             others = [None if v is None else v[i : i + size] for v in given[1:]]
-            # frames of any type share a trace; before, they take a quarter of the memory
+            # converted part by part, because as uint8 they take a quarter of the memory; after the
+            # conversion, frames of all types share a trace
             frames = self.frame_vae.floats(first[i : i + size])
             parts.append(self._run(method, frames, *others))
         if len(parts) == 1:
@@ -613,8 +617,8 @@ class KVAE(SequenceModel):
             mask: [B, T], or [B, T, dim_a] for single numbers, 1 = observed; None: all but NaN.
             controls: [B, T, dim_u]; None: zero.
             kind: "marginal" or "sampled"; None: the model's `bound`.
-            z: [B, T, dim_z], the states at which "sampled" is computed; None: drawn from the
-                smoothed marginals.
+            z: [B, T, dim_z], the states at which "sampled" is computed, only for "sampled"; None:
+                drawn from the smoothed marginals.
             seed: seed of the draws; None: the model's next seed.
             per_sequence: whether the results are [B], each per observed frame of its sequence.
             num_samples: number of draws of z in the importance-weighted bound (Burda et al. 2016,
@@ -632,8 +636,12 @@ class KVAE(SequenceModel):
         if num_samples is not None and (kind == "marginal" or z is not None):
             raise ValueError(
                 "num_samples: expected None for kind='marginal', which is exact, and where z is "
-                "given. Use kind='sampled' "
-                "without z."
+                "given. Use kind='sampled' without z."
+            )
+        if kind == "marginal" and z is not None:
+            raise ValueError(
+                "z: expected None for kind='marginal', which integrates over the states. Use "
+                "kind='sampled'."
             )
         if z is not None:
             z = arguments.check_codes(z, self.dim_z, self.variable_dtype, "z")
@@ -731,8 +739,8 @@ class KVAE(SequenceModel):
             num_samples: S, number of draws of the frames from their posterior
                 (`posterior_sample`), with the noise of normal pixels; None: no draws. Memory grows
                 with it.
-            quantiles: Q probabilities of the draws' quantiles: (0.05, 0.95) are the ends of a 90 %
-                interval.
+            quantiles: Q probabilities of the draws' quantiles, only with num_samples: (0.05, 0.95)
+                are the ends of a 90 % interval. None: (0.05, 0.5, 0.95).
             seed: seed of the draws; None: the model's next seed.
 
         Returns:
@@ -766,7 +774,7 @@ class KVAE(SequenceModel):
         mean, _ = self.frame_vae.encode(frames, mask)
         mask = self._code_mask(mask)
         *given, at = self._on_steps(mean, mask, controls, dt)
-        jit = self._jit if dt is None else None  # XLA would need the number of steps beforehand
+        jit = self._jit if dt is None else None  # the number of steps depends on dt's values
         states = self._run(self._filter_and_smooth, *given, jit_compile=jit)
         filtered, smoothed = at_frames(states, at)
         a_filtered, a_smoothed = filtered.a_mean, smoothed.a_mean
@@ -866,7 +874,7 @@ class KVAE(SequenceModel):
         check_size("num_steps", num_steps)
         check_size("batch_size", batch_size)
         seed = stateless_seed(seed, self._seeds)
-        held = 0
+        fixed = 0  # number of first steps whose states are given
         if states is None:
             first = normal(
                 [batch_size, 1, self.dim_z], fold(seed, _FIRST_STATE), self.variable_dtype
@@ -874,19 +882,19 @@ class KVAE(SequenceModel):
             states = tf.sqrt(self._variance("init_cov")) * first
         else:
             states = arguments.check_codes(states, self.dim_z, self.variable_dtype, "states")
-            held = kalman.size_of(states, 1)
+            fixed = kalman.size_of(states, 1)
         like = tf.ensure_shape(
             tf.zeros([tf.shape(states)[0], num_steps]), [states.shape[0], num_steps]
         )
         controls = self._inputs.controls(controls, like)
 
-        def compute(states, controls, noise_scale, held, seed) -> tuple[tf.Tensor, ...]:
+        def compute(states, controls, noise_scale, fixed, seed) -> tuple[tf.Tensor, ...]:
             sizes = self.dim_z, self.dim_a
-            noise = draw_noise(controls, *sizes, self._covariances, noise_scale, held, seed)
+            noise = draw_noise(controls, *sizes, self._covariances, noise_scale, fixed, seed)
             return generate_states(states, controls, *noise, self._states.matrices, self.dynamics)
 
         noise_scale = tf.constant(float(stochastic), self.variable_dtype)
-        z, a, alpha = self._run(compute, states, controls, noise_scale, tf.constant(held), seed)
+        z, a, alpha = self._run(compute, states, controls, noise_scale, tf.constant(fixed), seed)
         result = Generated(self._mean_frames(a) if decode else None, a, z, alpha)
         return arguments.check_finite("generate", result, check_finite)
 

@@ -184,9 +184,8 @@ def _dynamics_plan(model: KVAE) -> dict[str, _Target]:
 
         def assign_bias(value):
             i, f, c, o = np.split(_gates(value), 4)
-            bias.assign(
-                np.concatenate([i, f + 1.0, c, o])
-            )  # BasicLSTMCell adds a forget bias of 1 at run time
+            # BasicLSTMCell adds a forget bias of 1 at run time
+            bias.assign(np.concatenate([i, f + 1.0, c, o]))
 
         plan["alpha/basic_lstm_cell/kernel"] = _Target(
             (split + recurrent.shape[0], kernel.shape[1]), assign_kernel
@@ -234,7 +233,6 @@ def _read_checkpoint(prefix: str) -> dict[str, np.ndarray]:
     except (ValueError, tf.errors.OpError) as error:
         raise ValueError(
             f"source: no TensorFlow checkpoint can be read at {prefix}. Expected the prefix of its "
-            "files, such as "
-            f"run/model.ckpt for run/model.ckpt.index ({error})."
+            f"files, such as run/model.ckpt for run/model.ckpt.index ({error})."
         ) from error
     return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}

@@ -209,7 +209,7 @@ class Report:
         plotting.save_video(self._folder / f"generation_{tag}.mp4", video, fps=6)
 
     def training_curves(self, lines: list[dict]) -> None:
-        """Draws the curves of the training into training_curves.png.
+        """Draw the training curves into training_curves.png.
 
         Args:
             lines: lines of the run's log, one for each epoch.
@@ -223,7 +223,7 @@ class Report:
         plotting.save_figure(self._folder / "training_curves.png", figure)
 
     def final(self) -> dict:
-        """Computes the errors on the whole test set and writes `imputation.json` and its plots.
+        """Compute the errors on the whole test set and write `imputation.json` and its plots.
 
         Returns:
             `test_elbo`: the bound and its terms. If the block that is shown hides a known frame,
@@ -429,7 +429,7 @@ class _Verdicts(NamedTuple):
 
 
 def _inside(coverage: dict) -> str:
-    """How many codes and pixels are in the intervals of level .9, by method."""
+    """Text with the shares of codes and pixels in the intervals of level 0.9, by method."""
     at = coverage["levels"].index(0.9)
     kinds = []
     for kind in ("codes", "pixels"):

@@ -79,7 +79,7 @@ def on_grid(times: np.ndarray, values: np.ndarray, dt: float) -> np.ndarray:
     at = np.rint(places).astype(int)
     if (np.diff(at) < 1).any():
         raise ValueError(
-            "times: expected increasing times at least dt apart, not so after time "
+            "times: expected increasing times at least dt apart, got a smaller step after time "
             f"{times[int(np.argmax(np.diff(at) < 1))]:g}."
         )
     off = np.abs(places - at)

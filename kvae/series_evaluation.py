@@ -13,7 +13,7 @@ from seqvae import baselines
 LEVEL = 0.9
 """The level of the intervals."""
 _DRAWS = 200
-_HIDDEN_LEAST, _REPEATS_MOST = 400, 20
+_HIDDEN_LEAST, _REPEATS_MOST = 400, 20  # see `with_gaps`
 
 
 class Filled(NamedTuple):
@@ -65,10 +65,10 @@ class Errors(NamedTuple):
     training series.
     """
     log_likelihood: float
-    """Nats per number under a normal distribution around the guess. The model's variance comes from
-    the width of its interval; a baseline's is the best one for each feature, which favours the
-    baseline. The smoother and the forecast use the width of their interval; filtering,
-    like a baseline, its own mean squared error.
+    """Nats per number under a normal distribution around the guess. Its variance is, for smoothing
+    and forecast, that of the width of the model's interval; for filtering and the baselines, the
+    method's own mean squared error for each feature, which is the best variance in hindsight and
+    favours them.
     """
     each: list[float]
     """Root mean squared error of each feature in its unit; NaN if none of its numbers was hidden,
@@ -124,7 +124,7 @@ def with_gaps(
     Args:
         values: [N, T, F].
         length: steps of a gap.
-        start: steps before it, and after it if the series is long enough.
+        start: least number of steps before a gap, and after it if the series is long enough.
         seed: seed of the places.
 
     Returns:
@@ -246,9 +246,8 @@ def _trivial(model: KVAE, given: np.ndarray, forecast: bool) -> dict[str, np.nda
 def _worse(methods: dict[str, Errors], trivial: dict[str, Errors]) -> list[str]:
     found = []
     for method, mine in methods.items():
-        fair = [
-            n for n in trivial if n != "linear interpolation" or method == "smoothing"
-        ]  # it uses later numbers, as only the smoother does
+        # linear interpolation uses later numbers, as only the smoother does
+        fair = [n for n in trivial if n != "linear interpolation" or method == "smoothing"]
         worse = [f"{n} ({trivial[n].rmse:.3f})" for n in fair if not mine.rmse <= trivial[n].rmse]
         if worse:
             found.append(f"{method} is WORSE in RMSE ({mine.rmse:.3f}) than {', '.join(worse)}")

@@ -259,8 +259,7 @@ class SeriesReport:
         tables = (
             "imputed.csv has every step of your series, missing numbers filled; forecast.csv has "
             f"{self._horizon} steps after each. Beside each filled or forecast number are the "
-            "ends of its "
-            f"{LEVEL:.0%} interval."
+            f"ends of its {LEVEL:.0%} interval."
         )
         return [
             *sections,
@@ -274,12 +273,12 @@ class SeriesReport:
 
 
 def _check_names(head: list[str]) -> None:
-    """Raises ValueError for two columns of one name in the written tables."""
+    """Check that the written tables have no two columns of one name."""
     twice = sorted({name for name in head if head.count(name) > 1})
     if twice:
         raise ValueError(
-            f"columns {', '.join(twice)}: these would be twice in imputed.csv, which has the "
-            "columns of ids and times, step, and for each feature NAME_low and NAME_high. Rename "
+            f"columns {', '.join(twice)}: these would be twice in imputed.csv, which has columns "
+            "for ids, steps and times, and for each feature NAME, NAME_low and NAME_high. Rename "
             "them."
         )
 

@@ -27,7 +27,7 @@ _WINDOWS_LEAST, _WINDOW_SIZES = 8, (20, 100)
 _SERIES_LEAST = 5
 """Fewer series are cut into windows, so that training and test see each of them."""
 _SPARSE = 50
-"""Steps of a grid for each row, above which its step is surely too small."""
+"""Steps of a grid per row of the table above which the grid's step is probably too small."""
 _DENSE_CODE = 2
 _FRAMES_ONLY = (
     "dataset",
@@ -77,11 +77,11 @@ class Data(NamedTuple):
     head: tuple[str, str]
     """The names of the columns of ids and times."""
     notes: list[str]
-    """A sentence for each thing that was done."""
+    """A sentence for each change to the data."""
 
 
 def run(run: Run) -> None:
-    """Runs the command `kvae` on series.
+    """Run the command `kvae` on series.
 
     Args:
         run: the run, with its settings, folder and placement.
@@ -237,6 +237,8 @@ def _window(series: Series, test_fraction: float) -> tuple[int, str]:
 
 
 class _Windows(NamedTuple):
+    """The settings that `windows_of` reads."""
+
     window: int
     stride: int
 
@@ -300,18 +302,18 @@ def _about_months(dt: float) -> str:
 
 
 def _moved(times: np.ndarray, dt: float) -> float:
-    """The greatest distance of times to the grid that begins at the first."""
+    """The largest distance of the times from a grid that begins at the first one."""
     places = (times - times[0]) / dt
     return float(np.abs(places - np.rint(places)).max()) * dt
 
 
 def _check_length(times: np.ndarray, dt: float) -> None:
-    """Raises ValueError for a grid that is nearly empty."""
+    """Check that a grid is not nearly empty."""
     steps = (times[-1] - times[0]) / dt
     if steps > _SPARSE * len(times):
         raise _SparseError(
             f"a grid of {dt:g} has {steps:.0f} steps for {len(times)} rows. Cut the series at its "
-            "long gaps (a column --id that tells the pieces apart), or use a larger --dt."
+            "long gaps (a column --id that distinguishes the pieces), or use a larger --dt."
         )
 
 

@@ -11,7 +11,7 @@ from tensorflow_probability import distributions as tfd
 from kvae import masks
 from kvae.frame_vae import FrameVAE
 
-_FAR = 1e4  # a mean this many deviations from 0 leaves three digits of a number in float32
+_FAR = 1e4  # |mean| / deviation at which float32 (7 digits) keeps three digits of a deviation
 
 
 class SeriesVAE(FrameVAE):
@@ -40,7 +40,7 @@ class SeriesVAE(FrameVAE):
             setattr(self, name, weight)
 
     @property
-    def _read_shape(self) -> tuple[int, ...]:
+    def _encoder_shape(self) -> tuple[int, ...]:
         return (2 * self.image_shape[0],)
 
     def adapt(self, frames: np.ndarray, seen: np.ndarray) -> None:
@@ -84,7 +84,8 @@ class SeriesVAE(FrameVAE):
         each = tfd.Normal(self.shift + scale * pixels, scale * tf.sqrt(self.pixel_variance))
         return tfd.Independent(each, 1)
 
-    def _read(self, frames: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
+    def _encoder_input(self, frames: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
+        """[B, T, 2 F]: the scaled numbers, 0 where missing, and 1 or 0 for observed or missing."""
         values = (tf.cast(frames, self.variable_dtype) - self.shift) / self.scale
         if mask is None:
             return tf.concat([values, tf.ones_like(values)], -1)

@@ -58,8 +58,8 @@ class Schedule:
     @property
     def epochs(self) -> int:
         """Epochs of all stages together."""
-        again = self.dynamics_epochs if self.refine_epochs else 0
-        return self.num_epochs + self.dynamics_epochs + self.refine_epochs + again
+        dynamics_again = self.dynamics_epochs if self.refine_epochs else 0
+        return self.num_epochs + self.dynamics_epochs + self.refine_epochs + dynamics_again
 
     def times(self, factor: float) -> "Schedule":
         """Scale the length of all stages; each keeps at least one epoch.
@@ -116,14 +116,14 @@ def stages(
     def falling(rate, epochs):
         return cosine_decay(rate, max(1, epochs))
 
-    alone = dict(
+    on_codes = dict(
         batches=codes, learning_rate=falling(learning_rate, s.dynamics_epochs), jit_compile=True
     )
     planned = [
         stage("vae", s.only_vae_epochs, "vae"),
         stage("vae+lgssm", s.kf_update_steps, "vae", "lgssm"),
         stage("all", s._all, "vae", "lgssm", "dynamics"),
-        stage("dynamics", s.dynamics_epochs, "lgssm", "dynamics", **alone),
+        stage("dynamics", s.dynamics_epochs, "lgssm", "dynamics", **on_codes),
         stage(
             "refine",
             s.refine_epochs,
@@ -135,7 +135,7 @@ def stages(
             s.dynamics_epochs if s.refine_epochs else 0,
             "lgssm",
             "dynamics",
-            **alone,
+            **on_codes,
         ),
     ]
     return [stage for stage in planned if stage.epochs]

@@ -23,7 +23,7 @@ _ATTEMPTS = 3  # trainings, if the earlier ones collapse
 
 
 def run(run: Run) -> None:
-    """Runs the command `kvae`.
+    """Run the command `kvae`.
 
     Args:
         run: the run, with its settings, folder and placement.
@@ -48,8 +48,8 @@ def run(run: Run) -> None:
             return _train(run, train, test)
         except CollapseError as error:
             s = run.settings
-            alone = run.placement.workers == 1  # others would not know that the chief begins again
-            if s.on_collapse == "stop" or attempt + 1 == _ATTEMPTS or not alone:
+            single = run.placement.workers == 1  # other workers would not start over
+            if s.on_collapse == "stop" or attempt + 1 == _ATTEMPTS or not single:
                 raise
             run.change(init_lr=0.5 * s.init_lr)
             print(f"{error}\nBEGINNING AGAIN at half the learning rate, {0.5 * s.init_lr:g}")
@@ -58,7 +58,7 @@ def run(run: Run) -> None:
 
 
 def _check_frames(s: KVAESettings) -> None:
-    """Raises ValueError if settings of series are given without series."""
+    """Check that settings of series are given only with series."""
     names = ("id", "label", "time", "drop", "window", "stride", "dt", "series_encoder")
     given = [f"--{name}" for name in names if getattr(s, name) != getattr(KVAESettings, name)]
     if given or s.preset == "series":
@@ -68,7 +68,7 @@ def _check_frames(s: KVAESettings) -> None:
 
 
 def _choose(run: Run, train: InMemory | Streamed) -> None:
-    """Replaces settings that are "auto" by values chosen from the data, and prints the reasons."""
+    """Replace settings that are "auto" by values chosen from the data, and print the reasons."""
     s: KVAESettings = run.settings
     wanted = {name: getattr(s, name) for name in ("dim_a", "dim_z", "out_distr")}
     if AUTO not in wanted.values():
@@ -106,7 +106,7 @@ def _train(run: Run, train: InMemory | Streamed, test: Sequences) -> None:
     order = dict(batch_size=s.batch_size, seed=s.seed, shuffle=s.shuffle)
     batches = train.batches(**order)
     schedule, longer = _schedule(s, len(batches))
-    made = stages(
+    planned = stages(
         model,
         schedule,
         learning_rate=s.init_lr,
@@ -141,10 +141,10 @@ def _train(run: Run, train: InMemory | Streamed, test: Sequences) -> None:
         run,
         model,
         batches,
-        made,
+        planned,
         report,
         signature=series_train.signature(s, model, train.fingerprint),
-        about="\n".join([*described(made, len(batches), len(train)), about]),
+        about="\n".join([*described(planned, len(batches), len(train)), about]),
         title=f"Kalman VAE of {Path(s.dataset).stem}: {s.run_name}",
         display=_epoch_line,
         pictures=report.pictures,
@@ -171,7 +171,7 @@ def _schedule(s: KVAESettings, steps_of_epoch: int) -> tuple[Schedule, int]:
 
 
 def _check_health(s: KVAESettings, health: Health, epochs: int, steps_of_epoch: int) -> None:
-    """Prints the signs of a collapse.
+    """Print the signs of a collapse.
 
     Raises:
         CollapseError: there is a collapse, and `on_collapse` does not ignore it.

@@ -13,7 +13,6 @@ def require_tensorflow() -> None:
     if backend != "tensorflow":
         raise ImportError(
             f"seqvae needs Keras' TensorFlow backend, Keras was started with {backend!r}. Set the "
-            "environment variable "
-            "KERAS_BACKEND=tensorflow before Python starts, or change `backend` in "
-            "~/.keras/keras.json."
+            "environment variable KERAS_BACKEND=tensorflow before Python starts, or change "
+            "`backend` in ~/.keras/keras.json."
         )

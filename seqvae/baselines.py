@@ -45,10 +45,11 @@ def interpolated(series: np.ndarray, observed: np.ndarray) -> np.ndarray:
     steps = series.shape[1]
     first = np.where(before < 0, after, before)
     last = np.where(after == steps, before, after)
-    way = (np.arange(steps) - first) / np.maximum(last - first, 1)
-    way = np.clip(way, 0.0, 1.0).astype(series.dtype).reshape(*way.shape, *[1] * (series.ndim - 2))
+    weight = (np.arange(steps) - first) / np.maximum(last - first, 1)  # of the step after a gap
+    weight = np.clip(weight, 0.0, 1.0).astype(series.dtype)
+    weight = weight.reshape(*weight.shape, *[1] * (series.ndim - 2))
     rows = np.arange(len(series))[:, None]
-    return (1 - way) * series[rows, first] + way * series[rows, last]
+    return (1 - weight) * series[rows, first] + weight * series[rows, last]
 
 
 def nearest(
@@ -56,7 +57,8 @@ def nearest(
 ) -> np.ndarray:
     """Find the nearest neighbour of each series among `others`.
 
-    The distance is the mean squared difference over the steps that both series observe.
+    The distance is the mean squared difference over the steps that are observed in both series.
+    Other steps may be NaN.
 
     Args:
         series: [N, T, ...] floats.
@@ -71,7 +73,7 @@ def nearest(
         ValueError: a series shares no observed step with any of the others.
     """
     mine, theirs = (
-        values.reshape(*values.shape[:2], -1).astype(np.float32) * seen[..., None]
+        np.where(seen[..., None], values.reshape(*values.shape[:2], -1), 0.0).astype(np.float32)
         for values, seen in ((series, observed), (others, others_observed))
     )
     seen, others_seen = observed.astype(np.float32), others_observed.astype(np.float32)

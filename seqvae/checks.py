@@ -122,7 +122,7 @@ def check_size(name: str, value: object, least: int = 1) -> int:
 
 
 def is_number(value: object) -> TypeGuard[float]:
-    """Whether a value is a finite real number; bool is none.
+    """Whether a value is a finite real number; a bool is not.
 
     Args:
         value: the value.
@@ -144,7 +144,7 @@ def check_choice(name: str, value: Any, choices: Iterable[str], other: str = "")
         name: the argument's name.
         value: the value.
         choices: the choices.
-        other: what else is allowed, for the message.
+        other: text after the choices in the message, for values that are also allowed.
 
     Returns:
         `value`.
@@ -171,8 +171,9 @@ def refuse_masked_array(name: str, value: object) -> None:
     parts = value if isinstance(value, list | tuple) else (value,)
     if any(np.ma.isMaskedArray(part) for part in parts):
         raise ValueError(
-            f"{name}: a masked array, whose mask would be lost. Pass np.ma.filled(x.astype(float), "
-            "np.nan) where NaN is a missing number, or the data and a mask."
+            f"{name}: expected an array without a NumPy mask, got a masked array, whose mask would "
+            "be lost. Pass np.ma.filled(x.astype(float), np.nan) where NaN is a missing number, or "
+            "the data and a mask."
         )
 
 
@@ -236,7 +237,9 @@ def check_zeros_and_ones(mask: tf.Tensor, place: Place) -> None:
         ValueError: another value; in a graph as for `require`.
     """
     fine = tf.reduce_all((mask == 0) | (mask == 1), list(range(1, mask.shape.rank)))
-    require_rows(fine, "mask: expected 1 (observed) and 0 (missing) only, not so in {}.", place)
+    require_rows(
+        fine, "mask: expected only 1 (observed) and 0 (missing), got another value in {}.", place
+    )
 
 
 def warn_of_bits(frames: tf.Tensor) -> None:
@@ -247,8 +250,8 @@ def warn_of_bits(frames: tf.Tensor) -> None:
     """
     warn_where(
         tf.reduce_max(frames) == 1,
-        "frames: uint8 with no value above 1 was read as black and 1/255, nearly black. uint8 "
-        "frames are 0 to 255; pass frames of 0 and 1 as bool or float.",
+        "frames: expected uint8 from 0 to 255, got no value above 1, which is nearly black. Pass "
+        "frames of 0 and 1 as bool or float.",
     )
 
 
@@ -326,10 +329,9 @@ def named(after: str = "") -> Iterator[None]:
         text = str(error)
         if _OPEN not in text or _CLOSE not in text:
             raise
-        found = (
-            text.split(_OPEN, 1)[1].split(_CLOSE, 1)[0].replace("\\'", "'")
-        )  # TensorFlow escapes quotes
-        raise ValueError(f"{found} {after}".strip()) from None
+        message = text.split(_OPEN, 1)[1].split(_CLOSE, 1)[0]
+        message = message.replace("\\'", "'")  # TensorFlow escapes quotes
+        raise ValueError(f"{message} {after}".strip()) from None
 
 
 def marked(error: ValueError) -> ValueError:

@@ -77,7 +77,9 @@ def _usage() -> str:
 
 
 def _without_its_package(name: str):
-    """Import a module of a family without its package: --help must not wait for TensorFlow."""
+    """Import a module of a family without its package's __init__, which imports TensorFlow: --help
+    must not wait for it.
+    """
     if name in sys.modules:
         return sys.modules[name]
     package, *rest = name.split(".")

@@ -56,9 +56,8 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
             `path`.
     """
     path = Path(path)
-    part = path.with_name(
-        f".{path.stem}.{uuid.uuid4().hex}.part{path.suffix}"
-    )  # another machine may write it too
+    # a random name: a process on another machine may write the same file
+    part = path.with_name(f".{path.stem}.{uuid.uuid4().hex}.part{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield part
@@ -69,8 +68,7 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
         raise OSError(
             error.errno,
             f"cannot write {path}: {error.strerror or error}. Nothing was changed there; free some "
-            "space or choose "
-            "another, writable folder",
+            "space or choose another, writable folder",
         ) from error
     finally:
         with suppress(OSError):

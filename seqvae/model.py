@@ -204,7 +204,7 @@ class SequenceModel(keras.Model):
             optimizer: as in Keras. With the policy mixed_float16 it gets a loss scale, unless
                 `auto_scale_loss` is False.
             loss: must be None.
-            **options: other options of Keras, but for `loss_weights`, `metrics` and
+            **options: other options of Keras, except `loss_weights`, `metrics` and
                 `weighted_metrics`.
 
         Raises:
@@ -217,8 +217,8 @@ class SequenceModel(keras.Model):
             if value:
                 raise ValueError(
                     f"{name}: expected none. {type(self).__name__} is trained on its own "
-                    "objective, "
-                    f"{self._about_objective()}, and reports {', '.join(self.term_names)}. For "
+                    f"objective, {self._about_objective()}, and reports "
+                    f"{', '.join(self.term_names)}. For "
                     "another loss, override `objective` in a subclass; for your own figures, call "
                     "the model's methods in a keras.callbacks.Callback."
                 )
@@ -256,6 +256,7 @@ class SequenceModel(keras.Model):
             self.optimizer.build(self.trainable_variables)
 
     def _about_objective(self) -> str:
+        """The formula in the first sentence of `objective`'s docstring."""
         return (
             (inspect.getdoc(self.objective) or "")
             .partition("\n\n")[0]
@@ -292,9 +293,8 @@ class SequenceModel(keras.Model):
             and all(layer.built for layer in self._flatten_layers())
         ):
             with self.distribute_strategy.scope():
-                self.optimizer.build(
-                    self.trainable_variables
-                )  # now: BackupAndRestore restores only what is built
+                # before Keras does: BackupAndRestore restores only variables that exist
+                self.optimizer.build(self.trainable_variables)
         with checks.named("The step on this batch was skipped. The weights are unchanged by it."):
             return super().fit(*data[:2], sample_weight=data[2], **options)
 
@@ -603,7 +603,7 @@ class SequenceModel(keras.Model):
         x, y, weight = self._unpacked(data)
         batch = dict(x) if isinstance(x, dict) else {self.input_name: x}
         if y is not None:
-            batch |= self._second(batch, y)
+            batch |= self._keys_of_y(batch, y)
         if weight is not None and "sample_weight" in batch:
             raise ValueError(
                 "sample_weight: given twice, as a key of the batch and as an argument; expected "
@@ -648,8 +648,8 @@ class SequenceModel(keras.Model):
             x, y = x
         return x, y, weight
 
-    def _second(self, batch: dict, y) -> dict:
-        """The keys that y adds to the batch: a mask, or none if y repeats the input."""
+    def _keys_of_y(self, batch: dict, y) -> dict:
+        """What y adds to the batch: a mask, or nothing if y repeats the input."""
         x = batch.get(self.input_name)
         if "mask" in self.batch_keys and "mask" not in batch and not isinstance(y, dict):
             of_numbers = (
@@ -682,10 +682,10 @@ class SequenceModel(keras.Model):
         self._check_target(data, batch, place)
 
     def _check_target(self, data, batch: dict, place: Place) -> None:
-        """Check that y, if it is no mask, repeats x: another target would be ignored."""
+        """Check that y repeats x if it is not a mask: another target would be ignored."""
         x, y, _ = self._unpacked(data)
         given = dict(x) if isinstance(x, dict) else {self.input_name: x}
-        if y is not None and not self._second(given, y):
+        if y is not None and not self._keys_of_y(given, y):
             form = "is bool, or in" if self.masks_numbers else "is given in"
             about = (
                 f" A mask of single numbers {form} a dict of {self.input_name} and mask."
@@ -766,7 +766,8 @@ class SequenceModel(keras.Model):
         count = replicas.local_sum(self.count(batch))
         for name, value in {"loss": loss, **terms._asdict()}.items():
             self._trackers[name].update_state(value, sample_weight=count)
-        # a batch may have fewer terms than the model: missing terms are not reported as 0
+        # A batch may have fewer terms than the model: the others are not reported, because their
+        # means would be 0.
         absent = [
             t for name, t in self._trackers.items() if name != "loss" and name not in terms._fields
         ]
@@ -779,8 +780,9 @@ class SequenceModel(keras.Model):
     def _run(self, method, *args, jit_compile: bool | None = None):
         """Call a method through its own tf.function: a scan run eagerly takes seconds.
 
-        The method may be a local function of the caller. Only the first one is kept, so it may use
-        no variable of the caller but `self`.
+        The method may be a local function of the caller, which is a new object in each call. The
+        first one is compiled and used in all later calls, so `self` is the only variable of the
+        caller that it may use; everything else is passed in `args`.
         """
         captured = set(method.__code__.co_freevars) - {"self"}
         assert not captured, f"{method.__qualname__}: pass {captured} as arguments"
@@ -874,7 +876,7 @@ class _ByRank:
         if ranks not in self._made:
             self._make(True)
             self._made[ranks] = getattr(self._model, self._name)
-            _count_traces_alone(self._made[ranks])
+            _count_traces_per_model(self._made[ranks])
             setattr(self._model, self._name, self)
         return self._made[ranks](data)
 
@@ -884,7 +886,7 @@ def _rank(part: Any) -> int | None:
     return tf.TensorShape(shape).rank
 
 
-def _count_traces_alone(function) -> None:
+def _count_traces_per_model(function) -> None:
     """Count the traces of this model's steps separately: TensorFlow counts them over all models and
     would warn after ten models that are traced once each.
     """

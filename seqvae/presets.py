@@ -23,8 +23,9 @@ _CARD, _CONFIG, _WEIGHTS = "README.md", "config.json", "model.weights.h5"
 
 
 class Presets:
-    """Class attribute that lists the trained models in a class's package: titles of cards by
-    name.
+    """Class attribute that lists the trained models in the package of a class.
+
+    Its value is a dict: the title of each model's card by the model's name.
     """
 
     def __get__(self, instance: Any, owner: type) -> dict[str, str]:
@@ -53,8 +54,8 @@ def find_preset(
     Args:
         preset: a name of `packaged_presets`, or a folder.
         kind: the class of the model.
-        file: is in the folder of such a model.
-        others: what else a caller accepts, for the message.
+        file: the file that makes a folder such a model.
+        others: other forms of `preset` that the caller accepts, for the message.
 
     Returns:
         The folder.
@@ -152,7 +153,7 @@ def card_of(folder: Path) -> tuple[dict[str, Any], str]:
 
 
 def _halve(path: Path) -> None:
-    """Rewrite the float32 arrays of a file in float16."""
+    """Rewrite the float32 arrays of an .h5 file in float16."""
     with atomic_write(path) as part, h5py.File(path, "r") as old, h5py.File(part, "w") as new:
 
         def copy(name: str, found: h5py.Group | h5py.Dataset) -> None:
@@ -172,5 +173,7 @@ def _as_half(name: str, values: np.ndarray) -> np.ndarray:
     with np.errstate(over="ignore"):
         small = values.astype(np.float16)
     if not np.isfinite(small).all():
-        raise ValueError(f"half: {name} has a number that float16 cannot hold.")
+        raise ValueError(
+            f"half: {name} has a number that float16 cannot hold. Write with half=False."
+        )
     return small

@@ -32,7 +32,7 @@ def fold(seed: tf.Tensor, number: int | tf.Tensor) -> tf.Tensor:
 
     Args:
         seed: [2] int32.
-        number: the purpose of a draw, or the number of a step; each gives another seed.
+        number: a number for the purpose of a draw, or of a step; each gives another seed.
 
     Returns:
         [2], the derived seed.
@@ -58,7 +58,7 @@ def normal(
     Returns:
         [rows, ...].
     """
-    return _rows(tf.random.stateless_normal, shape, seed, dtype)
+    return _draw_local_rows(tf.random.stateless_normal, shape, seed, dtype)
 
 
 def uniform(
@@ -76,10 +76,11 @@ def uniform(
     Returns:
         [rows, ...].
     """
-    return _rows(tf.random.stateless_uniform, shape, seed, dtype)
+    return _draw_local_rows(tf.random.stateless_uniform, shape, seed, dtype)
 
 
-def _rows(draw: Callable, shape, seed, dtype) -> tf.Tensor:
+def _draw_local_rows(draw: Callable, shape, seed, dtype) -> tf.Tensor:
+    """Draw for the whole batch and return the rows of this replica."""
     rows = replicas.local_rows()
     if rows is None:
         return draw(shape, seed, dtype=dtype)

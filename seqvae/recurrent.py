@@ -58,9 +58,9 @@ def run_layer(layer: keras.layers.Layer, *args: Any, **options: Any) -> Any:
     if cudnn_allowed():
         return layer(*args, **options)
     parts = [layer, *(getattr(layer, f"{side}_layer", None) for side in ("forward", "backward"))]
-    with contextlib.ExitStack() as after:
+    with contextlib.ExitStack() as stack:
         for part in parts:
             if hasattr(part, "use_cudnn"):
-                after.callback(setattr, part, "use_cudnn", part.use_cudnn)
+                stack.callback(setattr, part, "use_cudnn", part.use_cudnn)
                 part.use_cudnn = False
         return layer(*args, **options)

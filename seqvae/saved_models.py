@@ -70,7 +70,7 @@ def read_model(path: str | Path, kind: type[keras.Model]) -> keras.Model:
             f"{path}: not a {what} that can be read; it may be damaged ({reason})."
         ) from error
     if not isinstance(model, kind):
-        raise ValueError(f"{path}: expected a {kind.__name__}, it holds a {type(model).__name__}.")
+        raise ValueError(f"{path}: expected a {kind.__name__}, got a {type(model).__name__}.")
     return model
 
 
@@ -92,7 +92,9 @@ def save_weights(write: Callable, path: Path, overwrite: bool = True, **options:
     if path.suffix != ".h5":
         raise ValueError(f"filepath: expected a name that ends in .h5, got {path.name!r}.")
     if path.exists() and not overwrite:
-        raise ValueError(f"filepath: {path} is there already; give overwrite=True or another name.")
+        raise ValueError(
+            f"filepath: {path} exists already. Pass overwrite=True, or choose another name."
+        )
     with atomic_write(path) as part:
         named = part.with_name(part.stem + ".weights.h5")  # the only ending that Keras 3 writes
         write(named, **options)

@@ -42,6 +42,17 @@ def test_the_nearest_series_is_found_by_the_steps_that_both_have():
         assert index == np.argmin(errors)
 
 
+def test_nan_in_steps_that_are_not_observed_does_not_change_the_nearest_series():
+    others, their = RNG.normal(size=(11, 9, 2, 3)), RNG.random((11, 9)) < 0.8
+    found = baselines.nearest(
+        np.where(SEEN[..., None, None], SERIES, np.nan),
+        SEEN,
+        np.where(their[..., None, None], others, np.nan),
+        their,
+    )
+    np.testing.assert_array_equal(found, baselines.nearest(SERIES, SEEN, others, their))
+
+
 def test_a_series_without_any_observed_step_is_refused():
     seen = SEEN.copy()
     seen[3] = False

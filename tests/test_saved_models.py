@@ -21,7 +21,7 @@ def test_a_model_comes_back(path):
 def test_files_that_are_refused(path, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"none\.keras: no such file"):
         load_model(tmp_path / "none.keras", worldmodels.MDNRNN)
-    with pytest.raises(ValueError, match=r"rnn\.keras: expected a ConvVAE, it holds a MDNRNN"):
+    with pytest.raises(ValueError, match=r"rnn\.keras: expected a ConvVAE, got a MDNRNN"):
         load_model(path, worldmodels.ConvVAE)
     whole = path.read_bytes()
     for content in (whole[: len(whole) // 2], b"", b"no archive", whole[:200] + b"x" + whole[201:]):

@@ -338,9 +338,9 @@ def test_a_warning_comes_from_arrays_and_from_pipelines():
         ),
         (lambda: (X, {"frames": X}), "y: expected a mask .* got a dict"),
         (lambda: ((X, MASK, X),), "x: expected frames, or a pair of it and a mask, got 3 arrays"),
-        (lambda: (np.ma.masked_array(X, X > 1),), "^frames: a masked array, whose mask would be"),
-        (lambda: (Parts(np.ma.masked_array(X, X > 1)),), "^frames: a masked array"),
-        (lambda: ({"frames": X, "mask": np.ma.masked_array(MASK, MASK < 1)},), "^mask: a masked"),
+        (lambda: (np.ma.masked_array(X, X > 1),), "^frames: .*a masked array, whose mask would be"),
+        (lambda: (Parts(np.ma.masked_array(X, X > 1)),), "^frames: .*a masked array"),
+        (lambda: ({"frames": X, "mask": np.ma.masked_array(MASK, MASK < 1)},), "^mask: .*a masked"),
     ],
 )
 def test_data_that_would_be_ignored_or_misread_are_refused(data, message):
@@ -408,9 +408,9 @@ def test_arguments_that_fit_and_predict_do_not_have_are_named():
         model.fit(X, mask=MASK)
     with pytest.raises(ValueError, match="batch_size: expected an integer of at least 1, got arr"):
         model.predict(X, MASK)
-    with pytest.raises(ValueError, match="inputs: a masked array"):
+    with pytest.raises(ValueError, match=r"inputs: .*a masked array"):
         model(np.ma.masked_array(X, X > 1))
-    with pytest.raises(ValueError, match="frames: a masked array"):
+    with pytest.raises(ValueError, match=r"frames: .*a masked array"):
         checks.tensor("frames", [np.ma.masked_array(X[0], X[0] > 1), X[1]])
     for half in ("float16", "bfloat16"):
         with pytest.raises(ValueError, match=f"got {half}. Use mixed_{half}, which keeps weights"):
@@ -425,7 +425,7 @@ def test_weights_go_to_an_h5_file_of_any_name_and_back(tmp_path):
         model.save_weights(tmp_path / name)
         other.load_weights(tmp_path / name)
         np.testing.assert_array_equal(other.line.kernel, model.line.kernel)
-    with pytest.raises(ValueError, match=r"a.h5 is there already"):
+    with pytest.raises(ValueError, match=r"a.h5 exists already"):
         model.save_weights(tmp_path / "a.h5", overwrite=False)
     with pytest.raises(ValueError, match=r"expected a name that ends in .h5, got 'a.npz'"):
         model.save_weights(tmp_path / "a.npz")

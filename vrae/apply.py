@@ -51,8 +51,8 @@ def run(folder: str, s: VRAEApplySettings) -> None:
 
 
 class _Settings:
-    """The settings of the table; the run's settings are used where none are given. Only columns
-    that are features of the run are read.
+    """The settings of vrae-apply, with those of the run where the user gave none. If the run's
+    features have names, only these columns are read.
     """
 
     def __init__(self, s: VRAEApplySettings, trained: Trained):

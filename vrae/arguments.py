@@ -253,7 +253,7 @@ def is_list_of_series(x: object, tokens: bool) -> bool:
 
 
 def padded_list(sequences: Any, mask: Any, tokens: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Join arrays of different lengths.
+    """Join sequences of different lengths in one array with a mask.
 
     Args:
         sequences: [T_i, ...] each.

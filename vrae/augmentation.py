@@ -32,7 +32,7 @@ def mixed(steps: Steps, probability: float, seed: tf.Tensor) -> Steps:
     batch, length = tf.shape(steps.values)[0], tf.shape(steps.values)[1]
     dtype = steps.values.dtype
     even = tf.repeat(tf.linspace(tf.zeros([], dtype), 1.0, length)[None], batch, axis=0)
-    common = all_rows(resampled(interpolated(steps), steps.valid, even))
+    common = all_rows(resampled(interpolated(steps), steps.valid, even))  # of one length
     total = tf.shape(common)[0]
     mean = tf.reduce_mean(common, 0, keepdims=True)
     weights = normal([batch, total], fold(seed, 0), dtype)
@@ -40,8 +40,8 @@ def mixed(steps: Steps, probability: float, seed: tf.Tensor) -> Steps:
     mixture = mean + tf.einsum("bj,jtf->btf", weights, common - mean)
     count = tf.reduce_sum(steps.valid, 1, keepdims=True)
     index = tf.range(length, dtype=dtype)[None]
-    own = tf.math.divide_no_nan(index, tf.maximum(count - 1.0, 1.0))
-    mixture = resampled(mixture, tf.ones_like(steps.valid), own)
+    position = tf.math.divide_no_nan(index, tf.maximum(count - 1.0, 1.0))  # of the own length
+    mixture = resampled(mixture, tf.ones_like(steps.valid), position)
     chosen = uniform([batch, 1, 1], fold(seed, 1), dtype) < probability
     return steps._replace(values=tf.where(chosen, mixture, steps.values) * steps.observed)
 

@@ -177,9 +177,7 @@ def detokenised(tokens: np.ndarray, layer: keras.layers.TextVectorization) -> li
     Returns:
         The texts, up to the end of each.
     """
-    words, joint = (
-        np.array(layer.get_vocabulary()),
-        "" if layer.get_config()["split"] == "character" else " ",
-    )
-    rows = (row[: np.argmin(np.append(row, 0))] for row in np.asarray(tokens))
-    return [joint.join(words[row]) for row in rows]
+    words = np.array(layer.get_vocabulary())
+    separator = "" if layer.get_config()["split"] == "character" else " "
+    rows = (row[: np.argmin(np.append(row, 0))] for row in np.asarray(tokens))  # up to the first 0
+    return [separator.join(words[row]) for row in rows]

@@ -94,8 +94,8 @@ class Decoder(keras.layers.Layer):
             steps: number of steps.
             given: [B, steps, input_size], the true values; None: free-running, each output is the
                 next step's input.
-            forcing: probability of teacher forcing, with which the true value instead of the output
-                is the input, drawn for every step (patch) and sequence.
+            forcing: probability of teacher forcing: that the next input is the true value instead
+                of the output. It is drawn for every step (patch) and sequence.
             seed: [2] int32, seed of these draws.
             position: [B, steps], relative times; None: steps of equal length.
             perturbation: [B, steps, output_size], added to the outputs before they become inputs of
@@ -109,11 +109,11 @@ class Decoder(keras.layers.Layer):
             None if x is None else tf.transpose(folded(x, self._patch), [1, 0, 2])
             for x in (given, perturbation)
         )
-        where = self._where(position, steps)
-        outputs = self._scan(context, count, given, forcing, seed, where, perturbation)
+        features = self._position_features(position, steps)
+        outputs = self._scan(context, count, given, forcing, seed, features, perturbation)
         return unfolded(outputs, self._patch, steps)
 
-    def _where(self, position, steps) -> tf.Tensor | None:
+    def _position_features(self, position, steps) -> tf.Tensor | None:
         """The features of the relative time of each patch, [patches, 1 or B, ...]."""
         if not self._positions:
             return None
@@ -122,7 +122,11 @@ class Decoder(keras.layers.Layer):
         middle = middles(tf.cast(position, self.compute_dtype), self._patch)
         return tf.transpose(features_of(middle, self._positions), [1, 0, 2])
 
-    def _scan(self, context, steps, given, forcing, seed, where, perturbation) -> tf.Tensor:
+    def _scan(self, context, steps, given, forcing, seed, features, perturbation) -> tf.Tensor:
+        """Run the cells over patches; steps, given, features and perturbation are those of patches.
+
+        Returns [B, patches, patch * output_size].
+        """
         contexts = self._contexts(context, steps)
         batch, dtype = tf.shape(context)[0], self.variable_dtype
         width = self._patch * self._likelihood.input_size
@@ -134,8 +138,8 @@ class Decoder(keras.layers.Layer):
                 else draws
             )
             forcing = tf.cast(forcing, dtype)
-        if where is not None:
-            where = tf.broadcast_to(where, [steps, batch, where.shape[2]])
+        if features is not None:
+            features = tf.broadcast_to(features, [steps, batch, features.shape[2]])
 
         def step(t, states, value, outputs):
             now = contexts[t]
@@ -143,9 +147,9 @@ class Decoder(keras.layers.Layer):
                 begins = tf.equal(t % self._segment, 0)
                 states = [
                     tf.where(begins, new, old)
-                    for new, old in zip(self._first(now), states, strict=True)
+                    for new, old in zip(self._first_states(now), states, strict=True)
                 ]
-            inputs = now if where is None else tf.concat([now, where[t]], -1)
+            inputs = now if features is None else tf.concat([now, features[t]], -1)
             if self._autoregressive:
                 inputs = tf.concat([inputs, tf.cast(value, now.dtype)], -1)
             hidden, states = self._cells(inputs, states)
@@ -154,7 +158,7 @@ class Decoder(keras.layers.Layer):
             output = tf.cast(self.to_output(hidden), dtype)
             if perturbation is not None:
                 output += perturbation[t]
-            value = self._written(output)
+            value = self._next_inputs(output)
             if given is not None:
                 value = tf.where(draws[t] < forcing, given[t], value)
             return t + 1, states, value, outputs.write(t, output)
@@ -164,21 +168,21 @@ class Decoder(keras.layers.Layer):
             step,
             (
                 0,
-                self._first(contexts[0]),
+                self._first_states(contexts[0]),
                 tf.zeros([batch, width], dtype),
                 tf.TensorArray(dtype if self._autoregressive else self.compute_dtype, steps),
             ),
             parallel_iterations=1,
             maximum_iterations=steps,  # XLA's gradient needs it
         )
-        written = tf.transpose(loop[3].stack(), [1, 0, 2])
+        outputs = tf.transpose(loop[3].stack(), [1, 0, 2])
         if self._autoregressive:
-            return written
-        written = tf.cast(self.to_output(written), dtype)  # all steps at once: faster
-        return written if perturbation is None else written + tf.transpose(perturbation, [1, 0, 2])
+            return outputs
+        outputs = tf.cast(self.to_output(outputs), dtype)  # all steps at once: faster
+        return outputs if perturbation is None else outputs + tf.transpose(perturbation, [1, 0, 2])
 
-    def _written(self, output) -> tf.Tensor:
-        """The most likely values for a patch's outputs [B, ...], as inputs of the cells."""
+    def _next_inputs(self, output) -> tf.Tensor:
+        """The most likely values for a patch's outputs [B, ...], the next inputs of the cells."""
         each = tf.reshape(output, [-1, self._patch, self._likelihood.output_size])
         values = self._likelihood.inputs(self._likelihood.mode(each))
         return tf.reshape(values, [-1, self._patch * self._likelihood.input_size])
@@ -198,10 +202,12 @@ class Decoder(keras.layers.Layer):
         per_step = tf.gather(codes, tf.range(steps) // self._segment)
         return tf.concat([tf.tile(context[None], [steps, 1, 1]), per_step], -1)
 
-    def _first(self, context) -> list[tf.Tensor]:
+    def _first_states(self, context) -> list[tf.Tensor]:
+        """The cells' states at the start of a sequence or segment."""
         return tf.split(self.to_states(context), self._sizes, axis=-1)
 
     def _cells(self, inputs, states):
+        """Run all cells for one step: the last cell's output, and the new states."""
         after, each = [], len(states) // len(self.cells)
         for i, cell in enumerate(self.cells):
             inputs, now = cell(inputs, states[i * each : (i + 1) * each])

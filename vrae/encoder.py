@@ -18,7 +18,7 @@ RNNS = {
 
 POOLINGS = ("last", "mean", "position")
 _HEADS = 8
-"""Number of weightings of the states by their position; each gives a summary."""
+"""With pooling="position": number of weighted sums of the states that are joined."""
 
 
 class Encoder(keras.layers.Layer):
@@ -97,7 +97,7 @@ class Encoder(keras.layers.Layer):
 
         Args:
             inputs: [B, T, input_size].
-            mask: [B, T].
+            mask: [B, T] bool, True up to the end of each sequence.
             position: [B, T], relative times; needed with `positions`.
 
         Returns:
@@ -158,7 +158,7 @@ class Encoder(keras.layers.Layer):
             inputs: unused.
             previous_mask: unused.
         """
-        return None  # a code has no steps
+        return None
 
 
 def _dense(inputs: int, units: int, name: str, dtype, **options) -> keras.layers.Dense:

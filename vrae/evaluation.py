@@ -21,7 +21,7 @@ from vrae.data import Series
 from vrae.model import VRAE
 from vrae.runs import codes_of, parts_of, reconstructions
 
-_ACTIVE = 0.01
+_ACTIVE = 0.01  # variance of a dimension's mean above which the dimension is in use
 _MOST = 2000
 """The largest number of training series for the simple methods, which limits memory."""
 
@@ -82,11 +82,11 @@ def latent_usage(
     """
     parts = []
     for i in range(0, len(sequences), batch_size):
-        here = slice(i, i + batch_size)
-        given, at = (
-            [None if v is None else v[here] for v in each] for each in ((mask, condition), (times,))
+        rows = slice(i, i + batch_size)
+        own_mask, own_condition, own_times = (
+            None if value is None else value[rows] for value in (mask, condition, times)
         )
-        parts.append(model.encode(sequences[here], *given, times=at[0]))
+        parts.append(model.encode(sequences[rows], own_mask, own_condition, times=own_times))
     mean, deviation = (
         np.concatenate([getattr(q, name)().numpy() for q in parts]) for name in ("mean", "stddev")
     )

@@ -73,13 +73,14 @@ def prefix_max(x: tf.Tensor) -> tf.Tensor:
     x = tf.stop_gradient(x)
     steps = tf.shape(x)[1]
 
-    def one(shift, x):
-        late = x[:, : steps - shift]
-        nothing = tf.zeros_like(x[:, :shift])
-        return 2 * shift, tf.maximum(x, tf.concat([nothing, late], 1))
+    def double(shift, x):  # the maximum over the last `shift` steps becomes that over twice as many
+        shifted = tf.concat([tf.zeros_like(x[:, :shift]), x[:, : steps - shift]], 1)
+        return 2 * shift, tf.maximum(x, shifted)
 
     shapes = (tf.TensorShape([]), tf.TensorShape([x.shape[0], None, *x.shape[2:]]))
-    found = tf.while_loop(lambda shift, _: shift < steps, one, (1, x), shape_invariants=shapes)[1]
+    found = tf.while_loop(lambda shift, _: shift < steps, double, (1, x), shape_invariants=shapes)[
+        1
+    ]
     return tf.stop_gradient(tf.ensure_shape(found, x.shape))
 
 
@@ -114,8 +115,8 @@ def features_of(position: tf.Tensor, cosines: int) -> tf.Tensor:
         [B, T, 1 + cosines].
     """
     k = tf.range(1, cosines + 1, dtype=position.dtype)
-    waves = tf.cos(math.pi * k * tf.expand_dims(position, -1))
-    return tf.concat([2.0 * tf.expand_dims(position, -1) - 1.0, waves], -1)
+    p = tf.expand_dims(position, -1)
+    return tf.concat([2.0 * p - 1.0, tf.cos(math.pi * k * p)], -1)
 
 
 def since_observed(steps: Steps) -> tf.Tensor:

@@ -63,7 +63,9 @@ class Variance(keras.layers.Layer):
 
 
 class Gaussian:
-    """Real values with the squared error divided by twice the variance; x is [B, T, features].
+    """Real values, normal around the decoder's means; x is [B, T, features].
+
+    -log p is the squared error divided by twice the variance, plus the logarithm of the deviation.
 
     Args:
         feature_size: number of features.
@@ -437,9 +439,9 @@ def make(
         if isinstance(kind, int):
             return Categorical(kind, dtype)
         if kind in ("gaussian", "student_t"):
-            law = Gaussian if kind == "gaussian" else StudentT
-            kept = Variance(size, noise, variance, floor, dtype=dtype, name=name)
-            return law(size, kept, dtype)
+            family = Gaussian if kind == "gaussian" else StudentT
+            layer = Variance(size, noise, variance, floor, dtype=dtype, name=name)
+            return family(size, layer, dtype)
         return {"bernoulli": Bernoulli, "categorical": Categorical}[kind](size, dtype)
 
     if isinstance(kind, str):

@@ -120,8 +120,8 @@ class VRAE(SequenceModel):
         teacher_forcing: in training, the probability that the true last value is the input instead
             of the decoder's own; the variable `teacher_forcing` may be changed between epochs.
         kl_weight: initial value of the variable `kl_weight`, see `seqvae.objectives.annealing`.
-        free_bits: nats of KL per dimension that are free, for its mean over a batch (Kingma et al.
-            2016).
+        free_bits: lower limit, in nats, of each dimension's KL in the objective, applied to its
+            mean over a batch (Kingma et al. 2016).
         seed: seed of the random draws in calls that do not pass one; None: Keras' global seed.
         dtype: a type or dtype policy.
         name: the model's name.
@@ -475,7 +475,8 @@ class VRAE(SequenceModel):
         """
         if not isinstance(self.encoder, Encoder):
             raise ValueError(
-                "encoder: expected the model's own, because a layer of yours has no such states."
+                "encoder: expected the default encoder, got a custom layer, whose states are "
+                "unknown."
             )
         given = self._arguments(sequences, mask, condition, times)
 
@@ -758,11 +759,11 @@ class VRAE(SequenceModel):
         sequences, mask, condition, times = self._arguments_of_batch(batch)
         seed = stateless_seed(seed, self._seeds)
         steps = self._steps(sequences, mask, times)
-        seen = steps
+        encoded = steps
         if training:
             steps = self._augmented(steps, fold(seed, _AUGMENTATION))
-            seen = self._partly_hidden(steps, fold(seed, _HIDDEN))
-        mean, logvar = self._encode(seen, condition, training)
+            encoded = self._partly_hidden(steps, fold(seed, _HIDDEN))
+        mean, logvar = self._encode(encoded, condition, training)
         if noise is None:
             noise = normal(tf.shape(mean), fold(seed, _CODES), mean.dtype)
         z = mean + tf.exp(0.5 * logvar) * tf.cast(noise, mean.dtype)
@@ -778,8 +779,8 @@ class VRAE(SequenceModel):
         log_px = weighted_mean(each, weights)
         per_dimension = self._kl(mean, logvar, weights)
         kl = tf.reduce_sum(per_dimension)
-        paid = tf.reduce_sum(tf.maximum(per_dimension, self._config["free_bits"]))
-        return VRAETerms(log_px - kl, log_px, kl, paid)
+        kl_paid = tf.reduce_sum(tf.maximum(per_dimension, self._config["free_bits"]))
+        return VRAETerms(log_px - kl, log_px, kl, kl_paid)
 
     def objective(self, terms: VRAETerms) -> tf.Tensor:
         """The loss: -(log_px - kl_weight * kl_paid).
@@ -844,7 +845,9 @@ class VRAE(SequenceModel):
 
     def _checked_data(self, x: Any, y, sample_weight) -> tuple:
         """Convert lists of series to padded arrays and [B, T] of one feature to [B, T, 1], then
-        check as every model: a step that Keras traced for both forms would know neither rank."""
+        check the data as the base class does. With both ranks, the rank in Keras' traced step would
+        be unknown.
+        """
         if isinstance(x, dict):
             return super()._checked_data(self._one_form(x), None if y is x else y, sample_weight)
         as_list = arguments.is_list_of_series(x, self._tokens)
@@ -869,12 +872,12 @@ class VRAE(SequenceModel):
 
     def _steps(self, sequences, mask, times) -> Steps:
         """The sequences in the form of the networks' inputs."""
-        whole = of_steps(mask)
-        valid = to_the_end(whole)
+        step_mask = of_steps(mask)
+        valid = to_the_end(step_mask)
         position, interval = relative(times, valid)
         if self._tokens:
-            values = tf.where(whole > 0.5, sequences, tf.zeros_like(sequences))
-            return Steps(values, whole, valid, position, interval, times)
+            values = tf.where(step_mask > 0.5, sequences, tf.zeros_like(sequences))
+            return Steps(values, step_mask, valid, position, interval, times)
         observed = self._inputs.observed(sequences, mask)
         scaled = sequences
         if self._mean is not None and self._deviation is not None:
@@ -925,7 +928,7 @@ class VRAE(SequenceModel):
         values = self.likelihood.inputs(steps.values)
         parts = [values, tf.tile(condition[:, None], tf.stack([1, tf.shape(values)[1], 1]))]
         if self.missing:
-            parts[0] = self._nothing_where_missing(values, steps.observed)
+            parts[0] = self._zero_where_missing(values, steps.observed)
             parts[1:1] = [steps.observed, since_observed(steps)]
             mask = steps.valid
         else:
@@ -936,9 +939,9 @@ class VRAE(SequenceModel):
             inputs, mask, position = arguments.compacted(inputs, mask, position)
         return inputs, {"mask": mask > 0.5, "position": position}
 
-    def _nothing_where_missing(self, values, observed) -> tf.Tensor:
-        """values [B, T, input_size] with 0 for missing classes, too: the class number 0 is a
-        class.
+    def _zero_where_missing(self, values, observed) -> tf.Tensor:
+        """values [B, T, input_size] with zeros for missing classes: a missing number is stored as
+        0, which one-hot encoding would turn into the first class.
         """
         if self.likelihood.input_size == self.feature_size:
             return values
@@ -1000,8 +1003,8 @@ class VRAE(SequenceModel):
         bits apply to this mean.
         """
         weighted = weights[:, None] * gaussian_kl(mean, logvar)
-        whole = tf.reduce_sum(all_rows(tf.concat([weighted, weights[:, None]], -1)), axis=0)
-        return tf.math.divide_no_nan(whole[:-1], whole[-1])
+        sums = tf.reduce_sum(all_rows(tf.concat([weighted, weights[:, None]], -1)), axis=0)
+        return tf.math.divide_no_nan(sums[:-1], sums[-1])
 
     def _arguments_of_batch(self, batch: dict) -> Any:
         check_keys(batch, (*self.batch_keys, "sample_weight"))

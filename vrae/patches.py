@@ -80,6 +80,7 @@ def middles(position: tf.Tensor, size: int) -> tf.Tensor:
         return position
     steps = tf.shape(position)[1]
     count = patches(steps, size)
-    held = tf.repeat(position[:, -1:], count * size - steps, axis=1)
-    whole = tf.concat([position, held], 1)
-    return tf.reduce_mean(tf.reshape(whole, [tf.shape(position)[0], count, size]), 2)
+    # an incomplete last patch is filled with the last position
+    filling = tf.repeat(position[:, -1:], count * size - steps, axis=1)
+    complete = tf.concat([position, filling], 1)
+    return tf.reduce_mean(tf.reshape(complete, [tf.shape(position)[0], count, size]), 2)

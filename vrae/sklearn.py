@@ -178,9 +178,17 @@ class _Estimator(BaseEstimator):
         """Compute what an estimator needs besides the model."""
 
     def score(self, X: Input, y: Any = None) -> float:
-        """The mean of log p(x) over series, by importance weighting with 20 draws, nats for each
-        observed standardised number; y is not used. Models of one likelihood can be compared by it,
-        in `GridSearchCV` without labels too."""
+        """Compute the mean of log p(x) over series, by importance weighting with 20 draws.
+
+        Models of one likelihood can be compared by it, also in `GridSearchCV` without labels.
+
+        Args:
+            X: the series.
+            y: unused.
+
+        Returns:
+            Nats for each observed standardised number.
+        """
         series = self._fitted(X)
         return float(log_likelihoods(self.model_, series, seed=self.seed_).mean())
 

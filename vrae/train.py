@@ -126,7 +126,7 @@ def read_series(s: Any) -> tuple[Series, list[str]]:
         ValueError: the settings contradict each other, or the file cannot be read.
     """
     if sum(map(bool, (s.csv, s.npz, s.ts))) > 1:
-        raise ValueError("--csv, --npz, --ts: expected one of them.")
+        raise ValueError("--csv, --npz, --ts: expected one of them, got several.")
     check_files(s)
     if s.csv or s.npz:
         series, notes, *_ = read_file(s)
@@ -194,7 +194,7 @@ def _notes_on_values(train: Series, test: Series) -> list[str]:
 
 
 def _from_the_data(s: VRAESettings, train: Series, test: Series, notes: list[str]) -> dict:
-    """Settings that depend on the series; a note for each."""
+    """Settings that depend on the series, by name; a sentence for each is added to `notes`."""
     changed: dict[str, Any] = {}
     holes = any(x.missing().any() for x in (train, test))
     if holes and not s.missing:
@@ -249,8 +249,7 @@ def _signature(s: VRAESettings, train: Series, block: int) -> dict:
 def _epoch_line(line: dict, epochs: int) -> str:
     return (
         f"epoch {line['epoch'] + 1}/{epochs}  {line['seconds']:.1f} s  loss "
-        f"{line['train_loss']:.2f}  "
-        f"test ELBO {line['test_elbo']:.2f} (KL {line['test_kl']:.2f})"
+        f"{line['train_loss']:.2f}  test ELBO {line['test_elbo']:.2f} (KL {line['test_kl']:.2f})"
     )
 
 

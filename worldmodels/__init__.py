@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from worldmodels.dream_env import DreamVectorEnv as DreamVectorEnv
     from worldmodels.world_rollouts import WorldRollouts as WorldRollouts
 
-_LATER = {
+_ON_FIRST_USE = {
     "DreamEnv": "worldmodels.dream_env",
     "DreamVectorEnv": "worldmodels.dream_env",
     "WorldRollouts": "worldmodels.world_rollouts",
@@ -54,11 +54,11 @@ __all__ = [
 
 
 def __getattr__(name: str):
-    """Import the classes of `_LATER` on first use."""
-    if name in _LATER:
-        return getattr(importlib.import_module(_LATER[name]), name)
+    """Import the classes of `_ON_FIRST_USE` on first use."""
+    if name in _ON_FIRST_USE:
+        return getattr(importlib.import_module(_ON_FIRST_USE[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return [*globals(), *_LATER]
+    return [*globals(), *_ON_FIRST_USE]

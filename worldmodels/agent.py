@@ -110,7 +110,7 @@ class Agent:
                 `reset`.
             FloatingPointError: an action or a state is not finite.
         """
-        frames, alone = self._checked(frames)
+        frames, single = self._checked(frames)
         count = int(frames.shape[0] or 0)
         if self._first is None:
             self._first = np.ones(count, np.float32)
@@ -132,14 +132,15 @@ class Agent:
         self._first = np.zeros(count, np.float32)
         actions = actions.numpy()
         arguments.check_finite("act", actions=actions, state=self._state and self._state.h)
-        return actions[0] if alone else actions
+        return actions[0] if single else actions
 
     def _checked(self, frames) -> tuple[tf.Tensor, bool]:
+        """Frames [B, H, W, C], and whether a single frame was given."""
         if not tf.is_tensor(frames):
             frames = np.asarray(frames)
-        alone = len(frames.shape) == 3
+        single = len(frames.shape) == 3
         frames = arguments.check_frames(
-            frames[None] if alone else frames, self.vae.image_shape, self.vae.variable_dtype
+            frames[None] if single else frames, self.vae.image_shape, self.vae.variable_dtype
         )
         if frames.shape.rank != 4:
             raise ValueError(
@@ -148,7 +149,7 @@ class Agent:
             )
         if frames.dtype.is_floating:
             arguments.check_pixels(frames)
-        return frames, alone
+        return frames, single
 
 
 def agent_step(
@@ -207,7 +208,7 @@ def check_parts(vae: ConvVAE, rnn: MDNRNN | None, controller: Controller) -> Non
     if rnn is None:
         if controller.inputs != "z":
             raise ValueError(
-                "rnn: expected an MDNRNN, got None. Only a controller with inputs='z' acts without."
+                "rnn: expected an MDNRNN, got None. Only a controller with inputs='z' needs none."
             )
         return
     if rnn.z_size != vae.z_size:

@@ -145,9 +145,8 @@ def check_frames(
     ):
         raise ValueError(
             f"frames: expected the shape [..., {', '.join(map(str, image_shape))}], got "
-            f"{tuple(frames.shape)}. Resize the "
-            "frames, or build the model with their image_shape; a single frame needs a leading "
-            "axis, frame[None]."
+            f"{tuple(frames.shape)}. Resize the frames, or build the model with their image_shape; "
+            "a single frame needs a leading axis, frame[None]."
         )
     if frames.dtype != tf.uint8 and frames.dtype != tf.bool and not frames.dtype.is_floating:
         raise ValueError(
@@ -252,8 +251,7 @@ def check_same_steps(tensors: dict[str, tf.Tensor]) -> None:
         if not value.shape[:2].is_compatible_with(like.shape[:2]):
             raise ValueError(
                 f"{name}: expected {like.shape[0]} sequences of {like.shape[1]} steps as in "
-                f"{first}, got "
-                f"{value.shape[0]} of {value.shape[1]}."
+                f"{first}, got {value.shape[0]} of {value.shape[1]}."
             )
 
 
@@ -282,7 +280,7 @@ def check_pair(name: str, value: object, example: str) -> tuple[Any, Any]:
     Args:
         name: the argument's name.
         value: the value.
-        example: what the parts are, for the message.
+        example: text that describes the two parts, for the message.
 
     Returns:
         The two parts.
@@ -302,7 +300,7 @@ def check_callable(name: str, value: object, example: str) -> Callable:
     Args:
         name: the argument's name.
         value: the value.
-        example: what it should be, for the message.
+        example: text that describes the expected function, for the message.
 
     Returns:
         The value.

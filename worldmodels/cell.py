@@ -11,7 +11,7 @@ FORGET_BIAS = 1.0  # the original adds it at run time; in Keras it is part of th
 
 
 def forget_bias(units: int) -> np.ndarray:
-    """The difference between our bias (gates i, f, j, o) and the original's.
+    """Make what is added to the original's bias to get that of the Keras layer (gates i, f, j, o).
 
     Args:
         units: units of the LSTM.

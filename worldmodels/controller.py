@@ -179,11 +179,11 @@ class Controller:
         many = len(weights.shape) == 2
         shape = (*([-1] if many else []), self.input_size, self.action_size)
         matrix = ops.reshape(weights[..., self.action_size * self.bias :], shape)
-        alone = many and len(x.shape) == 2  # one row for each member of the population
-        linear = ops.matmul(x[:, None] if alone else x, matrix)
+        one_row = many and len(x.shape) == 2  # [P, input_size]: one row for each member
+        linear = ops.matmul(x[:, None] if one_row else x, matrix)
         if bias is not None:
             linear = linear + (bias[:, None] if many else bias)
-        actions = _SQUASH[self.squash](ops, ops.tanh(linear[:, 0] if alone else linear))
+        actions = _SQUASH[self.squash](ops, ops.tanh(linear[:, 0] if one_row else linear))
         if not tensors:
             arguments.check_finite("controller", actions=actions)
         return actions
@@ -287,7 +287,7 @@ class Controller:
         """Write the controller to a folder, as `from_preset` reads it.
 
         Args:
-            folder: is made.
+            folder: the folder, which is made.
             card: Markdown about the agent, its training, scores and limits.
         """
         self.save(Path(folder) / _FILE)

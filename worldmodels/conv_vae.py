@@ -26,10 +26,8 @@ ARCHITECTURES = {
     "course": {"filters": (32, 64, 64, 128), "decoder_filters": (64, 64, 32)},
 }
 DEFAULTS = {"kernel_sizes": (4, 4, 4, 4), "decoder_kernel_sizes": (5, 5, 6, 6), "dense_units": 1024}
-_LOGVAR_RANGE = (
-    -20.0,
-    10.0,
-)  # standard deviations of 5e-5 to 150: exp stays finite, trained models stay far inside
+_LOGVAR_RANGE = -20.0, 10.0
+"""Standard deviations of 5e-5 to 150: exp stays finite, and trained models are far inside."""
 
 
 @keras.saving.register_keras_serializable(package="worldmodels")
@@ -107,7 +105,7 @@ class ConvVAE(CourseMethods, SequenceModel):
             decoder_kernel_sizes=decoder_kernel_sizes,
             dense_units=dense_units,
         )
-        self._own_encoder, self._own_decoder = encoder is None, decoder is None
+        self._default_encoder, self._default_decoder = encoder is None, decoder is None
         encoder_sizes = self._sizes("encoder", encoder, encoder_sizes)
         decoder_sizes = self._sizes("decoder", decoder, decoder_sizes)
         self._config = dict(
@@ -177,10 +175,10 @@ class ConvVAE(CourseMethods, SequenceModel):
         base = super().get_config()
         layers = {
             "encoder": None
-            if self._own_encoder
+            if self._default_encoder
             else keras.saving.serialize_keras_object(self.encoder),
             "decoder": None
-            if self._own_decoder
+            if self._default_decoder
             else keras.saving.serialize_keras_object(self.decoder),
         }
         return {name: base[name] for name in ("name", "dtype")} | self._config | layers

@@ -179,8 +179,7 @@ def _check_episodes(obs_data: Sequence, action_data: Sequence, dtype: str) -> li
         if not hasattr(frames, "__len__") or action.ndim != 2 or len(action) != len(frames):
             raise ValueError(
                 f"action_data: episode {i} has {_count(frames)} frames and actions of the shape "
-                f"{action.shape}; expected "
-                "one action a frame, [T] or [T, action_size]."
+                f"{action.shape}; expected one action a frame, [T] or [T, action_size]."
             )
         if len(frames) < 2:
             raise ValueError(

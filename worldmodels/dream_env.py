@@ -276,9 +276,9 @@ class DreamVectorEnv(VectorEnv):
             ValueError: an action is out of bounds.
             FloatingPointError: a code is not finite.
         """
-        anew = self._ended
-        rewards, ends, cuts = self._dreams.step(actions, self._rngs, left_out=anew)
-        for row in np.flatnonzero(anew).tolist():
+        to_reset = self._ended
+        rewards, ends, cuts = self._dreams.step(actions, self._rngs, left_out=to_reset)
+        for row in np.flatnonzero(to_reset).tolist():
             self._dreams.begin(row, self._rngs[row])
         self._ended = ends | cuts
         return self._dreams.observations(), rewards, ends, cuts, {}

@@ -17,9 +17,9 @@ class DreamRollouts:
     """Rollouts in the dream of `DreamEnv`.
 
     All members and rollouts are one batch in one compiled function. The reward is that of the
-    reward head, or 1 a step without one. A rollout ends if the logit of the done head is above 0,
-    or after `max_steps`. (Ha and Schmidhuber 2018, arXiv:1803.10122, section "Learning Inside of a
-    Dream".)
+    reward head, or 1 for each step without this head. A rollout ends if the logit of the done head
+    is above 0, or after `max_steps`. (Ha and Schmidhuber 2018, arXiv:1803.10122, section "Learning
+    Inside of a Dream".)
 
     Args:
         rnn: the MDN-RNN. If its action_size is one above the controller's, its last action is the
@@ -27,9 +27,9 @@ class DreamRollouts:
         starts: source of the first codes, see `DreamEnv`.
         controller: gives sizes, inputs and squash; the weights are arguments of each call.
         temperature: temperature of the draws, see `MDNRNN.sample`.
-        max_steps: greatest number of steps of a rollout.
-        rows: greatest number of rollouts of all members that are computed at once; it limits the
-            memory.
+        max_steps: largest number of steps of a rollout.
+        rows: largest number of rollouts that are computed at once; it limits the memory. The
+            rollouts of one member are never split.
     """
 
     def __init__(
@@ -65,13 +65,7 @@ class DreamRollouts:
         Raises:
             FloatingPointError: a code of the dream is not finite.
         """
-        vectors = np.asarray(vectors)
-        members = max(1, self._rows // count)
-        parts = [
-            self._batch(vectors[i : i + members], count, seed)[0]
-            for i in range(0, len(vectors), members)
-        ]
-        return np.concatenate(parts)
+        return self._batches(vectors, count, seed)[0]
 
     def lengths(self, vectors: np.ndarray, count: int, seed: int) -> np.ndarray:
         """Lengths of rollouts.
@@ -84,10 +78,21 @@ class DreamRollouts:
         Returns:
             Numbers of steps [P, count].
         """
-        return self._batch(np.asarray(vectors), count, seed)[1]
+        return self._batches(vectors, count, seed)[1]
+
+    def _batches(self, vectors: np.ndarray, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Scores and lengths [P, count], computed for at most `rows` rollouts at once."""
+        vectors = np.asarray(vectors)
+        members = max(1, self._rows // count)
+        parts = [
+            self._batch(vectors[i : i + members], count, seed)
+            for i in range(0, len(vectors), members)
+        ]
+        scores, lengths = map(np.concatenate, zip(*parts, strict=True))
+        return scores, lengths
 
     def _batch(self, vectors: np.ndarray, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        """Scores and lengths [P, count]."""
+        """Scores and lengths [P, count], in one batch."""
         total, dtype = len(vectors) * count, self._rnn.variable_dtype
         rng = np.random.default_rng([seed, 0])
         first = np.stack([self._starts.draw(rng) for _ in range(count)]).astype(dtype)
@@ -127,8 +132,11 @@ class DreamRollouts:
         return [*rows, *(tf.TensorSpec([size], tf.int32) for size in (None, 3, 2))]
 
     def _segment(self, vectors, z, h, c, rollout, times, seed) -> tuple:
-        """Steps times[0] to times[1] of rows [B]; those that end are carried on, unchanged in
-        score. Row i draws what its rollout of times[2] draws."""
+        """Simulate steps times[0] to times[1] - 1 of rows [B].
+
+        Rows that end are simulated further, but get no more rewards. times[2] is the number of
+        rollouts of a member; rows of the same rollout have the same draws.
+        """
         step, last, count = tf.unstack(times)
         rewards = tf.zeros_like(z[:, 0])
         steps = tf.zeros_like(rollout)

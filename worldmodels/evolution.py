@@ -48,8 +48,8 @@ class Evolution:
     killed ends with the same weights, bit for bit.
 
     Args:
-        controller: its weights are the start of the search (zeros in a new one, as in the
-            original).
+        controller: the controller; its weights are the start of the search (zeros in a new one,
+            as in the original).
         rollouts: computes the scores of the members.
         folder: folder of `checkpoints/` and `metrics.jsonl`. The log has a line for each
             generation (`epoch`) with its `seconds`: the mean, best and worst fitness of the members
@@ -175,7 +175,7 @@ class Evolution:
             yield line | {"seconds": time.monotonic() - began}
 
     def _checked(self, best: np.ndarray) -> dict:
-        """Scores the best member and the mean of the distribution, and keeps the better one."""
+        """Score the best member and the mean of the search distribution; keep the better one."""
         vectors = np.stack([best, self._search.mean])
         scores = self._scores(self._check, vectors, self._check_rollouts, 0)
         means = scores.mean(1)
@@ -230,11 +230,11 @@ class _Search:
         return np.array(self._asked)
 
     def tell(self, fitness: np.ndarray) -> None:
-        """The fitness [P] of the members that were asked for last, higher is better."""
+        """Pass on the fitness [P] of the members of the last `ask`; higher is better."""
         self._strategy.tell(self._asked, (-fitness).tolist())
 
     def repeat(self, fitness: np.ndarray, digest: str) -> None:
-        """Repeats generations of known fitness [G, P]."""
+        """Repeat generations of known fitness [G, P], without rollouts."""
         for each in fitness:
             self.ask()
             self.tell(each)

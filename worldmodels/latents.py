@@ -9,6 +9,7 @@ from seqvae.data import Shards, write_shard
 from worldmodels.conv_vae import ConvVAE
 
 BESIDE = ("actions", "rewards", "done")
+"""Arrays of an episode that are copied unchanged beside the codes."""
 _CHUNK = 250  # frames encoded at once; limits memory
 
 

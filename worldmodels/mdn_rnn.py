@@ -205,9 +205,8 @@ class MDNRNN(SequenceModel):
         Raises:
             ValueError: a shape is wrong.
         """
-        given = any(
-            part is not None for part in tf.nest.flatten(mask)
-        )  # Keras passes a structure of Nones for a dict
+        # Keras passes a structure of Nones as the mask of a dict
+        given = any(part is not None for part in tf.nest.flatten(mask))
         batch = self.batch_of(inputs) | ({"mask": mask} if given else {})
         batch = self._tensors(batch, reading=("z", "mean", "actions", "mask"))
         z = batch["z"] if "z" in batch else batch["mean"]
@@ -254,7 +253,7 @@ class MDNRNN(SequenceModel):
             inputs: unused.
             previous_mask: unused.
         """
-        return None  # outputs of padding carry no mask: the loss uses the batch's mask
+        return None
 
     def step(
         self, z: Array, action: Array, state: State | None = None
@@ -434,8 +433,7 @@ class MDNRNN(SequenceModel):
         if not actions.shape[:2].is_compatible_with([z0.shape[0], steps]):
             raise ValueError(
                 f"actions: expected [{z0.shape[0]}, {steps or 'steps'}, {self.action_size}] to fit "
-                "z0 and steps, got "
-                f"{tuple(actions.shape)}."
+                f"z0 and steps, got {tuple(actions.shape)}."
             )
         return actions, tf.shape(actions)[1]
 
@@ -540,7 +538,7 @@ class MDNRNN(SequenceModel):
         return MDNRNNTermsWithHeads(nll, done, reward)
 
     def _predicted_steps(self, batch: dict) -> dict:
-        """The predicted part of the sequences."""
+        """The targets: `next_z` as z, or the steps after the first one."""
         if "next_z" in batch:
             return batch | {"z": batch["next_z"]}
         return {name: value[:, 1:] for name, value in batch.items() if name != "sample_weight"}
@@ -609,10 +607,10 @@ class MDNRNN(SequenceModel):
         inputs = self._last_axis("inputs", batch["z"], self.z_size + self.action_size, 3)
         return batch | {"z": inputs[..., : self.z_size], "actions": inputs[..., self.z_size :]}  # pyright: ignore[reportArgumentType]
 
-    def _second(self, batch: dict, y) -> dict:
+    def _keys_of_y(self, batch: dict, y) -> dict:
         if not isinstance(y, dict) and len(np.shape(y) if not tf.is_tensor(y) else y.shape) == 3:
             return {"next_z": y}
-        return super()._second(batch, y)
+        return super()._keys_of_y(batch, y)
 
     def _checked_data(self, x, y, sample_weight) -> tuple:
         if y is None and isinstance(x, RNNData):
@@ -716,7 +714,7 @@ class MDNRNN(SequenceModel):
     def _tensors(self, batch: dict, reading: tuple[str, ...] | None = None) -> dict:
         """The batch as tensors of known types and shapes, 0 where a step is masked.
 
-        reading: the keys that are needed; None: those of training.
+        reading: the only keys that are converted, with `mask`; None: all that training needs.
         """
         check_keys(batch, (*self.batch_keys, "sample_weight"))
         self._check_complete(batch, training=reading is None)
@@ -751,8 +749,7 @@ class MDNRNN(SequenceModel):
         if missing:
             raise ValueError(
                 f"{', '.join(missing)}: missing in a batch of {', '.join(batch) or 'nothing'}. "
-                "This model takes z (or mean "
-                f"and logvar){', actions' if self.action_size else ''}"
+                f"This model takes z (or mean and logvar){', actions' if self.action_size else ''}"
                 f"{', done' if self.predict_done else ''}"
                 f"{', rewards' if self.predict_reward else ''}."
             )

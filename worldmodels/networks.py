@@ -21,9 +21,8 @@ class FirstDeconvolution(keras.layers.Conv2DTranspose):
         Returns:
             [N, height, width, filters].
         """
-        kernel = tf.reshape(
-            tf.convert_to_tensor(self.kernel), [-1, inputs.shape[-1]]
-        )  # [height * width * filters, C]
+        # [height * width * filters, C]
+        kernel = tf.reshape(tf.convert_to_tensor(self.kernel), [-1, inputs.shape[-1]])
         outputs = tf.matmul(tf.reshape(inputs, [-1, inputs.shape[-1]]), kernel, transpose_b=True)
         outputs = tf.reshape(outputs, [-1, *self.kernel_size, self.filters]) + tf.convert_to_tensor(
             self.bias
@@ -86,9 +85,9 @@ def check_decoder_sizes(
 def _check_one_each(names: tuple[str, str], filters, kernels) -> None:
     if len(filters) != len(kernels):
         raise ValueError(
-            f"{names[0]}, {names[1]}: {len(filters)} layers of filters (the decoder's last one "
-            "makes the channels), "
-            f"{len(kernels)} kernel sizes; expected one kernel size a layer."
+            f"{names[0]}, {names[1]}: expected one kernel size for each layer, got "
+            f"{len(filters)} layers of filters (including the decoder's last one, which makes the "
+            f"channels) and {len(kernels)} kernel sizes."
         )
 
 
@@ -239,8 +238,8 @@ def check_encoder_layer(
     if shapes not in ([(z_size,), (z_size,)], [(2 * z_size,)]):
         raise ValueError(
             f"encoder: expected mean and log-variance of z, two tensors [N, {z_size}] or one [N, "
-            f"{2 * z_size}], for frames "
-            f"[N, {', '.join(map(str, image_shape))}], got {_described(outputs)}."
+            f"{2 * z_size}], for frames [N, {', '.join(map(str, image_shape))}], got "
+            f"{_described(outputs)}."
         )
 
 
@@ -261,8 +260,7 @@ def check_decoder_layer(
     if getattr(outputs, "shape", None) is None or tuple(outputs.shape[1:]) != tuple(image_shape):
         raise ValueError(
             f"decoder: expected frames [N, {', '.join(map(str, image_shape))}] in [0, 1] for codes "
-            f"[N, {z_size}], got "
-            f"{_described(outputs)}."
+            f"[N, {z_size}], got {_described(outputs)}."
         )
 
 

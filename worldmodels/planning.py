@@ -21,11 +21,10 @@ class Planner:
 
     Sequences of actions are drawn from a normal distribution, clipped to [-1, 1], and dreamt. The
     distribution is then fitted to the best sequences; this is repeated. A sequence's score is the
-    sum of its predicted rewards (1 a step without a reward head), each multiplied by the
+    sum of its predicted rewards (1 for each step without a reward head). Each is multiplied by the
     probability that the dream has not ended up to and including that step, the product of
-    1 - p(done). The done head is trained
-    with ends weighted by `done_weight`; log(done_weight) is subtracted from its logit, so that
-    p(done) is a probability.
+    1 - p(done). The done head is trained with ends weighted by `done_weight`; log(done_weight) is
+    subtracted from its logit, so that p(done) is a probability.
 
     Args:
         rnn: the MDN-RNN.
@@ -113,10 +112,12 @@ class Planner:
         deviation, score = tf.ones_like(first), tf.zeros([], z.dtype)
         mean = first
         for i in range(self._iterations):
-            own = fold(seed, i)
-            noise = tf.random.stateless_normal([self._samples, *first.shape], own, dtype=z.dtype)
+            iteration = fold(seed, i)
+            shape = [self._samples, *first.shape]
+            noise = tf.random.stateless_normal(shape, iteration, dtype=z.dtype)
             drawn = tf.clip_by_value(mean + deviation * noise, -1.0, 1.0)
-            scores = self._scores(z, State(h, c), self._held(drawn), fold(own, self._horizon))
+            dream_seed = fold(iteration, self._horizon)
+            scores = self._scores(z, State(h, c), self._held(drawn), dream_seed)
             best = tf.math.top_k(scores, self._elite)
             chosen = tf.gather(drawn, best.indices)
             mean = tf.reduce_mean(chosen, 0)
@@ -125,6 +126,7 @@ class Planner:
         return self._held(mean[None])[0], score
 
     def _held(self, actions) -> tf.Tensor:
+        """Repeat each action for `hold` steps: [S, ceil(horizon / hold), n] -> [S, horizon, n]."""
         return tf.repeat(actions, self._hold, axis=1)[:, : self._horizon]
 
     def _scores(self, z, state: State, actions, seed) -> tf.Tensor:

@@ -266,8 +266,8 @@ def dream_step(
         and the frame [H, W, C] uint8.
     """
     vae, rnn, controller = agent
-    own = tf.cast(controller(z, **state._asdict()), action.dtype)
-    action = tf.where(by_agent, own, action)
+    agent_action = tf.cast(controller(z, **state._asdict()), action.dtype)
+    action = tf.where(by_agent, agent_action, action)
     taken = action
     if rnn.action_size > controller.action_size:
         taken = tf.concat([action, first[:, None]], -1)  # pyright: ignore[reportIndexIssue]
@@ -305,7 +305,7 @@ class Tally:
             self._scores.append(self._score)
 
     def wait(self) -> bool:
-        """Count a step after the end; whether it is time for a new episode."""
+        """Count a step after the end of an episode; return whether a new one begins."""
         self._left -= 1
         return self._left <= 0
 

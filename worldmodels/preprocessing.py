@@ -24,9 +24,9 @@ def plain(picture: np.ndarray) -> np.ndarray:
 def original(picture: np.ndarray) -> np.ndarray:
     """Convert a picture as the original's `_process_frame` does, byte for byte.
 
-    Besides `plain`, its resize stretches each picture's minimum and maximum to 0 and 255, so that
-    brightness flickers; and its inversion subtracts 1 from every byte, so that black, 0, becomes
-    255.
+    It differs from `plain` in two faults. Its resize stretches each picture's minimum and maximum
+    to 0 and 255, so that the brightness flickers. Its inversion subtracts 1 from every byte, so
+    that black, 0, becomes 255.
 
     Args:
         picture: [96, 96, 3] uint8.

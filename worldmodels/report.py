@@ -451,7 +451,9 @@ class AgentReport:
             f"score in the {self._s.train_in}": ("mean", "best", "worst"),
             f"checks in the {self._s.check_in}": ("check_best", "check_mean"),
         }
-        figure = plotting.metric_curves(lines, panels, title="Evolution of the controller")
+        figure = plotting.metric_curves(
+            lines, panels, title="Evolution of the controller", x_label="generation"
+        )
         plotting.save_figure(self._folder / "evolution.png", figure)
 
     def video(self, vae: ConvVAE, rnn: MDNRNN, controller: Controller, episode: np.ndarray) -> None:

@@ -32,11 +32,11 @@ def load_parts(
             raise ValueError(f"{name}: expected a file, got none.")
         if os.fspath(path) and not Path(path).exists():
             raise ValueError(f"{name}: no {path}. Check the name, or train one.")
-    found = Controller.load(controller)
-    seen = load_model(_file(vae), ConvVAE)
+    policy = Controller.load(controller)
+    vision = load_model(_file(vae), ConvVAE)
     memory = load_model(_file(rnn), MDNRNN) if os.fspath(rnn) else None
-    check_parts(seen, memory, found)
-    return seen, memory, found
+    check_parts(vision, memory, policy)
+    return vision, memory, policy
 
 
 def _file(path: str | os.PathLike) -> Path:

@@ -92,8 +92,8 @@ class ConvVAE:
         if reuse:
             raise ValueError(
                 "reuse: expected False, weights belong to a model here and not to a variable "
-                "scope. Use the same object, or "
-                "copy weights: other.model.set_weights(this.model.get_weights())."
+                "scope. Use the same object, or copy weights: "
+                "other.model.set_weights(this.model.get_weights())."
             )
         if gpu_mode and not tf.config.list_logical_devices("GPU"):
             raise ValueError("gpu_mode: expected False, TensorFlow finds no GPU on this machine.")

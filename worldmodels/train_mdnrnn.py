@@ -93,8 +93,7 @@ def _signature(s: MDNRNNSettings, vae: ConvVAE, train) -> dict:
 def _epoch_line(line: dict, epochs: int) -> str:
     return (
         f"epoch {line['epoch'] + 1}/{epochs}  {line['seconds']:.1f} s  loss "
-        f"{line['train_loss']:.3f}  "
-        f"test {line['test_z']:.3f} nats per dimension"
+        f"{line['train_loss']:.3f}  test {line['test_z']:.3f} nats per dimension"
     )
 
 

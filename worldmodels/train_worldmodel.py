@@ -47,7 +47,7 @@ _TEST_STREAM = 9  # stream of the evaluation's seeds, which differ from those of
 
 
 def run(run: Run) -> None:
-    """Runs the command `worldmodel`.
+    """Run the command `worldmodel`.
 
     Args:
         run: the run, with its settings, folder and placement.
@@ -58,14 +58,14 @@ def run(run: Run) -> None:
     world.make().close()  # a mistake is named before anything is written
     run.claim()
     run.write_config()
-    whole = _Whole(run, world)
+    pipeline = _Pipeline(run, world)
     for i in range(1, 1 + s.iterations):
-        whole.iterate(i)
-    whole.evaluate()
+        pipeline.iterate(i)
+    pipeline.evaluate()
 
 
 def flags_beside_preset(preset: str, name: str, flags: str) -> list[str]:
-    """Add the flags of a model to those of the preset; of two values of a flag the later counts.
+    """Add the flags of a model to those of the preset; if a flag is in both, the run's is used.
 
     Args:
         preset: the preset's name.
@@ -78,7 +78,7 @@ def flags_beside_preset(preset: str, name: str, flags: str) -> list[str]:
     return shlex.split(WORLDMODEL_PRESETS[preset].get(name, "")) + shlex.split(flags)
 
 
-class _Whole:
+class _Pipeline:
     """The stages of a run."""
 
     def __init__(self, run: Run, world: PixelWorld):
@@ -88,10 +88,10 @@ class _Whole:
         self._vae_path = _model_file(self._s.vae)
         self._rnn_path = _model_file(self._s.rnn)
         self._controller = Controller.load(self._s.controller) if self._s.controller else None
-        self._other: Controller | None = None
+        self._z_controller: Controller | None = None  # with --z_only, for comparison
 
     def iterate(self, i: int) -> None:
-        """One round: record, V, M, C."""
+        """Run iteration i, counted from 1: record episodes, train ConvVAE, MDN-RNN, controller."""
         s = self._s
         self._record(i)
         if not s.vae:
@@ -102,10 +102,10 @@ class _Whole:
         if not s.controller:
             self._controller = self._evolve(i, vae, rnn, s.inputs, "controller")
         if s.z_only and s.inputs != "z" and i == s.iterations:
-            self._other = self._evolve(i, vae, rnn, "z", "controller_z")
+            self._z_controller = self._evolve(i, vae, rnn, "z", "controller_z")
 
     def evaluate(self) -> None:
-        """Scores, video, report; the parts under plain names."""
+        """Compute the scores, and write the parts of the agent, the video and the report."""
         s, (vae, rnn) = self._s, self._models()
         assert self._controller is not None
         for path, name in ((self._vae_path, "vae.keras"), (self._rnn_path, "rnn.keras")):
@@ -113,8 +113,8 @@ class _Whole:
         self._controller.save(self._folder / "controller.npz")
         report = AgentReport(self._folder, s)
         scores = {"random policy": self._random_scores()}
-        if self._other is not None:
-            scores["z only"] = self._world_scores(vae, None, self._other)
+        if self._z_controller is not None:
+            scores["z only"] = self._world_scores(vae, None, self._z_controller)
         scores["agent"] = self._world_scores(vae, rnn, self._controller)
         dreams = self._dreams(vae, rnn, self._controller)
         vector = self._controller.vector[None]
@@ -165,7 +165,7 @@ class _Whole:
         )
 
     def _model(self, i: int, command: Command, body: Callable[[Run], None], flags: str) -> Path:
-        """The file of a trained model."""
+        """Train a model if it is not trained yet; return its file."""
         folder = self._folder / f"{i}_{command.name}"
         if not (folder / "model.keras").exists():
             settings = self._stage_settings(i, command, flags)

@@ -41,7 +41,7 @@ class WorldRollouts:
         rnn: the MDN-RNN, or None.
         controller: the controller; the weights are arguments of each call.
         sample: whether z is drawn; otherwise it is the mean of q(z | x).
-        max_steps: greatest number of steps of a rollout; None: the environment's own limit.
+        max_steps: largest number of steps of a rollout; None: the environment's own limit.
         workers: number of processes.
         rows: number of episodes that are played at once.
 
@@ -166,7 +166,7 @@ class _Table:
         self._state = None if rnn is None else [np.zeros(size, dtype) for _ in range(2)]
 
     def begin(self, row: int, job: Job) -> int:
-        """A row's new episode; the seed of its environment."""
+        """Start an episode in a row; return the seed of its environment."""
         self.jobs[row], self.kept[row] = job, []
         self._rngs[row] = np.random.default_rng([self._seed, job.rollout, 2])
         self._rows[row], self._first[row] = self._vectors[job.member], 1.0
@@ -175,11 +175,11 @@ class _Table:
         return episode_seed(self._seed, job.rollout)
 
     def end(self, row: int) -> tuple[Job, list]:
-        """A row's episode, which is over."""
+        """Remove the finished episode of a row; return its job and what was kept of it."""
         return self.jobs.pop(row), self.kept.pop(row)
 
     def act(self, step: Callable, answers: dict[int, StepResult]) -> dict[int, np.ndarray]:
-        """The actions for the frames of some rows."""
+        """Compute the actions for the frames of some rows, by row."""
         noise = np.zeros((len(self._frames), self._z_size))
         for row, answer in answers.items():
             self._frames[row] = answer.frame

@@ -55,7 +55,7 @@ def marginal_bound(
     """
     z, P = batch_major(smoothed.mean), batch_major(smoothed.cov)
     transition = _transition(z, system)
-    if z.shape[1] != 1:  # TensorFlow's graph optimiser dies of axes that are known to be empty
+    if z.shape[1] != 1:  # TensorFlow's graph optimiser crashes on axes of known size 0
         A, gain = system.A[:, 1 : tf.shape(z)[1]], batch_major(backward.gain)[:, :-1]
         conditional_cov = batch_major(State(smoothed.mean, backward.U, backward.D).cov)[:, :-1]
         left = tf.eye(kalman.size_of(A, -1), dtype=z.dtype) - matmul(A, gain)
@@ -82,7 +82,7 @@ def sampled_bound(
     z: tf.Tensor,
     per_sequence: bool = False,
 ) -> LgssmBound:
-    """Compute the original's bound at states drawn from the smoothed marginals.
+    """Compute the original program's bound, at states drawn from the smoothed marginals.
 
     With z [S, B, T, dim_z], it is the importance-weighted bound of each sequence (Burda, Grosse and
     Salakhutdinov 2016, arXiv:1509.00519, eq. 8)::
@@ -126,8 +126,8 @@ def draw_marginals(smoothed: State, noise: tf.Tensor) -> tf.Tensor:
     Returns:
         z [..., B, T, dim_z].
     """
-    expected_outer = batch_major(smoothed.U * tf.sqrt(smoothed.D)[None])
-    return batch_major(smoothed.mean) + matvec(expected_outer, noise)
+    deviations = batch_major(smoothed.U * tf.sqrt(smoothed.D)[None])
+    return batch_major(smoothed.mean) + matvec(deviations, noise)
 
 
 def log_marginals(smoothed: State, z: tf.Tensor) -> tf.Tensor:
@@ -174,6 +174,7 @@ def _emission(a: tf.Tensor, z: tf.Tensor, mask: tf.Tensor, system: System) -> tf
 
 
 def _initial(z: tf.Tensor, covariances: Covariances) -> tf.Tensor:
+    """[..., B]: log N(z_1; 0, initial)."""
     return _log_normal(z[..., 0, :], covariances.initial)  # pyright: ignore[reportArgumentType]
 
 

@@ -56,20 +56,17 @@ class Run(NamedTuple):
         Returns:
             The results.
         """
-        updated, predicted, major = (
-            self.filter_pass.updated,
-            self.filter_pass.predicted,
-            inference.batch_major,
-        )
-        moments = (
-            major(updated.mean),
-            major(updated.cov),
+        major = inference.batch_major
+        updated, predicted, _, log_likelihood = self.filter_pass
+        mean, cov = major(updated.mean), major(updated.cov)
+        return Filtered(
+            mean,
+            cov,
             major(predicted.mean),
             major(predicted.cov),
-        )
-        log_likelihood = major(self.filter_pass.log_likelihood)
-        return Filtered(
-            *moments, log_likelihood, *self.mixed[:4], *self._codes(moments[0], moments[1])
+            major(log_likelihood),
+            *self.mixed[:4],
+            *self._codes(mean, cov),
         )
 
     def smoothed(self) -> Smoothed:
@@ -266,7 +263,7 @@ class StateSpace(NamedTuple):
 def _shrinkage(
     updated: State, A: tf.Tensor, seen: tf.Tensor, first: State, Q: kalman.Factors
 ) -> tf.Tensor:
-    """The factor on A, 1 unless frame t is missing and a variance would exceed `MOST_GROWTH`.
+    """The factor on A: below 1 if frame t is missing and a variance would exceed `MOST_GROWTH`.
 
     Args:
         updated: p(z_t | a_{1:t}).
@@ -287,10 +284,16 @@ def _shrinkage(
 
 
 class _FilterCarry(NamedTuple):
+    """What a step of the filter passes to the next: all of it belongs to the next frame."""
+
     following: State
+    """The prediction p(z_t | a_{1:t-1})."""
     alpha: tf.Tensor
+    """[B, K]."""
     u: tf.Tensor
+    """[B, dim_u]."""
     network: tuple[tf.Tensor, ...]
+    """The state of the dynamics network."""
 
 
 def filter_with_gaps(
@@ -424,22 +427,22 @@ def stream_step(
     Q, R = inference.at_every_step(states.covariances, a.dtype)
     Q = kalman.with_batch(Q, carry.state.D)
     u = controls if carry.u is None else carry.u
-    A, first = _mix_last(carry.alpha, matrices.A), _prior(states, tf.shape(a)[0])
+    A, prior = _mix_last(carry.alpha, matrices.A), _prior(states, tf.shape(a)[0])
     moved = kalman.predict(
         carry.state,
-        _shrinkage(carry.state, A, carry.seen, first, Q) * A,
+        _shrinkage(carry.state, A, carry.seen, prior, Q) * A,
         kalman.product_vector(_mix_last(carry.alpha, matrices.B), tf.transpose(u)),
         Q,
     )
+    # before the first frame `carry.state` is the prior, which is the prediction itself
     predicted = State(
         *(tf.where(carry.begun, new, old) for new, old in zip(moved, carry.state, strict=True))
     )
     C, codes = _mix_last(carry.alpha, matrices.C), tf.transpose(a)
     updated, residual, spread = kalman.update(predicted, codes, C * seen[:, None], R)
-    guess = kalman.product_vector(C, predicted.mean)
-    (alpha, next_u), state = network.step(
-        tf.transpose(seen * codes + (1.0 - seen) * guess), carry.network
-    )
+    predicted_codes = kalman.product_vector(C, predicted.mean)
+    network_input = seen * codes + (1.0 - seen) * predicted_codes
+    (alpha, next_u), state = network.step(tf.transpose(network_input), carry.network)
     following = StreamState(
         updated, tf.ones([], tf.bool), tf.reduce_max(seen, 0), alpha, next_u, state
     )
@@ -484,8 +487,8 @@ def stream_missing(
     Args:
         states: the model.
         carry: the state of the stream.
-        controls: [B, dim_u], of each of the steps.
-        count: the number of frames.
+        controls: [B, dim_u], the controls of every one of these frames.
+        count: the number of frames, a scalar.
 
     Returns:
         The next state of the stream.
@@ -503,7 +506,9 @@ def stream_missing(
 def _repeated(
     step: Callable[[tf.Tensor, StreamState], StreamState], start: StreamState, count: tf.Tensor
 ) -> StreamState:
-    """The state after `count` steps. A loop cannot carry the None of `u`."""
+    """The state after `count` steps. `tf.while_loop` cannot carry None, so a `u` that is None is
+    left out of the loop's variables.
+    """
     present = [value is not None for value in tf.nest.flatten(start)]
 
     def packed(values) -> StreamState:
@@ -600,17 +605,21 @@ def _tiled(value: tf.Tensor, count: tf.Tensor, axis: int) -> tf.Tensor:
     return tf.tile(value, tf.stack([count if i == axis else 1 for i in range(value.shape.rank)]))
 
 
-class _Held(NamedTuple):
+class _Generated(NamedTuple):
+    """The results of step t: z_t [B, dim_z], a_t [B, dim_a] and alpha_t [B, K]."""
+
     z: tf.Tensor
     a: tf.Tensor
     alpha: tf.Tensor
 
 
 class _GenerateCarry(NamedTuple):
+    """z_{t+1}, alpha_{t+1} and the network's state for the next step, and the results of step t."""
+
     z: tf.Tensor
     alpha: tf.Tensor
     network: tuple[tf.Tensor, ...]
-    outputs: _Held
+    outputs: _Generated
 
 
 def draw_noise(
@@ -684,7 +693,7 @@ def generate_states(
         u = next_u if u is None else u
         moved = matvec(mix(alpha, matrices.A), carry.z) + matvec(mix(alpha, matrices.B), u)
         z = tf.where(t + 1 < held, next_given, moved + next_noise)
-        return _GenerateCarry(z, alpha, state, _Held(carry.z, a, carry.alpha))
+        return _GenerateCarry(z, alpha, state, _Generated(carry.z, a, carry.alpha))
 
     a_0 = tf.broadcast_to(matrices.a_0, [batch, matrices.a_0.shape[0]])
     (alpha, _), state = network.step(a_0, network.initial_state(batch))
@@ -693,7 +702,7 @@ def generate_states(
         _time_major(code_noise),
         *map(_next_time_major, (given, controls, step_noise)),
     )
-    start = _GenerateCarry(given[:, 0], alpha, state, _Held(given[:, 0], a_0, alpha))
+    start = _GenerateCarry(given[:, 0], alpha, state, _Generated(given[:, 0], a_0, alpha))
     outputs = tf.scan(step, elements, start).outputs
     return _time_major(outputs.z), _time_major(outputs.a), _time_major(outputs.alpha)
 

@@ -33,7 +33,7 @@ def discretise(
             positive semi-definite, or a time is negative or not finite.
     """
     F, L, dt = (np.asarray(value, np.float64) for value in (drift, diffusion, dt))
-    size = F.shape[-1]
+    size = F.shape[-1] if F.ndim else 1
     for name, value in (("drift", F), ("diffusion", L)):
         if value.shape != (size, size):
             raise ValueError(f"{name}: expected the shape [{size}, {size}], got {value.shape}.")
@@ -44,7 +44,7 @@ def discretise(
     if not (np.isfinite(dt) & (dt >= 0)).all():
         raise ValueError("dt: expected finite times of at least 0.")
     lengths, at = np.unique(dt, return_inverse=True)  # most series have few different time steps
-    rates = np.linalg.norm(F, 1) * lengths
+    rates = np.linalg.norm(F, 1) * lengths  # halved below until exp(F dt) has |F| dt <= 1
     halvings = np.maximum(0, np.ceil(np.log2(np.maximum(rates, 1e-300)))).astype(int)
     both = np.block([[-F, L], [np.zeros_like(F), F.T]])
     found = expm(both * (lengths / 2.0**halvings)[:, None, None])

@@ -307,8 +307,8 @@ class MixedLGSSM(tfd.LinearGaussianStateSpaceModel):
     def _moments(self):
         """Mean and covariance of every a_t: the filter's prediction with no observation."""
         batch = self.batch_shape_tensor()
-        nothing = tf.zeros(tf.concat([batch, self.event_shape_tensor()], 0), self.dtype)
-        batch, arguments = self._flat(nothing, tf.ones(tf.shape(nothing)[:-1], tf.bool))
+        codes = tf.zeros(tf.concat([batch, self.event_shape_tensor()], 0), self.dtype)
+        batch, arguments = self._flat(codes, tf.ones(tf.shape(codes)[:-1], tf.bool))  # all missing
         return [_unflat(value, batch) for value in self._run(_filter, *arguments)[-2:]]
 
     def latents_to_observations(self, latent_means: Array, latent_covs: Array):
@@ -332,7 +332,7 @@ class MixedLGSSM(tfd.LinearGaussianStateSpaceModel):
         )
         return tuple(_unflat(value, batch) for value in values)
 
-    # --- our own ---
+    # --- not in TFP's interface ---
 
     @property
     def system(self) -> System:
@@ -451,8 +451,8 @@ def _seed(seed) -> tf.Tensor:
     """[2] int32. An integer is used as it is; TFP would mix it with the state of TensorFlow's
     global generator.
     """
-    if isinstance(seed, int):
-        return tf.constant([seed & 0x7FFFFFFF, 0], tf.int32)
+    if isinstance(seed, int | np.integer):
+        return tf.constant([int(seed) & 0x7FFFFFFF, 0], tf.int32)
     return tfp.random.sanitize_seed(seed, salt="MixedLGSSM")
 
 
@@ -475,8 +475,7 @@ def as_mask(mask: Array | None, name: str = "mask") -> tf.Tensor | None:
     if mask.dtype != tf.bool:
         raise ValueError(
             f"{name}: expected bool, True = missing (TFP's masks), got {mask.dtype.name}. For a "
-            "mask that is 1 where a step "
-            "is observed pass mask < 0.5."
+            "mask that is 1 where a step is observed pass mask < 0.5."
         )
     return mask
 
@@ -517,8 +516,7 @@ def _check_variances(given: dict) -> None:
         if not np.isfinite(value).all() or least < (-1e-5 if full else 0.0):
             raise ValueError(
                 f"{name}: expected variances of at least 0, or a positive semi-definite "
-                "covariance, got "
-                f"{value.tolist()!s:.80}."
+                f"covariance, got {value.tolist()!s:.80}."
             )
 
 
@@ -557,9 +555,8 @@ def _check(given: dict) -> None:
         # if T == dim_a, a covariance of a_t cannot be distinguished from variances of each step
         raise ValueError(
             f"noise_emission: expected a variance [], variances [{width}], or of each step [B, T, "
-            f"{width}] (B may be 1), got "
-            f"[{width}, {width}]. Full covariances of a_t are not supported; for variances of each "
-            "step add an axis [None]."
+            f"{width}] (B may be 1), got [{width}, {width}]. Full covariances of a_t are not "
+            "supported; for variances of each step add an axis [None]."
         )
     for name, shapes in forms.items():
         value = given[name]
@@ -582,6 +579,9 @@ def _check(given: dict) -> None:
 
 
 def _fits(shape: tf.TensorShape, wanted: list, batched: bool) -> bool:
+    """Whether a shape is `wanted`, in which a tuple lists the allowed sizes of an axis. If
+    `batched`, it may have more dimensions before these.
+    """
     if shape.rank is None or shape.rank < len(wanted) or (shape.rank > len(wanted) and not batched):
         return False
     last = shape[shape.rank - len(wanted) :]
@@ -600,6 +600,7 @@ def _axis(size) -> str:
 
 
 def _shape(value: tf.Tensor) -> list:
+    """The static shape for messages."""
     return value.shape.as_list() if value.shape.rank is not None else ["unknown"]
 
 
@@ -688,9 +689,7 @@ def _in_buckets(function, *arguments):
     if function is not inference.draw_paths and arguments[1] is None:
         arguments = (arguments[0], tf.ones_like(arguments[0][..., 0]), *arguments[2:])
     sizes = compiled.bucket(batch), compiled.bucket(steps)
-    if (
-        function is _draw
-    ):  # z_T must not depend on the padded steps after it: A is set to zero there
+    if function is _draw:  # A = 0 after T, so that z_T does not depend on the padded steps
         arguments = [
             v._replace(A=_without_last_move(v.A, steps)) if v is system else v for v in arguments
         ]
@@ -709,6 +708,7 @@ def _in_buckets(function, *arguments):
 
 
 def _without_last_move(A: tf.Tensor, steps) -> tf.Tensor:
+    """A with T + 1 steps, of which the last is 0."""
     return tf.concat([A[:, :steps], tf.zeros_like(A[:, :1])], 1)
 
 

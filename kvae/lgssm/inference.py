@@ -383,17 +383,18 @@ def _steps(a: tf.Tensor, mask: tf.Tensor | None, system: System):
     if control_input is None:
         control_input = tf.zeros_like(system.A[..., 0])  # pyright: ignore[reportArgumentType]
     inputs = tuple(map(batch_last, (a, C, shifted(system.A, steps), shifted(control_input, steps))))
-    noises = (
+    noises = (  # U and D of Q, and R
         *transition_factors(system.covariances, a.dtype),
         emission_variances(system.covariances, a.dtype),
     )
     fixed = [is_fixed(value) for value in noises]
     constant: list[Any] = [
-        without_time(value) if value is not None and is_fixed else None
-        for value, is_fixed in zip(noises, fixed, strict=True)
+        without_time(value) if value is not None and is_constant else None
+        for value, is_constant in zip(noises, fixed, strict=True)
     ]
     if fixed[0] and fixed[1]:
         constant[:2] = kalman.with_batch(Factors(*constant[:2]), first.D)
+    # step t uses R of t, and Q of the step into t + 1
     moving = [
         time_first(x if i == 2 else _next(x, steps))
         for i, x in enumerate(noises)
@@ -439,6 +440,7 @@ def _factors(cov, dtype) -> Factors:
 
 
 def _positive(factors: Factors) -> Factors:
+    """The factors with `LEAST_VARIANCE` added to D."""
     return factors._replace(D=factors.D + kalman.LEAST_VARIANCE)
 
 

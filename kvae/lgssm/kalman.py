@@ -35,8 +35,9 @@ class State(NamedTuple):
 
 LEAST_VARIANCE = 1e-18
 """Added to every variance, so that a variance of 0 causes no division by 0. The inverse of its
-square is a normal float32 number, and beside a variance of 1e-6 it is lost in rounding.
+square is a normal float32 number, and added to a variance of 1e-6 it is rounded away.
 """
+_LOG_2_PI = 1.8378770664093453
 
 
 class Factors(NamedTuple):
@@ -145,18 +146,18 @@ def log_density(residual: tf.Tensor, spread: tf.Tensor, seen: tf.Tensor | float 
     Returns:
         [...].
     """
-    return -0.5 * tf.reduce_sum(
-        seen * (residual**2 / spread + tf.math.log(spread) + 1.8378770664093453), 0
-    )  # log 2 pi
+    each = residual**2 / spread + tf.math.log(spread) + _LOG_2_PI
+    return -0.5 * tf.reduce_sum(seen * each, 0)
 
 
 def _number(variance, i: int):
+    """The variance of number i; `variance` is a scalar for all, or [n, ...]."""
     return variance[i] if tf.convert_to_tensor(variance).shape.rank else variance
 
 
 def _update_by_number(U: tf.Tensor, D: tf.Tensor, row: tf.Tensor, variance):
-    """Condition on one number row' z + N(0, variance), row [dim_z, ...]: the updated U and D, the
-    gain [dim_z, ...], and the number's variance [...].
+    """Condition on one number row' z + N(0, variance), row [dim_z, ...], by Bierman's update: the
+    updated U and D, the gain [dim_z, ...], and the number's variance [...]. f and v are his names.
     """
     f = tf.reduce_sum(U * tf.expand_dims(row, 1), 0)
     v = D * f

@@ -48,11 +48,11 @@ def on_steps(a: tf.Tensor, mask: tf.Tensor | None, controls: tf.Tensor, dt: tf.T
 
     mask = tf.ones_like(a[..., 0]) if mask is None else mask  # pyright: ignore[reportArgumentType]
     a = masks.zero_missing(a, mask)
-    # the index of the next frame at each step; after the last frame of a sequence, of that frame
+    # for each step the index of its frame or the next one; after the last frame, the last one
     next_frame = tf.reduce_sum(tf.cast(at[:, None] < steps[None, :, None], tf.int32), -1)
     next_frame = tf.minimum(next_frame, tf.shape(at)[1] - 1)
-    held = tf.gather(controls, next_frame, axis=1, batch_dims=1)
-    return OnSteps(placed(a), placed(mask), held, at)
+    at_steps = tf.gather(controls, next_frame, axis=1, batch_dims=1)
+    return OnSteps(placed(a), placed(mask), at_steps, at)
 
 
 def at_frames(result: Any, at: tf.Tensor | None, axis: int = 1) -> Any:

@@ -19,7 +19,7 @@ from absl import flags, logging
 from seqvae.commands.run import Run, folder_to_resume, saved_config
 from seqvae.commands.settings import Settings, define_flags, help_text, without_replaced
 
-_OF_THE_PLACE = ("run_name", "log_dir", "display_step")
+_PLACE_AND_OUTPUT = ("run_name", "log_dir", "display_step")
 """Settings that say where a run is and what it prints."""
 _ERROR, _INTERRUPTED = 2, 130
 _ERRORS = (ValueError, OSError, RuntimeError, ArithmeticError)
@@ -59,7 +59,7 @@ def parse(
 
 @contextlib.contextmanager
 def errors_in_one_line(name: str, program: str):
-    """Context manager: an error of wrong input prints one line and ends the process.
+    """Context manager: print an error of wrong input in one line and end the process.
 
     Args:
         name: the program's name, which begins the line.
@@ -111,7 +111,7 @@ class Command:
                 print(self.help(program, defaults))
                 return
             if rest:
-                raise ValueError(f"flags begin with --, got {rest}.")
+                raise ValueError(f"expected only flags, which begin with --, got {rest}.")
             options = {name: given.pop(name, False) for name in ("resume", "overwrite")}
             folder, settings = self._configure(defaults, given, options)
             run = Run(
@@ -162,19 +162,21 @@ class Command:
         wanted = {
             name: value
             for name, value in dataclasses.asdict(settings).items()
-            if name not in _OF_THE_PLACE and value is not None
+            if name not in _PLACE_AND_OUTPUT and value is not None
         }
         given = {"preset": wanted.get("preset", "")}
-        for _ in range(2):  # a flag may replace a preset's value of another, which then differs too
-            config = self._joined(defaults or {}, given)
+        # Twice: a flag added in the first pass may drop the preset's value of another setting
+        # (`replaces`), which then differs too.
+        for _ in range(2):
+            config = self._merged(defaults or {}, given)
             given |= {name: value for name, value in wanted.items() if value != config[name]}
         words = [
             _as_flag(name, value) for name, value in given.items() if name != "preset" or value
         ]
         return " ".join([program, *map(shlex.quote, words)])
 
-    def _joined(self, defaults: dict, given: dict) -> dict[str, Any]:
-        """Values by name: the fields' defaults, those of the preset, those that are given."""
+    def _merged(self, defaults: dict, given: dict) -> dict[str, Any]:
+        """Values by name; given ones override those of the preset, which override the defaults."""
         base = {f.name: f.default for f in dataclasses.fields(self.settings)} | defaults
         preset = without_replaced(self.presets.get(given["preset"], {}), given, self.settings)
         return base | preset | given
@@ -199,7 +201,7 @@ class Command:
         if preset not in self.presets:
             known = ", ".join(name for name in self.presets if name)
             raise ValueError(f"--preset: expected one of {known}, got {preset!r}.")
-        config = self._joined(defaults, given | {"preset": preset})
+        config = self._merged(defaults, given | {"preset": preset})
         if config["strategy"] == "multiworker" and not config["run_name"]:
             raise ValueError(
                 "--run_name: with --strategy=multiworker expected one, the same for all workers."
@@ -210,10 +212,9 @@ class Command:
         )
 
     def _until_interrupted(self, run: Run, program: str) -> None:
-        os.environ.setdefault(
-            "TF_CPP_MIN_LOG_LEVEL", "3"
-        )  # TensorFlow reports every missing CUDA library
-        logging.set_verbosity(logging.WARNING)  # and tf.distribute every sum it compiles
+        # TensorFlow reports every missing CUDA library, and tf.distribute every sum it compiles
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        logging.set_verbosity(logging.WARNING)
         if run.settings.gpu:
             os.environ["CUDA_VISIBLE_DEVICES"] = run.settings.gpu
         try:

@@ -17,10 +17,10 @@ try:
 except ImportError:  # Windows has no fcntl: there, two processes can open the same run
     fcntl = None
 
-_LOCKS = []
+_LOCKS = []  # open files: Python would close them, and so unlock the runs
 _CPUINFO = Path("/proc/cpuinfo")
 _BFLOAT16 = {"avx512_bf16", "amx_bf16", "bf16"}
-"""Flags of processors, of x86 and of Arm, that multiply in bfloat16."""
+"""Names in /proc/cpuinfo of the bfloat16 instructions of x86 and Arm processors."""
 
 
 class Run:
@@ -31,7 +31,7 @@ class Run:
         settings: the run's settings.
         resume: whether the run continues from its newest checkpoint.
         overwrite: whether an earlier run in the folder is removed.
-        command_line_of: gives the command line of settings; None: unknown.
+        command_line_of: returns the command line that gives the settings; None: unknown.
 
     Attributes:
         folder: the run's folder.
@@ -113,7 +113,7 @@ class Run:
                     "choose another --run_name."
                 )
             shutil.rmtree(self.folder)
-        _make(self.folder)
+        _make_folder(self.folder)
 
     def begin_again(self) -> None:
         """Remove the run's files, so that training can start over with changed settings."""
@@ -222,7 +222,7 @@ def lock(folder: Path) -> None:
     """
     if fcntl is None:
         return
-    _make(folder.parent)
+    _make_folder(folder.parent)
     path = folder.with_name(f".{folder.name}.lock")
     try:
         file = open(path, "w")  # noqa: SIM115  (open as long as the process lives)
@@ -239,7 +239,7 @@ def lock(folder: Path) -> None:
     _LOCKS.append(file)
 
 
-def _make(folder: Path) -> None:
+def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -250,8 +250,9 @@ def _make(folder: Path) -> None:
 
 
 def _about_bfloat16(cpuinfo: Path) -> str:
-    """A line for --mixed_precision on a processor that emulates bfloat16; "" if it does not, or if
-    nothing is known."""
+    """A warning, one line, if the processor emulates bfloat16; "" if it does not, or if that is
+    unknown.
+    """
     try:
         words = set(cpuinfo.read_text(encoding="utf-8").split())
     except OSError:

@@ -82,13 +82,13 @@ class Settings:
         Returns:
             The same values by their current names.
         """
-        today = {
+        current = {
             f.metadata["earlier"]: f.name
             for _, group in cls.groups()
             for f in group
             if f.metadata["earlier"]
         }
-        return {today.get(name, name): value for name, value in values.items()}
+        return {current.get(name, name): value for name, value in values.items()}
 
 
 def without_replaced(
@@ -242,7 +242,7 @@ def help_text(
     Args:
         settings: the dataclass of the settings.
         defaults: defaults that differ from the fields'.
-        width: columns of the flags.
+        width: width of the column of flags, in characters.
 
     Returns:
         The text.
@@ -251,10 +251,8 @@ def help_text(
     for title, fields in settings.groups():
         lines += ["", title]
         for field in fields:
-            flag, choices = (
-                _flag_text(field, (defaults or {}).get(field.name, field.default)),
-                field.metadata["choices"],
-            )
+            flag = _flag_text(field, (defaults or {}).get(field.name, field.default))
+            choices = field.metadata["choices"]
             text = field.metadata["help"] + (f" ({', '.join(choices)})" if choices else "")
             first, *rest = textwrap.wrap(text, _COLUMNS - width - 4)
             head = (

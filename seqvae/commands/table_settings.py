@@ -34,16 +34,16 @@ class TableSettings(Settings):
 
 
 def check_files(s: Any) -> None:
-    """Check that at most one file is given, and flags of columns only with a table.
+    """Check that at most one file is given, and that flags of columns are given only with a table.
 
     Args:
         s: the settings.
 
     Raises:
-        ValueError: --csv and --npz, or a flag of columns without --csv.
+        ValueError: both --csv and --npz, or a flag of columns without --csv.
     """
     if s.csv and s.npz:
-        raise ValueError("--csv, --npz: expected one of them.")
+        raise ValueError("--csv, --npz: expected one of them, got both.")
     given = [f"--{name}" for name in ("id", "label", "time", "drop") if getattr(s, name)]
     if given and not s.csv:
         raise ValueError(f"{', '.join(given)}: expected --csv with it, got none.")
@@ -81,7 +81,8 @@ def windows_of(s: Any, series: Series) -> tuple[Series, list[str]]:
         series: the series.
 
     Returns:
-        The series or windows, and a sentence on series that are too short.
+        The series or windows, and sentences on what is left out: series that are too short, and
+        windows without an observed number.
 
     Raises:
         ValueError: --stride without --window, or no series is long enough.
@@ -91,7 +92,14 @@ def windows_of(s: Any, series: Series) -> tuple[Series, list[str]]:
     if not s.window:
         return series, []
     cut, short = in_windows(series, s.window, s.stride)
-    if not short:
-        return cut, []
-    named = ", ".join(short[:5]) + (", ..." if len(short) > 5 else "")
-    return cut, [f"{len(short)} series are shorter than a window and left out (series {named})."]
+    notes = []
+    if short:
+        named = ", ".join(short[:5]) + (", ..." if len(short) > 5 else "")
+        notes.append(
+            f"{len(short)} series are shorter than a window and left out (series {named})."
+        )
+    lengths, stride = series.lengths(), s.stride or s.window
+    empty = int(((lengths - s.window) // stride + 1)[lengths >= s.window].sum()) - len(cut.mask)
+    if empty:
+        notes.append(f"windows without an observed number, which are left out: {empty}.")
+    return cut, notes

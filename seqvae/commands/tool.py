@@ -10,14 +10,14 @@ from seqvae.commands.settings import Settings, help_text
 
 @dataclasses.dataclass(frozen=True)
 class Tool:
-    """A program that takes one word beside its flags, such as one that writes files.
+    """A program that takes one argument besides its flags and trains nothing.
 
     Attributes:
         settings: the dataclass of its settings.
         module: name of the module with `run(argument: str, settings, **options)`.
-        argument: name of the argument besides the flags, for messages.
+        argument: what the argument is, for messages, such as "run folder".
         description: the head of `--help`; "COMMAND" in it stands for the program.
-        optional: whether the word may be left out; it is then "".
+        optional: whether the argument may be left out; it is then "".
         options: other arguments of `run`.
     """
 

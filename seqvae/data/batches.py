@@ -83,7 +83,7 @@ class Batches:
 
         steps = tf.data.Dataset.range(skip, len(self), output_type=tf.int32)
         batches = steps.map(batch, num_parallel_calls=1, deterministic=True).prefetch(2)
-        # There is nothing to tune here, and the tuning thread delays the end of every epoch by
+        # Autotuning has nothing to choose here, and its thread delays the end of every epoch by
         # seconds.
         options = tf.data.Options()
         options.autotune.enabled = False
@@ -96,8 +96,8 @@ class Batches:
 class StepBatches(Batches):
     """Batches in blocks with a fixed number of steps, which take the place of epochs.
 
-    Each pass over the series uses every one once, in a new order; a block may end in the middle of
-    a pass. All batches are full, and no larger than the set.
+    Each pass uses every series once, in a new order; a block may end in the middle of a pass. All
+    batches have the same size: `batch_size`, or the number of series if that is smaller.
 
     Args:
         series: arrays [N, ...] by name.
@@ -144,16 +144,16 @@ class StepBatches(Batches):
             self._gather, num_parallel_calls=1, deterministic=True
         )
         options = tf.data.Options()
-        options.autotune.enabled = False
+        options.autotune.enabled = False  # as in `Batches`
         return batches.prefetch(2).with_options(options)
 
     def _order(self, epoch: int) -> np.ndarray:
         """The rows of each step of a block, [steps, size]."""
-        need = self._steps * self._size
-        begin = epoch * need
-        passes = range(begin // self._count, (begin + need - 1) // self._count + 1)
+        block = self._steps * self._size  # series of a block
+        begin = epoch * block
+        passes = range(begin // self._count, (begin + block - 1) // self._count + 1)
         rows = np.concatenate(
             [np.random.default_rng([self._seed, n]).permutation(self._count) for n in passes]
         )
         offset = begin - passes[0] * self._count
-        return rows[offset : offset + need].reshape(self._steps, self._size)
+        return rows[offset : offset + block].reshape(self._steps, self._size)

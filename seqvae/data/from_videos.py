@@ -79,12 +79,13 @@ def run(source: str, s: FromVideosSettings) -> None:
     if s.test_fraction == 0 and test.exists():
         raise ValueError(
             f"{test}: an earlier test file is there, which would be used as the test set of "
-            "this one. Remove it, or choose another --out."
+            "the new file. Remove it, or choose another --out."
         )
     videos = convert(source, VideoFormat(size, crop, s.frame_step, s.colour), s.steps, s.stride)
-    kept = split([len(video) for video in videos], s.test_fraction, s.seed)
-    overlapping = overlaps(s.steps, s.stride) if len(videos) == 1 and any(kept) else 0
-    parts = {out: [v[: len(v) - k - overlapping] for v, k in zip(videos, kept, strict=True)]}
+    test_counts = split([len(video) for video in videos], s.test_fraction, s.seed)
+    overlapping = overlaps(s.steps, s.stride) if len(videos) == 1 and any(test_counts) else 0
+    counted = list(zip(videos, test_counts, strict=True))
+    parts = {out: [video[: len(video) - n - overlapping] for video, n in counted]}
     if not any(len(part) for part in parts[out]):
         raise ValueError(
             f"{source}: {len(videos[0])} sequences, all of which share frames with the test "
@@ -92,8 +93,8 @@ def run(source: str, s: FromVideosSettings) -> None:
         )
     if overlapping:
         print(f"{overlapping} sequences share frames with the test sequences and are left out")
-    if any(kept):
-        parts[test] = [v[len(v) - k :] for v, k in zip(videos, kept, strict=True)]
+    if any(test_counts):
+        parts[test] = [video[len(video) - n :] for video, n in counted]
     for path, sequences in parts.items():
         images = np.concatenate(sequences)
         save(path, {"images": images})
@@ -104,7 +105,7 @@ def run(source: str, s: FromVideosSettings) -> None:
 
 
 def overlaps(steps: int, stride: int | None) -> int:
-    """The number of preceding sequences that share frames with a sequence.
+    """Compute how many of the preceding sequences share frames with a sequence.
 
     Args:
         steps: frames in a sequence.
@@ -125,7 +126,7 @@ def split(counts: list[int], test_fraction: float, seed: int) -> list[int]:
         seed: seed of the choice of videos.
 
     Returns:
-        For each video, how many of its last sequences are test sequences.
+        For each video the number of test sequences, which are its last ones.
     """
     wanted = test_fraction * sum(counts)
     if wanted == 0:

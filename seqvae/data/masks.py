@@ -23,8 +23,7 @@ def block_mask(sequences: int, steps: int, *, start: int, length: int) -> np.nda
     if not 0 <= start < steps or length < 0 or start + length > steps:
         raise ValueError(
             f"start={start}, length={length}: the missing block must lie within the {steps} frames "
-            "of a sequence. "
-            "Use a smaller start or length, or longer sequences."
+            "of a sequence. Use a smaller start or length, or longer sequences."
         )
     mask = np.ones((sequences, steps), np.float32)
     mask[:, start : start + length] = 0.0

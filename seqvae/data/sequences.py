@@ -4,7 +4,7 @@ atomically.
 
 import warnings
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,8 +14,12 @@ from seqvae.data.shards import open_shards
 from seqvae.files import NPZ_ERRORS, DataError
 
 _NAMES = ("images", "mask", "controls", "state")
+_KNOWN = (*_NAMES, "dt")
+"""The arrays that are read from a file."""
 _SPARSE = 50
-"""Most even steps for each frame at uneven times: the steps between are stored as empty frames."""
+"""Limit on the even steps per given frame: every step between two frames is stored as an empty
+frame.
+"""
 
 
 @dataclass(frozen=True)
@@ -25,15 +29,16 @@ class Sequences:
     Attributes:
         images: [N, T, H, W] or [N, T, H, W, C], uint8 (0 to 255), bool, or floats in [0, 1].
         mask: [N, T], 1 or True = observed, 0 or False = missing; None: all observed. A missing
-            frame may contain NaN. A mask of the frames' shape, or [N, T, H, W] for all colours, is
-            one of single pixels and is kept as `pixel_mask`.
-        pixel_mask: of the frames' shape, bool, True = observed; None: no single pixel is missing.
+            frame may contain NaN. A mask of single pixels has the shape of the frames, or
+            [N, T, H, W] for all channels; it is stored as `pixel_mask`, and `mask` is then None.
+        pixel_mask: mask of single pixels, bool, of the shape of the frames, True = observed; None:
+            no single pixel is missing.
         controls: [N, T, dim_u] float32, the inputs that act on the step into each frame; None:
             none.
         state: [N, T, S] float32, the simulator's state; None: unknown. No model uses it.
         source: where the data came from, for messages.
-        uneven: whether the frames came at uneven times and were placed on even steps, where
-            sequences may end with missing frames.
+        uneven: whether the frames were given at uneven times and were placed on even steps.
+            Sequences may then end with missing frames.
 
     Raises:
         DataError: an array has another shape, type or range.
@@ -74,7 +79,7 @@ class Sequences:
 
     @property
     def observed(self) -> np.ndarray:
-        """[N, T] bool: the frames of which a pixel is observed."""
+        """[N, T] bool: the frames with at least one observed pixel."""
         seen = np.ones(self.images.shape[:2], bool) if self.mask is None else self.mask > 0.5
         if self.pixel_mask is None:
             return seen
@@ -82,14 +87,15 @@ class Sequences:
 
     @property
     def batch_mask(self) -> np.ndarray | None:
-        """The mask as a model takes it: [N, T] float32; for single pixels a bool array of the
-        frames' shape; None: all observed."""
+        """The mask as a model takes it: [N, T] float32; with single missing pixels a bool array of
+        the shape of the frames; None: all observed.
+        """
         if self.pixel_mask is None or self.mask is None:
             return self.mask if self.pixel_mask is None else self.pixel_mask
         return self.pixel_mask & _like(self.mask > 0.5, self.images)
 
     @property
-    def _seen(self) -> np.ndarray | None:
+    def _observed_mask(self) -> np.ndarray | None:
         """`batch_mask` as bool."""
         return None if self.batch_mask is None else self.batch_mask > 0.5
 
@@ -109,8 +115,8 @@ class Sequences:
             [*image_shape] float32 in [0, 1]. A pixel that is never observed has the mean of the
             others.
         """
-        seen, total, count = self._seen, np.zeros(self.image_shape), 0
-        for i, images in enumerate(self.images):  # not at once: floats take four times the memory
+        seen, total, count = self._observed_mask, np.zeros(self.image_shape), 0
+        for i, images in enumerate(self.images):  # one by one: as floats all would take 4x memory
             if seen is None or seen.ndim == 2:
                 shown = images if seen is None else images[seen[i]]
                 total += unit_pixels(shown).sum(axis=0, dtype=np.float64)
@@ -130,7 +136,7 @@ class Sequences:
         Returns:
             The frames as float32 in [0, 1].
         """
-        frames, seen = unit_pixels(self.images), self._seen
+        frames, seen = unit_pixels(self.images), self._observed_mask
         return frames if seen is None else np.where(_like(seen, frames), frames, fill)
 
     def take(self, indices: slice | Sequence[int] | np.ndarray) -> "Sequences":
@@ -195,8 +201,7 @@ class Sequences:
         if len(self) < 2:
             raise DataError(
                 f"{self.source}: one sequence cannot be split into training and test data. Cut it "
-                "into several, or "
-                "give a separate test file (NAME_test.npz beside NAME.npz)."
+                "into several, or give a separate test file (NAME_test.npz beside NAME.npz)."
             )
         order = np.random.default_rng([seed, len(self)]).permutation(len(self))
         test = min(max(1, round(test_fraction * len(self))), len(self) - 1)
@@ -210,13 +215,13 @@ class Sequences:
         return f"{list(self.images.shape)} {checksum:08x}"
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """The arrays that are there, by name."""
+        """The arrays that are not None, by name."""
         named = {name: getattr(self, name) for name in (*_NAMES, "pixel_mask")}
         return {name: value for name, value in named.items() if value is not None}
 
 
 def _like(mask: np.ndarray, frames: np.ndarray) -> np.ndarray:
-    """A mask with axes of size 1 up to the rank of the frames."""
+    """The mask, with axes of size 1 appended up to the rank of the frames."""
     return mask.reshape(*mask.shape, *[1] * (frames.ndim - mask.ndim))
 
 
@@ -254,7 +259,8 @@ def load(path: str | Path) -> Sequences:
     if path.is_file():
         return sequences_of(_read(path), path)
     shards = open_shards(path, {"images": "[N, T, H, W] or [N, T, H, W, C]"})
-    names = [name for name in (*_NAMES, "dt") if name in shards.shapes]
+    _warn_of_unread(path, shards.shapes)
+    names = [name for name in _KNOWN if name in shards.shapes]
     parts = [shards.read(i, names) for i in range(len(shards))]
     return sequences_of({name: np.concatenate([p[name] for p in parts]) for name in names}, path)
 
@@ -276,8 +282,7 @@ def sequences_of(arrays: dict[str, np.ndarray], path: Path) -> Sequences:
     if images.dtype == np.uint8 and images.size and images.max() == 1:
         raise DataError(
             f"{path}: images are uint8 with no value above 1; uint8 is read as 0 to 255. Save "
-            "one-bit frames as bool, "
-            "or multiply by 255."
+            "one-bit frames as bool, or multiply by 255."
         )
     if "dt" in arrays:
         arrays = _on_even_steps(arrays, path)
@@ -286,8 +291,9 @@ def sequences_of(arrays: dict[str, np.ndarray], path: Path) -> Sequences:
 
 
 def _on_even_steps(arrays: dict[str, np.ndarray], path: Path) -> dict[str, np.ndarray]:
-    """Arrays without `dt`, on even steps. The state between two frames is not known: none is
-    kept."""
+    """The arrays placed on even steps, without `dt`. `state` is dropped, because it is unknown
+    between two frames.
+    """
     images, dt = arrays["images"], np.asarray(arrays["dt"], np.float64)
     count = images.shape[:2]
     if dt.shape != count:
@@ -304,8 +310,8 @@ def _on_even_steps(arrays: dict[str, np.ndarray], path: Path) -> dict[str, np.nd
     steps = int(at.max()) + 1
     if steps > _SPARSE * count[1]:
         raise DataError(
-            f"{path}: dt: {steps} steps for {count[1]} frames, expected at most {_SPARSE} each. "
-            "Cut the sequences at their long gaps, or divide the times by a longer step."
+            f"{path}: dt: {steps} steps for {count[1]} frames, expected at most {_SPARSE} steps a "
+            "frame. Cut the sequences at their long gaps, or divide the times by a longer step."
         )
     rows = np.arange(count[0])[:, None]
 
@@ -317,6 +323,7 @@ def _on_even_steps(arrays: dict[str, np.ndarray], path: Path) -> dict[str, np.nd
     mask = arrays.get("mask", np.ones(count, np.float32))
     even = {"images": placed(images), "mask": placed(mask)}
     if "controls" in arrays:
+        # `controls` act on the step into a frame, so a step without a frame has those of the next
         following = [np.searchsorted(row, np.arange(steps)) for row in at]
         following = np.minimum(np.stack(following), count[1] - 1)
         even["controls"] = arrays["controls"][rows, following]
@@ -338,13 +345,8 @@ def _read(path: Path) -> dict[str, np.ndarray]:
                     "np.savez_compressed(path, images=frames), frames [N, T, H, W] or [N, T, H, W, "
                     "C]."
                 )
-            known = (*_NAMES, "dt")
-            if others := sorted(names.difference(known)):
-                warnings.warn(
-                    f"{path}: not read: {', '.join(others)}. Known arrays: {', '.join(known)}.",
-                    stacklevel=4,
-                )
-            return {name: file[name] for name in known if name in names}
+            _warn_of_unread(path, names)
+            return {name: file[name] for name in _KNOWN if name in names}
     except DataError:
         raise
     except NPZ_ERRORS as error:
@@ -357,13 +359,20 @@ def _read(path: Path) -> dict[str, np.ndarray]:
         ) from error
 
 
+def _warn_of_unread(path: Path, names: Iterable[str]) -> None:
+    if others := sorted(set(names).difference(_KNOWN)):
+        warnings.warn(
+            f"{path}: not read: {', '.join(others)}. Known arrays: {', '.join(_KNOWN)}.",
+            stacklevel=4,
+        )
+
+
 def _check(data: Sequences) -> None:
     images, where = data.images, data.source
     if images.ndim not in (4, 5):
         raise DataError(
             f"{where}: images has the shape {images.shape}, expected [N, T, H, W] or [N, T, H, W, "
-            "C]: sequences, "
-            "frames, rows, columns, channels."
+            "C]: sequences, frames, rows, columns, channels."
         )
     if 0 in images.shape:
         raise DataError(
@@ -381,9 +390,9 @@ def _check(data: Sequences) -> None:
                 "images."
             )
         if value is not None and not np.isfinite(value).all():
-            raise DataError(f"{where}: {name} holds NaN or infinity; every value must be finite.")
+            raise DataError(f"{where}: {name} contains NaN or infinity; expected finite numbers.")
     if data.pixel_mask is not None:
-        _check_blind(data.observed, where)
+        _check_some_observed(data.observed, where)
     _check_values(images, data.batch_mask, where)
 
 
@@ -394,7 +403,7 @@ def _check_mask_of_pixels(mask: np.ndarray, images: np.ndarray, where: str) -> N
             f"images, or for single pixels {list(images.shape)}."
         )
     if mask.dtype != bool and not np.isin(mask, (0, 1)).all():
-        raise DataError(f"{where}: mask must hold 1 (observed) and 0 (missing) only.")
+        raise DataError(f"{where}: mask: expected only 1 (observed) and 0 (missing).")
 
 
 def _check_mask(data: Sequences, mask: np.ndarray, count: tuple[int, ...]) -> None:
@@ -403,17 +412,18 @@ def _check_mask(data: Sequences, mask: np.ndarray, count: tuple[int, ...]) -> No
             f"{data.source}: mask has the shape {mask.shape}, expected {list(count)} to fit images."
         )
     if not np.isin(mask, (0, 1)).all():
-        raise DataError(f"{data.source}: mask must hold 1 (observed) and 0 (missing) only.")
-    _check_blind(mask > 0, data.source)
+        raise DataError(f"{data.source}: mask: expected only 1 (observed) and 0 (missing).")
+    _check_some_observed(mask > 0, data.source)
 
 
-def _check_blind(seen: np.ndarray, where: str) -> None:
-    blind = np.flatnonzero(~seen.any(axis=1))
-    if len(blind):
+def _check_some_observed(observed: np.ndarray, where: str) -> None:
+    """Check that every sequence has an observed frame; observed: [N, T] bool."""
+    empty = np.flatnonzero(~observed.any(axis=1))
+    if len(empty):
         raise DataError(
-            f"{where}: mask has no observed frame in {len(blind)} sequences, the first is "
-            f"{blind[0]}. "
-            "1 means observed, 0 missing; leave out sequences that were never observed."
+            f"{where}: mask has no observed frame in {len(empty)} sequences, the first is "
+            f"{empty[0]}. 1 means observed, 0 missing; leave out sequences that were never "
+            "observed."
         )
 
 
@@ -424,20 +434,17 @@ def _check_values(images: np.ndarray, mask: np.ndarray | None, where: str) -> No
         raise DataError(
             f"{where}: images are {images.dtype}, expected uint8, bool, or floats in [0, 1]."
         )
-    for first in range(
-        0, len(images), 256
-    ):  # in slices: indexing the whole array by the mask would double the memory
+    # in slices, because indexing the whole array by the mask would double the memory
+    for first in range(0, len(images), 256):
         part = images[first : first + 256]
         seen = part if mask is None else part[mask[first : first + 256] > 0]
         if np.isnan(seen).any():
             raise DataError(
                 f"{where}: NaN in an observed frame (sequences {first} to "
-                f"{first + len(part) - 1}). Set the mask to 0 "
-                "where a frame is missing."
+                f"{first + len(part) - 1}). Set the mask to 0 where a frame is missing."
             )
         if seen.size and (seen.min() < 0 or seen.max() > 1):
             raise DataError(
-                f"{where}: observed frames hold values from {seen.min():g} to {seen.max():g}, "
-                "expected [0, 1]. Divide "
-                "by the largest value, or save uint8."
+                f"{where}: observed frames have values from {seen.min():g} to {seen.max():g}, "
+                "expected [0, 1]. Divide by the largest value, or save uint8."
             )

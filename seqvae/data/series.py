@@ -75,8 +75,7 @@ class Series(NamedTuple):
         if count < 2:
             raise ValueError(
                 "sequences: a single series cannot be split into training and test data. Cut it "
-                "into windows "
-                "and split by time (--window, --split=time)."
+                "into windows and split by time (--window, --split=time)."
             )
         order = np.random.default_rng([seed, count]).permutation(count)
         test = min(max(1, round(test_fraction * count)), count - 1)
@@ -212,15 +211,16 @@ def windows(series: np.ndarray, steps: int, stride: int | None = None) -> Series
     Args:
         series: [T, features].
         steps: steps of a window.
-        stride: steps between the starts of two windows; None: `steps`.
+        stride: steps between the starts of two windows; None: `steps`. Steps after the last full
+            window are left out.
 
     Returns:
         The windows.
 
     Raises:
-        ValueError: the series is shorter than a window.
+        ValueError: the series is shorter than a window, or steps or stride is less than 1.
     """
-    stride = stride or steps
+    stride = steps if stride is None else stride
     if not 1 <= steps <= len(series) or stride < 1:
         raise ValueError(
             f"steps: expected 1 to the series' {len(series)} steps, and a stride of at least 1, "
@@ -232,16 +232,19 @@ def windows(series: np.ndarray, steps: int, stride: int | None = None) -> Series
 def in_windows(series: Series, steps: int, stride: int = 0) -> tuple[Series, list[str]]:
     """Cut every series into windows, which keep the label, the id and the times of their series.
 
+    Windows without an observed number, and steps after the last full window, are left out.
+
     Args:
         series: the series.
         steps: steps of a window.
         stride: steps between the starts of two windows; 0: `steps`.
 
     Returns:
-        The windows, and the ids of series that are shorter than a window and left out.
+        The windows, and the ids of the series that are left out because they are shorter than a
+        window.
 
     Raises:
-        ValueError: no series is long enough.
+        ValueError: no series is long enough, or no window has an observed number.
     """
     stride = stride or steps
     if steps < 1 or stride < 1:
@@ -303,6 +306,8 @@ def last_windows(series: Series, test_fraction: float) -> tuple[Series, Series]:
 def split_by_time(series: Series, test_fraction: float) -> tuple[Series, Series]:
     """Split every series: its beginning is training data, its end test data.
 
+    A beginning or an end without an observed number is left out.
+
     Args:
         series: the series.
         test_fraction: the share of test steps.
@@ -311,7 +316,7 @@ def split_by_time(series: Series, test_fraction: float) -> tuple[Series, Series]
         Training and test series.
 
     Raises:
-        ValueError: a series has one step.
+        ValueError: a series has one step, or no beginning or no end has an observed number.
     """
     lengths = series.lengths()
     if lengths.min() < 2:
@@ -321,15 +326,22 @@ def split_by_time(series: Series, test_fraction: float) -> tuple[Series, Series]
         )
     ends = lengths - np.clip(np.round(test_fraction * lengths).astype(int), 1, lengths - 1)
     return (
-        _stretches(series, np.zeros_like(ends), ends),
-        _stretches(series, ends, lengths),
+        _stretches(series, np.zeros_like(ends), ends, "training"),
+        _stretches(series, ends, lengths, "test"),
     )
 
 
-def _stretches(series: Series, starts: np.ndarray, ends: np.ndarray) -> Series:
-    """Steps `starts` to `ends` of every series; those without an observed number are left out."""
+def _stretches(series: Series, starts: np.ndarray, ends: np.ndarray, part: str) -> Series:
+    """Steps `starts` to `ends - 1` of every series; those without an observed number are left
+    out. `part` is for the message.
+    """
     spans = list(enumerate(zip(starts, ends, strict=True)))
     spans = [(i, a, b) for i, (a, b) in spans if np.isfinite(series.sequences[i, a:b]).any()]
+    if not spans:
+        raise ValueError(
+            f"--split=time: no series has an observed number in its {part} steps. Change "
+            "--test_fraction, or use --split=series."
+        )
     kept = series.take(np.array([i for i, *_ in spans]))
     return pad(
         [series.sequences[i, a:b] for i, a, b in spans],

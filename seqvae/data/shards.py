@@ -54,7 +54,7 @@ class Shards:
         """Read a file.
 
         Args:
-            i: the file's index.
+            i: the file's index in `paths`.
             names: the arrays to read; None: all.
 
         Returns:
@@ -74,9 +74,9 @@ class Shards:
         for name, value in arrays.items():
             if value.shape != (self.lengths[i], *self.shapes[name]):
                 raise DataError(
-                    f"{path}: {name} is {value.shape}, it was "
-                    f"{(self.lengths[i], *self.shapes[name])} when the dataset was "
-                    "opened. Do not write into a dataset while it is trained on."
+                    f"{path}: {name} has the shape {value.shape}, it was "
+                    f"{(self.lengths[i], *self.shapes[name])} when the dataset was opened. Do not "
+                    "write into a dataset while it is trained on."
                 )
             if self.checksums[i].get(name, "") not in ("", array_digest(value)):
                 raise DataError(
@@ -144,7 +144,7 @@ def write_shard(path: str | Path, arrays: dict[str, np.ndarray]) -> None:
 
 
 def shard_path(path: str | Path, shard: int, shards: int) -> Path:
-    """Name a shard: DIR/box.npz -> DIR/box-00002-of-00008.npz.
+    """Make the path of a shard, such as DIR/box-00002-of-00008.npz for DIR/box.npz.
 
     Args:
         path: the dataset's path.
@@ -193,9 +193,9 @@ def shard_files(path: str | Path) -> list[Path]:
 def open_shards(source: str | Path, needed: dict[str, str], *, at_least: int = 1) -> Shards:
     """Open a dataset: the `.npz` files of a folder, or the shards of DIR/NAME.npz.
 
-    Shards are named NAME-00000-of-0000N.npz, and so on.
-    An index, `index.json` or `NAME.index.json`, avoids opening every file. It is written if it is
-    missing or out of date and the folder is writable.
+    Shards are named NAME-00000-of-0000N.npz, and so on. An index, `index.json` or
+    `NAME.index.json`, avoids opening every file. It is written if it is missing or out of date and
+    the folder is writable.
 
     Args:
         source: the folder, or DIR/NAME.npz.
@@ -260,9 +260,8 @@ def _files(source: Path) -> tuple[list[Path], Path]:
     if missing or len(found) != shards:
         raise DataError(
             f"{source}: expected exactly the {shards} shards of one set, missing "
-            f"{missing or 'none'}, "
-            f"found {[p.name for p in found]}. Make the missing ones or remove those of another "
-            "set."
+            f"{missing or 'none'}, found {[p.name for p in found]}. Make the missing ones or "
+            "remove those of another set."
         )
     return found, source.with_suffix(".index.json")
 
@@ -284,17 +283,18 @@ def _check(
     lengths = {name: shape[0] if shape else 0 for name, shape in entry.shapes.items()}
     if len(set(lengths.values())) > 1:
         raise DataError(
-            f"{path}: arrays of different lengths, {lengths}; expected one entry a step in each."
+            f"{path}: arrays of different lengths, {lengths}; expected the same number of entries "
+            "in each."
         )
     if entry.length < at_least:
         raise DataError(
-            f"{path}: {entry.length} steps; expected at least {at_least}. Leave the file out."
+            f"{path}: {entry.length} entries; expected at least {at_least}. Leave the file out."
         )
-    here, there = ({n: (s[1:], e.types[n]) for n, s in e.shapes.items()} for e in (entry, first))
-    if here != there:
+    own, wanted = ({n: (s[1:], e.types[n]) for n, s in e.shapes.items()} for e in (entry, first))
+    if own != wanted:
         raise DataError(
-            f"{path}: an entry has the shapes and types {here}, those of {first_path.name} are "
-            f"{there}."
+            f"{path}: an entry has the shapes and types {own}, those of {first_path.name} are "
+            f"{wanted}."
         )
 
 
@@ -379,5 +379,5 @@ def _digest(value: dict) -> str:
 
 
 def _states(paths: list[Path]) -> list[tuple[str, int, int]]:
-    """A file matches its index entry if name, size and modification time agree."""
+    """Name, size and modification time of each file; the index matches files with the same ones."""
     return [(path.name, (stat := path.stat()).st_size, stat.st_mtime_ns) for path in paths]

@@ -13,13 +13,16 @@ from seqvae.replicas import rows_of
 
 _READERS = 2
 _ROW = np.dtype([("group", "i4"), ("place", "i4"), ("file", "i4"), ("item", "i8")])
-"""A row of the plan: an item of a file; `place` is the file's index in its group."""
+"""A row of the plan: an item of a file. `place` is the file's index in its group, `item` the item's
+index in its file.
+"""
 
 
 class Epoch:
     """The batches of an epoch, prefetched.
 
-    Iterating raises a reading error as itself; iterating over `dataset` raises TensorFlow's error.
+    Iterating over this object raises the error of a file that cannot be read, such as `DataError`.
+    Iterating over `dataset` raises TensorFlow's error instead.
 
     Args:
         element_spec: the shapes and types of a batch.
@@ -37,7 +40,7 @@ class Epoch:
     ):
         self.element_spec, self._error = element_spec, None
 
-        def made():
+        def remember_error():
             try:
                 yield from batches()
             except Exception as error:
@@ -47,7 +50,7 @@ class Epoch:
         options = tf.data.Options()
         options.autotune.enabled = False  # as in `Batches`
         self.dataset: tf.data.Dataset = (
-            tf.data.Dataset.from_generator(made, output_signature=element_spec)
+            tf.data.Dataset.from_generator(remember_error, output_signature=element_spec)
             .prefetch(2)
             .with_options(options)
         )
@@ -80,8 +83,8 @@ class ShardBatches:
     The plan behind it: the files are shuffled and cut into groups, which are used one after the
     other. The items of each file, in a random order, are spread evenly over the group. Within a
     batch the items are sorted by the file's place in its group, so that the workers' rows belong to
-    different files. (`tf.data.Dataset.interleave` does the mixing, but reads what `skip` leaves out
-    and what other workers need.)
+    different files. (`tf.data.Dataset.interleave` mixes files too, but also reads files that only
+    skipped batches or other workers need.)
 
     Args:
         shards: the dataset.
@@ -90,8 +93,8 @@ class ShardBatches:
         window: None: an item is one entry, [batch, ...]. Otherwise an item is `window` consecutive
             entries of a file, [batch, window, ...]. The last window of a file is padded with zeros;
             `mask` [batch, window] is 1 for entries, 0 for padding.
-        overlap: entries that a window shares with the previous one; 1 if the last entry of a window
-            is only a target.
+        overlap: entries that a window shares with the previous one. Use 1 if the last entry of a
+            window is only a target: it is then the first input of the next window.
         seed: seed of the order.
         shuffle: whether the order is random; False: one file after the other, in order.
         group: files that are mixed at a time.
@@ -179,12 +182,12 @@ class ShardBatches:
     def _batches(
         self, epoch: int, skip: int, part: tuple[int, int]
     ) -> Iterator[dict[str, np.ndarray]]:
-        """The batches of an epoch. The plan runs ahead of the batches to the end of the next group;
-        files are read as soon as they are in the plan.
+        """The batches of an epoch. Batches are planned up to the end of the next group, and a file
+        is read in the background as soon as a planned batch needs it.
         """
         plan = self._plan(epoch, skip, part)
         planned, waiting = next(plan, []), deque()
-        files: dict[int, tuple[int, Future]] = {}  # with the group of each
+        files: dict[int, tuple[int, Future]] = {}  # by number: the file's group, and its arrays
         with ThreadPoolExecutor(_READERS) as pool:
             while planned or waiting:
                 group = min(_groups(waiting[0] if waiting else planned))
@@ -219,14 +222,14 @@ class ShardBatches:
 
     def _rows_of_group(self, epoch: int, group: int, files: np.ndarray) -> np.ndarray:
         """The items of a group of files in the order of the epoch, [items] of `_ROW`."""
-        parts, times = [], []
+        parts, positions = [], []  # positions in (0, 1) spread the items of each file evenly
         for place, file in enumerate(files):
             rows = np.zeros(self._items[file], _ROW)
             rows["group"], rows["place"], rows["file"] = group, place, file
             rows["item"] = self._order(epoch, file)
             parts.append(rows)
-            times.append((np.arange(len(rows)) + 0.5) / len(rows))
-        return np.concatenate(parts)[np.argsort(np.concatenate(times), kind="stable")]
+            positions.append((np.arange(len(rows)) + 0.5) / len(rows))
+        return np.concatenate(parts)[np.argsort(np.concatenate(positions), kind="stable")]
 
     def _order(self, epoch: int, file: int) -> np.ndarray:
         """The items of a file in the order of the epoch."""
@@ -249,10 +252,11 @@ class ShardBatches:
     def _batch(
         self, parts: list[tuple[dict[str, np.ndarray], np.ndarray]]
     ) -> dict[str, np.ndarray]:
-        made = [self._taken(arrays, items) for arrays, items in parts]
-        return {name: np.concatenate([each[name] for each in made]) for name in made[0]}
+        selected = [self._select(arrays, items) for arrays, items in parts]
+        return {name: np.concatenate([part[name] for part in selected]) for name in selected[0]}
 
-    def _taken(self, arrays: dict[str, np.ndarray], items: np.ndarray) -> dict[str, np.ndarray]:
+    def _select(self, arrays: dict[str, np.ndarray], items: np.ndarray) -> dict[str, np.ndarray]:
+        """Some items of a file: entries, or windows padded with zeros and their mask."""
         if self._window is None:
             return {name: value[items] for name, value in arrays.items()}
         where = items[:, None] * (self._window - self._overlap) + np.arange(self._window)

@@ -20,7 +20,7 @@ TIMES = ("time", "timestamp", "date", "datetime")
 _INDEX = ("", "index", "unnamed: 0")
 _MISSING = ("", "nan", "na", "n/a", "null", "none", "?")
 _SEPARATORS = (",", ";", "\t")
-_FAR = 1e5  # deviations of a mean from 0 that leave two digits of a number in float32
+_FAR = 1e5  # |mean| / deviation at which float32 (7 digits) keeps two digits of a deviation
 
 
 class Table(NamedTuple):
@@ -66,7 +66,7 @@ def read_table(
 
     Names of columns are matched without regard to case. Separators are commas, semicolons (with
     decimal commas) or tabs; blank lines are skipped; an empty cell, `NA` or `NaN` is a missing
-    number.
+    number. "none" as `id`, `label` or `time` states that there is no such column.
 
     Args:
         path: the file.
@@ -75,13 +75,18 @@ def read_table(
         label: the column of a series' label, numbers or words; "": one of `label`, `class`.
         time: the column by which the rows of a series are sorted, numbers or ISO dates; "": one of
             `time`, `timestamp`, `date`, `datetime`.
-        drop: columns to leave out. "none" for the others: there is no such column.
-        features: the columns to read, in this order; None: all others. With them the other columns
-            may be missing.
+        drop: columns to leave out.
+        features: the columns to read as features, in this order; None: all columns that are neither
+            dropped nor `id`, `label` or `time`. If they are given, the columns `id`, `label` and
+            `time` may be missing.
+
+    Returns:
+        The series, their times, and a sentence for each change to the columns.
 
     Raises:
-        FileNotFoundError, ValueError: no such file; no rows; a column of words; two times that are
-            the same, two labels in a series; the message names the line and the column.
+        FileNotFoundError: the file does not exist.
+        ValueError: no rows, a column of words, a time that occurs twice in a series, or a series
+            with two labels. The message names the line and the column.
     """
     path = Path(path)
     names, lines, decimal_comma = _rows(path)
@@ -127,9 +132,10 @@ def read_table(
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     notes += _counting_notes(series) + _missing_note(series)
-    every = None if times is None else [times[rows] for rows in order.values()]
+    each_times = None if times is None else [times[rows] for rows in order.values()]
     named = [None if i is None else names[i] for i in (of_id, of_time)]
-    return Table(series, notes, padded_times(every, series.mask.shape[1]), columns.dated, *named)
+    padded = padded_times(each_times, series.mask.shape[1])
+    return Table(series, notes, padded, columns.dated, *named)
 
 
 class _Columns:
@@ -156,7 +162,7 @@ class _Columns:
     def role(
         self, flag: str, name: str, usual: tuple[str, ...], dropped: list[int], optional: bool
     ) -> int | None:
-        """The requested column, or the one with a usual name."""
+        """The column of a role: the requested one, or the one with a usual name; None: none."""
         lower = [n.lower() for n in self.names]
         if name.lower() == "none" or (optional and name and name.lower() not in lower):
             return None
@@ -173,7 +179,7 @@ class _Columns:
         return found[0] if found else None
 
     def index(self, taken: list) -> list[int]:
-        """A first column that numbers the rows, as pandas writes it."""
+        """The first column if it only numbers the rows, as pandas writes it; [] otherwise."""
         if 0 in taken or self.names[0].lower() not in (*_INDEX, "column 1"):
             return []
         rows = [cell.removesuffix(".0") for cell in self.cells(0)]
@@ -282,7 +288,7 @@ class _Columns:
 
 
 def _check_roles(columns: _Columns, chosen: Iterable[tuple[str, int | None]]) -> None:
-    """Raises ValueError for a column that two flags name."""
+    """Check that no two flags name the same column."""
     flags: dict[int, str] = {}
     for flag, i in chosen:
         if i is not None and flags.setdefault(i, flag) != flag:
@@ -324,7 +330,7 @@ def _rows(path: Path) -> tuple[list[str], list[tuple[int, list[str]]], bool]:
     for line, row in rows[1:]:
         if len(row) != len(names):
             raise ValueError(
-                f"{path}, line {line}: expected {len(names)} values, numbers, got {row}."
+                f"{path}, line {line}: expected {len(names)} values, got {len(row)}: {row}."
             )
     return names, rows[1:], separator == ";"
 
@@ -337,7 +343,9 @@ def _is_number(text: str) -> bool:
 
 
 def _date(text: str) -> float:
-    """Seconds of an ISO date; a date without a time zone is taken as UTC, which skips no hour."""
+    """Seconds since 1970 of an ISO date. A date without a time zone is read as UTC, which has no
+    summer time.
+    """
     moment = datetime.fromisoformat(text)
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
@@ -352,7 +360,7 @@ def _in_order(path, rows, times, columns: _Columns, key: str) -> np.ndarray:
         first, second = (columns.lines[order[same[0] + k]][0] for k in (0, 1))
         raise ValueError(
             f"{path}: lines {first} and {second} of the series {key!r} have the same time. "
-            "Name the column that tells the series apart (--id), or remove one of the lines."
+            "Name the column that distinguishes the series (--id), or remove one of the lines."
         )
     return order
 
@@ -379,7 +387,7 @@ def are_even(times: np.ndarray, series: Iterable[np.ndarray]) -> bool:
 
 
 def _check_offsets(path: Path, values: np.ndarray, names: list[str]) -> None:
-    """Raises ValueError for a column whose digits float32, the type of models, would lose."""
+    """Check that float32, the type of the models, can represent the deviations of each column."""
     for k, name in enumerate(names):
         deviation, mean = float(np.nanstd(values[:, k])), float(np.nanmean(values[:, k]))
         if 0 < deviation * _FAR < abs(mean):
@@ -391,8 +399,7 @@ def _check_offsets(path: Path, values: np.ndarray, names: list[str]) -> None:
 
 
 def _counting_notes(series: Series) -> list[str]:
-    """Features that grow by the same amount at every step, as a time or a number of the row
-    does."""
+    """Notes on features that grow by the same amount at every step, as times and row numbers do."""
     notes = []
     for k, name in enumerate(series.feature_names()):
         gaps = np.concatenate(

@@ -1,4 +1,4 @@
-"""Reading of video files: frames are cropped, resized and thinned out, and cut into sequences."""
+"""Reading of video files: frames are cropped, resized and subsampled, and cut into sequences."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -99,7 +99,7 @@ def read_video(path: str | Path, form: VideoFormat) -> np.ndarray:
 
 
 def aspect_change(path: str | Path, form: VideoFormat) -> tuple[float, float] | None:
-    """Compare the aspect ratio (width / height) of a video before and after resizing.
+    """Compute the aspect ratios (width / height) of a video before and after resizing.
 
     Args:
         path: the video file.
@@ -164,6 +164,7 @@ def _frames(path: Path) -> Iterator[np.ndarray]:
 
 
 def _convert(frame: np.ndarray, form: VideoFormat, path) -> np.ndarray:
+    """Crop, resize and convert a frame [H, W, 3] uint8; `path` is for the message."""
     if form.crop is not None:
         top, left, height, width = form.crop
         if top + height > frame.shape[0] or left + width > frame.shape[1]:

@@ -69,8 +69,8 @@ class PixelEnv:
     Attributes:
         image_shape: (H, W, C).
         action_size: size of an action; each number is from -1 to 1 (CarRacing: in its own range).
-        low: least action, [action_size].
-        high: greatest action, [action_size].
+        low: the smallest action, [action_size].
+        high: the largest action, [action_size].
     """
 
     def __init__(self, world: PixelWorld):
@@ -124,7 +124,7 @@ class PixelEnv:
         return self._frame(picture), number, bool(ended), bool(cut)
 
     def close(self) -> None:
-        """Closes the environment."""
+        """Close the environment."""
         self._env.close()
 
     def _called(self, function: Callable, *args: Any, **options: Any) -> Any:

@@ -7,30 +7,37 @@ from matplotlib.ticker import MaxNLocator
 from seqvae.plotting.colours import BLACK, LINES
 
 
-def metric_curves(lines: list[dict], panels: dict[str, tuple[str, ...]], *, title: str) -> Figure:
+def metric_curves(
+    lines: list[dict], panels: dict[str, tuple[str, ...]], *, title: str, x_label: str = "epoch"
+) -> Figure:
     """Plot the lines of a metrics.jsonl over the epoch.
 
     Args:
         lines: the lines, each with the key `epoch`.
         panels: for each panel its title and the names of its curves.
         title: the figure's title.
+        x_label: what a line of the file is: an epoch, or a generation.
 
     Returns:
         The figure.
     """
     figure = Figure(figsize=(3.6 * len(panels), 3.3))
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
-    epochs = [line["epoch"] + 1 for line in lines]
     for axis, (panel, names) in zip(axes, panels.items(), strict=True):
         for i, name in enumerate(names):
-            values = [line.get(name, np.nan) for line in lines]
+            there = [line for line in lines if name in line]
             axis.plot(
-                epochs, values, color=LINES[i], ls=("-", "--", ":")[i % 3], marker=".", label=name
+                [line["epoch"] + 1 for line in there],
+                [line[name] for line in there],
+                color=LINES[i],
+                ls=("-", "--", ":")[i % 3],
+                marker=".",
+                label=name,
             )
         _cut_the_start(axis)
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.set_ylabel(panel, fontsize=9)
-        axis.set_xlabel("epoch")
+        axis.set_xlabel(x_label)
         axis.grid(alpha=0.25)
         axis.legend(fontsize=8, frameon=False)
     figure.suptitle(title, fontsize=10)

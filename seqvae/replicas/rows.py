@@ -29,12 +29,12 @@ class Rows(NamedTuple):
     """Number of rows in the batch."""
 
 
-_HERE: ContextVar[Rows | None] = ContextVar("rows of the batch that are here", default=None)
+_LOCAL: ContextVar[Rows | None] = ContextVar("local rows of the batch", default=None)
 
 
 def local_rows() -> Rows | None:
     """The rows of this replica; None outside a replica."""
-    return _HERE.get()
+    return _LOCAL.get()
 
 
 @contextmanager
@@ -44,11 +44,11 @@ def with_local_rows(rows: Rows) -> Iterator[None]:
     Args:
         rows: the rows.
     """
-    token = _HERE.set(rows)
+    token = _LOCAL.set(rows)
     try:
         yield
     finally:
-        _HERE.reset(token)
+        _LOCAL.reset(token)
 
 
 @contextmanager
@@ -97,9 +97,8 @@ def rows_of(replica: int | tf.Tensor, replicas: int, total: int | tf.Tensor) -> 
     """
     start, end = total * replica // replicas, total * (replica + 1) // replicas
     first = tf.minimum(start, total - 1) if tf.is_tensor(start) else min(start, total - 1)
-    return Rows(
-        *cast(tuple[tf.Tensor, tf.Tensor, tf.Tensor], (first, end - start, total))
-    )  # integers of integers
+    # The type of the fields is declared as a tensor, although integers are returned for integers.
+    return Rows(*cast(tuple[tf.Tensor, tf.Tensor, tf.Tensor], (first, end - start, total)))
 
 
 def all_reduce_sum(values: list[tf.Tensor]) -> list[tf.Tensor]:
@@ -154,7 +153,7 @@ def share_of_batch(count: tf.Tensor) -> tf.Tensor:
 
 
 def local_sum(value: tf.Tensor) -> tf.Tensor:
-    """Set a sum over the local rows to 0 if they are only a copy.
+    """Set a sum over the local rows to 0 if the replica has only a copied row (see `Rows`).
 
     Args:
         value: a sum over the local rows.
@@ -167,7 +166,7 @@ def local_sum(value: tf.Tensor) -> tf.Tensor:
 
 
 def divided(value: tf.Tensor) -> tf.Tensor:
-    """Divide a value by the number of replicas: summing over the replicas restores it.
+    """Divide a value by the number of replicas, so that its sum over the replicas is the value.
 
     Args:
         value: the same on all replicas.

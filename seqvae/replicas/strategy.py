@@ -115,19 +115,20 @@ class Placement:
         if self.workers == 1:
             return values
         if self._from_chief is None:
-            self._from_chief = tf.function(self._sum_of_chief, autograph=False)
+            self._from_chief = tf.function(self._broadcast, autograph=False)
         with self.answering("Start all workers again with --resume."):
             return self._from_chief(tf.constant(values, tf.float64)).numpy().tolist()
 
-    def _sum_of_chief(self, values):
+    def _broadcast(self, values):
+        """The values of replica 0: a sum in which the other replicas have weight 0."""
+
         def on_replica(values):
             context = tf.distribute.get_replica_context()
-            counts = tf.cast(context.replica_id_in_sync_group == 0, values.dtype)
-            return context.all_reduce(tf.distribute.ReduceOp.SUM, values * counts)
+            is_chief = tf.cast(context.replica_id_in_sync_group == 0, values.dtype)
+            return context.all_reduce(tf.distribute.ReduceOp.SUM, values * is_chief)
 
-        return self._strategy.experimental_local_results(self._strategy.run(on_replica, (values,)))[
-            0
-        ]
+        returned = self._strategy.run(on_replica, (values,))
+        return self._strategy.experimental_local_results(returned)[0]
 
     def wait(self) -> None:
         """Wait until all workers call this method."""
@@ -165,7 +166,7 @@ class Placement:
             if self.workers == 1:
                 raise
             raise WorkerLost(
-                f"another worker does not answer any more; its own output says why. {cure}"
+                f"another worker no longer responds; see its own output for the reason. {cure}"
             ) from error
 
 
@@ -220,9 +221,8 @@ def _cluster() -> None:
     if "TF_CONFIG" not in os.environ:
         if "SLURM_PROCID" not in os.environ:
             raise ValueError(
-                "strategy: multiworker needs the environment variable TF_CONFIG, the same "
-                "`cluster` and another `task` "
-                "index for each process, or a SLURM step (srun)."
+                "strategy: multiworker needs the environment variable TF_CONFIG, with the same "
+                "`cluster` and another `task` index for each process, or a SLURM step (srun)."
             )
         os.environ["TF_CONFIG"] = json.dumps(slurm_cluster())
     try:

@@ -52,14 +52,16 @@ def check_arrays(data: Any, check: Check) -> None:
         check(data, Place())
         return
     if len(counts) > 1:
-        raise ValueError(f"x: expected arrays with one row a sequence each, got {_rows(data)}.")
+        raise ValueError(
+            f"x: expected arrays of equal length, one row for each sequence, got {_lengths(data)}."
+        )
     count = counts.pop()
-    row = sum(
+    row_bytes = sum(
         int(np.prod(value.shape[1:], dtype=float)) * 4
         for value in arrays
         if None not in value.shape
     )
-    rows = max(1, _CHUNK // max(1, row))
+    rows = max(1, _CHUNK // max(1, row_bytes))
     for first in range(0, max(1, count), rows):
         part = tf.nest.map_structure(
             lambda value, i=first: None if value is None else value[i : i + rows], data
@@ -67,7 +69,8 @@ def check_arrays(data: Any, check: Check) -> None:
         check(part, Place(first=first))
 
 
-def _rows(data) -> str:
+def _lengths(data) -> str:
+    """The lengths of the arrays as text, such as "frames of 6, mask of 5"."""
     named = [
         (path[-1], value) for path, value in keras.tree.flatten_with_path(data) if value is not None
     ]
@@ -134,6 +137,7 @@ class _CheckedPyDataset(keras.utils.PyDataset):
 
 
 def _check_marked(data, number: int, check: Check) -> None:
+    """Check a batch; the error is marked, because Keras passes it through TensorFlow as text."""
     try:
         check(data, Place(batch=number))
     except ValueError as error:

@@ -96,7 +96,7 @@ class Checkpoints:
             with np.load(path, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
             if str(arrays.pop("__sha256__")) != _digest(arrays):
-                raise ValueError("its checksum does not fit")
+                raise ValueError("its checksum differs from the stored one")
             meta = json.loads(str(arrays.pop("__meta__")))
         except (*NPZ_ERRORS, AttributeError) as error:
             raise _Damaged(f"{path}: damaged or no checkpoint ({error}).") from error
@@ -108,8 +108,7 @@ class Checkpoints:
         if differ:
             raise CheckpointError(
                 f"{path}: a checkpoint of another configuration ({'; '.join(differ)}). Resume with "
-                "the flags the run "
-                "was started with, or choose another run_name."
+                "the flags that the run was started with, or choose another run_name."
             )
         return arrays, meta["position"]
 
@@ -163,15 +162,12 @@ def restore(
         CheckpointError: the values do not fit the variables.
     """
     saved = [arrays[name] for name in sorted(arrays) if name.startswith(f"{prefix}/")]
-    shapes, wanted = (
-        [value.shape for value in saved],
-        [tuple(variable.shape) for variable in variables],
-    )
+    shapes = [value.shape for value in saved]
+    wanted = [tuple(variable.shape) for variable in variables]
     if shapes != wanted:
         raise CheckpointError(
             f"{prefix}: the checkpoint's {len(shapes)} arrays do not fit the {len(wanted)} "
-            "variables here. It belongs to "
-            "another model."
+            "variables here. It belongs to another model."
         )
     for variable, value in zip(variables, saved, strict=True):
         variable.assign(value)

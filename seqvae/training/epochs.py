@@ -22,7 +22,7 @@ class EpochLoop:
         checkpoints: the run's checkpoints.
         log_folder: the folder of `metrics.jsonl`.
         epochs: the largest number of epochs.
-        steps: steps of an epoch.
+        steps: steps of an epoch, for the progress bar and the numbers of checkpoints.
         placement: the replicas that share each step; None: the current strategy. With several
             workers, only the chief writes.
         quiet: whether there is no progress bar.
@@ -115,7 +115,7 @@ class EpochLoop:
             CheckpointError: this worker resumed another checkpoint than the chief.
             WorkerLost: another worker no longer responds.
         """
-        self._agree()
+        self._check_same_checkpoint()
         log = RunLog(self._log_folder, self.position["epoch"]) if self.placement.chief else None
         with RunBar(self.epochs, self._steps, self._quiet or log is None) as bar:
             while not self.finished():
@@ -138,7 +138,8 @@ class EpochLoop:
     def _steps_done(self) -> int:
         return self.position["epoch"] * self._steps + self.position.get("step", 0)
 
-    def _agree(self) -> None:
+    def _check_same_checkpoint(self) -> None:
+        """Check that this worker starts at the chief's epoch and step."""
         mine = [float(self.position["epoch"]), float(self._steps_done())]
         if self.placement.of_chief(mine) != mine:
             raise CheckpointError(

@@ -8,7 +8,7 @@ import tensorflow as tf
 from seqvae import replicas
 
 NOT_FINITE = "not finite: "
-
+"""Marks the message of a failed assertion, so that the loop recognises it."""
 
 _LOSS_SCALE = 2.0**8
 """The first loss scale. Keras' default of 2**15 overflows in the first steps, because gradients
@@ -26,7 +26,7 @@ class Step(NamedTuple):
     gradient_norm: tf.Tensor
     """The global norm of the gradients before clipping, without an optimiser's loss scale."""
     count: tf.Tensor
-    """The weight of these figures in an average over batches."""
+    """The weight of these values in an average over batches."""
 
 
 def gradient_step(

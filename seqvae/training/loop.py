@@ -45,8 +45,8 @@ class Stage:
         name: the stage's name in the log.
         epochs: number of epochs.
         variables: the variables to train, in a fixed order.
-        batches: makes the stage's own batches when it starts; None: those of the run.
-        learning_rate: of an epoch, counted from the stage's first; None: that of the run.
+        batches: makes the stage's own batches when it starts; None: those of the `Trainer`.
+        learning_rate: of an epoch, counted from the stage's first; None: that of the `Trainer`.
         jit_compile: whether XLA compiles the loss and the gradients.
     """
 
@@ -59,8 +59,10 @@ class Stage:
 
 
 def _beginning(epoch: int, stage: str | None) -> dict:
-    """The position at the start of an epoch: the stage entered last, steps done, sums of their
-    figures, the sums' weight, and seconds.
+    """The position at the start of an epoch.
+
+    `stage` is the stage that was entered last, `step` the number of complete steps, `sums` the sums
+    of their figures times their weights, `weight` the sum of the weights.
     """
     return {
         "epoch": epoch,
@@ -73,16 +75,15 @@ def _beginning(epoch: int, stage: str | None) -> dict:
 
 
 def _adam() -> keras.optimizers.Optimizer:
-    return keras.optimizers.Adam(
-        epsilon=1e-8, name="adam"
-    )  # a fixed name: checkpoints contain the names of variables
+    # a fixed name, because checkpoints contain the names of variables
+    return keras.optimizers.Adam(epsilon=1e-8, name="adam")
 
 
 class Trainer(EpochLoop):
     """Trains a `SequenceModel`.
 
-    After every epoch come, in this order: `evaluate()`, a line of the log, a checkpoint,
-    `after_epoch(epoch, log)`. In a long epoch there is also a checkpoint every `save_seconds`. A
+    After every epoch it calls `evaluate()`, writes a line of the log, writes a checkpoint, and
+    calls `after_epoch(epoch, log)`. A long epoch also has a checkpoint every `save_seconds`. A
     resumed run uses the same batches and random draws as one that was never stopped.
 
     Args:
@@ -144,8 +145,8 @@ class Trainer(EpochLoop):
         self._make_optimizer, self._seed = optimizer or _adam, tf.constant([seed, 0], tf.int32)
         self._evaluate, self._before_epoch, self._after_epoch = evaluate, before_epoch, after_epoch
         self._save_seconds, self._saved = save_seconds, time.monotonic()
-        self._first_step = False  # whether the next step is the first since `_enter`
-        # set by `_enter` for each stage
+        self._first_step = False  # whether the next step is the first since `_enter_stage`
+        # set by `_enter_stage`
         self._take_step: Any = None
         self._stage_batches: Any = None
         self._names: Any = None
@@ -169,7 +170,7 @@ class Trainer(EpochLoop):
     def resumed(self) -> None:
         """Enter the checkpoint's stage."""
         if self.position["stage"] is not None:
-            self._enter(self._stage_named(self.position["stage"]))
+            self._enter_stage(self._stage_named(self.position["stage"]))
 
     def after_checkpoint(self, log: RunLog) -> None:
         """Call `after_epoch`.
@@ -197,7 +198,7 @@ class Trainer(EpochLoop):
         stage, epoch_of_stage = self._stage_of(epoch)
         if self.position["stage"] != stage.name:
             bar.compiling(epoch, stage.name)
-            self._enter(stage)
+            self._enter_stage(stage)
         rate = (
             stage.learning_rate(epoch_of_stage)
             if stage.learning_rate
@@ -210,7 +211,7 @@ class Trainer(EpochLoop):
             step = epoch_of_stage * len(self._stage_batches) + self.position["step"]
             self.optimizer.learning_rate.assign(rate * warmup(step, self._warmup_steps))
             self._run_step(batch, bar)
-            if self._first_step:  # it includes compilation: it is not timed
+            if self._first_step:  # not timed, because it includes compilation
                 began, self._first_step = time.perf_counter() - self.position["seconds"], False
             self.position["seconds"] = time.perf_counter() - began
             if self._stop or time.monotonic() - self._saved >= self._save_seconds:
@@ -233,14 +234,12 @@ class Trainer(EpochLoop):
                     self._take_step(batch, total, fold(self._seed, number)).numpy().tolist()
                 )  # one transfer
         except tf.errors.InvalidArgumentError as error:
-            self._raise_named(error)
+            self._raise_with_place(error)
         if not np.isfinite(values).all():
             if self._loss_scale() < 1.0:
                 self._raise_non_finite(values)
-            values, weight = (
-                np.zeros_like(values),
-                0.0,
-            )  # float16 overflowed: the step was skipped, the scale is lower now
+            # float16 overflowed: the step was skipped, and the next one has a smaller scale
+            values, weight = np.zeros_like(values), 0.0
         values = np.array(values)
         sums = np.array(position["sums"] or np.zeros_like(values)) + weight * values
         position |= {
@@ -258,9 +257,9 @@ class Trainer(EpochLoop):
         test = {f"test_{name}": float(value) for name, value in figures.items()}
         return line | {"seconds": seconds} | train | test
 
-    def _enter(self, stage: Stage) -> None:
-        """Start a stage: make a new optimiser, as the original does, and compile the step for the
-        stage's variables.
+    def _enter_stage(self, stage: Stage) -> None:
+        """Start a stage: make a new optimiser, as the original programs do, and compile the step
+        for the stage's variables.
         """
         self.position["stage"], self._first_step = stage.name, True
         self._stage_batches = stage.batches() if stage.batches else self.batches
@@ -325,18 +324,17 @@ class Trainer(EpochLoop):
         self.save()
         raise NonFiniteError(
             f"{self._place()}: {', '.join(bad)} is not finite. The weights before that step are "
-            "kept in "
-            f"{self._checkpoints.folder}. {_CURE}"
+            f"kept in {self._checkpoints.folder}. {_CURE}"
         )
 
-    def _raise_named(self, error: tf.errors.InvalidArgumentError) -> None:
+    def _raise_with_place(self, error: tf.errors.InvalidArgumentError) -> None:
+        """Raise a failed assertion of `gradient_step` as `NonFiniteError`, or the error itself."""
         if NOT_FINITE not in error.message:
             raise error
         values = error.message.split(NOT_FINITE)[1].splitlines()[0].strip(']" ')
         raise NonFiniteError(
             f"{self._place()}: the loss, a term or the gradient is not finite ({values}). The last "
-            "checkpoint is in "
-            f"{self._checkpoints.folder}. {_CURE}"
+            f"checkpoint is in {self._checkpoints.folder}. {_CURE}"
         ) from None
 
     def _place(self) -> str:

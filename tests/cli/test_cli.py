@@ -54,7 +54,7 @@ def test_help_of_every_command_names_the_program(name, capsys):
             ["kvae", "--dim_a=two"],
             "flag --dim_a=two: expected a whole number or auto, got 'two'.",
         ),
-        (["kvae", "videos.npz"], "flags begin with --, got ['videos.npz']."),
+        (["kvae", "videos.npz"], "expected only flags, which begin with --, got ['videos.npz']."),
         (
             ["kvae", "--preset=fast"],
             "--preset: expected one of paper, demo, best, series, got 'fast'.",

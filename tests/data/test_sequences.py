@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pytest
 
-from seqvae.data import DataError, Sequences, load, save, shard_path
+from seqvae.data import DataError, Sequences, load, save, shard_path, write_shard
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (4, 3, 6, 5), dtype=np.uint8)
 
@@ -104,7 +104,7 @@ FAULTS = [
     (dict(images=-FLOATS), "values from -0.5 to -0.5"),
     (dict(images=NAN), r"NaN in an observed frame \(sequences 0 to 1\).*Set the mask to 0"),
     (dict(images=FLOATS, mask=np.ones((2, 2))), r"mask has the shape \(2, 2\), expected \[2, 3\]"),
-    (dict(images=FLOATS, mask=np.full((2, 3), 0.5)), "mask must hold 1"),
+    (dict(images=FLOATS, mask=np.full((2, 3), 0.5)), "mask: expected only 1"),
     (
         dict(images=FLOATS, mask=np.array([[1, 1, 1], [0, 0, 0]])),
         "no observed frame in 1 sequences, the first is 1",
@@ -113,7 +113,7 @@ FAULTS = [
         dict(images=FLOATS, controls=np.ones((2, 3))),
         r"controls has the shape \(2, 3\), expected \[2, 3, 'size'\]",
     ),
-    (dict(images=FLOATS, controls=np.full((2, 3, 1), np.inf)), "controls holds NaN or infinity"),
+    (dict(images=FLOATS, controls=np.full((2, 3, 1), np.inf)), "controls contains NaN or infinity"),
 ]
 
 
@@ -231,7 +231,7 @@ def test_a_mask_of_pixels_is_read_from_a_file(tmp_path):
     ("change", "message"),
     [
         (lambda mask: mask[:, :, :1], "or for single pixels"),
-        (lambda mask: 0.5 * mask, "mask must hold 1"),
+        (lambda mask: 0.5 * mask, "mask: expected only 1"),
         (lambda mask: 0 * mask, "no observed frame in 4 sequences"),
     ],
 )
@@ -279,7 +279,10 @@ def test_frames_at_uneven_times_are_placed_on_even_steps(tmp_path):
         (np.full((2, 3), 1.5), "dt: expected whole numbers of at least 1"),
         (np.zeros((2, 3)), "dt: expected whole numbers of at least 1"),
         (np.full((2, 3), np.nan), "dt: expected whole numbers of at least 1"),
-        (np.full((2, 3), 500), "dt: 1001 steps for 3 frames, expected at most 50 each"),
+        (
+            np.full((2, 3), 500),
+            "dt: 1001 steps for 3 frames, expected at most 50 steps a frame",
+        ),
     ],
 )
 def test_uneven_times_that_are_refused(tmp_path, dt, message):
@@ -293,4 +296,11 @@ def test_an_array_that_is_not_read_is_named(tmp_path):
     with pytest.warns(
         UserWarning, match=r"mine\.npz: not read: masks\. Known arrays: images, mask"
     ):
+        load(tmp_path / "mine.npz")
+
+
+def test_an_array_of_shards_that_is_not_read_is_named(tmp_path):
+    arrays = {"images": np.zeros((2, 3, 4, 4)), "masks": np.ones((2, 3))}
+    write_shard(shard_path(tmp_path / "mine.npz", 0, 1), arrays)
+    with pytest.warns(UserWarning, match=r"mine\.npz: not read: masks"):
         load(tmp_path / "mine.npz")

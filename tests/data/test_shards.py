@@ -55,7 +55,7 @@ def test_a_fingerprint_tells_folders_apart(folder):
     [
         (
             dict(actions=np.zeros((4, 2))),
-            r"arrays of different lengths, .*expected one entry a step",
+            r"arrays of different lengths, .*expected the same number of entries",
         ),
         (dict(frames=np.zeros((3, 5, 4, 3), np.uint8)), r"those of a.npz are"),
         (dict(actions=np.array(1.0)), "arrays of different lengths"),
@@ -72,7 +72,7 @@ def test_files_that_cannot_be_used(folder, tmp_path_factory):
         open_shards(folder / "none", NEEDED)
     with pytest.raises(FileNotFoundError, match="no files"):
         open_shards(tmp_path_factory.mktemp("empty"), NEEDED)
-    with pytest.raises(DataError, match=r"c\.npz: 2 steps; expected at least 3"):
+    with pytest.raises(DataError, match=r"c\.npz: 2 entries; expected at least 3"):
         open_shards(folder, NEEDED, at_least=3)
     with pytest.raises(
         DataError, match=r"a\.npz: no array mean \(of q\(z.x\)\); it has actions, frames"
@@ -91,7 +91,9 @@ def test_files_that_cannot_be_used(folder, tmp_path_factory):
 def test_a_file_that_changes_under_the_reader(folder):
     episodes = open_shards(folder, NEEDED)
     write(folder, "b", 4)
-    with pytest.raises(DataError, match=r"b\.npz: frames is \(4, 4, 4, 3\), it was \(3, 4, 4, 3\)"):
+    with pytest.raises(
+        DataError, match=r"b\.npz: frames has the shape \(4, 4, 4, 3\), it was \(3, 4, 4, 3\)"
+    ):
         episodes.read(1)
     (folder / "b.npz").write_bytes(b"gone")
     with pytest.raises(DataError, match=r"b\.npz: not a readable .npz"):

@@ -262,7 +262,7 @@ def test_a_useless_model_is_said_to_be_worse(folder):
         (["--csv=odd.csv", "--time=day", "--dt=0.01"], "a grid of 0.01 has"),
         (["--csv=tanks.csv", "--time=day", "--dt=5"], "--dt=5, series 0: times"),
         (["--csv=even.csv", "--time=none", "--drop=day", "--dt=2"], "--dt: expected a column"),
-        (["--csv=even.csv", "--npz=one.npz"], "--csv, --npz: expected one of them"),
+        (["--csv=even.csv", "--npz=one.npz"], "--csv, --npz: expected one of them, got both"),
         (["--csv=nothing.csv"], "nothing.csv: no such file"),
         (["--csv=even.csv", "--preset=demo"], "--preset: expected series"),
         (["--csv=even.csv", "--num_filters=8"], "--num_filters: not for series"),

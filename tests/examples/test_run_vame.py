@@ -145,8 +145,8 @@ def test_what_is_refused(tmp_path):
     (tmp_path / "cut" / "s.npz").write_bytes((tmp_path / "bad" / "s.npz").read_bytes()[:60])
     for flags, message in (
         (("--dataset=none",), "--dataset: expected `simulated`, or a folder"),
-        (("--dataset=bad",), "no readable .npz with `positions`"),
-        (("--dataset=cut",), "s.npz: no readable .npz with `positions`"),
+        (("--dataset=bad",), "not a readable .npz with `positions`"),
+        (("--dataset=cut",), "s.npz: not a readable .npz with `positions`"),
         (("--frames=200", "--missing=0.1", *SMALL), "Set missing_values: true"),
         (("--min_observed=1.5",), "--min_observed: expected a share of 0 to 1, got 1.5"),
     ):

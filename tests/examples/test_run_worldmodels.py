@@ -246,7 +246,7 @@ def test_what_an_mdnrnn_needs_of_a_convvae(vision, memory, folder, tmp_path):
         ({"vae": str(tmp_path / "none.keras")}, "--vae: no .*none.keras. Train one"),
         (
             {"vae": str(memory[0] / "model.keras")},
-            "model.keras: expected a ConvVAE, it holds a MDNRNN",
+            "model.keras: expected a ConvVAE, got a MDNRNN",
         ),
         ({"vae": str(vision[0] / "model.keras")}, "--dataset: expected a folder of episodes"),
     ):

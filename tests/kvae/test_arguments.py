@@ -62,7 +62,7 @@ CALLS = [
     (lambda m: m.impute(X, np.ones((2, 4))), r"mask: expected the shape \[2, 3\].*got \[2, 4\]"),
     (
         lambda m: m.impute(X, np.full((2, 3), 0.5)),
-        r"mask: expected 1 \(observed\) and 0 \(missing\) only",
+        r"mask: expected only 1 \(observed\) and 0 \(missing\)",
     ),
     (lambda m: m.filter(A[..., :1]), r"a: expected the shape \[B, T, 2\], got \[2, 3, 1\]"),
     (lambda m: m.filter(A[:, :0]), "a: expected at least one sequence"),
@@ -84,6 +84,10 @@ CALLS = [
     (
         lambda m: m.lgssm_bound(A, kind="sampled", z=A),
         r"z: expected the shape \[B, T, 4\], got \[2, 3, 2\]",
+    ),
+    (
+        lambda m: m.lgssm_bound(A, kind="marginal", z=np.zeros((2, 3, 4))),
+        "z: expected None for kind='marginal'.*Use kind='sampled'",
     ),
     (
         lambda m: m.generate(0, states=np.zeros((1, 1, 4))),

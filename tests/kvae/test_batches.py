@@ -53,7 +53,7 @@ CASES = [
     ({"frames": changed(X, 0, np.inf)}, "frames: expected values in [0, 1], got 0 to inf"),
     (
         {"frames": X, "mask": 2 * MASK},
-        "mask: expected 1 (observed) and 0 (missing) only, not so in sequence 0",
+        "mask: expected only 1 (observed) and 0 (missing), got another value in sequence 0",
     ),
     (
         {"frames": X, "mask": 0 * MASK},
@@ -119,6 +119,6 @@ def test_frames_of_0_and_1_as_uint8_bring_a_warning_that_says_what_was_read(mode
     ):
         with pytest.warns(
             UserWarning,
-            match="uint8 with no value above 1 was read as black and 1/255, nearly black",
+            match="expected uint8 from 0 to 255, got no value above 1, which is nearly black",
         ):
             use()

@@ -73,6 +73,8 @@ def test_uneven_times_equal_an_even_grid_with_missing_steps():
 def test_wrong_arguments_are_refused():
     with pytest.raises(ValueError, match=r"diffusion: expected the shape \[2, 2\], got \(3, 3\)"):
         discretise(OSCILLATOR, np.eye(3), [1.0])
+    with pytest.raises(ValueError, match=r"drift: expected the shape \[1, 1\], got \(\)"):
+        discretise(-0.5, [[1.0]], [1.0])
     with pytest.raises(ValueError, match="drift: expected finite numbers"):
         discretise([[np.nan]], [[1.0]], [1.0])
     for wrong in ([[1.0, 0.5], [0.0, 1.0]], [[-1.0, 0.0], [0.0, 1.0]]):

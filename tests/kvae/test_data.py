@@ -160,7 +160,7 @@ def test_a_shard_that_no_model_can_use_is_named(tmp_path, images):
     save(tmp_path / "mine_test.npz", {"images": images[:3]})
     train, _ = training_and_test(str(tmp_path / "mine.npz"), "", NOTHING)
     with pytest.raises(
-        DataError, match=r"mine-00001-of-00002\.npz: observed frames hold values from 0 to 255"
+        DataError, match=r"mine-00001-of-00002\.npz: observed frames have values from 0 to 255"
     ):
         list(train.batches(3).epoch(0))
 

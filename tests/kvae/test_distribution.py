@@ -237,6 +237,11 @@ def test_joint_draws_follow_tfps_joint_posterior():
     np.testing.assert_allclose(lagged[0], lagged[1], atol=0.06 * scale)
 
 
+def test_an_integer_of_numpy_is_a_seed_too():
+    model = ours(*arrays(6)[:2])
+    np.testing.assert_array_equal(model.sample(seed=np.int64(3)), model.sample(seed=3))
+
+
 @pytest.mark.slow
 def test_draws_are_differentiable_and_follow_the_seed():
     made, mask, x = arrays(6)

@@ -43,7 +43,7 @@ def test_uneven_times_are_put_on_a_grid():
         (lambda: on_grid([0.0], [[1.0]], 0.0), "dt: expected a positive number, got 0.0"),
         (
             lambda: on_grid([0.0, 1.0, 0.5], np.zeros((3, 1)), 0.5),
-            "times: expected increasing times at least dt apart, not so after time 1",
+            "times: expected increasing times at least dt apart, got a smaller step after time 1",
         ),
         (
             lambda: on_grid([0.0, 0.75, 2.0], np.zeros((3, 1)), 0.5),

@@ -149,9 +149,9 @@ def test_videos_and_training_take_dt():
     ("dt", "message"),
     [
         (DT[:, :4], r"dt: expected the shape \[2, 5\] .* got \[2, 4\]"),
-        (DT * 0.5, r"dt: expected whole numbers .* not so in sequence 0.*kvae.lgssm.discretise"),
+        (DT * 0.5, r"dt: expected whole numbers .* value in sequence 0.*kvae.lgssm.discretise"),
         (DT * 200_000, "dt: expected fewer than 1000000 steps in a sequence, more in sequence 0"),
-        (DT * [[1], [0]], r"dt: expected whole numbers of at least 1.* not so in sequence 1"),
+        (DT * [[1], [0]], r"dt: expected whole numbers of at least 1.* value in sequence 1"),
     ],
 )
 def test_steps_that_fit_no_grid_are_refused(series, dt, message):
@@ -166,7 +166,7 @@ def test_steps_that_fit_no_grid_are_refused(series, dt, message):
 def test_so_many_steps_that_a_call_takes_minutes_are_named(monkeypatch, series):
     monkeypatch.setattr("kvae.arguments._MANY_STEPS", 50)
     model, values, *_ = series
-    with pytest.warns(UserWarning, match=r"dt: a sequence of 70 steps, .* divide the times by"):
+    with pytest.warns(UserWarning, match=r"dt: a sequence takes 70 steps .* Divide the times by"):
         model.filter(np.nan_to_num(values), dt=10 * DT)
 
 

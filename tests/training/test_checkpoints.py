@@ -47,7 +47,7 @@ def test_an_altered_name_in_it_is_noticed(tmp_path):
     path.write_bytes(path.read_bytes().replace(b"model/0000/a", b"model/0002/a"))
     with pytest.raises(CheckpointError, match="none of the 1 checkpoints"):
         checkpoints.load_latest(warnings.append)
-    assert "its checksum does not fit" in warnings[0]
+    assert "its checksum differs from the stored one" in warnings[0]
 
 
 def test_all_damaged(tmp_path):

@@ -272,7 +272,7 @@ def test_a_killed_worker_ends_the_others_and_the_restarted_run_resumes(tmp_path)
         time.sleep(0.1)
     other.send_signal(signal.SIGKILL)
     _, err = chief.communicate(timeout=60)
-    assert chief.returncode == 2 and "another worker does not answer any more" in err
+    assert chief.returncode == 2 and "another worker no longer responds" in err
     assert "start all workers again with --resume" in err
     finish(start_workers([killed] * 2, command("--resume")))
     found, wanted = weights(killed), weights(whole)
@@ -288,4 +288,4 @@ def test_a_worker_without_the_data_ends_all(tmp_path):
     processes = start_workers([folder, elsewhere], command())
     errors = [process.communicate(timeout=90)[1] for process in processes]
     assert [process.returncode for process in processes] == [2, 2]
-    assert "another worker does not answer any more" in errors[0] and "series.csv" in errors[1]
+    assert "another worker no longer responds" in errors[0] and "series.csv" in errors[1]

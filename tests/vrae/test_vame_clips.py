@@ -60,6 +60,12 @@ def test_a_session_has_the_video_whose_name_begins_its_own(tmp_path):
     assert found == {"a": "a.MP4", "aDLC_resnet50": "aDLC.mp4", "ax": "a.MP4"}
 
 
+def test_a_video_is_not_that_of_a_session_whose_number_continues(tmp_path):
+    (tmp_path / "mouse1.mp4").touch()
+    names = dict.fromkeys(("mouse1", "mouse1DLC", "mouse10", "mouse12DLC"), SESSIONS["a"])
+    assert set(videos_of(tmp_path, names)) == {"mouse1", "mouse1DLC"}
+
+
 def test_a_map_by_umap_or_what_to_install(monkeypatch):
     codes, made = np.random.default_rng(0).standard_normal((50, 3)), {}
 

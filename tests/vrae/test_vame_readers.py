@@ -238,7 +238,7 @@ def test_an_npz_holds_further_rows_and_what_plots_need(tmp_path):
         (b"frame,nose\n1,2\n", "expected the rows scorer, bodyparts and coords of a DeepLabCut"),
         (b"\x89HDF\r\n\x1a\n cut", "damaged HDF5, it may be truncated"),
         (b"CDF\x01 cut", "netCDF without the .position., .keypoints."),
-        (b"PK\x03\x04 cut", "no readable .npz with .positions."),
+        (b"PK\x03\x04 cut", "not a readable .npz with .positions."),
     ],
 )
 def test_other_files_are_named_as_what_they_are(tmp_path, content, message):
@@ -311,5 +311,5 @@ def test_what_else_is_refused(tmp_path):
         read_pose(tmp_path / "d.npz")
     with zipfile.ZipFile(tmp_path / "e.npz", "w") as archive:
         archive.writestr("xl/workbook.xml", "<sheet/>")
-    with pytest.raises(ValueError, match=r"no readable \.npz with `positions`"):
+    with pytest.raises(ValueError, match=r"not a readable \.npz with `positions`"):
         read_pose(tmp_path / "e.npz")

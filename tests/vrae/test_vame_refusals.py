@@ -74,7 +74,7 @@ def test_config_files(tmp_path):
             lambda s: s.update(s0=s["s0"][:, :9]),
             "s0: 9 frames, a window and what follows it need 10",
         ),
-        (lambda s: s.update(s1=s["s1"][:2]), "s1: 2 features, 3 were expected"),
+        (lambda s: s.update(s1=s["s1"][:2]), "s1: expected 3 features, got 2"),
         (
             lambda s: s.update(s0=s["s0"].T),
             "s0: 150 features and only 3 frames. It looks transposed",
@@ -133,7 +133,7 @@ def test_a_best_model_that_is_damaged(whole, tmp_path):
     "session, message",
     [
         (np.zeros((2, 50)), r"session: expected \[3, frames\]"),
-        (np.zeros((3, 4)), "session: 4 frames, a window has 5"),
+        (np.zeros((3, 4)), "session: expected at least the 5 frames of a window, got 4"),
         (np.full((3, 9), np.nan), "trained with missing_values: false"),
     ],
 )

@@ -1,8 +1,11 @@
 """Series from lists and files, padded and standardised; every wrong file named."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
+from seqvae.commands.table_settings import windows_of
 from vrae.data import (
     as_series,
     constant_features,
@@ -56,6 +59,8 @@ def test_windows_of_a_long_series():
     assert series.sequences[:, 0, 0].tolist() == [0, 6, 12] and series.mask.all()
     with pytest.raises(ValueError, match="steps: expected 1 to the series' 10 steps"):
         windows(np.zeros((10, 2)), 11)
+    with pytest.raises(ValueError, match="a stride of at least 1, got 4, 0"):
+        windows(np.zeros((10, 2)), 4, 0)
 
 
 def test_standardising_counts_only_the_steps_that_are_there():
@@ -107,6 +112,15 @@ def test_windows_without_an_observed_number_are_refused():
         in_windows(empty, 2)
 
 
+def test_windows_without_an_observed_number_are_left_out_with_a_note():
+    series = pad([np.array([1.0, 2.0, np.nan, np.nan, 5.0]), np.arange(3.0)])
+    settings = SimpleNamespace(window=2, stride=0)
+    cut, notes = windows_of(settings, series)
+    assert len(cut.mask) == 2 and notes == [
+        "windows without an observed number, which are left out: 1."
+    ]
+
+
 def test_windows_of_one_series_are_on_one_side_of_the_split():
     series = pad([np.arange(30.0) + 100 * i for i in range(4)])
     made, _ = in_windows(series, 5)
@@ -126,6 +140,14 @@ def test_a_split_by_time_has_each_step_once():
     assert train.labels.tolist() == test.labels.tolist() == [7, 8]
     with pytest.raises(ValueError, match="--split=time: expected series of at least 2 steps"):
         split_by_time(pad([np.ones(1)]), 0.5)
+
+
+@pytest.mark.parametrize(
+    ("series", "part"), [([1.0, 2.0, np.nan, np.nan], "test"), ([np.nan, np.nan, 1.0], "training")]
+)
+def test_a_split_by_time_whose_part_has_no_observed_number_is_refused(series, part):
+    with pytest.raises(ValueError, match=f"--split=time: no series has .* in its {part} steps"):
+        split_by_time(pad([np.array(series)]), 0.34)
 
 
 def test_arrays_with_a_mask_become_series():

@@ -322,5 +322,5 @@ def test_the_states_of_a_users_encoder_are_not_known():
         def call(self, inputs, mask):
             return inputs[:, 0, :1], inputs[:, 0, :1]
 
-    with pytest.raises(ValueError, match="encoder: expected the model's own, because"):
+    with pytest.raises(ValueError, match="encoder: expected the default encoder, got a custom"):
         VRAE(1, z_size=1, encoder=Mine(), rnn_size=1).pooled(np.zeros((1, 2, 1)))

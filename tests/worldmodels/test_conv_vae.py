@@ -138,7 +138,7 @@ def test_another_frame_size_gets_the_kernels_that_the_error_recommends():
         (dict(image_shape=(64, 64)), r"image_shape: expected \(height, width, channels\)"),
         (dict(image_shape=(32, 32, 3)), "layer enc_conv4 .kernel 4. gets an input of height 2"),
         (dict(image_shape=(64, 60, 3)), "frames must be square"),
-        (dict(filters=(3, 4)), "2 layers of filters .* 4 kernel sizes"),
+        (dict(filters=(3, 4)), "got 2 layers of filters .* 4 kernel sizes"),
         (dict(filters=(0, 4, 4, 4)), "filters: expected integers of at least 1, such as"),
     ],
 )
@@ -281,7 +281,7 @@ def test_weight_files_that_are_refused(model, tmp_path):
     with pytest.raises(ValueError, match=r"ends in \.h5, got .w\.npz."):
         model.save_weights(tmp_path / "w.npz")
     model.save_weights(tmp_path / "w.h5")
-    with pytest.raises(ValueError, match="is there already"):
+    with pytest.raises(ValueError, match="exists already"):
         model.save_weights(tmp_path / "w.h5", overwrite=False)
     with pytest.raises(FileNotFoundError, match="no such file of weights"):
         model.set_weights(tmp_path / "none.h5")

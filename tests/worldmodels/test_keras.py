@@ -241,7 +241,7 @@ def test_frames_that_fit_evaluate_and_predict_refuse(vae, batch, message):
             episodes(mask=1 - np.eye(4, 5)),
             "mask: expected padding .0. after a sequence's last step only",
         ),
-        (episodes(mask=ONES[0]), "expected arrays with one row a sequence each, got .* mask of 5"),
+        (episodes(mask=ONES[0]), "expected arrays of equal length, .* got .* mask of 5"),
         (episodes(done=ONES * 0.5), "done: expected 1 .the episode ended. and 0 only"),
         (episodes(rewards=ONES * np.inf), "rewards: NaN or infinity in sequence 0"),
         (
@@ -271,7 +271,7 @@ def test_a_bad_batch_of_a_dataset_is_named(vae, rnn):
 
 def test_uint8_frames_of_0_and_1_are_warned_of_and_bools_are_0_and_1(vae):
     binary = frames() > 0.5
-    with pytest.warns(UserWarning, match="uint8 with no value above 1 was read as black and 1/255"):
+    with pytest.warns(UserWarning, match="got no value above 1, which is nearly black"):
         vae.evaluate(binary.astype(np.uint8), verbose=0)
     assert_same(vae.reconstruct(binary), vae.reconstruct(binary.astype(np.float32)))
 
@@ -597,7 +597,7 @@ def test_encoders_and_decoders_that_are_refused(make, message):
         (lambda v, r: v.decode(None), "z: expected an array of numbers"),
         (
             lambda v, r: v.decode(np.ma.masked_invalid(np.zeros((2, 3)))),
-            "z: a masked array, whose mask would be lost",
+            "z: .*a masked array, whose mask would be lost",
         ),
         (lambda v, r: v.decode(3), r"z: expected floats of the shape \[..., 3\], got \(\)"),
         (lambda v, r: v.sample("2"), "n: expected an integer"),

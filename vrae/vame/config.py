@@ -235,8 +235,7 @@ class Config(Preprocessing, Segmentation):
         if self.prediction_decoder and not 1 <= self.prediction_steps <= self.time_window:
             raise ValueError(
                 f"prediction_steps: expected 1 to time_window = {self.time_window}, got "
-                f"{self.prediction_steps}. Frames "
-                "further ahead are not in a window."
+                f"{self.prediction_steps}. Frames further ahead are not in a window."
             )
         if not 0.0 < self.test_fraction < 1.0:
             raise ValueError(
@@ -273,9 +272,8 @@ def read_config(config: ConfigSource) -> Config:
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such config file.")
     try:
-        values = yaml.safe_load(
-            path.read_text(encoding="utf-8")
-        )  # safe: no code in the file is run
+        # safe_load: no code in the file is run
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"{path}: not readable as YAML ({error}).") from error
     if not isinstance(values, dict):

@@ -12,7 +12,7 @@ from seqvae.files import NPZ_ERRORS, atomic_write
 from seqvae.replicas import rows_of
 from vrae.vame.config import Config
 
-_TEST_WINDOWS = 64  # at least, if there are that many: their mean error selects the best model
+_TEST_WINDOWS = 64  # least number of test windows, whose mean error selects the best model
 _PART = 2**18  # frames processed at once; limits memory
 
 
@@ -281,20 +281,18 @@ def check_sessions(
                 "transposed."
             )
         if len(data) != num_features:
-            raise ValueError(f"{name}: {len(data)} features, {num_features} were expected.")
+            raise ValueError(f"{name}: expected {num_features} features, got {len(data)}.")
         if data.shape[1] < steps:
             raise ValueError(
                 f"{name}: {data.shape[1]} frames, a window and what follows it need {steps} (twice "
-                "time_window). Leave the "
-                "session out, or use a smaller time_window."
+                "time_window). Leave the session out, or use a smaller time_window."
             )
         count = sum(int((~np.isfinite(part)).sum()) for part in _parts([data]))
         infinite = count and any(np.isinf(part).any() for part in _parts([data]))
         if infinite or (count and not missing_values):
             raise ValueError(
                 f"{name}: {count} values are NaN or infinite. Set missing_values: true in the "
-                "config to train with NaN as "
-                "missing, or fill them."
+                "config to train with NaN as missing, or fill them."
             )
     _check_variation(sessions)
 
@@ -302,15 +300,9 @@ def check_sessions(
 def _check_variation(sessions: Mapping[str, np.ndarray]) -> None:
     least = most = None
     for part in _parts(sessions.values()):
-        here = (
-            np.fmin.reduce(part, axis=1),
-            np.fmax.reduce(part, axis=1),
-        )  # NaN if all values of a feature are NaN
-        least, most = (
-            here
-            if least is None or most is None
-            else (np.fmin(least, here[0]), np.fmax(most, here[1]))
-        )
+        low, high = np.fmin.reduce(part, axis=1), np.fmax.reduce(part, axis=1)  # NaN: none observed
+        least = low if least is None else np.fmin(least, low)
+        most = high if most is None else np.fmax(most, high)
     assert least is not None and most is not None
     unseen = np.flatnonzero(np.isnan(least))
     if len(unseen):

@@ -82,7 +82,7 @@ def train(
     """
     weight = kl_annealing(epoch, kl_start, annealtime, anneal_function)
     optimizer.build(model.trainable_variables)
-    placement = placement or _here(tf.distribute.get_strategy())
+    placement = placement or _current_placement(tf.distribute.get_strategy())
     options = (
         placement,
         optimizer,
@@ -164,8 +164,8 @@ def test(
 
 
 @functools.cache
-def _here(strategy: tf.distribute.Strategy) -> Placement:
-    """A placement for each strategy: compiled steps are cached by placement."""
+def _current_placement(strategy: tf.distribute.Strategy) -> Placement:
+    """The placement of a strategy, always the same object: compiled steps are cached by it."""
     return Placement(strategy)
 
 
@@ -180,15 +180,15 @@ def compiled(model: RNN_VAE, make: Callable, options: tuple = ()):
     Returns:
         The compiled function.
     """
-    kept = model.__dict__.setdefault("_compiled_steps", {})
+    steps = model.__dict__.setdefault("_compiled_steps", {})
     key = make, options
-    if key not in kept:
+    if key not in steps:
         # partial: TensorFlow counts traces by function, and would warn after ten models that are
         # traced once each
-        kept[key] = tf.function(
+        steps[key] = tf.function(
             partial(make(model, *options)), autograph=False, reduce_retracing=True
         )
-    return kept[key]
+    return steps[key]
 
 
 def _test_step(model, mse_red, kloss, klmbda, bsize, seq_len):

@@ -131,15 +131,9 @@ def egocentric(
         raise ValueError(
             f"longest_gap: expected a number of frames of at least 0, got {longest_gap!r}."
         )
-    points, names = (
-        pose.points.copy(),
-        (
-            centered_reference_keypoint,
-            orientation_reference_keypoint,
-        ),
-    )
+    names = centered_reference_keypoint, orientation_reference_keypoint
     i, j = map(pose.keypoints.index, names)
-    points = with_references(points, i, j, longest_gap)
+    points = with_references(pose.points, i, j, longest_gap)
     turned = turned_to_the_body(points, i, j).reshape(len(pose.positions), -1)
     return np.delete(turned, [2 * i, 2 * i + 1, 2 * j], axis=0)
 
@@ -175,8 +169,7 @@ def check_references(
         keypoint = names["orientation_reference_keypoint"]
         raise ValueError(
             "orientation_reference_keypoint: expected another keypoint than "
-            f"centered_reference_keypoint, got {keypoint!r} "
-            "for both."
+            f"centered_reference_keypoint, got {keypoint!r} for both."
         )
 
 
@@ -193,9 +186,8 @@ def with_references(points: np.ndarray, i: int, j: int, longest_gap: int) -> np.
         [K, 2, frames].
     """
     points = points.copy()
-    points[j, :, (points[i] == points[j]).all(axis=0)] = (
-        np.nan
-    )  # two keypoints at the same place have no direction
+    # two keypoints at the same place have no direction
+    points[j, :, (points[i] == points[j]).all(axis=0)] = np.nan
     for k in (i, j):
         points[k] = interpolate_gaps(points[k], longest_gap)
     return points

@@ -126,13 +126,14 @@ def loss(found: VAMETerms, beta: float | tf.Tensor, kl_weight: float | tf.Tensor
 
 
 def _squared_error(target: Part, output: tf.Tensor, reduction: str, share, weights) -> tf.Tensor:
+    """The local rows' part of the batch's error divided by `share`; the caller multiplies by it."""
     seen = target.seen if weights is None else target.seen * weights[:, None, None]
     error = reconstruction_loss(target.x, output, reduction, seen)
     if replicas.local_rows() is None:
         return error
-    here = (
+    local = (
         replicas.local_sum(error)
         if reduction == "sum"
         else error * replicas.share_of_batch(tf.reduce_sum(seen))
     )
-    return tf.math.divide_no_nan(here, tf.cast(share, here.dtype))
+    return tf.math.divide_no_nan(local, tf.cast(share, local.dtype))

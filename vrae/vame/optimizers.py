@@ -16,9 +16,9 @@ class ReduceLROnPlateau:
 
     Args:
         optimizer: the optimiser whose learning rate is changed.
-        factor: the factor.
-        patience: the number of bad epochs.
-        threshold: the relative fall of the loss.
+        factor: the factor, below 1.
+        patience: the number of bad epochs in a row that do not change the rate.
+        threshold: the smallest fall of the loss that counts, relative to the best loss.
     """
 
     def __init__(

@@ -176,9 +176,8 @@ def _read_torch(path: Path) -> dict[str, np.ndarray]:
             "np.savez('model.npz', **{k: v.numpy() for k, v in state_dict.items()})."
         ) from error
     try:
-        state = torch.load(
-            path, map_location="cpu", weights_only=True
-        )  # no code in the file is run
+        # weights_only: no code in the file is run
+        state = torch.load(path, map_location="cpu", weights_only=True)
         return {name: value.numpy() for name, value in state.items()}
     except Exception as error:  # torch raises many kinds for damaged files
         raise ValueError(f"source: {path} is not a PyTorch state dict ({error}).") from error

@@ -62,8 +62,7 @@ def create_training(
         if not any(piece.shape[1] >= steps for piece in pieces):
             raise ValueError(
                 f"sessions: no {name} piece has {steps} frames, twice time_window. Give longer "
-                "sessions, another "
-                "test_fraction, or a smaller time_window."
+                "sessions, another test_fraction, or a smaller time_window."
             )
     if (features, names) != (settings.num_features, settings.feature_names):
         set_features(config, features, names)
@@ -173,7 +172,9 @@ def embed(
             f"session: expected [{settings.num_features}, frames], got the shape {session.shape}."
         )
     if session.shape[1] < steps:
-        raise ValueError(f"session: {session.shape[1]} frames, a window has {steps}.")
+        raise ValueError(
+            f"session: expected at least the {steps} frames of a window, got {session.shape[1]}."
+        )
     if not settings.missing_values and not np.isfinite(session).all():
         raise ValueError(
             "session: NaN or infinite values, and the model was trained with missing_values: false."

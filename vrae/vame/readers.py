@@ -111,7 +111,7 @@ def _read_npz(path: Path, individual: str | None) -> Pose:
         positions = np.asarray(arrays.pop("positions"), np.float64)
     except NPZ_ERRORS as error:
         raise ValueError(
-            f"{path}: no readable .npz with `positions` [features, frames] ({error})."
+            f"{path}: not a readable .npz with `positions` [features, frames] ({error})."
         ) from error
     if positions.ndim != 2 or len(positions) % 2:
         raise ValueError(

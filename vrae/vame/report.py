@@ -38,15 +38,13 @@ def evaluate(config: ConfigSource, *, snapshot: int | None = None) -> dict[str, 
         ValueError: they cannot be used.
     """
     model, found, settings = load_best(config, snapshot=snapshot)
-    steps, future = (
-        settings.time_window,
-        settings.prediction_steps if settings.prediction_decoder else 0,
-    )
+    steps = settings.time_window
+    future = settings.prediction_steps if settings.prediction_decoder else 0
     windows = Windows(training_data(settings)[1], 2 * steps, found.normalise)
-    write, truth, decoded = compiled(model, _forward), [], []
+    forward, truth, decoded = compiled(model, _forward), [], []
     for batch in windows.every(windows.stride(steps), settings.batch_size):
         truth.append(batch.transpose(0, 2, 1)[:, : steps + future])
-        outputs = write(tf.constant(np.nan_to_num(truth[-1][:, :steps])))
+        outputs = forward(tf.constant(np.nan_to_num(truth[-1][:, :steps])))
         decoded.append(
             np.concatenate([outputs.prediction, *([outputs.future] if future else [])], axis=1)
         )

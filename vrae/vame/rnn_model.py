@@ -190,7 +190,7 @@ class Lambda(_Module, keras.layers.Layer):
         Returns:
             z, mu and logvar, [B, ZDIMS] each.
         """
-        # the code in full precision: a mixed policy is for the recurrent layers
+        # the code has full precision: a mixed policy applies to the recurrent layers only
         mu, logvar = (
             tf.cast(layer(hidden), self.variable_dtype)
             for layer in (self.hidden_to_mean, self.hidden_to_logvar)
@@ -764,9 +764,8 @@ class RNN_VAE(_Module, SequenceModel):
     def _check_future(self, windows: tf.Tensor) -> None:
         message = (
             f"windows: expected {self.seq_len} steps and the {self._last_step - self.seq_len} "
-            "after them, which the future "
-            "decoder predicts, got {}. Pass longer windows, or make the model with "
-            "FUTURE_DECODER=False."
+            "after them, which the future decoder predicts, got {}. Pass longer windows, or make "
+            "the model with FUTURE_DECODER=False."
         )
         known = windows.shape[1]
         if known is None:

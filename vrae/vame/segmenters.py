@@ -37,9 +37,9 @@ class FitOptions(NamedTuple):
 
 _MANY_CODES, _FIRST_CODES = 40_000, 10_000  # of many codes, only some initialise the EM
 _PART = 4096  # codes whose products are computed at once
-_INITIALISATIONS = 5  # of the EM, which ends in the nearest maximum; the first is k-means
-_FLOOR = 1e-3  # of a state's variances, as a share of the mean variance of the codes
-_STAYS = 0.9  # first probability that a state lasts one window more
+_INITIALISATIONS = 5  # of the EM, which finds a local maximum; the first starts from k-means
+_FLOOR = 1e-3  # lower limit of a state's variances, as a share of the codes' mean variance
+_STAYS = 0.9  # initial probability of staying in a state for one more window
 
 
 class KMeansSegmenter(NamedTuple):
@@ -83,7 +83,7 @@ class KMeansSegmenter(NamedTuple):
         labels = np.concatenate(
             [
                 np.argmin(((part[:, None] - self.centres) ** 2).sum(-1), axis=1)
-                for part in np.array_split(codes, len(codes) // 4096 + 1)
+                for part in np.array_split(codes, len(codes) // _PART + 1)
             ]
         )
         return np.where(checked_observed("observed", observed, codes), labels, -1).astype(np.int32)
@@ -135,7 +135,7 @@ class HMMSegmenter(NamedTuple):
     def fit(
         cls, sessions: Sequence[np.ndarray], n_motifs: int, seed: int, options: FitOptions
     ) -> "HMMSegmenter":
-        """Fit the model by hmmlearn's EM, the most likely of 3 initialisations.
+        """Fit the model by hmmlearn's EM: the most likely of `_INITIALISATIONS` (5) fits.
 
         No transition is counted between sessions. With a time_window, a model with one more state
         is fitted first. It is kept if it has a `switch_state`; otherwise a model with only the
@@ -167,7 +167,7 @@ class HMMSegmenter(NamedTuple):
         try:
             found = cls._of_motifs(sessions, n_motifs + 1, seed, options)
         except ValueError:
-            return None  # too few codes for one state more
+            return None  # too few codes for one more state
         state = switch_state(
             [found._states(codes) for codes in sessions], n_motifs + 1, options.time_window
         )
@@ -226,7 +226,7 @@ class HMMSegmenter(NamedTuple):
         return self._of_states(np.append(order, np.arange(len(order), len(self.start))))
 
     def _states(self, codes: np.ndarray) -> np.ndarray:
-        """The most likely course of states, [n]."""
+        """The most likely sequence of states (Viterbi), [n]."""
         duration = int(self.min_duration)
         model = FastGaussianHMM(len(self.start) * duration, covariance_type="full")
         model.min_duration = duration
@@ -389,9 +389,8 @@ class FastGaussianHMM(GaussianHMM):
         symmetric = (self._covars_ + self._covars_.transpose(0, 2, 1)) / 2
         self._covars_ = symmetric + self.floor * np.eye(symmetric.shape[-1])
         of_states = self.startprob_.reshape(-1, self.min_duration).mean(axis=1)
-        self.startprob_ = np.repeat(
-            of_states, self.min_duration
-        )  # a session may begin in any step of a chain
+        # a session may begin in any step of a chain
+        self.startprob_ = np.repeat(of_states, self.min_duration)
 
 
 class _Monitor(ConvergenceMonitor):
@@ -419,10 +418,8 @@ def _fitted(
 ) -> tuple["FastGaussianHMM", float]:
     """A model fitted by EM from one initialisation, and its log-likelihood."""
     floor = _FLOOR * joined.var(axis=0).mean() + 1e-12
-    for implementation in (
-        "scaling",
-        "log",
-    ):  # the first is twice as fast, but underflows for far outliers
+    # "scaling" is twice as fast as "log", but underflows for far outliers
+    for implementation in ("scaling", "log"):
         model = FastGaussianHMM(
             n_states * options.hmm_min_duration,
             covariance_type="full",
@@ -453,8 +450,7 @@ def _fit_error(codes: np.ndarray, n_states: int, error: Exception) -> str:
         why = f"they are as large as {size:.0e}"
     return (
         f"n_motifs: a hidden Markov model of {n_states} states does not fit these codes: {why} "
-        f"({error}). Use fewer motifs, "
-        "or k-means."
+        f"({error}). Use fewer motifs, or k-means."
     )
 
 
@@ -473,11 +469,8 @@ def switch_state(sessions: Sequence[np.ndarray], n_states: int, time_window: int
     Returns:
         The state; None if there is none.
     """
-    moves, durations, between = (
-        np.zeros((n_states, n_states)),
-        [[] for _ in range(n_states)],
-        [[] for _ in range(n_states)],
-    )
+    moves = np.zeros((n_states, n_states))  # counts, from row to column
+    durations, between = ([[] for _ in range(n_states)] for _ in range(2))
     for session in map(bouts, sessions):
         states = [state for state, _ in session]
         for state, windows in session:
@@ -485,13 +478,10 @@ def switch_state(sessions: Sequence[np.ndarray], n_states: int, time_window: int
         for before, state, after in zip(states, states[1:], states[2:], strict=False):
             between[state].append(before != after)
         np.add.at(moves, (states[:-1], states[1:]), 1.0)
-    goes_there = (moves > 0.5 * moves.sum(axis=1, keepdims=True)).sum(axis=0)
-    state = int(np.argmax(goes_there))
-    if (
-        goes_there[state] <= (n_states - 1) / 2
-        or not between[state]
-        or np.mean(between[state]) <= 0.5
-    ):
+    # for each state the number of states that change to it most often
+    sources = (moves > 0.5 * moves.sum(axis=1, keepdims=True)).sum(axis=0)
+    state = int(np.argmax(sources))
+    if sources[state] <= (n_states - 1) / 2 or not between[state] or np.mean(between[state]) <= 0.5:
         return None
     medians = np.array([np.median(visits) if visits else np.nan for visits in durations])
     return (

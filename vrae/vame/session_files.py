@@ -140,7 +140,7 @@ def _plain(path: Path) -> dict[str, np.ndarray]:
             return {"positions": file["positions"]} | found
     except NPZ_ERRORS as error:
         raise ValueError(
-            f"{path}: no readable .npz with `positions` [features, frames] ({error})."
+            f"{path}: not a readable .npz with `positions` [features, frames] ({error})."
         ) from error
 
 

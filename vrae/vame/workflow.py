@@ -74,8 +74,7 @@ def run(run: Run) -> None:
     errors = vame.evaluate(str(project))
     print(
         f"{trained.epochs} epochs, the best model of epoch {trained.best_epoch}: squared error "
-        f"{errors['mse']:.4f} of the "
-        f"variance{_of_future(errors)}"
+        f"{errors['mse']:.4f} of the variance{_of_future(errors)}"
     )
     results = Results(run.folder / "results", _paced())
     codes, observed = results.embedded(str(project), sessions, s.min_observed)
@@ -102,8 +101,7 @@ def run(run: Run) -> None:
         _print_agreement(agreed)
     names = (
         "movies/, preprocessing.png, motifs.png, latent_space.png, motif_usage.png, "
-        "training_curves.png, "
-        "model/evaluate/future_reconstruction.png"
+        "training_curves.png, model/evaluate/future_reconstruction.png"
     )
     print(f"look at {run.folder}/: {names}")
     title = f"Motifs of {Path(s.dataset).name}: {s.run_name}"
@@ -150,9 +148,8 @@ def _of_future(errors: dict) -> str:
 def _print_epoch(line: dict, s: VAMESettings) -> None:
     if (line["epoch"] + 1) % s.display_step == 0:
         print(
-            f"epoch {line['epoch'] + 1}/{s.max_epochs}  {line['seconds']:.1f} s  loss "
-            f"{line['train_loss']:.1f}  "
-            f"test squared error {line['test_mse']:.1f}",
+            f"epoch {line['epoch'] + 1}/{s.max_epochs}  {line['seconds']:.1f} s  "
+            f"loss {line['train_loss']:.1f}  test squared error {line['test_mse']:.1f}",
             flush=True,
         )
 

@@ -132,9 +132,17 @@ def shown_bouts(
     longest: int = _LONGEST,
     seed: int = 0,
 ) -> list[ShownBout]:
-    """The bouts of a motif that its movies show, with some frames before and after each.
+    """Choose the bouts of a motif that its movies show, with some frames before and after each.
 
-    longest: frames of a bout that are shown at most, of which there are no more than 90.
+    Args:
+        sessions: the sessions by name.
+        found: the bouts.
+        motif: the motif.
+        longest: the largest number of frames of a bout that is shown; at most 90 are.
+        seed: seed of the choice.
+
+    Returns:
+        The bouts and their frames.
     """
     shown = []
     for bout in examples(found, motif, _PANELS, seed):
@@ -172,8 +180,8 @@ def seen_from_the_onset(
     """Compute the positions around a bout, relative to the animal at the bout's onset.
 
     With reference keypoints, the animal is at 0 at the onset, with the second keypoint on the
-    negative y axis, and moves on from there. Without them, or if one is missing at the onset,
-    positions are in the animal's own frame of reference.
+    negative y axis; later frames are in the same coordinates. Without them, or if one is missing at
+    the onset, positions are in the animal's own frame of reference.
 
     Args:
         session: the session.

@@ -19,8 +19,17 @@ _BLUE, _GREY = (0, 114, 178), (205, 205, 205)
 
 
 def videos_of(folder: str | Path, sessions: Mapping[str, Session]) -> dict[str, Path]:
-    """The videos of a folder by session: a session has the name of its video, or one that begins
-    with it, as DeepLabCut names its files. Sessions without a video are left out.
+    """Find the video of each session.
+
+    The name of a session is that of its video, or begins with it, as DeepLabCut names its files:
+    mouse1DLC_resnet50 is a session of mouse1.mp4, mouse10 is not. The longest such name is used.
+
+    Args:
+        folder: the folder of the videos.
+        sessions: the sessions by name.
+
+    Returns:
+        The videos by session. Sessions without a video are left out.
 
     Raises:
         FileNotFoundError: there is no such folder.
@@ -31,10 +40,17 @@ def videos_of(folder: str | Path, sessions: Mapping[str, Session]) -> dict[str, 
     paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in VIDEO_ENDINGS)
     found = {}
     for name in sessions:
-        own = [path for path in paths if name.startswith(path.stem)]
+        own = [path for path in paths if _is_of(path.stem, name)]
         if own:
             found[name] = max(own, key=lambda path: len(path.stem))
     return found
+
+
+def _is_of(stem: str, session: str) -> bool:
+    """Whether a session's name is a video's, or begins with it and does not continue its number."""
+    rest = session.removeprefix(stem)
+    continues_number = stem[-1:].isdigit() and rest[:1].isdigit()
+    return session.startswith(stem) and not continues_number
 
 
 def write_motif_clips(
@@ -45,10 +61,21 @@ def write_motif_clips(
     settings: Config,
     progress: Callable[[str], None] = lambda line: None,
 ) -> list[Path]:
-    """`motif_<number>_video.mp4` of every motif that has a bout in a session with a video: the
-    bouts of `write_motif_movies`, where every session has a video; their paths.
+    """Write `motif_<number>_video.mp4` of every motif that has a bout in a session with a video.
 
-    The border of a panel is blue while its bout lasts. A bout that ended keeps its last frame.
+    If every session has a video, the bouts are those of `write_motif_movies`. The border of a panel
+    is blue during its bout. After its last frame, a panel shows that frame.
+
+    Args:
+        folder: the folder to write to.
+        videos: the video of each session that has one.
+        sessions: the sessions by name.
+        found: the bouts.
+        settings: the config.
+        progress: called with a line about what is being cut.
+
+    Returns:
+        The paths of the files.
 
     Raises:
         ValueError: a video has another number of frames than its session, or cannot be read.

@@ -29,7 +29,7 @@ def describe(
     videos: Mapping[str, Path] | None = None,
     latent_map: str = "pca",
 ) -> Callable[[], list[Section]]:
-    """Describes a project's motifs in files.
+    """Describe a project's motifs in files.
 
     `results/frames/<session>.csv`, `results/bouts.csv`, `results/sessions.csv`, with groups
     `results/comparisons.csv`; `movies/`.
@@ -46,7 +46,7 @@ def describe(
         latent_map: how codes are shown in two dimensions, see `report.flat`.
 
     Returns:
-        Makes the sections of `report.html` about motifs.
+        A function that makes the sections of `report.html` about motifs.
     """
     model, statistics, settings = load_best(folder / "config.yaml")
     windows = results.labels("motifs")

@@ -241,10 +241,14 @@ def _order(motifs: Motifs) -> Section:
 
 
 def check_map(latent_map: str) -> None:
-    """Check that the map can be computed.
+    """Check the name of a map of the codes, and that the package it needs is installed.
+
+    Args:
+        latent_map: one of `MAPS`.
 
     Raises:
-        ValueError: it is none of `MAPS`. ImportError: its package is not installed.
+        ValueError: the name is none of `MAPS`.
+        ImportError: the package is not installed.
     """
     if latent_map not in MAPS:
         raise ValueError(f"latent_map: expected one of {', '.join(MAPS)}, got {latent_map!r}.")
@@ -259,18 +263,25 @@ def check_map(latent_map: str) -> None:
 
 
 def flat(codes: np.ndarray, latent_map: str, seed: int) -> np.ndarray:
-    """Codes [n, zdims] in two dimensions, [n, 2].
+    """Map codes to two dimensions.
 
-    latent_map: "pca", or "umap" (McInnes et al. 2018) with VAME's min_dist of 0.1 and up to 200
-    neighbours.
+    Args:
+        codes: [n, zdims].
+        latent_map: "pca", or "umap" (McInnes et al. 2018) with VAME's min_dist of 0.1 and up to
+            200 neighbours.
+        seed: seed of the map. "pca" draws numbers for large `zdims` only.
+
+    Returns:
+        [n, 2]. Codes of one dimension get a second one of zeros.
 
     Raises:
-        ValueError, ImportError: see `check_map`.
+        ValueError: the name is none of `MAPS`.
+        ImportError: the package is not installed.
     """
     check_map(latent_map)
     padded = np.pad(codes, [(0, 0), (0, max(0, 2 - codes.shape[1]))])
     if latent_map == "pca":
-        return PCA(2).fit_transform(padded)
+        return PCA(2, random_state=seed).fit_transform(padded)
     import umap  # pyright: ignore[reportMissingImports]
 
     neighbours = min(200, len(padded) - 1)
