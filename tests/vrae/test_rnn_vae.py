@@ -229,7 +229,7 @@ def changed(at, value):
         ),
         (
             {"windows": WINDOWS, "mask": np.full((6, 10), 0.5)},
-            "mask: expected 1 .observed. and 0 .missing. only",
+            "mask: expected only 1 .observed. and 0 .missing.",
         ),
         (
             {"windows": WINDOWS, "mask": np.ones((6, 9))},
