@@ -839,7 +839,7 @@ class KVAE(SequenceModel):
         num_steps: int,
         *,
         states: Array | None = None,
-        batch_size: int = 1,
+        batch_size: int | None = None,
         stochastic: bool = False,
         controls: Array | None = None,
         decode: bool = True,
@@ -856,7 +856,7 @@ class KVAE(SequenceModel):
             num_steps: number of frames, including the t0 given ones.
             states: [B, t0, dim_z], the first t0 states, such as `smooth(...).mean`. None: z_1 is
                 drawn from p(z_1), which is wide.
-            batch_size: B if states is None.
+            batch_size: B if states is None; None: 1.
             stochastic: whether transition and emission noise is added, except to the frames of
                 given states; otherwise every step is its mean.
             controls: [B, num_steps, dim_u]; None: zero.
@@ -872,13 +872,15 @@ class KVAE(SequenceModel):
             FloatingPointError: a result is not finite.
         """
         check_size("num_steps", num_steps)
-        check_size("batch_size", batch_size)
+        if batch_size is not None and states is not None:
+            raise ValueError(
+                f"batch_size: expected None beside states, which have their own, got {batch_size}."
+            )
+        count = check_size("batch_size", 1 if batch_size is None else batch_size)
         seed = stateless_seed(seed, self._seeds)
         fixed = 0  # number of first steps whose states are given
         if states is None:
-            first = normal(
-                [batch_size, 1, self.dim_z], fold(seed, _FIRST_STATE), self.variable_dtype
-            )
+            first = normal([count, 1, self.dim_z], fold(seed, _FIRST_STATE), self.variable_dtype)
             states = tf.sqrt(self._variance("init_cov")) * first
         else:
             states = arguments.check_codes(states, self.dim_z, self.variable_dtype, "states")

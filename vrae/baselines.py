@@ -44,7 +44,7 @@ class Principal:
     def __init__(self, train: Series, size: int):
         self._length = min(_LONGEST, int(train.lengths().max()))
         flat = self._flat(train)
-        self._pca = PCA(min(size, *flat.shape)).fit(flat)
+        self._pca = PCA(min(size, *flat.shape), random_state=0).fit(flat)
 
     def _flat(self, series: Series) -> np.ndarray:
         return on_one_length(series, self._length).reshape(len(series.mask), -1)

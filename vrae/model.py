@@ -373,7 +373,7 @@ class VRAE(SequenceModel):
         condition: Array | None = None,
         *,
         temperature: float | None = None,
-        seed: int | None = None,
+        seed: Seed | None = None,
     ) -> tf.Tensor:
         """Decode codes, free-running: each output is the next step's input.
 
@@ -674,8 +674,11 @@ class VRAE(SequenceModel):
             ValueError: as for `decode`.
         """
         n = check_size("n", n)
-        z = normal([n, self.z_size], stateless_seed(seed, self._seeds), self.variable_dtype)
-        return self.decode(z, num_steps, condition, temperature=temperature, seed=seed)
+        base = stateless_seed(seed, self._seeds)
+        z = normal([n, self.z_size], fold(base, _CODES), self.variable_dtype)
+        return self.decode(
+            z, num_steps, condition, temperature=temperature, seed=fold(base, _DECODER)
+        )
 
     def interpolate(
         self, first: Array, second: Array, n: int, num_steps: int, condition: Array | None = None

@@ -74,7 +74,7 @@ class Report:
     def _codes(self, epoch: int) -> None:
         codes = codes_of(self._model, self._test)
         plane = (
-            PCA(2).fit_transform(codes)
+            PCA(2, random_state=0).fit_transform(codes)
             if codes.shape[1] > 2 and len(codes) > 1
             else np.pad(codes, [(0, 0), (0, 2)])[:, :2]
         )

@@ -117,6 +117,9 @@ def test_generation_from_the_prior():
     assert drawn.frames.shape == (500, 3, 8, 8)
     assert np.std(drawn.z[:, 0]) == pytest.approx(2.0, rel=0.1)
     assert not np.array_equal(drawn.z, model.generate(3, batch_size=500, seed=2).z)
+    assert model.generate(3).frames.shape == (1, 3, 8, 8)
+    with pytest.raises(ValueError, match=r"batch_size: expected None beside states, .* got 7"):
+        model.generate(3, states=drawn.z[:2], batch_size=7)
 
 
 def test_frames_of_given_states_have_no_noise(frames):

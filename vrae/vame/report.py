@@ -99,7 +99,9 @@ def pictures(
         rows["truth"] = dict(zip(codes, np.split(matched, ends), strict=True))
     joined, seen = np.concatenate(list(codes.values())), np.concatenate(list(labels.values())) >= 0
     shown = np.flatnonzero(seen)[:: max(1, seen.sum() // 4000)]
-    plane = PCA(2).fit_transform(np.pad(joined, [(0, 0), (0, max(0, 2 - joined.shape[1]))])[seen])
+    plane = PCA(2, random_state=0).fit_transform(
+        np.pad(joined, [(0, 0), (0, max(0, 2 - joined.shape[1]))])[seen]
+    )
     plane = plane[:: max(1, seen.sum() // 4000)]
     colours = {kind: np.concatenate(list(parts.values()))[shown] for kind, parts in rows.items()}
     plotting.save_figure(
