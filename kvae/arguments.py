@@ -28,7 +28,7 @@ BOUNDS = ("marginal", "sampled")
 IDENTITY = "identity"
 """Value of `encoder` for series without an auto-encoder: the codes are the scaled numbers."""
 _CHOICES = {"out_distr": ("bernoulli", "gaussian"), "bound": BOUNDS}
-_MOST_STEPS = 1_000_000  # of a sequence: with more, `dt` is almost certainly in another unit
+MOST_STEPS = 1_000_000  # of a sequence: with more, `dt` is almost certainly in another unit
 _MANY_STEPS = 20_000  # of a sequence: more take minutes
 _OFF_GRID = 1e-3  # distance of a `dt` from a whole number that is taken for a rounding error
 _LEARNED = ("learned", "learned_diagonal")
@@ -617,9 +617,9 @@ def check_dt(dt: Array | None, like: tf.Tensor, place: Place = NOWHERE) -> tf.Te
         "dynamics."
     )
     require_rows(fine, message, place)
-    fine = tf.reduce_sum(whole[:, 1:], 1) < _MOST_STEPS
+    fine = tf.reduce_sum(whole[:, 1:], 1) < MOST_STEPS
     message = (
-        f"dt: expected fewer than {_MOST_STEPS} steps in a sequence, more in {{}}. Divide the "
+        f"dt: expected fewer than {MOST_STEPS} steps in a sequence, more in {{}}. Divide the "
         "times by the length of a step, or cut the sequence at its long gaps."
     )
     require_rows(fine, message, place)

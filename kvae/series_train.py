@@ -267,9 +267,9 @@ def _on_even_steps(
     gaps = np.concatenate([np.diff(row) for row in times])
     dt = s.dt or (float(gaps.min()) if len(gaps) else 1.0)
     clock = Clock(table.times[:, 0], dt, table.dated)
-    if series.times is None and not s.dt:
-        return series, clock, []
     months = in_months(times) if table.dated and not s.dt else None
+    if series.times is None and not s.dt:  # even in seconds, perhaps only by chance: years, July
+        return (series, months[1], [_about_months(months[1].dt)]) if months else (series, clock, [])
     if months:
         times, clock = months
         dt = clock.dt

@@ -77,9 +77,14 @@ class Stream:
 
         Raises:
             ValueError: a wrong shape, a pixel that is not in [0, 1], or a dt that is not a whole
-                number of at least 1.
+                number of at least 1, or is a million or more.
         """
-        check_size("dt", dt)
+        dt = check_size("dt", dt)
+        if dt >= arguments.MOST_STEPS:
+            raise ValueError(
+                f"dt: expected fewer than {arguments.MOST_STEPS} steps, got {dt}. Divide the times "
+                "by the length of a step."
+            )
         model, shape = self._model, (self._count, 1)
         if frame is None:
             frames = tf.zeros([*shape, *model.image_shape], model.variable_dtype)

@@ -284,23 +284,28 @@ def sequences_of(arrays: dict[str, np.ndarray], path: Path) -> Sequences:
             f"{path}: images are uint8 with no value above 1; uint8 is read as 0 to 255. Save "
             "one-bit frames as bool, or multiply by 255."
         )
-    if "dt" in arrays:
-        arrays = _on_even_steps(arrays, path)
-        return Sequences(source=str(path), uneven=True, **arrays)  # pyright: ignore[reportArgumentType]
-    return Sequences(source=str(path), **arrays)  # pyright: ignore[reportArgumentType]
+    given = {name: value for name, value in arrays.items() if name != "dt"}
+    found = Sequences(source=str(path), **given)  # pyright: ignore[reportArgumentType]
+    if "dt" not in arrays:
+        return found
+    even = _on_even_steps(given, np.asarray(arrays["dt"]), path)
+    return Sequences(source=str(path), uneven=True, **even)  # pyright: ignore[reportArgumentType]
 
 
-def _on_even_steps(arrays: dict[str, np.ndarray], path: Path) -> dict[str, np.ndarray]:
-    """The arrays placed on even steps, without `dt`. `state` is dropped, because it is unknown
+def _on_even_steps(
+    arrays: dict[str, np.ndarray], dt: np.ndarray, path: Path
+) -> dict[str, np.ndarray]:
+    """The arrays, of right shapes, placed on even steps. `state` is dropped, because it is unknown
     between two frames.
     """
-    images, dt = arrays["images"], np.asarray(arrays["dt"], np.float64)
-    count = images.shape[:2]
+    images, count = arrays["images"], arrays["images"].shape[:2]
     if dt.shape != count:
         raise DataError(
             f"{path}: dt has the shape {list(dt.shape)}, expected {list(count)} to fit images."
         )
-    later = dt[:, 1:]
+    if dt.dtype.kind not in "buif":
+        raise DataError(f"{path}: dt is an array of {dt.dtype}, expected whole numbers.")
+    later = dt[:, 1:].astype(np.float64)
     if not ((later >= 1) & (later == np.rint(later))).all():
         raise DataError(
             f"{path}: dt: expected whole numbers of at least 1, the steps since the frame before. "

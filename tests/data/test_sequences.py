@@ -279,6 +279,7 @@ def test_frames_at_uneven_times_are_placed_on_even_steps(tmp_path):
         (np.full((2, 3), 1.5), "dt: expected whole numbers of at least 1"),
         (np.zeros((2, 3)), "dt: expected whole numbers of at least 1"),
         (np.full((2, 3), np.nan), "dt: expected whole numbers of at least 1"),
+        (np.full((2, 3), "2"), "dt is an array of <U1, expected whole numbers"),
         (
             np.full((2, 3), 500),
             "dt: 1001 steps for 3 frames, expected at most 50 steps a frame",
@@ -288,6 +289,17 @@ def test_frames_at_uneven_times_are_placed_on_even_steps(tmp_path):
 def test_uneven_times_that_are_refused(tmp_path, dt, message):
     save(tmp_path / "uneven.npz", {"images": np.zeros((2, 3, 4, 4)), "dt": dt})
     with pytest.raises(DataError, match=message):
+        load(tmp_path / "uneven.npz")
+
+
+@pytest.mark.parametrize("name", ["mask", "controls"])
+@pytest.mark.parametrize("shape", [(1, 3), (2, 1), (2, 2), (2, 5), (4, 3)])
+def test_arrays_beside_dt_have_the_shape_of_the_images(tmp_path, name, shape):
+    """NumPy would broadcast the first two to all frames, and ignore the end of the last two."""
+    arrays = {"images": np.zeros((2, 3, 4, 4)), "dt": np.full((2, 3), 2)}
+    value = np.ones(shape if name == "mask" else (*shape, 1))
+    save(tmp_path / "uneven.npz", {**arrays, name: value})
+    with pytest.raises(DataError, match=rf"{name} has the shape .*, expected \[2, 3"):
         load(tmp_path / "uneven.npz")
 
 

@@ -199,6 +199,16 @@ def test_months_are_an_even_grid_with_their_dates(folder):
     ]
 
 
+def test_years_without_a_leap_day_are_calendar_years(folder):
+    """Three years of 365 days are even in seconds; the fourth, a leap year, is not."""
+    rows = [[i, f"{year}-12-31", i + year % 7] for i in range(6) for year in (2013, 2014, 2015)]
+    write(folder / "years.csv", rows, "id,date,load")
+    data = series_train.read(KVAESettings(csv=str(folder / "years.csv")))
+    assert "the dates are of calendar months: a step is 12 months." in data.notes
+    assert data.clock is not None
+    assert [data.clock.time(0, t) for t in (0, 2, 3)] == ["2013-12-31", "2015-12-31", "2016-12-31"]
+
+
 @pytest.mark.slow
 def test_a_reloaded_model_keeps_its_sizes_and_the_run_says_so(folder, whole):
     code, out, err = run_here(

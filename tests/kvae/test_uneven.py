@@ -100,11 +100,13 @@ def test_a_stream_takes_dt(series):
     expected = model.filter(codes, ~np.isnan(values[:1]), controls[:1], dt=DT[:1])
     stream = model.stream()
     for t, step in enumerate(DT[0]):
-        found = stream.step(values[0, t], controls=controls[0, t], dt=int(step))
+        found = stream.step(values[0, t], controls=controls[0, t], dt=step)  # NumPy's integer
         close(found.mean, expected.mean[:, t])
         close(found.cov, expected.cov[:, t])
     with pytest.raises(ValueError, match=r"dt: expected an integer of at least 1, got 0\.5"):
         stream.step(values[0, 0], dt=0.5)
+    with pytest.raises(ValueError, match="dt: expected fewer than 1000000 steps, got 10000000000"):
+        stream.step(values[0, 0], dt=10**10)
 
 
 def test_a_gap_is_the_product_of_its_steps(series):
