@@ -53,9 +53,10 @@ def run(run: Run) -> None:
         run: the run, with its settings, folder and placement.
     """
     s: WorldModelSettings = run.settings
+    # a mistake is named before anything is written
     _check(s)
     world = world_of(s)
-    world.make().close()  # a mistake is named before anything is written
+    world.make().close()
     run.claim()
     run.write_config()
     pipeline = _Pipeline(run, world)
@@ -64,18 +65,28 @@ def run(run: Run) -> None:
     pipeline.evaluate()
 
 
-def flags_beside_preset(preset: str, name: str, flags: str) -> list[str]:
-    """Add the flags of a model to those of the preset; if a flag is in both, the run's is used.
+def model_flags(s: WorldModelSettings, command: Command) -> dict[str, Any]:
+    """Read the flags of a model beside those of the preset, which they replace.
 
     Args:
-        preset: the preset's name.
-        name: "vae_flags" or "rnn_flags".
-        flags: the flags of the run.
+        s: the settings of the run.
+        command: the command of the model, CONVVAE or MDNRNN.
 
     Returns:
-        The words of the flags.
+        The settings of the command that were given.
+
+    Raises:
+        ValueError: not flags of the command.
+        absl.flags.Error: an unknown flag, or a value of another type.
     """
-    return shlex.split(WORLDMODEL_PRESETS[preset].get(name, "")) + shlex.split(flags)
+    name = "vae_flags" if command is CONVVAE else "rnn_flags"
+    words = shlex.split(WORLDMODEL_PRESETS[s.preset].get(name, "")) + shlex.split(getattr(s, name))
+    given, rest = parse([f"--{name}", *words], command.settings)
+    if rest or given is None:
+        raise ValueError(
+            f"--{name}: expected flags of `seqvae {command.name}`, got {getattr(s, name)!r}."
+        )
+    return given
 
 
 class _Pipeline:
@@ -95,9 +106,9 @@ class _Pipeline:
         s = self._s
         self._record(i)
         if not s.vae:
-            self._vae_path = self._model(i, CONVVAE, train_convvae.run, s.vae_flags)
+            self._vae_path = self._model(i, CONVVAE, train_convvae.run)
         if not s.rnn:
-            self._rnn_path = self._model(i, MDNRNN, train_mdnrnn.run, s.rnn_flags)
+            self._rnn_path = self._model(i, MDNRNN, train_mdnrnn.run)
         vae, rnn = self._models()
         if not s.controller:
             self._controller = self._evolve(i, vae, rnn, s.inputs, "controller")
@@ -164,11 +175,11 @@ class _Pipeline:
             progress=lambda: next(bar, None),
         )
 
-    def _model(self, i: int, command: Command, body: Callable[[Run], None], flags: str) -> Path:
+    def _model(self, i: int, command: Command, body: Callable[[Run], None]) -> Path:
         """Train a model if it is not trained yet; return its file."""
         folder = self._folder / f"{i}_{command.name}"
         if not (folder / "model.keras").exists():
-            settings = self._stage_settings(i, command, flags)
+            settings = self._stage_settings(i, command)
             stage = Run(
                 folder,
                 settings,
@@ -181,12 +192,8 @@ class _Pipeline:
             body(stage)
         return folder / "model.keras"
 
-    def _stage_settings(self, i: int, command: Command, flags: str) -> Any:
-        name = "vae_flags" if command is CONVVAE else "rnn_flags"
-        words = flags_beside_preset(self._s.preset, name, flags)
-        given, rest = parse([f"--{name}", *words], command.settings)
-        if rest or given is None:
-            raise ValueError(f"--{name}: expected flags of `seqvae {command.name}`, got {flags!r}.")
+    def _stage_settings(self, i: int, command: Command) -> Any:
+        given = model_flags(self._s, command)
         preset = command.presets.get(given.get("preset", ""), {})
         config = without_replaced(preset, given, command.settings) | given
         s = self._s
@@ -344,6 +351,12 @@ def _check(s: WorldModelSettings) -> None:
             "--iterations: expected 1 where dataset, vae, rnn or controller are given, got "
             f"{s.iterations}. Leave them out, so that they can be trained again."
         )
+    for name in ("vae", "rnn", "controller"):
+        path = _model_file(getattr(s, name))
+        if getattr(s, name) and not path.exists():
+            raise FileNotFoundError(f"--{name}: {path}: no such file.")
+    for command in (CONVVAE, MDNRNN):
+        model_flags(s, command)
     for name in ("max_steps", "episodes", "iterations", "generations", "test_episodes"):
         if getattr(s, name) < 1:
             raise ValueError(

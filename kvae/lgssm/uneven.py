@@ -49,7 +49,8 @@ def on_steps(a: tf.Tensor, mask: tf.Tensor | None, controls: tf.Tensor, dt: tf.T
     mask = tf.ones_like(a[..., 0]) if mask is None else mask  # pyright: ignore[reportArgumentType]
     a = masks.zero_missing(a, mask)
     # for each step the index of its frame or the next one; after the last frame, the last one
-    next_frame = tf.reduce_sum(tf.cast(at[:, None] < steps[None, :, None], tf.int32), -1)
+    every = tf.broadcast_to(steps, [tf.shape(at)[0], tf.shape(steps)[0]])
+    next_frame = tf.searchsorted(at, every)
     next_frame = tf.minimum(next_frame, tf.shape(at)[1] - 1)
     at_steps = tf.gather(controls, next_frame, axis=1, batch_dims=1)
     return OnSteps(placed(a), placed(mask), at_steps, at)

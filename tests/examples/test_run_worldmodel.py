@@ -12,12 +12,11 @@ import numpy as np
 import pytest
 
 import tests.worldmodels.small_worlds as worlds
-from seqvae.commands.command import parse
 from tests.commands import run_here, start
 from worldmodels import Controller
-from worldmodels.config import CONVVAE
+from worldmodels.config import CONVVAE, WorldModelSettings
 from worldmodels.report import verdicts
-from worldmodels.train_worldmodel import flags_beside_preset
+from worldmodels.train_worldmodel import model_flags
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "run_worldmodel.py"
 SMALL = (
@@ -175,10 +174,10 @@ def test_an_agent_that_is_no_better_than_chance_is_called_so():
 
 
 def test_given_flags_of_a_model_keep_those_of_the_preset():
-    words = flags_beside_preset("demo", "vae_flags", "--num_epochs=3")
-    given, rest = parse(["--vae_flags", *words], CONVVAE.settings)
-    assert given["num_epochs"] == 3 and given["z_size"] == 16 and not rest
-    assert flags_beside_preset("", "vae_flags", "--z_size=4") == ["--z_size=4"]
+    settings = WorldModelSettings(preset="demo", vae_flags="--num_epochs=3")
+    given = model_flags(settings, CONVVAE)
+    assert given["num_epochs"] == 3 and given["z_size"] == 16
+    assert model_flags(WorldModelSettings(vae_flags="--z_size=4"), CONVVAE) == {"z_size": 4}
 
 
 @pytest.mark.parametrize(
@@ -192,6 +191,7 @@ def test_given_flags_of_a_model_keep_those_of_the_preset():
         (["--env=None-v0"], "env: "),
         ([f"--env={worlds.HERE}:DotDiscrete-v0"], "env: expected actions that are bounded floats"),
         (["--vae_flags=--nothing=3"], "Unknown command line flag 'nothing'"),
+        (["--rnn_flags=--nothing=3"], "Unknown command line flag 'nothing'"),
         (["--vae_flags=word"], "--vae_flags: expected flags of `seqvae convvae`, got 'word'"),
         (["--vae=nothing.keras"], "nothing.keras"),
         (["--preset=best"], "--preset: expected one of demo"),
@@ -202,3 +202,4 @@ def test_wrong_flags_end_with_one_line(tmp_path, flags, message):
     assert code == 2
     lines = [line for line in err.splitlines() if line.startswith(f"{SCRIPT.name}: ")]
     assert len(lines) == 1 and re.search(message, lines[0]), err
+    assert not list(tmp_path.rglob("episode*"))  # nothing was recorded before
