@@ -28,7 +28,7 @@ import kvae
 import seqvae
 import vrae
 import worldmodels
-from kvae.evaluation import Imputer
+from kvae.evaluation import BASELINES, Imputer
 from seqvae.data import Sequences, block_mask
 from seqvae.data.batches import Batches
 from seqvae.physics import WORLDS, record
@@ -122,8 +122,19 @@ def _imputation(run: Path) -> dict[str, float]:
     found = json.loads((run / "imputation.json").read_text(encoding="utf-8"))
     figures = {"test ELBO, nats per frame": found["test_elbo"]["elbo"]}
     for name, errors in found["headline"]["frames"].items():
-        figures[f"RMSE of a pixel on missing frames, {name}"] = errors["rmse"]
+        figures[f"{_ERROR}{name}"] = errors["rmse"]
     return figures
+
+
+_ERROR = "RMSE of a pixel on missing frames, "
+
+
+def _better_baselines(figures: Mapping[str, float]) -> str:
+    """A sentence that names the simple methods with a smaller error than smoothing, if any."""
+    of_frames = {k.removeprefix(_ERROR): v for k, v in figures.items() if k.startswith(_ERROR)}
+    mine = of_frames.pop("smoothing", np.inf)
+    better = [name for name in BASELINES if of_frames.get(name, np.inf) < mine < np.inf]
+    return f" On unseen gaps its smoothing is worse than: {', '.join(better)}." if better else ""
 
 
 def _path_error(model: vrae.VRAE, head: Mapping) -> float:
@@ -441,7 +452,7 @@ card was written on {machine()}.
 
 ## Limits
 
-{textwrap.fill(preset.limits, 100)}
+{textwrap.fill(preset.limits + _better_baselines(figures), 100)}
 
 ## Licence
 
