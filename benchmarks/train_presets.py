@@ -28,7 +28,7 @@ import kvae
 import seqvae
 import vrae
 import worldmodels
-from kvae.evaluation import BASELINES, Imputer
+from kvae.evaluation import BASELINES, LEVELS, Imputer
 from seqvae.data import Sequences, block_mask
 from seqvae.data.batches import Batches
 from seqvae.physics import WORLDS, record
@@ -123,6 +123,8 @@ def _imputation(run: Path) -> dict[str, float]:
     figures = {"test ELBO, nats per frame": found["test_elbo"]["elbo"]}
     for name, errors in found["headline"]["frames"].items():
         figures[f"{_ERROR}{name}"] = errors["rmse"]
+    inside = found["headline"]["coverage"]["codes"]["smoothing"][LEVELS.index(0.9)]
+    figures["share of the codes of missing frames in the 90 % intervals, smoothing"] = inside
     return figures
 
 

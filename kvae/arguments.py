@@ -601,7 +601,10 @@ def check_dt(dt: Array | None, like: tf.Tensor, place: Place = NOWHERE) -> tf.Te
     """
     if dt is None:
         return None
-    dt = tf.cast(tensor("dt", dt), tf.float64)
+    dt = tensor("dt", dt)
+    if dt.dtype == tf.bool:
+        raise ValueError("dt: expected whole numbers, got bool. A mask is the argument `mask`.")
+    dt = tf.cast(dt, tf.float64)
     if not dt.shape.is_compatible_with(like.shape[:2]):
         raise ValueError(
             f"dt: expected the shape {_shape(like)[:2]} (the steps since the frame before), got "
@@ -623,10 +626,9 @@ def check_dt(dt: Array | None, like: tf.Tensor, place: Place = NOWHERE) -> tf.Te
         "times by the length of a step, or cut the sequence at its long gaps."
     )
     require_rows(fine, message, place)
-    steps = tf.reduce_max(tf.reduce_sum(whole[:, 1:], 1))
-    if tf.executing_eagerly() and steps > _MANY_STEPS:
+    if tf.executing_eagerly() and (most := np.sum(whole[:, 1:], 1).max()) > _MANY_STEPS:
         warnings.warn(
-            f"dt: a sequence takes {int(steps)} steps of the filter, which is slow. Divide the "
+            f"dt: a sequence takes {int(most)} steps of the filter, which is slow. Divide the "
             "times by a larger number: a model with longer steps is faster.",
             stacklevel=3,
         )

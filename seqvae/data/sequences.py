@@ -303,7 +303,7 @@ def _on_even_steps(
         raise DataError(
             f"{path}: dt has the shape {list(dt.shape)}, expected {list(count)} to fit images."
         )
-    if dt.dtype.kind not in "buif":
+    if dt.dtype.kind not in "uif":
         raise DataError(f"{path}: dt is an array of {dt.dtype}, expected whole numbers.")
     later = dt[:, 1:].astype(np.float64)
     if not ((later >= 1) & (later == np.rint(later))).all():

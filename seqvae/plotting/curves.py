@@ -50,7 +50,7 @@ def _cut_the_start(axis) -> None:
     magnitude.
     """
     curves = [np.asarray(line.get_ydata(), float) for line in axis.lines]
-    later = np.concatenate([y[max(1, len(y) // 10) :] for y in curves])
+    later = np.concatenate([y[len(y) // 10 :] for y in curves])
     later = later[np.isfinite(later)]
     if later.size:
         margin = 0.08 * (np.ptp(later) or 1.0)

@@ -280,6 +280,7 @@ def test_frames_at_uneven_times_are_placed_on_even_steps(tmp_path):
         (np.zeros((2, 3)), "dt: expected whole numbers of at least 1"),
         (np.full((2, 3), np.nan), "dt: expected whole numbers of at least 1"),
         (np.full((2, 3), "2"), "dt is an array of <U1, expected whole numbers"),
+        (np.ones((2, 3), bool), "dt is an array of bool, expected whole numbers"),
         (
             np.full((2, 3), 500),
             "dt: 1001 steps for 3 frames, expected at most 50 steps a frame",

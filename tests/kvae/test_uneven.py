@@ -150,6 +150,7 @@ def test_videos_and_training_take_dt():
 @pytest.mark.parametrize(
     ("dt", "message"),
     [
+        (DT > 1, r"dt: expected whole numbers, got bool\. A mask is the argument `mask`"),
         (DT[:, :4], r"dt: expected the shape \[2, 5\] .* got \[2, 4\]"),
         (DT * 0.5, r"dt: expected whole numbers .* value in sequence 0.*kvae.lgssm.discretise"),
         (DT * 200_000, "dt: expected fewer than 1000000 steps in a sequence, more in sequence 0"),

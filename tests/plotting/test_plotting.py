@@ -119,6 +119,8 @@ def test_figures_show_the_given_numbers(tmp_path):
     figure = plotting.metric_curves(lines, {"panel": ("a", "b")}, title="t")
     np.testing.assert_array_equal(figure.axes[0].lines[0].get_xydata(), [[1, 1], [2, 2]])
     np.testing.assert_array_equal(figure.axes[0].lines[1].get_xydata(), [[2, 3]])
+    low, high = figure.axes[0].get_ylim()
+    assert low < 1 and high > 3  # of few values none is outside
     curve = {
         "ours": {"o": ([1, 2], [3, 4])},
         "published": {"p": ([1], [2])},
