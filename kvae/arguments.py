@@ -182,7 +182,7 @@ def _activation(name: str, value) -> str | dict:
         ) from None
 
 
-def first_value(name: str, value: Any) -> Any:
+def initial_value(name: str, value: Any) -> Any:
     """Look up the initial value of a variance.
 
     Args:

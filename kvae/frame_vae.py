@@ -127,7 +127,7 @@ class FrameVAE(keras.layers.Layer):
         """Set the variance of a pixel: a number, or the softplus of a weight."""
         self._pixel_var, self._raw_pixel_var = noise_pixel_var, None
         if isinstance(noise_pixel_var, str):
-            start = arguments.first_value("noise_pixel_var", noise_pixel_var)
+            start = arguments.initial_value("noise_pixel_var", noise_pixel_var)
             self._raw_pixel_var = self.add_weight(
                 shape=self.image_shape if noise_pixel_var == "learned_diagonal" else (),
                 initializer=keras.initializers.Constant(tfp.math.softplus_inverse(start)),

@@ -14,7 +14,7 @@ from kvae.dynamics import DynamicsNetwork, Matrices
 from kvae.frame_vae import KEPT, STATES, FrameVAE
 from kvae.inputs import Inputs
 from kvae.lgssm import MixedLGSSM, bounds, kalman
-from kvae.lgssm.closed_loop import StateSpace, after, continued, draw_noise, generate_states
+from kvae.lgssm.closed_loop import StateSpace, draw_future, draw_noise, generate_states, state_after
 from kvae.lgssm.inference import Covariances
 from kvae.lgssm.products import matvec
 from kvae.lgssm.uneven import at_frames, on_steps
@@ -332,7 +332,7 @@ class KVAE(SequenceModel):
         """Add the weight of a learned noise; its softplus is the variance."""
         shape = (size,) if self._config[name] == "learned_diagonal" else ()
         start = keras.initializers.Constant(
-            tfp.math.softplus_inverse(arguments.first_value(name, self._config[name]))
+            tfp.math.softplus_inverse(arguments.initial_value(name, self._config[name]))
         )
         return self.add_weight(
             shape=shape,
@@ -387,7 +387,7 @@ class KVAE(SequenceModel):
     @property
     def max_code_variance(self) -> float:
         """The upper limit of the variances of q(a | x)."""
-        return arguments.first_value("noise_emission", self._config["noise_emission"])
+        return arguments.initial_value("noise_emission", self._config["noise_emission"])
 
     @property
     def kl_weight(self) -> keras.Variable:
@@ -953,8 +953,10 @@ class KVAE(SequenceModel):
         def compute(codes, mask, controls, dt, noise) -> tuple[tf.Tensor, tf.Tensor]:
             states, steps = self._states, tf.shape(codes)[1]
             a, mask, past, at = self._on_steps(codes, mask, controls[:, :steps], dt)
-            carry = after(states, a, mask, past, None if at is None else at[:, -1])
-            return continued(states, carry, controls[:, steps:], tf.transpose(noise, [1, 0, 2, 3]))
+            carry = state_after(states, a, mask, past, None if at is None else at[:, -1])
+            return draw_future(
+                states, carry, controls[:, steps:], tf.transpose(noise, [1, 0, 2, 3])
+            )
 
         codes, _ = self._in_batches(self.frame_vae.encode, None, frames, mask)
         z, a = self._run(compute, codes, self._code_mask(mask), controls, dt, noise)

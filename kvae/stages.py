@@ -141,7 +141,7 @@ def stages(
     return [stage for stage in planned if stage.epochs]
 
 
-def described(planned: list[Stage], steps_of_epoch: int, sequences: int) -> list[str]:
+def describe_stages(planned: list[Stage], steps_of_epoch: int, sequences: int) -> list[str]:
     """Describe the stages, and warn of too little training or data.
 
     Args:

@@ -12,7 +12,7 @@ from kvae.data import InMemory, Missing, Streamed, training_and_test
 from kvae.evaluation import evaluate_elbo
 from kvae.model import KVAE
 from kvae.report import Report
-from kvae.stages import Schedule, described, stages
+from kvae.stages import Schedule, describe_stages, stages
 from seqvae.commands import Affects, Run
 from seqvae.commands.training import train_and_report
 from seqvae.data import Sequences
@@ -53,7 +53,7 @@ def run(run: Run) -> None:
                 raise
             run.change(init_lr=0.5 * s.init_lr)
             print(f"{error}\nBEGINNING AGAIN at half the learning rate, {0.5 * s.init_lr:g}")
-            run.begin_again()
+            run.remove_files()
     return None
 
 
@@ -144,7 +144,7 @@ def _train(run: Run, train: InMemory | Streamed, test: Sequences) -> None:
         planned,
         report,
         signature=series_train.signature(s, model, train.fingerprint),
-        about="\n".join([*described(planned, len(batches), len(train)), about]),
+        about="\n".join([*describe_stages(planned, len(batches), len(train)), about]),
         title=f"Kalman VAE of {Path(s.dataset).stem}: {s.run_name}",
         display=_epoch_line,
         pictures=report.pictures,

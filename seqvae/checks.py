@@ -1,8 +1,8 @@
 """Checks of user input that work in eager mode and in a graph, with the same message.
 
 In eager mode a failed check raises ValueError. In a graph, such as a tf.data pipeline, it is an
-assertion; `named` turns it back into a ValueError with the same message. XLA drops assertions, so
-values are checked before a compiled step and never inside it.
+assertion; `as_value_errors` turns it back into a ValueError with the same message. XLA drops
+assertions, so values are checked before a compiled step and never inside it.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ class Place(NamedTuple):
     batch: tf.Tensor | int | None = None
     """For data sets: the number of the batch, counted from 0."""
 
-    def of(self, row: tf.Tensor) -> tf.Tensor:
+    def row_name(self, row: tf.Tensor) -> tf.Tensor:
         """Name a row of the batch.
 
         Args:
@@ -81,7 +81,9 @@ def require_rows(fine: tf.Tensor, message: str, place: Place, *values: tf.Tensor
     Raises:
         ValueError: a row fails; in a graph as for `require`.
     """
-    require(tf.reduce_all(fine), message, *values, place.of(tf.argmin(tf.cast(fine, tf.int32))))
+    require(
+        tf.reduce_all(fine), message, *values, place.row_name(tf.argmin(tf.cast(fine, tf.int32)))
+    )
 
 
 def warn_where(condition: tf.Tensor, message: str) -> None:
@@ -314,7 +316,7 @@ def check_sample_weight_values(weight: tf.Tensor) -> None:
 
 
 @contextlib.contextmanager
-def named(after: str = "") -> Iterator[None]:
+def as_value_errors(after: str = "") -> Iterator[None]:
     """Context manager: a check that fails in a graph raises ValueError with the check's message.
 
     Args:
@@ -335,7 +337,9 @@ def named(after: str = "") -> Iterator[None]:
 
 
 def marked(error: ValueError) -> ValueError:
-    """Add the marks that `named` looks for, for an error that passes through TensorFlow as text.
+    """Add the marks that `as_value_errors` looks for.
+
+    An error needs them if it passes through TensorFlow as text.
 
     Args:
         error: the error of a failed check.

@@ -295,7 +295,9 @@ class SequenceModel(keras.Model):
             with self.distribute_strategy.scope():
                 # before Keras does: BackupAndRestore restores only variables that exist
                 self.optimizer.build(self.trainable_variables)
-        with checks.named("The step on this batch was skipped. The weights are unchanged by it."):
+        with checks.as_value_errors(
+            "The step on this batch was skipped. The weights are unchanged by it."
+        ):
             return super().fit(*data[:2], sample_weight=data[2], **options)
 
     def evaluate(self, x: Any = None, y: Any = None, *args: Any, **options: Any):
@@ -316,7 +318,7 @@ class SequenceModel(keras.Model):
         if options.get("_use_cached_eval_dataset"):  # `fit` validates: its data are checked already
             return super().evaluate(x, y, *args, **options)
         data, options = self._arguments_of(keras.Model.evaluate, x, y, args, options)
-        with checks.named():
+        with checks.as_value_errors():
             return super().evaluate(*data[:2], sample_weight=data[2], **options)
 
     def predict(self, x: Any, *args: Any, **options: Any):
@@ -334,7 +336,7 @@ class SequenceModel(keras.Model):
             ValueError: a batch is invalid.
         """
         data, options = self._arguments_of(keras.Model.predict, x, None, args, options)
-        with checks.named():
+        with checks.as_value_errors():
             return super().predict(data[0], **options)
 
     def train_on_batch(
@@ -518,7 +520,7 @@ class SequenceModel(keras.Model):
         """
         if input_signature is None:
             input_signature = [self.serving_inputs()]
-        with recurrent.portable():
+        with recurrent.without_cudnn():
             return super().export(
                 filepath, format, verbose, input_signature=input_signature, **options
             )
@@ -763,7 +765,7 @@ class SequenceModel(keras.Model):
         return options | {"validation_data": packed}
 
     def _track(self, batch, loss, terms):
-        count = replicas.local_sum(self.count(batch))
+        count = replicas.zero_on_copies(self.count(batch))
         for name, value in {"loss": loss, **terms._asdict()}.items():
             self._trackers[name].update_state(value, sample_weight=count)
         # A batch may have fewer terms than the model: the others are not reported, because their

@@ -13,22 +13,22 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-_portable = contextvars.ContextVar("portable", default=False)
+_without_cudnn = contextvars.ContextVar("without_cudnn", default=False)
 
 
 @contextlib.contextmanager
-def portable() -> Iterator[None]:
+def without_cudnn() -> Iterator[None]:
     """Context manager: functions traced in it do not use cuDNN, so they also run on a CPU."""
-    token = _portable.set(True)
+    token = _without_cudnn.set(True)
     try:
         yield
     finally:
-        _portable.reset(token)
+        _without_cudnn.reset(token)
 
 
 def cudnn_allowed() -> bool:
     """Whether code that runs or is traced now may use cuDNN."""
-    return not _portable.get() and not in_xla()
+    return not _without_cudnn.get() and not in_xla()
 
 
 def in_xla() -> bool:

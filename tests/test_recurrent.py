@@ -47,7 +47,7 @@ def test_a_layer_may_use_cudnn_unless_xla_compiles_it_or_it_is_to_run_anywhere(t
     told.clear()
     compiled = tf.function(run, jit_compile=True)(x)
     assert set(told) == {False}
-    with recurrent.portable():
+    with recurrent.without_cudnn():
         run(x)
     assert set(told) == {False}
     np.testing.assert_allclose(plain, compiled, rtol=1e-5)

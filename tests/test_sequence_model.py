@@ -70,7 +70,7 @@ class Line(SequenceModel):
         if frames.shape.rank != 3 or frames.shape[-1] != 2:
             raise ValueError(f"frames: expected [B, T, 2], got {tuple(frames.shape)}.")
         bad = ~tf.reduce_all(tf.math.is_finite(frames), [1, 2])
-        require(~tf.reduce_any(bad), "frames: NaN in {}, isn't it.", place.of(tf.argmax(bad)))
+        require(~tf.reduce_any(bad), "frames: NaN in {}, isn't it.", place.row_name(tf.argmax(bad)))
         warn_where(tf.reduce_any(frames > 100.0), "frames: more than 100.")
 
     def serving_inputs(self):

@@ -170,7 +170,7 @@ def check_pixels(frames: tf.Tensor, place: Place = NOWHERE) -> None:
         warn_of_bits(frames)
         return
     nan = tf.reduce_any(tf.math.is_nan(frames), list(range(1, frames.shape.rank)))
-    row = tf.strings.regex_replace(place.of(tf.argmax(nan)), "^sequence", "frame")
+    row = tf.strings.regex_replace(place.row_name(tf.argmax(nan)), "^sequence", "frame")
     require(
         ~tf.reduce_any(nan),
         "frames: NaN in {}; expected floats in [0, 1]. Leave such frames out.",

@@ -183,7 +183,7 @@ class DrawingEncoder(keras.Model):
         """
         if is_arrays(x) or isinstance(x, list | tuple):
             return super().predict(self._frames(x), *args, **options)
-        with checks.named():
+        with checks.as_value_errors():
             return super().predict(checked(x, self._check), *args, **options)
 
 

@@ -15,7 +15,7 @@ from seqvae.checks import NOWHERE, Place, check_keys, require
 from seqvae.model import SequenceModel
 from seqvae.objectives import bounded, weighted_mean
 from seqvae.randomness import Seed, fold, normal, stateless_seed
-from seqvae.recurrent import portable, run_layer
+from seqvae.recurrent import run_layer, without_cudnn
 from worldmodels import arguments, mixture, original
 from worldmodels.arguments import Array
 from worldmodels.cell import ForgetBias, forget_bias, glorot_of, swap_gates
@@ -708,7 +708,7 @@ class MDNRNN(SequenceModel):
             **options: as in Keras.
         """
         options["input_signature"] = options.get("input_signature") or [self.serving_inputs()]
-        with portable():
+        with without_cudnn():
             _Served(self).export(filepath, *args, **options)
 
     def _tensors(self, batch: dict, reading: tuple[str, ...] | None = None) -> dict:

@@ -133,7 +133,7 @@ class DreamView:
         self.agent, self.world, self.max_steps = agent, world, max_steps
         self._seed, self._name, self._sessions = seed, name, 0
         self._temperature = float(np.clip(temperature, *TEMPERATURES))
-        env = made(world)
+        env = make_env(world)
         if env.image_shape != agent.vae.image_shape or env.action_size != self.action_size:
             raise ValueError(
                 f"{name}: expected frames {agent.vae.image_shape} and {self.action_size} actions, "
@@ -218,7 +218,7 @@ class DreamView:
         return action
 
 
-def made(world: PixelWorld) -> PixelEnv:
+def make_env(world: PixelWorld) -> PixelEnv:
     """Make an environment.
 
     Args:
@@ -332,7 +332,7 @@ class DreamSession:
 
     def __init__(self, view: DreamView, rng: np.random.Generator):
         self._view, self._rng = view, rng
-        self._env = made(view.world)
+        self._env = make_env(view.world)
         self._begin()
 
     def answer(self, message: Mapping[str, Any]) -> dict[str, Any]:

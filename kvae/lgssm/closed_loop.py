@@ -450,7 +450,7 @@ def stream_step(
     return following, updated, kalman.product_vector(C, updated.mean), log_likelihood, carry.alpha
 
 
-def after(
+def state_after(
     states: StateSpace,
     a: tf.Tensor,
     mask: tf.Tensor | None,
@@ -544,7 +544,7 @@ def _in_rows(rows: tf.Tensor, new: StreamState, old: StreamState) -> StreamState
     )
 
 
-def continued(
+def draw_future(
     states: StateSpace, carry: StreamState, controls: tf.Tensor, noise: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Draw the future of a stream.

@@ -115,7 +115,7 @@ class Run:
             shutil.rmtree(self.folder)
         _make_folder(self.folder)
 
-    def begin_again(self) -> None:
+    def remove_files(self) -> None:
         """Remove the run's files, so that training can start over with changed settings."""
         self._resume = False
         if self.placement.chief:

@@ -5,13 +5,13 @@ from seqvae.replicas.rows import (
     all_reduce_sum,
     all_rows,
     apply_summed,
-    divided,
+    divide_by_replicas,
     keras_rows,
     local_rows,
-    local_sum,
     rows_of,
     share_of_batch,
     with_local_rows,
+    zero_on_copies,
 )
 from seqvae.replicas.strategy import Placement, WorkerLost, placement
 
@@ -22,12 +22,12 @@ __all__ = [
     "all_reduce_sum",
     "all_rows",
     "apply_summed",
-    "divided",
+    "divide_by_replicas",
     "keras_rows",
     "local_rows",
-    "local_sum",
     "placement",
     "rows_of",
     "share_of_batch",
     "with_local_rows",
+    "zero_on_copies",
 ]

@@ -148,11 +148,11 @@ def share_of_batch(count: tf.Tensor) -> tf.Tensor:
     """
     if local_rows() is None:
         return tf.ones_like(count)
-    count = local_sum(count)
+    count = zero_on_copies(count)
     return count / all_reduce_sum([count])[0]
 
 
-def local_sum(value: tf.Tensor) -> tf.Tensor:
+def zero_on_copies(value: tf.Tensor) -> tf.Tensor:
     """Set a sum over the local rows to 0 if the replica has only a copied row (see `Rows`).
 
     Args:
@@ -165,7 +165,7 @@ def local_sum(value: tf.Tensor) -> tf.Tensor:
     return value if rows is None else tf.where(rows.count > 0, value, tf.zeros_like(value))
 
 
-def divided(value: tf.Tensor) -> tf.Tensor:
+def divide_by_replicas(value: tf.Tensor) -> tf.Tensor:
     """Divide a value by the number of replicas, so that its sum over the replicas is the value.
 
     Args:

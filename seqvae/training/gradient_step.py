@@ -62,7 +62,7 @@ def gradient_step(
         tf.errors.InvalidArgumentError: under a `tf.distribute` strategy, if the loss or a gradient
             is not finite.
     """
-    count = replicas.local_sum(model.count(batch))
+    count = replicas.zero_on_copies(model.count(batch))
     share = replicas.share_of_batch(count)
     scale = tf.cast(optimizer.scale_loss(tf.ones([])), tf.float32)
 
@@ -70,7 +70,7 @@ def gradient_step(
         with tf.GradientTape() as tape:
             terms = model.loss_terms(batch, seed=seed)
             loss = model.objective(terms)
-            loss = loss * tf.cast(share, loss.dtype) + replicas.divided(
+            loss = loss * tf.cast(share, loss.dtype) + replicas.divide_by_replicas(
                 regularisation(model, loss.dtype)
             )
             target = loss * tf.cast(scale, loss.dtype)

@@ -10,7 +10,7 @@ import pytest
 import kvae
 from kvae import train
 from kvae.config import PRESETS, KVAESettings, adopted
-from kvae.stages import Schedule, described, stages
+from kvae.stages import Schedule, describe_stages, stages
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden" / "kvae"
@@ -161,10 +161,10 @@ def test_the_stages_are_described_and_what_is_too_little():
     keras.utils.set_random_seed(0)
     model = kvae.KVAE((8, 8), num_filters=(2,), alpha_units=3)
     made = stages(model, Schedule(20, 3, 10))
-    assert described(made, 100, 500) == [
+    assert describe_stages(made, 100, 500) == [
         "epochs (steps) of the stages: vae 3 (300), vae+lgssm 10 (1000), all 7 (700)"
     ]
-    few = described(made, 1, 24)
+    few = describe_stages(made, 1, 24)
     assert few[1].startswith("likely TOO FEW STEPS: 20.")
     assert few[2].startswith("likely TOO FEW SEQUENCES: 24.")
 

@@ -139,8 +139,8 @@ def test_outside_of_a_replica_values_stay_as_they_are():
     value = tf.constant([[1.0], [2.0]])
     assert (
         replicas.all_rows(value) is value
-        and replicas.divided(value) is value
-        and replicas.local_sum(value) is value
+        and replicas.divide_by_replicas(value) is value
+        and replicas.zero_on_copies(value) is value
     )
     assert (
         replicas.all_reduce_sum([value])[0] is value
