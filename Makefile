@@ -44,7 +44,7 @@ test: $(VENV)/.installed
 	$(PY) -m pytest -m "not slow" -n 2 --dist loadfile
 
 test-all: $(VENV)/.installed
-	$(PY) -m pytest
+	$(PY) -m pytest -n 2 --dist loadfile
 
 soak: $(VENV)/.installed
 	$(PY) -m tests.soak.kills --kills=$(KILLS)

@@ -223,7 +223,7 @@ def test_every_key_that_is_misspelt_or_missing_is_named(name, trained):
                 )
 
 
-@every_model
+@every_model_most_slow
 def test_a_missing_value_is_named_where_nothing_says_that_it_is_missing(name, trained):
     model, batch = trained(name).model, MODELS[name].batch
     key = next(iter(batch))
@@ -306,7 +306,7 @@ def test_eagerly_and_by_xla_it_trains_too(name, trained):
     np.testing.assert_allclose(loss, trained(name).history["loss"], rtol=0.5)
 
 
-@every_model
+@every_model_most_slow
 def test_verbs_work_in_a_users_graph_of_unknown_sizes(name, trained):
     model, (_, batch, _, verbs) = trained(name).model, MODELS[name]
     spec = {key: tf.TensorSpec([None, *value.shape[1:]]) for key, value in batch.items()}
@@ -371,14 +371,11 @@ def test_a_run_that_is_interrupted_is_restored_by_keras(name, trained, tmp_path)
     ("model", "data"),
     [
         (MODELS["KVAE"].make, MODELS["KVAE"].batch["frames"]),
-        pytest.param(
-            lambda: MODELS["VRAE"].make(missing=True),
-            MODELS["VRAE"].batch["sequences"],
-            marks=pytest.mark.slow,
-        ),
+        (lambda: MODELS["VRAE"].make(missing=True), MODELS["VRAE"].batch["sequences"]),
     ],
     ids=["KVAE", "VRAE"],
 )
+@pytest.mark.slow
 def test_masks_of_steps_and_of_numbers_in_turn(model, data):
     model = model()
     model.compile(keras.optimizers.SGD(0.0))
@@ -571,6 +568,7 @@ for name in json.loads(sys.argv[2]):
             np.testing.assert_allclose(there[f"arr_{i}"], part, **SAME_FLOAT32)
 
 
+@pytest.mark.slow
 def test_six_models_in_one_process_bring_no_warning_of_retracing(caplog):
     """TensorFlow warns of the fifth."""
     batch = MODELS["MDNRNN"].batch

@@ -35,8 +35,17 @@ def rnn():
     return worldmodels.MDNRNN(z_size=2, action_size=1, rnn_size=3, num_mixtures=2)
 
 
+DEAR = ("pendulum", "pong")
+"""Models of the same class as one that the fast suite tries."""
+
+
 @pytest.mark.parametrize(
-    ("kind", "name"), SHIPPED, ids=lambda each: getattr(each, "__name__", each)
+    ("kind", "name"),
+    [
+        pytest.param(kind, name, marks=pytest.mark.slow if name in DEAR else ())
+        for kind, name in SHIPPED
+    ],
+    ids=lambda each: getattr(each, "__name__", each),
 )
 def test_a_shipped_model_has_the_figure_of_its_card(load_script, kind, name):
     script = load_script(ROOT / "benchmarks" / "train_presets.py")

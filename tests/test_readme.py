@@ -187,6 +187,7 @@ def many_series(tmp_path, monkeypatch):
 
 @pytest.mark.eager
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.slow
 def test_the_python_of_the_page_on_many_series_runs_as_printed(many_series, monkeypatch):
     """The model is small and not trained."""
     names, blocks, _ = many_series

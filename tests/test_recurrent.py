@@ -56,6 +56,7 @@ def test_a_layer_may_use_cudnn_unless_xla_compiles_it_or_it_is_to_run_anywhere(t
     assert set(told) == {"auto"}
 
 
+@pytest.mark.slow
 def test_a_verb_that_ran_before_is_traced_anew_for_xla(told):
     model, _ = MODELS["kvae"]()
     a = tf.zeros([2, 3, 2])
@@ -84,6 +85,7 @@ MODELS = {
 
 
 @pytest.mark.parametrize("name", MODELS)
+@pytest.mark.slow
 def test_the_loss_of_every_model_can_be_compiled(told, name):
     model, batch = MODELS[name]()
     batch = {key: tf.constant(value) for key, value in batch.items()}

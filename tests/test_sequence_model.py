@@ -222,6 +222,7 @@ def test_mixed_float16_is_scaled_without_asking(plain):
     assert isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
 
 
+@pytest.mark.slow
 def test_an_overflow_in_the_first_step_lowers_the_scale_and_changes_no_weight():
     model = Line(dtype="mixed_float16")
     optimizer = keras.optimizers.LossScaleOptimizer(
@@ -454,6 +455,7 @@ def test_a_saved_model_goes_on_with_its_optimiser(tmp_path):
     assert again.optimizer.iterations == 6
 
 
+@pytest.mark.slow
 def test_an_exported_model_needs_no_signature(tmp_path):
     model = Line()
     model.export(tmp_path / "line", verbose=False)
@@ -509,6 +511,7 @@ def test_weights_that_are_given_twice_are_refused():
         trained({"frames": X, "sample_weight": np.ones(6)}, sample_weight=np.ones(6))
 
 
+@pytest.mark.slow
 def test_every_step_draws_its_own_noise_where_gradients_are_accumulated():
     seeds = []
 

@@ -26,6 +26,7 @@ def test_half_of_the_steps_are_kept_and_half_of_those_hidden(script):
     assert hidden.sum() / (data.mask[:, 5:].sum()) == pytest.approx(0.5, abs=0.05)
 
 
+@pytest.mark.slow
 def test_errors_are_those_at_the_hidden_frames(script, tmp_path):
     path = script.write_data(tmp_path, 3, 3)
     test = load(path.with_name(f"{path.stem}_test.npz"))

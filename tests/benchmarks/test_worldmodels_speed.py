@@ -47,6 +47,7 @@ def originals(load_script):
     return load_script(FOLDER / "worldmodels_originals.py")
 
 
+@pytest.mark.slow
 def test_the_originals_graphs_learn(originals):
     rng = np.random.default_rng(0)
     step = originals.mdn_rnn_step(2, 5, z_size=3, action_size=2, units=4, mixtures=2)

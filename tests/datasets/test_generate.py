@@ -11,6 +11,7 @@ from tests.commands import run, run_here
 SCRIPT = Path(__file__).parents[2] / "datasets" / "generate.py"
 
 
+@pytest.mark.slow
 def test_files_do_not_depend_on_the_workers_and_are_small(tmp_path):
     for workers in (1, 2):
         done = run(

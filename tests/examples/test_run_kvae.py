@@ -55,6 +55,7 @@ def whole(folder):
     return folder / "logs" / "whole_kvae", out
 
 
+@pytest.mark.slow
 def test_a_run_leaves_what_a_user_looks_for(whole):
     folder, out = whole
     names = {path.name for path in folder.iterdir()}
@@ -169,7 +170,17 @@ def test_two_pushed_balls_in_colour_at_twice_the_size(tmp_path):
     assert "wrong pixels on 3 missing frames after 2 seen" in out
 
 
-def test_wrong_inputs_end_with_one_clear_line(folder, whole):
+@pytest.mark.slow
+def test_a_run_of_the_same_name_is_neither_replaced_nor_resumed_with_other_settings(folder, whole):
+    for flags, message in (
+        (("--dataset=mine.npz",), "a run of this name is there. Add --resume or --overwrite"),
+        (("--resume", "--dim_z=5"), "a checkpoint of another configuration (dim_z: 4 there, 5"),
+    ):
+        code, _, err = run_here(SCRIPT, "--run_name=whole", *flags, cwd=folder)
+        assert code == 2 and message in err and len(err.splitlines()) == 1, err
+
+
+def test_wrong_inputs_end_with_one_clear_line(folder):
     (folder / "cut.npz").write_bytes((folder / "mine.npz").read_bytes()[:500])
     save(folder / "odd.npz", {"images": np.zeros((4, 3, 10, 10), np.uint8)})
     (folder / "file").write_text("")
@@ -191,16 +202,11 @@ def test_wrong_inputs_end_with_one_clear_line(folder, whole):
             (mine, "--activation=sine"),
             "activation: expected a name or function that keras.activations.get accepts",
         ),
-        ((mine, "--run_name=whole"), "a run of this name is there. Add --resume or --overwrite"),
         (
             (mine, "--run_name=x", "--log_dir=file/logs", *SMALL),
             "--log_dir: cannot make the folder",
         ),
         (("--run_name=nothing", "--resume"), "--resume: no run nothing_kvae in logs"),
-        (
-            ("--run_name=whole", "--resume", "--dim_z=5"),
-            "a checkpoint of another configuration (dim_z: 4 there, 5 here)",
-        ),
         ((mine, "--reload_model=nowhere/model.ckpt"), "--reload_model: no nowhere/config.json"),
         ((mine, "--train_miss_prob=2"), "drop_prob: expected a probability"),
     ]

@@ -62,6 +62,7 @@ def table(path):
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_the_table_is_filled_and_continued(folder, whole):
     run, out = whole
     rows = table(run / "imputed.csv")
@@ -92,6 +93,7 @@ def test_the_table_is_filled_and_continued(folder, whole):
     ).read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_the_figures_are_those_of_the_hidden_numbers(folder, whole):
     run, out = whole
     figures = json.loads((run / "imputation.json").read_text())
@@ -106,6 +108,7 @@ def test_the_figures_are_those_of_the_hidden_numbers(folder, whole):
     assert {"forecast.png", "imputation_00002.png", "training_curves.png", "config.json"} <= names
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_where_it_stood(folder, whole):
     """The weights of a run that ended after its first block and resumed are those of one that did
     not."""
@@ -225,6 +228,7 @@ def errors_by_hand(guess, values, hidden):
     return np.sqrt(np.mean((guess[hidden] - values[hidden]) ** 2))
 
 
+@pytest.mark.slow
 def test_errors_against_a_plain_computation():
     values = series(5, 40).astype(np.float32)
     values[1, 7, 0] = np.nan
@@ -256,6 +260,7 @@ def test_errors_against_a_plain_computation():
     assert errors_at(model, many, np.zeros_like(hidden)) is None
 
 
+@pytest.mark.slow
 def test_a_useless_model_is_said_to_be_worse(folder):
     """Untrained, with tiny noises: worse than a line, and too sure."""
     values = np.cumsum(np.random.default_rng(0).normal(size=(6, 40, 1)), axis=1)

@@ -34,6 +34,7 @@ SMALL = (
 )
 
 
+@pytest.mark.slow
 def test_a_run_leaves_a_project_and_goes_on(tmp_path):
     flags = ("--sessions=2", "--frames=200", "--run_name=mine", *SMALL)
     done = run_here(

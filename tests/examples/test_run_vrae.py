@@ -60,6 +60,7 @@ def whole(folder):
     return folder / "logs" / "whole_vrae", out
 
 
+@pytest.mark.slow
 def test_a_run_leaves_what_a_user_looks_for(whole):
     folder, out = whole
     names = {path.name for path in folder.iterdir()}
@@ -96,6 +97,7 @@ def rows(path):
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_codes_of_a_run_and_of_the_same_series_in_a_new_file_are_equal(folder, whole):
     """The columns of the new file are in another order, some are new, one is without a label."""
     made = {row["id"]: row for row in rows(whole[0] / "codes.csv")}
@@ -142,6 +144,7 @@ def apply(folder, *arguments):
     return Done(code, out.getvalue(), err.getvalue())
 
 
+@pytest.mark.slow
 def test_new_files_that_do_not_fit_are_refused(folder, whole):
     (folder / "few.csv").write_text("sequence,x,y\na,1,2\n")
     np.savez(folder / "wide.npz", sequences=np.zeros((1, 3, 2)))

@@ -49,6 +49,7 @@ def whole(tmp_path_factory):
     return folder / "logs" / "whole_worldmodel", out
 
 
+@pytest.mark.slow
 def test_a_run_leaves_what_a_user_looks_for(whole):
     folder, out = whole
     names = {path.name for path in folder.iterdir()}

@@ -20,6 +20,7 @@ def test_the_dimension_of_a_curved_manifold(dimension):
     assert intrinsic_dimension(points) == pytest.approx(dimension, rel=0.2)
 
 
+@pytest.mark.slow
 def test_a_ball_a_rod_and_two_balls():
     box = BALL_WORLDS["box"]
     two = dataclasses.replace(box, balls=2)

@@ -78,6 +78,7 @@ def test_what_is_a_sign_and_what_a_collapse():
     assert late.collapsed(1)
 
 
+@pytest.mark.slow
 def test_fit_reports_the_signs_and_ends_where_all_frames_are_alike():
     one = model()
     one.compile(optimizer=keras.optimizers.Adam(1e-3))
@@ -142,12 +143,9 @@ def test_a_collapsed_run_begins_again_at_half_the_rate(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     "how, code, times",
-    [
-        ("stop", 2, 0),
-        pytest.param("retry", 2, 2, marks=pytest.mark.slow),
-        pytest.param("ignore", 0, 0, marks=pytest.mark.slow),
-    ],
+    [("stop", 2, 0), ("retry", 2, 2), ("ignore", 0, 0)],
 )
+@pytest.mark.slow
 def test_a_run_on_frames_that_are_all_alike_says_so(tmp_path, how, code, times):
     frame = np.random.default_rng(0).random((16, 16)) < 0.3
     save(tmp_path / "same.npz", {"images": np.broadcast_to(frame, (6, 9, 16, 16))})

@@ -44,6 +44,7 @@ def test_long_steps_of_fast_processes(drift, diffusion, dt, truth):
     np.testing.assert_allclose(Q[0], A @ half[0] @ A.T + half[0], rtol=1e-8, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_uneven_times_equal_an_even_grid_with_missing_steps():
     """Times are multiples of 0.1: the grid has a step at each, most of them missing."""
     rng = np.random.default_rng(0)

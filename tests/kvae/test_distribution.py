@@ -157,11 +157,8 @@ SIMPLE = [
 ]
 
 
-@pytest.mark.parametrize(
-    "noises",
-    [SIMPLE[1], *(pytest.param(SIMPLE[i], marks=pytest.mark.slow) for i in (0, 2, 3))],
-    ids=(1, 0, 2, 3),
-)
+@pytest.mark.parametrize("noises", SIMPLE)
+@pytest.mark.slow
 def test_noises_of_every_form_and_their_gradients_by_finite_differences(noises):
     made, mask, x = arrays(3)
     noises = {name: np.asarray(value, np.float64) for name, value in noises.items()}
@@ -221,6 +218,7 @@ def test_draws_have_the_moments_of_the_prior_and_the_posterior():
         )
 
 
+@pytest.mark.slow
 def test_joint_draws_follow_tfps_joint_posterior():
     """The lag-one covariances of the paths, against those of TFP's draws."""
     made, mask, x = arrays(5)
@@ -266,6 +264,7 @@ def test_draws_are_differentiable_and_follow_the_seed():
 
 
 @pytest.mark.graph
+@pytest.mark.slow
 def test_long_sequences_by_xla_have_gradients_in_eager_mode():
     """A tape around a loop that XLA compiled fails by itself (TensorList crossing the XLA/TF
     boundary)."""
@@ -298,6 +297,7 @@ def test_xla_on_request_gives_the_same():
 
 
 @pytest.mark.graph
+@pytest.mark.slow
 def test_draws_by_xla_do_not_read_the_padding():
     made, mask, x = arrays(8, steps=17)
     drawn = (
@@ -319,6 +319,7 @@ def test_float32_and_float64():
 # --- as TFP's tools see it ---
 
 
+@pytest.mark.slow
 def test_slices_copies_and_batches():
     made, mask, x = arrays(10)
     model, expected = ours(made, mask), ours(made, mask).log_prob(x)
@@ -411,6 +412,7 @@ def test_one_trace_serves_every_batch_and_length():
 
 
 @pytest.mark.graph
+@pytest.mark.slow
 def test_sizes_and_forms_that_change_from_call_to_call_do_not_meet():
     """Relaxed to unknown sizes, a trace would know neither the size of the state nor whether the
     noise changes."""

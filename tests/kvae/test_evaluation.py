@@ -82,6 +82,7 @@ def test_the_coverage_of_normal_pixels_is_that_of_draws(training):
     assert errors.as_dict()["coverage"]["pixels"]["smoothing"][LEVELS.index(0.9)] == share
 
 
+@pytest.mark.slow
 def test_hidden_pixels_are_neither_seen_nor_judged(model, training):
     """NaN where nobody saw a pixel; errors by hand over the others."""
     rng = np.random.default_rng(3)
@@ -171,6 +172,7 @@ def test_the_baselines_are_those_of_the_training_sequences(model, data, training
     assert set(Imputer(model, data).errors(mask).frames) == {*METHODS, *BASELINES[:3]}
 
 
+@pytest.mark.slow
 def test_a_normal_baseline_has_the_variance_of_its_error(data):
     model = KVAE((8, 8), num_filters=(2,), alpha_units=3, out_distr="gaussian")
     mask = block_mask(5, 12, start=4, length=5)
@@ -178,6 +180,7 @@ def test_a_normal_baseline_has_the_variance_of_its_error(data):
     assert log_px == pytest.approx(64 * norm.logpdf(rmse, scale=rmse), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_sequences_whose_states_diverge_are_counted_and_judged_as_the_mean_frame(data, monkeypatch):
     monkeypatch.setattr(closed_loop, "MOST_GROWTH", np.inf)  # otherwise A is limited in gaps
     keras.utils.set_random_seed(1)
@@ -195,6 +198,7 @@ def test_sequences_whose_states_diverge_are_counted_and_judged_as_the_mean_frame
     json.dumps(errors.as_dict(), allow_nan=False)
 
 
+@pytest.mark.slow
 def test_a_constant_dimension_of_a_has_no_error(model, data):
     flat = KVAE((8, 8), num_filters=(2,), alpha_units=3)
     head = flat.frame_vae.encoder.get_layer("mean")
@@ -219,6 +223,7 @@ def test_what_is_worse_than_a_baseline_that_knows_no_more_is_said():
     )
 
 
+@pytest.mark.slow
 def test_frames_that_were_never_observed_are_not_judged(model, data, training):
     gaps = np.ones((5, 12), np.float32)
     gaps[:, 6] = 0
@@ -266,6 +271,7 @@ def test_the_curves_have_the_papers_points_that_fit(model, data):
     assert at_end["smoothing"] == pytest.approx(at_end["generation"], abs=1e-3)
 
 
+@pytest.mark.slow
 def test_the_elbo_of_all_is_the_mean_of_its_parts(model, data):
     parts = [evaluate_elbo(model, data.take(slice(i, i + 1)), seed=0)["log_px"] for i in range(5)]
     assert evaluate_elbo(model, data, seed=0)["log_px"] == pytest.approx(np.mean(parts), rel=0.05)

@@ -17,6 +17,7 @@ def series():
     return values
 
 
+@pytest.mark.slow
 def test_intervals_of_series_are_the_smoothers(series):
     """encoder="identity": p(x_t | observed) is the Gaussian of the codes, in units."""
     keras.utils.set_random_seed(0)
@@ -33,6 +34,7 @@ def test_intervals_of_series_are_the_smoothers(series):
     np.testing.assert_array_equal(found.samples, again.samples)
 
 
+@pytest.mark.slow
 def test_the_noise_of_normal_numbers_is_in_the_draws(series):
     """A decoder whose output does not depend on a: only the noise of the numbers is left."""
     keras.utils.set_random_seed(0)

@@ -166,6 +166,7 @@ def test_float32_is_as_good_as_float64(steps):
     seen=st.floats(0, 1),
     variances=st.tuples(variance, variance, variance),
 )
+@pytest.mark.slow
 def test_any_system_is_filtered_and_smoothed(seed, steps, radius, seen, variances):
     check(seed, steps, radius, seen, variances)
 

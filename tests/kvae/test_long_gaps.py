@@ -30,6 +30,7 @@ def gap(steps):
     return np.random.default_rng(1).normal(size=(3, steps, 2)), mask
 
 
+@pytest.mark.slow
 def test_an_unstable_model_stays_finite_over_a_long_gap(monkeypatch):
     a, mask = gap(160)
     model = make(3.0)

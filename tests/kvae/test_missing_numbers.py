@@ -116,6 +116,7 @@ def test_a_mask_of_numbers_that_hides_whole_codes_is_a_mask_of_codes(system):
         np.testing.assert_allclose(one, other, **FLOAT64)
 
 
+@pytest.mark.slow
 def test_missing_pixels_are_not_read_and_the_others_are(system):
     model = small(out_distr="gaussian")
     rng = np.random.default_rng(3)
@@ -140,6 +141,7 @@ def test_missing_pixels_are_not_read_and_the_others_are(system):
     np.testing.assert_allclose(model.encode(flat, hole).mean(), model.encode(flat).mean())
 
 
+@pytest.mark.slow
 def test_training_with_missing_pixels_has_finite_gradients():
     model = small(dtype="float32")
     rng = np.random.default_rng(3)
@@ -182,6 +184,7 @@ def series():
     return steps
 
 
+@pytest.mark.slow
 def test_without_an_encoder_the_bound_is_the_log_likelihood_of_the_series(series):
     model = small(image_shape=(2,), out_distr="gaussian", encoder="identity", K=1)
     model.adapt(series)
@@ -207,7 +210,8 @@ def test_without_an_encoder_the_bound_is_the_log_likelihood_of_the_series(series
     np.testing.assert_allclose(known[seen], series[seen])
 
 
-@pytest.mark.parametrize("encoder", [pytest.param(None, marks=pytest.mark.slow), "identity"])
+@pytest.mark.parametrize("encoder", [None, "identity"])
+@pytest.mark.slow
 def test_series_with_holes_are_fitted_and_saved(series, encoder, tmp_path):
     model = small(
         image_shape=(2,),
@@ -230,6 +234,7 @@ def test_series_with_holes_are_fitted_and_saved(series, encoder, tmp_path):
     np.testing.assert_array_equal(again.impute(series).smoothed, filled)
 
 
+@pytest.mark.slow
 def test_a_complete_series_and_one_with_a_mask_of_ones_agree(series):
     model = small(image_shape=(2,), out_distr="gaussian", encoder="identity")
     full = np.nan_to_num(series, nan=1.0)
@@ -312,6 +317,7 @@ def test_codes_with_nan_are_read_as_the_series_they_come_from(series):
         model.filter(np.full((1, 3, 2), np.nan), np.ones((1, 3)))
 
 
+@pytest.mark.slow
 def test_a_pair_of_series_and_mask_is_read_as_a_dict_of_them(series):
     model = small(image_shape=(2,), out_distr="gaussian", encoder="identity", dtype="float32")
     model.adapt(series)

@@ -199,6 +199,7 @@ def test_the_terms_of_the_loss_are_those_of_the_elbo(model):
         )
 
 
+@pytest.mark.slow
 def test_nan_in_missing_frames_changes_nothing_and_no_gradient(model):
     x, mask = videos(), np.ones((3, 5), np.float32)
     mask[:, 2:4] = 0
@@ -275,6 +276,7 @@ def test_the_plain_auto_encoder_has_no_noise_and_no_log_qa():
 
 
 @pytest.mark.graph
+@pytest.mark.slow
 def test_ll_keep_prob_drops_frames_in_training_only_and_keeps_the_mean():
     keras.utils.set_random_seed(0)
     model = KVAE((8, 8), ll_keep_prob=0.5, use_vae=False, **SMALL)
@@ -291,6 +293,7 @@ def test_ll_keep_prob_drops_frames_in_training_only_and_keeps_the_mean():
 
 @pytest.mark.parametrize("without_mask", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.graph
+@pytest.mark.slow
 def test_the_gradient_of_the_objective_equals_finite_differences(without_mask):
     """In float64, through encoder, dynamics network, filter over a gap, and decoder."""
     keras.utils.set_random_seed(5)
@@ -358,6 +361,7 @@ def test_controls_move_the_states():
 
 
 @pytest.mark.graph
+@pytest.mark.slow
 def test_one_model_takes_any_batch_size_and_length_in_one_trace(model):
     """Nothing but the data knows the batch size: a graph with unknown sizes serves them all."""
     traced = tf.function(

@@ -51,14 +51,9 @@ OWN = {
 }
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        pytest.param(made, id=name, marks=pytest.mark.slow if name != "all" else ())
-        for name, made in OWN.items()
-    ],
-)
+@pytest.mark.parametrize("options", OWN.values(), ids=OWN)
 @pytest.mark.graph
+@pytest.mark.slow
 def test_own_networks_train_impute_and_save(options, tmp_path):
     made = {name: make() if callable(make) else make for name, make in options.items()}
     model = kvae.KVAE((8, 8), num_filters=(2,), alpha_units=3, init_kf_matrices=0.5, **made)

@@ -40,6 +40,7 @@ def pixels(picture):
     return found.reshape(picture["shape"])
 
 
+@pytest.mark.slow
 def test_rows_are_those_of_impute_and_generated_frames_use_the_first_stretch(model, view):
     found = view.answer({"sequence": 1, "hidden": [3, 4, 6]})
     images = np.random.default_rng(0).random((3, 7, *SHAPE))[1:2] > 0.6
@@ -105,6 +106,7 @@ def test_errors_are_on_hidden_frames_beside_the_last_seen_one(view):
     assert view.answer({"sequence": 0, "hidden": []})["errors"] == []
 
 
+@pytest.mark.slow
 def test_frames_that_are_missing_in_the_data_stay_so(model, monkeypatch):
     monkeypatch.setattr(play, "_MOST_STEPS", 6)
     mask = np.ones((3, 7), np.float32)
@@ -122,6 +124,7 @@ def test_frames_that_are_missing_in_the_data_stay_so(model, monkeypatch):
         view_of(model, images=images[1:2], mask=mask[1:2])
 
 
+@pytest.mark.slow
 def test_pixels_that_are_missing_in_the_data_stay_so(model):
     mask = np.random.default_rng(1).random((3, 7, *SHAPE)) > 0.3
     images = np.random.default_rng(0).random((3, 7, *SHAPE)).astype(np.float32)
@@ -146,6 +149,7 @@ def test_messages_that_are_refused(view, message, error):
         view.answer(message)
 
 
+@pytest.mark.slow
 def test_a_code_of_one_number_is_shown_over_time():
     model = kvae.KVAE(SHAPE, num_filters=(2,), alpha_units=3, dim_a=1, dim_z=2)
     plane = view_of(model).answer({"sequence": 0, "hidden": [2]})["plane"]

@@ -74,6 +74,7 @@ def test_values_per_sequence_average_to_the_batchs(model, kind):
         np.testing.assert_allclose([weights @ term.numpy() for term in each], whole, **FLOAT64)
 
 
+@pytest.mark.slow
 def test_importance_weighted_bounds_rise_to_the_exact_one(model):
     exact = model.lgssm_bound(A, MASK, kind="marginal").total
     few, many = (
@@ -101,9 +102,8 @@ def test_wrong_numbers_of_draws_are_refused(model):
         model.lgssm_bound(A, kind="marginal", num_samples=2)
 
 
-@pytest.mark.parametrize(
-    "form", [pytest.param("learned", marks=pytest.mark.slow), "learned_diagonal"]
-)
+@pytest.mark.parametrize("form", ["learned", "learned_diagonal"])
+@pytest.mark.slow
 def test_learned_noises_have_the_right_gradients(form):
     model = make(noise_transition=form, noise_emission=form, init_cov=form)
     raw = list(model._raw_noises.values())

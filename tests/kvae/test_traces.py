@@ -1,6 +1,7 @@
 """Frames and masks of other types, batches and lengths use the graphs that are there."""
 
 import numpy as np
+import pytest
 
 from kvae import KVAE
 
@@ -9,6 +10,7 @@ def traces(model):
     return sum(graph.experimental_get_tracing_count() for graph in model._compiled.values())
 
 
+@pytest.mark.slow
 def test_another_type_or_length_makes_no_new_trace():
     model = KVAE((8, 8), num_filters=(2,), alpha_units=3)
 

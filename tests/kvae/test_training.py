@@ -62,6 +62,7 @@ def test_the_loss_of_codes_is_the_bound_at_a_draw_of_them(bound, masked):
     assert moved.lgssm != terms.lgssm
 
 
+@pytest.mark.slow
 def test_long_sequences_train_by_xla_with_the_same_loss_and_gradients(model, monkeypatch):
     codes = np.random.default_rng(2).normal(size=(2, 6, 2)).astype(np.float32)
     batch = {"codes": tf.constant(codes), "variance": tf.zeros(codes.shape)}

@@ -49,6 +49,7 @@ def close(found, expected):
         np.testing.assert_allclose(one, other, **FLOAT32)
 
 
+@pytest.mark.slow
 def test_the_verbs_equal_those_on_the_even_grid(series):
     model, values, controls, grid = series
     u = held(controls)
@@ -68,6 +69,7 @@ def test_the_verbs_equal_those_on_the_even_grid(series):
     )
 
 
+@pytest.mark.slow
 def test_draws_have_the_moments_of_the_smoother(series):
     model, values, controls, _ = series
     drawn = model.posterior_sample(values, None, controls, dt=DT, num_samples=4000, seed=0).a
@@ -80,6 +82,7 @@ def test_draws_have_the_moments_of_the_smoother(series):
     assert samples.shape == (3, 2, 5, 2)
 
 
+@pytest.mark.slow
 def test_forecasts_begin_at_the_last_frame_of_each_sequence(series):
     model, values, controls, grid = series
     future = np.random.default_rng(3).normal(size=(2, 3, 1))
@@ -94,6 +97,7 @@ def test_forecasts_begin_at_the_last_frame_of_each_sequence(series):
         close(found[:, i], expected.a[:, i])
 
 
+@pytest.mark.slow
 def test_a_stream_takes_dt(series):
     model, values, controls, _ = series
     codes = model.encode(values[:1]).mean()

@@ -51,6 +51,7 @@ def test_a_frame_shows_the_rod_at_its_angle():
     np.testing.assert_allclose(np.hypot(right, up), 12 * 55 / 64 / 2, atol=0.4)
 
 
+@pytest.mark.slow
 def test_the_mean_frame_has_the_published_error():
     """.0171 in the published test set; one angle in two sequences differs from set to set."""
     images = record(ROD, sequences=60, steps=100)["images"] / 255.0

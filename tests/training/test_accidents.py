@@ -16,6 +16,7 @@ def lines(folder):
     )
 
 
+@pytest.mark.slow
 def test_a_run_folder_that_is_removed_in_the_middle_is_made_again_and_the_log_is_whole(tmp_path):
     whole = trainer(tmp_path / "whole")
     whole.run()
@@ -31,6 +32,7 @@ def test_a_run_folder_that_is_removed_in_the_middle_is_made_again_and_the_log_is
     assert trainer(tmp_path / "run").resume()
 
 
+@pytest.mark.slow
 def test_a_clock_set_back_does_not_make_an_older_checkpoint_the_newest(tmp_path):
     trainer(tmp_path).run()
     newest = max((tmp_path / "checkpoints").iterdir())
@@ -40,9 +42,8 @@ def test_a_clock_set_back_does_not_make_an_older_checkpoint_the_newest(tmp_path)
     assert len(again.run().read()) == again.epochs  # nothing is left to do
 
 
-@pytest.mark.parametrize(
-    "steps", (8, *(pytest.param(steps, marks=pytest.mark.slow) for steps in (1, 4, 16)))
-)
+@pytest.mark.parametrize("steps", (8, 1, 4, 16))
+@pytest.mark.slow
 def test_a_run_killed_in_a_long_epoch_resumes_in_the_middle_of_it(tmp_path, steps):
     """Epochs are long where a step is longer than the time between two checkpoints."""
     whole = trainer(tmp_path / "whole")

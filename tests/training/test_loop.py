@@ -348,6 +348,7 @@ def test_a_thread_can_run_it(tmp_path):
     assert not errors
 
 
+@pytest.mark.slow
 def test_a_run_can_be_made_longer_but_not_so_short_that_its_stage_is_gone(tmp_path, whole):
     trainer(tmp_path, epochs=(2, 1)).run()
     longer = trainer(tmp_path)

@@ -90,12 +90,11 @@ def assert_same(found, wanted):
     "cases",
     [
         ("convvae",),
-        pytest.param(
-            ("kvae", "convvae", "mdnrnn", "broken", "vrae", "vame", "fit"), marks=pytest.mark.slow
-        ),
+        ("kvae", "convvae", "mdnrnn", "broken", "vrae", "vame", "fit"),
     ],
     ids=["a small model", "every family"],
 )
+@pytest.mark.slow
 def test_two_devices_compute_what_one_does(tmp_path, cases):
     """20 steps, batches of 4, 4 and 1 rows: noise, masks, free bits, the cluster term, clipping."""
     two = run("both", tmp_path / "two.npz", *cases)

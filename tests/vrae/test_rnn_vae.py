@@ -100,6 +100,7 @@ def test_fit_takes_the_steps_of_vames_train(no_noise):
 
 
 @pytest.mark.graph
+@pytest.mark.slow
 def test_vames_train_compiles_its_step_once(no_noise):
     model, optimizer = make(), rnn_vae.Adam(0.01)
     named, rest = ("linear", 1.0, 0, 4, 5), (True, 2, None, "sum", "sum", 30, 0.1, 3, False)

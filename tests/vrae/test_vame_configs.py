@@ -97,6 +97,7 @@ def test_lists_are_written_and_read(tmp_path):
     assert yaml.safe_load((tmp_path / "config.yaml").read_text())["skeleton"] == [["a", "b"]]
 
 
+@pytest.mark.slow
 def test_a_dict_works_as_well_as_a_path(whole, tmp_path):
     values = asdict(replace(SMALL, max_epochs=2, steps_per_epoch=1, project_path=str(tmp_path)))
     values["num_features"] = 12
@@ -164,6 +165,7 @@ def test_motifs_of_a_trained_model_are_as_many_as_the_config_says_now(whole, tmp
 # --- snapshots and pretrained weights ---
 
 
+@pytest.mark.slow
 def test_snapshots_are_listed_loaded_and_evaluated(whole):
     folder, config = whole
     assert vame.snapshots(config) == [2]
@@ -176,6 +178,7 @@ def test_snapshots_are_listed_loaded_and_evaluated(whole):
         load_best(config, snapshot=3)
 
 
+@pytest.mark.slow
 def test_training_starts_from_pretrained_weights(whole, tmp_path, monkeypatch):
     folder, config = tmp_path / "new", None
     best = whole[0] / "model" / "best_model" / "VAME_project.npz"

@@ -264,6 +264,7 @@ def test_missing_values_count_for_nothing(tmp_path):
 
 
 @pytest.mark.eager
+@pytest.mark.slow
 def test_codes_are_those_of_normalised_windows_one_by_one(whole, monkeypatch):
     _, config, _ = whole
     model, statistics, settings = vame.load_best(config)
@@ -293,6 +294,7 @@ def model(**options):
 
 
 @pytest.mark.eager
+@pytest.mark.slow
 def test_the_model_saves_takes_any_batch_and_has_vames_size(tmp_path):
     import keras
 

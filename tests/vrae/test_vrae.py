@@ -210,6 +210,7 @@ def test_cross_entropy_of_tokens_and_what_it_writes_are_the_likeliest():
     )
 
 
+@pytest.mark.slow
 def test_teacher_forcing_draws_between_true_and_own_values():
     keras.utils.set_random_seed(5)
     model = VRAE(**SMALL, teacher_forcing=0.5)

@@ -92,6 +92,7 @@ def estimator(request, fitted):
     return fitted[request.param]
 
 
+@pytest.mark.slow
 def test_a_fitted_estimator_survives_a_pickle(estimator):
     x = series()
     if isinstance(estimator, VRAEImputer):
@@ -171,6 +172,7 @@ def test_codes_have_names(fitted):
     assert frame.transform(list(series()[:3])).columns.tolist() == names
 
 
+@pytest.mark.slow
 def test_grid_search_over_a_pipeline_of_ragged_series():
     x, labels = [each[: 6 + i % 3] for i, each in enumerate(series())], np.arange(12) % 2
     made = Pipeline([("codes", VRAETransformer(**FEW)), ("classes", LogisticRegression())])
@@ -191,6 +193,7 @@ def test_grid_search_without_labels_is_by_the_log_likelihood(untrained):
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
 
 
+@pytest.mark.slow
 def test_scores_are_log_likelihoods_of_an_observed_number(fitted):
     x, estimator = series(), fitted[VRAEClusterer]
     expected = estimator.model_.log_likelihood(x.astype("f"), num_samples=20, seed=estimator.seed_)
@@ -205,6 +208,7 @@ def test_pooled_states_in_place_of_codes(fitted, untrained):
     assert states.shape == (12, 16) and len(transformer.get_feature_names_out()) == 16
 
 
+@pytest.mark.slow
 def test_settings_chosen_on_held_out_series(monkeypatch):
     taught = []
     monkeypatch.setattr("vrae.recipe.train", lambda _, batch, **said: taught.append((batch, said)))
@@ -217,6 +221,7 @@ def test_settings_chosen_on_held_out_series(monkeypatch):
     assert found in [dict(each) for each in recipe.CANDIDATES]
 
 
+@pytest.mark.slow
 def test_seeds(fitted):
     x, first = series(), fitted[VRAETransformer]
     before = random.getstate(), np.random.get_state()[1].tolist()  # noqa: NPY002

@@ -62,6 +62,7 @@ def dataset(*arrays):
 # --- data ---
 
 
+@pytest.mark.slow
 def test_predict_uses_the_mask_and_the_condition_of_every_form_that_fit_takes(model, tokens):
     expected = model.reconstruct(X, MASK).numpy()
     for data in (BATCH, (X, MASK), dataset(X, MASK), dataset(BATCH | {"mask": MASK.astype(bool)})):
@@ -459,6 +460,7 @@ def fixed_decoder(steps=4, size=3):
         lambda: dict(encoder=functional_encoder(), decoder=fixed_decoder()),
     ],
 )
+@pytest.mark.slow
 def test_any_layers_of_the_contract_are_trained_saved_and_loaded(parts, tmp_path):
     model = make(**parts())
     model.compile(keras.optimizers.SGD(0.01))

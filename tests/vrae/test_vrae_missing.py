@@ -58,6 +58,7 @@ def terms(model, x, mask, **more):
 
 @settings(max_examples=20, deadline=None, phases=[Phase.explicit, Phase.generate])
 @given(st.integers(0, 10**6), st.sampled_from([np.nan, np.inf, -1e30, 7.0]))
+@pytest.mark.slow
 def test_masked_and_padded_values_change_nothing(model, seed, rubbish):
     x, mask = some(seed)
     spoiled = np.where(mask > 0, x, np.float32(rubbish))
@@ -72,6 +73,7 @@ def test_masked_and_padded_values_change_nothing(model, seed, rubbish):
     np.testing.assert_array_equal(model.encode(nan, steps).mean(), model.encode(x, mask).mean())
 
 
+@pytest.mark.slow
 def test_a_padded_sequence_with_gaps_gives_what_it_gives_alone(model):
     x, mask = some(3)
     for end in (4, 3):  # whole patches, and half of one
@@ -97,6 +99,7 @@ def test_the_likelihood_counts_observed_numbers_only(model):
     np.testing.assert_allclose(found.log_px, np.mean(rows), **FLOAT32)
 
 
+@pytest.mark.slow
 def test_the_bound_by_importance_is_that_of_the_densities(model):
     x, mask = some(5)
     q = model.encode(x, mask)
@@ -117,6 +120,7 @@ def terms_of_one(model, x, mask, noise):
     return float(model.loss_terms(batch, noise=noise[None], training=False).log_px)
 
 
+@pytest.mark.slow
 def test_a_mask_of_steps_lets_any_encoder_skip_them():
     """Without `missing` the encoder reads the observed steps one after the other, as `fit` does."""
     keras.utils.set_random_seed(1)
@@ -127,6 +131,7 @@ def test_a_mask_of_steps_lets_any_encoder_skip_them():
         np.testing.assert_allclose(code, plain.encode(x[:, [1, 3, 4]]).mean(), **SAME_FLOAT32)
 
 
+@pytest.mark.slow
 def test_imputed_numbers_and_their_intervals(model):
     x, mask = some(6)
     filled = model.impute(x, mask)
@@ -146,6 +151,7 @@ def test_imputed_numbers_and_their_intervals(model):
     np.testing.assert_allclose(again, samples[:2], **SAME_FLOAT32)
 
 
+@pytest.mark.slow
 def test_a_forecast_fills_the_steps_after_each_end(model):
     x, mask = some(7)
     lengths = [int(np.flatnonzero(row.any(1)).max()) + 1 for row in mask]
@@ -226,6 +232,7 @@ def test_columns_of_different_kinds():
     assert set(np.unique(drawn[..., 1])) <= {0, 1, 2} and set(np.unique(drawn[..., 2])) <= {0, 1}
 
 
+@pytest.mark.slow
 def test_a_model_of_columns_trains_with_gaps_and_saves(tmp_path):
     kinds = {"speed": "gaussian", "gear": 3}
     scaling = {"mean": [5.0, 0.0], "deviation": [2.0, 1.0]}

@@ -75,6 +75,7 @@ def test_training_lowers_the_loss_and_restores_the_weight_of_the_kl(trained):
     np.testing.assert_allclose(figures["squared_error"], error, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_not_finite_ends_the_training(trained):
     model, series, _ = trained
     weights = model.get_weights()
@@ -170,6 +171,7 @@ def test_what_does_not_go_with_a_given_argument_is_left_out(given):
     assert (config["scaling"] is None) == (given.get("likelihood") == "bernoulli")
 
 
+@pytest.mark.slow
 def test_the_linear_path_contains_principal_components():
     """With the components in its two matrices and nothing in its networks."""
     keras.utils.set_random_seed(2)
@@ -255,6 +257,7 @@ def test_tokens_are_drawn_from_the_logits_at_a_temperature():
 
 
 @pytest.mark.eager
+@pytest.mark.slow
 def test_lists_one_feature_and_labels_as_conditions():
     keras.utils.set_random_seed(4)
     model = VRAE(1, z_size=2, rnn_size=3, condition_size=3)

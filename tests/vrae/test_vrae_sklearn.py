@@ -27,6 +27,7 @@ def transformer():
     return VRAETransformer(**FEW).fit(series()[0])
 
 
+@pytest.mark.slow
 def test_codes_are_the_same_from_every_form_of_series(transformer):
     x, labels = series()
     codes = transformer.transform(x)
@@ -50,6 +51,7 @@ def test_parameters_are_those_of_scikit_learn():
             getattr(made, "transform" if hasattr(made, "transform") else "predict")(series()[0])
 
 
+@pytest.mark.slow
 def test_a_fit_whose_codes_carry_nothing_warns(transformer, monkeypatch):
     assert transformer.usage_["active_units"] == 2 and transformer.usage_["kl"] > 0
     monkeypatch.setattr("vrae.recipe.train", lambda *_, **__: [0.0])
@@ -70,6 +72,7 @@ def test_clusters_are_the_classes():
     np.testing.assert_array_equal(found.predict(x), found.labels_)
 
 
+@pytest.mark.slow
 def test_imputation_keeps_what_was_observed_and_the_form():
     x, _ = series()
     holes = np.where(np.random.default_rng(1).random(x.shape) < 0.2, np.nan, x)

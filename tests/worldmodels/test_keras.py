@@ -78,6 +78,7 @@ def assert_same(found, expected, **tolerance):
 # --- what a batch may be ---
 
 
+@pytest.mark.slow
 def test_frames_as_array_dict_pair_and_dataset_are_the_same(vae):
     x = frames()
     forms = [
@@ -395,6 +396,7 @@ def test_copies_and_files_compute_the_same(name, tmp_path, vae, rnn):
 
 
 @pytest.mark.graph
+@pytest.mark.slow
 def test_exported_models_take_any_number_and_length_and_give_names(tmp_path, vae, rnn):
     vae.export(tmp_path / "vae", verbose=False)
     served = tf.saved_model.load(tmp_path / "vae")

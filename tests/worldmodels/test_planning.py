@@ -31,6 +31,7 @@ class Known:
         return Imagined(z, state, done, reward)
 
 
+@pytest.mark.slow
 def test_it_goes_where_the_reward_is():
     found = Planner(Known(), horizon=5, hold=1, iterations=8).plan(Z)
     assert found.actions.shape == (5, 1) and found.actions.dtype == np.float32
@@ -39,6 +40,7 @@ def test_it_goes_where_the_reward_is():
     assert -0.2 < found.score <= 0
 
 
+@pytest.mark.slow
 def test_an_end_is_worth_what_comes_after_it():
     """The reward grows with z, but beyond 2 nothing comes any more."""
     planner = Planner(Known(ends=True, reward=1.0), horizon=6, hold=1, iterations=10, samples=512)
