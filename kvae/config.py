@@ -1,8 +1,5 @@
 """Settings of the command that trains a Kalman VAE, and its presets."""
 
-from collections.abc import Collection
-from typing import Any
-
 from seqvae.commands import (
     Affects,
     Command,
@@ -302,31 +299,3 @@ KVAE = Command(
 A run writes logs/<run>_kvae/: config.json, metrics.jsonl, checkpoints/, model.keras, videos, plots,
 imputation.json; of series imputed.csv and forecast.csv too.""",
 )
-
-
-def adopted(
-    s: KVAESettings, arguments: dict[str, Any], left_out: Collection[str] = ()
-) -> tuple[dict[str, Any], list[str]]:
-    """Compare the settings of a run with the arguments of the model that it reloads.
-
-    Args:
-        s: the settings.
-        arguments: the arguments of the model, from `get_config`.
-        left_out: settings that do not apply to the run.
-
-    Returns:
-        The settings that the model replaces, with the model's values, and a sentence about them, if
-        there are any.
-    """
-    own = {}
-    for name in s.names(Affects.MODEL):
-        value = arguments.get(name)
-        if isinstance(value, list | tuple):
-            value = ",".join(map(str, value))
-        if isinstance(value, str | int | float) and name not in left_out:
-            own[name] = value
-    own = {name: value for name, value in own.items() if value != getattr(s, name)}
-    if not own:
-        return {}, []
-    named = ", ".join(f"{name}={value} (not {getattr(s, name)})" for name, value in own.items())
-    return own, [f"--reload_model: the model has {named}. These flags are ignored."]

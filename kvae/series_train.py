@@ -9,11 +9,11 @@ import numpy as np
 from kvae.arguments import IDENTITY
 from kvae.auto import AUTO
 from kvae.clock import Clock, Months, in_months
-from kvae.config import PRESETS, KVAESettings, adopted
+from kvae.config import PRESETS, KVAESettings
 from kvae.model import KVAE
 from kvae.series import on_grid
 from kvae.series_report import SeriesReport, constant_features, known_values
-from seqvae.commands import Affects, Run
+from seqvae.commands import Affects, Run, adopted
 from seqvae.commands.table_settings import check_files, read_file, windows_of
 from seqvae.commands.training import train_and_report
 from seqvae.data.batches import Batches, StepBatches

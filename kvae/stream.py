@@ -60,7 +60,7 @@ class Stream:
         mask: Array | None = None,
         controls: Array | None = None,
         *,
-        dt: int = 1,
+        dt: float = 1,
     ) -> Streamed:
         """Process the next frame.
 
@@ -79,7 +79,8 @@ class Stream:
             ValueError: a wrong shape, a pixel that is not in [0, 1], or a dt that is not a whole
                 number of at least 1, or is a million or more.
         """
-        dt = check_size("dt", dt)
+        whole = isinstance(dt, float | np.floating) and float(dt).is_integer()
+        dt = check_size("dt", int(dt) if whole else dt)
         if dt >= arguments.MOST_STEPS:
             raise ValueError(
                 f"dt: expected fewer than {arguments.MOST_STEPS} steps, got {dt}. Divide the times "

@@ -7,13 +7,13 @@ import numpy as np
 from kvae import original, series_train
 from kvae.auto import AUTO, chosen
 from kvae.collapse import GRACE_STEPS, CollapseError, Examiner, Health
-from kvae.config import KVAESettings, adopted
+from kvae.config import KVAESettings
 from kvae.data import InMemory, Missing, Streamed, training_and_test
 from kvae.evaluation import evaluate_elbo
 from kvae.model import KVAE
 from kvae.report import Report
 from kvae.stages import Schedule, describe_stages, stages
-from seqvae.commands import Affects, Run
+from seqvae.commands import Affects, Run, adopted
 from seqvae.commands.training import train_and_report
 from seqvae.data import Sequences
 from seqvae.saved_models import load_model

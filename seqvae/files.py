@@ -34,6 +34,20 @@ lacks an array.
 """
 
 
+def reason(error: Exception) -> str:
+    """Say why a NumPy file cannot be read, without NumPy's advice to unpickle it.
+
+    Args:
+        error: one of `NPZ_ERRORS`.
+
+    Returns:
+        The reason, for an error message.
+    """
+    if "Object arrays" in str(error):
+        return "an array has Python objects"
+    return "not a file of NumPy" if "allow_pickle" in str(error) else str(error)
+
+
 class DataError(ValueError):
     """A data file or array cannot be used; the message says what is wrong and what to do."""
 

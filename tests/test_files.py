@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from seqvae.files import NPZ_ERRORS, atomic_write, write_json
+from seqvae.files import NPZ_ERRORS, atomic_write, reason, write_json
 
 
 def test_the_old_file_stays_until_the_new_one_is_whole(tmp_path):
@@ -35,6 +35,17 @@ def test_a_folder_that_cannot_be_made_is_an_error_that_names_the_file(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match=r"cannot write .*file/a.json: .*writable folder"):
         write_json(tmp_path / "file" / "a.json", {})
+
+
+def test_reasons_do_not_repeat_numpys_advice_to_unpickle(tmp_path):
+    objects = np.empty(1, object)
+    np.savez(tmp_path / "objects.npz", a=objects)
+    (tmp_path / "text.npz").write_text("not an array")
+    for name, expected in (("objects", "an array has Python objects"), ("text", "not a file of")):
+        with pytest.raises(ValueError) as caught:
+            np.load(tmp_path / f"{name}.npz", allow_pickle=False)["a"]
+        assert expected in reason(caught.value)
+    assert reason(OSError("gone")) == "gone"
 
 
 @pytest.mark.parametrize("place", range(40, 400, 9))

@@ -32,6 +32,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from seqvae.checks import check_size
 from seqvae.saved_models import load_model
 from vrae import recipe
 from vrae.data import Series, pad
@@ -593,6 +594,7 @@ class VRAEAnomalyDetector(OutlierMixin, _Estimator):
 
     def _check(self, series: Series) -> None:
         super()._check(series)
+        check_size("num_samples", self.num_samples)
         if not 0 < self.contamination < 0.5:
             raise ValueError(
                 f"contamination: expected a share above 0 and below 0.5, got {self.contamination}."

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from seqvae import checks
 from seqvae.checks import Array
-from seqvae.files import NPZ_ERRORS, DataError, atomic_write, save
+from seqvae.files import NPZ_ERRORS, DataError, atomic_write, reason, save
 from seqvae.presets import Presets, find_preset, write_card
 from worldmodels import arguments
 from worldmodels.original import read_list
@@ -263,8 +263,8 @@ class Controller:
             controller.vector = vector
         except NPZ_ERRORS as error:
             raise DataError(
-                f"{path}: expected a controller that Controller.save wrote ({error}). For the "
-                "original project's files build a Controller and call load_json."
+                f"{path}: expected a controller that Controller.save wrote ({reason(error)}). For "
+                "the original project's files build a Controller and call load_json."
             ) from error
         return controller
 

@@ -3,7 +3,14 @@
 from seqvae.commands.command import Command
 from seqvae.commands.run import Run, saved_config
 from seqvae.commands.run_settings import DeviceSettings, RunSettings
-from seqvae.commands.settings import Affects, Settings, command_settings, group, setting
+from seqvae.commands.settings import (
+    Affects,
+    Settings,
+    adopted,
+    command_settings,
+    group,
+    setting,
+)
 from seqvae.commands.table_settings import TableSettings
 from seqvae.commands.tool import Tool
 
@@ -16,6 +23,7 @@ __all__ = [
     "Settings",
     "TableSettings",
     "Tool",
+    "adopted",
     "command_settings",
     "group",
     "saved_config",

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from seqvae.data.shards import open_shards
-from seqvae.files import NPZ_ERRORS, DataError
+from seqvae.files import NPZ_ERRORS, DataError, reason
 
 _NAMES = ("images", "mask", "controls", "state")
 _KNOWN = (*_NAMES, "dt")
@@ -357,10 +357,12 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     except NPZ_ERRORS as error:
         if isinstance(error, ValueError):
             raise DataError(
-                f"{path}: not a .npz of plain arrays ({error}). Save it with np.savez_compressed."
+                f"{path}: not a .npz of plain arrays ({reason(error)}). Save it with "
+                "np.savez_compressed."
             ) from error
         raise DataError(
-            f"{path}: not a readable .npz file, it may be truncated ({error}). Write it again."
+            f"{path}: not a readable .npz file, it may be truncated ({reason(error)}). "
+            "Write it again."
         ) from error
 
 

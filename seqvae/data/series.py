@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from seqvae.files import NPZ_ERRORS
+from seqvae.files import NPZ_ERRORS, reason
 
 
 class Series(NamedTuple):
@@ -380,7 +380,7 @@ def read_npz(path: str | Path) -> Series:
         raise FileNotFoundError(f"{path}: no such file.") from None
     except NPZ_ERRORS as error:
         raise ValueError(
-            f"{path}: not a readable .npz file, it may be truncated ({error})."
+            f"{path}: not a readable .npz file, it may be truncated ({reason(error)})."
         ) from error
     mask = arrays.get("mask", np.ones(sequences.shape[:2]))
     if sequences.ndim != 3 or mask.shape != sequences.shape[:2]:

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from seqvae.files import NPZ_ERRORS, DataError, array_digest, atomic_write, save
+from seqvae.files import NPZ_ERRORS, DataError, array_digest, atomic_write, reason, save
 
 _CHECKSUMS = "__sha256__"
 _FORMAT = 1
@@ -69,7 +69,8 @@ class Shards:
                 arrays = {name: file[name] for name in (self.shapes if names is None else names)}
         except NPZ_ERRORS as error:
             raise DataError(
-                f"{path}: not a readable .npz, it may be truncated ({error}). Make it again."
+                f"{path}: not a readable .npz, it may be truncated ({reason(error)}). Make it "
+                "again."
             ) from error
         for name, value in arrays.items():
             if value.shape != (self.lengths[i], *self.shapes[name]):
@@ -315,7 +316,7 @@ def _entry(path: Path) -> _Entry:
         checksums = {str(name): str(value) for name, value in checksums.items()}
     except (*NPZ_ERRORS, AttributeError) as error:
         raise DataError(
-            f"{path}: not a readable .npz, it may be truncated ({error}). Make it again."
+            f"{path}: not a readable .npz, it may be truncated ({reason(error)}). Make it again."
         ) from error
     return _Entry(shapes, types, checksums)
 

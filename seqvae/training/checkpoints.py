@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from seqvae.files import NPZ_ERRORS, atomic_write
+from seqvae.files import NPZ_ERRORS, atomic_write, reason
 
 
 class CheckpointError(RuntimeError):
@@ -99,7 +99,7 @@ class Checkpoints:
                 raise ValueError("its checksum differs from the stored one")
             meta = json.loads(str(arrays.pop("__meta__")))
         except (*NPZ_ERRORS, AttributeError) as error:
-            raise _Damaged(f"{path}: damaged or no checkpoint ({error}).") from error
+            raise _Damaged(f"{path}: damaged or no checkpoint ({reason(error)}).") from error
         differ = [
             f"{name}: {meta['signature'].get(name)!r} there, {self._signature.get(name)!r} here"
             for name in sorted(meta["signature"].keys() | self._signature.keys())

@@ -9,8 +9,9 @@ import pytest
 
 import kvae
 from kvae import train
-from kvae.config import PRESETS, KVAESettings, adopted
+from kvae.config import PRESETS, KVAESettings
 from kvae.stages import Schedule, describe_stages, stages
+from seqvae.commands import adopted
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden" / "kvae"

@@ -107,6 +107,9 @@ def test_a_stream_takes_dt(series):
         found = stream.step(values[0, t], controls=controls[0, t], dt=step)  # NumPy's integer
         close(found.mean, expected.mean[:, t])
         close(found.cov, expected.cov[:, t])
+    one, other = (model.stream() for _ in range(2))
+    for dt in (1, 2):
+        close(one.step(values[0, dt], dt=dt).mean, other.step(values[0, dt], dt=float(dt)).mean)
     with pytest.raises(ValueError, match=r"dt: expected an integer of at least 1, got 0\.5"):
         stream.step(values[0, 0], dt=0.5)
     with pytest.raises(ValueError, match="dt: expected fewer than 1000000 steps, got 10000000000"):

@@ -100,6 +100,8 @@ def test_improbable_series_and_steps_are_found():
     assert np.argmax(found.score_steps(strange)[0]) == 3
     with pytest.raises(ValueError, match=r"contamination: expected a share above 0 and below 0.5"):
         VRAEAnomalyDetector(0.7, **FEW).fit(x)
+    with pytest.raises(ValueError, match="num_samples: expected an integer of at least 1, got 0"):
+        VRAEAnomalyDetector(num_samples=0, **FEW).fit(x)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from seqvae.files import NPZ_ERRORS, atomic_write
+from seqvae.files import NPZ_ERRORS, atomic_write, reason
 from seqvae.replicas import rows_of
 from vrae.vame.config import Config
 
@@ -393,7 +393,7 @@ def load_array(path: str | Path, mapped: bool = False) -> np.ndarray:
         array = np.load(path, allow_pickle=False, mmap_mode="r" if mapped else None)
     except NPZ_ERRORS as error:
         raise ValueError(
-            f"{path}: not a readable .npy file, it may be truncated ({error})."
+            f"{path}: not a readable .npy file, it may be truncated ({reason(error)})."
         ) from error
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
         raise ValueError(f"{path}: expected an array of numbers.")

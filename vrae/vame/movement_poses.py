@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from seqvae.files import NPZ_ERRORS
+from seqvae.files import NPZ_ERRORS, reason
 from vrae.vame.keypoints import Pose, chosen, pose_of
 
 
@@ -83,7 +83,7 @@ def read_classic(path: Path, individual: str | None) -> Pose:
             raise
         raise ValueError(
             f"{path}: netCDF without the `position`, `keypoints`, `individuals` and `space` of "
-            f"movement, or damaged ({error}). Save it again by movement."
+            f"movement, or damaged ({reason(error)}). Save it again by movement."
         ) from error
 
 

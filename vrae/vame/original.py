@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from seqvae.files import NPZ_ERRORS
+from seqvae.files import NPZ_ERRORS, reason
 from vrae.vame.plain_pickle import Call, Name, read_plain
 from vrae.vame.rnn_model import RNN_VAE
 
@@ -129,7 +129,7 @@ def _read(source) -> Mapping[str, np.ndarray]:
                 return {name: file[name] for name in file.files}
     except NPZ_ERRORS as error:
         raise ValueError(
-            f"source: {path} is not a readable .npz file, it may be truncated ({error})."
+            f"source: {path} is not a readable .npz file, it may be truncated ({reason(error)})."
         ) from error
     return _read_archive(path) if zipfile.is_zipfile(path) else _read_torch(path)
 
@@ -146,8 +146,8 @@ def _read_archive(path: Path) -> dict[str, np.ndarray]:
             return {name: _tensor(value, archive, folder) for name, value in state.items()}
     except (*NPZ_ERRORS, AttributeError, IndexError) as error:
         raise ValueError(
-            f"source: {path} is not a PyTorch state dict of arrays ({error}). Save it where torch "
-            "is: torch.save(model.state_dict(), path)."
+            f"source: {path} is not a PyTorch state dict of arrays ({reason(error)}). Save it "
+            "where torch is: torch.save(model.state_dict(), path)."
         ) from error
 
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from seqvae.commands import saved_config
-from seqvae.files import NPZ_ERRORS
+from seqvae.files import NPZ_ERRORS, reason
 from seqvae.play.messages import rounded, whole
 from seqvae.play.views import NoModelError
 from seqvae.presets import card_of, packaged_presets
@@ -110,7 +110,9 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in ("latent_vectors", "motifs") if name in file.files}
     except NPZ_ERRORS as error:
-        raise ValueError(f"{path}: damaged ({error}). Resume the run: it is made again.") from error
+        raise ValueError(
+            f"{path}: damaged ({reason(error)}). Resume the run: it is made again."
+        ) from error
 
 
 def _of_preset(seed: int) -> Found:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from seqvae.files import NPZ_ERRORS
+from seqvae.files import NPZ_ERRORS, reason
 from vrae.vame import hdf5_poses, movement_poses
 from vrae.vame.features import split_pair
 from vrae.vame.keypoints import Pose, read_deeplabcut
@@ -111,7 +111,7 @@ def _read_npz(path: Path, individual: str | None) -> Pose:
         positions = np.asarray(arrays.pop("positions"), np.float64)
     except NPZ_ERRORS as error:
         raise ValueError(
-            f"{path}: not a readable .npz with `positions` [features, frames] ({error})."
+            f"{path}: not a readable .npz with `positions` [features, frames] ({reason(error)})."
         ) from error
     if positions.ndim != 2 or len(positions) % 2:
         raise ValueError(
@@ -129,14 +129,23 @@ def _read_npz(path: Path, individual: str | None) -> Pose:
         )
     fps = arrays.pop("fps", None)
     edges = arrays.pop("skeleton", np.empty((0, 2), str))
-    rows = {name: row for name, row in arrays.items() if row.shape == (frames,)}
+    rows = {
+        name: row
+        for name, row in arrays.items()
+        if row.shape == (frames,) and row.dtype.kind in "fiub"
+    }
+    if set(arrays) - set(rows):
+        print(
+            f"{path}: not read: {', '.join(sorted(set(arrays) - set(rows)))}. Expected rows of "
+            f"{frames} numbers, one for each frame."
+        )
     return Pose(
         keypoints,
         positions,
         np.where(np.isnan(positions[::2]), 0.0, confidence),
         None if fps is None else float(fps),
         tuple((str(a), str(b)) for a, b in edges),
-        {name: row for name, row in rows.items() if row.dtype.kind in "fiub"},
+        rows,
     )
 
 

@@ -12,7 +12,7 @@ from hmmlearn.hmm import GaussianHMM
 from sklearn.cluster import KMeans
 
 from seqvae.data import save
-from seqvae.files import NPZ_ERRORS
+from seqvae.files import NPZ_ERRORS, reason
 
 Progress = Callable[[str], None]
 """Called with a line about a fit that takes long."""
@@ -555,7 +555,7 @@ def load_segmenter(path: str | Path) -> Segmenter:
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: no such segmenter.") from None
     except NPZ_ERRORS as error:
-        raise ValueError(f"{path}: not a readable segmenter ({error}).") from error
+        raise ValueError(f"{path}: not a readable segmenter ({reason(error)}).") from error
     if "start" in arrays:  # earlier files: no switch state, no least duration
         arrays.setdefault("n_motifs", np.array(len(np.atleast_1d(arrays["start"]))))
         arrays.setdefault("min_duration", np.array(1))

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from seqvae.files import NPZ_ERRORS
+from seqvae.files import NPZ_ERRORS, reason
 from vrae.vame.command_config import VAMESettings
 from vrae.vame.keypoints import Pose
 from vrae.vame.preprocessing import Preprocessing, preprocess
@@ -80,10 +80,15 @@ def read(s: VAMESettings) -> RunSessions:
             sessions[path.stem] = preprocess(pose, settings)
             tracked.append(sessions[path.stem])
         if "motifs" in plain:
-            truth[path.stem] = plain["motifs"]
+            truth[path.stem] = _true_motifs(path, plain["motifs"], sessions[path.stem])
     if tracked and settings.centered_reference_keypoint is None and not settings.egocentric_data:
         _advise_alignment(tracked[0])
     gaps = any(np.isnan(session.values).any() for session in tracked)
+    if truth and len(truth) < len(sessions):
+        print(
+            f"motifs: {len(truth)} of {len(sessions)} files have them, so the agreement with them "
+            f"is not judged. Not in {', '.join(sorted(set(sessions) - set(truth)))}."
+        )
     return RunSessions(sessions, truth if len(truth) == len(sessions) else None, gaps)
 
 
@@ -140,8 +145,18 @@ def _plain(path: Path) -> dict[str, np.ndarray]:
             return {"positions": file["positions"]} | found
     except NPZ_ERRORS as error:
         raise ValueError(
-            f"{path}: not a readable .npz with `positions` [features, frames] ({error})."
+            f"{path}: not a readable .npz with `positions` [features, frames] ({reason(error)})."
         ) from error
+
+
+def _true_motifs(path: Path, motifs: np.ndarray, session: Session) -> np.ndarray:
+    frames = session.values.shape[1]
+    if motifs.shape != (frames,) or motifs.dtype.kind not in "iu":
+        raise ValueError(
+            f"{path}: motifs: expected [{frames}] whole numbers, one for each frame, got "
+            f"{list(motifs.shape)} of {motifs.dtype}."
+        )
+    return motifs
 
 
 def _advise_alignment(session: Session) -> None:

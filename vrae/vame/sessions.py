@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from seqvae.data import save
-from seqvae.files import NPZ_ERRORS
+from seqvae.files import NPZ_ERRORS, reason
 from vrae.vame.keypoints import Pose
 
 
@@ -86,6 +86,6 @@ def load_session(path: str | Path) -> Session:
         ) from None
     except NPZ_ERRORS as error:
         raise ValueError(
-            f"{path}: not a session, or damaged ({error}). Make it again with "
+            f"{path}: not a session, or damaged ({reason(error)}). Make it again with "
             "vrae.vame.create_training."
         ) from error
