@@ -48,6 +48,11 @@ _SAMPLE_SEED = 12345  # of data that no model was trained on
 flags.DEFINE_string(
     "run", "", "folder of a finished run of the command, which is not trained again"
 )
+flags.DEFINE_string(
+    "full",
+    "",
+    "folder of a finished run of the preset's `full` command, which is not trained again",
+)
 flags.DEFINE_string("runs", str(_ROOT / "logs" / "presets"), "folder of the runs")
 
 
@@ -66,6 +71,8 @@ class Preset:
         use: Python that uses the model.
         limits: when not to use it.
         tolerance: relative difference of `check` between machines.
+        full: words after `seqvae` that train a larger model on the run's episodes; its figures are
+            in the card. Empty: none.
     """
 
     kind: type
@@ -78,6 +85,7 @@ class Preset:
     use: str
     limits: str
     tolerance: float = 2e-3
+    full: tuple[str, ...] = ()
 
     @property
     def folder(self) -> Path:
@@ -253,6 +261,19 @@ def _dodge() -> tuple[Preset, ...]:
             codes = worldmodels.ConvVAE.from_preset("dodge").encode(frame[None]).mean()
             env.close()""",
             limits,
+            full=(
+                "convvae",
+                "--filters=32,64,128",  # the paper's, of the first three layers
+                "--kernel_sizes=4,4,4",
+                "--decoder_filters=64,32",
+                "--decoder_kernel_sizes=5,6,6",
+                "--z_size=16",
+                "--kl_tolerance=3",
+                "--batch_size=64",
+                "--learning_rate=1e-3",
+                "--num_epochs=8",
+                "--seed=0",
+            ),
         ),
         Preset(
             worldmodels.MDNRNN,
@@ -361,16 +382,22 @@ def main(argv):
     for name in argv[1:]:
         if name not in PRESETS:
             raise app.UsageError(f"expected {', '.join(PRESETS)}, got {name!r}.")
-        run = Path(values.run) if values.run else train(name, Path(values.runs))
+        log_dir, command = Path(values.runs), PRESETS[name][0].command
+        run = Path(values.run) if values.run else train(name, command, log_dir)
         for preset in PRESETS[name]:
-            write(preset, run, preset.folder / name)
+            full = Path(values.full) if values.full and preset.full else None
+            if preset.full and not full:
+                more = (*preset.full, f"--dataset={run / 'episodes'}")
+                full = train(f"{name}_full", more, log_dir)
+            write(preset, run, preset.folder / name, full)
 
 
-def train(name: str, log_dir: Path) -> Path:
-    """Run the command of a preset, from its newest checkpoint if there is one.
+def train(name: str, command: tuple[str, ...], log_dir: Path) -> Path:
+    """Run a command, from its newest checkpoint if there is one.
 
     Args:
-        name: name of the preset.
+        name: name of the run.
+        command: words after `seqvae`.
         log_dir: folder of the runs.
 
     Returns:
@@ -379,7 +406,6 @@ def train(name: str, log_dir: Path) -> Path:
     Raises:
         SystemExit: the run failed.
     """
-    command = PRESETS[name][0].command
     run = log_dir / f"{name}_{command[0]}"
     if (run / "report.html").exists():
         return run
@@ -390,13 +416,14 @@ def train(name: str, log_dir: Path) -> Path:
     return run
 
 
-def write(preset: Preset, run: Path, folder: Path) -> None:
+def write(preset: Preset, run: Path, folder: Path, full: Path | None = None) -> None:
     """Write the model of a run and its card.
 
     Args:
         preset: the preset.
         run: the run's folder.
         folder: the folder of the preset.
+        full: the folder of the run of the larger model, if the preset has one.
     """
     model, about = preset.load(run)
     whole = preset.check(model, about)
@@ -411,6 +438,8 @@ def write(preset: Preset, run: Path, folder: Path) -> None:
         **about,
     }
     card = _card(preset, head, preset.figures(run), weights(model), whole)
+    if full:
+        card = card.replace("\n## Limits\n", _beside(preset, full) + "\n## Limits\n")
     (folder / "README.md").write_text(card, encoding="utf-8")
     size = sum(path.stat().st_size for path in folder.iterdir())
     print(f"{folder}: {size / 1e6:.2f} MB; {preset.measure}: {check:.5f} (float32 {whole:.5f})")
@@ -419,6 +448,34 @@ def write(preset: Preset, run: Path, folder: Path) -> None:
 def weights(model: Any) -> int:
     """The number of weights of a model or a controller."""
     return model.count_params() if isinstance(model, keras.Model) else model.size
+
+
+def _beside(preset: Preset, run: Path) -> str:
+    """The figures of the larger model, for the card."""
+    model = load_model(run / "model.keras", preset.kind)
+    found = json.loads((run / "evaluation.json").read_text(encoding="utf-8"))
+    rows = "\n".join(
+        f"| {name.replace('_', ' ')} | {value:.4g} |"
+        for name, value in found.items()
+        if isinstance(value, float)
+    )
+    words = textwrap.fill(
+        f"seqvae {' '.join(preset.full)} --dataset=EPISODES", 90,
+        initial_indent="    ", subsequent_indent="        ", break_on_hyphens=False,
+    ).replace("\n", " \\\n")  # fmt: skip
+    return f"""
+## A larger model, {model.count_params():,} weights
+
+It was trained on the same episodes, with the paper's number of filters in each layer:
+
+{words}
+
+| figure | value |
+|---|---|
+{rows}
+
+{preset.measure[0].upper()}{preset.measure[1:]}: {preset.check(model, {}):.5g}.
+"""
 
 
 def _card(preset: Preset, head: dict, figures: Mapping[str, float], size: int, whole: float) -> str:
