@@ -49,9 +49,7 @@ flags.DEFINE_string(
     "run", "", "folder of a finished run of the command, which is not trained again"
 )
 flags.DEFINE_string(
-    "full",
-    "",
-    "folder of a finished run of the preset's `full` command, which is not trained again",
+    "larger", "", "folder of a finished run of the larger model, which is not trained again"
 )
 flags.DEFINE_string("runs", str(_ROOT / "logs" / "presets"), "folder of the runs")
 
@@ -71,8 +69,8 @@ class Preset:
         use: Python that uses the model.
         limits: when not to use it.
         tolerance: relative difference of `check` between machines.
-        full: words after `seqvae` that train a larger model on the run's episodes; its figures are
-            in the card. Empty: none.
+        larger: words after `seqvae` that train a larger model on the run's episodes, whose figures
+            are in the card. Empty: none.
     """
 
     kind: type
@@ -85,7 +83,7 @@ class Preset:
     use: str
     limits: str
     tolerance: float = 2e-3
-    full: tuple[str, ...] = ()
+    larger: tuple[str, ...] = ()
 
     @property
     def folder(self) -> Path:
@@ -261,7 +259,7 @@ def _dodge() -> tuple[Preset, ...]:
             codes = worldmodels.ConvVAE.from_preset("dodge").encode(frame[None]).mean()
             env.close()""",
             limits,
-            full=(
+            larger=(
                 "convvae",
                 "--filters=32,64,128",  # the paper's, of the first three layers
                 "--kernel_sizes=4,4,4",
@@ -385,11 +383,11 @@ def main(argv):
         log_dir, command = Path(values.runs), PRESETS[name][0].command
         run = Path(values.run) if values.run else train(name, command, log_dir)
         for preset in PRESETS[name]:
-            full = Path(values.full) if values.full and preset.full else None
-            if preset.full and not full:
-                more = (*preset.full, f"--dataset={run / 'episodes'}")
-                full = train(f"{name}_full", more, log_dir)
-            write(preset, run, preset.folder / name, full)
+            larger = Path(values.larger) if values.larger and preset.larger else None
+            if preset.larger and not larger:
+                command = (*preset.larger, f"--dataset={run / 'episodes'}")
+                larger = train(f"{name}_larger", command, log_dir)
+            write(preset, run, preset.folder / name, larger)
 
 
 def train(name: str, command: tuple[str, ...], log_dir: Path) -> Path:
@@ -416,14 +414,14 @@ def train(name: str, command: tuple[str, ...], log_dir: Path) -> Path:
     return run
 
 
-def write(preset: Preset, run: Path, folder: Path, full: Path | None = None) -> None:
+def write(preset: Preset, run: Path, folder: Path, larger: Path | None = None) -> None:
     """Write the model of a run and its card.
 
     Args:
         preset: the preset.
         run: the run's folder.
         folder: the folder of the preset.
-        full: the folder of the run of the larger model, if the preset has one.
+        larger: the folder of the run of the larger model, if the preset has one.
     """
     model, about = preset.load(run)
     whole = preset.check(model, about)
@@ -438,8 +436,8 @@ def write(preset: Preset, run: Path, folder: Path, full: Path | None = None) -> 
         **about,
     }
     card = _card(preset, head, preset.figures(run), weights(model), whole)
-    if full:
-        card = card.replace("\n## Limits\n", _beside(preset, full) + "\n## Limits\n")
+    if larger:
+        card = card.replace("\n## Limits\n", _larger_model(preset, larger) + "\n## Limits\n")
     (folder / "README.md").write_text(card, encoding="utf-8")
     size = sum(path.stat().st_size for path in folder.iterdir())
     print(f"{folder}: {size / 1e6:.2f} MB; {preset.measure}: {check:.5f} (float32 {whole:.5f})")
@@ -450,7 +448,7 @@ def weights(model: Any) -> int:
     return model.count_params() if isinstance(model, keras.Model) else model.size
 
 
-def _beside(preset: Preset, run: Path) -> str:
+def _larger_model(preset: Preset, run: Path) -> str:
     """The figures of the larger model, for the card."""
     model = load_model(run / "model.keras", preset.kind)
     found = json.loads((run / "evaluation.json").read_text(encoding="utf-8"))
@@ -459,16 +457,15 @@ def _beside(preset: Preset, run: Path) -> str:
         for name, value in found.items()
         if isinstance(value, float)
     )
-    words = textwrap.fill(
-        f"seqvae {' '.join(preset.full)} --dataset=EPISODES", 90,
-        initial_indent="    ", subsequent_indent="        ", break_on_hyphens=False,
-    ).replace("\n", " \\\n")  # fmt: skip
+    words = f"seqvae {' '.join(preset.larger)} --dataset=EPISODES"
+    lines = textwrap.wrap(words, 90, subsequent_indent="    ", break_on_hyphens=False)
+    command = " \\\n".join(f"    {line}" for line in lines)
     return f"""
 ## A larger model, {model.count_params():,} weights
 
-It was trained on the same episodes, with the paper's number of filters in each layer:
+It was trained on the same episodes, with the paper's filters in its first three layers:
 
-{words}
+{command}
 
 | figure | value |
 |---|---|

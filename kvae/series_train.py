@@ -13,7 +13,7 @@ from kvae.config import PRESETS, KVAESettings
 from kvae.model import KVAE
 from kvae.series import on_grid
 from kvae.series_report import SeriesReport, constant_features, known_values
-from seqvae.commands import Affects, Run, adopted
+from seqvae.commands import Affects, Run
 from seqvae.commands.table_settings import check_files, read_file, windows_of
 from seqvae.commands.training import train_and_report
 from seqvae.data.batches import Batches, StepBatches
@@ -98,8 +98,7 @@ def run(run: Run) -> None:
         identity = model.get_config()["encoder"] == IDENTITY
         s = run.change(series_encoder="identity" if identity else "dense")
         unused = (*_FRAMES_ONLY, *_DENSE_ONLY) if identity else _FRAMES_ONLY
-        own, notes = adopted(s, model.get_config(), unused)
-        s, data = run.change(**own), data._replace(notes=data.notes + notes)
+        s = run.adopt(model.get_config(), unused)
     report = SeriesReport(
         model,
         data.whole,

@@ -69,8 +69,9 @@ class Stream:
             mask: 1 = observed: [B] for sequences, only with a batch_size; or for single pixels or
                 numbers, of the shape of `frame`. None: all observed, in a series all but NaN.
             controls: [dim_u], with a batch_size [B, dim_u]: what acted on the step into this frame.
-            dt: steps of the model since the frame before, the same for all sequences; the steps
-                between are missing, with the controls of this frame. Not used for the first frame.
+            dt: whole number of steps of the model since the frame before, the same for all
+                sequences; the steps between are missing, with the controls of this frame. Not used
+                for the first frame.
 
         Returns:
             The filter's result.

@@ -13,7 +13,7 @@ from kvae.evaluation import evaluate_elbo
 from kvae.model import KVAE
 from kvae.report import Report
 from kvae.stages import Schedule, describe_stages, stages
-from seqvae.commands import Affects, Run, adopted
+from seqvae.commands import Affects, Run
 from seqvae.commands.training import train_and_report
 from seqvae.data import Sequences
 from seqvae.saved_models import load_model
@@ -53,7 +53,7 @@ def run(run: Run) -> None:
                 raise
             run.change(init_lr=0.5 * s.init_lr)
             print(f"{error}\nBEGINNING AGAIN at half the learning rate, {0.5 * s.init_lr:g}")
-            run.remove_files()
+            run.restart()
     return None
 
 
@@ -88,10 +88,7 @@ def _train(run: Run, train: InMemory | Streamed, test: Sequences) -> None:
         if s.first_bias == "mean" and not s.reload_model:
             model.adapt(mean_frame[None, None])
     if s.reload_model:
-        own, notes = adopted(s, model.get_config())
-        s = run.change(**own)
-        if notes and run.placement.chief:
-            print(*notes)
+        s = run.adopt(model.get_config())
     report = Report(
         model,
         test,

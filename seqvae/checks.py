@@ -339,7 +339,7 @@ def as_value_errors(after: str = "") -> Iterator[None]:
 def marked(error: ValueError) -> ValueError:
     """Add the marks that `as_value_errors` looks for.
 
-    An error needs them if it passes through TensorFlow as text.
+    They are needed where TensorFlow passes the error on as text.
 
     Args:
         error: the error of a failed check.

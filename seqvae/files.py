@@ -44,8 +44,8 @@ def reason(error: Exception) -> str:
         The reason, for an error message.
     """
     if "Object arrays" in str(error):
-        return "an array has Python objects"
-    return "not a file of NumPy" if "allow_pickle" in str(error) else str(error)
+        return "an array holds Python objects"
+    return "not a NumPy file" if "allow_pickle" in str(error) else str(error)
 
 
 class DataError(ValueError):

@@ -765,7 +765,7 @@ class SequenceModel(keras.Model):
         return options | {"validation_data": packed}
 
     def _track(self, batch, loss, terms):
-        count = replicas.zero_on_copies(self.count(batch))
+        count = replicas.zero_if_copied(self.count(batch))
         for name, value in {"loss": loss, **terms._asdict()}.items():
             self._trackers[name].update_state(value, sample_weight=count)
         # A batch may have fewer terms than the model: the others are not reported, because their

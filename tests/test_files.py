@@ -41,7 +41,10 @@ def test_reasons_do_not_repeat_numpys_advice_to_unpickle(tmp_path):
     objects = np.empty(1, object)
     np.savez(tmp_path / "objects.npz", a=objects)
     (tmp_path / "text.npz").write_text("not an array")
-    for name, expected in (("objects", "an array has Python objects"), ("text", "not a file of")):
+    for name, expected in (
+        ("objects", "an array holds Python objects"),
+        ("text", "not a NumPy file"),
+    ):
         with pytest.raises(ValueError) as caught:
             np.load(tmp_path / f"{name}.npz", allow_pickle=False)["a"]
         assert expected in reason(caught.value)

@@ -35,14 +35,14 @@ def rnn():
     return worldmodels.MDNRNN(z_size=2, action_size=1, rnn_size=3, num_mixtures=2)
 
 
-DEAR = ("pendulum", "pong")
-"""Models of the same class as one that the fast suite tries."""
+SLOW_PRESETS = ("pendulum", "pong")
+"""The fast suite tests another preset of the same class."""
 
 
 @pytest.mark.parametrize(
     ("kind", "name"),
     [
-        pytest.param(kind, name, marks=pytest.mark.slow if name in DEAR else ())
+        pytest.param(kind, name, marks=pytest.mark.slow if name in SLOW_PRESETS else ())
         for kind, name in SHIPPED
     ],
     ids=lambda each: getattr(each, "__name__", each),

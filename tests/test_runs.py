@@ -8,11 +8,15 @@ import tensorflow as tf
 
 from kvae.config import KVAESettings
 from seqvae.commands import run as runs
+from seqvae.replicas import Placement
+from worldmodels.config import ConvVAESettings
 
 HOLD = """
 import sys, time
 from pathlib import Path
 from seqvae.commands import run as runs
+from seqvae.replicas import Placement
+from worldmodels.config import ConvVAESettings
 runs.lock(Path(sys.argv[1]))
 print("held", flush=True)
 time.sleep(60)
@@ -81,3 +85,30 @@ def test_mixed_precision_says_where_the_processor_has_none(
     monkeypatch.setattr(runs, "_CPUINFO", tmp_path / "none")  # not Linux: nothing is known
     runs.Run(tmp_path / "run", KVAESettings(mixed_precision=True)).prepare()
     assert capsys.readouterr().out == ""
+
+
+def test_a_run_of_the_same_name_is_refused_or_replaced(tmp_path):
+    (tmp_path / "mine_kvae").mkdir()
+    (tmp_path / "mine_kvae" / "config.json").write_text("{}")
+    for overwrite in (False, True):
+        run = runs.Run(tmp_path / "mine_kvae", KVAESettings(), overwrite=overwrite)
+        run.placement = Placement()
+        if overwrite:
+            run.claim()
+        else:
+            with pytest.raises(ValueError, match=r"a run of this name is there\. Add --resume or"):
+                run.claim()
+        runs._LOCKS.clear()
+    assert not (tmp_path / "mine_kvae" / "config.json").exists()
+
+
+def test_a_loaded_model_determines_its_sizes_and_the_run_says_so(tmp_path, capsys):
+    run = runs.Run(tmp_path, ConvVAESettings(z_size=5, filters="", kl_tolerance=0.5))
+    run.placement = Placement()
+    s = run.adopt({"z_size": 3, "filters": (2, 4), "kl_tolerance": 0.5, "image_shape": (8, 8, 1)})
+    assert (s.z_size, s.filters, run.settings) == (3, "2,4", s)
+    assert capsys.readouterr().out == (
+        "--reload_model: the model determines z_size=3 (setting: 5).\n"
+    )
+    run.adopt({"z_size": 3, "filters": (2, 4)})
+    assert not capsys.readouterr().out

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from seqvae.commands import Affects, Run, adopted
+from seqvae.commands import Affects, Run
 from seqvae.commands.training import train_and_report
 from seqvae.data.streams import ShardBatches
 from seqvae.saved_models import load_model
@@ -29,10 +29,7 @@ def run(run: Run) -> None:
     with run.placement.scope():
         model = _model(s, train.shapes["frames"])
     if s.reload_model:
-        own, notes = adopted(s, model.get_config())
-        s = run.change(**own)
-        if notes and run.placement.chief:
-            print(*notes)
+        s = run.adopt(model.get_config())
     report = VAEReport(model, test, run.folder, s.seed)
 
     def finish(epoch: int) -> dict:

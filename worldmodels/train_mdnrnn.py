@@ -5,7 +5,7 @@ from pathlib import Path
 import keras
 from rich.progress import Progress
 
-from seqvae.commands import Affects, Run, adopted, saved_config
+from seqvae.commands import Affects, Run, saved_config
 from seqvae.commands.training import train_and_report
 from seqvae.data import open_shards
 from seqvae.data.streams import ShardBatches
@@ -42,10 +42,7 @@ def run(run: Run) -> None:
         model = _model(s, vae.z_size, train.shapes["actions"][-1])
     if s.reload_model:
         arguments = model.get_config()
-        own, notes = adopted(s, arguments | {"num_mixture": arguments["num_mixtures"]})
-        s = run.change(**own)
-        if notes and run.placement.chief:
-            print(*notes)
+        s = run.adopt(arguments | {"num_mixture": arguments["num_mixtures"]})
     report = RNNReport(
         model,
         vae,

@@ -6,7 +6,6 @@ from seqvae.commands.run_settings import DeviceSettings, RunSettings
 from seqvae.commands.settings import (
     Affects,
     Settings,
-    adopted,
     command_settings,
     group,
     setting,
@@ -23,7 +22,6 @@ __all__ = [
     "Settings",
     "TableSettings",
     "Tool",
-    "adopted",
     "command_settings",
     "group",
     "saved_config",

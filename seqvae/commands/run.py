@@ -5,7 +5,7 @@ and its training.
 import dataclasses
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -93,6 +93,26 @@ class Run:
         self.settings = dataclasses.replace(self.settings, **settings)
         return self.settings
 
+    def adopt(self, arguments: dict[str, Any], unused: Collection[str] = ()) -> Any:
+        """Take the settings of the model that --reload_model loads, and print those that differ.
+
+        Args:
+            arguments: the arguments of the model, from `get_config`.
+            unused: settings that do not apply to the run.
+
+        Returns:
+            The new settings.
+        """
+        before, found = self.settings, self.settings.that_differ(arguments, unused)
+        differ = ", ".join(
+            f"{name}={value} (setting: {getattr(before, name)})"
+            for name, value in found.items()
+            if getattr(before, name) != ""  # a default that depends on other settings
+        )
+        if differ and self.placement.chief:
+            print(f"--reload_model: the model determines {differ}.")
+        return self.change(**found)
+
     def claim(self) -> None:
         """Make the run's folder. Only the chief worker writes it.
 
@@ -115,7 +135,7 @@ class Run:
             shutil.rmtree(self.folder)
         _make_folder(self.folder)
 
-    def remove_files(self) -> None:
+    def restart(self) -> None:
         """Remove the run's files, so that training can start over with changed settings."""
         self._resume = False
         if self.placement.chief:

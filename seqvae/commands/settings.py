@@ -72,6 +72,28 @@ class Settings:
         """
         return {name: getattr(self, name) for name in self.names(*affects)}
 
+    def that_differ(
+        self, arguments: dict[str, Any], unused: Collection[str] = ()
+    ) -> dict[str, Any]:
+        """Find the settings of the model that a loaded model has otherwise.
+
+        Args:
+            arguments: the arguments of the model, from `get_config`.
+            unused: settings that do not apply to the run.
+
+        Returns:
+            The model's values by the setting's name.
+        """
+        differ = {}
+        for name in self.names(Affects.MODEL):
+            value = arguments.get(name)
+            if isinstance(value, list | tuple):
+                value = ",".join(map(str, value))
+            comparable = isinstance(value, str | int | float) and name not in unused
+            if comparable and value != getattr(self, name):
+                differ[name] = value
+        return differ
+
     @classmethod
     def with_new_names(cls, values: dict[str, Any]) -> dict[str, Any]:
         """Replace earlier names of settings by the current ones.
@@ -107,36 +129,6 @@ def without_replaced(
     fields = dataclasses.fields(settings)
     replaced = {field.metadata["replaces"] for field in fields if field.name in given}
     return {name: value for name, value in preset.items() if name not in replaced}
-
-
-def adopted(
-    s: Settings, arguments: dict[str, Any], left_out: Collection[str] = ()
-) -> tuple[dict[str, Any], list[str]]:
-    """Compare the settings of a run with the arguments of the model that it reloads.
-
-    Args:
-        s: the settings.
-        arguments: the arguments of the model, from `get_config`.
-        left_out: settings that do not apply to the run.
-
-    Returns:
-        The settings that the model replaces, with the model's values, and a sentence about them, if
-        there are any.
-    """
-    own = {}
-    for name in s.names(Affects.MODEL):
-        value = arguments.get(name)
-        if isinstance(value, list | tuple):
-            value = ",".join(map(str, value))
-        if isinstance(value, str | int | float) and name not in left_out:
-            own[name] = value
-    own = {name: value for name, value in own.items() if value != getattr(s, name)}
-    named = ", ".join(
-        f"{name}={value} (not {getattr(s, name)})"
-        for name, value in own.items()
-        if getattr(s, name) != ""  # an empty flag is a default that depends on other flags
-    )
-    return own, [f"--reload_model: the model has {named}. These flags are ignored."] * bool(named)
 
 
 def setting(

@@ -11,7 +11,7 @@ from seqvae.replicas.rows import (
     rows_of,
     share_of_batch,
     with_local_rows,
-    zero_on_copies,
+    zero_if_copied,
 )
 from seqvae.replicas.strategy import Placement, WorkerLost, placement
 
@@ -29,5 +29,5 @@ __all__ = [
     "rows_of",
     "share_of_batch",
     "with_local_rows",
-    "zero_on_copies",
+    "zero_if_copied",
 ]

@@ -148,11 +148,11 @@ def share_of_batch(count: tf.Tensor) -> tf.Tensor:
     """
     if local_rows() is None:
         return tf.ones_like(count)
-    count = zero_on_copies(count)
+    count = zero_if_copied(count)
     return count / all_reduce_sum([count])[0]
 
 
-def zero_on_copies(value: tf.Tensor) -> tf.Tensor:
+def zero_if_copied(value: tf.Tensor) -> tf.Tensor:
     """Set a sum over the local rows to 0 if the replica has only a copied row (see `Rows`).
 
     Args:

@@ -62,7 +62,7 @@ def gradient_step(
         tf.errors.InvalidArgumentError: under a `tf.distribute` strategy, if the loss or a gradient
             is not finite.
     """
-    count = replicas.zero_on_copies(model.count(batch))
+    count = replicas.zero_if_copied(model.count(batch))
     share = replicas.share_of_batch(count)
     scale = tf.cast(optimizer.scale_loss(tf.ones([])), tf.float32)
 

@@ -219,7 +219,7 @@ def test_a_reloaded_model_keeps_its_sizes_and_the_run_says_so(folder, whole):
         f"--reload_model={whole[0] / 'model.keras'}", cwd=folder,
     )  # fmt: skip
     assert code == 0, err
-    assert "--reload_model: the model has K=1 (not 3). These flags are ignored." in out
+    assert "--reload_model: the model determines K=1 (setting: 3)." in out
     config = json.loads((folder / "logs" / "again_kvae" / "config.json").read_text())
     assert config["K"] == 1
 

@@ -206,25 +206,23 @@ def test_a_convvae_starts_from_given_weights(vision):
 
 @pytest.mark.slow
 def test_a_reloaded_convvae_keeps_its_sizes_and_the_run_says_so(folder, vision):
-    code, out, err = run_here(
-        CONVVAE, "--dataset=mine", "--run_name=longer", "--z_size=5", "--num_epochs=1",
-        f"--reload_model={vision[0] / 'model.keras'}", cwd=folder,
-    )  # fmt: skip
+    reload = f"--reload_model={vision[0] / 'model.keras'}"
+    flags = ("--dataset=mine", "--run_name=longer", "--z_size=5", "--num_epochs=1", reload)
+    code, out, err = run_here(CONVVAE, *flags, cwd=folder)
     assert code == 0, err
-    assert "--reload_model: the model has z_size=3 (not 5)" in out
-    assert "kernel_sizes=4,4 (not 4,4,4,4)" in out and "filters=" not in out
+    assert "--reload_model: the model determines z_size=3 (setting: 5)" in out
+    assert "kernel_sizes=4,4 (setting: 4,4,4,4)" in out and "filters=" not in out
     config = json.loads((folder / "logs" / "longer_convvae" / "config.json").read_text())
     assert config["z_size"] == 3 and config["filters"]
 
 
 @pytest.mark.slow
 def test_a_reloaded_mdnrnn_keeps_its_sizes_and_the_run_says_so(folder, memory):
-    code, out, err = run_here(
-        MDNRNN, "--run_name=longer", "--num_mixture=3", "--num_epochs=1",
-        f"--reload_model={memory[0] / 'model.keras'}", "--vae=logs/whole_convvae", cwd=folder,
-    )  # fmt: skip
+    reload = f"--reload_model={memory[0] / 'model.keras'}"
+    flags = ("--run_name=longer", "--num_mixture=3", "--num_epochs=1", reload)
+    code, out, err = run_here(MDNRNN, *flags, "--vae=logs/whole_convvae", cwd=folder)
     assert code == 0, err
-    assert "num_mixture=2 (not 3)" in out
+    assert "num_mixture=2 (setting: 3)" in out
     config = json.loads((folder / "logs" / "longer_mdnrnn" / "config.json").read_text())
     assert (config["num_mixture"], config["rnn_size"]) == (2, 6)
 

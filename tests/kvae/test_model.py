@@ -293,7 +293,6 @@ def test_ll_keep_prob_drops_frames_in_training_only_and_keeps_the_mean():
 
 @pytest.mark.parametrize("without_mask", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.graph
-@pytest.mark.slow
 def test_the_gradient_of_the_objective_equals_finite_differences(without_mask):
     """In float64, through encoder, dynamics network, filter over a gap, and decoder."""
     keras.utils.set_random_seed(5)

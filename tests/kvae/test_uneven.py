@@ -49,7 +49,6 @@ def close(found, expected):
         np.testing.assert_allclose(one, other, **FLOAT32)
 
 
-@pytest.mark.slow
 def test_the_verbs_equal_those_on_the_even_grid(series):
     model, values, controls, grid = series
     u = held(controls)
@@ -97,7 +96,6 @@ def test_forecasts_begin_at_the_last_frame_of_each_sequence(series):
         close(found[:, i], expected.a[:, i])
 
 
-@pytest.mark.slow
 def test_a_stream_takes_dt(series):
     model, values, controls, _ = series
     codes = model.encode(values[:1]).mean()

@@ -32,7 +32,6 @@ def test_a_run_folder_that_is_removed_in_the_middle_is_made_again_and_the_log_is
     assert trainer(tmp_path / "run").resume()
 
 
-@pytest.mark.slow
 def test_a_clock_set_back_does_not_make_an_older_checkpoint_the_newest(tmp_path):
     trainer(tmp_path).run()
     newest = max((tmp_path / "checkpoints").iterdir())

@@ -139,7 +139,7 @@ def test_outside_of_a_replica_values_stay_as_they_are():
     assert (
         replicas.all_rows(value) is value
         and replicas.divide_by_replicas(value) is value
-        and replicas.zero_on_copies(value) is value
+        and replicas.zero_if_copied(value) is value
     )
     assert (
         replicas.all_reduce_sum([value])[0] is value

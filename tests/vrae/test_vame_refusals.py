@@ -120,7 +120,6 @@ def test_training_files_that_are_refused(tmp_path):
         rnn_vae.train_model(config)
 
 
-@pytest.mark.slow
 def test_a_best_model_that_is_damaged(whole, tmp_path):
     shutil.copytree(whole[0], tmp_path / "copy")
     config = tmp_path / "copy" / "config.yaml"

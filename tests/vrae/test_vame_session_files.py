@@ -75,14 +75,14 @@ def test_true_motifs_and_rows_that_do_not_fit_are_named(tmp_path, capsys):
     np.savez(tmp_path / "a.npz", positions=positions, motifs=motifs)
     np.savez(tmp_path / "b.npz", positions=positions)
     assert read(VAMESettings(dataset=str(tmp_path))).truth is None
-    assert "motifs: 1 of 2 files have them" in (said := capsys.readouterr().out)
-    assert "Not in b." in said
+    assert "motifs: 1 of 2 files have true motifs" in (said := capsys.readouterr().out)
+    assert "Missing in: b." in said
     np.savez(tmp_path / "b.npz", positions=positions, motifs=motifs[1:])
     with pytest.raises(ValueError, match=r"b\.npz: motifs: expected \[30\] whole numbers.*\[29\]"):
         read(VAMESettings(dataset=str(tmp_path)))
     np.savez(tmp_path / "c.npz", positions=positions, light=np.ones(30), late=np.ones(29))
     assert set(read_pose(tmp_path / "c.npz").extra) == {"light"}
-    assert "c.npz: not read: late. Expected rows of 30 numbers" in capsys.readouterr().out
+    assert "c.npz: ignored: late. Expected one number per frame (30)." in capsys.readouterr().out
 
 
 def test_simulated_sessions_have_gaps_or_lines_over_them():

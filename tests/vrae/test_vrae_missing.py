@@ -73,7 +73,6 @@ def test_masked_and_padded_values_change_nothing(model, seed, rubbish):
     np.testing.assert_array_equal(model.encode(nan, steps).mean(), model.encode(x, mask).mean())
 
 
-@pytest.mark.slow
 def test_a_padded_sequence_with_gaps_gives_what_it_gives_alone(model):
     x, mask = some(3)
     for end in (4, 3):  # whole patches, and half of one
@@ -131,7 +130,6 @@ def test_a_mask_of_steps_lets_any_encoder_skip_them():
         np.testing.assert_allclose(code, plain.encode(x[:, [1, 3, 4]]).mean(), **SAME_FLOAT32)
 
 
-@pytest.mark.slow
 def test_imputed_numbers_and_their_intervals(model):
     x, mask = some(6)
     filled = model.impute(x, mask)
@@ -151,7 +149,6 @@ def test_imputed_numbers_and_their_intervals(model):
     np.testing.assert_allclose(again, samples[:2], **SAME_FLOAT32)
 
 
-@pytest.mark.slow
 def test_a_forecast_fills_the_steps_after_each_end(model):
     x, mask = some(7)
     lengths = [int(np.flatnonzero(row.any(1)).max()) + 1 for row in mask]

@@ -51,7 +51,6 @@ def test_parameters_are_those_of_scikit_learn():
             getattr(made, "transform" if hasattr(made, "transform") else "predict")(series()[0])
 
 
-@pytest.mark.slow
 def test_a_fit_whose_codes_carry_nothing_warns(transformer, monkeypatch):
     assert transformer.usage_["active_units"] == 2 and transformer.usage_["kl"] > 0
     monkeypatch.setattr("vrae.recipe.train", lambda *_, **__: [0.0])

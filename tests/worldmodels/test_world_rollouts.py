@@ -100,7 +100,6 @@ def test_an_environment_with_a_fault_is_named_with_its_seed(vae, fault, message)
         made(controller.vector[None], 1, 4)
 
 
-@pytest.mark.slow
 def test_a_seed_that_kills_its_process_again_and_again_is_named(vae, capfd):
     controller = small_controller(inputs="z", squash="tanh")
     seed = episode_seed(4, 0)

@@ -132,7 +132,7 @@ def _squared_error(target: Part, output: tf.Tensor, reduction: str, share, weigh
     if replicas.local_rows() is None:
         return error
     local = (
-        replicas.zero_on_copies(error)
+        replicas.zero_if_copied(error)
         if reduction == "sum"
         else error * replicas.share_of_batch(tf.reduce_sum(seen))
     )

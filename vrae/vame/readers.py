@@ -136,8 +136,8 @@ def _read_npz(path: Path, individual: str | None) -> Pose:
     }
     if set(arrays) - set(rows):
         print(
-            f"{path}: not read: {', '.join(sorted(set(arrays) - set(rows)))}. Expected rows of "
-            f"{frames} numbers, one for each frame."
+            f"{path}: ignored: {', '.join(sorted(set(arrays) - set(rows)))}. Expected one number "
+            f"per frame ({frames})."
         )
     return Pose(
         keypoints,

@@ -649,7 +649,7 @@ class RNN_VAE(_Module, SequenceModel):
             following,
             self._settings,
             share=replicas.share_of_batch(count),
-            batch_size=replicas.all_reduce_sum([replicas.zero_on_copies(count)])[0],
+            batch_size=replicas.all_reduce_sum([replicas.zero_if_copied(count)])[0],
             weights=batch.get("sample_weight"),
         )
 

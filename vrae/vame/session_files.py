@@ -86,8 +86,8 @@ def read(s: VAMESettings) -> RunSessions:
     gaps = any(np.isnan(session.values).any() for session in tracked)
     if truth and len(truth) < len(sessions):
         print(
-            f"motifs: {len(truth)} of {len(sessions)} files have them, so the agreement with them "
-            f"is not judged. Not in {', '.join(sorted(set(sessions) - set(truth)))}."
+            f"motifs: {len(truth)} of {len(sessions)} files have true motifs; the agreement with "
+            f"them needs them in all. Missing in: {', '.join(sorted(set(sessions) - set(truth)))}."
         )
     return RunSessions(sessions, truth if len(truth) == len(sessions) else None, gaps)
 
