@@ -468,8 +468,8 @@ def _larger_model(preset: Preset, run: Path) -> str:
         if isinstance(value, float)
     )
     measured = (
-        f"{preset.measure[0].upper()}{preset.measure[1:]}: {preset.check(model, {}):.5g}, that of the "
-        "model in this folder is above."
+        f"{preset.measure[0].upper()}{preset.measure[1:]}: {preset.check(model, {}):.5g}. That of "
+        "the model in this folder is above."
     )
     words = f"seqvae {' '.join(preset.larger)} --dataset=EPISODES"
     lines = textwrap.wrap(words, 90, subsequent_indent="    ", break_on_hyphens=False)
