@@ -30,11 +30,12 @@ PLAY = Tool(
 Kalman VAE fills in, play inside the dream of a world model, watch the motifs of animal motion.
 
     COMMAND                                     # the models that ship with the package
-    COMMAND logs/mine_kvae                      # a run of `seqvae kvae`, on its test sequences, or
-                                                # on new ones of its simulated world
+    COMMAND logs/mine_kvae                      # a run of `seqvae kvae`
     COMMAND logs/mine_kvae --data=videos.npz    # the same model on other videos
     COMMAND logs/mine_worldmodel                # the agent of a run of `seqvae worldmodel`
     COMMAND logs/mine_vame                      # the motifs of a run of `seqvae vame`
+
+A run of `seqvae kvae` is shown on its test sequences, or on new ones of its simulated world.
 
 Needs: pip install ".[play]". Only this machine can open the page. Ctrl-C ends it.""",
 )
