@@ -5,6 +5,7 @@ settings and seeds.
     python benchmarks/kvae_imputation.py --worlds=box_gravity,polygon,pong
     python benchmarks/kvae_imputation.py --settings="demo; demo --bound=sampled" --seeds=0,1,2
     python benchmarks/kvae_imputation.py --only_collect       # no training, the runs that are there
+    python benchmarks/kvae_imputation.py --only_draw          # the pictures again, from the results
 
 A setting is a preset's name (or none) and flags of run_kvae.py. Kill it whenever you like: the same
 command goes on where it stood. It prints a JSON line for each world and setting, adds the runs to
@@ -35,6 +36,7 @@ flags.DEFINE_list("seeds", ["0", "1", "2"], "seeds")
 flags.DEFINE_string("runs", str(_ROOT / "logs" / "imputation"), "folder of the runs")
 flags.DEFINE_string("out", str(_ROOT / "benchmarks" / "results"), "folder of the results")
 flags.DEFINE_boolean("only_collect", False, "train nothing")
+flags.DEFINE_boolean("only_draw", False, "train nothing, take the runs from the file of results")
 
 GOALS = {"block": (5, 11, 15), "random": (0.2, 0.5, 0.8, 0.9)}
 _PUBLISHED = {"block": published.BLOCK, "random": published.RANDOM}
@@ -159,7 +161,9 @@ def picture(world: str, groups: dict[str, list[dict]]):
                 name: (list(y), list(y.values())) for name, y in _PUBLISHED[kind].items()
             }
         panels[label] = curves
-    title = f"{world}: imputation of missing frames, mean and range over seeds"
+    several = any(len(runs) > 1 for runs in groups.values())
+    seeds = "mean and range over seeds" if several else "one seed"
+    title = f"{world}: imputation of missing frames, {seeds}"
     return plotting.published_curves(
         panels, y_label="wrong pixels on the missing frames", title=title
     )
@@ -179,24 +183,45 @@ def merge(path: Path, runs: list[dict]) -> None:
         part.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
 
 
+def _chosen(results: Path, world: str, setting: str, seeds: list[str]) -> list[dict]:
+    runs = json.loads(results.read_text(encoding="utf-8"))
+    chosen = [run for run in runs if (run["world"], run["setting"]) == (world, setting)]
+    chosen = [run for run in chosen if str(run["seed"]) in seeds]
+    if not chosen:
+        raise ValueError(
+            f"--only_draw: {results} has no run of {world}, {setting!r}, seeds {', '.join(seeds)}. "
+            "Give --worlds, --settings and --seeds of runs that it has, or leave out --only_draw."
+        )
+    return chosen
+
+
+def _run(results: Path, world: str, setting: str, options) -> list[dict]:
+    runs = []
+    for seed in options.seeds:
+        name = re.sub(r"[^\w.,=]+", "-", f"{world}-{setting}").strip("-")
+        folder = Path(options.runs) / f"{name}-{seed}_kvae"
+        if not options.only_collect:
+            train(folder, world, setting, seed)
+        if finished(folder):
+            runs.append(collect(folder, world, setting, seed))
+            merge(results, runs)
+    return runs
+
+
 def main(argv):
     """Run the command line."""
     del argv
     options = flags.FLAGS
     out = Path(options.out)
+    results = out / "kvae_imputation.json"
     settings = [" ".join(setting.split()) for setting in options.settings.split(";")]
     for world in options.worlds:
         groups = {}
         for setting in settings:
-            runs = []
-            for seed in options.seeds:
-                name = re.sub(r"[^\w.,=]+", "-", f"{world}-{setting}").strip("-")
-                folder = Path(options.runs) / f"{name}-{seed}_kvae"
-                if not options.only_collect:
-                    train(folder, world, setting, seed)
-                if finished(folder):
-                    runs.append(collect(folder, world, setting, seed))
-                    merge(out / "kvae_imputation.json", runs)
+            if options.only_draw:
+                runs = _chosen(results, world, setting, options.seeds)
+            else:
+                runs = _run(results, world, setting, options)
             if runs:
                 groups[setting] = runs
                 print(json.dumps(summary(runs)), flush=True)

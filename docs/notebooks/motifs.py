@@ -13,10 +13,12 @@
 # %% [markdown]
 # # From tracking to motifs
 #
-# VAME on simulated keypoints whose motifs are known: train, embed, segment, and compare with
-# something simpler.
+# VAME on simulated keypoints whose motifs are known: read tracking files, train, embed, segment,
+# and compare with something simpler.
 
 # %%
+import csv
+
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.decomposition import PCA
@@ -27,13 +29,38 @@ from vrae.vame.motifs import segment, transitions
 from vrae.vame.simulation import simulate_poses
 
 simulated = simulate_poses(2, 1500, n_motifs=3, keypoints=4, seed=0)
-sessions = {name: session.positions for name, session in simulated.items()}
-print({name: positions.shape for name, positions in sessions.items()})
 
 # %% [markdown]
-# Tracking files are read by `vame.load_sessions`, which aligns and smooths them ([missing
-# keypoints and preprocessing](../vame_keypoints.md)).
+# ## Tracking files
 #
+# These files are like those that DeepLabCut writes: x, y and likelihood of each keypoint.
+
+# %%
+names = ["nose", "neck", "hip", "tail"]
+header = [
+    ["scorer", *["simulated"] * 12],
+    ["bodyparts", *np.repeat(names, 3)],
+    ["coords", *["x", "y", "likelihood"] * 4],
+]
+for name, session in simulated.items():
+    rows = np.insert(session.positions.T, [2, 4, 6, 8], 1.0, axis=1)  # every likelihood is 1
+    with open(f"{name}.csv", "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([*header, *([frame, *row] for frame, row in enumerate(rows))])
+
+# %% [markdown]
+# The reader recognises the kind of file and smooths the positions ([missing keypoints and
+# preprocessing](../vame_keypoints.md)). The simulated animal always faces the same way; for
+# tracked animals, name two keypoints by which to align them.
+
+# %%
+loaded = vame.load_sessions(
+    {name: f"{name}.csv" for name in simulated}, vame.Preprocessing(egocentric_data=True)
+)
+sessions = {name: session.values for name, session in loaded.items()}
+print(loaded["session_0"].features)
+print({name: values.shape for name, values in sessions.items()})
+
+# %% [markdown]
 # ## Train
 #
 # `vame.Config` has VAME's keys and defaults. These sizes are tiny.

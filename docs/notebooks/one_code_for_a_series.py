@@ -107,4 +107,8 @@ axes[0].set_ylabel("first feature")
 plt.show()
 
 # %% [markdown]
-# Next: [the theory](../theory/vrae.md), [figures on public series](../benchmarks.md).
+# The curves are simulated because no public set of series is in this package. A run on the spoken
+# vowels of the set JapaneseVowels is in [many series of your own](../your_table.md), its figures
+# beside other sets in [the benchmarks](../benchmarks.md#series-of-the-ucr-and-uea-archives).
+#
+# Next: [the theory](../theory/vrae.md).

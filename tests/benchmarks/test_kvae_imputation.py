@@ -75,6 +75,19 @@ def test_finished_runs_become_a_table_a_file_and_a_picture(script, tmp_path, cap
     run(script, capsys, *flags, "--seeds=1")
     assert json.loads((tmp_path / "out" / "kvae_imputation.json").read_text()) == results
 
+    picture = tmp_path / "out" / "kvae_imputation_box.png"
+    picture.unlink()
+    elsewhere = (*flags, f"--runs={tmp_path / 'none'}", "--only_draw")
+    try:
+        assert run(script, capsys, *elsewhere) == [line]
+        assert picture.stat().st_size > 10_000
+        with pytest.raises(
+            ValueError, match=r"--only_draw: .* has no run of box, 'demo', seeds 0, 1"
+        ):
+            run(script, capsys, *elsewhere, "--settings=demo")
+    finally:
+        script.flags.FLAGS.only_draw = False
+
 
 def test_a_run_is_started_resumed_or_left_alone(script, tmp_path, monkeypatch):
     commands = []
