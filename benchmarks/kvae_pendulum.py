@@ -93,7 +93,7 @@ def write_data(folder: Path, train_count: int, test_count: int) -> Path:
         data, hidden = irregular(count, split)
         shown = data if split is Split.TRAIN else data.with_mask(~hidden)
         with atomic_write(file) as part:
-            np.savez_compressed(part, images=shown.images, mask=shown.mask, hidden=hidden)
+            np.savez_compressed(part, images=shown.frames, mask=shown.mask, hidden=hidden)
     return path
 
 
@@ -114,14 +114,14 @@ def errors(model: KVAE, test: Sequences, hidden: np.ndarray, mean_frame: np.ndar
         part, where = test.take(slice(i, i + _AT_ONCE)), hidden[i : i + _AT_ONCE]
         if not where.any():
             continue
-        truth, seen = unit_pixels(part.images), part.observed
-        imputed = model.impute(part.images, part.mask)
-        drawn = model.posterior_sample(part.images, part.mask, num_samples=_DRAWS, seed=[5, i])
+        truth, seen = unit_pixels(part.frames), part.observed
+        imputed = model.impute(part.frames, part.mask)
+        drawn = model.posterior_sample(part.frames, part.mask, num_samples=_DRAWS, seed=[5, i])
         guesses = {
             "smoothed": imputed.smoothed,
             "filtered": imputed.filtered,
             "smoothed_mean": drawn.frames.numpy().mean(axis=0),
-            "reconstructed": model.decode(model.encode(part.images).mean()).mean(),
+            "reconstructed": model.decode(model.encode(part.frames).mean()).mean(),
             "mean_frame": np.broadcast_to(mean_frame, truth.shape),
             "linear": interpolated(truth, seen),
         }

@@ -238,7 +238,7 @@ class Imputer:
     def _truth(self, part: slice, where: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Frames [M, ...] in [0, 1], and which of their pixels are known (None: all); the others
         are 0."""
-        truth = unit_pixels(self._data.images[part])[where]
+        truth = unit_pixels(self._data.frames[part])[where]
         if self._data.pixel_mask is None:
             return truth, None
         shown = self._data.pixel_mask[part][where]
@@ -246,11 +246,11 @@ class Imputer:
 
     def _encode(self, part: slice) -> tuple[np.ndarray, np.ndarray]:
         """Means and variances of q(a_t | x_t), of the visible pixels."""
-        images = self._data.images[part]
-        if np.issubdtype(images.dtype, np.floating):
-            images = np.nan_to_num(images)
+        frames = self._data.frames[part]
+        if np.issubdtype(frames.dtype, np.floating):
+            frames = np.nan_to_num(frames)
         shown = None if self._data.pixel_mask is None else self._data.pixel_mask[part]
-        q = self._model.encode(images, shown)
+        q = self._model.encode(frames, shown)
         return q.mean().numpy(), q.variance().numpy()
 
     def _generate(self, part: slice, t_init: int) -> Codes:
@@ -603,7 +603,7 @@ def evaluate_elbo(
         for i in range(0, len(sequences), batch_size):
             part = sequences.take(slice(i, i + batch_size))
             mask = part.batch_mask
-            elbo = model.elbo(part.images, mask, part.controls, kind=kind, seed=[seed, i])
+            elbo = model.elbo(part.frames, mask, part.controls, kind=kind, seed=[seed, i])
             terms = {
                 "elbo" if name == "total" else name: value for name, value in elbo._asdict().items()
             }

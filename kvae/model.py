@@ -779,9 +779,9 @@ class KVAE(SequenceModel):
         filtered, smoothed = at_frames(states, at)
         a_filtered, a_smoothed = filtered.a_mean, smoothed.a_mean
         known = mean if mask is None else tf.where(masks.is_observed(mask, mean), mean, a_smoothed)
-        images = [self.frame_vae.mean_frames(a) for a in (a_smoothed, a_filtered, known)]
+        decoded = [self.frame_vae.mean_frames(a) for a in (a_smoothed, a_filtered, known)]
         states = mean, a_smoothed, a_filtered, smoothed.mean, filtered.mean, smoothed.alpha
-        return Imputed(*[*images, *states, smoothed.a_cov, filtered.a_cov])
+        return Imputed(*[*decoded, *states, smoothed.a_cov, filtered.a_cov])
 
     def _filter_and_smooth(self, *arguments) -> tuple[Filtered, Smoothed]:
         run = self._states.run(*arguments)
