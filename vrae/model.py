@@ -37,6 +37,8 @@ from vrae.results import Imputed, VRAETerms
 _LOGVAR_RANGE = -20.0, 10.0
 _CODES, _DECODER, _AUGMENTATION, _HIDDEN = range(4)
 """Purposes of random draws, for `fold`."""
+_MIXING, _WARP = range(2)
+"""Purposes of the random draws of an augmentation."""
 Sequences = Array | tf.RaggedTensor | list
 """Series as a caller may pass them."""
 
@@ -902,9 +904,9 @@ class VRAE(SequenceModel):
     def _augmented(self, steps: Steps, seed) -> Steps:
         """The sequences after `mixing` and `warp`."""
         if self._config["mixing"]:
-            steps = mixed(steps, self._config["mixing"], fold(seed, 0))
+            steps = mixed(steps, self._config["mixing"], fold(seed, _MIXING))
         if self._config["warp"]:
-            steps = warped(steps, self._config["warp"], fold(seed, 1))
+            steps = warped(steps, self._config["warp"], fold(seed, _WARP))
         return steps
 
     def _partly_hidden(self, steps: Steps, seed) -> Steps:

@@ -37,9 +37,9 @@ if TYPE_CHECKING:
     from worldmodels.conv_vae import ConvVAE
 
 _ONE_STEP = "z: sequences of one step; a next z to predict needs at least two."
-_COMPONENTS, _NUMBERS, _CODES = range(3)
-"""Purposes of random draws, for `fold`: which component of a mixture, the number drawn from it, and
-codes from their means and variances."""
+_CODES = 2
+"""Purpose of a random draw, for `fold`: codes from their means and variances. `mixture.noise` has 0
+and 1."""
 _LOGSTD_RANGE = -10.0, 10.0  # standard deviations of 5e-5 to 2e4
 
 
@@ -463,9 +463,7 @@ class MDNRNN(SequenceModel):
         part of the shape.
         """
         if noise is None:
-            seed, dtype = stateless_seed(seed, self._seeds), self.variable_dtype
-            uniform = tf.random.stateless_uniform(shape, fold(seed, _COMPONENTS), dtype=dtype)
-            return uniform, tf.random.stateless_normal(shape, fold(seed, _NUMBERS), dtype=dtype)
+            return mixture.noise(shape, stateless_seed(seed, self._seeds), self.variable_dtype)
         pair = arguments.check_pair("noise", noise, "of uniform and standard normal numbers")
         uniform, normal = parts = [
             checks.tensor("noise", part, self.variable_dtype) for part in pair
