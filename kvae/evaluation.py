@@ -12,6 +12,7 @@ from scipy.stats import norm
 from kvae.model import KVAE
 from seqvae import baselines
 from seqvae.data import Sequences, block_mask, random_mask, unit_pixels
+from seqvae.masks import is_observed
 from seqvae.training.evaluate import weighted_means
 
 BLOCKS = tuple(range(1, 16, 2))
@@ -193,7 +194,7 @@ class Imputer:
                 sums.setdefault(name, _Sums(draws > 0)).add(truth, shown, guess)
         covered = {name: self._covered(found) for name, found in codes.items()}
         scored = {name: hidden & ~diverged for name, diverged in diverged_of.items()}
-        gap = _frames_since_seen((mask > 0.5) & self._known)
+        gap = _frames_since_seen(is_observed(mask) & self._known)
         return ImputationErrors(
             {name: found.errors(self._gaussian) for name, found in sums.items()},
             {
@@ -230,7 +231,7 @@ class Imputer:
         return [slice(i, i + self._size) for i in range(0, len(self._data), self._size)]
 
     def _seen(self, part: slice, mask: np.ndarray) -> np.ndarray:
-        return self._known[part] & (mask[part] > 0.5)
+        return self._known[part] & is_observed(mask[part])
 
     def _controls(self, part: slice):
         return None if self._data.controls is None else self._data.controls[part]

@@ -20,6 +20,7 @@ from kvae.model import KVAE
 from seqvae import plotting
 from seqvae.data import Sequences, block_mask
 from seqvae.files import write_json
+from seqvae.masks import is_observed
 from seqvae.physics import BALL_WORLDS
 from seqvae.plotting.colours import BLUE_RGB, GREEN_RGB, MISSING_RGB, ORANGE_RGB
 from seqvae.report import Section, Table, newest
@@ -92,7 +93,7 @@ class Report:
         mask = self._block(shown) * shown.observed
         of_pixels = mask
         if shown.pixel_mask is not None:
-            of_pixels = shown.pixel_mask & (mask > 0.5).reshape(
+            of_pixels = shown.pixel_mask & is_observed(mask).reshape(
                 *mask.shape, *[1] * len(shown.image_shape)
             )
         imputed = self._model.impute(shown.frames, of_pixels, shown.controls, check_finite=False)

@@ -11,6 +11,7 @@ from tensorflow_probability import distributions as tfd
 
 from seqvae import checks
 from seqvae.checks import NOWHERE, Array, Place, check_keys, check_size
+from seqvae.masks import is_observed
 from seqvae.model import SequenceModel
 from seqvae.objectives import bounded, gaussian_kl, weighted_mean
 from seqvae.randomness import Seed, fold, normal, stateless_seed, uniform
@@ -526,7 +527,7 @@ class VRAE(SequenceModel):
             def compute(sequences, mask, condition, times):
                 steps = self._steps(sequences, mask, times)
                 mode = self._in_units(self.likelihood.mode(self._at_mean(steps, condition)))
-                return tf.where(steps.observed > 0.5, sequences, mode)
+                return tf.where(is_observed(steps.observed), sequences, mode)
 
             return Imputed(self._run(compute, *given))
 
@@ -540,7 +541,7 @@ class VRAE(SequenceModel):
                 self.likelihood.sample(outputs, fold(seed, _DECODER)),
                 self.likelihood.mode(outputs),
             )
-            observed = steps.observed > 0.5
+            observed = is_observed(steps.observed)
             return [tf.where(observed, sequences, self._in_units(values)) for values in found]
 
         count = check_size("num_samples", num_samples)
@@ -592,7 +593,7 @@ class VRAE(SequenceModel):
         lengths = tf.cast(tf.reduce_sum(to_the_end(step), 1), tf.int32)
         longer = tf.range(tf.shape(sequences)[1] + num_steps)[None]
         new = tf.pad(sequences, [[0, 0], [0, num_steps], [0, 0]])
-        is_old = tf.pad(of_numbers(mask) > 0.5, [[0, 0], [0, num_steps], [0, 0]])
+        is_old = tf.pad(is_observed(of_numbers(mask)), [[0, 0], [0, num_steps], [0, 0]])
         new = tf.where(is_old, new, tf.constant(np.nan, new.dtype))
         valid = tf.cast(longer < lengths[:, None] + num_steps, self.variable_dtype)
         found = self.impute(
@@ -881,7 +882,7 @@ class VRAE(SequenceModel):
         valid = to_the_end(step_mask)
         position, interval = relative(times, valid)
         if self._tokens:
-            values = tf.where(step_mask > 0.5, sequences, tf.zeros_like(sequences))
+            values = tf.where(is_observed(step_mask), sequences, tf.zeros_like(sequences))
             return Steps(values, step_mask, valid, position, interval, times)
         observed = self._inputs.observed(sequences, mask)
         scaled = sequences
@@ -942,7 +943,7 @@ class VRAE(SequenceModel):
         position = steps.position
         if not self.missing and isinstance(self.encoder, Encoder):
             inputs, mask, position = arguments.compacted(inputs, mask, position)
-        return inputs, {"mask": mask > 0.5, "position": position}
+        return inputs, {"mask": is_observed(mask), "position": position}
 
     def _zero_where_missing(self, values, observed) -> tf.Tensor:
         """values [B, T, input_size] with zeros for missing classes: a missing number is stored as

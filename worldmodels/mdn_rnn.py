@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from seqvae import checks
 from seqvae.checks import NOWHERE, Place, check_keys, require
+from seqvae.masks import is_observed
 from seqvae.model import SequenceModel
 from seqvae.objectives import bounded, weighted_mean
 from seqvae.randomness import Seed, fold, normal, stateless_seed
@@ -223,7 +224,7 @@ class MDNRNN(SequenceModel):
             initial_state=None
             if state is None
             else [tf.cast(part, self.compute_dtype) for part in state],
-            mask=None if mask is None else mask > 0.5,
+            mask=None if mask is None else is_observed(mask),
         )
         return self._outputs(
             hidden, State(*(tf.cast(part, self.variable_dtype) for part in (h, c)))
@@ -731,7 +732,7 @@ class MDNRNN(SequenceModel):
         if reading is None and "next_z" not in tensors and tensors[names[0]].shape[1] == 1:
             raise ValueError(_ONE_STEP)
         if "mask" in tensors:
-            step = tensors["mask"] > 0.5
+            step = is_observed(tensors["mask"])
             for name, value in tensors.items():
                 if name != "mask":
                     known = step[..., None] if value.shape.rank == 3 else step  # pyright: ignore[reportArgumentType]

@@ -46,7 +46,7 @@ def log_prob(mixture: Mixture, z: tf.Tensor) -> tf.Tensor:
 
 
 def noise(
-    shape: tf.Tensor | Sequence[int | tf.Tensor], seed: tf.Tensor, dtype: tf.DType | str
+    shape: tf.Tensor | Sequence[int], seed: tf.Tensor, dtype: tf.DType | str
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Draw the random numbers of `draw`.
 

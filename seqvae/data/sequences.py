@@ -13,6 +13,7 @@ import numpy as np
 
 from seqvae.data.shards import open_shards
 from seqvae.files import NPZ_ERRORS, DataError, reason
+from seqvae.masks import is_observed
 
 _KNOWN = ("images", "mask", "controls", "state", "dt")
 """The arrays that are read from a file. Its `images` are `frames` in memory."""
@@ -80,7 +81,7 @@ class Sequences:
     @property
     def observed(self) -> np.ndarray:
         """[N, T] bool: the frames with at least one observed pixel."""
-        seen = np.ones(self.frames.shape[:2], bool) if self.mask is None else self.mask > 0.5
+        seen = np.ones(self.frames.shape[:2], bool) if self.mask is None else is_observed(self.mask)
         if self.pixel_mask is None:
             return seen
         return seen & self.pixel_mask.any(axis=tuple(range(2, self.frames.ndim)))
@@ -92,12 +93,12 @@ class Sequences:
         """
         if self.pixel_mask is None or self.mask is None:
             return self.mask if self.pixel_mask is None else self.pixel_mask
-        return self.pixel_mask & _like(self.mask > 0.5, self.frames)
+        return self.pixel_mask & _like(is_observed(self.mask), self.frames)
 
     @property
     def _observed_mask(self) -> np.ndarray | None:
         """`batch_mask` as bool."""
-        return None if self.batch_mask is None else self.batch_mask > 0.5
+        return None if self.batch_mask is None else is_observed(self.batch_mask)
 
     def batch(self) -> dict[str, np.ndarray]:
         """Arguments of a model.
