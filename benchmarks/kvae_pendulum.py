@@ -6,10 +6,10 @@ that are missing between irregular ones.
     python benchmarks/kvae_pendulum.py --sequences=64,32 --settings="demo --num_steps=40" --seeds=0
 
 Data: sequences of 100 frames of the world `pendulum`, 2,000 for training and 1,000 for the test,
-made anew from the published parameters. Of the 100, 50 drawn at random are kept. In the test half
+simulated from the published parameters. Of the 100, 50 drawn at random are kept. In the test half
 of those, drawn at random but none of the first five of the 100, are missing; the error is that at
 the missing ones. The model sees the even grid of 100 steps, with a mask. Kill it whenever you like:
-the same command goes on where it stood. Each run prints a JSON line and adds it to --out: mean
+the same command resumes where it stopped. Each run prints a JSON line and adds it to --out: mean
 squared errors of a pixel in [0, 1],
 
     smoothed, filtered       of the frame that is decoded from the mean of a_t

@@ -87,7 +87,7 @@ class MDNRNN(SequenceModel):
     input_name = "z"
     batch_keys: ClassVar = {
         "z": "[B, T, z_size], the codes of the frames.",
-        "mean": "[B, T, z_size], with logvar in place of z: each step draws z anew.",
+        "mean": "[B, T, z_size], with logvar in place of z: each step draws z again.",
         "logvar": "[B, T, z_size], the log-variance of z.",
         "actions": "[B, T, action_size].",
         "mask": "[B, T], 1 for a step, 0 in the padding after the last one.",

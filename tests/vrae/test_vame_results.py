@@ -52,10 +52,10 @@ def test_codes_are_saved_before_they_are_segmented_and_read_by_the_next_process(
     project, monkeypatch
 ):
     folder, model, embedded = project
-    sessions, told = {"a": walking(), "b": walking(30)}, []
-    results = Results(folder / "results", told.append)
+    sessions, lines = {"a": walking(), "b": walking(30)}, []
+    results = Results(folder / "results", lines.append)
     codes, observed = results.embedded("config.yaml", sessions, 0.5)
-    assert told == ["embedding a: 40 of 40 frames", "embedding b: 30 of 30 frames"]
+    assert lines == ["embedding a: 40 of 40 frames", "embedding b: 30 of 30 frames"]
     with monkeypatch.context() as broken, pytest.raises(ValueError, match="does not fit"):
         broken.setattr(
             "vrae.vame.result_files.segment",
