@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 def is_observed(mask: np.ndarray) -> np.ndarray: ...
 @overload
 def is_observed(mask: "tf.Tensor") -> "tf.Tensor": ...
-def is_observed(mask):
+def is_observed(mask: "np.ndarray | tf.Tensor") -> "np.ndarray | tf.Tensor":
     """Convert a mask to bool.
 
     Args:
