@@ -116,7 +116,7 @@ def run(name: str, cure: str, seed: int) -> dict:
         kernel_initializer="he_normal" if "he" in cures else "glorot_uniform",
     )
     if "bias" in cures:
-        model.adapt(train.images)
+        model.adapt(train.frames)
     groups = model.variable_groups
     with tempfile.TemporaryDirectory() as folder:
         log = Trainer(
@@ -144,8 +144,8 @@ def run(name: str, cure: str, seed: int) -> dict:
 
 
 def _figures(model: KVAE, train: Sequences, test: Sequences) -> dict:
-    truth = unit_pixels(test.images)
-    codes = model.encode(test.images).mean().numpy()
+    truth = unit_pixels(test.frames)
+    codes = model.encode(test.frames).mean().numpy()
     error = _rmse(model.decode(codes).mean().numpy() - truth)
     baseline = _rmse(train.mean_frame() - truth)
     encoder = model.frame_vae.encoder

@@ -8,7 +8,7 @@ settings and seeds.
     python benchmarks/kvae_imputation.py --only_draw          # the pictures again, from the results
 
 A setting is a preset's name (or none) and flags of run_kvae.py. Kill it whenever you like: the same
-command goes on where it stood. It prints a JSON line for each world and setting, adds the runs to
+command resumes where it stopped. It prints a JSON line for each world and setting, adds the runs to
 benchmarks/results/kvae_imputation.json, and draws our curves, mean and range over the seeds, beside
 the published ones: kvae_imputation_WORLD.png.
 """

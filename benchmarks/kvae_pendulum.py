@@ -6,10 +6,10 @@ that are missing between irregular ones.
     python benchmarks/kvae_pendulum.py --sequences=64,32 --settings="demo --num_steps=40" --seeds=0
 
 Data: sequences of 100 frames of the world `pendulum`, 2,000 for training and 1,000 for the test,
-made anew from the published parameters. Of the 100, 50 drawn at random are kept. In the test half
+simulated from the published parameters. Of the 100, 50 drawn at random are kept. In the test half
 of those, drawn at random but none of the first five of the 100, are missing; the error is that at
 the missing ones. The model sees the even grid of 100 steps, with a mask. Kill it whenever you like:
-the same command goes on where it stood. Each run prints a JSON line and adds it to --out: mean
+the same command resumes where it stopped. Each run prints a JSON line and adds it to --out: mean
 squared errors of a pixel in [0, 1],
 
     smoothed, filtered       of the frame that is decoded from the mean of a_t
@@ -93,7 +93,7 @@ def write_data(folder: Path, train_count: int, test_count: int) -> Path:
         data, hidden = irregular(count, split)
         shown = data if split is Split.TRAIN else data.with_mask(~hidden)
         with atomic_write(file) as part:
-            np.savez_compressed(part, images=shown.images, mask=shown.mask, hidden=hidden)
+            np.savez_compressed(part, images=shown.frames, mask=shown.mask, hidden=hidden)
     return path
 
 
@@ -114,14 +114,14 @@ def errors(model: KVAE, test: Sequences, hidden: np.ndarray, mean_frame: np.ndar
         part, where = test.take(slice(i, i + _AT_ONCE)), hidden[i : i + _AT_ONCE]
         if not where.any():
             continue
-        truth, seen = unit_pixels(part.images), part.observed
-        imputed = model.impute(part.images, part.mask)
-        drawn = model.posterior_sample(part.images, part.mask, num_samples=_DRAWS, seed=[5, i])
+        truth, seen = unit_pixels(part.frames), part.observed
+        imputed = model.impute(part.frames, part.mask)
+        drawn = model.posterior_sample(part.frames, part.mask, num_samples=_DRAWS, seed=[5, i])
         guesses = {
             "smoothed": imputed.smoothed,
             "filtered": imputed.filtered,
             "smoothed_mean": drawn.frames.numpy().mean(axis=0),
-            "reconstructed": model.decode(model.encode(part.images).mean()).mean(),
+            "reconstructed": model.decode(model.encode(part.frames).mean()).mean(),
             "mean_frame": np.broadcast_to(mean_frame, truth.shape),
             "linear": interpolated(truth, seen),
         }

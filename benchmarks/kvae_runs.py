@@ -42,4 +42,4 @@ def train(folder: Path, world: str, setting: str, seed: str) -> None:
         command += [f"--dataset={world}", f"--preset={preset}", f"--seed={seed}", *given]
     print(" ".join(command[1:]), file=sys.stderr, flush=True)
     if subprocess.run(command, stdout=sys.stderr).returncode:
-        raise SystemExit(f"{folder}: the run stopped. The same command goes on with it.")
+        raise SystemExit(f"{folder}: the run stopped. The same command resumes it.")

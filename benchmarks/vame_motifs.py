@@ -6,7 +6,7 @@ settings and seeds.
     python benchmarks/vame_motifs.py --settings="--missing=0.2 --missing_values"
 
 A setting is flags of run_vame.py beside --preset=demo. Kill it whenever you like: the same command
-goes on where it stood. It prints a JSON line for each setting, mean and range over the seeds, and
+resumes where it stopped. It prints a JSON line for each setting, mean and range over the seeds, and
 adds the runs to benchmarks/results/vame_motifs.json.
 """
 
@@ -70,7 +70,7 @@ def run(folder: Path, setting: str, seed: str) -> dict:
         begun = (project / "config.json").exists()
         command += ["--resume"] if begun else ["--preset=demo", f"--seed={seed}", *setting.split()]
         if subprocess.run(command, stdout=sys.stderr).returncode:
-            raise SystemExit(f"{project}: the run stopped. The same command goes on with it.")
+            raise SystemExit(f"{project}: the run stopped. The same command resumes it.")
     lines = (project / "model" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     return {
         "setting": setting,

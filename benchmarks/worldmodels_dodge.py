@@ -13,7 +13,7 @@ of --episodes, of
     untrained   evolved in the world, on z and the h of an MDN-RNN with its first random weights
     plan        the cross-entropy method on the MDN-RNN, --plan_episodes episodes
 
-Rows that are in the file already are not made again; a row that was stopped goes on from its last
+Rows that are in the file already are not made again; a row that was stopped resumes from its last
 generation. All controllers have the same population, rollouts and generations; those evolved in the
 world have --world_generations.
 """

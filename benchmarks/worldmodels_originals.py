@@ -2,7 +2,7 @@
 timed against.
 
 The layers, losses, optimisers and the way of feeding are those of hardmaru/WorldModelsExperiments
-(its vae.py and rnn.py), written anew on `tf.compat.v1` for today's TensorFlow.
+(its vae.py and rnn.py), rewritten on `tf.compat.v1` for today's TensorFlow.
 """
 
 import numpy as np

@@ -92,7 +92,7 @@ def _vae():
     for call in (
         *calls.values(),
         *calls.values(),
-    ):  # twice: the second size makes the first compile anew
+    ):  # twice: the second size makes the first compile again
         call()
     times = least(calls, flags.FLAGS.repeats)
     ratios = {

@@ -32,7 +32,7 @@ def chosen(
     found, reasons = dict(wanted), []
     rows = np.argwhere(sequences.observed)
     rows = rows[np.random.default_rng(seed).permutation(len(rows))[: 2 * _FRAMES_MOST]]
-    frames = unit_pixels(sequences.images[rows[:, 0], rows[:, 1]])
+    frames = unit_pixels(sequences.frames[rows[:, 0], rows[:, 1]])
     if sequences.pixel_mask is not None:
         shown = sequences.pixel_mask[rows[:, 0], rows[:, 1]]
         frames = np.where(shown, frames, sequences.mean_frame())

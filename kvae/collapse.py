@@ -199,7 +199,7 @@ def _shown(
     sequences: Sequences, rows: np.ndarray, steps: np.ndarray, mean_frame: np.ndarray
 ) -> np.ndarray:
     """Frames in [0, 1], with missing pixels replaced by those of the mean frame."""
-    frames = unit_pixels(sequences.images[rows, steps])
+    frames = unit_pixels(sequences.frames[rows, steps])
     if sequences.pixel_mask is None:
         return frames
     return np.where(sequences.pixel_mask[rows, steps], frames, mean_frame)

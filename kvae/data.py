@@ -52,7 +52,7 @@ class Missing:
         """
         if self.drop_prob == 0:
             return sequences
-        shape, seed = sequences.images.shape[:2], (self.seed, number) if number else self.seed
+        shape, seed = sequences.frames.shape[:2], (self.seed, number) if number else self.seed
         return sequences.with_mask(
             random_mask(*shape, start=self.start, drop_prob=self.drop_prob, seed=seed)
         )
@@ -211,8 +211,8 @@ def encoded(model: KVAE, sequences: Sequences, batch_size: int = 256) -> dict[st
     parts = []
     for i in range(0, len(sequences), batch_size):
         part = sequences.take(slice(i, i + batch_size))
-        images = np.nan_to_num(part.images) if part.images.dtype.kind == "f" else part.images
-        q = model.encode(images, part.pixel_mask)
+        frames = np.nan_to_num(part.frames) if part.frames.dtype.kind == "f" else part.frames
+        q = model.encode(frames, part.pixel_mask)
         parts.append((q.mean().numpy(), q.variance().numpy()))
     codes, variance = (np.concatenate(each) for each in zip(*parts, strict=True))
     arrays = {"controls": sequences.controls}

@@ -12,6 +12,7 @@ from scipy.stats import norm
 from kvae.model import KVAE
 from seqvae import baselines
 from seqvae.data import Sequences, block_mask, random_mask, unit_pixels
+from seqvae.masks import is_observed
 from seqvae.training.evaluate import weighted_means
 
 BLOCKS = tuple(range(1, 16, 2))
@@ -193,7 +194,7 @@ class Imputer:
                 sums.setdefault(name, _Sums(draws > 0)).add(truth, shown, guess)
         covered = {name: self._covered(found) for name, found in codes.items()}
         scored = {name: hidden & ~diverged for name, diverged in diverged_of.items()}
-        gap = _frames_since_seen((mask > 0.5) & self._known)
+        gap = _frames_since_seen(is_observed(mask) & self._known)
         return ImputationErrors(
             {name: found.errors(self._gaussian) for name, found in sums.items()},
             {
@@ -230,7 +231,7 @@ class Imputer:
         return [slice(i, i + self._size) for i in range(0, len(self._data), self._size)]
 
     def _seen(self, part: slice, mask: np.ndarray) -> np.ndarray:
-        return self._known[part] & (mask[part] > 0.5)
+        return self._known[part] & is_observed(mask[part])
 
     def _controls(self, part: slice):
         return None if self._data.controls is None else self._data.controls[part]
@@ -238,7 +239,7 @@ class Imputer:
     def _truth(self, part: slice, where: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Frames [M, ...] in [0, 1], and which of their pixels are known (None: all); the others
         are 0."""
-        truth = unit_pixels(self._data.images[part])[where]
+        truth = unit_pixels(self._data.frames[part])[where]
         if self._data.pixel_mask is None:
             return truth, None
         shown = self._data.pixel_mask[part][where]
@@ -246,11 +247,11 @@ class Imputer:
 
     def _encode(self, part: slice) -> tuple[np.ndarray, np.ndarray]:
         """Means and variances of q(a_t | x_t), of the visible pixels."""
-        images = self._data.images[part]
-        if np.issubdtype(images.dtype, np.floating):
-            images = np.nan_to_num(images)
+        frames = self._data.frames[part]
+        if np.issubdtype(frames.dtype, np.floating):
+            frames = np.nan_to_num(frames)
         shown = None if self._data.pixel_mask is None else self._data.pixel_mask[part]
-        q = self._model.encode(images, shown)
+        q = self._model.encode(frames, shown)
         return q.mean().numpy(), q.variance().numpy()
 
     def _generate(self, part: slice, t_init: int) -> Codes:
@@ -603,7 +604,7 @@ def evaluate_elbo(
         for i in range(0, len(sequences), batch_size):
             part = sequences.take(slice(i, i + batch_size))
             mask = part.batch_mask
-            elbo = model.elbo(part.images, mask, part.controls, kind=kind, seed=[seed, i])
+            elbo = model.elbo(part.frames, mask, part.controls, kind=kind, seed=[seed, i])
             terms = {
                 "elbo" if name == "total" else name: value for name, value in elbo._asdict().items()
             }

@@ -13,6 +13,7 @@ from tensorflow_probability import distributions as tfd
 
 from kvae import arguments, masks, networks
 from kvae.lgssm.products import matvec
+from seqvae.masks import is_observed
 from seqvae.randomness import fold, normal, uniform
 
 _LOGIT_LIMIT = 13.815510
@@ -331,7 +332,7 @@ class FrameVAE(keras.layers.Layer):
             mean = tf.math.divide_no_nan(
                 tf.reduce_sum(seen, axes, keepdims=True), tf.reduce_sum(mask, axes, keepdims=True)
             )
-            seen = tf.where(masks.is_observed(mask, seen), seen, mean)
+            seen = tf.where(is_observed(masks.like(mask, seen)), seen, mean)
         return tf.reshape(seen, tf.concat([tf.shape(seen)[:2], self._image], 0))
 
     def floats(self, frames: tf.Tensor) -> tf.Tensor:

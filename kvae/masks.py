@@ -5,6 +5,8 @@ A mask of frames or codes is [B, T]; one of single pixels or numbers has the sha
 
 import tensorflow as tf
 
+from seqvae.masks import is_observed
+
 
 def like(mask: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
     """Add axes of size 1 to a mask until its rank is that of the values.
@@ -21,19 +23,6 @@ def like(mask: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
     return mask
 
 
-def is_observed(mask: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
-    """Convert a mask to bool.
-
-    Args:
-        mask: [B, T] or as values.
-        values: [B, T, ...].
-
-    Returns:
-        True where observed, of a shape that broadcasts to that of the values.
-    """
-    return like(mask, values) > 0.5
-
-
 def zero_missing(values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
     """Replace missing values, which may be NaN, by 0: no NaN reaches a gradient.
 
@@ -44,7 +33,7 @@ def zero_missing(values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
     Returns:
         The values, 0 where the mask is 0.
     """
-    return tf.where(is_observed(mask, values), values, tf.zeros([], values.dtype))
+    return tf.where(is_observed(like(mask, values)), values, tf.zeros([], values.dtype))
 
 
 def of_numbers(mask: tf.Tensor) -> tf.Tensor:

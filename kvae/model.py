@@ -35,6 +35,7 @@ from kvae.results import (
 from kvae.series_vae import ScaledSeries, SeriesVAE
 from kvae.stream import Stream
 from seqvae.checks import NOWHERE, Array, Place, check_size
+from seqvae.masks import is_observed
 from seqvae.model import SequenceModel
 from seqvae.objectives import KLWeight, weighted_mean
 from seqvae.randomness import Seed, fold, normal, stateless_seed
@@ -425,7 +426,7 @@ class KVAE(SequenceModel):
         given, known, *_ = self._inputs.frames(frames, mask)
         seen = np.ones_like(frames, bool)
         if known is not None:
-            seen &= masks.is_observed(known, given).numpy()
+            seen &= is_observed(masks.like(known, given)).numpy()
         self.frame_vae.adapt(np.asarray(frames), seen)
 
     def encode(
@@ -452,7 +453,7 @@ class KVAE(SequenceModel):
         if mask is not None and self._config["encoder"] == arguments.IDENTITY:
             # NaN: `filter` and `smooth` of these codes treat them as missing, too
             nan = tf.constant(np.nan, mean.dtype)
-            mean = tf.where(masks.is_observed(mask, mean), mean, nan)
+            mean = tf.where(is_observed(masks.like(mask, mean)), mean, nan)
         return self.frame_vae.code_distribution(mean, variance)
 
     def decode(self, a: Array, *, batch_size: int | None = None) -> tfd.Distribution:
@@ -778,10 +779,12 @@ class KVAE(SequenceModel):
         states = self._run(self._filter_and_smooth, *given, jit_compile=jit)
         filtered, smoothed = at_frames(states, at)
         a_filtered, a_smoothed = filtered.a_mean, smoothed.a_mean
-        known = mean if mask is None else tf.where(masks.is_observed(mask, mean), mean, a_smoothed)
-        images = [self.frame_vae.mean_frames(a) for a in (a_smoothed, a_filtered, known)]
+        known = mean
+        if mask is not None:
+            known = tf.where(is_observed(masks.like(mask, mean)), mean, a_smoothed)
+        decoded = [self.frame_vae.mean_frames(a) for a in (a_smoothed, a_filtered, known)]
         states = mean, a_smoothed, a_filtered, smoothed.mean, filtered.mean, smoothed.alpha
-        return Imputed(*[*images, *states, smoothed.a_cov, filtered.a_cov])
+        return Imputed(*[*decoded, *states, smoothed.a_cov, filtered.a_cov])
 
     def _filter_and_smooth(self, *arguments) -> tuple[Filtered, Smoothed]:
         run = self._states.run(*arguments)

@@ -120,7 +120,7 @@ class ImputationView:
         if not len(begun):
             raise ValueError(f"{source}: expected an observed frame among the first {self._steps}.")
         sequences = sequences.take(begun[:_SEQUENCES])
-        self._images = sequences.images[:, : self._steps]
+        self._frames = sequences.frames[:, : self._steps]
         self._known = sequences.observed[:, : self._steps]
         pixels = sequences.pixel_mask
         self._pixels = None if pixels is None else pixels[:, : self._steps]
@@ -136,7 +136,7 @@ class ImputationView:
         return {
             "name": self._name,
             "source": self._source,
-            "sequences": len(self._images),
+            "sequences": len(self._frames),
             "steps": self._steps,
             "whole_steps": self._whole_steps,
             "shape": list(self._model.image_shape),
@@ -163,7 +163,7 @@ class ImputationView:
         Raises:
             ValueError: the message is invalid, or no frame is left.
         """
-        i = whole(message, "sequence", len(self._images))
+        i = whole(message, "sequence", len(self._frames))
         seen = self._known[i].copy()
         hidden = message.get("hidden")
         if not isinstance(hidden, list):
@@ -180,7 +180,7 @@ class ImputationView:
         if self._pixels is not None:
             masks = masks.reshape(*masks.shape, *[1] * (self._pixels[i].ndim - 1)) * self._pixels[i]
         controls = None if self._controls is None else np.stack([self._controls[i]] * 2)
-        found = self._model.impute(np.stack([self._images[i]] * 2), masks, controls)
+        found = self._model.impute(np.stack([self._frames[i]] * 2), masks, controls)
         # filtering without any later frame is generation from the last state
         frames = [found.smoothed[0], found.filtered[0], found.filtered[1]]
         codes = tf.stack([found.a_smoothed[0], found.a_filtered[0], found.a_filtered[1]])
@@ -188,7 +188,7 @@ class ImputationView:
         spread = self._draw(codes, cov).numpy()
         shown = {name: np.asarray(frame) for name, frame in zip(METHODS, frames, strict=True)}
         return {
-            "true": picture(_bytes(self._images[i])),
+            "true": picture(_bytes(self._frames[i])),
             "known": self._known[i].tolist(),
             "seen": seen.tolist(),
             "begun": begun.tolist(),
@@ -234,7 +234,7 @@ class ImputationView:
         judged = self._known[i] & ~seen
         if not judged.any():
             return []
-        true = _floats(self._images[i])
+        true = _floats(self._frames[i])
         known = np.ones_like(true, bool) if self._pixels is None else self._pixels[i]
         last = last_observed(np.nan_to_num(true)[None], seen[None])[0]
         methods = {**shown, "last observed frame": last}
@@ -254,12 +254,12 @@ def _first_run(seen: np.ndarray) -> np.ndarray:
     return kept
 
 
-def _floats(images: np.ndarray) -> np.ndarray:
-    return images / np.float32(255.0) if images.dtype == np.uint8 else images.astype(np.float32)
+def _floats(frames: np.ndarray) -> np.ndarray:
+    return frames / np.float32(255.0) if frames.dtype == np.uint8 else frames.astype(np.float32)
 
 
-def _bytes(images: np.ndarray) -> np.ndarray:
+def _bytes(frames: np.ndarray) -> np.ndarray:
     """Pixels as uint8; unknown ones (NaN) are black."""
-    if images.dtype == np.uint8:
-        return images
-    return np.round(255.0 * np.clip(np.nan_to_num(images.astype(np.float32)), 0.0, 1.0))
+    if frames.dtype == np.uint8:
+        return frames
+    return np.round(255.0 * np.clip(np.nan_to_num(frames.astype(np.float32)), 0.0, 1.0))

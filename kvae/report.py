@@ -20,6 +20,7 @@ from kvae.model import KVAE
 from seqvae import plotting
 from seqvae.data import Sequences, block_mask
 from seqvae.files import write_json
+from seqvae.masks import is_observed
 from seqvae.physics import BALL_WORLDS
 from seqvae.plotting.colours import BLUE_RGB, GREEN_RGB, MISSING_RGB, ORANGE_RGB
 from seqvae.report import Section, Table, newest
@@ -92,10 +93,10 @@ class Report:
         mask = self._block(shown) * shown.observed
         of_pixels = mask
         if shown.pixel_mask is not None:
-            of_pixels = shown.pixel_mask & (mask > 0.5).reshape(
+            of_pixels = shown.pixel_mask & is_observed(mask).reshape(
                 *mask.shape, *[1] * len(shown.image_shape)
             )
-        imputed = self._model.impute(shown.images, of_pixels, shown.controls, check_finite=False)
+        imputed = self._model.impute(shown.frames, of_pixels, shown.controls, check_finite=False)
         first = None if shown.controls is None else shown.controls[:, : self._t_init]
         start = self._model.smooth(
             imputed.a_encoded[:, : self._t_init],
@@ -107,7 +108,7 @@ class Report:
             shown.steps, states=start, controls=shown.controls, check_finite=False
         )
         imputed, generated = _as_arrays(imputed), _as_arrays(generated)
-        known = np.nan_to_num(shown.images) if shown.images.dtype.kind == "f" else shown.images
+        known = np.nan_to_num(shown.frames) if shown.frames.dtype.kind == "f" else shown.frames
         encoded = self._model.encode(known, shown.pixel_mask).mean().numpy()
         self._imputation(f"{epoch + 1:05d}", shown, mask, encoded, imputed, generated, gif)
         paths = plotting.trajectories(
@@ -129,7 +130,7 @@ class Report:
     def _imputation(
         self, tag: str, shown: Sequences, mask, encoded, imputed, generated, gif: bool
     ) -> None:
-        truth = plotting.as_pixels(shown.images) if shown.images.ndim == 5 else shown.images
+        truth = plotting.as_pixels(shown.frames) if shown.frames.ndim == 5 else shown.frames
         if shown.pixel_mask is not None:
             hidden = ~shown.pixel_mask
             truth = np.where(
@@ -177,13 +178,13 @@ class Report:
             legend.append(((255, 255, 255), "overlay: truth and smoothed agree"))
         else:
             columns["true"] = rows["true"]
-        zoom = max(1, _TILE // self._test.images.shape[2])
+        zoom = max(1, _TILE // self._test.frames.shape[2])
         codes = {
             "encoded": encoded[first],
             "smoothed": imputed.a_smoothed[first],
             "generated": generated.a[first],
         }
-        size = zoom * self._test.images.shape[2]
+        size = zoom * self._test.frames.shape[2]
         name = "codes a1, a2" if self._model.dim_a > 1 else "code a over time"
         return plotting.labelled_columns(
             {name: sequences[first] for name, sequences in columns.items()},
@@ -204,7 +205,7 @@ class Report:
             ).frames.numpy()
             for name, noisy in (("deterministic", False), ("stochastic", True))
         }
-        zoom = max(1, _TILE // self._test.images.shape[2])
+        zoom = max(1, _TILE // self._test.frames.shape[2])
         video = plotting.labelled_rows(rows, zoom=zoom)
         plotting.save_video(self._folder / f"generation_{tag}.mp4", video, fps=6)
 
@@ -239,7 +240,7 @@ class Report:
             errors = imputer.errors(mask, nearest=True, draws=_DRAWS, seed=self._seed)
             figures["headline"] = errors.as_dict() | {"worse": worse_than_baselines(errors)}
             if self._balls and self._begun.steps > _ORIGINAL_LEAST:
-                original = original_baseline(self._begun.images[0])
+                original = original_baseline(self._begun.frames[0])
                 figures["headline"]["original_baseline"] = original
             write_json(path, figures)
             plotting.save_figure(

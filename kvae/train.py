@@ -180,7 +180,7 @@ def _check_health(s: KVAESettings, health: Health, epochs: int, steps_of_epoch: 
     if collapsed and s.on_collapse != "ignore":
         raise CollapseError(
             f"collapse in epoch {epochs}: {signs}. Use a smaller --init_lr than {s.init_lr:g}, "
-            "another --seed, --activation=elu, or --on_collapse=ignore to go on."
+            "another --seed, --activation=elu, or --on_collapse=ignore to continue."
         )
 
 

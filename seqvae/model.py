@@ -270,7 +270,7 @@ class SequenceModel(keras.Model):
 
         Args:
             x: the data: arrays, a data set or a generator of batches.
-            y: a mask, the input once more, or None.
+            y: a mask, the input again, or None.
             *args: as `keras.Model.fit`.
             **options: as `keras.Model.fit`, without class_weight.
 
@@ -593,7 +593,7 @@ class SequenceModel(keras.Model):
 
         Args:
             data: `x`, `(x, y)` or `(x, y, sample_weight)`. x is a dict, or the input alone. y is
-                the mask, or the input once more, as auto-encoders are often trained. A pair as x is
+                the mask, or the input again, as auto-encoders are often trained. A pair as x is
                 read as (x, y).
 
         Returns:
@@ -629,7 +629,7 @@ class SequenceModel(keras.Model):
             The batch, a dict.
 
         Raises:
-            ValueError: the second of two inputs is neither a mask nor the first once more.
+            ValueError: the second of two inputs is neither a mask nor the same array as the first.
         """
         batch = self.batch_of(inputs)
         if tf.executing_eagerly():  # in a graph, `_check_data` has checked the pipeline
@@ -666,7 +666,7 @@ class SequenceModel(keras.Model):
         if isinstance(y, dict) or x is None or len(x.shape) != len(y.shape):
             raise ValueError(
                 f"y: expected {'a mask [B, T] or ' if 'mask' in self.batch_keys else ''}"
-                f"{self.input_name} once more, got "
+                f"{self.input_name} again, got "
                 f"{'a dict' if isinstance(y, dict) else f'the shape {tuple(y.shape)}'}."
             )
         return {}
@@ -695,7 +695,7 @@ class SequenceModel(keras.Model):
                 else ""
             )
             message = (
-                f"y: expected {self.input_name} once more or a mask, got other values than x in "
+                f"y: expected {self.input_name} again or a mask, got other values than x in "
                 f"{{}}. The model is trained to reconstruct x.{about}"
             )
             _check_same(batch[self.input_name], y, message, place)
@@ -822,7 +822,7 @@ def _documented(fit, model: type[SequenceModel]):
     Args:
         x: `{model.input_name}`, a pair of it and a mask (where the model takes one), or a batch:
             arrays, tensors, a tf.data.Dataset, a keras.utils.PyDataset, or a generator of batches.
-        y: a mask, `{model.input_name}` once more, or None.
+        y: a mask, `{model.input_name}` again, or None.
         *args: as `keras.Model.fit`.
         **options: as `keras.Model.fit`, without class_weight.
 

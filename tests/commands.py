@@ -1,7 +1,7 @@
 """The commands as a user runs them: in a process of their own or, faster, in this one.
 
 `run_here` is for what a command says and leaves. `start` and `run` are for what only a process
-shows: that it can be interrupted, killed and gone on with.
+shows: that it can be interrupted, killed and resumed.
 """
 
 import contextlib
@@ -34,7 +34,7 @@ class Done(NamedTuple):
 
 
 def start(script: Path, *arguments, cwd: Path | None = None, **environment) -> subprocess.Popen:
-    """The command in a process of its own, which goes on."""
+    """The command in a process of its own, which this does not wait for."""
     return subprocess.Popen(
         [sys.executable, str(script), *map(str, arguments)],
         cwd=cwd,
@@ -71,7 +71,7 @@ def run_here(script: Path, *arguments, cwd: Path | None = None) -> Done:
 
 
 def _status(program) -> int:
-    """What the shell would be told. A text is an error message."""
+    """The exit status for the shell. A text is an error message."""
     try:
         program()
     except SystemExit as end:

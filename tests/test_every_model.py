@@ -392,7 +392,7 @@ def test_masks_of_steps_and_of_numbers_in_turn(model, data):
 
 def test_two_inputs_of_which_one_would_be_ignored_are_refused():
     model, batch = compiled("KVAE"), MODELS["KVAE"].batch
-    with pytest.raises(ValueError, match="y: expected frames once more or a mask, got other val"):
+    with pytest.raises(ValueError, match="y: expected frames again or a mask, got other val"):
         model([batch["frames"], 1.0 - batch["frames"]])
     with pytest.raises(ValueError, match="frames and codes: expected one of them in a batch"):
         model.evaluate(batch | {"codes": np.zeros((4, 4, 2))}, verbose=0)

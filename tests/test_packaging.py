@@ -8,6 +8,7 @@ import sys
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import kvae
@@ -15,6 +16,8 @@ import seqvae
 import vrae
 import worldmodels
 from seqvae.cli import COMMANDS
+from seqvae.data import load, save
+from seqvae.plotting import save_video
 
 ROOT = Path(__file__).parents[1]
 
@@ -112,6 +115,52 @@ def test_an_index_shows_the_readme_without_relative_links_and_pictures(wheel):
     assert not re.findall(r"\]\((?!https?:)[^)]*\)|!\[", text)
 
 
+RUNS = {
+    "kvae": (
+        "--num_filters=2 --alpha_units=2 --num_epochs=2 --kf_update_steps=1 --batch_size=2 "
+        "--t_init_mask=2 --t_steps_mask=2 --n_steps_gen=6",
+        "model.keras",
+    ),
+    "convvae": (
+        "--dataset=episodes --filters=3,4 --kernel_sizes=4,4 --decoder_filters=4 "
+        "--decoder_kernel_sizes=5,6 --z_size=3 --batch_size=7 --num_epochs=1",
+        "model.keras",
+    ),
+    "mdnrnn": (
+        "--rnn_size=3 --num_mixture=2 --batch_size=3 --num_epochs=1 --seq_len=6 --seen_steps=3 "
+        "--dream_steps=5",
+        "model.keras",
+    ),
+    "vrae": (
+        "--csv=series.csv --test_fraction=0.4 --z_size=2 --rnn_size=3 --batch_size=4 "
+        "--num_epochs=1 --annealing_epochs=1",
+        "model.keras",
+    ),
+    "vame": (
+        "--sessions=2 --frames=200 --time_window=6 --zdims=2 --hidden_size_layer_1=3 "
+        "--hidden_size_rec=3 --hidden_size_pred=3 --prediction_steps=2 --kmeans_loss=2 "
+        "--batch_size=16 --max_epochs=1 --steps_per_epoch=2 --kl_start=0 --annealtime=1 "
+        "--n_clusters=3",
+        "motifs.png",
+    ),
+}
+"""For each command that trains: flags of a tiny run, and a file that the run leaves."""
+
+
+def write_episodes_series_and_videos(folder):
+    """The data of `RUNS` that are not simulated."""
+    rng = np.random.default_rng(0)
+    for i in range(6):
+        arrays = {"frames": rng.integers(0, 256, (10, 14, 14, 1), dtype=np.uint8)}
+        save(folder / "episodes" / f"{i}.npz", arrays | {"actions": rng.random((10, 2))})
+    rows = [f"{i},{x:.3f},{y:.3f}" for i in range(8) for x, y in rng.standard_normal((5, 2))]
+    (folder / "series.csv").write_text("\n".join(["sequence,x,y", *rows, ""]))
+    for i in range(2):
+        save_video(
+            folder / "videos" / f"{i}.gif", rng.integers(0, 256, (6, 16, 16), np.uint8), fps=10
+        )
+
+
 @pytest.mark.slow
 def test_the_installed_commands_run_in_an_empty_folder(wheel, tmp_path):
     install = [
@@ -133,7 +182,7 @@ def test_the_installed_commands_run_in_an_empty_folder(wheel, tmp_path):
     def seqvae(*words):
         command = [sys.executable, "-P", tmp_path / "site" / "bin" / "seqvae", *words]
         done = subprocess.run(
-            command, capture_output=True, text=True, cwd=empty, env=environment, timeout=120
+            command, capture_output=True, text=True, cwd=empty, env=environment, timeout=240
         )
         assert done.returncode == 0, done.stderr
         return done.stdout
@@ -141,20 +190,13 @@ def test_the_installed_commands_run_in_an_empty_folder(wheel, tmp_path):
     for name in COMMANDS:
         assert f"seqvae {name}" in seqvae(name, "--help")
     seqvae("make-data", "box", "--sequences=2", "--test_sequences=2", "--steps=6", "--workers=1")
-    out = seqvae(
-        "kvae",
-        "--num_filters=2",
-        "--alpha_units=2",
-        "--num_epochs=2",
-        "--kf_update_steps=1",
-        "--batch_size=2",
-        "--t_init_mask=2",
-        "--t_steps_mask=2",
-        "--n_steps_gen=6",
-        "--run_name=first",
-    )
-    assert "2 training and 2 test sequences of 6 frames" in out
-    assert (empty / "logs" / "first_kvae" / "model.keras").exists()
+    write_episodes_series_and_videos(empty)
+    seqvae("from-videos", "videos", "--size=8,8", "--steps=6", "--out=clips.npz")
+    assert load(empty / "clips.npz").frames.shape[1:] == (6, 8, 8)
+    for name, (flags, left) in RUNS.items():
+        out = seqvae(name, "--run_name=first", *flags.split())
+        assert (empty / "logs" / f"first_{name}" / left).exists(), name
+        assert name != "kvae" or "2 training and 2 test sequences of 6 frames" in out
 
 
 def test_every_package_has_the_version_of_the_wheel():

@@ -110,7 +110,7 @@ def test_the_page_on_your_own_videos_runs_as_printed(tmp_path, monkeypatch):
     (code,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
     names = {}
     exec(compile(code, "your_videos.md", "exec"), names)
-    assert names["filled"].shape == names["test"].images.shape
+    assert names["filled"].shape == names["test"].frames.shape
     assert (names["low"] <= names["high"]).all() and len(names["odd"]) == len(names["low"])
 
 

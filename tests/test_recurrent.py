@@ -1,5 +1,5 @@
 """seqvae/recurrent.py: where Keras' recurrent layers compute in cuDNN. Without a GPU they never do:
-what Keras is told is looked at."""
+the tests look at what Keras was set to."""
 
 import keras
 import numpy as np
@@ -13,7 +13,7 @@ from seqvae import recurrent
 
 
 @pytest.fixture
-def told(monkeypatch):
+def cudnn(monkeypatch):
     """`use_cudnn` of every recurrent layer that ran."""
     found = []
     for kind in (keras.layers.LSTM, keras.layers.GRU):
@@ -34,38 +34,38 @@ def layer(kind):
 
 
 @pytest.mark.parametrize("kind", [keras.layers.LSTM, keras.layers.GRU])
-def test_a_layer_may_use_cudnn_unless_xla_compiles_it_or_it_is_to_run_anywhere(told, kind):
+def test_a_layer_may_use_cudnn_unless_xla_compiles_it_or_it_is_to_run_anywhere(cudnn, kind):
     made, x = layer(kind), tf.ones([1, 4, 3])
 
     def run(x):
         return recurrent.run_layer(made, x)
 
     plain = run(x)
-    assert set(told) == {"auto"}
+    assert set(cudnn) == {"auto"}
     tf.function(run)(x)
-    assert set(told) == {"auto"}
-    told.clear()
+    assert set(cudnn) == {"auto"}
+    cudnn.clear()
     compiled = tf.function(run, jit_compile=True)(x)
-    assert set(told) == {False}
+    assert set(cudnn) == {False}
     with recurrent.without_cudnn():
         run(x)
-    assert set(told) == {False}
+    assert set(cudnn) == {False}
     np.testing.assert_allclose(plain, compiled, rtol=1e-5)
-    told.clear()
+    cudnn.clear()
     run(x)
-    assert set(told) == {"auto"}
+    assert set(cudnn) == {"auto"}
 
 
 @pytest.mark.slow
-def test_a_verb_that_ran_before_is_traced_anew_for_xla(told):
+def test_a_verb_that_ran_before_is_traced_again_for_xla(cudnn):
     model, _ = MODELS["kvae"]()
     a = tf.zeros([2, 3, 2])
     model.smooth(a, check_finite=False)
-    assert set(told) == {"auto"}
-    told.clear()
+    assert set(cudnn) == {"auto"}
+    cudnn.clear()
     smoothed = tf.function(lambda: model.smooth(a, check_finite=False).mean, jit_compile=True)
     smoothed.get_concrete_function()
-    assert set(told) == {False}
+    assert set(cudnn) == {False}
 
 
 MODELS = {
@@ -86,24 +86,24 @@ MODELS = {
 
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.slow
-def test_the_loss_of_every_model_can_be_compiled(told, name):
+def test_the_loss_of_every_model_can_be_compiled(cudnn, name):
     model, batch = MODELS[name]()
     batch = {key: tf.constant(value) for key, value in batch.items()}
     seed = tf.constant([0, 0])
     tf.function(lambda: model.loss_terms(batch, seed=seed)[0]).get_concrete_function()
-    assert set(told) == {"auto"}
-    told.clear()
+    assert set(cudnn) == {"auto"}
+    cudnn.clear()
     compiled = tf.function(lambda: model.loss_terms(batch, seed=seed)[0], jit_compile=True)
     compiled.get_concrete_function()
-    assert set(told) == {False}
+    assert set(cudnn) == {False}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
-def test_an_exported_model_needs_no_gpu(told, tmp_path, name):
+def test_an_exported_model_needs_no_gpu(cudnn, tmp_path, name):
     model, batch = MODELS[name]()
     (x,) = batch.values()
     model(x)  # what it has compiled so far may be in cuDNN
-    told.clear()
+    cudnn.clear()
     model.export(tmp_path / "model", verbose=False)
-    assert set(told) <= {False}
+    assert set(cudnn) <= {False}

@@ -280,7 +280,7 @@ def test_a_bad_value_is_named_by_fit_evaluate_and_predict(data, place):
             )
         np.testing.assert_array_equal(
             np.isfinite(trained(X, model=model)), True
-        )  # a corrected fit goes on
+        )  # a corrected fit continues
 
 
 def test_the_step_on_a_bad_batch_is_skipped():
@@ -320,22 +320,22 @@ def test_a_warning_comes_from_arrays_and_from_pipelines():
         (lambda: (X[..., :1],), r"frames: expected \[B, T, 2\], got \(6, 3, 1\)"),
         (
             lambda: (X, 1.0 - X),
-            "y: expected frames once more or a mask, got other values than x in sequence 0",
+            "y: expected frames again or a mask, got other values than x in sequence 0",
         ),
         (
             lambda: (dataset(X, 1.0 - X),),
-            "y: expected frames once more .* in sequence 0 of batch 0",
+            "y: expected frames again .* in sequence 0 of batch 0",
         ),
-        (lambda: ((X, 1.0 - X),), "y: expected frames once more or a mask"),
-        (lambda: ({"frames": X}, 1.0 - X), "y: expected frames once more or a mask"),
-        (lambda: ({"frames": X, "mask": MASK}, 1.0 - X), "y: expected frames once more or a mask"),
+        (lambda: ((X, 1.0 - X),), "y: expected frames again or a mask"),
+        (lambda: ({"frames": X}, 1.0 - X), "y: expected frames again or a mask"),
+        (lambda: ({"frames": X, "mask": MASK}, 1.0 - X), "y: expected frames again or a mask"),
         (
             lambda: (dataset({"frames": X}, 1.0 - X),),
-            "y: expected frames once more .* in sequence 0 of batch 0",
+            "y: expected frames again .* in sequence 0 of batch 0",
         ),
         (
             lambda: (X, X[:, 0, 0]),
-            r"y: expected a mask \[B, T\] or frames once more, got the shape \(6,\)",
+            r"y: expected a mask \[B, T\] or frames again, got the shape \(6,\)",
         ),
         (lambda: (X, {"frames": X}), "y: expected a mask .* got a dict"),
         (lambda: ((X, MASK, X),), "x: expected frames, or a pair of it and a mask, got 3 arrays"),
@@ -444,7 +444,7 @@ def test_averages_of_weights_are_swapped_in_for_the_validation():
     assert history["val_loss"][-1] < history["val_loss"][0]
 
 
-def test_a_saved_model_goes_on_with_its_optimiser(tmp_path):
+def test_a_saved_model_continues_with_its_optimiser(tmp_path):
     model = Line()
     trained(X, model=model, optimizer=keras.optimizers.Adam(0.01))
     model.save(tmp_path / "line.keras")

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from seqvae.checks import Array, Place, is_number, require, require_rows, tensor
+from seqvae.masks import is_observed
 
 _PROBE = 3
 """Steps of the sequences with which a user's encoder or decoder is tested."""
@@ -331,7 +332,7 @@ def check_some_observed(observed: tf.Tensor, place: Place) -> None:
     Raises:
         ValueError: a sequence has none.
     """
-    some = tf.reduce_any(observed > 0.5, list(range(1, observed.shape.rank)))
+    some = tf.reduce_any(is_observed(observed), list(range(1, observed.shape.rank)))
     message = "mask: expected an observed step in every sequence, got none in {}. Leave it out."
     require_rows(some, message, place)
 
@@ -399,7 +400,7 @@ def check_tokens(tokens: tf.Tensor, mask: tf.Tensor, count: int) -> None:
             tf.reduce_all(tokens == tf.floor(tokens)),
             "sequences: expected whole numbers, tokens, got others.",
         )
-    tokens = tf.where(mask > 0.5, tokens, tf.zeros_like(tokens))
+    tokens = tf.where(is_observed(mask), tokens, tf.zeros_like(tokens))
     low, high = tf.reduce_min(tokens), tf.reduce_max(tokens)
     message = f"sequences: tokens from {{}} to {{}}, expected 0 to {count - 1}."
     require((low >= 0) & (high < tf.cast(count, high.dtype)), message, low, high)

@@ -9,6 +9,9 @@ from seqvae.replicas import all_rows
 from vrae.grids import Steps, interpolated, resampled
 
 _WAVES = 3
+_WEIGHTS, _CHOSEN = range(2)
+"""Purposes of the random draws of `mixed`, for `fold`: the weights of the mixtures, and which
+sequences are replaced."""
 
 
 def mixed(steps: Steps, probability: float, seed: tf.Tensor) -> Steps:
@@ -35,14 +38,14 @@ def mixed(steps: Steps, probability: float, seed: tf.Tensor) -> Steps:
     common = all_rows(resampled(interpolated(steps), steps.valid, even))  # of one length
     total = tf.shape(common)[0]
     mean = tf.reduce_mean(common, 0, keepdims=True)
-    weights = normal([batch, total], fold(seed, 0), dtype)
+    weights = normal([batch, total], fold(seed, _WEIGHTS), dtype)
     weights /= tf.sqrt(tf.cast(tf.maximum(total - 1, 1), dtype))
     mixture = mean + tf.einsum("bj,jtf->btf", weights, common - mean)
     count = tf.reduce_sum(steps.valid, 1, keepdims=True)
     index = tf.range(length, dtype=dtype)[None]
     position = tf.math.divide_no_nan(index, tf.maximum(count - 1.0, 1.0))  # of the own length
     mixture = resampled(mixture, tf.ones_like(steps.valid), position)
-    chosen = uniform([batch, 1, 1], fold(seed, 1), dtype) < probability
+    chosen = uniform([batch, 1, 1], fold(seed, _CHOSEN), dtype) < probability
     return steps._replace(values=tf.where(chosen, mixture, steps.values) * steps.observed)
 
 

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from seqvae import checks
 from seqvae.checks import Place
+from seqvae.masks import is_observed
 from vrae import arguments
 from vrae.grids import of_numbers, of_steps, to_the_end
 
@@ -96,7 +97,7 @@ class Inputs:
         Returns:
             [B, T, feature_size] bool.
         """
-        observed = tf.broadcast_to(of_numbers(mask) > 0.5, tf.shape(sequences))
+        observed = tf.broadcast_to(is_observed(of_numbers(mask)), tf.shape(sequences))
         # `broadcast_to` loses the static shape
         observed = tf.ensure_shape(observed, sequences.shape)
         if self.missing and sequences.dtype.is_floating:

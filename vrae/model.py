@@ -11,6 +11,7 @@ from tensorflow_probability import distributions as tfd
 
 from seqvae import checks
 from seqvae.checks import NOWHERE, Array, Place, check_keys, check_size
+from seqvae.masks import is_observed
 from seqvae.model import SequenceModel
 from seqvae.objectives import bounded, gaussian_kl, weighted_mean
 from seqvae.randomness import Seed, fold, normal, stateless_seed, uniform
@@ -37,6 +38,8 @@ from vrae.results import Imputed, VRAETerms
 _LOGVAR_RANGE = -20.0, 10.0
 _CODES, _DECODER, _AUGMENTATION, _HIDDEN = range(4)
 """Purposes of random draws, for `fold`."""
+_MIXING, _WARP = range(2)
+"""Purposes of the random draws of an augmentation."""
 Sequences = Array | tf.RaggedTensor | list
 """Series as a caller may pass them."""
 
@@ -524,7 +527,7 @@ class VRAE(SequenceModel):
             def compute(sequences, mask, condition, times):
                 steps = self._steps(sequences, mask, times)
                 mode = self._in_units(self.likelihood.mode(self._at_mean(steps, condition)))
-                return tf.where(steps.observed > 0.5, sequences, mode)
+                return tf.where(is_observed(steps.observed), sequences, mode)
 
             return Imputed(self._run(compute, *given))
 
@@ -538,7 +541,7 @@ class VRAE(SequenceModel):
                 self.likelihood.sample(outputs, fold(seed, _DECODER)),
                 self.likelihood.mode(outputs),
             )
-            observed = steps.observed > 0.5
+            observed = is_observed(steps.observed)
             return [tf.where(observed, sequences, self._in_units(values)) for values in found]
 
         count = check_size("num_samples", num_samples)
@@ -590,7 +593,7 @@ class VRAE(SequenceModel):
         lengths = tf.cast(tf.reduce_sum(to_the_end(step), 1), tf.int32)
         longer = tf.range(tf.shape(sequences)[1] + num_steps)[None]
         new = tf.pad(sequences, [[0, 0], [0, num_steps], [0, 0]])
-        is_old = tf.pad(of_numbers(mask) > 0.5, [[0, 0], [0, num_steps], [0, 0]])
+        is_old = tf.pad(is_observed(of_numbers(mask)), [[0, 0], [0, num_steps], [0, 0]])
         new = tf.where(is_old, new, tf.constant(np.nan, new.dtype))
         valid = tf.cast(longer < lengths[:, None] + num_steps, self.variable_dtype)
         found = self.impute(
@@ -879,7 +882,7 @@ class VRAE(SequenceModel):
         valid = to_the_end(step_mask)
         position, interval = relative(times, valid)
         if self._tokens:
-            values = tf.where(step_mask > 0.5, sequences, tf.zeros_like(sequences))
+            values = tf.where(is_observed(step_mask), sequences, tf.zeros_like(sequences))
             return Steps(values, step_mask, valid, position, interval, times)
         observed = self._inputs.observed(sequences, mask)
         scaled = sequences
@@ -902,9 +905,9 @@ class VRAE(SequenceModel):
     def _augmented(self, steps: Steps, seed) -> Steps:
         """The sequences after `mixing` and `warp`."""
         if self._config["mixing"]:
-            steps = mixed(steps, self._config["mixing"], fold(seed, 0))
+            steps = mixed(steps, self._config["mixing"], fold(seed, _MIXING))
         if self._config["warp"]:
-            steps = warped(steps, self._config["warp"], fold(seed, 1))
+            steps = warped(steps, self._config["warp"], fold(seed, _WARP))
         return steps
 
     def _partly_hidden(self, steps: Steps, seed) -> Steps:
@@ -940,7 +943,7 @@ class VRAE(SequenceModel):
         position = steps.position
         if not self.missing and isinstance(self.encoder, Encoder):
             inputs, mask, position = arguments.compacted(inputs, mask, position)
-        return inputs, {"mask": mask > 0.5, "position": position}
+        return inputs, {"mask": is_observed(mask), "position": position}
 
     def _zero_where_missing(self, values, observed) -> tf.Tensor:
         """values [B, T, input_size] with zeros for missing classes: a missing number is stored as

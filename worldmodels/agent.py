@@ -22,7 +22,7 @@ class Agent:
 
     As in the original, the input of the controller is the MDN-RNN's state before it processes z_t
     and a_t: zeros at the first frame of an episode. A step is one compiled function, traced once
-    for single frames and once more for batches.
+    for single frames and once for batches.
 
     Args:
         vae: the ConvVAE.
@@ -87,7 +87,7 @@ class Agent:
         if done.shape != (count,):
             raise ValueError(
                 f"done: expected [{count}], one for each of the last frames, got {done.shape}. "
-                "Call reset() to begin all episodes anew."
+                "Call reset() to begin all episodes again."
             )
         assert self._first is not None
         self._first = np.where(done, np.float32(1.0), self._first)

@@ -26,6 +26,7 @@ ARCHITECTURES = {
     "course": {"filters": (32, 64, 64, 128), "decoder_filters": (64, 64, 32)},
 }
 DEFAULTS = {"kernel_sizes": (4, 4, 4, 4), "decoder_kernel_sizes": (5, 5, 6, 6), "dense_units": 1024}
+_CODES = 0  # purpose of a random draw, for `fold`
 _LOGVAR_RANGE = -20.0, 10.0
 """Standard deviations of 5e-5 to 150: exp stays finite, and trained models are far inside."""
 
@@ -369,9 +370,8 @@ class ConvVAE(CourseMethods, SequenceModel):
         frames = self._frames_of(batch)
         mean, logvar = self._encode(frames, training)
         if noise is None:
-            noise = normal(
-                tf.shape(mean), fold(stateless_seed(seed, self._seeds), 0), self.variable_dtype
-            )
+            seed = fold(stateless_seed(seed, self._seeds), _CODES)
+            noise = normal(tf.shape(mean), seed, self.variable_dtype)
         noise = arguments.check_last_axis("noise", noise, self.z_size, self.variable_dtype)
         error = tf.square(
             self._floats(frames) - self._decode(mean + tf.exp(0.5 * logvar) * noise, training)

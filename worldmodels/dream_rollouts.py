@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from seqvae.randomness import fold
-from worldmodels import arguments
+from worldmodels import arguments, mixture
 from worldmodels.controller import Controller
 from worldmodels.mdn_rnn import MDNRNN
 from worldmodels.results import State
@@ -166,7 +166,5 @@ class DreamRollouts:
 
     def _noise(self, seed, step, count) -> tuple[tf.Tensor, tf.Tensor]:
         """Uniform and standard normal numbers [count, z_size] of a step."""
-        shape, seed = [count, self._rnn.z_size], fold(seed, step)
-        uniform = tf.random.stateless_uniform(shape, fold(seed, 0), dtype=self._rnn.variable_dtype)
-        normal = tf.random.stateless_normal(shape, fold(seed, 1), dtype=self._rnn.variable_dtype)
-        return uniform, normal
+        shape = [count, self._rnn.z_size]
+        return mixture.noise(shape, fold(seed, step), self._rnn.variable_dtype)

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from seqvae import checks
 from seqvae.checks import NOWHERE, Place, check_keys, require
+from seqvae.masks import is_observed
 from seqvae.model import SequenceModel
 from seqvae.objectives import bounded, weighted_mean
 from seqvae.randomness import Seed, fold, normal, stateless_seed
@@ -37,9 +38,9 @@ if TYPE_CHECKING:
     from worldmodels.conv_vae import ConvVAE
 
 _ONE_STEP = "z: sequences of one step; a next z to predict needs at least two."
-_COMPONENTS, _NUMBERS, _CODES = range(3)
-"""Purposes of random draws, for `fold`: which component of a mixture, the number drawn from it, and
-codes from their means and variances."""
+_CODES = 2
+"""Purpose of a random draw, for `fold`: codes from their means and variances. `mixture.noise` has 0
+and 1."""
 _LOGSTD_RANGE = -10.0, 10.0  # standard deviations of 5e-5 to 2e4
 
 
@@ -86,7 +87,7 @@ class MDNRNN(SequenceModel):
     input_name = "z"
     batch_keys: ClassVar = {
         "z": "[B, T, z_size], the codes of the frames.",
-        "mean": "[B, T, z_size], with logvar in place of z: each step draws z anew.",
+        "mean": "[B, T, z_size], with logvar in place of z: each step draws z again.",
         "logvar": "[B, T, z_size], the log-variance of z.",
         "actions": "[B, T, action_size].",
         "mask": "[B, T], 1 for a step, 0 in the padding after the last one.",
@@ -223,7 +224,7 @@ class MDNRNN(SequenceModel):
             initial_state=None
             if state is None
             else [tf.cast(part, self.compute_dtype) for part in state],
-            mask=None if mask is None else mask > 0.5,
+            mask=None if mask is None else is_observed(mask),
         )
         return self._outputs(
             hidden, State(*(tf.cast(part, self.variable_dtype) for part in (h, c)))
@@ -463,9 +464,7 @@ class MDNRNN(SequenceModel):
         part of the shape.
         """
         if noise is None:
-            seed, dtype = stateless_seed(seed, self._seeds), self.variable_dtype
-            uniform = tf.random.stateless_uniform(shape, fold(seed, _COMPONENTS), dtype=dtype)
-            return uniform, tf.random.stateless_normal(shape, fold(seed, _NUMBERS), dtype=dtype)
+            return mixture.noise(shape, stateless_seed(seed, self._seeds), self.variable_dtype)
         pair = arguments.check_pair("noise", noise, "of uniform and standard normal numbers")
         uniform, normal = parts = [
             checks.tensor("noise", part, self.variable_dtype) for part in pair
@@ -733,7 +732,7 @@ class MDNRNN(SequenceModel):
         if reading is None and "next_z" not in tensors and tensors[names[0]].shape[1] == 1:
             raise ValueError(_ONE_STEP)
         if "mask" in tensors:
-            step = tensors["mask"] > 0.5
+            step = is_observed(tensors["mask"])
             for name, value in tensors.items():
                 if name != "mask":
                     known = step[..., None] if value.shape.rank == 3 else step  # pyright: ignore[reportArgumentType]

@@ -3,11 +3,17 @@ temperature.
 """
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import tensorflow as tf
 
+from seqvae.randomness import fold
+
 _HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
+_COMPONENTS, _NUMBERS = range(2)
+"""Purposes of random draws, for `fold`: which component of a mixture, and the number drawn from
+it."""
 
 
 class Mixture(NamedTuple):
@@ -36,6 +42,25 @@ def log_prob(mixture: Mixture, z: tf.Tensor) -> tf.Tensor:
     scaled = (z[..., None] - mixture.mean) * tf.exp(-mixture.logstd)  # pyright: ignore[reportArgumentType]
     return tf.reduce_logsumexp(
         mixture.logmix - 0.5 * tf.square(scaled) - mixture.logstd - _HALF_LOG_2PI, axis=-1
+    )
+
+
+def noise(
+    shape: tf.Tensor | Sequence[int], seed: tf.Tensor, dtype: tf.DType | str
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Draw the random numbers of `draw`.
+
+    Args:
+        shape: [..., z_size].
+        seed: [2] int32.
+        dtype: a floating type.
+
+    Returns:
+        Uniform and standard normal numbers, [..., z_size] each.
+    """
+    return (
+        tf.random.stateless_uniform(shape, fold(seed, _COMPONENTS), dtype=dtype),
+        tf.random.stateless_normal(shape, fold(seed, _NUMBERS), dtype=dtype),
     )
 
 

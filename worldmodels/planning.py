@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from seqvae import checks
 from seqvae.randomness import fold
-from worldmodels import arguments
+from worldmodels import arguments, mixture
 from worldmodels.arguments import Array
 from worldmodels.mdn_rnn import MDNRNN
 from worldmodels.results import Plan, State
@@ -135,10 +135,8 @@ class Planner:
         weight = math.log(max(self._rnn.done_weight, 1e-6))
 
         def one(t, z, h, c, survival, score):
-            own, shape = fold(seed, t), [1, self._rnn.z_size]
-            u = tf.random.stateless_uniform(shape, fold(own, 0), dtype=z.dtype)
-            normal = tf.random.stateless_normal(shape, fold(own, 1), dtype=z.dtype)
-            noise = tuple(tf.repeat(part, count, axis=0) for part in (u, normal))
+            of_one = mixture.noise([1, self._rnn.z_size], fold(seed, t), z.dtype)
+            noise = tuple(tf.repeat(part, count, axis=0) for part in of_one)
             now = self._rnn.imagine(
                 z, actions[:, t], State(h, c), temperature=self._temperature, noise=noise
             )

@@ -322,7 +322,7 @@ class Tally:
 
 
 class DreamSession:
-    """The dream and the environment of a tab. The same keys act in both; each begins anew when its
+    """The dream and the environment of a tab. The same keys act in both; each begins again when its
     episode has ended.
 
     Args:

@@ -48,7 +48,7 @@ for number in range(4):
 
 # %%
 main(["seqvae", "from-videos", "clips", "--size=16,16", "--steps=20"])
-train, test = load("clips.npz").images, load("clips_test.npz").images
+train, test = load("clips.npz").frames, load("clips_test.npz").frames
 print(train.shape, test.shape)
 
 # %% [markdown]

@@ -7,15 +7,16 @@ import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from seqvae.data.shards import open_shards
 from seqvae.files import NPZ_ERRORS, DataError, reason
+from seqvae.masks import is_observed
 
-_NAMES = ("images", "mask", "controls", "state")
-_KNOWN = (*_NAMES, "dt")
-"""The arrays that are read from a file."""
+_KNOWN = ("images", "mask", "controls", "state", "dt")
+"""The arrays that are read from a file. Its `images` are `frames` in memory."""
 _SPARSE = 50
 """Limit on the even steps per given frame: every step between two frames is stored as an empty
 frame.
@@ -27,7 +28,7 @@ class Sequences:
     """N sequences of T frames.
 
     Attributes:
-        images: [N, T, H, W] or [N, T, H, W, C], uint8 (0 to 255), bool, or floats in [0, 1].
+        frames: [N, T, H, W] or [N, T, H, W, C], uint8 (0 to 255), bool, or floats in [0, 1].
         mask: [N, T], 1 or True = observed, 0 or False = missing; None: all observed. A missing
             frame may contain NaN. A mask of single pixels has the shape of the frames, or
             [N, T, H, W] for all channels; it is stored as `pixel_mask`, and `mask` is then None.
@@ -44,7 +45,7 @@ class Sequences:
         DataError: an array has another shape, type or range.
     """
 
-    images: np.ndarray
+    frames: np.ndarray
     mask: np.ndarray | None = None
     controls: np.ndarray | None = None
     state: np.ndarray | None = None
@@ -54,10 +55,10 @@ class Sequences:
 
     def __post_init__(self):
         if self.mask is not None and self.mask.ndim > 2:
-            if self.mask.shape == self.images.shape[:-1] and self.images.ndim == 5:
-                every = np.broadcast_to(self.mask[..., None], self.images.shape)
+            if self.mask.shape == self.frames.shape[:-1] and self.frames.ndim == 5:
+                every = np.broadcast_to(self.mask[..., None], self.frames.shape)
                 object.__setattr__(self, "mask", every)
-            _check_mask_of_pixels(self.mask, self.images, self.source)
+            _check_mask_of_pixels(self.mask, self.frames, self.source)
             object.__setattr__(self, "pixel_mask", self.mask > 0)
             object.__setattr__(self, "mask", None)
         if self.mask is not None and self.mask.dtype == bool:
@@ -65,25 +66,25 @@ class Sequences:
         _check(self)
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self.frames)
 
     @property
     def steps(self) -> int:
         """T, the frames in a sequence."""
-        return self.images.shape[1]
+        return self.frames.shape[1]
 
     @property
     def image_shape(self) -> tuple[int, ...]:
         """(H, W) or (H, W, C)."""
-        return self.images.shape[2:]
+        return self.frames.shape[2:]
 
     @property
     def observed(self) -> np.ndarray:
         """[N, T] bool: the frames with at least one observed pixel."""
-        seen = np.ones(self.images.shape[:2], bool) if self.mask is None else self.mask > 0.5
+        seen = np.ones(self.frames.shape[:2], bool) if self.mask is None else is_observed(self.mask)
         if self.pixel_mask is None:
             return seen
-        return seen & self.pixel_mask.any(axis=tuple(range(2, self.images.ndim)))
+        return seen & self.pixel_mask.any(axis=tuple(range(2, self.frames.ndim)))
 
     @property
     def batch_mask(self) -> np.ndarray | None:
@@ -92,12 +93,12 @@ class Sequences:
         """
         if self.pixel_mask is None or self.mask is None:
             return self.mask if self.pixel_mask is None else self.pixel_mask
-        return self.pixel_mask & _like(self.mask > 0.5, self.images)
+        return self.pixel_mask & _like(is_observed(self.mask), self.frames)
 
     @property
     def _observed_mask(self) -> np.ndarray | None:
         """`batch_mask` as bool."""
-        return None if self.batch_mask is None else self.batch_mask > 0.5
+        return None if self.batch_mask is None else is_observed(self.batch_mask)
 
     def batch(self) -> dict[str, np.ndarray]:
         """Arguments of a model.
@@ -105,7 +106,7 @@ class Sequences:
         Returns:
             `frames`, and `mask` and `controls` if there are any.
         """
-        named = {"frames": self.images, "mask": self.batch_mask, "controls": self.controls}
+        named = {"frames": self.frames, "mask": self.batch_mask, "controls": self.controls}
         return {name: value for name, value in named.items() if value is not None}
 
     def mean_frame(self) -> np.ndarray:
@@ -116,13 +117,13 @@ class Sequences:
             others.
         """
         seen, total, count = self._observed_mask, np.zeros(self.image_shape), 0
-        for i, images in enumerate(self.images):  # one by one: as floats all would take 4x memory
+        for i, frames in enumerate(self.frames):  # one by one: as floats all would take 4x memory
             if seen is None or seen.ndim == 2:
-                shown = images if seen is None else images[seen[i]]
+                shown = frames if seen is None else frames[seen[i]]
                 total += unit_pixels(shown).sum(axis=0, dtype=np.float64)
                 count += len(shown)
             else:
-                total += np.where(seen[i], unit_pixels(images), 0.0).sum(axis=0, dtype=np.float64)
+                total += np.where(seen[i], unit_pixels(frames), 0.0).sum(axis=0, dtype=np.float64)
                 count = count + seen[i].sum(axis=0)
         mean = np.divide(total, count, where=np.asarray(count) > 0, out=np.full_like(total, np.nan))
         return np.asarray(np.where(np.isnan(mean), np.nanmean(mean), mean), np.float32)
@@ -136,7 +137,7 @@ class Sequences:
         Returns:
             The frames as float32 in [0, 1].
         """
-        frames, seen = unit_pixels(self.images), self._observed_mask
+        frames, seen = unit_pixels(self.frames), self._observed_mask
         return frames if seen is None else np.where(_like(seen, frames), frames, fill)
 
     def take(self, indices: slice | Sequence[int] | np.ndarray) -> "Sequences":
@@ -176,7 +177,7 @@ class Sequences:
         if steps == self.steps:
             return self
         arrays = self.arrays()
-        arrays.setdefault("mask", np.ones(self.images.shape[:2], np.float32))
+        arrays.setdefault("mask", np.ones(self.frames.shape[:2], np.float32))
         longer = {
             name: np.concatenate(
                 [value, np.zeros((len(self), steps - self.steps, *value.shape[2:]), value.dtype)], 1
@@ -209,14 +210,16 @@ class Sequences:
 
     def fingerprint(self) -> str:
         """An identifier of these sequences: their shape and a checksum of every array."""
-        checksum = 0
-        for name, value in sorted(self.arrays().items()):
+        arrays, checksum = self.arrays(), 0
+        arrays["images"] = arrays.pop("frames")  # their name in files and in existing checkpoints
+        for name, value in sorted(arrays.items()):
             checksum = zlib.crc32(value.tobytes(), zlib.crc32(name.encode(), checksum))
-        return f"{list(self.images.shape)} {checksum:08x}"
+        return f"{list(self.frames.shape)} {checksum:08x}"
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The arrays that are not None, by name."""
-        named = {name: getattr(self, name) for name in (*_NAMES, "pixel_mask")}
+        names = ("frames", "mask", "controls", "state", "pixel_mask")
+        named = {name: getattr(self, name) for name in names}
         return {name: value for name, value in named.items() if value is not None}
 
 
@@ -225,25 +228,26 @@ def _like(mask: np.ndarray, frames: np.ndarray) -> np.ndarray:
     return mask.reshape(*mask.shape, *[1] * (frames.ndim - mask.ndim))
 
 
-def unit_pixels(images: np.ndarray) -> np.ndarray:
+def unit_pixels(frames: np.ndarray) -> np.ndarray:
     """Convert frames to float32 in [0, 1].
 
     Args:
-        images: uint8 (0 to 255), bool, or floats.
+        frames: uint8 (0 to 255), bool, or floats.
 
     Returns:
         float32 of the same shape.
     """
-    return images / np.float32(255) if images.dtype == np.uint8 else images.astype(np.float32)
+    return frames / np.float32(255) if frames.dtype == np.uint8 else frames.astype(np.float32)
 
 
 def load(path: str | Path) -> Sequences:
     """Read sequences from a `.npz` file, or from its shards `NAME-00000-of-0000N.npz`.
 
-    The file has the arrays of `Sequences`, of which only `images` is needed. For frames at uneven
-    times it also has `dt` [N, T], the whole number of steps since the frame before; the first
-    column is not used. Frames are then placed on even steps, and the steps between are missing
-    frames with the controls of the next frame. Other arrays are not read, with a warning.
+    The file has the arrays of `Sequences`. Its frames have the name `images`, and only they are
+    needed. For frames at uneven times it also has `dt` [N, T], the whole number of steps since the
+    frame before; the first column is not used. Frames are then placed on even steps, and the steps
+    between are missing frames with the controls of the next frame. Other arrays are not read, with
+    a warning.
 
     Args:
         path: the file, or the name that its shards are derived from.
@@ -285,11 +289,15 @@ def sequences_of(arrays: dict[str, np.ndarray], path: Path) -> Sequences:
             "one-bit frames as bool, or multiply by 255."
         )
     given = {name: value for name, value in arrays.items() if name != "dt"}
-    found = Sequences(source=str(path), **given)  # pyright: ignore[reportArgumentType]
+    found = _in_memory(given, path)
     if "dt" not in arrays:
         return found
-    even = _on_even_steps(given, np.asarray(arrays["dt"]), path)
-    return Sequences(source=str(path), uneven=True, **even)  # pyright: ignore[reportArgumentType]
+    return _in_memory(_on_even_steps(given, np.asarray(arrays["dt"]), path), path, uneven=True)
+
+
+def _in_memory(arrays: dict[str, np.ndarray], path: Path, uneven: bool = False) -> Sequences:
+    others: dict[str, Any] = {name: value for name, value in arrays.items() if name != "images"}
+    return Sequences(arrays["images"], source=str(path), uneven=uneven, **others)
 
 
 def _on_even_steps(
@@ -375,18 +383,18 @@ def _warn_of_unread(path: Path, names: Iterable[str]) -> None:
 
 
 def _check(data: Sequences) -> None:
-    images, where = data.images, data.source
-    if images.ndim not in (4, 5):
+    frames, where = data.frames, data.source
+    if frames.ndim not in (4, 5):
         raise DataError(
-            f"{where}: images has the shape {images.shape}, expected [N, T, H, W] or [N, T, H, W, "
-            "C]: sequences, frames, rows, columns, channels."
+            f"{where}: the frames have the shape {frames.shape}, expected [N, T, H, W] or [N, T, "
+            "H, W, C]: sequences, frames, rows, columns, channels."
         )
-    if 0 in images.shape:
+    if 0 in frames.shape:
         raise DataError(
-            f"{where}: images has the shape {images.shape}: empty. Give at least one sequence of "
-            "one frame."
+            f"{where}: the frames have the shape {frames.shape}: empty. Give at least one "
+            "sequence of one frame."
         )
-    count = images.shape[:2]
+    count = frames.shape[:2]
     if data.mask is not None:
         _check_mask(data, data.mask, count)
     for name in ("controls", "state"):
@@ -394,20 +402,20 @@ def _check(data: Sequences) -> None:
         if value is not None and (value.ndim != 3 or value.shape[:2] != count):
             raise DataError(
                 f"{where}: {name} has the shape {value.shape}, expected {[*count, 'size']} to fit "
-                "images."
+                "the frames."
             )
         if value is not None and not np.isfinite(value).all():
             raise DataError(f"{where}: {name} contains NaN or infinity; expected finite numbers.")
     if data.pixel_mask is not None:
         _check_some_observed(data.observed, where)
-    _check_values(images, data.batch_mask, where)
+    _check_values(frames, data.batch_mask, where)
 
 
-def _check_mask_of_pixels(mask: np.ndarray, images: np.ndarray, where: str) -> None:
-    if mask.shape != images.shape:
+def _check_mask_of_pixels(mask: np.ndarray, frames: np.ndarray, where: str) -> None:
+    if mask.shape != frames.shape:
         raise DataError(
-            f"{where}: mask has the shape {mask.shape}, expected {list(images.shape[:2])} to fit "
-            f"images, or for single pixels {list(images.shape)}."
+            f"{where}: mask has the shape {mask.shape}, expected {list(frames.shape[:2])} to fit "
+            f"the frames, or for single pixels {list(frames.shape)}."
         )
     if mask.dtype != bool and not np.isin(mask, (0, 1)).all():
         raise DataError(f"{where}: mask: expected only 1 (observed) and 0 (missing).")
@@ -416,7 +424,8 @@ def _check_mask_of_pixels(mask: np.ndarray, images: np.ndarray, where: str) -> N
 def _check_mask(data: Sequences, mask: np.ndarray, count: tuple[int, ...]) -> None:
     if mask.shape != count:
         raise DataError(
-            f"{data.source}: mask has the shape {mask.shape}, expected {list(count)} to fit images."
+            f"{data.source}: mask has the shape {mask.shape}, expected {list(count)} to fit the "
+            "frames."
         )
     if not np.isin(mask, (0, 1)).all():
         raise DataError(f"{data.source}: mask: expected only 1 (observed) and 0 (missing).")
@@ -434,16 +443,16 @@ def _check_some_observed(observed: np.ndarray, where: str) -> None:
         )
 
 
-def _check_values(images: np.ndarray, mask: np.ndarray | None, where: str) -> None:
-    if images.dtype in (bool, np.uint8):
+def _check_values(frames: np.ndarray, mask: np.ndarray | None, where: str) -> None:
+    if frames.dtype in (bool, np.uint8):
         return
-    if not np.issubdtype(images.dtype, np.floating):
+    if not np.issubdtype(frames.dtype, np.floating):
         raise DataError(
-            f"{where}: images are {images.dtype}, expected uint8, bool, or floats in [0, 1]."
+            f"{where}: the frames are {frames.dtype}, expected uint8, bool, or floats in [0, 1]."
         )
     # in slices, because indexing the whole array by the mask would double the memory
-    for first in range(0, len(images), 256):
-        part = images[first : first + 256]
+    for first in range(0, len(frames), 256):
+        part = frames[first : first + 256]
         seen = part if mask is None else part[mask[first : first + 256] > 0]
         if np.isnan(seen).any():
             raise DataError(

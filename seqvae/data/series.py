@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from seqvae.files import NPZ_ERRORS, reason
+from seqvae.masks import is_observed
 
 
 class Series(NamedTuple):
@@ -84,7 +85,7 @@ class Series(NamedTuple):
 
     def is_step(self) -> np.ndarray:
         """[N, T] bool, True for the steps of a series, False in the padding."""
-        return self.mask > 0.5
+        return is_observed(self.mask)
 
     def lengths(self) -> np.ndarray:
         """[N] int, the steps of each series."""
@@ -180,7 +181,7 @@ def as_series(
         raise ValueError(
             f"mask: expected the shape {values.shape[:2]} of [N, T, features], got {mask.shape}."
         )
-    observed = mask > 0.5
+    observed = is_observed(mask)
     values = np.where(observed[..., None], values, np.nan)
     return pad([row[:end] for row, end in zip(values, _ends(observed), strict=True)])
 
@@ -397,7 +398,7 @@ def read_npz(path: str | Path) -> Series:
     for name, shape in shapes.items():
         if name in arrays and arrays[name].shape != shape:
             raise ValueError(f"{path}: {name} {arrays[name].shape}, expected {shape}.")
-    observed = mask > 0.5
+    observed = is_observed(mask)
     lengths = _ends(observed)
     sequences = np.where(observed[..., None], sequences, np.nan)
     times = arrays.get("times")

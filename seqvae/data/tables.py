@@ -378,7 +378,15 @@ def _note_times(times, groups, order, name: str, notes: list[str]) -> None:
 
 
 def are_even(times: np.ndarray, series: Iterable[np.ndarray]) -> bool:
-    """Whether all steps are of one length, up to a thousandth; series: the rows of each."""
+    """Whether all steps are of one length, up to a thousandth.
+
+    Args:
+        times: [rows], of all series.
+        series: for each series the indices of its rows, in the order of time.
+
+    Returns:
+        Whether they are; True if no series has two rows.
+    """
     gaps = [np.diff(times[rows]) for rows in series if len(rows) > 1]
     if not gaps:
         return True

@@ -59,10 +59,15 @@ class Hold(Uniform):
 
 class CarRacingHold:
     """CarRacing's actions, drawn uniformly and held for 1 to 10 steps; the brake, up to a half, in
-    a quarter of them: a car that always brakes stands still."""
+    a quarter of them: a car that always brakes stands still.
+
+    Args:
+        rng: the generator of the draws.
+        *bounds: the least and the greatest action; not used, CarRacing's are known.
+    """
 
     def __init__(self, rng: np.random.Generator, *bounds: np.ndarray):
-        del bounds  # known
+        del bounds
         self._rng, self._left = rng, 0
 
     def __call__(self) -> np.ndarray:
@@ -81,7 +86,15 @@ POLICIES: dict[str, Callable[..., Draw]] = {"random": Uniform, "hold": Hold}
 
 
 def policy_of(world: PixelWorld, name: str) -> Callable[..., Draw]:
-    """The policy of a name in `POLICIES` for a world."""
+    """Select the policy of a recording.
+
+    Args:
+        world: the environment; CarRacing has its own `hold`.
+        name: a name in `POLICIES`.
+
+    Returns:
+        The class of the policy, see `POLICIES`.
+    """
     return CarRacingHold if world.carracing and name == "hold" else POLICIES[name]
 
 

@@ -143,13 +143,13 @@ def _preview(path: Path) -> list[Path]:
     """Writes a GIF and a contact sheet of the first sequences beside a dataset file."""
     from seqvae.plotting import contact_sheet, save_figure, save_video, tile_videos
 
-    images = load(path).images
+    frames = load(path).frames
     movie, sheet = path.with_suffix(".gif"), path.with_suffix(".png")
-    save_video(movie, tile_videos(images[:12]))
+    save_video(movie, tile_videos(frames[:12]))
     save_figure(
         sheet,
         contact_sheet(
-            images[:8, :10], title=f"{path.stem}: eight sequences, their first ten frames"
+            frames[:8, :10], title=f"{path.stem}: eight sequences, their first ten frames"
         ),
     )
     return [movie, sheet]

@@ -50,7 +50,14 @@ class Family(Protocol):
     """Whether the view reads the file of --data."""
 
     def recognises(self, folder: Path) -> bool:
-        """Whether a folder is a run that the view shows, finished or not."""
+        """Whether a folder is a run that the view shows, finished or not.
+
+        Args:
+            folder: the folder.
+
+        Returns:
+            Whether it is.
+        """
         ...
 
     def open_view(self, folder: Path | None, data: str, seed: int) -> View:

@@ -116,7 +116,7 @@ def test_a_run_is_started_resumed_or_left_alone(script, tmp_path, monkeypatch):
     assert len(commands) == 4
 
 
-def test_a_run_that_fails_stops_with_how_to_go_on(script, tmp_path, monkeypatch):
+def test_a_run_that_fails_stops_with_how_to_resume(script, tmp_path, monkeypatch):
     failed = subprocess.CompletedProcess([], 2)
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: failed)
     with pytest.raises(SystemExit, match="the run stopped"):

@@ -16,7 +16,7 @@ def video(path, steps, height=8, width=8, seed=0):
 
 
 def levels(path):
-    return set(np.unique(load(path).images.mean((-2, -1)).round()))
+    return set(np.unique(load(path).frames.mean((-2, -1)).round()))
 
 
 @pytest.mark.parametrize("stride", [1, 2, 3, 4, 7])

@@ -22,14 +22,15 @@ def test_a_round_trip_keeps_every_array_and_the_same_arrays_give_the_same_bytes(
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
     data = load(tmp_path / "a.npz")
     for name, value in arrays.items():
-        np.testing.assert_array_equal(getattr(data, name), value)
+        found = getattr(data, "frames" if name == "images" else name)
+        np.testing.assert_array_equal(found, value)
     assert (len(data), data.steps, data.image_shape) == (4, 3, (6, 5))
 
 
 def test_shards_are_read_as_one(tmp_path):
     for i in range(2):
         save(shard_path(tmp_path / "big.npz", i, 2), {"images": IMAGES[2 * i : 2 * i + 2]})
-    np.testing.assert_array_equal(load(tmp_path / "big.npz").images, IMAGES)
+    np.testing.assert_array_equal(load(tmp_path / "big.npz").frames, IMAGES)
     shard_path(tmp_path / "big.npz", 1, 2).unlink()
     with pytest.raises(
         DataError, match=r"expected exactly the 2 shards.*missing \['big-00001-of-00002.npz'\]"
@@ -96,24 +97,24 @@ FLOATS = np.full((2, 3, 4, 4), 0.5, np.float32)
 NAN = FLOATS.copy()
 NAN[1, 2] = np.nan
 FAULTS = [
-    (dict(images=IMAGES[0]), r"images has the shape \(3, 6, 5\), expected \[N, T, H, W\]"),
-    (dict(images=IMAGES[:0]), r"images has the shape \(0, 3, 6, 5\): empty"),
-    (dict(images=IMAGES[:, :0]), r"images has the shape \(4, 0, 6, 5\): empty"),
-    (dict(images=IMAGES.astype(int)), "images are int64, expected uint8, bool, or floats"),
-    (dict(images=FLOATS * 4), r"values from 2 to 2, expected \[0, 1\].*Divide by the largest"),
-    (dict(images=-FLOATS), "values from -0.5 to -0.5"),
-    (dict(images=NAN), r"NaN in an observed frame \(sequences 0 to 1\).*Set the mask to 0"),
-    (dict(images=FLOATS, mask=np.ones((2, 2))), r"mask has the shape \(2, 2\), expected \[2, 3\]"),
-    (dict(images=FLOATS, mask=np.full((2, 3), 0.5)), "mask: expected only 1"),
+    (dict(frames=IMAGES[0]), r"the frames have the shape \(3, 6, 5\), expected \[N, T, H, W\]"),
+    (dict(frames=IMAGES[:0]), r"the frames have the shape \(0, 3, 6, 5\): empty"),
+    (dict(frames=IMAGES[:, :0]), r"the frames have the shape \(4, 0, 6, 5\): empty"),
+    (dict(frames=IMAGES.astype(int)), "the frames are int64, expected uint8, bool, or floats"),
+    (dict(frames=FLOATS * 4), r"values from 2 to 2, expected \[0, 1\].*Divide by the largest"),
+    (dict(frames=-FLOATS), "values from -0.5 to -0.5"),
+    (dict(frames=NAN), r"NaN in an observed frame \(sequences 0 to 1\).*Set the mask to 0"),
+    (dict(frames=FLOATS, mask=np.ones((2, 2))), r"mask has the shape \(2, 2\), expected \[2, 3\]"),
+    (dict(frames=FLOATS, mask=np.full((2, 3), 0.5)), "mask: expected only 1"),
     (
-        dict(images=FLOATS, mask=np.array([[1, 1, 1], [0, 0, 0]])),
+        dict(frames=FLOATS, mask=np.array([[1, 1, 1], [0, 0, 0]])),
         "no observed frame in 1 sequences, the first is 1",
     ),
     (
-        dict(images=FLOATS, controls=np.ones((2, 3))),
+        dict(frames=FLOATS, controls=np.ones((2, 3))),
         r"controls has the shape \(2, 3\), expected \[2, 3, 'size'\]",
     ),
-    (dict(images=FLOATS, controls=np.full((2, 3, 1), np.inf)), "controls contains NaN or infinity"),
+    (dict(frames=FLOATS, controls=np.full((2, 3, 1), np.inf)), "controls contains NaN or infinity"),
 ]
 
 
@@ -155,7 +156,7 @@ def test_split_takes_every_sequence_once_and_follows_its_seed():
     train, test = data.split(0.25, seed=1)
     assert (len(train), len(test)) == (3, 1)
     assert sorted([*train.state[:, 0, 0], *test.state[:, 0, 0]]) == [0, 3, 6, 9]
-    np.testing.assert_array_equal(test.images, data.split(0.25, seed=1)[1].images)
+    np.testing.assert_array_equal(test.frames, data.split(0.25, seed=1)[1].frames)
     with pytest.raises(DataError, match="one sequence cannot be split"):
         data.take(slice(0, 1)).split(0.5, seed=0)
 
@@ -166,6 +167,13 @@ def test_a_fingerprint_tells_other_data_apart():
     assert data.fingerprint() != Sequences(IMAGES + 1).fingerprint()
     assert data.fingerprint() != data.take(slice(0, 3)).fingerprint()
     assert data.fingerprint() != data.with_mask(np.ones((4, 3))).fingerprint()
+
+
+def test_a_fingerprint_is_that_of_checkpoints_of_former_versions():
+    frames = np.arange(360).astype(np.uint8).reshape(4, 3, 6, 5)
+    ones = np.ones((4, 3), np.float32)
+    found = Sequences(frames, ones, controls=ones[..., None]).fingerprint()
+    assert found == "[4, 3, 6, 5] d07661f0"
 
 
 def test_masks_multiply():
@@ -258,8 +266,8 @@ def test_frames_at_uneven_times_are_placed_on_even_steps(tmp_path):
     found = load(tmp_path / "uneven.npz")
     assert found.uneven and found.steps == 5
     np.testing.assert_array_equal(found.mask, [[1, 0, 0, 0, 1], [1, 0, 1, 1, 0]])
-    np.testing.assert_array_equal(found.images[0, [0, 1, 4]], images[0])
-    np.testing.assert_array_equal(found.images[1, [0, 2, 3]], images[1])
+    np.testing.assert_array_equal(found.frames[0, [0, 1, 4]], images[0])
+    np.testing.assert_array_equal(found.frames[1, [0, 2, 3]], images[1])
     np.testing.assert_array_equal(found.controls[0], controls[0, [0, 1, 2, 2, 2]])
     np.testing.assert_array_equal(found.controls[1], controls[1, [0, 1, 1, 2, 2]])
     longer = found.extended(7)

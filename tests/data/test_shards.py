@@ -111,7 +111,7 @@ def test_the_index_saves_opening_the_files(folder, monkeypatch):
         blind.setattr(shards, "_entry", None)
         assert open_shards(folder, NEEDED) == first
     write(folder, "d", 4)
-    assert open_shards(folder, NEEDED).lengths == (5, 3, 2, 4)  # out of date: made anew
+    assert open_shards(folder, NEEDED).lengths == (5, 3, 2, 4)  # out of date: made again
     for damaged in ("", "[]", '{"format": 1}', '{"format": 1, "shards": [1]}', "[" * 100_000, "\0"):
         (folder / "index.json").write_text(damaged)
         assert open_shards(folder, NEEDED).lengths == (5, 3, 2, 4)

@@ -54,9 +54,9 @@ def test_a_folder_of_videos_becomes_sequences_and_a_test_file(folder, frames, tm
     assert done.returncode == 0, done.stderr
     assert "short.gif: shorter than 10 frames, left out" in done.stdout
     train, test = load(tmp_path / "mine.npz"), load(tmp_path / "mine_test.npz")
-    assert (train.images.shape, train.images.dtype) == ((4, 10, 32, 32), np.uint8)
-    assert np.abs(train.images.astype(int) - frames[:4]).mean() < 3  # mp4 loses a little
-    np.testing.assert_array_equal(test.images, frames[4:7])  # GIF does not
+    assert (train.frames.shape, train.frames.dtype) == ((4, 10, 32, 32), np.uint8)
+    assert np.abs(train.frames.astype(int) - frames[:4]).mean() < 3  # mp4 loses a little
+    np.testing.assert_array_equal(test.frames, frames[4:7])  # GIF does not
 
 
 def test_crop_step_stride_and_colour(folder, tmp_path, frames):
@@ -75,7 +75,7 @@ def test_crop_step_stride_and_colour(folder, tmp_path, frames):
     assert run(alone, *options, f"--out={out}").returncode == 0
     kept = np.concatenate(frames[4:7])[::2, 4:20, 2:26]
     expected = np.stack([kept[i : i + 5] for i in (0, 3, 6, 9)])
-    np.testing.assert_array_equal(load(out).images, np.repeat(expected[..., None], 3, -1))
+    np.testing.assert_array_equal(load(out).frames, np.repeat(expected[..., None], 3, -1))
     assert not (tmp_path / "b_test.npz").exists()
 
 
@@ -84,8 +84,8 @@ def test_the_file_is_beside_the_folder_and_one_videos_end_is_the_test(folder, tm
     alone.mkdir()
     (alone / "b.gif").write_bytes((folder / "b.gif").read_bytes())
     assert run(alone, "--steps=10").returncode == 0
-    np.testing.assert_array_equal(load(tmp_path / "mine.npz").images, frames[4:6])
-    np.testing.assert_array_equal(load(tmp_path / "mine_test.npz").images, frames[6:7])
+    np.testing.assert_array_equal(load(tmp_path / "mine.npz").frames, frames[4:6])
+    np.testing.assert_array_equal(load(tmp_path / "mine_test.npz").frames, frames[6:7])
 
 
 @pytest.mark.parametrize(
@@ -157,4 +157,4 @@ def test_gifs_with_a_palette_and_odd_sizes_in_mp4(tmp_path):
     colours = np.random.default_rng(0).integers(0, 255, (6, 9, 7, 3)).astype(np.uint8)
     imageio.imwrite(clip / "a.gif", colours, loop=0)
     assert run(clip, "--steps=3", "--colour", "--size=8,8", "--test_fraction=0").returncode == 0
-    assert load(tmp_path / "odd.npz").images.shape == (2, 3, 8, 8, 3)
+    assert load(tmp_path / "odd.npz").frames.shape == (2, 3, 8, 8, 3)

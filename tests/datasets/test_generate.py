@@ -49,7 +49,7 @@ def test_shards_made_apart_are_the_set_made_at_once(tmp_path):
             == 0
         )
     whole, shards = (load(tmp_path / name / "polygon.npz") for name in ("whole", "shards"))
-    np.testing.assert_array_equal(whole.images, shards.images)
+    np.testing.assert_array_equal(whole.frames, shards.frames)
     np.testing.assert_array_equal(whole.state, shards.state)
     assert not (tmp_path / "whole" / "polygon_test.npz").exists()
 
@@ -92,7 +92,7 @@ def test_every_flag_of_the_world(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     data = load(tmp_path / "box_gravity.npz")
-    assert data.images.shape == (3, 4, 64, 64, 3)
+    assert data.frames.shape == (3, 4, 64, 64, 3)
     np.testing.assert_allclose(data.state[:, 0], [[32, 32, 0, 0]] * 3)
     np.testing.assert_allclose(data.state[:, 3, 3], -3 * 20 * 0.1, rtol=1e-5)
     assert data.controls is None

@@ -28,4 +28,4 @@ def without_figures(request, monkeypatch):
             "vrae.train.evaluate",
         ):
             monkeypatch.setattr(name, lambda *args, **options: {})
-        monkeypatch.setattr("vrae.vame.report.evaluate", lambda config: {"mse": 0.0})
+        monkeypatch.setattr("vrae.vame.evaluation.evaluate", lambda config: {"mse": 0.0})

@@ -109,7 +109,7 @@ def test_the_figures_are_those_of_the_hidden_numbers(folder, whole):
 
 
 @pytest.mark.slow
-def test_a_run_goes_on_where_it_stood(folder, whole):
+def test_a_run_resumes_where_it_stopped(folder, whole):
     """The weights of a run that ended after its first block and resumed are those of one that did
     not."""
     half = folder / "logs" / "b_kvae"

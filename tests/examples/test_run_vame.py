@@ -35,7 +35,7 @@ SMALL = (
 
 
 @pytest.mark.slow
-def test_a_run_leaves_a_project_and_goes_on(tmp_path):
+def test_a_run_leaves_a_project_and_resumes(tmp_path):
     flags = ("--sessions=2", "--frames=200", "--run_name=mine", *SMALL)
     done = run_here(
         SCRIPT, "--max_epochs=1", "--n_communities=3", "--mixed_precision", *flags, cwd=tmp_path

@@ -169,7 +169,7 @@ def test_new_files_that_do_not_fit_are_refused(folder, whole):
 
 
 @pytest.mark.slow
-def test_a_run_that_was_killed_goes_on_to_the_same_weights(folder, whole):
+def test_a_run_that_was_killed_resumes_to_the_same_weights(folder, whole):
     process, killed, end = (
         start(SCRIPT, "--run_name=killed", *SMALL, cwd=folder),
         folder / "logs" / "killed_vrae",

@@ -137,7 +137,7 @@ def test_iterations_record_with_the_agent_and_train_again(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", ("episodes", "1_convvae", "1_mdnrnn", "1_controller"))
-def test_a_run_that_was_killed_goes_on_to_the_same_controller(whole, tmp_path, stage):
+def test_a_run_that_was_killed_resumes_to_the_same_controller(whole, tmp_path, stage):
     process = start(SCRIPT, *SMALL, "--run_name=killed", cwd=tmp_path)
     killed, end = tmp_path / "logs" / "killed_worldmodel", time.monotonic() + 900
     while not (killed / stage).exists():

@@ -154,7 +154,7 @@ def test_an_mdnrnn_run_leaves_what_a_user_looks_for(memory):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command, flags", [(CONVVAE, ("--dataset=mine", *LAYERS)), (MDNRNN, RNN)])
-def test_a_run_that_was_killed_goes_on_to_the_same_weights(folder, vision, memory, command, flags):
+def test_a_run_that_was_killed_resumes_to_the_same_weights(folder, vision, memory, command, flags):
     family = command.stem.removeprefix("run_")
     flags = (*flags, "--run_name=killed") + (
         ("--vae=logs/whole_convvae",) if family == "mdnrnn" else ()

@@ -69,24 +69,24 @@ def test_the_scan_equals_a_plain_loop(data, options):
     model = make(**options)
     result = model.filter(a, mask, u)
     A, B, C = (w.numpy() for w in (model.A, model.B, model.C))
-    heard = np.broadcast_to(model.a_0.numpy(), (3, 2))
+    inputs = np.broadcast_to(model.a_0.numpy(), (3, 2))
     state = model.dynamics.initial_state(3)
     eye, used = np.eye, [[], [], [], []]
     for t in range(7):
-        (alpha, learned), state = model.dynamics.step(tf.constant(heard), state)
+        (alpha, learned), state = model.dynamics.step(tf.constant(inputs), state)
         used[0].append(np.einsum("bk,kij->bij", alpha, A))
         used[1].append(np.einsum("bk,kij->bij", alpha, B))
         used[2].append(np.einsum("bk,kij->bij", alpha, C))
         used[3].append(u[:, t] if learned is None else learned.numpy())
         At, Bt, Ct, ut = (np.stack(m, 1) for m in used)
-        heard = np.empty((3, 2))
+        inputs = np.empty((3, 2))
         for b in range(3):
             noise = 0.08 * eye(4), 0.03 * eye(2), 20.0 * eye(4)
             past = (mask[b, : t + 1] > 0.5) & (np.arange(t + 1) < t)
             predicted, _, _ = dense_gaussian.posterior(
                 a[b, : t + 1], past, At[b], Bt[b], Ct[b], ut[b], *noise
             )
-            heard[b] = a[b, t] if mask[b, t] else Ct[b, t] @ predicted[t]
+            inputs[b] = a[b, t] if mask[b, t] else Ct[b, t] @ predicted[t]
             mean, _, _ = dense_gaussian.posterior(
                 a[b, : t + 1], mask[b, : t + 1] > 0.5, At[b], Bt[b], Ct[b], ut[b], *noise
             )

@@ -36,12 +36,12 @@ def test_series_and_frames_with_gaps_in_fit():
 def test_the_figures_are_those_of_the_encoder_and_decoder():
     one = model()
     found = health(one)
-    q = one.encode(DATA.images)
+    q = one.encode(DATA.frames)
     assert found.codes_std == pytest.approx(q.mean().numpy().std((0, 1)).max(), rel=1e-5)
     assert found.variance_share == pytest.approx(q.variance().numpy().mean() / 0.03, rel=1e-5)
-    log_px = one.decode(q.mean()).log_prob(DATA.images.astype(np.float32)).numpy().mean()
-    mean = bernoulli(DATA.images.mean((0, 1)))
-    baseline = mean.logpmf(DATA.images.astype(int)).sum((2, 3)).mean()
+    log_px = one.decode(q.mean()).log_prob(DATA.frames.astype(np.float32)).numpy().mean()
+    mean = bernoulli(DATA.frames.mean((0, 1)))
+    baseline = mean.logpmf(DATA.frames.astype(int)).sum((2, 3)).mean()
     assert found.gain == pytest.approx(log_px - baseline, rel=1e-4)
     hidden = one.frame_vae.encoder.get_layer("conv_2")
     hidden.bias.assign([-100.0, 0.0, -100.0])
@@ -82,7 +82,7 @@ def test_what_is_a_sign_and_what_a_collapse():
 def test_fit_reports_the_signs_and_ends_where_all_frames_are_alike():
     one = model()
     one.compile(optimizer=keras.optimizers.Adam(1e-3))
-    frames = DATA.images
+    frames = DATA.frames
     history = one.fit(frames, batch_size=3, verbose=0, callbacks=[StopOnCollapse(frames)]).history
     health = Examiner(one, DATA, DATA.mean_frame())()
     assert history["codes_std"][-1] == pytest.approx(health.codes_std, rel=1e-4)
@@ -95,9 +95,9 @@ def test_fit_reports_the_signs_and_ends_where_all_frames_are_alike():
 def test_adapt_makes_the_first_decoder_give_the_mean_pixel():
     for options in (dict(), dict(conv=False), dict(out_distr="gaussian")):
         one = model(**options)
-        one.adapt(DATA.images)
+        one.adapt(DATA.frames)
         zero = one.decode(np.zeros((1, 1, 2), np.float32)).mean().numpy()
-        np.testing.assert_allclose(zero.mean(), DATA.images.mean(), rtol=1e-4)
+        np.testing.assert_allclose(zero.mean(), DATA.frames.mean(), rtol=1e-4)
     coloured = np.random.default_rng(2).random((2, 3, 8, 8, 3)) * [0.2, 0.5, 0.9]
     coloured[0, 1] = np.nan
     mask = np.array([[1, 0, 1], [1, 1, 1]], np.float32)
@@ -116,7 +116,7 @@ def test_adapt_needs_a_last_layer_called_pixels():
         [keras.Input((2,)), keras.layers.Dense(64), keras.layers.Reshape((8, 8, 1))]
     )
     with pytest.raises(ValueError, match=r"adapt: the decoder has no layer named 'pixels' with"):
-        model(decoder=decoder).adapt(DATA.images)
+        model(decoder=decoder).adapt(DATA.frames)
 
 
 def test_a_collapsed_run_begins_again_at_half_the_rate(tmp_path, monkeypatch):

@@ -61,7 +61,7 @@ def test_a_dataset_that_is_missing_is_made_with_a_line_that_says_so(tmp_path, ca
     training_and_test("box", tmp_path, NOTHING)
     assert (tmp_path / "box.npz").stat().st_mtime_ns == stamp
     np.testing.assert_array_equal(
-        train.sequences.images[:3], record(WORLDS["box"], sequences=3)["images"]
+        train.sequences.frames[:3], record(WORLDS["box"], sequences=3)["images"]
     )
 
 
@@ -119,7 +119,7 @@ def test_shards_are_streamed(shards):
 def test_of_a_large_test_set_the_first_files_are_taken(shards, monkeypatch):
     monkeypatch.setattr(data, "_TEST_MOST", 3)
     _, test = training_and_test(str(shards[0]), "", NOTHING)
-    np.testing.assert_array_equal(test.images, shards[1]["images"][:4])
+    np.testing.assert_array_equal(test.frames, shards[1]["images"][:4])
 
 
 def test_without_a_test_set_files_are_kept_for_it(shards, capsys):

@@ -44,18 +44,18 @@ def training():
 def test_the_errors_are_those_of_the_verbs(model, data):
     mask = block_mask(5, 12, start=4, length=5)
     errors = Imputer(model, data, t_init=4, batch_size=2).errors(mask)
-    imputed = model.impute(data.images, mask)
-    states = model.smooth(model.encode(data.images).mean()[:, :4]).mean
+    imputed = model.impute(data.frames, mask)
+    states = model.smooth(model.encode(data.frames).mean()[:, :4]).mean
     generated = model.generate(12, states=states)
     missing = mask < 0.5
     assert (errors.count, set(errors.diverged.values())) == (25, {0})
-    encoded = model.encode(data.images).mean().numpy()[missing]
+    encoded = model.encode(data.frames).mean().numpy()[missing]
     for name, frames, codes in (
         ("smoothing", imputed.smoothed, imputed.a_smoothed),
         ("filtering", imputed.filtered, imputed.a_filtered),
         ("generation", generated.frames, generated.a),
     ):
-        found, truth = frames.numpy()[missing].astype(np.float64), data.images[missing]
+        found, truth = frames.numpy()[missing].astype(np.float64), data.frames[missing]
         wrong, rmse, log_px = errors.frames[name]
         assert np.isnan(log_px)  # no draws
         # a pixel may fall on the other side of 0.5 in another batch
@@ -112,13 +112,13 @@ def test_the_log_likelihood_is_that_of_the_posterior_of_the_codes(model, data):
     """Against the integral over a_t on a fine grid."""
     mask = block_mask(5, 12, start=4, length=5)
     errors = Imputer(model, data, batch_size=2).errors(mask, draws=400)
-    smoothed = model.smooth(model.encode(data.images).mean(), mask)
+    smoothed = model.smooth(model.encode(data.frames).mean(), mask)
     mean, cov = (v.numpy()[mask < 0.5] for v in (smoothed.a_mean, smoothed.a_cov))
     side = np.linspace(-4, 4, 41)
     grid = np.stack(np.meshgrid(side, side, indexing="ij"), -1).reshape(-1, 2)
     weights = norm.pdf(grid).prod(-1) / norm.pdf(grid).prod(-1).sum()
     found = []
-    for m, c, truth in zip(mean, cov, data.images[mask < 0.5], strict=True):
+    for m, c, truth in zip(mean, cov, data.frames[mask < 0.5], strict=True):
         codes = m + grid @ np.linalg.cholesky(c).T
         frames = model.decode(codes[None].astype(np.float32))
         log_px = frames.log_prob(np.broadcast_to(truth, (1, len(grid), 8, 8)).astype(np.float32))
@@ -129,7 +129,7 @@ def test_the_log_likelihood_is_that_of_the_posterior_of_the_codes(model, data):
 def test_the_coverage_is_the_share_of_drawn_codes_inside_the_intervals(model, data):
     mask = block_mask(5, 12, start=4, length=5)
     errors = Imputer(model, data, batch_size=2).errors(mask)
-    q = model.encode(data.images)
+    q = model.encode(data.frames)
     filtered = model.filter(q.mean(), mask)
     drawn = q.sample(4000, seed=3).numpy()
     spread = np.sqrt(np.diagonal(filtered.a_cov.numpy(), axis1=-2, axis2=-1))
@@ -144,18 +144,18 @@ def test_the_coverage_is_the_share_of_drawn_codes_inside_the_intervals(model, da
 
 def test_the_baselines_are_those_of_the_training_sequences(model, data, training):
     mask = block_mask(5, 12, start=4, length=5)
-    missing, truth = mask < 0.5, data.images.astype(np.float64)
+    missing, truth = mask < 0.5, data.frames.astype(np.float64)
     imputer = Imputer(model, data, training=training, batch_size=2)
     errors = imputer.errors(mask, nearest=True, draws=2)
-    mean = training.images.mean((0, 1))
+    mean = training.frames.mean((0, 1))
     for name, filled in (
         ("mean frame", np.broadcast_to(mean, truth.shape)),
         ("last frame", baselines.last_observed(truth, ~missing)),
         ("linear interpolation", baselines.interpolated(truth, ~missing)),
         (
             "nearest training sequence",
-            training.images[
-                baselines.nearest(truth, ~missing, training.images, np.ones((7, 12), bool))
+            training.frames[
+                baselines.nearest(truth, ~missing, training.frames, np.ones((7, 12), bool))
             ],
         ),
     ):
@@ -188,7 +188,7 @@ def test_sequences_whose_states_diverge_are_counted_and_judged_as_the_mean_frame
     model.A.assign(1e3 * model.A)  # beyond float32 over a gap of eight steps
     mask = block_mask(5, 12, start=4, length=8)
     with pytest.raises(FloatingPointError, match=r"KVAE\.filter"):
-        model.filter(model.encode(data.images).mean(), mask)
+        model.filter(model.encode(data.frames).mean(), mask)
     errors = Imputer(model, data).errors(mask, draws=2)
     assert len(errors.coverage_over_gap["filtering"]) < 8  # diverged frames are not counted
     assert errors.diverged["filtering"] == errors.diverged["generation"] == 5
@@ -227,7 +227,7 @@ def test_what_is_worse_than_a_baseline_that_knows_no_more_is_said():
 def test_frames_that_were_never_observed_are_not_judged(model, data, training):
     gaps = np.ones((5, 12), np.float32)
     gaps[:, 6] = 0
-    images = data.images.astype(np.float32)
+    images = data.frames.astype(np.float32)
     images[:, 6] = np.nan
     imputer = Imputer(model, Sequences(images, mask=gaps), training=training, t_init=4)
     errors = imputer.errors(block_mask(5, 12, start=6, length=2), nearest=True, draws=1)
@@ -246,7 +246,7 @@ def test_training_sequences_that_share_no_observed_frame_are_no_neighbours(model
 
 
 def test_the_original_programs_baseline(data):
-    first = data.images[0]
+    first = data.frames[0]
     pairs = [(first[i] != first[j]).mean() for i in (0, 3, 6) for j in (9,)]
     assert original_baseline(first) == pytest.approx(max(pairs))
     with pytest.raises(ValueError, match="sequence: expected at least 10 frames, got 9"):

@@ -56,10 +56,10 @@ def test_without_noise_it_is_the_plain_loop_after_the_filter(frames, options):
         model._config[name] = value
     found = model.forecast(frames, 3, num_samples=2, decode=False, seed=0)
     model = small(**options | noises)
-    heard = np.concatenate([np.broadcast_to(model.a_0.numpy(), (3, 1, 2)), codes], 1)
+    inputs = np.concatenate([np.broadcast_to(model.a_0.numpy(), (3, 1, 2)), codes], 1)
     state = model.dynamics.initial_state(3)
     for t in range(7):
-        (alpha, u), state = model.dynamics.step(tf.constant(heard[:, t], tf.float32), state)
+        (alpha, u), state = model.dynamics.step(tf.constant(inputs[:, t], tf.float32), state)
     z = model.filter(codes).mean.numpy()[:, -1]
     for t in range(3):
         A, B, C = (np.einsum("bk,kij->bij", alpha, w.numpy()) for w in (model.A, model.B, model.C))

@@ -180,7 +180,7 @@ def test_any_system_is_filtered_and_smoothed(seed, steps, radius, seen, variance
     variances=st.tuples(variance, variance, variance),
 )
 def test_long_stable_sequences(seed, radius, seen, variances):
-    """Matrices of spectral radius .7, drawn anew at every step, are stable in their product."""
+    """Matrices of spectral radius .7, drawn again at every step, are stable in their product."""
     check(seed, 2000, radius, seen, variances)
 
 

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from kvae import masks
+from seqvae.masks import is_observed
 
 VALUES = np.arange(24, dtype=np.float32).reshape(2, 3, 2, 2) + 1.0
 OF_FRAMES = np.array([[1, 0, 1], [0, 0, 1]], np.float32)
@@ -21,8 +22,15 @@ def test_missing_values_become_zero_and_pass_no_gradient(mask):
         total = tf.reduce_sum(found**2)
     np.testing.assert_array_equal(found, np.where(seen, VALUES, 0.0))
     np.testing.assert_array_equal(tape.gradient(total, values), np.where(seen, 2 * VALUES, 0.0))
-    observed = masks.is_observed(tf.constant(mask), values)
+    observed = is_observed(masks.like(tf.constant(mask), values))
     np.testing.assert_array_equal(np.broadcast_to(observed, seen.shape), seen)
+
+
+@pytest.mark.parametrize("of", [np.asarray, tf.constant])
+def test_1_is_observed_and_0_missing_of_either_library(of):
+    observed = is_observed(of(OF_FRAMES))
+    assert observed.dtype == bool
+    np.testing.assert_array_equal(observed, [[True, False, True], [False, False, True]])
 
 
 def test_a_frame_is_observed_if_any_pixel_is():

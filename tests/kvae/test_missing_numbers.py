@@ -328,9 +328,7 @@ def test_a_pair_of_series_and_mask_is_read_as_a_dict_of_them(series):
     for mask in (seen, seen.astype(np.int64)):
         assert model.evaluate((x, mask), verbose=0)[0] == pytest.approx(wanted, rel=1e-6)
     for mask in (seen.astype(np.float32), seen.astype(np.float64)):
-        message = (
-            "y: expected frames once more or a mask.* A mask of single numbers is bool, or in a"
-        )
+        message = "y: expected frames again or a mask.* A mask of single numbers is bool, or in a"
         with pytest.raises(ValueError, match=message):
             model.evaluate((x, mask), verbose=0)
 

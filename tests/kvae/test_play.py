@@ -25,9 +25,9 @@ def model():
     return kvae.KVAE(SHAPE, num_filters=(2,), alpha_units=3, init_kf_matrices=0.5)
 
 
-def view_of(model, frames=7, **arrays):
-    images = np.random.default_rng(0).random((3, frames, *SHAPE)) > 0.6
-    return ImputationView(model, Sequences(**{"images": images} | arrays), "m", "s", seed=0)
+def view_of(model, steps=7, **arrays):
+    images = np.random.default_rng(0).random((3, steps, *SHAPE)) > 0.6
+    return ImputationView(model, Sequences(**{"frames": images} | arrays), "m", "s", seed=0)
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +113,7 @@ def test_frames_that_are_missing_in_the_data_stay_so(model, monkeypatch):
     mask[0, 2] = mask[1, :6] = 0
     images = np.random.default_rng(0).random((3, 7, *SHAPE)).astype(np.float32)
     images[mask == 0] = np.nan
-    found = view_of(model, images=images, mask=mask)
+    found = view_of(model, frames=images, mask=mask)
     about = found.about()
     assert (about["sequences"], about["steps"], about["whole_steps"]) == (2, 6, 7)
     answer = found.answer({"sequence": 0, "hidden": [2, 3]})
@@ -121,14 +121,14 @@ def test_frames_that_are_missing_in_the_data_stay_so(model, monkeypatch):
     assert not pixels(answer["true"])[2].any()
     assert np.isfinite([error for _, error in answer["errors"]]).all()
     with pytest.raises(ValueError, match="s: expected an observed frame among the first 6"):
-        view_of(model, images=images[1:2], mask=mask[1:2])
+        view_of(model, frames=images[1:2], mask=mask[1:2])
 
 
 @pytest.mark.slow
 def test_pixels_that_are_missing_in_the_data_stay_so(model):
     mask = np.random.default_rng(1).random((3, 7, *SHAPE)) > 0.3
     images = np.random.default_rng(0).random((3, 7, *SHAPE)).astype(np.float32)
-    answer = view_of(model, images=images, mask=mask).answer({"sequence": 0, "hidden": [3]})
+    answer = view_of(model, frames=images, mask=mask).answer({"sequence": 0, "hidden": [3]})
     one = mask[:1].copy()
     one[:, 3] = False
     expected = model.impute(images[:1], one).smoothed[0].numpy()

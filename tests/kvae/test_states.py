@@ -50,7 +50,7 @@ def test_the_distribution_of_the_codes_gives_the_verbs_results(model, mask):
         np.testing.assert_allclose(result.distribution().mean(), result.mean, **FLOAT64)
         np.testing.assert_allclose(result.distribution().covariance(), result.cov, **FLOAT64)
     kept = [value for value in vars(model).values() if isinstance(value, MixedLGSSM)]
-    assert not kept  # made anew for every call, from the present weights
+    assert not kept  # made again for every call, from the present weights
 
 
 def test_posterior_paths_follow_their_seed(model):

@@ -27,7 +27,7 @@ def test_sequences_are_encoded_with_their_masks_and_controls(model):
     mask, controls = np.ones((5, 4), np.float32), np.ones((5, 4, 2), np.float32)
     mask[2, 1] = 0
     found = encoded(model, sequences(mask=mask, controls=controls), batch_size=2)
-    q = model.encode(sequences().images)
+    q = model.encode(sequences().frames)
     np.testing.assert_allclose(found["codes"], q.mean(), **SAME_FLOAT32)
     np.testing.assert_allclose(found["variance"], q.variance(), **SAME_FLOAT32)
     np.testing.assert_array_equal(found["mask"], mask)
@@ -37,7 +37,7 @@ def test_sequences_are_encoded_with_their_masks_and_controls(model):
 
 def test_missing_frames_of_nan_are_encoded_without_harm(model):
     data = sequences(np.float32, mask=np.array([[1, 0, 1, 1]] * 5))
-    data.images[:, 1] = np.nan
+    data.frames[:, 1] = np.nan
     assert np.isfinite(encoded(model, data)["codes"]).all()
 
 
@@ -90,7 +90,7 @@ def test_verbs_compiled_by_xla_give_the_same(model):
     compiled = kvae.KVAE.from_config(model.get_config() | {"jit_compile": True})
     compiled.set_weights(model.get_weights())
     mask = np.array([[1, 1, 0, 1]] * 5, np.float32)
-    frames = sequences().images
+    frames = sequences().frames
     for ours, theirs in zip(compiled.impute(frames, mask), model.impute(frames, mask), strict=True):
         np.testing.assert_allclose(ours, theirs, **SAME_FLOAT32)
     a = compiled.encode(frames).mean()

@@ -158,11 +158,11 @@ class OriginalKVAE:
         mean, cov = np.zeros(size), self.config["init_cov"] * np.eye(size)
         for t in range(steps):
             C = np.tensordot(alpha, self._v["C"], 1)
-            heard = a[t] if mask[t] else C @ mean
+            inputs = a[t] if mask[t] else C @ mean
             if mask[t]:
                 gain = cov @ C.T @ np.linalg.inv(C @ cov @ C.T + R)
                 mean, cov = mean + gain @ (a[t] - C @ mean), cov - gain @ C @ cov
-            alpha, learned, state = self._next_alpha(heard, state)
+            alpha, learned, state = self._next_alpha(inputs, state)
             A, B = np.tensordot(alpha, self._v["A"], 1), np.tensordot(alpha, self._v["B"], 1)
             moving = u[t] if learned is None else learned
             next_mean, next_cov = A @ mean + B @ moving, A @ cov @ A.T + Q

@@ -29,7 +29,7 @@ class Counting(EpochLoop):
         self.optimizer = keras.optimizers.SGD()
         self.optimizer.build(model.trainable_variables)
         self.position |= {"waited": 0}
-        self.told, self.kill_before, self.kill_after = [], None, None
+        self.announced, self.kill_before, self.kill_after = [], None, None
 
     @property
     def weight(self):
@@ -49,7 +49,7 @@ class Counting(EpochLoop):
             raise Kill
 
     def after_checkpoint(self, log):
-        self.told.append(log.read()[-1]["epoch"])
+        self.announced.append(log.read()[-1]["epoch"])
         if self.position["epoch"] == self.kill_after:
             raise Kill
 
@@ -71,7 +71,7 @@ def test_an_epoch_is_repeated_if_its_checkpoint_is_missing(tmp_path, moment, rep
     again = Counting(tmp_path)
     assert again.resume()
     lines = again.run().read()
-    assert again.told == repeated
+    assert again.announced == repeated
     assert [(line["epoch"], line["weight"]) for line in lines] == [
         (epoch, epoch + 1.0) for epoch in range(5)
     ]

@@ -365,21 +365,21 @@ def test_a_run_can_be_made_longer_but_not_so_short_that_its_stage_is_gone(tmp_pa
 def test_the_optimiser_can_be_anothers_and_an_epoch_is_announced_where_a_run_is_resumed_too(
     tmp_path,
 ):
-    told, options = [], dict(epochs=(1, 1), optimizer=lambda: keras.optimizers.SGD(name="sgd"))
-    run = trainer(tmp_path, before_epoch=told.append, **options)
+    announced, options = [], dict(epochs=(1, 1), optimizer=lambda: keras.optimizers.SGD(name="sgd"))
+    run = trainer(tmp_path, before_epoch=announced.append, **options)
     before = weights(run)
     seen = []
     step = run._run_step
     run._run_step = lambda batch, bar: (step(batch, bar), seen.append(weights(run)))
     run.run()
-    assert told == [0, 1] and run.optimizer.name == "sgd"
+    assert announced == [0, 1] and run.optimizer.name == "sgd"
     # plain descent, clipped to a norm of 1: no step is longer than the rate
     moves = [
         max(np.abs(a - b).max() for a, b in zip(*pair, strict=True))
         for pair in zip([before, *seen], seen, strict=False)
     ]
     assert 0 < max(moves) <= 0.1 + 1e-6
-    again = trainer(tmp_path, before_epoch=told.append, **options | {"epochs": (1, 2)})
+    again = trainer(tmp_path, before_epoch=announced.append, **options | {"epochs": (1, 2)})
     again.resume()
     again.run()
-    assert told == [0, 1, 2]
+    assert announced == [0, 1, 2]

@@ -57,15 +57,15 @@ def test_it_computes_what_keras_computes(batch, steps, given):
         np.testing.assert_allclose(ours_one, keras_one, **VAME)
 
 
-def test_one_input_heard_at_every_step_is_that_input_repeated():
-    made, heard, states = (
+def test_one_input_at_every_step_is_that_input_repeated():
+    made, inputs, states = (
         layer(),
         draw(3, 1, FEATURES, seed=1),
         [draw(3, UNITS, seed=i) for i in (2, 3)],
     )
-    short = results(lambda x, **kwargs: made(x, steps=6, **kwargs), made, heard, states)
+    short = results(lambda x, **kwargs: made(x, steps=6, **kwargs), made, inputs, states)
     repeated = results(
-        lambda x, **kwargs: made(tf.repeat(x, 6, axis=1), **kwargs), made, heard, states
+        lambda x, **kwargs: made(tf.repeat(x, 6, axis=1), **kwargs), made, inputs, states
     )
     for short_one, repeated_one in zip(short, repeated, strict=True):
         np.testing.assert_allclose(short_one, repeated_one, **VAME)
@@ -81,13 +81,13 @@ def test_batch_and_time_may_be_unknown_when_it_is_compiled():
 
 
 def test_with_a_gpu_it_is_keras_call(monkeypatch):
-    made, heard = layer(), draw(2, 1, FEATURES)
-    ours = made(heard, steps=3)
+    made, inputs = layer(), draw(2, 1, FEATURES)
+    ours = made(inputs, steps=3)
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: ["a GPU"])
     traced = tf.function(lambda x: made(x, steps=3), jit_compile=True)
-    compiled = traced(heard)  # cuDNN is not for XLA
+    compiled = traced(inputs)  # cuDNN is not for XLA
     monkeypatch.setattr("vrae.vame.gru._states", None)  # not used then
-    for ours_one, keras_one, xla in zip(ours, made(heard, steps=3), compiled, strict=True):
+    for ours_one, keras_one, xla in zip(ours, made(inputs, steps=3), compiled, strict=True):
         np.testing.assert_allclose(ours_one, keras_one, **VAME)
         np.testing.assert_allclose(ours_one, xla, **VAME)
 

@@ -11,7 +11,7 @@ from vrae.vame.command_config import VAMESettings
 from vrae.vame.config import Config
 from vrae.vame.data import Statistics
 from vrae.vame.project import observed_share
-from vrae.vame.results import Results
+from vrae.vame.result_files import Results
 
 SETTINGS = VAMESettings(n_clusters=2, time_window=4, min_observed=0.5)
 CONFIG = Config(time_window=4, prediction_steps=2, zdims=1)
@@ -41,10 +41,10 @@ def project(tmp_path, monkeypatch):
         )
 
     monkeypatch.setattr(
-        "vrae.vame.results.load_best", lambda config: (None, Statistics(0.0, 1.0), CONFIG)
+        "vrae.vame.result_files.load_best", lambda config: (None, Statistics(0.0, 1.0), CONFIG)
     )
-    monkeypatch.setattr("vrae.vame.results.model_file", lambda config: model)
-    monkeypatch.setattr("vrae.vame.results.embed", embed)
+    monkeypatch.setattr("vrae.vame.result_files.model_file", lambda config: model)
+    monkeypatch.setattr("vrae.vame.result_files.embed", embed)
     return tmp_path, model, embedded
 
 
@@ -52,13 +52,13 @@ def test_codes_are_saved_before_they_are_segmented_and_read_by_the_next_process(
     project, monkeypatch
 ):
     folder, model, embedded = project
-    sessions, told = {"a": walking(), "b": walking(30)}, []
-    results = Results(folder / "results", told.append)
+    sessions, lines = {"a": walking(), "b": walking(30)}, []
+    results = Results(folder / "results", lines.append)
     codes, observed = results.embedded("config.yaml", sessions, 0.5)
-    assert told == ["embedding a: 40 of 40 frames", "embedding b: 30 of 30 frames"]
+    assert lines == ["embedding a: 40 of 40 frames", "embedding b: 30 of 30 frames"]
     with monkeypatch.context() as broken, pytest.raises(ValueError, match="does not fit"):
         broken.setattr(
-            "vrae.vame.results.segment",
+            "vrae.vame.result_files.segment",
             lambda *args, **options: (_ for _ in ()).throw(ValueError("does not fit")),
         )
         results.segmented(codes, observed, SETTINGS)

@@ -169,7 +169,7 @@ def test_a_step_is_compiled_once_for_all_epochs(whole, traced):
 
 
 @pytest.mark.slow
-def test_a_stopped_training_goes_on_to_the_same_weights(whole, tmp_path, monkeypatch):
+def test_a_stopped_training_resumes_to_the_same_weights(whole, tmp_path, monkeypatch):
     config, taken, step = project(tmp_path), [], epochs.train
 
     def dying(*args, **kwargs):

@@ -83,13 +83,13 @@ def test_every_variant_trains_saves_and_does_the_verbs(options, tmp_path):
     np.testing.assert_array_equal(again.reconstruct(**data), model.reconstruct(**data))
     assert again.get_config() == model.get_config()
     shape = (4,) if options.get("likelihood") == "categorical" else (4, 3)
-    told = {name: data[name][:2] for name in ("condition",) if name in data}
-    assert model.generate(2, 4, seed=1, **told).shape == (2, *shape)
+    conditions = {name: data[name][:2] for name in ("condition",) if name in data}
+    assert model.generate(2, 4, seed=1, **conditions).shape == (2, *shape)
     np.testing.assert_array_equal(
-        model.generate(2, 4, seed=1, **told), model.generate(2, 4, seed=1, **told)
+        model.generate(2, 4, seed=1, **conditions), model.generate(2, 4, seed=1, **conditions)
     )
-    path = model.interpolate(data["sequences"][0], data["sequences"][1], 2, 4, **told)
-    one = {name: value[:1] for name, value in told.items()}
+    path = model.interpolate(data["sequences"][0], data["sequences"][1], 2, 4, **conditions)
+    one = {name: value[:1] for name, value in conditions.items()}
     start = model.decode(model.encode(data["sequences"][:1], **one).mean(), 4, **one)
     np.testing.assert_allclose(path[0], start[0], **SAME_FLOAT32)
 
@@ -130,21 +130,23 @@ def test_a_padded_sequence_gives_exactly_what_it_gives_alone(options):
 def test_a_ragged_tensor_is_padding_and_its_mask(options):
     model = VRAE(**SMALL | options)
     data = batch(model)
-    told = {name: data[name] for name in ("condition",) if name in data}
+    conditions = {name: data[name] for name in ("condition",) if name in data}
     lengths = data["mask"].sum(axis=1).astype(int)
     steps = np.concatenate([x[:n] for x, n in zip(data["sequences"], lengths, strict=True)])
     ragged = tf.RaggedTensor.from_row_lengths(steps, lengths)
-    np.testing.assert_array_equal(model.encode(ragged, **told).mean(), model.encode(**data).mean())
+    np.testing.assert_array_equal(
+        model.encode(ragged, **conditions).mean(), model.encode(**data).mean()
+    )
     np.testing.assert_allclose(
-        model.loss_terms({"sequences": ragged} | told, seed=1),
+        model.loss_terms({"sequences": ragged} | conditions, seed=1),
         model.loss_terms(data, seed=1),
         **SAME_FLOAT32,
     )
     model.compile(optimizer="adam")
-    pieces = tf.data.Dataset.from_tensor_slices({"sequences": ragged} | told).ragged_batch(2)
+    pieces = tf.data.Dataset.from_tensor_slices({"sequences": ragged} | conditions).ragged_batch(2)
     assert np.isfinite(model.fit(pieces, verbose=0, shuffle=False).history["loss"]).all()
     with pytest.raises(ValueError, match="mask: expected None, a ragged tensor"):
-        model.encode(ragged, data["mask"], **told)
+        model.encode(ragged, data["mask"], **conditions)
 
 
 def keras_outputs(model, z, x):
@@ -152,7 +154,7 @@ def keras_outputs(model, z, x):
     output_size]."""
     decoder = model.decoder
     before = tf.concat([tf.zeros_like(x[:, :1]), x[:, :-1]], 1)
-    heard = tf.concat([tf.repeat(z[:, None], x.shape[1], axis=1), before], -1)
+    inputs = tf.concat([tf.repeat(z[:, None], x.shape[1], axis=1), before], -1)
     layer = keras.layers.RNN(
         decoder.cells if len(decoder.cells) > 1 else decoder.cells[0], return_sequences=True
     )
@@ -162,7 +164,7 @@ def keras_outputs(model, z, x):
         if len(decoder.cells) == 1
         else [states[: len(states) // 2], states[len(states) // 2 :]]
     )
-    return decoder.to_output(layer(heard, initial_state=nested))
+    return decoder.to_output(layer(inputs, initial_state=nested))
 
 
 @pytest.mark.parametrize("rnn, layers", [("lstm", 1), ("gru", 1), ("lstm", 2)])
@@ -194,7 +196,7 @@ def test_left_to_itself_it_hears_what_it_said():
     np.testing.assert_allclose(model.decode(z[:1], 6), said[:1], **SAME_FLOAT32)
 
 
-def test_cross_entropy_of_tokens_and_what_it_writes_are_the_likeliest():
+def test_cross_entropy_of_tokens_and_what_it_writes_are_the_most_probable():
     keras.utils.set_random_seed(4)
     model = VRAE(**SMALL, likelihood="categorical")
     data = batch(model)
@@ -260,11 +262,11 @@ def test_a_segments_steps_start_from_its_own_code():
         codes.append(states[0])
     written = []
     for code in codes:
-        heard = tf.concat([z, code], -1)
+        inputs = tf.concat([z, code], -1)
         layer = keras.layers.RNN(decoder.cells[0], return_sequences=True)
-        first = tf.split(decoder.to_states(heard), decoder._sizes, axis=-1)
+        first = tf.split(decoder.to_states(inputs), decoder._sizes, axis=-1)
         written.append(
-            decoder.to_output(layer(tf.repeat(heard[:, None], 2, axis=1), initial_state=first))
+            decoder.to_output(layer(tf.repeat(inputs[:, None], 2, axis=1), initial_state=first))
         )
     np.testing.assert_allclose(model.decode(z, 5), tf.concat(written, 1)[:, :5], **SAME_FLOAT32)
 

@@ -170,7 +170,7 @@ def test_npz_files(tmp_path):
     for a, b in zip(read_npz(tmp_path / "a.npz"), whole, strict=True):
         np.testing.assert_array_equal(a, b)
     holes = whole.mask.copy()
-    holes[0, 1] = 0  # its series goes on: the step is missing
+    holes[0, 1] = 0  # its series continues: the step is missing
     np.savez(
         tmp_path / "h.npz",
         sequences=whole.sequences,

@@ -243,8 +243,8 @@ def test_tokens_are_drawn_from_the_logits_at_a_temperature():
     keras.utils.set_random_seed(3)
     model = VRAE(3, z_size=2, rnn_size=3, likelihood="categorical")
     z = np.tile([[0.3, -0.8]], (4000, 1)).astype(np.float32)
-    likeliest = model.decode(z[:1], 5)
-    np.testing.assert_array_equal(model.decode(z[:1], 5, temperature=1e-3, seed=1), likeliest)
+    most_probable = model.decode(z[:1], 5)
+    np.testing.assert_array_equal(model.decode(z[:1], 5, temperature=1e-3, seed=1), most_probable)
     drawn = model.decode(z, 2, temperature=2.0, seed=1).numpy()
     logits = model.decoder(tf.constant(z[:1]), tf.constant(1)).numpy()[0, 0] / 2.0
     expected = np.exp(logits) / np.exp(logits).sum()
@@ -252,7 +252,7 @@ def test_tokens_are_drawn_from_the_logits_at_a_temperature():
     assert (np.abs(found - expected) < STANDARD_ERRORS * np.sqrt(expected / 4000)).all()
     # the second token depends on the first that was drawn
     after = [model.decode(z[:1], 2, temperature=1e-3, seed=1).numpy()[0, 1]]
-    assert after[0] == likeliest[0, 1]
+    assert after[0] == most_probable[0, 1]
     assert model.generate(3, 4, temperature=1.0, seed=2).shape == (3, 4)
 
 

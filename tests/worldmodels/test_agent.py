@@ -50,7 +50,7 @@ def test_it_is_the_plain_loop_of_its_parts(vae, rnn, sample):
     np.testing.assert_array_equal(again, found)
 
 
-def test_a_batch_is_each_episode_alone_and_rows_begin_anew(vae, rnn):
+def test_a_batch_is_each_episode_alone_and_rows_begin_again(vae, rnn):
     agent = Agent(vae, rnn, small_controller(), sample=False)
     episodes = pictures(5, 2)  # [T, B]
     together = np.stack([agent.act(frames) for frames in episodes[:4]])

@@ -87,7 +87,7 @@ def test_the_models_and_what_they_give(tiny):
     assert tiny.input_dim == (64, 64, 3) and tiny.z_dim == 5 and tiny.model.compiled
     x = frames(3)
     z, again = (tiny.encoder.predict(x, verbose=0) for _ in range(2))
-    assert z.shape == (3, 5) and np.abs(z - again).min() > 0  # drawn anew
+    assert z.shape == (3, 5) and np.abs(z - again).min() > 0  # drawn again
     pictures = tiny.decoder.predict(z, verbose=0)
     assert pictures.shape == x.shape and 0.0 <= pictures.min() < 0.5 < pictures.max() <= 1.0
     np.testing.assert_allclose(pictures, tiny.model.decode(z), **SAME_FLOAT32)

@@ -164,7 +164,7 @@ def test_many_step_as_single_ones(rnn, vae, observation):
     assert many.z.shape == (4, 3) and many.state.c.shape == (4, 5)
 
 
-def test_rows_have_seeds_of_their_own_or_go_on(plain_rnn):
+def test_rows_have_seeds_of_their_own_or_continue(plain_rnn):
     env = DreamVectorEnv(3, plain_rnn, STARTS)
     first, _ = env.reset(seed=5)
     np.testing.assert_array_equal(env.reset(seed=[5, 6, 7])[0], first)

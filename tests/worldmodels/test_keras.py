@@ -278,7 +278,7 @@ def test_uint8_frames_of_0_and_1_are_warned_of_and_bools_are_0_and_1(vae):
 
 
 def test_another_target_and_a_mask_of_frames_are_refused(vae):
-    with pytest.raises(ValueError, match="y: expected frames once more"):
+    with pytest.raises(ValueError, match="y: expected frames again"):
         vae.fit(frames(), frames(seed=1), verbose=0)
     with pytest.raises(
         ValueError, match="mask: expected none, a ConvVAE encodes each frame separately"

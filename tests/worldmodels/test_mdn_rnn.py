@@ -240,7 +240,7 @@ def test_a_dream_is_imagined_step_by_step_with_what_the_heads_predict():
     np.testing.assert_array_equal(*again)
 
 
-def test_a_dream_has_frames_goes_on_from_a_state_and_follows_its_seed(model):
+def test_a_dream_has_frames_continues_from_a_state_and_follows_its_seed(model):
     vae = ConvVAE(
         z_size=3,
         image_shape=(6, 6, 1),

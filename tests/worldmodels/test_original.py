@@ -135,7 +135,7 @@ def test_the_mdn_rnn_has_the_originals_size_and_gives_its_outputs_and_cost(rnn):
     np.testing.assert_allclose(predicted.state.c, arrays["c"], **WM_RNN)
 
 
-def test_the_mdn_rnn_goes_on_from_a_state(rnn):
+def test_the_mdn_rnn_continues_from_a_state(rnn):
     model, arrays = rnn
     state = arrays["init_h"], arrays["init_c"]
     predicted = model(arrays["x"], state)

@@ -22,7 +22,7 @@ from vrae.vame.sessions import Session, load_session
 from vrae.vame.training import Trained, load_best, snapshots
 
 if TYPE_CHECKING:
-    from vrae.vame.report import evaluate
+    from vrae.vame.evaluation import evaluate
 
 __all__ = [
     "RNN_VAE",
@@ -54,7 +54,7 @@ __all__ = [
 def __getattr__(name: str):
     """Import `evaluate` on first use: it plots, and importing Matplotlib takes long."""
     if name == "evaluate":
-        from vrae.vame.report import evaluate
+        from vrae.vame.evaluation import evaluate
 
         return evaluate
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -19,7 +19,7 @@ from vrae.vame.losses import (
 )
 from vrae.vame.objective import Settings, VAMETerms, loss, part, terms
 from vrae.vame.optimizers import ReduceLROnPlateau
-from vrae.vame.rnn_model import RNN_VAE
+from vrae.vame.rnn_model import INPUT_NOISE, RNN_VAE
 
 
 def train(
@@ -225,7 +225,9 @@ def _train_step(
         windows, drawn = batch if len(batch) == 2 else (*batch, None)
         window = part(windows, 0, seq_len)
         following = part(windows, seq_len, seq_len + future_steps) if future_decoder else None
-        x = gaussian(window.x, True, seq_len, seed=fold(seed, 1)) if noise is True else window.x
+        x = window.x
+        if noise is True:
+            x = gaussian(x, True, seq_len, seed=fold(seed, INPUT_NOISE))
         share = replicas.share_of_batch(tf.cast(tf.shape(windows)[0], windows.dtype))
         with tf.GradientTape() as tape:
             outputs = model(x, training=True, noise=drawn, seed=seed)

@@ -22,6 +22,9 @@ from vrae.vame.gru import BidirectionalGRU
 from vrae.vame.losses import REDUCTIONS, gaussian
 from vrae.vame.objective import Settings, VAMETerms, loss, part, terms
 
+INPUT_NOISE = 1
+"""Purpose of a random draw, for `fold`: the noise that is added to the windows. The codes are drawn
+with the seed itself."""
 _CHUNK = 4096  # windows of a series that are encoded at once; limits memory
 
 
@@ -641,7 +644,7 @@ class RNN_VAE(_Module, SequenceModel):
         )
         x = window.x
         if training and self._config["noise"]:
-            x = gaussian(x, True, self.seq_len, seed=fold(seed, 1))
+            x = gaussian(x, True, self.seq_len, seed=fold(seed, INPUT_NOISE))
         count = self.count(batch)
         return terms(
             self._forward(x, training, noise, seed),

@@ -22,7 +22,7 @@ from vrae.vame.command_config import VAMESettings
 from vrae.vame.config import Config
 from vrae.vame.motif_scores import agreement, baselines, of_windows
 from vrae.vame.motifs import segment
-from vrae.vame.results import Results, labelled
+from vrae.vame.result_files import Results, labelled
 from vrae.vame.session_files import LISTS, listed, read
 from vrae.vame.sessions import Session
 

@@ -12,7 +12,7 @@ from vrae.vame.cards.exports import write_bouts, write_comparisons, write_frames
 from vrae.vame.cards.groups import compare_groups, of_sessions
 from vrae.vame.cards.measures import fps_of, measure
 from vrae.vame.data import Statistics
-from vrae.vame.results import Results
+from vrae.vame.result_files import Results
 from vrae.vame.rnn_model import RNN_VAE
 from vrae.vame.sessions import Session
 from vrae.vame.training import load_best
