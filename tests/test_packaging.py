@@ -182,7 +182,7 @@ def test_the_installed_commands_run_in_an_empty_folder(wheel, tmp_path):
     def seqvae(*words):
         command = [sys.executable, "-P", tmp_path / "site" / "bin" / "seqvae", *words]
         done = subprocess.run(
-            command, capture_output=True, text=True, cwd=empty, env=environment, timeout=240
+            command, capture_output=True, text=True, cwd=empty, env=environment, timeout=600
         )
         assert done.returncode == 0, done.stderr
         return done.stdout
