@@ -25,7 +25,6 @@ METHODS = ("smoothed", "filtered", "generated")
 _PRESET = "box"
 _SEQUENCES = 20  # that the page offers
 _MOST_STEPS = 40  # frames of a sequence that are shown
-_DRAWS = 6  # of the codes of a frame, for the deviation of its pixels
 _NINETY = math.sqrt(-2.0 * math.log(1.0 - 0.9))
 """Radius of the ellipse of two standard normal numbers that holds 90 %."""
 _NEW = 20_000  # added to the seed of a world's sequences: no run is trained on them
@@ -50,7 +49,7 @@ def open_view(folder: Path | None, data: str, seed: int) -> "ImputationView":
     Args:
         folder: of a run; None: the model of a ball in a box that ships.
         data: an `.npz` of videos; "": the test sequences of the run, or new ones of its world.
-        seed: seed of the draws, and of which sequences are new.
+        seed: of which sequences are new.
 
     Returns:
         The view.
@@ -88,7 +87,7 @@ def open_view(folder: Path | None, data: str, seed: int) -> "ImputationView":
     if test is None:
         arrays = record(WORLDS[source], sequences=_SEQUENCES, seed=_NEW + seed)
         test = Sequences(arrays["images"], controls=arrays.get("controls"))
-    return ImputationView(model, test, name, source, seed)  # pyright: ignore[reportArgumentType]
+    return ImputationView(model, test, name, source)  # pyright: ignore[reportArgumentType]
 
 
 class ImputationView:
@@ -101,13 +100,12 @@ class ImputationView:
         sequences: of its frames; the first ones, and their first frames, are shown.
         name: of the model, for the page.
         source: of the sequences, for the page.
-        seed: seed of the draws.
 
     Raises:
         ValueError: the frames do not fit the model.
     """
 
-    def __init__(self, model: KVAE, sequences: Sequences, name: str, source: str, seed: int):
+    def __init__(self, model: KVAE, sequences: Sequences, name: str, source: str):
         if sequences.image_shape != model.image_shape:
             raise ValueError(
                 f"{source}: expected frames {model.image_shape}, those of the model, got "
@@ -126,10 +124,7 @@ class ImputationView:
         self._pixels = None if pixels is None else pixels[:, : self._steps]
         controls = sequences.controls
         self._controls = None if controls is None else controls[:, : self._steps]
-        shape = (_DRAWS, self._steps, model.dim_a)
-        noise = np.random.default_rng(seed).standard_normal(shape)
-        self._noise = tf.constant(noise, model.variable_dtype)  # the same each time: no flicker
-        self._draw = tf.function(self._drawn, autograph=False)
+        self._spread = tf.function(self._spread_of, autograph=False)
 
     def about(self) -> dict[str, Any]:
         """What the page needs to build the view."""
@@ -185,7 +180,7 @@ class ImputationView:
         frames = [found.smoothed[0], found.filtered[0], found.filtered[1]]
         codes = tf.stack([found.a_smoothed[0], found.a_filtered[0], found.a_filtered[1]])
         cov = tf.stack([found.a_smoothed_cov[0], found.a_filtered_cov[0], found.a_filtered_cov[1]])
-        spread = self._draw(codes, cov).numpy()
+        spread = self._spread(codes, cov).numpy()
         shown = {name: np.asarray(frame) for name, frame in zip(METHODS, frames, strict=True)}
         return {
             "true": picture(_bytes(self._frames[i])),
@@ -200,14 +195,17 @@ class ImputationView:
             "errors": self._errors(i, seen, shown),
         }
 
-    def _drawn(self, codes: tf.Tensor, cov: tf.Tensor) -> tf.Tensor:
-        """Standard deviation of each pixel over draws of the code, [methods, T, *image_shape], for
-        codes [methods, T, dim_a].
+    def _spread_of(self, codes: tf.Tensor, cov: tf.Tensor) -> tf.Tensor:
+        """Standard deviation of each pixel, for codes [methods, T, dim_a]: [methods, T, *image_shape].
+
+        It is that of the decoded sigma points of the code's Gaussian: a few decoded frames give
+        what many draws would (the unscented transform, Julier and Uhlmann 1997).
         """
-        root = tf.linalg.cholesky(cov)
-        draws = codes[None] + tf.einsum("mtij,stj->smti", root, self._noise)
-        frames = self._model.decode(tf.reshape(draws, [-1, *codes.shape[1:]])).mean()
-        shape = [_DRAWS, len(METHODS), *frames.shape[1:]]
+        offsets = math.sqrt(self._model.dim_a) * tf.linalg.cholesky(cov)
+        offsets = tf.transpose(offsets, [3, 0, 1, 2])  # a column of the root for each point
+        points = tf.concat([codes + offsets, codes - offsets], 0)
+        frames = self._model.decode(tf.reshape(points, [-1, *codes.shape[1:]])).mean()
+        shape = [2 * self._model.dim_a, len(METHODS), *frames.shape[1:]]
         return tf.math.reduce_std(tf.reshape(frames, shape), axis=0)
 
     def _plane(self, encoded: np.ndarray, codes: np.ndarray, cov: np.ndarray) -> dict[str, Any]:

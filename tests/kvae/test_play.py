@@ -3,16 +3,18 @@
 import base64
 import dataclasses
 import json
+import types
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import kvae
 from kvae import play
 from kvae.config import KVAESettings
 from kvae.play import METHODS, ImputationView
 from seqvae.data import Sequences
-from tests.tolerances import SAME_FLOAT32
+from tests.tolerances import FLOAT32, SAME_FLOAT32
 
 SHAPE = (8, 8)
 
@@ -27,7 +29,7 @@ def model():
 
 def view_of(model, steps=7, **arrays):
     images = np.random.default_rng(0).random((3, steps, *SHAPE)) > 0.6
-    return ImputationView(model, Sequences(**{"frames": images} | arrays), "m", "s", seed=0)
+    return ImputationView(model, Sequences(**{"frames": images} | arrays), "m", "s")
 
 
 @pytest.fixture(scope="module")
@@ -80,18 +82,33 @@ def test_ellipses_hold_ninety_percent(model, view):
     assert inside.mean() == pytest.approx(0.9, abs=6 * np.sqrt(0.09 / 20_000))
 
 
-def test_the_deviation_of_pixels_is_that_of_decoded_draws(model, view):
+def test_the_deviation_of_pixels_is_that_of_decoded_sigma_points(model, view):
     found = view.answer({"sequence": 0, "hidden": [2]})
     mask = np.ones((1, 7), np.float32)
     mask[:, 2] = 0
     images = np.random.default_rng(0).random((3, 7, *SHAPE))[:1] > 0.6
     done = model.impute(images, mask)
-    noise = np.random.default_rng(0).standard_normal((play._DRAWS, 7, 2))
-    root = np.linalg.cholesky(done.a_smoothed_cov[0].numpy())
-    draws = done.a_smoothed[0].numpy() + np.einsum("tij,stj->sti", root, noise)
-    spread = model.decode(draws.astype(np.float32)).mean().numpy().std(axis=0)
+    root = np.sqrt(2) * np.linalg.cholesky(done.a_smoothed_cov[0].numpy())
+    points = [done.a_smoothed[0].numpy() + sign * root[..., i] for sign in (1, -1) for i in (0, 1)]
+    spread = model.decode(np.stack(points).astype(np.float32)).mean().numpy().std(axis=0)
     shown = pixels(found["rows"]["smoothed"]["spread"])
     assert np.abs(shown - 2 * 255 * spread).max() < 0.51 + 255 * SAME_FLOAT32["atol"]
+
+
+def test_the_deviation_is_exact_where_the_decoder_is_linear(model, view, monkeypatch):
+    """Pixels C a of the codes have the variances of C cov C^T, which draws only approximate."""
+    linear = np.random.default_rng(0).normal(size=(2, SHAPE[0] * SHAPE[1])).astype(np.float32)
+    cov = np.array([[0.5, 0.2], [0.2, 0.3]], np.float32)
+
+    def decode(codes):
+        frames = tf.reshape(codes @ linear, [*codes.shape[:2], *SHAPE])
+        return types.SimpleNamespace(mean=lambda: frames)
+
+    monkeypatch.setattr(view._model, "decode", decode)
+    shape = (len(METHODS), 7, 2)
+    found = view._spread_of(tf.zeros(shape), tf.broadcast_to(cov, [*shape, 2]))
+    expected = np.sqrt(np.diag(linear.T @ cov @ linear)).reshape(SHAPE)
+    np.testing.assert_allclose(found, np.broadcast_to(expected, found.shape), **FLOAT32)
 
 
 def test_errors_are_on_hidden_frames_beside_the_last_seen_one(view):
@@ -161,7 +178,7 @@ def test_a_code_of_one_number_is_shown_over_time():
 def test_frames_of_another_size_are_refused(model):
     sequences = Sequences(np.zeros((2, 4, 6, 6), bool))
     with pytest.raises(ValueError, match=r"v: expected frames \(8, 8\), .* got \(6, 6\)"):
-        ImputationView(model, sequences, "m", "v", seed=0)
+        ImputationView(model, sequences, "m", "v")
 
 
 # --- runs ---

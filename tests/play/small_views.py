@@ -27,7 +27,7 @@ def imputation():
     keras.utils.set_random_seed(0)
     model = kvae.KVAE((8, 8), num_filters=(2,), alpha_units=3, init_kf_matrices=0.5)
     images = np.random.default_rng(0).random((3, 6, 8, 8)) > 0.6
-    return ImputationView(model, Sequences(images), "small", "noise", seed=0)
+    return ImputationView(model, Sequences(images), "small", "noise")
 
 
 def dream():
