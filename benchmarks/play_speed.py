@@ -1,9 +1,9 @@
-"""How soon the page of `seqvae play` gets its answers, over its websocket.
+"""Response times of the page of `seqvae play`, over its websocket.
 
     python benchmarks/play_speed.py
 
 The views show the models that ship. A JSON line for each kind of message: median and 95th
-percentile in milliseconds. The views are compiled before, as the command does.
+percentile in milliseconds. The views are compiled first, as the command does it.
 """
 
 import itertools

@@ -12,7 +12,7 @@ from scipy.stats import norm
 from kvae.model import KVAE
 from seqvae import baselines
 from seqvae.data import Sequences, block_mask, random_mask, unit_pixels
-from seqvae.masks import is_observed
+from seqvae.data.masks import is_observed
 from seqvae.training.evaluate import weighted_means
 
 BLOCKS = tuple(range(1, 16, 2))

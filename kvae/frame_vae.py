@@ -13,7 +13,7 @@ from tensorflow_probability import distributions as tfd
 
 from kvae import arguments, masks, networks
 from kvae.lgssm.products import matvec
-from seqvae.masks import is_observed
+from seqvae.data.masks import is_observed
 from seqvae.randomness import fold, normal, uniform
 
 _LOGIT_LIMIT = 13.815510

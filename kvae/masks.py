@@ -5,7 +5,7 @@ A mask of frames or codes is [B, T]; one of single pixels or numbers has the sha
 
 import tensorflow as tf
 
-from seqvae.masks import is_observed
+from seqvae.data.masks import is_observed
 
 
 def like(mask: tf.Tensor, values: tf.Tensor) -> tf.Tensor:

@@ -35,7 +35,7 @@ from kvae.results import (
 from kvae.series_vae import ScaledSeries, SeriesVAE
 from kvae.stream import Stream
 from seqvae.checks import NOWHERE, Array, Place, check_size
-from seqvae.masks import is_observed
+from seqvae.data.masks import is_observed
 from seqvae.model import SequenceModel
 from seqvae.objectives import KLWeight, weighted_mean
 from seqvae.randomness import Seed, fold, normal, stateless_seed

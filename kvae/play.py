@@ -196,11 +196,10 @@ class ImputationView:
         }
 
     def _spread_of(self, codes: tf.Tensor, cov: tf.Tensor) -> tf.Tensor:
-        """Standard deviation of each pixel.
+        """Standard deviation of each pixel, by the unscented transform (Julier and Uhlmann 1997).
 
-        Codes are [methods, T, dim_a], the result is [methods, T, *image_shape]. It is that
-        of the decoded sigma points of the code's Gaussian: a few decoded frames give what many
-        draws would (the unscented transform, Julier and Uhlmann 1997).
+        Codes are [methods, T, dim_a], the result is [methods, T, *image_shape]. The deviation is
+        that of 2 dim_a decoded sigma points: a few frames in place of many random draws.
         """
         offsets = math.sqrt(self._model.dim_a) * tf.linalg.cholesky(cov)
         offsets = tf.transpose(offsets, [3, 0, 1, 2])  # a column of the root for each point

@@ -19,8 +19,8 @@ from kvae.evaluation import (
 from kvae.model import KVAE
 from seqvae import plotting
 from seqvae.data import Sequences, block_mask
+from seqvae.data.masks import is_observed
 from seqvae.files import write_json
-from seqvae.masks import is_observed
 from seqvae.physics import BALL_WORLDS
 from seqvae.plotting.colours import BLUE_RGB, GREEN_RGB, MISSING_RGB, ORANGE_RGB
 from seqvae.report import Section, Table, newest

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from seqvae.checks import Array, Place, is_number, require, require_rows, tensor
-from seqvae.masks import is_observed
+from seqvae.data.masks import is_observed
 
 _PROBE = 3
 """Steps of the sequences with which a user's encoder or decoder is tested."""

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from seqvae import checks
 from seqvae.checks import Place
-from seqvae.masks import is_observed
+from seqvae.data.masks import is_observed
 from vrae import arguments
 from vrae.grids import of_numbers, of_steps, to_the_end
 

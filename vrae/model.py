@@ -11,7 +11,7 @@ from tensorflow_probability import distributions as tfd
 
 from seqvae import checks
 from seqvae.checks import NOWHERE, Array, Place, check_keys, check_size
-from seqvae.masks import is_observed
+from seqvae.data.masks import is_observed
 from seqvae.model import SequenceModel
 from seqvae.objectives import bounded, gaussian_kl, weighted_mean
 from seqvae.randomness import Seed, fold, normal, stateless_seed, uniform

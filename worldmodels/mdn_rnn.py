@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from seqvae import checks
 from seqvae.checks import NOWHERE, Place, check_keys, require
-from seqvae.masks import is_observed
+from seqvae.data.masks import is_observed
 from seqvae.model import SequenceModel
 from seqvae.objectives import bounded, weighted_mean
 from seqvae.randomness import Seed, fold, normal, stateless_seed

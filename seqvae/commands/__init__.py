@@ -3,13 +3,7 @@
 from seqvae.commands.command import Command
 from seqvae.commands.run import Run, saved_config
 from seqvae.commands.run_settings import DeviceSettings, RunSettings
-from seqvae.commands.settings import (
-    Affects,
-    Settings,
-    command_settings,
-    group,
-    setting,
-)
+from seqvae.commands.settings import Affects, Settings, command_settings, group, setting
 from seqvae.commands.table_settings import TableSettings
 from seqvae.commands.tool import Tool
 

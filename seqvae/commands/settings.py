@@ -75,14 +75,14 @@ class Settings:
     def that_differ(
         self, arguments: dict[str, Any], unused: Collection[str] = ()
     ) -> dict[str, Any]:
-        """Find the settings of the model that a loaded model has otherwise.
+        """Compare the settings of the model with the arguments of a loaded model.
 
         Args:
             arguments: the arguments of the model, from `get_config`.
             unused: settings that do not apply to the run.
 
         Returns:
-            The model's values by the setting's name.
+            The values of the loaded model where they differ, by the setting's name.
         """
         differ = {}
         for name in self.names(Affects.MODEL):

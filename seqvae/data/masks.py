@@ -1,8 +1,12 @@
-"""Masks of whole frames: 1 = observed, 0 = missing."""
+"""Masks: 1 = observed, 0 = missing."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 
 def block_mask(sequences: int, steps: int, *, start: int, length: int) -> np.ndarray:
@@ -58,3 +62,19 @@ def random_mask(
     mask = (np.random.default_rng(seed).random((sequences, steps)) >= drop_prob).astype(np.float32)
     mask[:, :start] = 1.0
     return mask
+
+
+@overload
+def is_observed(mask: np.ndarray) -> np.ndarray: ...
+@overload
+def is_observed(mask: "tf.Tensor") -> "tf.Tensor": ...
+def is_observed(mask: "np.ndarray | tf.Tensor") -> "np.ndarray | tf.Tensor":
+    """Convert a mask to bool.
+
+    Args:
+        mask: 1 = observed, 0 = missing; of NumPy or TensorFlow, of any shape.
+
+    Returns:
+        True where observed, of the same shape.
+    """
+    return mask > 0.5

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from seqvae.data.masks import is_observed
 from seqvae.data.shards import open_shards
 from seqvae.files import NPZ_ERRORS, DataError, reason
-from seqvae.masks import is_observed
 
 _KNOWN = ("images", "mask", "controls", "state", "dt")
 """The arrays that are read from a file. Its `images` are `frames` in memory."""

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from seqvae.data.masks import is_observed
 from seqvae.files import NPZ_ERRORS, reason
-from seqvae.masks import is_observed
 
 
 class Series(NamedTuple):

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from kvae import masks
-from seqvae.masks import is_observed
+from seqvae.data.masks import is_observed
 
 VALUES = np.arange(24, dtype=np.float32).reshape(2, 3, 2, 2) + 1.0
 OF_FRAMES = np.array([[1, 0, 1], [0, 0, 1]], np.float32)
