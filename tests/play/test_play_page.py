@@ -173,6 +173,7 @@ def sent(page):
 def test_keys_buttons_and_slider_reach_the_model(opened):
     page = opened("dream")
     messages = sent(page)
+    expect(page.locator("#dream .dreamt .score")).to_have_text("Score 0")  # after the reload
     page.locator("#dream .real canvas").focus()
     page.keyboard.down("ArrowLeft")
     until(page, lambda: any('"x":-1' in text for text in messages))
